@@ -1,0 +1,338 @@
+"""Nodes: frozen dataclasses that are pytrees, and check their numbers once, when a person builds them.
+
+A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a *child* (a node, or a tuple of nodes) or a
+*choice* (a string) or *static* (a function), which belong to the structure. One rank more than declared is a batch; a node
+holds either no batch at all or one of the same shape in every number, so that `jax.vmap` can map over the node as it is.
+
+JAX rebuilds trees with things that are no numbers (tracers, axes, shapes, None), so rebuilding goes round the constructor:
+checks and conversions run exactly once.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched import numerics
+
+T = TypeVar("T")
+
+
+def bounded(x: np.ndarray) -> Any:
+    """Whether a number is finite, also as a number of the result type."""
+    return np.abs(x) <= numerics.largest() / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a number may be: its rank, its range, and what to say when it is outside."""
+
+    rank: int = 0
+    holds: Callable[[np.ndarray], Any] = bounded
+    must: str = "be finite"
+    mend: str = ""
+    whole: bool = False  # usually a count, so printed without ".0"
+    name: str = ""  # what the argument is called, if not as the field
+    optional: bool = False  # may be None
+    several: bool = False  # a tuple of numbers, each of them a leaf
+    what: str = ""  # what to give, if not just a number or a list of numbers
+
+
+NUMBER = Spec()
+COUNT = Spec(
+    holds=lambda x: (x >= 0) & bounded(x),
+    must="be >= 0 and finite",
+    mend="it is a number of steps, 0 for none at all",
+    whole=True,
+)
+UNBOUNDED = dataclasses.replace(COUNT, holds=lambda x: x >= 0, must="be >= 0")
+POSITIVE = Spec(holds=lambda x: (x > 0) & bounded(x), must="be > 0 and finite")
+NON_NEGATIVE = Spec(holds=lambda x: (x >= 0) & bounded(x), must="be >= 0 and finite")
+NOT_ZERO = Spec(holds=lambda x: (x != 0) & bounded(x), must="be finite and not 0")
+CYCLES = Spec(
+    holds=lambda x: bounded(x) & (np.round(x) >= 1),
+    must="be at least 1 and finite",
+    mend="it is the number of cycles; None repeats for ever",
+    whole=True,
+    optional=True,
+)
+TABLE = Spec(rank=1)
+RISING = Spec(
+    rank=1,
+    holds=lambda x: bounded(x) & (np.diff(x, prepend=0.0, axis=-1) >= 0),
+    must="rise, from 0 or later",
+    mend="sort the steps, and move what lies before step 0 to step 0",
+    whole=True,
+)
+
+
+def leaf(spec: Spec = NUMBER, *, default: Any = dataclasses.MISSING, **changes: Any) -> Any:
+    """A field that holds a number; `changes` adapt its spec."""
+    return dataclasses.field(default=default, metadata={"spec": dataclasses.replace(spec, **changes)})
+
+
+def choice(*options: str, default: Any = dataclasses.MISSING) -> Any:
+    """A field that holds one of a few strings, part of the structure; no options: any string."""
+    return dataclasses.field(default=default, metadata={"options": options})
+
+
+def static(*, default: Any = dataclasses.MISSING) -> Any:
+    """A field that holds something hashable that belongs to the structure: a function, whether to do something."""
+    return dataclasses.field(default=default, metadata={"options": None})
+
+
+def child() -> Any:
+    """A field that holds a node, or a tuple of nodes."""
+    return dataclasses.field(metadata={"child": True})
+
+
+@dataclass_transform(eq_default=False, frozen_default=True, field_specifiers=(leaf, choice, static, child))
+def node(cls: type[T]) -> type[T]:
+    """Makes a class a frozen dataclass and a pytree: numbers and children inside, choices in the structure."""
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    inner = tuple(f.name for f in fields if "options" not in f.metadata)
+    outer = tuple(f.name for f in fields if "options" in f.metadata)
+    keys = tuple(map(jax.tree_util.GetAttrKey, inner))
+
+    def flatten(x: Any) -> Any:
+        return [getattr(x, name) for name in inner], tuple(getattr(x, name) for name in outer)
+
+    def flatten_with_keys(x: Any) -> Any:
+        children, structure = flatten(x)
+        return list(zip(keys, children, strict=True)), structure
+
+    def unflatten(structure: Any, children: Any) -> Any:
+        x = object.__new__(cls)
+        x.__dict__.update(zip(inner, children, strict=True))
+        x.__dict__.update(zip(outer, structure, strict=True))
+        return x
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    cls._numbers = tuple((f, f.metadata["spec"]) for f in fields if "spec" in f.metadata)  # pyright: ignore
+    cls._children = tuple(f for f in fields if "child" in f.metadata)  # pyright: ignore
+    return cls
+
+
+class Node:
+    """The base of all nodes: construction, equality, and the expression that makes one."""
+
+    _call: ClassVar[str] = ""  # what a person calls to make one, if not the class
+    _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
+    _children: ClassVar[tuple[dataclasses.Field[Any], ...]] = ()
+
+    def __post_init__(self) -> None:
+        call = self._call or type(self).__name__
+        for field, spec in self._numbers:
+            name, value = spec.name or field.name, getattr(self, field.name)
+            self.__dict__[field.name] = (
+                tuple(checked(call, f"{name}[{i}]", x, spec) for i, x in enumerate(value))
+                if spec.several
+                else checked(call, name, value, spec)
+            )
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            options, value = field.metadata.get("options"), getattr(self, field.name)
+            if options == () and not isinstance(value, str):
+                raise TypeError(f"{call}({field.name}=...) must be a string, got {shown(value)} ({type(value).__name__})")
+            if options and value not in options:
+                expected = " or ".join(map(repr, options))
+                raise ValueError(f"{call}({field.name}=...) must be {expected}, got {value!r}")
+        self._check()
+        self._spread_batch()
+
+    def _check(self) -> None:
+        """Checks what concerns several fields; called once the fields are numbers."""
+
+    def _nodes(self) -> Iterator["Node"]:
+        for field in self._children:
+            value = getattr(self, field.name)
+            yield from value if isinstance(value, tuple) else (value,)
+
+    def _ranked(self) -> Iterator[tuple[Any, int]]:
+        """Its numbers, and the ranks that they would have without a batch."""
+        for field, spec in self._numbers:
+            value = getattr(self, field.name)
+            for x in value if spec.several else (value,):
+                if x is not None:
+                    yield x, spec.rank
+
+    def _batch(self) -> tuple[int, ...] | None:
+        """The batch shape by the first number found, None if there is none."""
+        for value, rank in self._ranked():
+            return () if isinstance(value, float) else tuple(np.shape(value)[: np.ndim(value) - rank])
+        for one in self._nodes():
+            if (shape := one._batch()) is not None:
+                return shape
+        return None
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The shape of the batch in every number, () for a single one."""
+        return self._batch() or ()
+
+    def _spread_batch(self) -> None:
+        """Gives every number the batch shape of those that have one."""
+        shapes = [tuple(np.shape(x)[: np.ndim(x) - rank]) for x, rank in self._ranked()]
+        shapes = {shape for shape in [*shapes, *(one.batch_shape for one in self._nodes())] if shape}
+        if not shapes:
+            return
+        if len(shapes) > 1:
+            found = ", ".join(map(str, sorted(shapes)))
+            raise ValueError(f"{type(self).__name__}(...) mixes batches of the shapes {found}: they must be the same")
+        (batch,) = shapes
+        for field, spec in self._numbers:
+            value = getattr(self, field.name)
+            spread = [
+                _repeat(x, batch) if x is not None and np.ndim(x) == spec.rank else x
+                for x in (value if spec.several else (value,))
+            ]
+            self.__dict__[field.name] = tuple(spread) if spec.several else spread[0]
+        for field in self._children:
+            value = getattr(self, field.name)
+            ones = tuple(
+                one if one.batch_shape else jax.tree.map(lambda x: _repeat(x, batch), one)
+                for one in (value if isinstance(value, tuple) else (value,))
+            )
+            self.__dict__[field.name] = ones if isinstance(value, tuple) else ones[0]
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Node):
+            return NotImplemented
+        (mine, structure), (others, other_structure) = jax.tree.flatten(self), jax.tree.flatten(other)
+        return structure == other_structure and all(map(_same, mine, others))
+
+    def __hash__(self) -> int:
+        leaves, structure = jax.tree.flatten(self)
+        return hash((structure, *map(_hashed, leaves)))
+
+    def __repr__(self) -> str:
+        return source(self)
+
+
+def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
+    """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
+
+    Raises a TypeError or a ValueError that names the call and the argument. What is traced is not checked.
+    """
+    if value is None and spec.optional:
+        return None
+    kept = _as_float(value)
+    if kept is None or np.ndim(kept) < spec.rank or np.size(kept) == 0:
+        what = spec.what or ("a number" if spec.rank == 0 else "a list of numbers")
+        raise TypeError(f"{call}({name}=...) must be {what}, got {shown(value)} ({type(value).__name__})")
+    if numerics.is_concrete(kept) and not np.all(spec.holds(np.asarray(kept, np.float64))):
+        mend = f": {spec.mend}" if spec.mend else ""
+        if np.all(np.isfinite(np.asarray(kept, np.float64))) and not np.all(bounded(np.asarray(kept, np.float64))):
+            mend = f": a {np.dtype(numerics.float_type())} holds no more than {numerics.largest() / 2:.1e} with room to compute"
+        raise ValueError(f"{call}({name}=...) must {spec.must}, got {shown(value)}{mend}")
+    return kept
+
+
+def _as_float(value: Any) -> Any:
+    """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
+    if isinstance(value, jax.Array):
+        if jnp.issubdtype(value.dtype, jnp.floating):
+            return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            return None
+        if isinstance(value, jax.core.Tracer):
+            return jax.lax.convert_element_type(value, numerics.float_type())
+    entries = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
+    if any(isinstance(x, (bool, np.bool_)) for x in entries):
+        return None
+    if any(isinstance(x, jax.core.Tracer) for x in entries):
+        entries = [_as_float(x) for x in value]
+        return None if any(x is None for x in entries) else jnp.stack([numerics.real(x) for x in entries])
+    try:
+        kept = np.array(value)
+        if kept.dtype.kind not in "iuf" and not (kept.dtype == object and all(isinstance(x, int) for x in kept.flat)):
+            return None
+        kept = kept.astype(np.float64)
+    except (ValueError, OverflowError):  # a ragged list, an integer beyond any float
+        return None
+    if kept.ndim == 0:
+        return float(kept)
+    kept.setflags(write=False)
+    return kept
+
+
+def is_empty(values: Any) -> bool:
+    """Whether a list or an array has no entries."""
+    return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: not all of it, where it is a whole model."""
+    text = " ".join(repr(value).split("\n"))
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _repeat(value: Any, batch: tuple[int, ...]) -> Any:
+    xp = jnp if isinstance(value, jax.Array) else np
+    return xp.broadcast_to(value, (*batch, *np.shape(value)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b
+    if numerics.is_concrete(a, b):
+        return np.array_equal(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return a is b
+    return a is b or bool(a == b)
+
+
+def _hashed(leaf: Any) -> Any:
+    if isinstance(leaf, jax.core.Tracer):
+        return id(leaf)  # so that JAX can take the schedule for a function within a trace
+    if isinstance(leaf, float) or not numerics.is_concrete(leaf):
+        return leaf
+    array = np.asarray(leaf, np.float64) + 0.0  # -0.0 equals 0.0
+    return float(array) if array.ndim == 0 else (array.shape, array.tobytes())
+
+
+@functools.singledispatch
+def source(x: Any) -> str:
+    """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
+    arguments, positional = [], True
+    for field in dataclasses.fields(x):
+        value = getattr(x, field.name)
+        if isinstance(value, (str, float, bool, type(None))) and value == field.default:
+            positional = False
+            continue
+        spec = field.metadata.get("spec")
+        if callable(value) and not isinstance(value, Node):
+            text = function_source(value)
+        else:
+            text = _tuple_source(value) if isinstance(value, tuple) else number_source(value, spec is not None and spec.whole)
+        arguments.append(text if positional else f"{field.name}={text}")
+    return f"{type(x).__name__}({', '.join(arguments)})"
+
+
+def function_source(fn: Any) -> str:
+    """The name of a function."""
+    return getattr(fn, "__name__", None) or repr(fn)
+
+
+def _tuple_source(nodes: tuple[Any, ...]) -> str:
+    return f"({', '.join(map(repr, nodes))}{',' if len(nodes) == 1 else ''})"
+
+
+def number_source(value: Any, whole: bool = False) -> str:
+    """A number so that evaluating the text gives it back exactly; whole numbers of steps without ".0"."""
+    if isinstance(value, jax.core.Tracer):
+        return str(value.aval)
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        value = np.asarray(value, np.float64).tolist()
+    if isinstance(value, list):
+        return f"[{', '.join(number_source(x, whole) for x in value)}]"
+    if isinstance(value, float) and not np.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, float) and whole and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)

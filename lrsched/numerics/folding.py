@@ -1,0 +1,318 @@
+"""Numbers: computed on the host in float64 where they are concrete, in JAX where they are traced."""
+
+import math
+from typing import Any, TypeAlias
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import jax.typing
+import numpy as np
+
+Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
+
+
+def is_concrete(*numbers: Number) -> bool:
+    """Whether all the numbers are known now, so that the host can compute with them."""
+    for x in numbers:  # noqa: SIM110 - eager calls spend most of their time here, and a loop is faster than all()
+        if type(x) is not float and not _is_concrete(x):
+            return False
+    return True
+
+
+def _is_concrete(x: Number) -> bool:
+    if isinstance(x, (float, int, np.ndarray, np.generic)):
+        return True
+    if isinstance(x, jax.core.Tracer):
+        return False
+    return isinstance(x, jax.Array) and x.is_fully_addressable
+
+
+def x64() -> bool:
+    """Whether JAX computes in 64 bits."""
+    return jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def float_type() -> Any:
+    """The type of every result: float32, or float64 when x64 is on."""
+    return np.float64 if x64() else np.float32
+
+
+def host(x: Any) -> Any:
+    """A concrete number as float64; Python floats stay as they are, being the fastest."""
+    if isinstance(x, float):
+        return x
+    return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
+
+
+def real(x: Any) -> Any:
+    """The number in the result type, never weakly typed, ready for JAX operations."""
+    if is_concrete(x):
+        return np.asarray(x, float_type())
+    return jax.lax.convert_element_type(x, float_type())
+
+
+def where(condition: Number, a: Number, b: Number) -> Any:
+    """`a` where the condition holds, else `b`."""
+    if isinstance(condition, (bool, np.bool_)):
+        return a if condition else b
+    if is_concrete(condition, a, b):
+        return np.where(condition, host(a), host(b))
+    return jnp.where(condition, real(a), real(b))
+
+
+def equal(a: Any, b: Any) -> Any:
+    """Whether two numbers are equal."""
+    return np.equal(a, b) if is_concrete(a, b) else jnp.equal(real(a), real(b))
+
+
+def both(a: Any, b: Any) -> Any:
+    """Whether two conditions hold."""
+    return np.logical_and(a, b) if is_concrete(a, b) else jnp.logical_and(a, b)
+
+
+def opposite(a: Any) -> Any:
+    """Whether a condition does not hold."""
+    return np.logical_not(a) if is_concrete(a) else jnp.logical_not(a)
+
+
+def _operation(on_host: Any, in_trace: Any) -> Any:
+    def apply(*numbers: Number) -> Any:
+        if is_concrete(*numbers):
+            value = on_host(*map(host, numbers))
+            return value.item() if type(value) is np.float64 else value
+        return in_trace(*map(real, numbers))
+
+    return apply
+
+
+@jax.custom_jvp
+def _quotient(a: Any, b: Any) -> Any:
+    return a / b
+
+
+@_quotient.defjvp
+def _quotient_jvp(numbers: Any, tangents: Any) -> Any:
+    # Not by way of 1 / b², which is too large for a float where b is small. What is too large itself has no derivative.
+    (a, b), (da, db) = numbers, tangents
+    value = _quotient(a, b)
+    return value, (da - jnp.where(jnp.isfinite(value), value, jnp.zeros_like(value)) * db) / b
+
+
+def _traced_divide(a: Any, b: Any) -> Any:
+    # Where b is 0 the quotient has no derivative, and 0 by definition: so one that is not used does no harm to gradients.
+    zero, one = b == 0, np.ones((), float_type())
+    at_zero = jnp.where(a > 0, float_type()(np.inf), jnp.where(a < 0, float_type()(-np.inf), float_type()(np.nan)))
+    return jnp.where(zero, at_zero, _quotient(*jnp.broadcast_arrays(a, jnp.where(zero, one, b))))
+
+
+def _divide_by_known(a: Any, b: Any) -> Any:
+    """`a / b` for a traced a and a b that is known, and not 0."""
+    a, least = real(a), np.finfo(float_type()).tiny
+    if np.any(np.abs(b) < least):  # next to nothing in the result type: so both are taken 2**126 times
+        a, b = a * float_type()(2.0**126), b * 2.0**126
+        b = np.where(np.abs(b) < least, np.copysign(least, b), b)
+    elif np.all(np.abs(np.frexp(b)[0]) == 0.5):
+        return a / real(b)
+    # A compiler that knew the divisor would multiply with 1 / b instead, exact for powers of two only: 10 / 10 need not be 1.
+    return a / jnp.where(jnp.isnan(a), a, real(b))
+
+
+def _traced_power(base: Any, exponent: Any) -> Any:
+    # At base 0, where lax.pow has NaN derivatives: 1 for exponent 0, else 0, with derivative 1 for exponent 1. Below 0 as at 0.
+    zero, one = np.zeros((), float_type()), np.ones((), float_type())
+    base = jnp.where(base < 0, zero, base)
+    at_zero = jnp.where(exponent == 0, one, zero) + base * jnp.where(exponent == 1, one, zero)
+    return jnp.where(base == 0, at_zero, jax.lax.pow(*jnp.broadcast_arrays(jnp.where(base == 0, one, base), exponent)))
+
+
+def _traced_bounded_power(base: Any, exponent: Any) -> Any:
+    # Where it overflows the exponent is 0 instead, so that the gradient is.
+    positive = jnp.where(base > 0, base, jnp.ones_like(base))
+    overflows = exponent * jnp.log2(positive) >= float_type()(1023.99 if x64() else 127.99)
+    size = _traced_power(base, jnp.where(overflows, jnp.zeros_like(exponent), exponent))
+    return jnp.where(overflows, float_type()(largest()), size)
+
+
+add = _operation(lambda a, b: a + b, jnp.add)
+subtract = _operation(lambda a, b: a - b, jnp.subtract)
+multiply = _operation(lambda a, b: a * b, jnp.multiply)
+
+
+def _quiet(on_host: Any) -> Any:
+    """An operation of NumPy that does not warn where its result is infinite."""
+
+    def apply(*numbers: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return on_host(*numbers)
+
+    return apply
+
+
+_divide = _operation(
+    _quiet(lambda a, b: np.divide(a, b + 0.0)), _traced_divide
+)  # not Python's operator: x / 0.0 is a value here, not an exception
+
+
+def divide(a: Number, b: Number) -> Any:
+    """`a / b`, infinite or not a number where b is 0."""
+    if is_concrete(b) and not is_concrete(a) and np.all(np.not_equal(b, 0)):
+        return _divide_by_known(a, host(b))
+    return _divide(a, b)
+
+
+negative = _operation(lambda a: -a, jnp.negative)
+minimum = _operation(np.minimum, jnp.minimum)
+maximum = _operation(np.maximum, jnp.maximum)
+power = _operation(np.power, _traced_power)
+bounded_power = _operation(lambda a, b: np.minimum(np.power(a, b), largest()), _traced_bounded_power)
+floor = _operation(np.floor, jnp.floor)
+
+
+def _ceil_ratio(xp: Any, a: Any, b: Any, tolerance: Any) -> Any:
+    quotient = a / b
+    near = xp.round(quotient)
+    return xp.where(xp.abs(quotient - near) <= tolerance * near, near, xp.ceil(quotient))
+
+
+# The quotient rounded up; next to a whole number by a rounding error it is that number.
+ceil_ratio = _operation(
+    _quiet(lambda a, b: _ceil_ratio(np, np.float64(a), b, 2.0**-50)),
+    lambda a, b: _ceil_ratio(jnp, a, b, float_type()(2.0**-50 if x64() else 2.0**-22)),
+)
+rounded = _operation(np.round, jnp.round)
+
+
+def _host_rest_of_power(done: Any, left: Any, exponent: Any) -> Any:
+    return -np.expm1(exponent * np.where(done < 0.5, np.log1p(-done), np.log(left)))
+
+
+def _traced_rest_of_power(done: Any, left: Any, exponent: Any) -> Any:
+    # Both logarithms are taken of 1 where they are not used, so that no gradient is infinite.
+    zero, one = np.zeros((), float_type()), np.ones((), float_type())
+    early, ended = done < 0.5, left == 0
+    logarithm = jnp.where(early, jnp.log1p(-jnp.where(early, done, zero)), jnp.log(jnp.where(early | ended, one, left)))
+    return jnp.where(ended, one, -jnp.expm1(exponent * logarithm))
+
+
+def _traced_root(x: Any) -> Any:
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), jnp.zeros_like(x))
+
+
+root = _operation(np.sqrt, _traced_root)  # with derivative 0 at 0
+rest_of_power = _operation(_host_rest_of_power, _traced_rest_of_power)  # 1 - left^exponent, where done = 1 - left
+sine_squared = _operation(lambda x: np.sin(np.pi / 2 * x) ** 2, lambda x: jnp.square(jnp.sin(float_type()(np.pi / 2) * x)))
+
+
+def inverse_root(time: Number, timescale: Number) -> Any:
+    """`1 / √(1 + time / timescale)`; in a trace a timescale of next to nothing counts as a little more."""
+    if is_concrete(time, timescale):
+        return 1 / np.sqrt(1 + np.divide(time, timescale))
+    least = 1e-28 if is_concrete(timescale) else 1e-12
+    return 1 / jnp.sqrt(1 + divide(time, maximum(timescale, least)))
+
+
+def geometric_sum(ratio: Number, count: Number) -> Any:
+    """`1 + ratio + … + ratio^(count-1)` for a whole count < 2**31, by repeated doubling: exact where products are."""
+    total, growth, double_sum, double = 0.0, 1.0, 1.0, ratio
+    left = rounded(count)
+    for _ in range(31):
+        half = floor(divide(left, 2.0))
+        odd = subtract(left, multiply(2.0, half)) > 0
+        total = where(odd, add(total, multiply(growth, double_sum)), total)
+        growth = where(odd, multiply(growth, double), growth)
+        double_sum = minimum(multiply(double_sum, add(1.0, double)), 1e30)
+        double = minimum(multiply(double, double), 1e30)
+        left = half
+    return total
+
+
+def table(entries: list[Any]) -> Any:
+    """A table of rank 1 of its entries, each a number or a batch of numbers."""
+    if is_concrete(*entries):
+        return np.stack(np.broadcast_arrays(*map(host, entries)), axis=-1)
+    return jnp.stack(jnp.broadcast_arrays(*map(real, entries)), axis=-1)
+
+
+def ascending(table: Any) -> Any:
+    """A table of rank 1 with its entries sorted."""
+    return np.sort(table, axis=-1) if is_concrete(table) else jnp.sort(real(table), axis=-1)
+
+
+def pick(table: Any, row: Any) -> Any:
+    """The entry of a table of rank 1 in a row, or in an array of rows."""
+    if is_concrete(table, row):
+        return np.asarray(table, np.float64)[row]
+    return jnp.asarray(real(table))[row]
+
+
+def result(value: Number, shape: tuple[int, ...]) -> jax.Array:
+    """What a schedule returns: a strongly typed JAX array of the shape of the steps."""
+    # There is no negative zero in mathematics. (A compiler takes x + 0 for x, but not 0 - (0 - x).)
+    if is_concrete(value):
+        array = _rounded(value)
+        array += 0
+        return jnp.asarray(array if array.shape == shape else np.broadcast_to(array, shape))
+    zero = np.zeros((), float_type())
+    return jnp.broadcast_to(zero - (zero - real(value)), shape)
+
+
+def _rounded(value: Any) -> np.ndarray:
+    """A new array in the result type; what is too large for it is its largest number."""
+    if type(value) is float:
+        return np.asarray(min(max(value, -largest()), largest()) if math.isfinite(value) else value, float_type())
+    array = np.array(value, float_type())
+    overflows = np.isinf(array) & np.isfinite(value)
+    return np.where(overflows, np.copysign(float_type()(largest()), array), array) if overflows.any() else array
+
+
+def kept_finite(operation: Any) -> Any:
+    """The operation, where its result is too large for a float that float of its sign; x / 0 stays what it is."""
+
+    def apply(a: Any, b: Any) -> Any:
+        value = operation(a, b)
+        if type(value) is float and math.isfinite(value):
+            return value
+        if is_concrete(value):
+            overflows = np.isinf(value) & np.isfinite(a) & np.isfinite(b) & ((operation is not divide) | np.not_equal(b, 0))
+            return where(overflows, np.copysign(_LARGEST_FLOAT64, value), value)
+        overflows = jnp.isinf(value)
+        for x in (a, b):
+            if not is_concrete(x):
+                overflows = overflows & jnp.isfinite(x)
+        if operation is divide and not is_concrete(b):
+            overflows = overflows & (b != 0)
+        return jnp.where(overflows, _limit(value), value)
+
+    return apply
+
+
+def largest() -> float:
+    """The largest float of the result type."""
+    return _LARGEST_FLOAT64 if x64() else _LARGEST_FLOAT32
+
+
+_LARGEST_FLOAT32, _LARGEST_FLOAT64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
+
+
+def _limit(x: Any) -> Any:
+    limit = float_type()(largest())
+    return jnp.where(x > 0, limit, -limit)
+
+
+# The number, or the largest float of its sign if it is larger than that; not by a minimum, through which 0 · inf gets into
+# derivatives.
+saturated = _operation(
+    lambda x: np.maximum(np.minimum(x, largest()), -largest()),
+    lambda x: jnp.where(jnp.abs(x) > float_type()(largest()), _limit(x), x),
+)
+
+
+def raised(value: Number, base: Number, exponent: Number) -> Any:
+    """`value · base ** exponent` for a base and an exponent >= 0; what is too large is the largest float."""
+    # In two halves, of which neither may be too large before the product is. Where the exponent is small in one, so that the
+    # derivative at a base of 0 is that of the power; but not of a base so large that a square of it is not a float.
+    whole = (real(exponent) < 2) & (real(base) < float_type()(1e18))
+    size = bounded_power(base, where(whole, exponent, divide(exponent, 2.0)))
+    return saturated(multiply(saturated(multiply(value, size)), where(whole, 1.0, size)))

@@ -1,0 +1,390 @@
+"""The time that a schedule is asked about."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.numerics import spans
+from lrsched.numerics.folding import (
+    Number,
+    add,
+    both,
+    divide,
+    float_type,
+    host,
+    is_concrete,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    opposite,
+    pick,
+    power,
+    raised,
+    real,
+    rounded,
+    saturated,
+    subtract,
+    where,
+    x64,
+)
+from lrsched.numerics.spans import HOST_MAX, Span
+
+
+class Looked(NamedTuple):
+    """A number looked up in a concrete table by a traced row: products with concrete numbers are taken in float64."""
+
+    table: np.ndarray
+    row: Any
+
+    def value(self) -> Any:
+        return pick(self.table, self.row)
+
+
+class Moment(NamedTuple):
+    """A time >= 0, counted in ticks of which `unit` make a step.
+
+    Slowing time down by k does not divide it, which would round: it makes k ticks a step, so that every length an inner
+    schedule asks about is multiplied by k instead.
+    """
+
+    ticks: Any  # float64 on the host, a Span in a trace
+    unit: Any = 1.0  # a number, or one that is Looked up
+
+    @property
+    def is_host(self) -> bool:
+        return not isinstance(self.ticks, Span)
+
+    def _known(self, *numbers: Number) -> bool:
+        return self.is_host and is_concrete(self.unit, *numbers)
+
+    def _host(self, steps: Number) -> Any:
+        """A concrete number of steps in ticks."""
+        return host(steps) if type(self.unit) is float and self.unit == 1.0 else _product(steps, self.unit)
+
+    def _now(self) -> Span:
+        return spans.span(self.ticks) if self.is_host else self.ticks
+
+    def _span(self, steps: Number) -> Span:
+        """A number of steps in ticks, in a trace."""
+        unit = self.unit
+        if isinstance(unit, Looked):
+            if is_concrete(steps):
+                return spans.each(lambda x: jnp.asarray(x)[unit.row], spans.span(_product(steps, unit.table)))
+            unit = unit.value()
+        if is_concrete(steps, unit):
+            return spans.span(self._host(steps))
+        return spans.span(steps if isinstance(unit, float) and unit == 1.0 else multiply(steps, unit))
+
+    def reached(self, steps: Number) -> Any:
+        """Whether it is `steps` steps or later."""
+        if self._known(steps):
+            return self.ticks >= self._host(steps)
+        return jnp.logical_not(spans.less(self._now(), self._span(steps)))
+
+    def within(self, start: Number, stop: Number) -> Any:
+        """Whether it is `start` or later and not yet `stop`."""
+        return both(self.reached(start), opposite(self.reached(stop)))
+
+    def since(self, steps: Number) -> "Moment":
+        """The time since `steps`, 0 before it."""
+        if type(steps) is float and steps == 0.0:
+            return self
+        if self._known(steps):
+            return self._replace(ticks=maximum(self.ticks - self._host(steps), 0.0))
+        return self._replace(ticks=spans.minus(self._now(), self._span(steps)))
+
+    def until(self, steps: Number) -> "Moment":
+        """The time, standing still from `steps` on."""
+        if self._known(steps):
+            return self._replace(ticks=minimum(self.ticks, self._host(steps)))
+        now, end = self._now(), self._span(steps)
+        return self._replace(ticks=spans.choose(spans.less(now, end), now, end))
+
+    def plus(self, steps: Number) -> "Moment":
+        """`steps` steps later."""
+        if self._known(steps):
+            return self._replace(ticks=self.ticks + self._host(steps))
+        return self._replace(ticks=spans.plus(self._now(), self._span(steps)))
+
+    def before(self, steps: Number) -> "Moment":
+        """The time left until `steps`, 0 from then on."""
+        if self._known(steps):
+            return self._replace(ticks=maximum(self._host(steps) - self.ticks, 0.0))
+        return self._replace(ticks=spans.minus(self._span(steps), self._now()))
+
+    def slowed(self, factor: Number) -> "Moment":
+        """The same moment where every step lasts `factor` steps."""
+        if isinstance(self.unit, Looked):
+            concrete = is_concrete(factor)
+            unit = Looked(self.unit.table * host(factor), self.unit.row) if concrete else multiply(self.unit.value(), factor)
+            return self._replace(unit=unit)
+        return self._replace(unit=multiply(self.unit, factor))
+
+    def floored(self, every: Number) -> "Moment":
+        """The last multiple of `every` steps."""
+        count, rest = self.divided(every)
+        if self._known(every):
+            return self._replace(ticks=count * self._host(every))
+        return self._replace(ticks=spans.minus(self._now(), rest._now()))
+
+    def value(self) -> Any:
+        """The time as a number of steps."""
+        if self._known():
+            return self.ticks if type(self.unit) is float and self.unit == 1.0 else divide(self.ticks, self.unit)
+        unit = self.unit.value() if isinstance(self.unit, Looked) else self.unit
+        return divide(spans.value(self._now()), maximum(unit, _SMALLEST_UNIT))
+
+    def progress(self, steps: Number) -> tuple[Any, Any]:
+        """The fractions (done, left) of a ramp of that many steps, each accurate by itself; 1 and 0 if it has no length."""
+        if self._known(steps):
+            return _host_progress(self.ticks, self._host(steps))
+        return spans.progress(self._now(), self._span(steps))
+
+    def between(self, points: Any) -> tuple[Any, Any, Any, Any]:
+        """Where it is in a table of rising steps: its row, the next row, and the fractions (done, left) of the way there.
+
+        Before the table it is in the first row; in the last row all is done.
+        """
+        last = points.shape[0] - 1
+        if self._known(points):
+            unit = np.asarray(self.unit)
+            column = Moment(0.0, self.unit)._host(np.reshape(points, (-1, *[1] * unit.ndim)))
+            table = np.broadcast_to(column, (last + 1, *unit.shape))
+            # A table for each moment where their units differ.
+            rows = np.sum(self.ticks >= table, axis=0) if unit.ndim else np.searchsorted(table, self.ticks, side="right")
+            row = np.maximum(rows - 1, 0)
+            after = np.where(self.ticks < table[0], row, np.minimum(row + 1, last))
+            start, stop = (np.take_along_axis(table, i[None], 0)[0] if unit.ndim else table[i] for i in (row, after))
+            return row, after, *_host_progress(np.maximum(self.ticks - start, 0.0), stop - start)
+        now, table = self._now(), self._table(points)
+        late = ~spans.less(spans.each(lambda x: jnp.broadcast_to(x, table.whole.shape[1:])[None], now), table)
+        row = jnp.maximum(jnp.sum(late, axis=0, dtype=np.int32) - 1, 0)
+        after = jnp.where(late[0], jnp.minimum(row + 1, last), row)
+        start, stop = (spans.each(lambda x, i=i: jnp.take_along_axis(x, i[None], 0)[0], table) for i in (row, after))
+        return row, after, *spans.progress(spans.minus(now, start), spans.minus(stop, start))
+
+    def _table(self, points: Any) -> Span:
+        """Rising steps in ticks, in a trace: the points along the first axis, then the shape of the moment."""
+        unit = self.unit
+        if isinstance(unit, Looked) and is_concrete(points):
+            table = spans.span(np.multiply.outer(np.asarray(points, np.float64), unit.table))
+            table = spans.each(lambda x: jnp.asarray(x)[:, unit.row], table)
+            shape = jnp.shape(unit.row)
+        else:
+            unit = unit.value() if isinstance(unit, Looked) else unit
+            shape = jnp.broadcast_shapes(jnp.shape(self._now().whole), np.shape(unit))
+            unit = jnp.broadcast_to(real(unit), shape)[None] if np.ndim(unit) else unit
+            table = Moment(0.0, unit)._span(points.reshape(points.shape[0], *[1] * len(shape)))
+        return spans.each(lambda x: jnp.broadcast_to(x, (points.shape[0], *shape)), table)
+
+    def divided(self, length: Number) -> tuple[Any, "Moment"]:
+        """How many whole lengths have passed, and the time since the last of them; (0, now) for a length of 0.
+
+        A multiple of a length that may have been rounded is reached a little early, so that three thirds are a whole however
+        the third was rounded: by a few ulps on the host, and 2**-32 ticks per multiple in a trace.
+        """
+        if self._known(length):
+            count, rest = _float64_divided(self.ticks, self._host(length))
+            return count, self._replace(ticks=rest)
+        now, span = self._now(), self._span(length)
+        if x64():
+            count, rest = _float64_divided(spans.value(now), spans.value(span))
+            return count.astype(spans.int_type()), self._replace(ticks=spans.span(rest))
+        count, rest = spans.divided(now, self._period(length, span))
+        if not spans.no_part(rest):
+            slope = spans.derivative(now)
+            if not is_concrete(length) or not (isinstance(self.unit, Looked) or is_concrete(self.unit)):
+                slope = slope - real(count) * spans.derivative(span)
+            part = real(rest.part) + slope
+            rest = Span(rest.whole, jnp.where(part < 0, jnp.zeros_like(part), part))
+        return count, self._replace(ticks=rest)
+
+    def _period(self, length: Number, span: Span) -> spans.Period:
+        unit = self.unit
+        if is_concrete(length) and isinstance(unit, Looked):
+            table = spans.period(host(length) * unit.table)
+            return spans.Period(*(x if isinstance(x, int) else jnp.asarray(x)[unit.row] for x in table))
+        return spans.period(self._host(length)) if is_concrete(length, unit) else spans.period_of(span)
+
+    def cycle(self, length: Any, count: Any, stretch: Any) -> tuple[Any, "Moment"]:
+        """In which cycle it is (0, 1, …) and the time inside it, if each cycle lasts `stretch` times the one before.
+
+        Of a finite count the last cycle goes on for ever; in a cycle stretched k-fold, k ticks make a step. A stretch of
+        None is 1, known before any number is.
+        """
+        last = None if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
+        if stretch is not None and not (type(stretch) is float and stretch == 1.0):
+            return self._growing_cycle(length, last, stretch)
+        index, inside = self.divided(length)
+        if last is None:
+            return index, inside
+        if self._known(length, last):
+            within = both(index <= last, length > 0)
+            return where(within, index, last), where_moment(within, inside, self)
+        final = spans.span(last).whole
+        index = spans.span(index).whole if is_concrete(index) else index
+        within = jnp.logical_and(index <= final, real(length) > 0)
+        return jnp.where(within, index, final), where_moment(within, inside, self)
+
+    def _growing_cycle(self, length: Any, last: Any, stretch: Any) -> tuple[Any, "Moment"]:
+        numbers = self.unit, length, stretch, np.inf if last is None else last
+        if is_concrete(*numbers) and not any(map(np.ndim, numbers)):
+            end = 2**53 if self.is_host else spans.last_tick()
+            starts, growths = _cycle_table(self._host(length), float(numbers[-1]), float(stretch), end)
+            if len(starts) < _MOST_CYCLES:
+                return self._looked_up_cycle(starts, growths)
+        # A binary search for the cycle. Row j of the table holds (stretch^m, 1 + … + stretch^(m-1)) for m = 2^j, made by
+        # doubling; adding rows from the longest down builds the index, its growth and its start at once, without
+        # logarithms and without dividing by stretch - 1. Differentiable in the length and the stretch.
+        table, ratio, total = [], minimum(stretch, 1e30), 1.0
+        for _ in range(31):
+            table.append((ratio, total))
+            # Beyond 2**31 cycle lengths nothing is ever reached; the bound keeps infinities out of the gradient.
+            total = minimum(multiply(total, add(1.0, ratio)), 1e12)
+            ratio = minimum(multiply(ratio, ratio), 1e12)
+        index, growth, start = 0.0, 1.0, 0.0
+        for j, (ratio, total) in reversed(list(enumerate(table))):
+            candidate = add(start, multiply(length, minimum(multiply(growth, total), 1e30)))
+            taken = self.reached(candidate)
+            if last is not None:
+                taken = both(taken, subtract(last, index) >= 2.0**j)
+            index = where(taken, add(index, 2.0**j), index)
+            growth = where(taken, minimum(multiply(growth, ratio), 1e37), growth)
+            start = where(taken, candidate, start)
+        return index, self.since(start).slowed(growth)
+
+    def _looked_up_cycle(self, starts: np.ndarray, growths: np.ndarray) -> tuple[Any, "Moment"]:
+        row, *_ = Moment(self.ticks).between(starts)
+        if self.is_host:
+            inside = self._replace(ticks=maximum(self.ticks - starts[row], 0.0))
+            return row, inside.slowed(growths[row])
+        start = spans.each(lambda x: jnp.asarray(x)[row], spans.span(starts))
+        return row, Moment(spans.minus(self._now(), start), Looked(growths * host(self.unit), row))
+
+    def exponential(self, start: Number, rate: Number) -> Any:
+        """`start · rate ** time`, for a rate >= 0; what is too large is the largest float."""
+        if self._known(start, rate):
+            half = minimum(np.power(host(rate), self.value() / 2), HOST_MAX)  # as a whole it may overflow before the product
+            return saturated(host(start) * half * half)
+        if self._is_slope_known(rate) and host(rate) > 0:
+            return saturated(self._powers_of_two(start, np.log2(host(rate))))
+        return raised(start, rate, self.value())
+
+    def geometric(self, start: Number, stop: Number, steps: Number) -> Any:
+        """`start^left · stop^done` of a ramp of that many steps, for two numbers of one sign; each end exactly as given."""
+        done, left = self.progress(steps)
+        if is_concrete(done, left, start, stop):
+            sign = where(host(stop) < 0, -1.0, 1.0)
+            return sign * np.power(np.abs(host(start)), left) * np.power(np.abs(host(stop)), done)
+        if self._is_slope_known(start, stop, steps) and host(steps) > 0:
+            falls = abs(host(start)) >= abs(host(stop))
+            high, low, since = (start, stop, self.until(steps)) if falls else (stop, start, self.before(steps))
+            value = since._powers_of_two(high, (np.log2(abs(host(low))) - np.log2(abs(host(high)))) / host(steps))
+            slope = np.log(abs(host(stop))) - np.log(abs(host(start)))
+        else:
+            sizes = [where(x < 0, negative(x), x) for x in (real(start), real(stop))]
+            value = multiply(power(sizes[0], left), power(sizes[1], done))
+            value = where(real(stop) < 0, negative(value), value)
+            slope = subtract(*(jnp.log(jnp.where(x > 0, x, jnp.ones_like(x))) for x in reversed(sizes)))
+        begun = multiply(start, add(1.0, multiply(slope, done)))  # the start itself, with its slope
+        return where(left == 0, stop, where(done == 0, begun, value))
+
+    def power_of_left(self, steps: Number, exponent: Number) -> Any:
+        """The fraction left of a ramp of that many steps, to a power > 0."""
+        _, left = self.progress(steps)
+        if not is_concrete(left) and not isinstance(self.unit, Looked) and self._is_slope_known(steps, exponent):
+            ticks = float(self._host(steps))
+            if ticks > 0:
+                return spans.power_of_ratio(spans.minus(spans.span(ticks), self._now()), ticks, float(host(exponent)))
+        return where(left == 0, 0.0, power(left, exponent))
+
+    def _is_slope_known(self, *numbers: Number) -> bool:
+        """Whether a slope made of the numbers is known in float64, one or one for each row that time was looked up in."""
+        return not x64() and is_concrete(*numbers) and (isinstance(self.unit, Looked) or is_concrete(self.unit))
+
+    def _powers_of_two(self, start: Number, slope: float) -> Any:
+        """`start · 2 ** (slope · time)`."""
+        looked = isinstance(self.unit, Looked)
+        slope = slope / np.maximum(self.unit.table if looked else host(self.unit), _SMALLEST_UNIT)
+        return spans.exp2_of_product(start, slope, self._now(), self.unit.row if looked else None)
+
+
+def _product(steps: Number, unit: Number) -> Any:
+    """Steps in ticks, in float64; a whole number of them where only rounding says otherwise: ten tenths are one."""
+    ticks = minimum(multiply(steps, unit), HOST_MAX / 4)  # so that sums of them are finite
+    near = np.round(ticks)
+    return where(np.abs(ticks - near) <= 2.0**-51 * near, near, ticks)
+
+
+def where_moment(condition: Any, a: Moment, b: Moment) -> Moment:
+    """Moment `a` where the condition holds, else `b`; both in the same unit."""
+    if a.is_host and b.is_host and is_concrete(condition):
+        return a._replace(ticks=where(condition, a.ticks, b.ticks))
+    return a._replace(ticks=spans.choose(condition, a._now(), b._now()))
+
+
+def time_given(value: Number) -> Moment:
+    """A value as a time; one below 0, or none at all, is taken as 0."""
+    return moment(np.fmax(host(value), 0.0) if is_concrete(value) else value)[0]
+
+
+def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
+    """A step, or an array of steps, as a moment and its shape; steps before 0 are taken as 0."""
+    if not isinstance(step, jax.Array) or is_concrete(step):
+        ticks = np.asarray(step)
+        known = ticks.dtype.kind in "iuf" or jnp.issubdtype(ticks.dtype, jnp.floating)  # bfloat16 is of kind V
+        if not known and not (ticks.dtype == object and all(isinstance(x, int) for x in ticks.flat)):  # beyond 64 bits
+            raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got {step!r}")
+        ticks = ticks.astype(np.float64)
+        if np.isnan(ticks).any():
+            raise ValueError(f"a schedule is called with a step, and NaN is none; got {step!r}")
+        return Moment(np.clip(ticks, 0.0, _LATEST)[()]), ticks.shape
+    if jnp.issubdtype(step.dtype, jnp.integer):
+        whole = jnp.minimum(step, np.asarray(min(spans.last_tick(), jnp.iinfo(step.dtype).max), step.dtype))
+        whole = jax.lax.convert_element_type(whole, spans.int_type())
+        return Moment(Span(jnp.maximum(whole, 0), 0.0)), step.shape
+    if jnp.issubdtype(step.dtype, jnp.floating):
+        return Moment(spans.span(jnp.minimum(real(step), float_type()(_LATEST)))), step.shape
+    raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got an array of {step.dtype}")
+
+
+_SMALLEST_UNIT = 1e-25  # in a trace, so that no time is infinite
+_LATEST = 2.0**62  # infinity has no place in a cycle
+
+
+def _host_progress(now: Any, total: Any) -> tuple[Any, Any]:
+    done = minimum(now, total)
+    safe = where(total > 0, total, 1.0)
+    return where(done >= total, 1.0, done / safe), (total - done) / safe
+
+
+def _float64_divided(now: Any, total: Any) -> tuple[Any, Any]:
+    """`Moment.divided` where a float64 is at hand, on the host or in a trace."""
+    xp = np if is_concrete(now, total) else jnp
+    units = total * 2.0**20
+    early = xp.where(units == xp.floor(units), total, total * (1 - 2.0**-51))
+    safe = xp.where(total > 0, early, 1.0)
+    count = xp.floor(now / safe)
+    count = xp.where(count * safe > now, count - 1, count)
+    count = xp.where((count + 1) * safe <= now, count + 1, count)
+    count = xp.where(total > 0, xp.minimum(count, 2.0**62), 0.0)
+    # Beyond 2**53 lengths a float64 no longer knows the time since the last one.
+    return count, xp.where(count < 2.0**53, xp.maximum(now - count * total, 0.0), 0.0)
+
+
+_MOST_CYCLES = 1024  # looking a cycle up in a trace takes time in proportion to their number
+
+
+@functools.lru_cache(maxsize=256)
+def _cycle_table(length: float, last: float, stretch: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """The start and the growth of each cycle that begins before the end, by adding and multiplying in float64."""
+    starts, growths, start, growth = [], [], 0.0, 1.0
+    while start <= end and len(starts) <= last and len(starts) < _MOST_CYCLES:
+        starts.append(start)
+        growths.append(growth)
+        start, growth = start + length * growth, min(growth * stretch, HOST_MAX)
+    return np.asarray(starts), np.asarray(growths)
