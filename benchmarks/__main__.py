@@ -1,0 +1,80 @@
+"""Runs the benchmarks, prints a table, and writes it into benchmarks/README.md when the run is a full one."""
+
+import argparse
+import datetime as dt
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks import training_step
+from benchmarks.timing import Row
+
+# One entry a module: its function takes the number of repeats and returns its rows.
+BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {"training_step": training_step.rows}
+
+README = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+
+
+def main() -> int:
+    """Returns the exit code: 1 if a quick run finds a ratio of more than twice its goal."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Times lrsched against what it replaces.")
+    parser.add_argument("--quick", action="store_true", help="few repeats; fail where a ratio is worse than twice its goal")
+    parser.add_argument("--only", metavar="NAME", choices=BENCHMARKS, help=f"run one of: {', '.join(BENCHMARKS)}")
+    options = parser.parse_args()
+    repeats = 5 if options.quick else 100
+    if sys.platform == "linux":  # one core: how XLA splits a program over several changes its time by more than a schedule does
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    names = [options.only] if options.only else list(BENCHMARKS)
+    print(_setting())
+    rows = []
+    for name in names:
+        for row in BENCHMARKS[name](repeats):
+            print(f"{row.ratio:.3f}x  {_verdict(row)}  {row.name}  ({row.details})", flush=True)
+            rows.append(row)
+    if options.quick:
+        return int(any(row.goal is not None and row.ratio > 2 * row.goal for row in rows))
+    if not options.only:
+        _write(rows)
+        print("written to benchmarks/README.md")
+    return 0
+
+
+def _verdict(row: Row) -> str:
+    if row.goal is None:
+        return "no goal"
+    return f"goal <= {row.goal}x {'met' if row.ratio <= row.goal else 'MISSED'}"
+
+
+def _setting() -> str:
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "optax", "numpy"))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return f"{_processor()}, {cores} core{'' if cores == 1 else 's'} used; Python {platform.python_version()}, {versions}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def _write(rows: list[Row]) -> None:
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    table = ["| benchmark | ratio | goal | details |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        goal = "" if row.goal is None else f"≤ {row.goal}, {'met' if row.ratio <= row.goal else '**missed**'}"
+        table.append(f"| {row.name} | {row.ratio:.3f} | {goal} | {row.details} |")
+    when = f"Measured on {dt.date.today()}: {_setting()}."
+    README.write_text(before + BEGIN + "\n".join(["", *table, "", when, ""]) + "\n" + END + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

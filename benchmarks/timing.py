@@ -1,0 +1,47 @@
+"""How two sides are compared: in turn, in one process, by medians."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    ratio: float  # time of the first side / time of the second side
+    goal: float | None  # the ratio it is to stay within; None for a line that only helps to read the others
+    details: str
+
+
+class Comparison(NamedTuple):
+    """The times of both sides, and what is between them."""
+
+    ratio: float  # the median of the ratios of neighbouring runs
+    error: float  # the standard error of that median, from the spread of the ratios
+    ours: float  # the median of the first side in seconds
+    theirs: float  # the median of the second side in seconds
+
+
+def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> Comparison:
+    """Times two functions in turn, each first as often as second, after one run of each that does not count.
+
+    The ratio is taken of runs next to each other, so that a machine that slows down for a while slows both.
+    """
+    sides = (ours, theirs)
+    for side in sides:
+        jax.block_until_ready(side())
+    times: tuple[list[float], list[float]] = ([], [])
+    for i in range(repeats):
+        for k in (0, 1) if i % 2 == 0 else (1, 0):
+            begin = time.perf_counter()
+            jax.block_until_ready(sides[k]())
+            times[k].append(time.perf_counter() - begin)
+    ratios = [a / b for a, b in zip(*times, strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    # For a normal spread: deviation = interquartile range / 1.349, and a median's error is 1.253 deviations / √n.
+    error = 1.253 * (high - low) / 1.349 / len(ratios) ** 0.5
+    return Comparison(statistics.median(ratios), error, statistics.median(times[0]), statistics.median(times[1]))

@@ -1,0 +1,5 @@
+"""Experiments over schedules: compare them on a model of your own."""
+
+from lrsched.lab.compare import compare as compare
+from lrsched.lab.progress import report as report
+from lrsched.lab.result import Comparison as Comparison

@@ -1,0 +1,78 @@
+"""Runs every notebook of this folder from a clean kernel: `python notebooks/execute.py`, with `--write` to keep the outputs.
+
+An error fails, and so does a warning or anything else that a cell writes to stderr.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Returns the exit code: 1 if a notebook fails."""
+    parser = argparse.ArgumentParser(description="Runs every notebook of this folder from a clean kernel.")
+    parser.add_argument("--write", action="store_true", help="keep the outputs in the notebooks")
+    write = parser.parse_args().write
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the same outputs everywhere
+    failed = False
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        begin = time.perf_counter()
+        notebook: Any = nbformat.read(path, as_version=4)
+        problem = _run(notebook)
+        failed = failed or bool(problem)
+        print(f"{path.name}: {'failed' if problem else 'ran'} in {time.perf_counter() - begin:.1f} s", flush=True)
+        if problem:
+            print(problem, file=sys.stderr)
+        elif write:
+            _normalise(notebook)
+            nbformat.write(notebook, path)
+    return int(failed)
+
+
+def _run(notebook: Any) -> str:
+    """Executes a notebook; what went wrong, or an empty string."""
+    with tempfile.TemporaryDirectory() as sockets:
+        config = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})  # no ports, no warning of them
+        place = {"metadata": {"path": str(FOLDER)}}
+        client = NotebookClient(
+            notebook,
+            config=config,
+            kernel_name="python3",
+            timeout=300,
+            record_timing=False,
+            coalesce_streams=True,  # however the prints of a cell arrive
+            resources=place,
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            return str(error)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
+
+
+def _normalise(notebook: Any) -> None:
+    """Leaves out of the metadata what depends on who ran it and when."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
