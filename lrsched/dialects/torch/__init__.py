@@ -1,0 +1,33 @@
+"""PyTorch's learning-rate schedulers, exactly: every class of `torch.optim.lr_scheduler` as a schedule.
+
+The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (for `OneCycleLR` and
+`CyclicLR`, which bring their own rates, nothing). The value at t is the rate after t calls of `step()`. Each is made of the
+nodes of the algebra: `s.composed` says of which.
+
+>>> from lrsched.dialects.torch import StepLR
+>>> s = StepLR(0.1, step_size=30)
+>>> print(s, s.composed, s([0, 30]))
+StepLR(0.1, 30) Exponential(0.1, 0.1).stretch(30).staircase(30) [0.1  0.01]
+"""
+
+from lrsched.dialects.torch.chains import ChainedScheduler as ChainedScheduler
+from lrsched.dialects.torch.chains import SequentialLR as SequentialLR
+from lrsched.dialects.torch.scheduler import Recurrence as Recurrence
+from lrsched.dialects.torch.schedulers import SWALR as SWALR
+from lrsched.dialects.torch.schedulers import ConstantLR as ConstantLR
+from lrsched.dialects.torch.schedulers import CosineAnnealingLR as CosineAnnealingLR
+from lrsched.dialects.torch.schedulers import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
+from lrsched.dialects.torch.schedulers import CyclicLR as CyclicLR
+from lrsched.dialects.torch.schedulers import CyclicMomentum as CyclicMomentum
+from lrsched.dialects.torch.schedulers import ExponentialLR as ExponentialLR
+from lrsched.dialects.torch.schedulers import LambdaLR as LambdaLR
+from lrsched.dialects.torch.schedulers import LinearLR as LinearLR
+from lrsched.dialects.torch.schedulers import MultiplicativeLR as MultiplicativeLR
+from lrsched.dialects.torch.schedulers import MultiStepLR as MultiStepLR
+from lrsched.dialects.torch.schedulers import OneCycleLR as OneCycleLR
+from lrsched.dialects.torch.schedulers import OneCycleMomentum as OneCycleMomentum
+from lrsched.dialects.torch.schedulers import PolynomialLR as PolynomialLR
+from lrsched.dialects.torch.schedulers import ReduceLROnPlateau as ReduceLROnPlateau
+from lrsched.dialects.torch.schedulers import StepLR as StepLR
+from lrsched.dialects.torch.translate import from_torch as from_torch
+from lrsched.dialects.torch.translate import state_from_torch as state_from_torch

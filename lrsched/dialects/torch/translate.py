@@ -1,0 +1,411 @@
+"""Live schedulers of PyTorch as schedules: what their attributes say, read without PyTorch.
+
+A scheduler is known by its class, which must be one of PyTorch's own: what a subclass does is not in its attributes. Its
+present step is a number of steps to drop from the schedule that it is from its start. Since PyTorch changes rates in place, the
+rate that the optimizer has now is compared with the schedule's: where they differ, the attributes do not tell what comes next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import jax.numpy as jnp
+
+from lrsched import numerics
+from lrsched.clocks import PlateauState, ScheduleState, init
+from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
+from lrsched.dialects.torch.scheduler import Recurrence
+from lrsched.dialects.torch.schedulers import (
+    SWALR,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiplicativeLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
+from lrsched.node import function_source, shown
+from lrsched.schedule import Constant, Schedule
+from lrsched.shapes import Function
+
+_RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours: more is no rounding
+_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change what they find
+
+
+def from_torch(scheduler: Any, group: int = 0) -> Schedule:
+    """The schedule of a live PyTorch scheduler from its present step on: `t ↦ the rate after t more calls of step()`.
+
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)  # … and 40 times scheduler.step()
+        print(from_torch(scheduler))                                          # StepLR(0.1, 30).drop(40)
+
+    It reads attributes and changes nothing; later steps of the scheduler do not change the schedule. A `ReduceLROnPlateau`
+    becomes a driven schedule from the present rate on; how far its counting has come is a state: `state_from_torch`. A sequence
+    or chain within a sequence, where PyTorch leaves its documentation, becomes what that promises.
+
+    Args:
+        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`.
+        group: the index of the optimizer's parameter group, each of which has a rate of its own.
+
+    Raises:
+        TypeError: if it is no scheduler of PyTorch, one of a subclass, or has a function that JAX cannot trace.
+        ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or its
+            numbers are none that the dialect takes.
+
+    References:
+        PyTorch's `torch.optim.lr_scheduler`, whose attributes (of version 2.13) it reads.
+    """
+    return _from_now(_source("from_torch", scheduler, group))
+
+
+def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
+    """The state that belongs to `from_torch(scheduler, group)`: at step 0, with what a plateau has observed so far.
+
+        schedule, state = from_torch(plateau), state_from_torch(plateau)
+        state = ls.tick(schedule, state, value=loss)  # as plateau.step(loss)
+        rate = ls.evaluate(schedule, state)
+
+    For a `ReduceLROnPlateau` it holds the best metric, the bad ones since, and what is left of a cooldown, and counts plateaus
+    from 0, since the schedule begins with the present rate. All other schedulers have no state, and get that of `init`.
+
+    Args:
+        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`.
+        group: the index of the optimizer's parameter group.
+
+    Raises:
+        TypeError: as `from_torch` does.
+        ValueError: as `from_torch` does.
+
+    References:
+        PyTorch's `ReduceLROnPlateau`: `best`, `num_bad_epochs` and `cooldown_counter`.
+    """
+    source = _source("state_from_torch", scheduler, group)
+    state = init(_from_now(source))
+    if source.name != "ReduceLROnPlateau":
+        return state
+    (first,) = state.clocks
+    counted = PlateauState(*map(source.number, ("best", "num_bad_epochs", "cooldown_counter")), plateaus=0)
+    return ScheduleState(state.step, (jax.tree.map(lambda x, kept: jnp.asarray(x, kept.dtype), counted, first),))
+
+
+class _Source(NamedTuple):
+    """A scheduler whose class is known, and the group of its optimizer that is meant."""
+
+    call: str
+    scheduler: Any
+    group: int
+
+    @property
+    def name(self) -> str:
+        return type(self.scheduler).__name__
+
+    def fails(self, error: type[Exception], text: str) -> NoReturn:
+        raise error(f"{self.call}({self.name}) {text}")
+
+    def get(self, name: str) -> Any:
+        """An attribute."""
+        if not hasattr(self.scheduler, name):
+            self.fails(TypeError, f"finds no {name}, which PyTorch 2.13 sets: build {self.name}(...) of this dialect by hand")
+        return getattr(self.scheduler, name)
+
+    def number(self, name: str) -> float:
+        """A number, which may be a tensor."""
+        return float(self.get(name))
+
+    def whole(self, name: str) -> float:
+        """A number of steps, where PyTorch compares counts and so would never meet a fraction."""
+        return self._whole(name, self.number(name))
+
+    def _whole(self, name: str, value: float) -> float:
+        if not value.is_integer():
+            self.fails(ValueError, f"has {name} {value}, which PyTorch's whole steps never meet: make it a whole number")
+        return value
+
+    def steps(self, name: str) -> list[float]:
+        """A list or a counter of steps, in order."""
+        listed = self.get(name)
+        return [self._whole(name, float(x)) for x in (listed if isinstance(listed, list) else sorted(listed.elements()))]
+
+    def entry(self, name: str) -> Any:
+        """The group's entry of a list with one for every group."""
+        entries = self.get(name)
+        if self.group >= len(entries):
+            self.fails(ValueError, f"has {name} of {len(entries)} groups only, and no {self.group}: it was added later")
+        return entries[self.group]
+
+    def of_group(self, name: str) -> float:
+        """A number that PyTorch keeps in the optimizer's group."""
+        parameters = self.get("optimizer").param_groups[self.group]
+        if name not in parameters:
+            self.fails(TypeError, f"finds no {name} in group {self.group} of its optimizer, where PyTorch keeps it")
+        return float(parameters[name])
+
+    @property
+    def base(self) -> float:
+        return float(self.entry("base_lrs"))
+
+    @property
+    def rate(self) -> float:
+        return self.of_group("lr")
+
+    @property
+    def children(self) -> list[_Source]:
+        return [_source(self.call, child, self.group) for child in self.get("_schedulers")]
+
+
+def _source(call: str, scheduler: Any, group: Any) -> _Source:
+    kind = type(scheduler)
+    if not _is_torchs(kind) or kind.__name__ not in (*_SCHEDULES, "ReduceLROnPlateau"):
+        raise TypeError(_refusal(call, scheduler))
+    source = _Source(call, scheduler, group)
+    count = len(source.get("optimizer").param_groups)
+    if isinstance(group, bool) or not isinstance(group, int):
+        raise TypeError(
+            f"{call}(group=...) must be the index of a parameter group, got {shown(group)} ({type(group).__name__})"
+        )
+    if not 0 <= group < count:
+        raise ValueError(f"{call}(group=...) must be from 0 to {count - 1}, the optimizer's groups, got {group}")
+    return source
+
+
+def _is_torchs(kind: type) -> bool:
+    return f"{kind.__module__}.".startswith("torch.optim.")
+
+
+def _refusal(call: str, scheduler: Any) -> str:
+    """Why a class is not translated, and what to write instead."""
+    kind = type(scheduler)
+    parents = [parent.__name__ for parent in kind.__mro__ if _is_torchs(parent) and hasattr(scheduler, "optimizer")]
+    if not parents:
+        return (
+            f"{call}(scheduler=...) must be a scheduler of torch.optim.lr_scheduler, got {shown(scheduler)} ({kind.__name__}):"
+            " if that wraps one, give the one inside"
+        )
+    known = [name for name in parents if name in (*_SCHEDULES, "ReduceLROnPlateau")]
+    what = f"a subclass of PyTorch's {parents[0]}" if parents[0] != kind.__name__ else "of none of PyTorch's known classes"
+    same = f", or {known[0]}(...), if it gives the same rates" if known else ""
+    return (
+        f"{call}(...) cannot know the rates of {kind.__module__}.{kind.__qualname__}, {what}: write them as a function of the"
+        f" step, LambdaLR(base_lr, lr_lambda) of this dialect{same}"
+    )
+
+
+def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
+    """The function, once it is sure that JAX can call it with a step and with an array of steps."""
+    mend = f"write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
+    if not callable(fn):
+        source.fails(TypeError, f"has no {argument} for group {source.group}, got {shown(fn)}: {mend}")
+    for shape in [(), (3,)]:
+        try:
+            hash(fn)  # it becomes a part of the structure
+            value = jax.eval_shape(fn, jax.ShapeDtypeStruct(shape, numerics.float_type()))
+        except Exception as error:  # whatever a function of anybody may raise
+            reason = (str(error).splitlines() or [""])[0]
+            text = f"cannot trace {argument}={function_source(fn)} ({type(error).__name__}: {reason}): {mend}"
+            raise TypeError(f"{source.call}({source.name}) {text}") from error
+        if not isinstance(value, jax.ShapeDtypeStruct) or value.dtype.kind not in "iuf" or value.shape not in ((), shape):
+            source.fails(
+                TypeError, f"finds that {argument}={function_source(fn)} gives {shown(value)}, no number for each step: {mend}"
+            )
+    return fn
+
+
+def _lr_lambda(source: _Source) -> Callable[[Any], Any]:
+    return _traceable(source, "lr_lambda", source.entry("lr_lambdas"))
+
+
+def _warm_restarts(source: _Source) -> Schedule:
+    return CosineAnnealingWarmRestarts(source.base, source.number("T_0"), source.number("T_mult"), source.number("eta_min"))
+
+
+def _cyclic(source: _Source) -> Schedule:
+    total = source.number("total_size")
+    up = _tidy(total * source.number("step_ratio"))
+    custom = source.get("_scale_fn_custom")
+    if custom is None:
+        scale = {"mode": source.get("mode"), "gamma": source.number("gamma")}
+    else:
+        by_cycle = source.get("scale_mode") == "cycle"
+        scale_fn = _traceable(source, "scale_fn", custom)
+        scale = {"scale_fn": scale_fn, "scale_mode": "cycle" if by_cycle else "iterations"}
+    momenta: dict[str, Any] = {"cycle_momentum": False}
+    if source.get("cycle_momentum"):
+        momenta = {name: float(source.entry(f"{name}s")) for name in ("base_momentum", "max_momentum")}
+    down = None if 2 * up == total else _tidy(total - up)
+    return CyclicLR(source.base, float(source.entry("max_lrs")), up, down, **scale, **momenta)
+
+
+def _one_cycle(source: _Source) -> Schedule:
+    # Of its arguments PyTorch keeps the total, and what the others come to: rates in the group, and the ends of the phases.
+    high, first, last = map(source.of_group, ("max_lr", "initial_lr", "min_lr"))
+    phases, total = source.get("_schedule_phases"), source.number("total_steps")
+    momenta: dict[str, Any] = {"cycle_momentum": False}
+    if source.get("cycle_momentum"):
+        momenta = {name: source.of_group(name) for name in ("base_momentum", "max_momentum")}
+    return OneCycleLR(
+        high,
+        total,
+        pct_start=_tidy((float(phases[0]["end_step"]) + 1) / total),
+        anneal_strategy=source.get("_anneal_func_type"),
+        **momenta,
+        div_factor=_ratio(high, first),
+        final_div_factor=_ratio(first, last),
+        three_phase=len(phases) == 3,
+    )
+
+
+def _ratio(a: float, b: float) -> float:
+    if b == 0:
+        return 1.0 if a == 0 else math.inf
+    return _tidy(a / b)
+
+
+def _tidy(value: float) -> float:
+    """A number that was computed, as it probably was before: with few digits."""
+    short = float(f"{value:.12g}")
+    return short if math.isclose(value, short, rel_tol=1e-14) else value
+
+
+def _swalr(source: _Source, base: float) -> Schedule:
+    return SWALR(base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
+
+
+def _swalr_base(source: _Source) -> float:
+    """The rate from which it comes to the present one: the base rate, unless it has found the optimizer at another.
+
+    That is how it is meant to be used: made at the start of the training, and stepped where another scheduler has ended.
+    """
+    base, rate, end = source.base, source.rate, source.of_group("swa_lr")
+    epochs = source.number("anneal_epochs")
+    done = min(_steps_made(source) / epochs, 1.0) if epochs else 1.0
+    weight = (1 - math.cos(math.pi * done)) / 2 if source.get("_anneal_strategy") == "cos" else done
+    usual = math.isclose((1 - weight) * base + weight * end, rate, rel_tol=1e-9)
+    return base if weight == 1 or usual else (rate - weight * end) / (1 - weight)
+
+
+def _product_from_now(source: _Source) -> Schedule:
+    """A product goes on from the present factor and rate: walking to it again would be slower and no better."""
+    fn, made = _lr_lambda(source), _steps_made(source)
+    if not made:
+        return MultiplicativeLR(source.rate, fn)
+    return Recurrence(source.rate, Constant(1.0, 1) >> Function(fn).drop(made + 1), Constant(0.0))
+
+
+def _plateau(source: _Source) -> Schedule:
+    lows, low = source.get("min_lrs"), source.get("default_min_lr")
+    return ReduceLROnPlateau(
+        source.rate,
+        source.get("mode"),
+        source.number("factor"),
+        source.number("patience"),
+        source.number("threshold"),
+        source.get("threshold_mode"),
+        source.number("cooldown"),
+        # PyTorch renews the list from the default if groups were added later.
+        float(low) if low is not None and source.group >= len(lows) else float(source.entry("min_lrs")),
+        source.number("eps"),
+    )
+
+
+# The schedule of a scheduler from its start on.
+_SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
+    "ChainedScheduler": lambda s: ChainedScheduler([_from_start(child) for child in s.children]),
+    "ConstantLR": lambda s: ConstantLR(s.base, s.number("factor"), s.whole("total_iters")),
+    "CosineAnnealingLR": lambda s: CosineAnnealingLR(s.base, s.number("T_max"), s.number("eta_min")),
+    "CosineAnnealingWarmRestarts": _warm_restarts,
+    "CyclicLR": _cyclic,
+    "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
+    "LambdaLR": lambda s: LambdaLR(s.base, _lr_lambda(s)),
+    "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
+    "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _lr_lambda(s)),
+    "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
+    "OneCycleLR": _one_cycle,
+    "PolynomialLR": lambda s: PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
+    "SequentialLR": lambda s: SequentialLR([_from_start(child) for child in s.children], s.steps("_milestones")),
+    "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
+    "SWALR": lambda s: _swalr(s, s.base),
+}
+
+
+def _from_start(source: _Source) -> Schedule:
+    if source.name == "ReduceLROnPlateau":
+        source.fails(TypeError, "cannot read a plateau within another scheduler: build that one of this dialect by hand")
+    return _SCHEDULES[source.name](source)
+
+
+def _from_now(source: _Source) -> Schedule:
+    if source.name == "ReduceLROnPlateau":
+        return _plateau(source)
+    if source.name == "MultiplicativeLR":
+        return _product_from_now(source)
+    whole = _swalr(source, _swalr_base(source)) if source.name == "SWALR" else _from_start(source)
+    made = _steps_made(source)
+    schedule = whole.drop(made) if made else whole
+    _check_rate(source, schedule)
+    return schedule
+
+
+def _steps_made(source: _Source) -> float:
+    """How often it was stepped, or for warm restarts, at which time it is."""
+    if source.name == "ChainedScheduler":
+        return _steps_of_all(source)
+    if source.name == "CosineAnnealingWarmRestarts":
+        return _time_of_restarts(source)
+    # SWALR counts its calls; all others go by the epoch.
+    count = source.number("_step_count") - 1 if source.name == "SWALR" else source.number("last_epoch")
+    if count < 0 or not count.is_integer():
+        source.fails(ValueError, f"is at the step {count}: translate it at a whole step, 0 or later")
+    return count
+
+
+def _steps_of_all(source: _Source) -> float:
+    counts = [_steps_made(child) for child in source.children]
+    if len(set(counts)) > 1:
+        made = ", ".join(f"{child.name}: {count:g}" for child, count in zip(source.children, counts, strict=True))
+        source.fails(ValueError, f"has schedulers at different steps ({made}): build it with each one's .drop(steps) by hand")
+    return counts[0]
+
+
+def _time_of_restarts(source: _Source) -> float:
+    """The time by the length of the present cycle and the time in it: they, and no count, are what it goes on from."""
+    length, ratio, now = source.number("T_0"), source.number("T_mult"), source.number("T_cur")
+    if ratio <= 1:
+        return source.number("last_epoch") + now % 1
+    start = 0.0
+    while length < source.number("T_i"):
+        start, length = start + length, length * ratio
+    return start + now
+
+
+def _check_rate(source: _Source, schedule: Schedule) -> None:
+    rate, ours = source.rate, float(schedule(0))
+    initial = source.get("optimizer").param_groups[source.group].get("initial_lr", rate)
+    if abs(ours - rate) <= _RELATIVE * abs(rate) + _OF_INITIAL * abs(float(initial)):
+        return
+    source.fails(
+        ValueError,
+        f"finds group {source.group} of the optimizer at the rate {rate:.9g}, where {shown(schedule)} is at {ours:.9g}:"
+        f" {_reason(source)}",
+    )
+
+
+def _reason(source: _Source) -> str:
+    """Why the optimizer may have another rate, and what to do."""
+    by_hand = f"construct the schedule by hand, with {source.name}(...) of this dialect"
+    if source.name == "SequentialLR" and any(child.name in ("SequentialLR", "ChainedScheduler") for child in source.children):
+        return f"PyTorch runs a sequence of sequences or chains otherwise than it documents, so {by_hand}"
+    if source.name == "OneCycleLR" and source.number("last_epoch") >= source.number("total_steps"):
+        return "it is past its last step, so there is nothing left of it"
+    changed = "another scheduler has changed that, or somebody by hand"
+    if source.name in _OVERWRITING:
+        return f"{changed}. Its next step() sets the rate anew: translate it after that"
+    return f"{changed}. What it does next depends on the rate that it finds, so {by_hand} from the rate that you want"
