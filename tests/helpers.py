@@ -1,0 +1,65 @@
+"""What several test files use."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def x64() -> Any:
+    """A context in which JAX computes in float64; newer JAX moved it."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    from jax import experimental
+
+    return experimental.enable_x64()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@contextlib.contextmanager
+def relaxed() -> Iterator[None]:
+    """A context for third parties that rely on implicit promotion."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def ulps(actual: Any, truth: Any) -> float:
+    """The largest distance to the truth, in units of the last place of the type that `actual` has.
+
+    Below the smallest normal number the unit no longer shrinks, because XLA flushes what is smaller to 0.
+    """
+    actual = np.asarray(actual)
+    truth = np.asarray(truth, np.float64)
+    assert actual.shape == truth.shape, (actual.shape, truth.shape)
+    unit = np.maximum(np.spacing(np.abs(truth).astype(actual.dtype)), np.finfo(actual.dtype).tiny).astype(np.float64)
+    return float(np.max(np.abs(actual.astype(np.float64) - truth) / unit, initial=0.0))
+
+
+def bits(x: Any) -> Any:
+    """The bytes of an array, its type and its shape: equal only for arrays that are equal bit for bit."""
+    x = np.asarray(x)
+    return x.dtype, x.shape, x.tobytes()
+
+
+@jax.jit
+def _as_argument(schedule: Any, steps: Any) -> Any:
+    return schedule(steps)
+
+
+def ways(schedule: Any) -> dict[str, Any]:
+    """The ways to call a schedule with an array of steps."""
+    return {
+        "eager": schedule,
+        "captured": jax.jit(lambda t: schedule(t)),
+        "argument": lambda t: _as_argument(schedule, t),
+        "vmapped": jax.jit(jax.vmap(schedule)),
+    }
+
+
+WAYS = ("eager", "captured", "argument", "vmapped")
+
+
+def as_float32(numbers: Any) -> Any:
+    """The numbers that a jitted function receives: rounded to float32."""
+    return jax.tree.map(lambda x: float(np.float32(x)), numbers)

@@ -1,0 +1,336 @@
+"""What every node means, as mathematics: `meaning(s, t)` and `length(s)`.
+
+Written from the docstrings and DESIGN, and independent of the library's numerics. Times, and values that are rational, are
+fractions without rounding; everything else has 60 digits. A driven schedule has no meaning before it is bound.
+"""
+
+import functools
+import math
+import operator
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from lrsched.schedule import (
+    Choice,
+    Constant,
+    Delay,
+    Drop,
+    Pointwise,
+    Repeat,
+    Reverse,
+    Schedule,
+    Sequence,
+    Staircase,
+    Stretch,
+    Take,
+    Warp,
+)
+from lrsched.shapes import (
+    Cosine,
+    Exponential,
+    Function,
+    Geometric,
+    InverseSqrt,
+    Linear,
+    OneMinusSqrt,
+    Piecewise,
+    Polynomial,
+    Time,
+)
+
+mp = mpmath.MPContext()
+mp.dps = 60
+
+
+def meaning(schedule: Schedule, t: Any) -> Any:
+    """The value at a time, which is a number without rounding: an int, a float, a fraction."""
+    return mp.mpf(value(schedule, exact(t)))
+
+
+def exact(t: Any) -> Fraction:
+    """A time as a fraction; before 0 it counts as 0."""
+    if not t > 0:
+        return Fraction(0)
+    if not isinstance(t, mp.mpf):
+        return Fraction(t)
+    mantissa, exponent = t.man_exp
+    return mantissa * Fraction(2) ** exponent
+
+
+@functools.singledispatch
+def value(schedule: Schedule, t: Fraction) -> Any:
+    """The value at a time >= 0: a fraction, or a number with 60 digits."""
+    raise NotImplementedError(f"{type(schedule).__name__} has no meaning")
+
+
+@functools.singledispatch
+def length(schedule: Schedule) -> Any:
+    """The number of steps from which on it stands still: a fraction or infinity."""
+    raise NotImplementedError(f"{type(schedule).__name__} has no length")
+
+
+def number(x: Any) -> Any:
+    """A number of a schedule: a fraction or infinity."""
+    return math.inf if x == math.inf else Fraction(float(x))
+
+
+def line(p: Any) -> Any:
+    return p
+
+
+def wave(p: Any) -> Any:
+    return (1 - mp.cos(mp.pi * p)) / 2
+
+
+def root(p: Any) -> Any:
+    return mp.sqrt(p)
+
+
+def done(t: Fraction, steps: Any) -> Fraction:
+    return Fraction(1) if t >= steps else t / steps
+
+
+def between(start: Any, stop: Any, weight: Any) -> Any:
+    return start + (stop - start) * weight
+
+
+@value.register
+def _(s: Constant, t: Fraction) -> Any:
+    del t
+    return number(s.value)
+
+
+@length.register
+def _(s: Constant) -> Any:
+    return number(s.steps)
+
+
+@value.register
+def _(s: Linear, t: Fraction) -> Any:
+    return between(number(s.start), number(s.stop), line(done(t, number(s.steps))))
+
+
+@value.register
+def _(s: Cosine, t: Fraction) -> Any:
+    return between(number(s.start), number(s.stop), wave(done(t, number(s.steps))))
+
+
+@value.register
+def _(s: OneMinusSqrt, t: Fraction) -> Any:
+    return between(number(s.start), number(s.stop), root(done(t, number(s.steps))))
+
+
+@value.register
+def _(s: Polynomial, t: Fraction) -> Any:
+    left = 1 - done(t, number(s.steps))
+    return between(number(s.stop), number(s.start), mp.mpf(left) ** number(s.power))
+
+
+@value.register
+def _(s: Geometric, t: Fraction) -> Any:
+    start, stop, p = mp.mpf(number(s.start)), mp.mpf(number(s.stop)), done(t, number(s.steps))
+    return start * (stop / start) ** p
+
+
+@length.register(Linear)
+@length.register(Cosine)
+@length.register(OneMinusSqrt)
+@length.register(Polynomial)
+@length.register(Geometric)
+def _(s: Any) -> Any:
+    return number(s.steps)
+
+
+@value.register
+def _(s: Exponential, t: Fraction) -> Any:
+    return number(s.start) * mp.mpf(number(s.rate)) ** t
+
+
+@value.register
+def _(s: InverseSqrt, t: Fraction) -> Any:
+    return number(s.start) / mp.sqrt(1 + t / number(s.timescale))
+
+
+@value.register
+def _(s: Time, t: Fraction) -> Any:
+    del s
+    return t
+
+
+@value.register
+def _(s: Function, t: Fraction) -> Any:
+    return s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments))
+
+
+@length.register(Exponential)
+@length.register(InverseSqrt)
+@length.register(Time)
+@length.register(Function)
+def _(s: Any) -> Any:
+    del s
+    return math.inf
+
+
+@value.register
+def _(s: Piecewise, t: Fraction) -> Any:
+    steps, values = list(map(number, s.steps)), list(map(number, s.values))
+    passed = sum(step <= t for step in steps)
+    if passed == 0 or passed == len(steps) or s.kind == "constant":
+        return values[max(passed - 1, 0)]
+    weight = {"linear": line, "cosine": wave}[s.kind]
+    start, stop = steps[passed - 1], steps[passed]
+    return between(values[passed - 1], values[passed], weight((t - start) / (stop - start)))
+
+
+@length.register
+def _(s: Piecewise) -> Any:
+    return number(s.steps[-1])
+
+
+OPERATORS: dict[str, Any] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "neg": operator.neg,
+    "min": min,
+    "max": max,
+}
+
+
+@value.register
+def _(s: Pointwise, t: Fraction) -> Any:
+    return OPERATORS[s.operator](*(value(part, t) for part in s.parts))
+
+
+@length.register
+def _(s: Pointwise) -> Any:
+    return max(map(length, s.parts))
+
+
+@value.register
+def _(s: Sequence, t: Fraction) -> Any:
+    for part in s.parts[:-1]:
+        if t < length(part):
+            return value(part, t)
+        t -= length(part)
+    return value(s.parts[-1], t)
+
+
+@length.register
+def _(s: Sequence) -> Any:
+    return sum(map(length, s.parts))
+
+
+@value.register
+def _(s: Take, t: Fraction) -> Any:
+    return value(s.schedule, min(t, number(s.steps)))
+
+
+@length.register
+def _(s: Take) -> Any:
+    return number(s.steps)
+
+
+@value.register
+def _(s: Drop, t: Fraction) -> Any:
+    return value(s.schedule, t + number(s.steps))
+
+
+@length.register
+def _(s: Drop) -> Any:
+    return max(length(s.schedule) - number(s.steps), Fraction(0))
+
+
+@value.register
+def _(s: Delay, t: Fraction) -> Any:
+    return value(s.schedule, max(t - number(s.steps), Fraction(0)))
+
+
+@length.register
+def _(s: Delay) -> Any:
+    return length(s.schedule) + number(s.steps)
+
+
+@value.register
+def _(s: Stretch, t: Fraction) -> Any:
+    return value(s.schedule, t / number(s.factor))
+
+
+@length.register
+def _(s: Stretch) -> Any:
+    return length(s.schedule) * number(s.factor)
+
+
+@value.register
+def _(s: Staircase, t: Fraction) -> Any:
+    every = number(s.every)
+    return value(s.schedule, every * math.floor(t / every))
+
+
+@length.register
+def _(s: Staircase) -> Any:
+    every, whole = number(s.every), length(s.schedule)
+    return whole if whole == math.inf else every * math.ceil(whole / every)
+
+
+@value.register
+def _(s: Reverse, t: Fraction) -> Any:
+    return value(s.schedule, max(length(s.schedule) - t, Fraction(0)))
+
+
+@length.register
+def _(s: Reverse) -> Any:
+    return length(s.schedule)
+
+
+@value.register
+def _(s: Warp, t: Fraction) -> Any:
+    return value(s.schedule, exact(value(s.time, t)))
+
+
+@length.register
+def _(s: Warp) -> Any:
+    return length(s.time)
+
+
+def repetition(s: Repeat) -> tuple[Any, Fraction, Fraction]:
+    """How many cycles, and the ratios of their lengths and heights."""
+    count = math.inf if s.n is None else round(number(s.n))
+    longer, higher = (Fraction(1) if x is None else number(x) for x in (s.longer, s.higher))
+    return count, longer, higher
+
+
+@value.register
+def _(s: Repeat, t: Fraction) -> Any:
+    (count, longer, higher), steps = repetition(s), length(s.schedule)
+    cycle, growth = 0, Fraction(1)
+    if longer == 1 and steps > 0:
+        cycle = min(math.floor(t / steps), count - 1)
+        t -= cycle * steps
+    while cycle < count - 1 and t >= steps * growth:
+        cycle, t, growth = cycle + 1, t - steps * growth, growth * longer
+    height = Fraction(1) if higher == 1 else mp.mpf(higher) ** cycle
+    return height * value(s.schedule, min(t / growth, steps))
+
+
+@length.register
+def _(s: Repeat) -> Any:
+    count, longer, _ = repetition(s)
+    return math.inf if count == math.inf else length(s.schedule) * sum(longer**c for c in range(count))
+
+
+def chosen(s: Choice) -> Schedule:
+    return s.branches[min(round(number(s.index)), len(s.branches) - 1)]
+
+
+@value.register
+def _(s: Choice, t: Fraction) -> Any:
+    return value(chosen(s), t)
+
+
+@length.register
+def _(s: Choice) -> Any:
+    return length(chosen(s))

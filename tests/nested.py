@@ -1,0 +1,260 @@
+"""Hypothesis strategies for nested schedules, what is in them, and how large their values can be.
+
+A schedule is grown from a string of bytes, every operator as likely as any other. (Of a strategy made of many draws,
+Hypothesis repeats parts, so that half of all operators would be the same few.) Counts of steps are multiples of a quarter
+and factors of time are powers of two, so that every boundary is exact and a law can be checked at the boundaries as well.
+"""
+
+import dataclasses
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import lrsched as ls
+from lrsched.schedule import Constant, Pointwise, Repeat, Schedule, Sequence, Take, Warp
+from lrsched.shapes import Cosine, Exponential, Function, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Polynomial
+
+COUNTS = tuple(k / 4 for k in range(61))
+VALUES = tuple(sorted((k / 5 for k in range(-16, 17)), key=abs))
+FACTORS = (2.0, 0.5, 4.0)
+STAIRS = (1.0, 0.5, 3.0, 4.0)
+DEPTHS = (0, 1, 2, 3, 3, 4)
+LEAST_DIVISOR = 0.5
+
+
+def inverse_time(t: Any, start: Any, decay: Any) -> Any:
+    return start / (1 + decay * t)
+
+
+class Growth:
+    """What a schedule grows from: a string of bytes, how deep it may still become, and whether it must end."""
+
+    def __init__(self, choices: Iterator[int], depth: int, ends: bool) -> None:
+        self.choices, self.depth, self.ends = choices, depth, ends
+
+    def schedule(self) -> Schedule:
+        kinds = (FINITE_SHAPES, FINITE) if self.ends else (SHAPES, ANY)
+        return self.one_of(kinds[self.depth > 0])(self)
+
+    def one_of(self, options: tuple[Any, ...]) -> Any:
+        return options[next(self.choices, 0) % len(options)]
+
+    def count(self) -> float:
+        return self.one_of(COUNTS)
+
+    def value(self) -> float:
+        return self.one_of(VALUES)
+
+    def positive(self) -> float:
+        return self.one_of(COUNTS[1:20])
+
+    def deep(self) -> Schedule:
+        return Growth(self.choices, self.depth - 1, self.ends).schedule()
+
+    def side(self) -> Schedule:
+        return Growth(self.choices, min(self.depth - 1, 1), self.ends).schedule()
+
+    def pair(self) -> tuple[Schedule, Schedule]:
+        deep, side = self.deep(), self.side()
+        return self.one_of(((deep, side), (side, deep)))
+
+    def finite(self) -> Schedule:
+        return Growth(self.choices, self.depth - 1, True).schedule()
+
+    def finite_side(self) -> Schedule:
+        return Growth(self.choices, min(self.depth - 1, 1), True).schedule()
+
+    def lasting(self) -> Schedule:
+        s = self.finite()
+        return s if s.length > 0 else s >> ls.Constant(0.4, 3)
+
+    def divisor(self) -> Schedule:
+        return self.side().clip(LEAST_DIVISOR, 2.0)
+
+    def boundaries(self) -> list[float]:
+        first = self.count()
+        return [first, first + self.count()]
+
+    def table(self, kind: Any) -> Schedule:
+        steps = sorted(self.count() for _ in range(self.one_of((1, 2, 3, 4))))
+        return ls.Piecewise(steps, [self.value() for _ in steps], kind=kind)
+
+    def exact_line(self) -> Schedule:
+        """A line whose every value is exact, so that it can be a time in a trace too."""
+        start, slope = self.one_of((0, 4, 20)), self.one_of((1, 2, 4, 0, -2))
+        return ls.Linear(start, start + slope * 8, 8).drop(self.count())
+
+
+Grow = Callable[[Growth], Schedule]
+FINITE_SHAPES: tuple[Grow, ...] = (
+    lambda g: ls.Constant(g.value(), g.count()),
+    lambda g: ls.Linear(g.value(), g.value(), g.count()),
+    lambda g: ls.Cosine(g.value(), g.value(), g.count()),
+    lambda g: ls.Polynomial(g.value(), g.value(), g.count(), g.one_of((1.0, 2.0, 3.0, 0.5))),
+    lambda g: ls.OneMinusSqrt(g.value(), g.value(), g.count()),
+    lambda g: ls.Geometric(g.positive(), g.positive(), g.count()),
+    lambda g: ls.Geometric(-g.positive(), -g.positive(), g.count()),
+    lambda g: g.table("constant"),
+    lambda g: g.table("linear"),
+    lambda g: g.table("cosine"),
+)
+SHAPES: tuple[Grow, ...] = (
+    *FINITE_SHAPES,
+    lambda g: ls.Exponential(g.value(), g.one_of((1.0, 0.9, 0.5, 0.0))),
+    lambda g: ls.InverseSqrt(g.value(), g.positive()),
+    lambda g: ls.Function(inverse_time, g.value(), g.one_of((0.25, 0.0, 3.0))),
+)
+FINITE_TIMES: tuple[Grow, ...] = (
+    lambda g: ls.Time().take(g.count()),
+    lambda g: ls.Time().take(g.count()).reverse(),
+    lambda g: g.exact_line(),
+    lambda g: g.exact_line() >> ls.Time().take(g.positive()),
+)
+TIMES: tuple[Grow, ...] = (
+    lambda _: ls.Time(),
+    lambda g: ls.Time() * g.one_of(FACTORS),
+    lambda g: ls.Time() / g.one_of(FACTORS),
+    lambda g: ls.Time() + g.count(),
+    lambda g: ls.Time() - g.count(),
+    lambda g: g.count() - ls.Time(),
+    lambda g: ls.Time().stretch(g.one_of(FACTORS)).delay(g.count()),
+    lambda g: ls.Time().staircase(g.one_of(STAIRS)),
+    lambda g: ls.Time().take(g.positive()).repeat(),
+    *FINITE_TIMES,
+)
+FINITE: tuple[Grow, ...] = (
+    lambda g: operator.add(*g.pair()),
+    lambda g: operator.sub(*g.pair()),
+    lambda g: operator.mul(*g.pair()),
+    lambda g: g.deep() / g.divisor(),
+    lambda g: g.value() / g.deep().clip(LEAST_DIVISOR, 2.0),
+    lambda g: g.value() + g.deep(),
+    lambda g: g.deep() * g.value(),
+    lambda g: -g.deep(),
+    lambda g: ls.minimum(*g.pair()),
+    lambda g: ls.maximum(g.deep(), g.value()),
+    lambda g: g.deep().clip(-g.positive(), g.positive()),
+    lambda g: ls.Choice(g.pair(), g.one_of((0, 1))),
+    lambda g: g.deep().take(g.count()),
+    lambda g: g.deep().drop(g.count()),
+    lambda g: g.deep().delay(g.count()),
+    lambda g: g.deep().stretch(g.one_of(FACTORS)),
+    lambda g: g.deep().staircase(g.one_of(STAIRS)),
+    lambda g: g.finite().reverse(),
+    lambda g: g.finite() >> g.side(),
+    lambda g: g.finite_side() >> g.deep(),
+    lambda g: ls.join([g.side(), g.deep(), g.side()], g.boundaries()),
+    lambda g: g.finite().repeat(g.one_of((1, 2, 3))),
+    lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=2.0),
+    lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=0.5, scale=g.one_of((1.0, -2.0))),
+    lambda g: g.deep() @ g.one_of(FINITE_TIMES)(g),
+)
+ANY: tuple[Grow, ...] = (
+    *FINITE,
+    lambda g: g.lasting().repeat(),
+    lambda g: g.lasting().repeat(scale=g.one_of((-1.0, 0.5))),
+    lambda g: g.lasting().repeat(stretch=g.one_of((2.0, 1.0)), scale=g.one_of((None, -1.0, 0.5))),
+    lambda g: g.deep() @ g.one_of(TIMES)(g),
+)
+
+
+def grown(depths: tuple[int, ...], ends: bool) -> Any:
+    def grow(choices: bytes) -> Schedule:
+        rest = iter(choices)
+        return Growth(rest, depths[next(rest) % len(depths)], ends).schedule()
+
+    return st.binary(min_size=64, max_size=64).map(grow)
+
+
+schedules = grown(DEPTHS, ends=False)
+finite = grown(DEPTHS, ends=True)
+small_schedules = grown((1, 2), ends=False)
+small_finite = grown((1, 2), ends=True)
+shapes = grown((0,), ends=False)
+times = st.binary(min_size=4, max_size=4).map(lambda choices: (g := Growth(iter(choices), 1, False)).one_of(TIMES)(g))
+counts = st.sampled_from(COUNTS)
+positive_counts = st.sampled_from(COUNTS[1:])
+values = st.sampled_from(VALUES)
+
+
+def node_classes() -> list[type[Schedule]]:
+    """Every schedule of the library that is no base of others."""
+
+    def below(cls: type) -> list[type]:
+        own = [x for x in cls.__subclasses__() if x.__module__.startswith("lrsched.")]
+        return [x for one in own for x in below(one)] or [cls]
+
+    return list(dict.fromkeys(below(Schedule)))
+
+
+def parts(s: Schedule) -> list[Schedule]:
+    """The schedules that a schedule is made of."""
+    fields = (getattr(s, field.name) for field in dataclasses.fields(s))  # pyright: ignore[reportArgumentType]
+    return [x for value in fields for x in (value if isinstance(value, tuple) else (value,)) if isinstance(x, Schedule)]
+
+
+def depth(s: Schedule) -> int:
+    """How many operators lie above its deepest shape."""
+    return 1 + max(map(depth, parts(s))) if parts(s) else 0
+
+
+def operators(s: Schedule) -> Counter[str]:
+    """How often each node and each operator occurs in a schedule."""
+    return sum(map(operators, parts(s)), Counter(_names(s)))
+
+
+def _names(s: Schedule) -> Iterator[str]:
+    yield type(s).__name__
+    match s:
+        case Pointwise("min", (Pointwise("max"), _)):
+            yield from ("min", "clip")
+        case Pointwise(operator):
+            yield operator
+        case Piecewise(kind=kind):
+            yield f"Piecewise {kind}"
+        case Sequence(several) if all(isinstance(part, Take) for part in several[:-1]):
+            yield "join"
+        case Repeat():
+            yield "repeat n times" if s.n else "repeat for ever"
+            longer: Any = s.longer
+            yield "repeat" if longer in (None, 1) else "repeat growing" if longer > 1 else "repeat shrinking"
+            if s.higher is not None:
+                yield "repeat scaled"
+
+
+VARIANTS = (
+    *("clip", "join"),
+    *(f"Piecewise {kind}" for kind in ("constant", "linear", "cosine")),
+    *(f"repeat {what}" for what in ("n times", "for ever", "growing", "shrinking", "scaled")),
+)
+
+
+def size(s: Any) -> Any:
+    """A bound on the values inside a generated schedule: rounding errors are measured against it."""
+    match s:
+        case Constant(value=x):
+            return abs(x)
+        case Linear() | Cosine() | Polynomial() | OneMinusSqrt() | Geometric():
+            return max(abs(s.start), abs(s.stop))
+        case Exponential() | InverseSqrt():
+            return abs(s.start)
+        case Function(arguments=(start, _)):
+            return abs(start)
+        case Piecewise(values=x):
+            return float(np.max(np.abs(x)))
+        case Pointwise("+" | "-", (a, b)):
+            return size(a) + size(b)
+        case Pointwise("*", (a, b)):
+            return size(a) * size(b)
+        case Pointwise("/", (a, b)):
+            return size(a) / LEAST_DIVISOR * (1 + size(b) / LEAST_DIVISOR)
+        case Repeat(schedule=part, n=n, higher=scale):
+            return size(part) * max(1.0, abs(scale or 0.0)) ** (n or 1)
+        case Warp(schedule=part):
+            return size(part)
+        case _:
+            return max(map(size, parts(s)))

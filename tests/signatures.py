@@ -1,0 +1,324 @@
+"""Every number of every public call, found by its signature, so that what is new is tested without being listed.
+
+`CALLS` holds each public shape, clock, recipe and function that makes a schedule, and each method and operator of
+`Schedule`, so often that there is each of its modes and shapes, each number, and each number left out or a schedule instead.
+"""
+
+import dataclasses
+import functools
+import inspect
+import operator
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import lrsched as ls
+from lrsched.node import Node, Spec
+from lrsched.numerics import Number
+from lrsched.schedule import Sequence
+
+
+def rising(t, a, b):
+    return a - a / (1 + abs(b) * t)
+
+
+# What to give for a number, by the name of its parameter. All are exact in float32.
+ANY_NUMBER = 0.5
+NUMBERS = {
+    "a": 0.75,
+    "cooldown": 2.0,
+    "decay_steps": 12.0,
+    "dim": 64.0,
+    "div_factor": 8.0,
+    "down": 6.0,
+    "every": 7.0,
+    "final_div_factor": 16.0,
+    "high": 1.25,
+    "index": 1.0,
+    "min_scale": 0.125,
+    "n": 3.0,
+    "patience": 1.0,
+    "pct_start": 0.25,
+    "peak": 1.5,
+    "power": 2.5,
+    "rate": 0.875,
+    "steps": 40.0,
+    "stop": 0.25,
+    "stretch": 1.25,
+    "timescale": 16.0,
+    "up": 5.0,
+    "warmup_steps": 10.0,
+}
+LISTS = ("boundaries", "milestones")  # parameters that are lists of numbers, where no annotation says so
+POINTS = [5.0, 12.0, 20.0]  # the example of a list
+RECEIVER = ls.Cosine(0.5, 2.0, 8) >> ls.Linear(2.0, 0.75, 16)  # whose methods are called; never 0, so that it can divide
+
+
+def _curve(scale: float = 1.0) -> ls.Schedule:
+    return ls.Polynomial(1.5 * scale, 0.5 * scale, 30, 1.5)
+
+
+# What to give where a number will not do.
+THINGS: dict[str, Any] = {
+    "branches": (RECEIVER, _curve()),
+    "clock": ls.Plateau(patience=1),
+    "fn": rising,
+    "other": _curve(),
+    "schedule": RECEIVER,
+    "schedules": [RECEIVER, _curve(), RECEIVER * 2.0, _curve(0.5)],
+    "time": ls.Time() * 0.75 + 2.0,
+}
+OPERATORS = {
+    "__add__": "+",
+    "__radd__": "+",
+    "__sub__": "-",
+    "__rsub__": "-",
+    "__mul__": "*",
+    "__rmul__": "*",
+    "__truediv__": "/",
+    "__rtruediv__": "/",
+    "__neg__": "-",
+    "__rshift__": ">>",
+    "__matmul__": "@",
+}
+
+STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
+# A metric under which every number of a clock matters, in each of its modes.
+METRIC = np.array(
+    [1.875, 1.375, 2, 1.25, 1, 1.375, 1.625, 1.625, 2, 1.875, 2.875, 3.375, 3, 3.5, 3.375, 3.5, 4.125, 3.75, 4.375, 4.25],
+    np.float32,
+)
+SEVERAL = 5  # as many values of each number
+GIVEN = object()  # among the options of a parameter: its number
+
+
+class Parameter(NamedTuple):
+    """A parameter of a call: an example of its number or numbers, by name, and all that it may be."""
+
+    name: str
+    numbers: dict[str, Any]
+    options: tuple[Any, ...]
+    has_default: bool = False
+
+
+class Call(NamedTuple):
+    """A public call with all given that is no number, and an example of each number."""
+
+    name: str  # as an error should say it
+    label: str
+    function: Callable[..., Any]
+    fixed: dict[str, Any]
+    numbers: dict[str, Any]
+    may_be_none: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = (f"{name}={x!r}" if isinstance(x, (str, bool, type(None))) else name for name, x in self.fixed.items())
+        return f"{self.label}({', '.join(shown)})"
+
+    def make(self, **changes: Any) -> Any:
+        """The schedule that it makes of the example numbers, but for those given here."""
+        return self.function(**self.fixed, **_gathered({**self.numbers, **changes}))
+
+
+def _gathered(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of numbers, where `x[0]`, `x[1]`, … are the entries of the tuple `x`."""
+    arguments: dict[str, Any] = {}
+    for name, x in numbers.items():
+        whole, entry, _ = name.partition("[")
+        arguments[whole] = (*arguments.get(whole, ()), x) if entry else x
+    return arguments
+
+
+def _field(field: dataclasses.Field[Any]) -> Parameter:
+    """A field of a node as a parameter."""
+    has_default = field.default is not dataclasses.MISSING
+    if (spec := field.metadata.get("spec")) is not None:
+        name = spec.name or field.name
+        keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
+        numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
+        return Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,), has_default)
+    options = field.metadata.get("options")
+    return Parameter(field.name, {}, options) if options else _thing(field.name, has_default)
+
+
+def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
+    """A parameter of a function, by its annotation."""
+    name, has_default = parameter.name, parameter.default is not parameter.empty
+    if hint is bool:
+        return Parameter(name, {}, (False, True))
+    if typing.get_origin(hint) is typing.Literal:
+        return Parameter(name, {}, typing.get_args(hint))
+    if name in LISTS:
+        return Parameter(name, {name: POINTS}, (GIVEN,))
+    if _is_number(hint):
+        kinds, example = typing.get_args(hint), NUMBERS.get(name, ANY_NUMBER)
+        options = [GIVEN, *([None] if type(None) in kinds else []), *([_curve(example)] if ls.Schedule in kinds else [])]
+        return Parameter(name, {name: example}, tuple(options), has_default)
+    return _thing(name, has_default)
+
+
+def _is_number(hint: Any) -> bool:
+    """Whether an annotation is `Number`, perhaps with alternatives."""
+    return set(typing.get_args(Number)) <= set(typing.get_args(hint))
+
+
+def _thing(name: str, has_default: bool) -> Parameter:
+    if name in THINGS:
+        return Parameter(name, {}, (THINGS[name],))
+    assert has_default, f"the walk does not know what to give for {name}: add it to LISTS or to THINGS in signatures.py"
+    return Parameter(name, {}, ())
+
+
+def parameters(function: Callable[..., Any]) -> list[Parameter]:
+    """The parameters of a class of nodes, or of a function or method."""
+    if isinstance(function, type):
+        return [_field(field) for field in dataclasses.fields(function)]
+    hints = typing.get_type_hints(function)
+    return [_parameter(p, hints[p.name]) for p in inspect.signature(function).parameters.values() if p.name != "self"]
+
+
+def _calls(
+    name: str, described: Callable[..., Any], function: Callable[..., Any], label: str = "", singly: bool = False
+) -> Iterator[Call]:
+    """Calls of the function, with every option that the parameters of the described one have at least once.
+
+    So all the numbers that may be None are given at once, and left out at once; with `singly`, each also by itself.
+    """
+    free = [parameter for parameter in parameters(described) if parameter.options]
+    rounds = max((len(parameter.options) for parameter in free), default=1)
+    combinations = [tuple(parameter.options[i % len(parameter.options)] for parameter in free) for i in range(rounds)]
+    if singly:
+        optional = [parameter for parameter in free if None in parameter.options]
+        combinations += [tuple(None if p is one else p.options[0] for p in free) for one in optional if len(optional) > 1]
+    for options in combinations:
+        chosen = list(zip(free, options, strict=True))
+        fixed = {parameter.name: option for parameter, option in chosen if option is not GIVEN}
+        given = [parameter for parameter, option in chosen if option is GIVEN]
+        numbers = {key: x for parameter in given for key, x in parameter.numbers.items()}
+        may_be_none = tuple(parameter.name for parameter in given if None in parameter.options)
+        may_go = [key for parameter in given if parameter.has_default for key in parameter.numbers]
+        yield _accepted(Call(name, label or name, function, fixed, numbers, may_be_none), may_go)
+
+
+def _accepted(call: Call, may_go: list[str]) -> Call:
+    """The call as it is, or without a number that has a default and no meaning with these options."""
+    refusals = []
+    for left_out in (None, *may_go):
+        tried = call._replace(numbers={name: x for name, x in call.numbers.items() if name != left_out})
+        try:
+            tried.make()
+        except (TypeError, ValueError) as error:
+            refusals.append(str(error))
+        else:
+            return tried
+    raise AssertionError(f"the walk cannot make {call} of {call.numbers}: {refusals[0]}; mend NUMBERS in signatures.py")
+
+
+def _classes() -> Iterator[Call]:
+    for name, cls in vars(ls).items():
+        if not isinstance(cls, type) or not issubclass(cls, Node) or cls in (ls.Schedule, ls.Clock):
+            continue
+        yield from _calls(name, cls, functools.partial(_on_clock, cls) if issubclass(cls, ls.Clock) else cls)
+
+
+def _on_clock(clock: type[ls.Clock], **numbers: Any) -> ls.Schedule:
+    return ls.Exponential(1.0, 0.5).on(clock(**numbers))
+
+
+def _functions() -> Iterator[Call]:
+    for name, function in vars(ls).items():
+        if _makes_a_schedule(function) and _takes_a_number(function):
+            yield from _calls(name, function, function)
+
+
+def _makes_a_schedule(function: Any) -> bool:
+    return inspect.isfunction(function) and inspect.signature(function).return_annotation in (ls.Schedule, "Schedule")
+
+
+def _takes_a_number(function: Callable[..., Any]) -> bool:
+    return any(_is_number(hint) or name in LISTS for name, hint in typing.get_type_hints(function).items())
+
+
+def _methods() -> Iterator[Call]:
+    for name, method in vars(ls.Schedule).items():
+        if not _makes_a_schedule(method):
+            continue
+        if name.startswith("__"):
+            assert name in OPERATORS, f"the walk does not know the operator {name}: add it to OPERATORS in signatures.py"
+            yield from _calls(OPERATORS[name], method, functools.partial(_operated, name), label=name)
+        else:
+            yield from _calls(name, method, getattr(RECEIVER, name), singly=True)
+
+
+def _operated(name: str, **others: Any) -> Any:
+    """What an operator gives, as Python itself chooses it, of the receiver and another operand, if there is one."""
+    operands = [RECEIVER, *others.values()]
+    if hasattr(operator, name):
+        return getattr(operator, name)(*operands)
+    return getattr(operator, name.replace("__r", "__"))(*reversed(operands))
+
+
+CALLS: list[Call] = [*_classes(), *_functions(), *_methods()]
+
+
+def arguments() -> Iterator[tuple[Call, str]]:
+    """Every number of every call."""
+    for call in CALLS:
+        for name in call.numbers:
+            yield call, name
+
+
+def accepts(call: Call, **numbers: Any) -> bool:
+    """Whether a call takes these numbers."""
+    try:
+        call.make(**numbers)
+    except ValueError:
+        return False
+    return True
+
+
+def several(call: Call, name: str) -> np.ndarray:
+    """Values that the call takes for a number, `SEVERAL` of them, exact in float32."""
+    given = np.asarray(call.numbers[name], np.float64)
+    taken = [given * k for k in (1.0, 0.5, 2.0, -1.0, 0.0, 1.5) if accepts(call, **{name: (given * k).tolist()})]
+    assert len(taken) > 1, f"{call} takes next to nothing for {name}: mend NUMBERS in signatures.py"
+    return np.stack((taken * 3)[:SEVERAL])
+
+
+def pure(schedule: Any) -> ls.Schedule:
+    """The schedule, without its clock where it is driven as a whole."""
+    return schedule.schedule if isinstance(schedule, ls.Driven) else schedule
+
+
+def nodes(node: Any) -> list[Any]:
+    """A node, and all those below it."""
+    return [node, *(below for child in node._nodes() for below in nodes(child))]
+
+
+def boundaries(schedule: Any) -> list[float]:
+    """The finite lengths in a schedule, and the steps at which a part follows another, rising."""
+    found = {node.length for node in nodes(schedule) if isinstance(node, ls.Schedule)}
+    for node in nodes(schedule):
+        if isinstance(node, Sequence):
+            found.update(np.cumsum([part.length for part in node.parts]).tolist())
+    return sorted(float(step) for step in found if np.isfinite(step))
+
+
+def structure(schedule: Any) -> Any:
+    """What schedules have in common that one compiled program does for."""
+    return jax.tree.structure(schedule), tuple(np.shape(x) for x in jax.tree.leaves(schedule))
+
+
+def specs(node: Node) -> list[Spec]:
+    """The specs of the leaves of a tree of nodes, in their order."""
+    found: list[Spec] = []
+    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
+        value = getattr(node, field.name)
+        if (spec := field.metadata.get("spec")) is not None:
+            found += [spec] * len(jax.tree.leaves(value))
+        elif "child" in field.metadata:
+            found += [spec for one in (value if isinstance(value, tuple) else (value,)) for spec in specs(one)]
+    return found

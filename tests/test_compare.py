@@ -1,0 +1,189 @@
+"""`lrsched.lab.compare` on a task whose outcome is known, and what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lrsched as ls
+from lrsched import lab
+
+PEAKS = [0.1, 0.5, 1.5, 2.5]
+SCHEDULES = {
+    "constant": ls.Constant(1.0),
+    "linear": ls.Linear(1.0, 0.0, 30),
+    "plateau": ls.reduce_on_plateau(factor=0.5, patience=2),
+}
+
+PURE = {"constant": ls.Constant(1.0)}
+
+
+def descend(schedule, key):
+    """Gradient descent on ½x² from a random start: with a constant rate r, x shrinks by 1 - r a step."""
+
+    def body(carry, step):
+        x, state = carry
+        x = x - ls.evaluate(schedule, state) * x
+        state = ls.tick(schedule, state, value=0.5 * x**2)
+        return (x, state), (step + 1, 0.5 * x**2, ls.evaluate(schedule, state))
+
+    start = 1.0 + jax.random.uniform(key)
+    _, (steps, losses, rates) = jax.lax.scan(body, (start, ls.init(schedule)), jnp.arange(30))
+    return {"step": steps, "loss": losses, "validation": -losses, "test": -losses[-1], "rate": rates}
+
+
+def compare(train=descend, schedules=None, **options):
+    options = {"peaks": PEAKS, "seeds": 3, "show_progress": False, **options}
+    return lab.compare(train, SCHEDULES if schedules is None else schedules, **options)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return compare()
+
+
+def test_every_run_is_the_run_by_itself(result):
+    keys = jax.random.split(jax.random.key(0), 3)
+    train = jax.jit(descend)
+    for i, schedule in enumerate(SCHEDULES.values()):
+        for j, peak in enumerate(PEAKS):
+            for k in range(3):
+                for name, value in train(schedule * peak, keys[k]).items():
+                    np.testing.assert_allclose(result.metrics[name][i, j, k], value, rtol=2e-5, err_msg=f"{name} {i} {j} {k}")
+
+
+def test_the_best_constant_rate_is_the_one_that_shrinks_most(result):
+    assert PEAKS[result.best["constant"]] == 0.5  # 1 - r is ±0.5 at 0.5 and 1.5, and the smaller peak wins a tie
+    assert result.rows[0].peak == 0.5
+
+
+def test_the_baseline_saves_nothing_and_always_gets_there(result):
+    row = result.rows[0]
+    assert (row.name, row.steps_saved, row.reached) == ("constant", 0.0, 3)
+
+
+def test_steps_saved_is_what_a_plain_loop_over_seeds_finds(result):
+    def smoothed(name):
+        curves = result.at_best("validation", name).astype(np.float64)
+        return np.asarray([[row[max(0, i - 4) : i + 1].mean() for i in range(30)] for row in curves])
+
+    def time(curve, level):
+        return next((i + 1 for i in range(30) if all(curve[i:] >= level)), np.inf)
+
+    base = smoothed("constant")
+    for row in result.rows:
+        own = smoothed(row.name)
+        times = [time(a, b[-1]) for a, b in zip(own, base, strict=True)]
+        saved = [1 - t / time(b, b[-1]) for t, b in zip(times, base, strict=True)]
+        assert row.steps_saved == pytest.approx(np.sort(saved)[1]), row.name
+        assert row.reached == np.isfinite(times).sum()
+
+
+def test_a_run_that_diverges_ranks_last_and_is_counted():
+    result = compare(schedules={"constant": ls.Constant(1.0), "wild": ls.Constant(1e9)}, peaks=[0.5, 0.9])
+    wild = result.rows[1]
+    assert (wild.diverged, wild.reached, wild.steps_saved) == (3, 0, -np.inf)
+    assert result.rows[0].diverged == 0
+    assert "3 diverged" in str(result)
+    assert "never" in str(result)
+
+
+def test_rounds_give_the_numbers_of_one_round(result):
+    rounds = compare(batch_size=7)
+    for name, value in result.metrics.items():
+        np.testing.assert_allclose(rounds.metrics[name], value, rtol=2e-5, err_msg=name)
+
+
+def test_train_is_traced_twice_whatever_the_number_of_rounds():
+    calls = []
+
+    def counted(schedule, key):
+        calls.append(None)
+        return descend(schedule, key)
+
+    compare(counted, batch_size=5)
+    assert len(calls) <= 2  # once to see what it returns, once to compile
+
+
+def test_seeds_differ_and_only_another_seed_gives_other_numbers(result):
+    other = compare(seed=1)
+    assert len(np.unique(result.metrics["test"][0, 0])) == 3
+    assert not np.any(other.metrics["test"][0, 0] == result.metrics["test"][0, 0])
+    np.testing.assert_array_equal(compare().metrics["loss"], result.metrics["loss"])
+
+
+def test_the_table_has_a_row_a_schedule(result):
+    table = str(result)
+    for row in result.rows:
+        assert f"{row.test:.4f}" in table
+        assert row.name in table
+
+
+def test_to_dict_holds_every_run_and_no_infinity(result):
+    content = result.to_dict()
+    assert len(content["runs"]) == 3 * 4 * 3
+    run = content["runs"][4 * 3 + 2 * 3 + 1]
+    assert (run["schedule"], run["peak"], run["seed"]) == ("linear", 1.5, 1)
+    np.testing.assert_array_equal(np.float32(run["loss"]), result.metrics["loss"][1, 2, 1])
+    assert content["schedules"]["linear"] == "Linear(1.0, 0.0, 30)"
+
+
+def test_a_report_moves_the_bar(capsys):
+    def reporting(schedule, key):
+        lab.report(1, 2)
+        return descend(schedule, key)
+
+    compare(reporting, show_progress=True)
+    assert "trained 36 runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"baseline": "fixed"}, r"compare\(baseline='fixed'\) names none of the schedules"),
+        ({"peaks": [0.1, -1.0]}, r"compare\(peaks=\.\.\.\) must be different rates above 0, got \[0.1, -1.0\]"),
+        ({"peaks": [0.1, 0.1]}, r"compare\(peaks=\.\.\.\) must be different rates above 0, got \[0.1, 0.1\]"),
+        ({"seeds": 1}, r"compare\(seeds=\.\.\.\) must be a whole number, at least 2 and below 2\*\*32, got 1"),
+        ({"seeds": 3.5}, r"compare\(seeds=\.\.\.\) must be a whole number, at least 2 and below 2\*\*32, got 3.5"),
+        ({"seed": 2**32}, r"compare\(seed=\.\.\.\) must be a whole number, .* got 4294967296"),
+        ({"window": 0}, r"compare\(window=\.\.\.\) must be a whole number, at least 1 .* got 0"),
+        ({"batch_size": 0}, r"compare\(batch_size=\.\.\.\) must be a whole number, at least 1 .* got 0"),
+        (
+            {"train": lambda schedule, _: schedule(0), "schedules": PURE},
+            "must return a dict of numeric arrays with 'loss', 'validation', 'test'; got Shape",
+        ),
+        (
+            {"train": lambda schedule, _: {"loss": schedule(0)}, "schedules": PURE},
+            "got {'loss': 'ShapeDtypeStruct'}",
+        ),
+        (
+            {"train": lambda schedule, _: dict.fromkeys(("loss", "validation", "test"), schedule(0)), "schedules": PURE},
+            r"must return one number an evaluation as 'loss'; got shape \(\)",
+        ),
+    ],
+)
+def test_bad_input_is_refused_before_any_training(options, message):
+    with pytest.raises(ValueError, match=message):
+        compare(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"schedules": {**PURE, "rate": 0.1}},
+            r"compare\(schedules=\.\.\.\) must be single schedules .* got 'rate': 0.1",
+        ),
+        ({"schedules": [ls.Constant(1.0)]}, r"compare\(schedules=\.\.\.\) must be a dict of schedules by name, got \[Constant"),
+        ({"peaks": []}, r"compare\(peaks=\.\.\.\) must be a list of numbers, got \[\]"),
+        ({"peaks": 0.1}, r"compare\(peaks=\.\.\.\) must be a list of numbers, got 0.1"),
+    ],
+)
+def test_wrong_types_are_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        compare(**options)
+
+
+def test_the_baseline_saves_nothing_even_where_it_diverges():
+    row = compare(schedules={"constant": ls.Constant(1e9), "half": ls.Constant(0.5)}, peaks=[1.0]).rows
+    assert (row[0].steps_saved, row[0].reached, row[0].diverged) == (0.0, 0, 3)

@@ -1,0 +1,147 @@
+"""Cycles and stairs of any length, against exact fractions: how many have passed, and the time since the last of them."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import WAYS, ulps, ways, x64
+
+import lrsched as ls
+
+EARLY = Fraction(1, 2**32)  # a multiple of a fractional length is reached this much early per multiple
+
+
+def rest(length, step):
+    """The time since the last multiple of a length."""
+    exact = Fraction(length)
+    period = exact if exact.denominator == 1 else exact - EARLY
+    return max(step - step // period * exact, Fraction(0))
+
+
+def lengths():
+    rng = np.random.default_rng(0)
+    return [
+        *(float(x) for x in rng.uniform(1, 50, 4)),
+        *(float(x) / 4 for x in rng.integers(4, 400, 4)),
+        *(float(p / q) for p, q in [(100, 3), (22, 7), (1000, 999), (50_000, 512)]),
+        *(float(x) for x in rng.integers(1, 10**6, 3)),
+        10.7,
+    ]
+
+
+def steps(length, last):
+    """Random steps, and those around random multiples of the length."""
+    rng = np.random.default_rng(1)
+    multiples = np.round(rng.integers(0, max(1, int(last / length)), 30) * length)
+    near = np.concatenate([multiples + d for d in (-1, 0, 1)])
+    return np.unique(np.clip(np.concatenate([rng.integers(0, last, 30), near]), 0, last)).astype(np.int32)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("length", lengths())
+def test_cycles(length, way):
+    schedule = ls.Linear(0.0, 1.0, length).repeat()
+    known = length if way != "argument" else float(np.float32(length))
+    for last in (1000, 10**6, 2**31 - 2 if length.is_integer() else 10**7):
+        t = steps(length, last)
+        truth = [float(rest(known, step) / Fraction(known)) for step in t.tolist()]
+        np.testing.assert_allclose(ways(schedule)[way](t), truth, rtol=0, atol=2e-7 + last / known * 2.0**-33 / known)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("length", lengths())
+def test_stairs(length, way):
+    known = length if way != "argument" else float(np.float32(length))
+    t = steps(length, 10**5)
+    truth = [float(step - rest(known, step)) for step in t.tolist()]
+    np.testing.assert_allclose(ways(ls.Time().staircase(length))[way](t), truth, rtol=2e-7, atol=2e-7)
+
+
+def test_three_thirds_are_a_whole():
+    schedule = ls.step_decay(1.0, every=100 / 3, factor=0.5)
+    t = np.arange(1000)
+    expected = 0.5 ** (3 * t // 100)
+    np.testing.assert_array_equal(schedule(t), expected.astype(np.float32))
+    np.testing.assert_array_equal(jax.jit(schedule)(t), expected.astype(np.float32))
+
+
+RAMP = ls.Linear(0.0, 1.0, 10)
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "expected"),
+    [
+        (lambda t: RAMP.repeat()(t), 22.5, 0.1),
+        (lambda n: RAMP.repeat().delay(n)(22), 3.5, -0.1),
+        (lambda n: (ls.Linear(0.0, 1.0, n) >> RAMP.repeat())(22), 3.5, -0.1),
+        (lambda n: (ls.Linear(0.0, 1.0, n) >> RAMP.reverse())(5), 0.0, 0.1),
+        (lambda n: ls.Linear(0.0, 1.0, n).repeat()(25), 10.0, -0.25),
+        (lambda n: ls.Linear(0.0, 1.0, 100).staircase(n)(25), 10.0, 0.02),
+        (lambda n: ls.Linear(1.0, 0.1, 9.3).staircase(n).repeat(3)(22), 2.3, -0.9 / 9.3 * 4 * 1.0),
+        (lambda x: RAMP.repeat(scale=x)(15), 0.0, 0.5),
+        (lambda x: RAMP.repeat(scale=x)(25), -2.0, -2.0),
+    ],
+)
+def test_gradients_pass_through_the_division(function, at, expected):
+    """Not the slopes of the integers inside, which are 0."""
+    np.testing.assert_allclose(jax.grad(function)(at), expected, rtol=1e-5)
+    with x64():
+        np.testing.assert_allclose(jax.grad(function)(at), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("schedule", "step", "expected"),
+    [
+        (ls.Linear(0.0, 1.0, 1.5e9).repeat(), 1_500_000_100, 100 / 1.5e9),
+        (ls.Linear(0.0, 1.0, 2e9).staircase(1.2e9), 1_200_000_100, 0.6),
+        (ls.Linear(0.0, 1.0, 7).repeat(3_000_001), 21_000_007, 1.0),
+        (ls.Linear(0.0, 1.0, 2).repeat(scale=-1.0), 2**25 + 3, -0.5),
+        (ls.Linear(0.0, 1.0, 2.5).repeat(), 10**8 + 3, 0.2),
+    ],
+)
+def test_far_out(schedule, step, expected, way):
+    np.testing.assert_allclose(ways(schedule)[way](np.asarray([step], np.int32)), [expected], rtol=1e-6)
+
+
+def test_a_captured_scale_is_exact_after_many_cycles():
+    schedule = ls.Constant(1.0, 10).repeat(scale=0.999)
+    t = np.arange(0, 200_000, 777)
+    truth = 0.999 ** (t // 10).astype(np.float64)
+    assert ulps(schedule(t), truth) <= 1
+    assert ulps(jax.jit(schedule)(t), truth) <= 4
+
+
+def test_a_finite_repeat_in_float64():
+    with x64():
+        t = jnp.arange(40)
+        expected = np.minimum(np.where(np.arange(40) < 30, np.arange(40) % 10, 10) / 10, 1)
+        np.testing.assert_allclose(jax.jit(RAMP.repeat(3))(t), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])
+def test_before_a_table_that_begins_with_a_jump(kind, way):
+    table = ls.Piecewise([9, 9, 11], [1.0, 2.0, 3.0], kind=kind)
+    np.testing.assert_array_equal(ways(table)[way](np.asarray([0, 8, 9, 11], np.int32)), [1.0, 1.0, 2.0, 3.0])
+
+
+HALVES = ls.Exponential(1.0, 0.5)
+
+
+@pytest.mark.parametrize("way", ["eager", "captured", "vmapped"])
+@pytest.mark.parametrize(
+    ("schedule", "step", "expected"),
+    [
+        (HALVES.staircase(1).take(7).stretch(10.1), 1000, 2.0**-7),
+        (RAMP.repeat(scale=0.5).take(300).stretch(1.013), 1000, 0.0),
+        (HALVES.staircase(0.3).drop(0.9), 0, 2.0**-0.9),
+        (HALVES.staircase(1).drop(0.9).drop(0.1), 0, 0.5),
+        (HALVES.staircase(1).take(6.3).stretch(10).drop(6.7), 1000, 2.0**-6),
+    ],
+)
+def test_a_time_that_stops_on_a_multiple_has_reached_it(schedule, step, expected, way):
+    """The part of a step at which it stops is a float32 in a trace."""
+    np.testing.assert_allclose(ways(schedule)[way](jnp.asarray([step])), [expected], rtol=1e-6, atol=1e-30)

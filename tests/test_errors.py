@@ -1,0 +1,264 @@
+"""A bad call is refused at once, by an error that names the call, the argument and the value."""
+
+# The calls are wrong on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lrsched as ls
+from lrsched.schedule import Choice, Driven, Pointwise
+
+INF, NAN = float("inf"), float("nan")
+LINE = ls.Linear(0.0, 1.0, 10)
+ENDLESS = ls.Exponential(1.0, 0.5)
+DRIVEN = ENDLESS.on(ls.Plateau())
+TOO_LARGE = "a float32 holds no more than 1.7e+38 with room to compute"
+
+# The call, and what its error must say.
+VALUES = [
+    (lambda: ls.Constant(NAN), "Constant(value=...) must be finite, got nan"),
+    (lambda: ls.Constant(INF), "Constant(value=...) must be finite, got inf"),
+    (lambda: ls.Constant(1.0, -1), "Constant(steps=...) must be >= 0, got -1"),
+    (lambda: ls.Constant(1.0, NAN), "Constant(steps=...) must be >= 0, got nan"),
+    (lambda: ls.Linear(NAN, 1.0, 10), "Linear(start=...) must be finite, got nan"),
+    (lambda: ls.Linear(0.0, -INF, 10), "Linear(stop=...) must be finite, got -inf"),
+    (lambda: ls.Linear(0.0, 1.0, -10), "Linear(steps=...) must be >= 0 and finite, got -10"),
+    (lambda: ls.Linear(0.0, 1.0, INF), "Linear(steps=...) must be >= 0 and finite, got inf"),
+    (lambda: ls.Linear(0.0, 1.0, [5, -1]), "Linear(steps=...) must be >= 0 and finite, got [5, -1]"),
+    (lambda: ls.Cosine(0.0, 1.0, -3.0), "Cosine(steps=...) must be >= 0 and finite, got -3.0"),
+    (lambda: ls.Cosine(0.0, 1.0, jnp.float32(-3)), "Cosine(steps=...) must be >= 0 and finite, got Array(-3"),
+    (lambda: ls.Cosine(0.0, 1.0, NAN), "Cosine(steps=...) must be >= 0 and finite, got nan"),
+    (lambda: ls.Exponential(1.0, -0.5), "Exponential(rate=...) must be >= 0 and finite, got -0.5"),
+    (lambda: ls.Exponential(1.0, NAN), "Exponential(rate=...) must be >= 0 and finite, got nan"),
+    (lambda: ls.Piecewise([5, 3], [1.0, 2.0]), "Piecewise(steps=...) must rise, from 0 or later, got [5, 3]"),
+    (lambda: ls.Piecewise([-1, 3], [1.0, 2.0]), "Piecewise(steps=...) must rise, from 0 or later, got [-1, 3]"),
+    (lambda: ls.Piecewise([0, INF], [1.0, 2.0]), "Piecewise(steps=...) must rise, from 0 or later, got [0, inf]"),
+    (lambda: ls.Piecewise([0, 3], [1.0]), "Piecewise(...) takes as many values as steps, got 2 steps and 1 values"),
+    (lambda: ls.Piecewise([0, 3], [1.0, NAN]), "Piecewise(values=...) must be finite, got [1.0, nan]"),
+    (
+        lambda: ls.Piecewise([0], [1.0], kind="cubic"),
+        "Piecewise(kind=...) must be 'constant' or 'linear' or 'cosine', got 'cubic'",
+    ),
+    (lambda: ls.Constant(1e39), f"Constant(value=...) must be finite, got 1e+39: {TOO_LARGE}"),
+    (lambda: ls.Linear(0.0, 1.0, 10**50), TOO_LARGE),
+    (lambda: ls.Polynomial(1.0, 0.0, 10, 0), "Polynomial(power=...) must be > 0 and finite, got 0: it is the exponent"),
+    (lambda: ls.Polynomial(1.0, 0.0, 10, -2), "Polynomial(power=...) must be > 0 and finite, got -2"),
+    (lambda: ls.OneMinusSqrt(1.0, 0.0, -1), "OneMinusSqrt(steps=...) must be >= 0 and finite, got -1"),
+    (lambda: ls.Geometric(0.0, 1.0, 10), "Geometric(start=...) must be finite and not 0, got 0.0"),
+    (lambda: ls.Geometric(1.0, 0, 10), "Geometric(stop=...) must be finite and not 0, got 0"),
+    (lambda: ls.Geometric(1.0, -1.0, 10), "Geometric(stop=...) must have the sign of start, got -1.0 after 1.0"),
+    (lambda: ls.InverseSqrt(1.0, 0), "InverseSqrt(timescale=...) must be > 0 and finite, got 0: it is the number of steps"),
+    (lambda: ls.Function(np.sqrt, NAN), "Function(arguments[0]=...) must be finite, got nan"),
+    (lambda: LINE(NAN), "a schedule is called with a step, and NaN is none; got nan"),
+    (lambda: LINE(np.array([0.0, NAN])), "a schedule is called with a step, and NaN is none"),
+    (lambda: LINE.take(-1), "take(steps=...) must be >= 0 and finite, got -1"),
+    (lambda: ENDLESS.take(INF), "take(steps=...) must be >= 0 and finite, got inf"),
+    (lambda: LINE.drop(-1), "drop(steps=...) must be >= 0 and finite, got -1"),
+    (lambda: LINE.delay(NAN), "delay(steps=...) must be >= 0 and finite, got nan"),
+    (lambda: LINE.stretch(0), "stretch(factor=...) must be > 0 and finite, got 0"),
+    (lambda: LINE.stretch(-2), "stretch(factor=...) must be > 0 and finite, got -2"),
+    (lambda: LINE.staircase(0), "staircase(every=...) must be > 0 and finite, got 0"),
+    (lambda: LINE.repeat(0), "repeat(n=...) must be at least 1 and finite, got 0"),
+    (lambda: LINE.repeat(0.4), "repeat(n=...) must be at least 1 and finite, got 0.4"),
+    (lambda: LINE.repeat(INF), "repeat(n=...) must be at least 1 and finite, got inf"),
+    (lambda: LINE.repeat(2, stretch=0), "repeat(stretch=...) must be > 0 and finite, got 0"),
+    (lambda: LINE.repeat(stretch=0.5), "repeat(stretch=...) must be >= 1 to go on for ever, got 0.5"),
+    (lambda: LINE.repeat(2, scale=NAN), "repeat(scale=...) must be finite, got nan"),
+    (lambda: ls.Constant(1.0).repeat(), "Constant(1.0) has length 0, so it cannot repeat for ever"),
+    (lambda: ENDLESS.repeat(2), "Exponential(1.0, 0.5) goes on for ever, so it cannot repeat"),
+    (lambda: ENDLESS.reverse(), "Exponential(1.0, 0.5) goes on for ever, so it has no reverse"),
+    (lambda: ENDLESS >> LINE, "only the last part of >> may go on for ever, and Exponential(1.0, 0.5) does"),
+    (lambda: LINE >> LINE.repeat() >> LINE, "repeat() does: give it a length with .take(n)"),
+    (lambda: LINE.clip(0.9, 0.1), "clip(low=0.9, high=0.1) leaves nothing between"),
+    (lambda: ls.join([LINE, LINE], []), "join(...) takes one boundary fewer than schedules, got 2 schedules and 0 boundaries"),
+    (lambda: ls.minimum(LINE, NAN), "minimum(b=...) must be finite, got nan"),
+    (lambda: LINE.clip(NAN, 1.0), "clip(low=...) must be finite, got nan: to bound one side only, use maximum(schedule, low)"),
+    (lambda: LINE + NAN, "schedule + nan: Constant(value=...) must be finite, got nan"),
+    (lambda: INF * LINE, "inf * schedule: Constant(value=...) must be finite, got inf"),
+    (lambda: ls.cosine_restarts(1.0, 0.0, 10, n=NAN), "cosine_restarts(n=...) must be at least 1 and finite, got nan"),
+    (lambda: ls.reduce_on_plateau(threshold=-1), "reduce_on_plateau(threshold=...) must be >= 0 and finite, got -1"),
+    (lambda: ls.multi_step(1.0, range(400), 10), "multi_step(factor=...) makes values too large for a float, got 10"),
+    (lambda: ls.one_cycle(2.0**31, 5, final_div_factor=1e-300), "one_cycle(final_div_factor=...) makes values too large"),
+    (lambda: ls.join([LINE, LINE, LINE], [5]), "got 3 schedules and 1 boundaries"),
+    (lambda: ls.join([], []), "got 0 schedules and 0 boundaries"),
+    (
+        lambda: ls.join([LINE, LINE, LINE], [5, 3]),
+        "join(boundaries=...) must rise, from 0 or later, got [5, 3]: sort them, and the schedules with them",
+    ),
+    (lambda: ls.join([LINE, LINE], [-5]), "join(boundaries=...) must rise, from 0 or later, got [-5]"),
+    (lambda: ls.Linear([0, 1], [0, 1, 2], 10), "Linear(...) mixes batches of the shapes (2,), (3,)"),
+    (lambda: Choice((LINE, ENDLESS), -1), "Choice(index=...) must be >= 0 and finite, got -1"),
+    (lambda: Pointwise("%", (LINE, LINE)), "Pointwise(operator=...) must be '+' or"),
+    (lambda: ls.Plateau(mode="down"), "Plateau(mode=...) must be 'min' or 'max', got 'down'"),
+    (
+        lambda: ls.Plateau(threshold_mode="both"),
+        "Plateau(threshold_mode=...) must be 'rel' or 'abs' or 'rel_signed', got 'both'",
+    ),
+    (lambda: ls.Plateau(patience=-1), "Plateau(patience=...) must be >= 0 and finite, got -1"),
+    (lambda: ls.Plateau(threshold=-0.1), "Plateau(threshold=...) must be >= 0 and finite, got -0.1"),
+    (lambda: ls.Plateau(cooldown=NAN), "Plateau(cooldown=...) must be >= 0 and finite, got nan"),
+    (lambda: ls.step_decay(NAN, 1, 0.1), "step_decay(start=...) must be finite, got nan"),
+    (lambda: ls.step_decay(1.0, 0, 0.1), "step_decay(every=...) must be > 0 and finite, got 0"),
+    (lambda: ls.step_decay(1.0, 30, -0.1), "step_decay(factor=...) must be >= 0 and finite, got -0.1"),
+    (lambda: ls.multi_step(1.0, [5, 3], 0.1), "multi_step(milestones=...) must rise, from 0 or later, got [5, 3]"),
+    (lambda: ls.multi_step(1.0, [5], INF), "multi_step(factor=...) must be finite, got inf"),
+    (lambda: ls.warmup_cosine(NAN, 10, 100), "warmup_cosine(peak=...) must be finite, got nan"),
+    (lambda: ls.warmup_cosine(1.0, -10, 100), "warmup_cosine(warmup_steps=...) must be >= 0 and finite, got -10"),
+    (
+        lambda: ls.warmup_cosine(1.0, 100, 1e-3),
+        "warmup_cosine(steps=...) must be 0 or at least 1, got 0.001: it is the number of",
+    ),
+    (lambda: ls.one_cycle(1000, 1e-3), "one_cycle(steps=...) must be 0 or at least 1, got 0.001"),
+    (lambda: LINE / 0, "a schedule must not be divided by 0, got Linear(0.0, 1.0, 10) / 0"),
+    (
+        lambda: ls.grid(ls.Linear, start=[0], stop=np.ones((2, 2)), steps=1),
+        "grid(...) at {'start': 0} made a batch of shape (2, 2)",
+    ),
+    (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=...) takes 200.0 of 100.0 steps"),
+    (lambda: ls.warmup_linear(1.0, 200, 100), "warmup_linear(warmup_steps=...) takes 200.0 of 100.0 steps"),
+    (lambda: ls.warmup_constant(1.0, -1), "warmup_constant(warmup_steps=...) must be >= 0 and finite, got -1"),
+    (
+        lambda: ls.warmup_inverse_sqrt(1.0, 0),
+        "warmup_inverse_sqrt(warmup_steps=0) says nothing of the decay: give it a timescale",
+    ),
+    (lambda: ls.warmup_inverse_sqrt(1.0, 5, 0), "warmup_inverse_sqrt(timescale=...) must be > 0 and finite, got 0"),
+    (lambda: ls.noam(0, 10), "noam(dim=...) must be > 0 and finite, got 0"),
+    (lambda: ls.noam(512, 0), "noam(warmup_steps=...) must be > 0 and finite, got 0"),
+    (lambda: ls.wsd(1.0, 200, 100, 10), "wsd(warmup_steps=..., decay_steps=...) takes 200.0 + 10.0 of 100.0 steps: give it"),
+    (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=..., decay_steps=...) takes 20.0 + 90.0 of 100.0 steps"),
+    (lambda: ls.wsd(1.0, 20, 100, 10, shape="sqrt"), "wsd(shape=...) must be 'linear' or 'cosine' or '1-sqrt' or 'geometric'"),
+    (
+        lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"),
+        "wsd(end=...) must have the sign of the peak",
+    ),
+    (lambda: ls.cosine_restarts(1.0, 0.0, 0), "has length 0, so it cannot repeat for ever"),
+    (
+        lambda: ls.cosine_restarts(1.0, 0.0, 10, stretch=0.5),
+        "cosine_restarts(stretch=...) must be >= 1 to go on for ever",
+    ),
+    (lambda: ls.noam(1e-300, 4), "noam(dim=...) makes values too large for a float, got 1e-300"),
+    (lambda: ls.one_cycle_momentum(100, pct_start=2), "one_cycle_momentum(pct_start=...) must be in [0, 1], got 2"),
+    (lambda: ls.one_cycle_momentum(100, anneal="cos"), "one_cycle_momentum(anneal=...) must be 'cosine' or 'linear'"),
+    (lambda: ls.triangular(0.0, 1.0, -1), "triangular(up=...) must be >= 0 and finite, got -1"),
+    (
+        lambda: ls.triangular(0.0, 1.0, 4, mode="cosine"),
+        "triangular(mode=...) must be 'triangular', 'triangular2' or 'exp_range'",
+    ),
+    (lambda: ls.triangular(0.0, 1.0, 4, gamma=0.9), "triangular(gamma=...) has a meaning in mode 'exp_range' only, got 0.9"),
+    (lambda: ls.triangular(0.0, 1.0, 0), "triangular(up=0.0, down=0.0) has cycles of 0 steps"),
+    (lambda: ls.one_cycle(1.0, -5), "one_cycle(steps=...) must be >= 0 and finite, got -5"),
+    (lambda: ls.one_cycle(1.0, 100, pct_start=1.5), "one_cycle(pct_start=...)"),
+    (lambda: ls.one_cycle(1.0, 100, pct_start=0.6, three_phase=True), "one_cycle(pct_start=...)"),
+    (lambda: ls.one_cycle(1.0, 100, div_factor=0), "one_cycle(div_factor=...) must be > 0 and finite, got 0"),
+    (lambda: ls.one_cycle(1.0, 100, anneal="cos"), "one_cycle(anneal=...) must be 'cosine' or 'linear', got 'cos'"),
+    (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=...) must be in [0, 1], got 1.5"),
+    (lambda: ls.reduce_on_plateau(min_scale=-1), "reduce_on_plateau(min_scale=...) must be in [0, 1], got -1"),
+    (lambda: ls.reduce_on_plateau(patience=-1), "(patience=...) must be >= 0 and finite, got -1"),
+]
+
+TYPES = [
+    (lambda: ls.Constant("a"), "Constant(value=...) must be a number, got 'a' (str)"),
+    (lambda: ls.Constant(None), "Constant(value=...) must be a number, got None (NoneType)"),
+    (lambda: ls.Constant(1j), "Constant(value=...) must be a number, got 1j (complex)"),
+    (lambda: ls.Constant(True), "Constant(value=...) must be a number, got True (bool)"),
+    (lambda: ls.Constant(LINE), "Constant(value=...) must be a number, got Linear(0.0, 1.0, 10)"),
+    (lambda: ls.Linear(0.0, 1.0, "10"), "Linear(steps=...) must be a number, got '10' (str)"),
+    (lambda: ls.Linear(0.0, 1.0, []), "Linear(steps=...) must be a number, got [] (list)"),
+    (lambda: ls.Linear(0.0, 1.0, [[1], [2, 3]]), "Linear(steps=...) must be a number, got [[1], [2, 3]] (list)"),
+    (lambda: ls.Linear(0.0, 10**400, 10), "Linear(stop=...) must be a number"),
+    (lambda: ls.Piecewise(3, 1.0), "Piecewise(steps=...) must be a list of numbers, got 3 (int)"),
+    (lambda: ls.Piecewise([0, True], [1.0, 2.0]), "Piecewise(steps=...) must be a list of numbers, got [0, True] (list)"),
+    (lambda: ls.join([LINE, LINE], "a"), "join(boundaries=...) must be a list of numbers, got 'a' (str)"),
+    (lambda: ls.Piecewise([], []), "Piecewise(steps=...) must be a list of numbers, got [] (list)"),
+    (lambda: ls.multi_step(1.0, 5, 0.1), "multi_step(milestones=...) must be a list of numbers, got 5 (int)"),
+    (lambda: LINE.take(LINE), "take(steps=...) must be a number, got Linear(0.0, 1.0, 10)"),
+    (lambda: LINE.take(None), "take(steps=...) must be a number, got None (NoneType)"),
+    (lambda: LINE.then(0.1), "then(...) expects a schedule, got 0.1 (float); a number becomes one as Constant(0.1)"),
+    (
+        lambda: ls.join([LINE, np.sqrt], [5]),
+        "(ufunc); a function of the step, such as a schedule of optax, becomes one as Function(fn)",
+    ),
+    (lambda: ls.scale_by_learning_rate(np.sqrt), "must be a schedule, a number, or Function(fn) of a function of the step"),
+    (
+        lambda: ls.evaluate(LINE, {"w": np.zeros((99, 99))}),
+        "evaluate(...) expects the state that init(schedule) makes, got {'w'",
+    ),
+    (lambda: LINE.warp(2.0), "warp(...) expects a schedule, got 2.0"),
+    (lambda: ls.join([LINE, 0.1], [5]), "join(...) expects a schedule, got 0.1"),
+    (lambda: ls.join([LINE, LINE], ["5"]), "join(boundaries=...) must be a list of numbers, got ['5'] (list)"),
+    (lambda: ls.minimum(LINE, "a"), "minimum(b=...) must be a schedule or a number, got 'a' (str)"),
+    (lambda: ls.maximum(None, LINE), "maximum(a=...) must be a schedule or a number, got None (NoneType)"),
+    (lambda: LINE.clip(0.0, "a"), "clip(high=...) must be a schedule or a number, got 'a' (str)"),
+    (lambda: LINE.on(3), "on(clock=...) must be a clock, such as Plateau(patience=5), got 3"),
+    (lambda: Driven(0.5, ls.Plateau()), "expects a schedule, got 0.5"),
+    (lambda: ls.Function(3), "Function(fn=...) must be a function of time, got 3 (int)"),
+    (lambda: ls.Function(np.sqrt, "a"), "Function(arguments[0]=...) must be a number, got 'a' (str)"),
+    (lambda: ls.Function(lambda _: None)(3), "must give a real number, got None (NoneType)"),
+    (lambda: ls.Function(lambda _: np.ones(3))(3), "must be elementwise: for times of shape () it gave (3,)"),
+    (lambda: DRIVEN(3), "In an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state)"),
+    (lambda: (LINE * DRIVEN)([1, 2]), "depends on what its clock has observed"),
+    (lambda: jax.jit(LINE >> DRIVEN)(3), "depends on what its clock has observed"),
+    (lambda: DRIVEN @ ls.Time(), "warp(...) bends time, but Exponential(1.0, 0.5).on(Plateau()) is driven"),
+    (lambda: LINE @ DRIVEN, "warp(...) bends time, but Exponential(1.0, 0.5).on(Plateau()) is driven"),
+    (
+        lambda: (LINE * DRIVEN).stretch(2),
+        "stretch(...) bends time, but Linear(0.0, 1.0, 10) * Exponential(1.0, 0.5).on(Plateau())",
+    ),
+    (lambda: DRIVEN.take(5).reverse(), "reverse(...) bends time"),
+    (lambda: DRIVEN.take(5).repeat(), "repeat(...) bends time"),
+    (lambda: DRIVEN.drop(1), "drop(...) bends time"),
+    (lambda: DRIVEN.staircase(2), "staircase(...) bends time"),
+    (lambda: DRIVEN.on(ls.Steps()), "on(...) bends time"),
+    (lambda: LINE("5"), "a schedule is called with a step, a number or an array of numbers; got '5'"),
+    (lambda: LINE(None), "a schedule is called with a step, a number or an array of numbers; got None"),
+    (lambda: LINE(True), "a schedule is called with a step, a number or an array of numbers; got True"),
+    (lambda: LINE(np.array([True])), "a schedule is called with a step"),
+    (lambda: LINE(1j), "a schedule is called with a step"),
+    (lambda: LINE(LINE), "a schedule is called with a step, a number or an array of numbers; got Linear(0.0, 1.0, 10)"),
+    (lambda: jax.jit(LINE)(True), "a schedule is called with a step"),
+    (lambda: ls.grid(ls.Linear, start=[0], stop=["a"], steps=1), "Linear(stop=...) must be a number, got 'a' (str)"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), VALUES, ids=[message for _, message in VALUES])
+def test_a_bad_value_is_a_value_error(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(("call", "message"), TYPES, ids=[message for _, message in TYPES])
+def test_a_bad_type_is_a_type_error(call, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ls.Linear(0.0, 1.0),
+        lambda: ls.Linear(0.0, 1.0, 10, power=2),
+        lambda: LINE.repeat(times=3),
+        lambda: ls.Plateau(paitence=3),
+        lambda: ls.warmup_cosine(1.0, 10, 100, final=0.1),
+        lambda: ls.plot(LINE, step=3),
+    ],
+)
+def test_a_misspelt_argument_is_not_swallowed(call):
+    with pytest.raises(TypeError):
+        call()
+
+
+def test_a_repeat_without_length_is_fine_where_it_ends():
+    assert ls.Constant(1.0).repeat(3)(5) == 1
+
+
+def test_what_is_traced_is_not_checked():
+    def call(x):
+        return ls.Linear(0.0, x, x)(3) + ls.Piecewise([x, -x], [x, x])(3) + (ls.Linear(0.0, 1.0, x).repeat(stretch=x))(7)
+
+    assert jax.jit(call)(-5.0).shape == ()

@@ -1,0 +1,90 @@
+"""Each file imports only from the files below it: DESIGN, section 7."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lrsched
+
+ROOT = Path(lrsched.__file__).parent
+FLOORS = [
+    "numerics",
+    "node",
+    "schedule",
+    "shapes",
+    "clocks",
+    "recipes",
+    "batch",
+    "transform",
+    "text",
+    "codec",
+    "plotting",
+    "dialects",
+    "lab",
+    "__main__",
+]
+FILES = sorted(ROOT.rglob("*.py"))
+IDS = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+def floor(path):
+    """The floor of a file or of a folder."""
+    name = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return FLOORS.index(name)
+
+
+def imported(path):
+    """The files and folders of the package that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "lrsched":
+                yield node, parts[1:]
+
+
+def exists(parts):
+    target = ROOT.joinpath(*parts)
+    return target.is_dir() or target.with_suffix(".py").exists()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT or path.name != "__init__.py"], ids=str)
+def test_imports_come_from_below(path):
+    for node, parts in imported(path):
+        where = f"{path.relative_to(ROOT)}:{node.lineno}"
+        assert parts or isinstance(node, ast.ImportFrom), f"{where} imports the whole package"
+        if not parts:
+            assert all(exists([alias.name]) for alias in node.names), f"{where} imports from the public face"
+        elif exists(parts):
+            target = ROOT / parts[0]
+            same_floor = len(path.relative_to(ROOT).parts) > 1 and path.relative_to(ROOT).parts[0] == parts[0]
+            assert same_floor or floor(target) < floor(path), f"{where} imports {'.'.join(parts)} from above"
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_every_file_has_a_floor_and_says_its_job(path):
+    assert path == ROOT / "__init__.py" or floor(path) >= 0
+    assert not path.read_text() or ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_the_public_face_defines_nothing():
+    docstring, *rest = ast.parse((ROOT / "__init__.py").read_text()).body
+    assert isinstance(docstring, ast.Expr)
+    for node in rest:
+        assert isinstance(node, ast.ImportFrom), ast.unparse(node)
+        assert all(alias.asname == alias.name for alias in node.names), ast.unparse(node)
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    code = "import sys, lrsched; print([m for m in ('matplotlib', 'sklearn', 'rich', 'scipy.stats') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert shown.stdout.strip() == "[]"

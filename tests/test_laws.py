@@ -1,0 +1,478 @@
+"""The laws of the algebra, and the meaning of every node, on generated nested schedules.
+
+Each law runs in float32 and in float64: for every example eagerly, for some compiled as well. The last test counts what the
+examples were made of.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import math
+import operator
+import pickle
+import zlib
+from collections import Counter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import nested
+import numpy as np
+import pytest
+from helpers import x64
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+from meaning import length, meaning, value
+from nested import (
+    counts,
+    depth,
+    finite,
+    node_classes,
+    operators,
+    positive_counts,
+    schedules,
+    shapes,
+    size,
+    small_finite,
+    small_schedules,
+    times,
+    values,
+)
+
+import lrsched as ls
+from lrsched.schedule import Driven, Pointwise, Schedule
+
+HUGE = [1000, 2**20, 2**24 + 1, 10**9, 2**30 + 1, 2**31 - 1]
+WHOLE = np.array([*range(24), 26, 30, 47, 60, 61, 100, 128, *HUGE])
+FRACTIONAL = np.append(np.arange(0, 22, 0.25), [26.5, 30.25, 47.75, 61.5, 100.25, 128.5, 999.75, 2**20 + 0.5]).reshape(8, 12)
+STEPS = np.concatenate([WHOLE, FRACTIONAL.ravel(), [10**9 + 0.25, 2**31 - 1.25]])
+
+
+class Way(NamedTuple):
+    """One way to go through the examples of a law."""
+
+    precision: Any
+    compiled: bool = False
+
+
+WAYS = {
+    "float32": Way(contextlib.nullcontext),
+    "float64": Way(x64),
+    "compiled float32": Way(contextlib.nullcontext, compiled=True),
+    "compiled float64": Way(x64, compiled=True),
+}
+EAGER, COMPILED = ("float32", "float64"), ("compiled float32", "compiled float64")
+SMALLER = {schedules: small_schedules, finite: small_finite}  # what a law compiles, for that takes its time
+LAWS: set[tuple[str, str]] = set()  # every law by its name and its way
+RAN: set[tuple[str, str]] = set()
+DEPTHS: Counter[int] = Counter()
+OPERATORS: Counter[str] = Counter()
+
+
+def law(*strategies: Any, ways: Any = (*EAGER, "compiled float32"), examples: int = 40, compiled: int = 3) -> Any:
+    """A law on drawn arguments: a generator of what is equal, (left, right) or (left, right, steps)."""
+
+    def decorate(state: Any) -> Any:
+        def test(way: str) -> None:
+            RAN.add((state.__name__, way))
+
+            def check(drawn: tuple[Any, ...]) -> None:
+                hold(state, WAYS[way], drawn)
+
+            check.__name__ = f"{state.__name__}_{way}".replace(" ", "_")  # by which Hypothesis chooses the examples
+            if WAYS[way].compiled:  # shrinking would take minutes
+                smaller = st.tuples(*(SMALLER.get(s, s) for s in strategies))
+                settings(max_examples=compiled, phases=[Phase.generate])(given(drawn=smaller)(check))()
+            else:
+                settings(max_examples=examples)(given(drawn=st.tuples(*strategies))(check))()
+
+        LAWS.update((state.__name__, way) for way in ways)
+        test.__name__, test.__doc__ = state.__name__, state.__doc__
+        return pytest.mark.parametrize("way", ways)(test)
+
+    return decorate
+
+
+def hold(state: Any, way: Way, drawn: tuple[Any, ...]) -> None:
+    """States a law of what was drawn, and compares what it says is equal."""
+    for s in drawn:
+        if isinstance(s, Schedule):
+            record(s)
+    with way.precision():
+        pairs: list[Any] = list(state(*drawn) or ())
+        if pairs and way.compiled:
+            turn = zlib.crc32(repr(drawn).encode())
+            assert_same_compiled(pairs[turn % len(pairs)], turn // len(pairs))
+        elif pairs:
+            for pair in pairs:
+                assert_same(*pair)
+
+
+def record(s: Schedule) -> None:
+    DEPTHS[depth(s)] += 1
+    OPERATORS.update(operators(s))
+
+
+def float_type() -> Any:
+    return jnp.result_type(float)
+
+
+def assert_eager(actual: Any, truth: Any, scale: float) -> None:
+    """Equal, up to one rounding to the type of the result and what float64 rounds on the way."""
+    assert actual.dtype == float_type()
+    single = float_type() == np.float32
+    relative, absolute = single * float(np.finfo(np.float32).eps), 32 * float(np.finfo(np.float64).eps) * max(scale, 1e-30)
+    np.testing.assert_allclose(actual, truth, rtol=relative, atol=absolute)
+
+
+def assert_compiled(actual: Any, truth: Any, scale: float) -> None:
+    """Equal within 8 units in the last place of the terms; in float64 compilers have coarser powers and logarithms."""
+    assert actual.dtype == float_type()
+    ulps = 8 if float_type() == np.float32 else 64
+    np.testing.assert_allclose(actual, truth, rtol=0, atol=ulps * float(np.finfo(float_type()).eps) * max(scale, 1e-30))
+
+
+def assert_same(left: Schedule, right: Schedule, steps: Any = STEPS) -> None:
+    assert_eager(left(steps), right(steps), max(size(left), size(right)))
+
+
+def assert_same_compiled(pair: Any, turn: int) -> None:
+    left, right, *given_steps = pair
+    steps, call = kinds_of_steps(*given_steps)[turn % 4]
+    for result in jax.jit(lambda t: (call(left, t), call(right, t)))(jnp.asarray(steps)):
+        assert_compiled(result, left(steps), max(size(left), size(right)))
+
+
+def kinds_of_steps(steps: Any = None) -> list[Any]:
+    """Whole and huge ones, an array of rank 2 of fractional ones, each as an array and mapped over."""
+    whole, fractional = WHOLE, FRACTIONAL
+    if steps is not None:
+        whole, fractional = steps[steps == np.floor(steps)], np.reshape(steps[: len(steps) // 2 * 2], (2, -1))
+    whole, fractional = whole.astype(np.int32), fractional.astype(float_type())
+    together, mapped = lambda s, t: s(t), lambda s, t: jax.vmap(s)(t)
+    return [(whole, together), (fractional, mapped), (whole, mapped), (fractional, together)]
+
+
+# Every node means what it says
+
+
+def truth_of(s: Schedule, steps: Any) -> Any:
+    return np.vectorize(lambda t: float(meaning(s, t)), otypes=[np.float64])(steps)
+
+
+@law(schedules, ways=EAGER, examples=150)
+def test_a_value_is_the_meaning(s):
+    assert_eager(s(STEPS), truth_of(s, STEPS), size(s))
+    assert s.length == float(length(s))
+
+
+FAR = {
+    "delayed": lambda s: (s.delay(10**9), 10**9 + np.arange(-2, 40)),
+    "stretched": lambda s: (s.stretch(2**20), np.add.outer(2**18 * np.arange(40), [-1, 0, 1, 77777])),
+    "stretched oddly": lambda s: (s.stretch(3 * 2**18 + 4), np.add.outer((3 * 2**16 + 1) * np.arange(40), [-1, 0, 1])),
+    "last": lambda s: (ls.Constant(0.3, 2**31 - 50) >> s, 2**31 - 50 + np.arange(-2, 50)),
+    "repeated": lambda s: (s.take(10**8 + 0.25).repeat(), np.add.outer(10**8 * np.array([0, 1, 4, 20]), np.arange(-2, 30))),
+    "warped": lambda s: (s @ ((ls.Time() - 2**30) / 2**18), 2**30 + np.add.outer(2**16 * np.arange(40), [-1, 0, 1])),
+    "reversed": lambda s: (s.take(2**31 - 1).reverse(), 2**31 - 1 - np.arange(0, 40)),
+}
+
+
+@law(schedules, st.sampled_from(list(FAR)), ways=tuple(WAYS), examples=80, compiled=8)
+def test_a_value_far_away_is_the_meaning(s, move):
+    far, steps = FAR[move](s)
+    steps = np.clip(steps, 0, 2**31 - 1).ravel().astype(np.int32)
+    assert_eager(far(steps), truth_of(far, steps), size(far))
+    yield far, far, steps[:: len(steps) // 40]
+
+
+nested_schedules = schedules.map(lambda s: s)  # not to be made smaller
+
+
+@law(nested_schedules, st.sampled_from(range(4)), ways=COMPILED, compiled=12)
+def test_a_compiled_value_is_the_meaning(s, kind):
+    steps, call = kinds_of_steps()[kind]
+    result = jax.jit(lambda t: call(s, t))(jnp.asarray(steps))
+    assert_compiled(result, truth_of(s, steps), size(s))
+
+
+@jax.jit
+def as_argument(s: Schedule, steps: Any) -> Any:
+    return s(steps)
+
+
+@law(nested_schedules, st.sampled_from([WHOLE[WHOLE <= 2**20], FRACTIONAL]), ways=COMPILED, compiled=6)
+def test_a_value_of_traced_numbers_is_the_meaning(s, steps):
+    steps = steps.astype(np.int32 if steps.dtype.kind == "i" else float_type())
+    assert_compiled(as_argument(s, steps), truth_of(s, steps), size(s))
+
+
+@law(schedules, ways=EAGER)
+def test_an_array_of_steps_is_elementwise(s):
+    steps = [[0, 1, 2.5, 7.25], [21, 1000, 10**9, 2**31 - 1]]
+    one_by_one = [[s(t) for t in row] for row in steps]
+    np.testing.assert_array_equal(s(steps), one_by_one)
+    np.testing.assert_array_equal(s(np.array(steps)), one_by_one)
+
+
+BEGIN = ls.Linear(0.0, 1.0, 7.0)
+ODD = [
+    (ls.OneMinusSqrt(-1.0, 2.4, 0.75).repeat(), 10**9 + 3.25),
+    (ls.Piecewise([3.75, 8.5], [-3.2, 1.2], "cosine").repeat(1, stretch=2.0), 7.0),
+    (ls.Linear(0.0, 1.0, 0.5).repeat(stretch=1.0, scale=-1.0), 2**31 - 0.75),
+    (BEGIN.repeat(stretch=1.0), 10**9),
+    (BEGIN.take(2.0**32).reverse(), 2**31 - 1),
+    (BEGIN.repeat().stretch(0.25).drop(3), 2**31 - 1),
+]
+
+
+# What a float32 or an int32 of a trace has no room for: see "Exactness" in the README.
+BEYOND = [
+    (ls.Linear(-2.0, -0.2, 5.75).repeat(stretch=1.0, scale=-1.0).staircase(0.5), 2**31 - 1),
+    (BEGIN.repeat(stretch=1 + 2.0**-10), 20_000),
+    (BEGIN.repeat().take(2.0**32).reverse(), 5),
+    (BEGIN.repeat().drop(2.0**31), 10**9 + 1),
+    (ls.Linear(0.0, 1.0, 0.5).repeat(), 2**31 - 1),
+    (ls.Linear(0.0, 1.0, 0.75).repeat(scale=-1.0), 2**31 - 1),
+    (ls.Linear(0.0, 1.0, 2**30).staircase(0.25), 10**9),
+]
+
+
+@pytest.mark.parametrize(("s", "step"), [*ODD, *BEYOND], ids=str)
+def test_the_meaning_holds_at_odd_lengths_and_steps(s, step):
+    assert_eager(s(step), truth_of(s, step), size(s))
+    assert_eager(s([step]), truth_of(s, [step]), size(s))
+    if step == int(step) and (s, step) not in BEYOND:
+        assert_compiled(jax.jit(lambda t: s(t))(jnp.int32(step)), truth_of(s, step), size(s))
+
+
+# Lengths
+
+
+@law(schedules, ways=EAGER)
+def test_from_its_length_on_a_schedule_stands_still(s):
+    assume(math.isfinite(s.length))
+    later = s.length + np.array([0, 0.25, 1, 7, 1000, 2**20, 10**9])
+    np.testing.assert_array_equal(s(later), s([s.length] * len(later)))
+
+
+@law(finite, finite, counts, ways=EAGER)
+def test_lengths_follow_the_tables(a, b, n):
+    assert (a >> b).length == a.length + b.length
+    assert (a + b).length == ls.minimum(a, b).length == (a / b.clip(1, 2)).length == max(a.length, b.length)
+    assert (-a).length == (2 * a).length == a.clip(0, 1).length == a.length
+    assert a.take(n).length == n
+    assert a.drop(n).length == max(a.length - n, 0)
+    assert a.delay(n).length == a.length + n
+    assert a.stretch(2).length == 2 * a.length
+    assert a.staircase(3).length == 3 * math.ceil(a.length / 3)
+    assert a.reverse().length == a.length
+    assert (a @ b).length == b.length
+    assert (a @ ls.Time()).length == math.inf
+    assert ls.join([a, b], [n]).length == n + b.length
+    assert a.repeat(3, stretch=2).length == 7 * a.length
+    assert (a >> ls.Constant(0, 1)).repeat().length == math.inf
+
+
+# Sequences
+
+
+@law(finite, finite, schedules, compiled=2)
+def test_then_associates(a, b, c):
+    assert (a >> b) >> c == a >> (b >> c)
+    yield (a >> b).take((a >> b).length) >> c, a >> (b >> c)
+    yield a >> (b >> c).drop(0), (a >> b) >> c
+
+
+@law(values, schedules)
+def test_a_constant_is_a_left_unit_of_then(c, b):
+    yield ls.Constant(c) >> b, b
+
+
+@law(finite, schedules, st.sampled_from([-2.0, 0.5, 0.1, 3.0]))
+def test_factors_distribute_over_then(a, b, k):
+    yield (a >> b) * k, a * k >> b * k
+    yield -(a >> b), -a >> -b
+
+
+@law(finite, finite, schedules, schedules, values, compiled=2)
+def test_addition_distributes_over_then_of_equal_lengths(a, b, c, d, filling):
+    n = max(a.length, b.length)
+    a, b = (s >> ls.Constant(filling, n - s.length) for s in (a, b))
+    yield (a >> c) + (b >> d), (a + b) >> (c + d)
+    yield ls.minimum(a >> c, b >> d), ls.minimum(a, b) >> ls.minimum(c, d)
+
+
+@law(schedules, schedules, schedules, counts, counts)
+def test_a_join_cuts_its_parts(a, b, c, first, more):
+    yield ls.join([a, b, c], [first, first + more]), a.take(first) >> b.take(more) >> c
+
+
+@law(schedules, counts)
+def test_take_and_drop_make_the_whole(a, n):
+    n = min(n, a.length)
+    yield a.take(n) >> a.drop(n), a
+
+
+@law(schedules, counts, counts)
+def test_takes_and_drops_and_delays_combine(s, n, m):
+    yield s.take(n).take(m), s.take(min(n, m))
+    yield s.drop(n).drop(m), s.drop(n + m)
+    yield s.delay(n).delay(m), s.delay(n + m)
+    yield s.delay(n).drop(n), s
+    yield s.drop(n).take(m), s.take(n + m).drop(n)
+
+
+# Pointwise operators
+
+
+@law(schedules, schedules, schedules)
+def test_pointwise_operators_commute_associate_and_distribute(a, b, c):
+    yield a + b, b + a
+    yield a * b, b * a
+    yield (a + b) + c, a + (b + c)
+    yield (a * b) * c, a * (b * c)
+    yield a * (b + c), a * b + a * c
+    yield ls.minimum(a, ls.minimum(b, c)), ls.minimum(ls.minimum(a, b), c)
+
+
+@law(schedules, schedules)
+def test_pointwise_operators_undo_each_other(a, b):
+    yield a - b, a + -b
+    yield -1 * -a, a
+    yield ls.maximum(a, b), -ls.minimum(-a, -b)
+    yield ls.minimum(a, b) + ls.maximum(a, b), a + b
+    yield (a * 4) / 4, a
+    yield a.clip(-1, b), ls.minimum(ls.maximum(a, -1), b)
+
+
+@law(schedules, schedules, st.sampled_from([0, 1]))
+def test_a_choice_is_what_was_chosen(a, b, index):
+    yield ls.Choice((a, b), index), (a, b)[index]
+
+
+# Time warps
+
+
+@law(schedules, times, times)
+def test_warps_associate(s, u, v):
+    yield (s @ u) @ v, s @ (u @ v)
+
+
+@law(schedules, schedules, times)
+def test_warps_distribute_over_pointwise_operators(a, b, w):
+    for combine in (operator.add, operator.sub, operator.mul, ls.minimum, ls.maximum):
+        yield combine(a, b) @ w, combine(a @ w, b @ w)
+    yield -a @ w, -(a @ w)
+
+
+@law(schedules, counts)
+def test_methods_of_time_are_warps(s, n):
+    t = ls.Time()
+    yield s, s @ t
+    yield s.take(n), s @ t.take(n)
+    yield s.drop(n), s @ (t + n)
+    yield s.delay(n), s @ (t - n)
+    yield s.stretch(4), s @ (t / 4)
+    yield s.staircase(3), s @ t.staircase(3)
+    if math.isfinite(s.length):
+        yield s.reverse(), s @ (s.length - t)
+
+
+@law(schedules, st.sampled_from(nested.FACTORS), st.sampled_from(nested.FACTORS), st.sampled_from(nested.STAIRS))
+def test_stretches_and_staircases_combine(s, k, m, n):
+    yield s.stretch(k).stretch(m), s.stretch(k * m)
+    yield s.stretch(k).stretch(1 / k), s
+    yield s.staircase(n).stretch(k), s.stretch(k).staircase(n * k)
+    yield s.staircase(n).staircase(n), s.staircase(n)
+
+
+# Repetitions and reverses
+
+
+@law(finite, compiled=2)
+def test_repeating_is_one_after_the_other(a):
+    yield a.repeat(2), a >> a
+    yield a.repeat(3, scale=-0.5), a >> a * -0.5 >> a * 0.25
+    yield a.repeat(3, stretch=2), a >> a.stretch(2) >> a.stretch(4)
+    yield a.repeat(3, stretch=0.5, scale=2), a >> a.stretch(0.5) * 2 >> a.stretch(0.25) * 4
+    yield a.repeat(1), a
+
+
+@law(finite, positive_counts)
+def test_repeating_for_ever_begins_as_repeating_often(a, n):
+    a = a.take(n)
+    steps = STEPS[n * 2**10 > STEPS]
+    yield a.repeat(), a.repeat(2**10), steps
+    yield a.repeat(stretch=2, scale=0.5), a.repeat(10, stretch=2, scale=0.5), steps[steps < n * (2**10 - 1)]
+    yield a.repeat().drop(n), a.repeat()
+    yield a >> a.repeat(), a.repeat()
+
+
+@law(finite, finite, positive_counts, positive_counts, compiled=2)
+def test_reverse_turns_the_order_around(a, b, n, m):
+    a, b = a.take(n), b.take(m)
+    # Off every boundary, because a reversed jump takes its other side.
+    yield (a >> b).reverse(), b.reverse() >> a.reverse(), np.arange(0, 60, 0.25) + 1 / 1024
+
+
+@law(finite, finite)
+def test_reverse_turns_back(a, b):
+    yield a.reverse().reverse(), a, STEPS[a.length >= STEPS]
+    yield a.reverse() + b.take(a.length).reverse(), (a + b.take(a.length)).reverse()
+
+
+# Trees and text
+
+NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
+
+
+@law(schedules, ways=("float32",))
+def test_repr_evaluates_to_an_equal_schedule(s):
+    assert eval(repr(s), NAMES) == s
+
+
+@law(schedules, ways=("float32",))
+def test_copies_are_equal(s):
+    leaves, structure = jax.tree.flatten(s)
+    for same in (pickle.loads(pickle.dumps(s)), copy.copy(s), copy.deepcopy(s), jax.tree.unflatten(structure, leaves)):
+        assert same == s
+        assert hash(same) == hash(s)
+        assert type(same) is type(s)
+    assert all(isinstance(leaf, (float, np.ndarray)) for leaf in leaves)
+
+
+@law(schedules, ways=("float32",))
+def test_any_tree_can_be_rebuilt(s):
+    negative = jax.tree.map(lambda x: -x, s)
+    assert jax.tree.map(lambda x: -x, negative) == s
+    assert jax.tree.structure(jax.tree.map(lambda _: object(), s)) == jax.tree.structure(s)
+    assert set(jax.tree.leaves(jax.tree.map(lambda _: "an axis", s))) == {"an axis"}
+
+
+@law(shapes, shapes, positive_counts, ways=("float32",))
+def test_schedules_that_differ_in_one_number_are_unequal(a, b, n):
+    assert a.take(n) >> b != a.take(n + 1) >> b
+    assert a * 2 != a * 3
+
+
+# What the examples were made of
+
+
+def test_every_node_has_a_meaning():
+    classes = [cls for cls in node_classes() if cls is not Driven]
+    assert len(classes) > 20
+    for query in (value, length):
+        assert [cls.__name__ for cls in classes if query.dispatch(cls) is query.dispatch(object)] == []
+
+
+def test_the_examples_were_nested_and_varied(record_property):
+    if LAWS != RAN:
+        pytest.skip(f"counts the examples of all laws, but {len(LAWS - RAN)} of {len(LAWS)} did not run")
+    total, deep = sum(DEPTHS.values()), sum(n for level, n in DEPTHS.items() if level >= 3)
+    record_property("shown", f"{total} schedules were drawn for the laws, {deep / total:.0%} of them of depth >= 3")
+    record_property("shown", f"depths: {', '.join(f'{level}: {n}' for level, n in sorted(DEPTHS.items()))}")
+    record_property("shown", f"operators: {', '.join(f'{name}: {n}' for name, n in OPERATORS.most_common())}")
+    assert deep >= 0.3 * total
+    (field,) = (field for field in dataclasses.fields(Pointwise) if field.name == "operator")  # pyright: ignore
+    names = {cls.__name__ for cls in node_classes() if cls is not Driven} | {*field.metadata["options"], *nested.VARIANTS}
+    assert {name: OPERATORS[name] for name in names if OPERATORS[name] < 100} == {}

@@ -1,0 +1,226 @@
+"""The README says what optax cannot do: each call there fails as it says, and the line beside it works.
+
+The code that runs is the code in the table. A row without a judgement here fails, and so does a judgement without a row.
+"""
+
+import contextlib
+import inspect
+import math
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import relaxed
+
+import lrsched as ls
+
+HEADING = "\n## What optax cannot do\n"
+README = (Path(__file__).parents[1] / "README.md").read_text()
+SECTION = README.split(HEADING)[1].split("\n## ")[0]
+
+
+class Cell(NamedTuple):
+    code: str
+    claim: str
+
+
+def cell(text: str) -> Cell:
+    """A cell that starts with code and goes on with what the code does."""
+    _, code, claim = text.split("`", 2)
+    return Cell(code, claim)
+
+
+def table() -> dict[str, tuple[Cell, Cell]]:
+    """What a user wants to do: the call of optax, and the line here."""
+    _, _, *lines = re.findall(r"^\| (.*) \|$", SECTION, re.MULTILINE)
+    rows = [line.split(" | ") for line in lines]
+    assert len({wish for wish, *_ in rows}) == len(rows)
+    return {wish: (cell(theirs), cell(ours)) for wish, theirs, ours in rows}
+
+
+ROWS = table()
+
+
+@pytest.fixture(scope="module")
+def names():
+    """What the table's code may use: the imports of the README, and the definitions above the table."""
+    defined: dict[str, Any] = {"jax": jax, "jnp": jnp, "optax": optax, "ls": ls}
+    exec("\n".join(re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)), defined)
+    return defined
+
+
+def outcome(code: str, names: dict[str, Any]) -> Any:
+    """The value of an expression, or the exception that it raises. Only optax needs implicit promotion."""
+    with relaxed() if re.search("optax|theirs", code) else contextlib.nullcontext():
+        try:
+            return eval(code, names)
+        except Exception as error:
+            return error
+
+
+class Judgement(NamedTuple):
+    """Whether an outcome is the failure that the table claims, and whether one is as it should be."""
+
+    fails: Callable[[Any], Any]
+    works: Callable[[Any], Any]
+
+
+def is_nan(x: Any) -> Any:
+    return np.all(np.isnan(np.asarray(x, np.float32)))
+
+
+def equals(expected: float) -> Callable[[Any], Any]:
+    return lambda x: np.all(np.asarray(x) == np.float32(expected))
+
+
+def close_to(expected: Any) -> Callable[[Any], Any]:
+    return lambda x: np.allclose(np.asarray(x, np.float32), expected, rtol=1e-5, atol=0)
+
+
+def raises(*errors: type[Exception]) -> Callable[[Any], bool]:
+    return lambda x: isinstance(x, errors)
+
+
+def one_cycle(step: float, pct_start: float = 0.3) -> float:
+    """One-cycle with a peak of 1 over 100 steps, by its formula."""
+    peak, start, end, rise = 1.0, 1 / 25, 1e-4 / 25, pct_start * 100
+    a, b, fraction = (start, peak, step / rise) if step < rise else (peak, end, (step - rise) / (100 - rise))
+    return a + (b - a) * (1 - math.cos(math.pi * fraction)) / 2
+
+
+def is_wrong_for_two_steps() -> bool:
+    with relaxed():
+        values = optax.cosine_onecycle_schedule(100, 1.0)(jnp.array([10, 60]))
+    return not np.allclose(values, [one_cycle(10), one_cycle(60)], rtol=0.1)
+
+
+def reduces_when_it_falls_only(schedule: Any) -> bool:
+    """Whether, over a hundred observations, the scale is kept by a metric that rises, and reduced by one that falls."""
+
+    def after(sign: float) -> Any:
+        state = ls.init(schedule)
+        for t in range(100):
+            state = ls.tick(schedule, state, value=sign * t)
+        return ls.evaluate(schedule, state)
+
+    return after(1.0) == 1 and after(-1.0) < 1
+
+
+UNPICKLABLE = AttributeError, TypeError, pickle.PicklingError  # which one, depends on the Python
+STEPS = np.arange(100)
+DELAYED = np.maximum(STEPS / 2 - 5, 0)
+PRODUCT = np.maximum(1e-3 * (1 - DELAYED / 10) * (1 + np.cos(np.pi * DELAYED / 100)) / 2, 1e-4)
+TAIL_OF_COSINE = math.sin(math.pi / 2 * 1e-5) ** 2
+SLOPE = (one_cycle(10, 0.3 + 1e-5) - one_cycle(10, 0.3 - 1e-5)) / 2e-5
+
+JUDGEMENTS = {
+    "map over a length": Judgement(raises(jax.errors.TracerBoolConversionError), close_to([0.5, 0.75])),
+    "give a jitted function an equal schedule, built afresh": Judgement(equals(2), equals(1)),
+    "change a number of a running job": Judgement(raises(TypeError), equals(1)),
+    "read the learning rate": Judgement(lambda x: x is None, equals(1e-3)),
+    "keep it beside bfloat16 parameters": Judgement(
+        is_nan, lambda x: x.dtype == jnp.bfloat16 and np.allclose(np.asarray(x, np.float32), -1e-3, rtol=1e-2)
+    ),
+    "pickle a schedule": Judgement(raises(*UNPICKLABLE), lambda x: x == ls.Linear(1e-3, 0.0, 10)),
+    "print it": Judgement(
+        lambda x: x.startswith("<function polynomial_schedule.<locals>.schedule at 0x"),
+        lambda x: x == "Linear(0.001, 0.0, 10)",
+    ),
+    "compare two": Judgement(lambda x: x is False, lambda x: x is True),
+    "multiply, clip, delay, stretch": Judgement(raises(TypeError), lambda s: close_to(PRODUCT)(s(STEPS))),
+    "find the shapes that everybody writes by hand": Judgement(
+        lambda x: x == [], lambda x: all(isinstance(s, ls.Schedule) and np.all(s(STEPS[1:]) >= 0) for s in x)
+    ),
+    "get past the end of a polynomial": Judgement(is_nan, equals(0)),
+    "reach the end of a line exactly": Judgement(lambda x: x < 0, equals(0)),
+    "come close to the end of a long cosine": Judgement(equals(0), close_to(TAIL_OF_COSINE)),
+    "sweep the warm-up down to none": Judgement(equals(0), equals(1e-3)),
+    "hear of a forgotten boundary": Judgement(equals(2), raises(ValueError)),
+    "differentiate through a join": Judgement(is_nan, equals(0.5)),
+    "differentiate with respect to `pct_start`": Judgement(equals(0), close_to(SLOPE)),
+    "ask for many steps at once": Judgement(
+        lambda x: isinstance(x, TypeError) and is_wrong_for_two_steps(), close_to([one_cycle(t) for t in range(100)])
+    ),
+    "ask for one outside `jit`": Judgement(lambda x: 5 <= x <= 20, equals(0)),
+    "notice that a loss is stuck at −1": Judgement(equals(1), lambda x: np.all(np.abs(x) < 1)),
+    "count patience as PyTorch does": Judgement(close_to(0.1), equals(-1)),
+    "watch an accuracy": Judgement(raises(TypeError), reduces_when_it_falls_only),
+    "give the metric now and then": Judgement(raises(TypeError), equals(-1)),
+}
+
+
+def test_each_row_has_its_judgement():
+    assert list(ROWS) == list(JUDGEMENTS)
+
+
+@pytest.mark.parametrize("wish", JUDGEMENTS)
+def test_a_row_is_true(wish, names):
+    theirs, ours = ROWS[wish]
+    judge = JUDGEMENTS[wish]
+    for cell, holds in ((theirs, judge.fails), (ours, judge.works)):
+        result = outcome(cell.code, names)
+        assert ("raises" in cell.claim) == isinstance(result, Exception), (cell, result)
+        if isinstance(result, Exception):
+            assert re.findall(r"`(\w+Error)`", cell.claim) in ([], [type(result).__name__]), (cell, result)
+        assert holds(result), (cell, result)
+
+
+# What its schedules take, as far as it is a number, and some value of it.
+VALUES: dict[str, float] = {
+    **dict.fromkeys(["value", "init_value", "peak_value"], 1.0),
+    **dict.fromkeys(["end_value", "alpha"], 0.1),
+    **dict.fromkeys(["transition_begin", "warmup_steps", "boundary"], 5),
+    **dict.fromkeys(["transition_steps", "decay_steps"], 60),
+    **dict.fromkeys(["power", "exponent"], 2.0),
+    **dict.fromkeys(["decay_rate", "scale"], 0.5),
+    **dict.fromkeys(["div_factor", "final_div_factor"], 25.0),
+    "pct_start": 0.3,
+    "pct_final": 0.85,
+}
+NEVER = {"transition_steps", "transition_begin", "warmup_steps", "decay_steps", "boundary", "decay_rate", "pct_start"}
+
+
+def numbers_of(make: Callable[..., Any]) -> dict[str, float]:
+    return {name: VALUES[name] for name in inspect.signature(make).parameters if name in VALUES}
+
+
+def maps_over(make: Callable[..., Any], name: str) -> bool:
+    """Whether `jax.vmap` maps over one of the numbers of a schedule."""
+    numbers = numbers_of(make)
+    values = jax.vmap(lambda x: make(**{**numbers, name: x})(7))
+    try:
+        jax.eval_shape(values, jnp.asarray([numbers[name]] * 2))
+    except TypeError:  # so are the errors about tracers
+        return False
+    return True
+
+
+def over_one_boundary(make: Callable[..., Any], *first: str) -> Callable[..., Any]:
+    return lambda init_value, boundary, scale: make(*first, init_value, {boundary: scale})
+
+
+def schedules_of_optax() -> dict[str, Callable[..., Any]]:
+    """All that are made of numbers."""
+    names = [name for name in dir(optax.schedules) if re.fullmatch(r"[a-z].*_(schedule|decay)", name)]
+    found = {name: getattr(optax.schedules, name) for name in names if name != "sgdr_schedule"}
+    found["piecewise_constant_schedule"] = over_one_boundary(optax.piecewise_constant_schedule)
+    found["piecewise_interpolate_schedule"] = over_one_boundary(optax.piecewise_interpolate_schedule, "linear")
+    return found
+
+
+def test_optax_maps_over_the_smaller_part_of_its_numbers():
+    works, fails = [], []
+    with relaxed():
+        for make in schedules_of_optax().values():
+            make(**numbers_of(make))(7)
+            for name in numbers_of(make):
+                (works if maps_over(make, name) else fails).append(name)
+    assert len(fails) > len(works)
+    assert set(fails) - set(works) >= NEVER

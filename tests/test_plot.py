@@ -1,0 +1,110 @@
+"""What a plot draws."""
+
+import builtins
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import lrsched as ls
+
+mpl.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+LINE = ls.Linear(0.0, 1.0, 10)
+WAVE = ls.Cosine(1.0, 0.0, 40)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def drawn(ax):
+    return [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in ax.get_lines()]
+
+
+def test_draws_the_values_at_every_step():
+    ((x, y),) = drawn(ls.plot(WAVE, steps=50))
+    np.testing.assert_array_equal(x, np.arange(51))
+    np.testing.assert_allclose(y, np.where(x < 40, (1 + np.cos(np.pi * x / 40)) / 2, 0), atol=1e-6)
+
+
+def test_draws_a_little_more_than_the_longest_length():
+    for schedules in ((WAVE,), (LINE, WAVE), (WAVE, ls.Exponential(1.0, 0.9))):
+        for x, _ in drawn(ls.plot(*schedules)):
+            assert x[0] == 0
+            assert 40 < x[-1] <= 50
+
+
+def test_a_long_schedule_is_drawn_from_end_to_end_with_fewer_points():
+    ((x, y),) = drawn(ls.plot(ls.Linear(0.0, 1.0, 10**6), steps=10**6))
+    assert (x[0], x[-1], y[0], y[-1]) == (0, 10**6, 0, 1)
+    assert len(x) < 10**6
+
+
+def test_labels():
+    def legend(ax):
+        return [text.get_text() for text in ax.get_legend().get_texts()]
+
+    assert legend(ls.plot(LINE, WAVE)) == [repr(LINE), repr(WAVE)]
+    assert legend(ls.plot(LINE, WAVE, labels=["a", "b"])) == ["a", "b"]
+    assert legend(ls.plot(LINE, labels=["a"])) == ["a"]
+    ax = ls.plot(LINE)
+    assert ax.get_legend() is None
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "value")
+
+
+def test_lines_are_told_apart_without_colour():
+    lines = ls.plot(LINE, WAVE, LINE * 2, WAVE * 2).get_lines()
+    assert len({line.get_linestyle() for line in lines}) == 4
+    assert len({line.get_color() for line in lines}) == 4
+
+
+def test_a_batch_is_a_line_a_member():
+    lines = drawn(ls.plot(ls.stack([LINE, LINE * 2, WAVE]), steps=20))
+    assert [y[10] for _, y in lines] == pytest.approx([1, 2, (1 + np.cos(np.pi / 4)) / 2])
+    lines = ls.plot(ls.stack([LINE, WAVE]), WAVE, steps=20).get_lines()
+    assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
+
+
+def test_draws_into_given_axes():
+    _, ax = plt.subplots()
+    assert ls.plot(LINE, ax=ax) is ax
+    assert ls.plot(WAVE, ax=ax) is ax
+    assert len(ax.get_lines()) == 2
+    assert len(plt.get_fignums()) == 1
+    assert ls.plot(LINE) is not ax
+    assert len(plt.get_fignums()) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ls.plot(), r"plot\(\.\.\.\) needs at least one schedule"),
+        (lambda: ls.plot(0.1), r"plot\(\.\.\.\) draws schedules, got 0\.1"),  # pyright: ignore[reportArgumentType]
+        (lambda: ls.plot(LINE, steps=0), r"plot\(steps=\.\.\.\) must be a number of steps, at least 1 .*got 0"),
+        (lambda: ls.plot(LINE, labels=["a", "b"]), r"plot\(labels=\.\.\.\) takes one label a schedule, got 2 for 1"),
+        (lambda: ls.plot(ls.Exponential(1.0, 0.9)), r"plot\(s, steps=1000\)"),
+        (lambda: ls.plot(ls.Constant(1.0)), r"plot\(s, steps=1000\)"),
+        (lambda: ls.plot(WAVE * ls.reduce_on_plateau(), steps=10), r"bind\(s, state\)"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+    assert not plt.get_fignums()
+
+
+def test_a_missing_matplotlib_is_a_line_to_type(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *arguments):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'lrsched-jax\[plot\]'"):
+        ls.plot(LINE)
