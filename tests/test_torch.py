@@ -44,7 +44,7 @@ def records(path: Path) -> list[dict[str, Any]]:
     found = []
     for record in json.loads(path.read_text())["records"]:
         if "promised" in record:
-            record |= {"rates": record["promised"], "steps": expanded(record["steps"])[: len(record["promised"])]}
+            record |= {"rates": record["promised"], "steps": len(record["promised"])}
         if record["rates"]:
             found.append(record)
     return found
@@ -68,7 +68,7 @@ def test_trajectories_are_those_of_pytorch(path):
     assert recording["sha256"] == script_hash(), "record anew: python tests/golden/record.py"
     for record in records(path):
         if any(refused(record) for refused in REFUSED):
-            with pytest.raises(ValueError, match="must be"):
+            with pytest.raises(ValueError, match=r"(gamma|factor|threshold)=\.\.\.\) must be"):
                 ours(record["class"], record["arguments"], record["base_lr"])
             continue
         for mine, theirs, base_lr in traces(record):
