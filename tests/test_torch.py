@@ -3,8 +3,10 @@
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
+import dataclasses
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,24 @@ def test_is_a_schedule_like_any_other(schedule):
         np.testing.assert_array_equal(schedule([length, length + 1000]), schedule(length))
 
 
+def test_every_class_has_an_example():
+    classes = {value for value in vars(dialect).values() if isinstance(value, type) and issubclass(value, ls.Schedule)}
+    assert {type(schedule) for schedule in EXAMPLES} == classes - {dialect.Recurrence}
+
+
+def rebuilt(schedule: Any, numbers: Iterator[Any]) -> Any:
+    """The schedule, constructed anew with other numbers."""
+    arguments = {}
+    for field in dataclasses.fields(schedule):
+        value = getattr(schedule, field.name)
+        if isinstance(value, tuple):
+            value = [rebuilt(child, numbers) for child in value]
+        elif field.metadata.get("spec") is not None and value is not None:
+            value = next(numbers)
+        arguments[field.name] = value
+    return type(schedule)(**arguments)
+
+
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
 def test_every_number_maps_and_changes_without_a_trace(schedule):
     leaves, tree = jax.tree.flatten(schedule)
@@ -165,7 +185,7 @@ def test_every_number_maps_and_changes_without_a_trace(schedule):
     @jax.jit
     def many(rows):
         traces.append(rows)
-        return jax.vmap(lambda row: tree.unflatten(row)(STEPS))(rows)
+        return jax.vmap(lambda row: rebuilt(schedule, iter(row))(STEPS))(rows)
 
     for changed, leaf in enumerate(leaves):
         whole = np.all(np.asarray(leaf) == np.round(leaf)) and np.all(np.asarray(leaf) >= 1)
@@ -219,13 +239,13 @@ def test_a_sequence_in_a_sequence_is_one_sequence():
     np.testing.assert_array_equal(first(STEPS), flat(STEPS))
 
 
-def run(schedule: Any, metrics: Any) -> np.ndarray:
+def run(schedule: Any, metrics: Any) -> jax.Array:
     """The value at each step, where a metric is observed with it."""
 
     def update(state, metric):
         return ls.tick(schedule, state, value=metric), ls.evaluate(schedule, state)
 
-    return np.asarray(jax.jit(lambda x: jax.lax.scan(update, ls.init(schedule), x)[1])(jnp.asarray(metrics)))
+    return jax.jit(lambda x: jax.lax.scan(update, ls.init(schedule), x)[1])(jnp.asarray(metrics))
 
 
 def test_a_plateau_in_a_sequence_hears_what_happens_while_it_runs():
@@ -263,6 +283,27 @@ def test_a_plateau_reduces_as_long_as_it_is_by_more_than_eps(factor, min_lr, eps
     np.testing.assert_allclose(run(schedule, np.ones(61, np.float32))[1:], rates, rtol=1e-6)
     traced = jax.vmap(lambda f: run_traced(f, min_lr, eps))(jnp.asarray([factor, factor]))
     np.testing.assert_allclose(traced[1], rates, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    {
+        "base_lr": [1.0, 0.5],
+        "factor": [0.5, 0.25],
+        "patience": [0, 1, 3],
+        "threshold": [0.0, 0.125, 0.5],
+        "cooldown": [0, 2, 5],
+        "min_lr": [0.0, 0.125],
+        "eps": [0.0, 0.25],
+    }.items(),
+)
+def test_every_number_of_a_plateau_maps(name, values):
+    metrics = np.array([2, 1.9, 1.5, 1.6, 1.7, 1.4, 1.4, 1.39, 1.5, 1.2, 1.3, 0.5, 0.45, 0.6, 0.7, 0.4, 0.8], np.float32)
+    given = {"base_lr": 1.0, "factor": 0.5, "patience": 0} | {"threshold_mode": "abs"}
+    mapped = jax.vmap(lambda x: run(dialect.ReduceLROnPlateau(**given | {name: x}), metrics))(jnp.asarray(values, float))
+    loop = [run(dialect.ReduceLROnPlateau(**given | {name: x}), metrics) for x in values]
+    assert len({tuple(row.tolist()) for row in loop}) == len(values)
+    np.testing.assert_allclose(mapped, loop, rtol=1e-6)
 
 
 def run_traced(factor: Any, min_lr: float, eps: float) -> Any:

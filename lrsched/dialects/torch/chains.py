@@ -103,13 +103,14 @@ class SequentialLR(Scheduler):
     @property
     def change(self) -> Change:
         begin = self.schedules[0]
-        first = _change(begin).first(0.0, begin)
-        later = [s.started_change if isinstance(s, Scheduler) else setting(s) for s in self.schedules[1:]]
-        scales, offsets = zip(first, *later, strict=True)
-        return Change(join(scales, self._steps()), join(offsets, self._steps()))
+        changes = [_change(begin).first(0.0, begin)]
+        changes += [s.started_change if isinstance(s, Scheduler) else setting(s) for s in self.schedules[1:]]
+        steps = self._steps()
+        return Change(join([c.scale for c in changes], steps), join([c.offset for c in changes], steps))
 
     def spans(self, moment: Moment) -> Spans:
-        yield from self._plain.spans(moment) if len(self.schedules) > 1 else ((self.schedules[0], moment, True),)
+        first, *later = self.schedules
+        yield from self._plain.spans(moment) if later else ((first, moment, True),)
 
     @property
     def length(self) -> Any:
