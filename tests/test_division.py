@@ -67,6 +67,18 @@ def test_three_thirds_are_a_whole():
     np.testing.assert_array_equal(jax.jit(schedule)(t), expected.astype(np.float32))
 
 
+def test_a_hundred_times_seven_hundredths_are_seven():
+    assert 100 * 0.07 > 7
+    schedule = (ls.Constant(1.0, 0.07) >> ls.Constant(2.0)).stretch(100)
+    for call in (schedule, jax.jit(schedule)):
+        np.testing.assert_array_equal(call(np.array([6, 7])), [1.0, 2.0])
+
+
+def test_a_negative_rate_counts_as_0_where_it_is_traced():
+    value = jax.jit(jax.vmap(lambda rate, t: ls.Exponential(2.0, rate)(t), (None, 0)))
+    np.testing.assert_array_equal(value(-0.5, np.array([0, 1, 2, 3])), [2.0, 0.0, 0.0, 0.0])
+
+
 RAMP = ls.Linear(0.0, 1.0, 10)
 
 
