@@ -2,33 +2,29 @@
 
 A clock is a reducer. Its hyperparameters are its fields; its state is passed in and out. `init()` gives the first state,
 `tick` takes it past an update and whatever was observed, `read` says what time it is. A schedule whose time is a clock's
-reading is *driven*: `schedule.on(clock)`. Four functions run the clocks of a whole schedule:
-
-    state = init(s)                       # the step, and the state of every clock
-    rate = evaluate(s, state)             # the value to use for this update
-    state = tick(s, state, value=loss)    # the update has passed, and this was observed
-    pure = bind(s, state)                 # the schedule as it is now, a function of the step alone
-
-A clock ticks while its part of the schedule is running, from its first step to its last.
+reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a whole schedule.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeVar
+import dataclasses
+from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
 from lrsched import numerics
-from lrsched.node import COUNT, NON_NEGATIVE, Node, choice, leaf, node, shown
-from lrsched.numerics import Moment, Number
-from lrsched.schedule import Constant, Driven, Schedule, driven_parts
-
-S = TypeVar("S")
+from lrsched.node import COUNT, NON_NEGATIVE, Node, bounded, checked_clock, child, choice, leaf, node, shown
+from lrsched.numerics import Number
 
 _LAST_STEP = np.int32(2**31 - 1)
+WINDOW = dataclasses.replace(
+    COUNT,
+    holds=lambda x: (x >= 1) & bounded(x),
+    must="be >= 1 and finite",
+    mend="it is the number of observations whose mean counts as one",
+)
 
 
 class Clock(Node):
@@ -94,7 +90,7 @@ class Steps(Clock):
 
     def tick(self, state: Any, steps: Number, **observations: Any) -> Any:
         del observations
-        return _advance(state, steps)
+        return advanced(state, steps)
 
     def read(self, state: Any) -> Any:
         return state
@@ -107,6 +103,8 @@ class PlateauState(NamedTuple):
     bad: Any  # observations since then, or since the last plateau
     cooldown: Any  # observations left during which none counts as bad
     plateaus: Any  # the reading
+    total: Any  # the sum of what was observed in this window
+    seen: Any  # how many that were
 
 
 @node
@@ -129,6 +127,7 @@ class Plateau(Clock):
         threshold_mode: "rel", "abs" or "rel_signed".
         cooldown: the number of observations after a plateau that do not count, >= 0.
         monitor: the name of what it observes. Without it, a tick leaves the clock where it is.
+        window: the mean of so many observations counts as one, >= 1: for a loss that is observed at every update.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
@@ -142,7 +141,7 @@ class Plateau(Clock):
     0.5
 
     References:
-        PyTorch's `ReduceLROnPlateau`, whose counting it is; the margins of "rel" are not.
+        PyTorch's `ReduceLROnPlateau`, whose counting it is; the margins of "rel" are not, nor is the window.
     """
 
     mode: Literal["min", "max"] = choice("min", "max", default="min")
@@ -151,211 +150,249 @@ class Plateau(Clock):
     threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
     cooldown: Number = leaf(COUNT, mend="it is the number of observations to ignore after a plateau", default=0.0)
     monitor: str = choice(default="value")
+    window: Number = leaf(WINDOW, default=1.0)
 
     def init(self) -> PlateauState:
-        worst = jnp.inf if self.mode == "min" else -jnp.inf
-        zero = jnp.zeros((), jnp.int32)
-        return PlateauState(jnp.full((), worst, numerics.float_type()), zero, zero, zero)
+        zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), numerics.float_type())
+        return PlateauState(_worst(self.mode), zero, zero, zero, nothing, zero)
 
     def tick(self, state: PlateauState, steps: Number, **observations: Any) -> PlateauState:
         del steps
-        value = observations.get(self.monitor)
+        value = _observed(self, observations)
         if value is None:
             return state
-        if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
-            raise TypeError(f"Plateau(monitor={self.monitor!r}) observes a number, got {shown(value)} ({type(value).__name__})")
-        if np.shape(value) != ():
-            raise TypeError(
-                f"Plateau(monitor={self.monitor!r}) observes a scalar, got shape {np.shape(value)}: reduce it first"
-            )
-        value = numerics.real(value).astype(state.best.dtype)
-        better = self._is_better(value, state.best)
+        total, seen = state.total + value, state.seen + 1
+        whole = numerics.real(seen) >= numerics.real(self.window)
+        state = state._replace(total=jnp.where(whole, 0, total), seen=jnp.where(whole, 0, seen))
+        return jax.tree.map(lambda a, b: jnp.where(whole, a, b), self._counted(state, total / numerics.real(seen)), state)
+
+    def _counted(self, state: PlateauState, value: jax.Array) -> PlateauState:
+        better = _is_better(self, value, state.best)
         cooling = state.cooldown > 0
         bad = jnp.where(better | cooling, 0, state.bad + 1)
         fired = numerics.real(bad) > numerics.real(self.patience)
         cooldown = jnp.minimum(jnp.ceil(numerics.real(self.cooldown)), 2.0**30).astype(jnp.int32)
-        return PlateauState(
+        return state._replace(
             best=jnp.where(better, value, state.best),
             bad=jnp.where(fired, 0, bad),
             cooldown=jnp.where(fired, cooldown, jnp.where(cooling, state.cooldown - 1, 0)),
             plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
         )
 
-    def _is_better(self, value: jax.Array, best: jax.Array) -> jax.Array:
-        threshold, sign = numerics.real(self.threshold), 1 if self.mode == "min" else -1
-        if self.threshold_mode == "abs":
-            margin = threshold
-        else:
-            finite = jnp.where(jnp.isinf(best), jnp.zeros_like(best), best)  # before the product: 0 · inf is no number
-            margin = threshold * (jnp.abs(finite) if self.threshold_mode == "rel" else finite)
-        return value < best - margin if sign == 1 else value > best + margin
-
     def read(self, state: PlateauState) -> Any:
         return state.plateaus
 
 
-class ScheduleState(NamedTuple):
-    """The state of a schedule: the step of the update to come, and the states of its clocks in the order of the tree."""
+class SinceBestState(NamedTuple):
+    """What a `SinceBest` remembers; every entry is a scalar."""
 
-    step: Any
-    clocks: tuple[Any, ...]
+    best: Any  # the best observation so far
+    bad: Any  # the reading
 
 
-def init(schedule: Schedule) -> ScheduleState:
-    """The state before the first update: step 0, and the first state of every clock.
+@node
+class SinceBest(Clock):
+    """Counts the observations since the best one: what early stopping goes by.
 
-    Args:
-        schedule: one schedule, driven or not.
-
-    Raises:
-        ValueError: if it is a batch: map it with `jax.vmap`.
+    What is better is decided as by `Plateau`. A training loop can read it by itself, and stop:
 
     >>> import lrsched as ls
-    >>> print(ls.init(ls.Constant(0.1)))
-    ScheduleState(step=Array(0, dtype=int32), clocks=())
+    >>> clock = ls.SinceBest(monitor="loss")
+    >>> state = clock.init()
+    >>> for epoch, loss in enumerate([3.0, 2.0, 1.0, 1.5, 1.2, 1.4, 0.9]):
+    ...     state = clock.tick(state, 0, loss=loss)
+    ...     if clock.read(state) >= 3:
+    ...         break
+    >>> print(epoch, state.best)
+    5 1.0
+
+    Args:
+        mode: "min" for a loss, "max" for a score.
+        threshold: how much better is better, >= 0.
+        threshold_mode: "rel", "abs" or "rel_signed", as in `Plateau`.
+        monitor: the name of what it observes.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
     """
-    _single("init", schedule)
-    return ScheduleState(jnp.zeros((), jnp.int32), tuple(part.clock.init() for part in driven_parts(schedule)))
+
+    mode: Literal["min", "max"] = choice("min", "max", default="min")
+    threshold: Number = leaf(NON_NEGATIVE, mend="it is how much better counts as better", default=1e-4)
+    threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
+    monitor: str = choice(default="value")
+
+    def init(self) -> SinceBestState:
+        return SinceBestState(_worst(self.mode), jnp.zeros((), jnp.int32))
+
+    def tick(self, state: SinceBestState, steps: Number, **observations: Any) -> SinceBestState:
+        del steps
+        value = _observed(self, observations)
+        if value is None:
+            return state
+        better = _is_better(self, value, state.best)
+        return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
+
+    def read(self, state: SinceBestState) -> Any:
+        return state.bad
 
 
-def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
-    """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
+class Counted(NamedTuple):
+    """A whole number below 2**53, of two int32: `high · 2**22 + low`."""
+
+    high: Any
+    low: Any
+
+
+_LOW_BITS = 22  # of a count; the others fit into an int32, and these into the fraction of a float32
+
+
+@node
+class Counter(Clock):
+    """Adds up what it observes: tokens, samples, frames. So a schedule can be written in tokens.
+
+    The count is exact up to 2**53, and the schedule sees it exactly, though JAX has no 64-bit integers by default.
 
     Args:
-        schedule: the schedule.
-        state: its state, from `init` or `tick`.
+        monitor: the name of what it observes, a whole number >= 0. In a trace a fraction is rounded, and a number below 0, or
+            a NaN, adds nothing.
 
     Raises:
-        ValueError: if the state is that of another schedule.
+        TypeError: on a tick, if the observation is not a scalar.
+        ValueError: on a tick, if the observation is known not to be a whole number >= 0.
 
     >>> import lrsched as ls
-    >>> s = ls.Linear(0.0, 1.0, 10)
-    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
-    0.1
-    """
-    return _bind("evaluate", schedule, state)(state.step)
-
-
-def tick(schedule: Schedule, state: ScheduleState, steps: Number = 1, **observations: Any) -> ScheduleState:
-    """The state after an update, and after what was observed with it.
-
-    Args:
-        schedule: the schedule.
-        state: its state before.
-        steps: 1 for an update, 0 for something observed between two updates, like a validation metric.
-        observations: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
-
-    Raises:
-        TypeError: if nothing that is observed is monitored by any of its clocks. (A schedule without clocks takes anything.)
-        ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
-
-    >>> import lrsched as ls
-    >>> s = ls.reduce_on_plateau(factor=0.5, patience=0)
+    >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
     >>> state = ls.init(s)
-    >>> state = ls.tick(s, state, value=1.0)           # an update and its loss
-    >>> state = ls.tick(s, state, steps=0, value=1.0)  # a loss between two updates, and no better
-    >>> print(state.step, ls.evaluate(s, state))
-    1 0.5
+    >>> for _ in range(5):
+    ...     state = ls.tick(s, state, tokens=1.5e12)
+    >>> print(ls.evaluate(s, state))
+    0.0005
     """
-    if not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
-        raise ValueError(f"tick(steps=...) must be 1 for an update or 0 for an observation between two, got {steps!r}")
-    return tick_with(schedule, state, steps, observations)
+
+    monitor: str = choice()
+
+    def init(self) -> Counted:
+        return Counted(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+    def tick(self, state: Counted, steps: Number, **observations: Any) -> Counted:
+        del steps
+        if observations.get(self.monitor) is None:
+            return state
+        high, low = _split(self, observations[self.monitor])
+        low = state.low + low
+        high = advanced(advanced(state.high, high), low >> _LOW_BITS)
+        return Counted(high, low & (2**_LOW_BITS - 1))
+
+    def read(self, state: Counted) -> Any:
+        return numerics.time_of_parts(state.high, state.low, _LOW_BITS)
 
 
-def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: dict[str, Any]) -> ScheduleState:
-    """`tick` with the observations in a dict, where their names are not ours to choose."""
-    parts = _parts("tick", schedule, state)
-    _check_observed([part.clock for part in parts], observations)
-    running = _running(schedule, numerics.moment(state.step)[0], True)
-    clocks = tuple(
-        _where(runs, part.clock.tick(clock, steps, **observations), clock)
-        for part, clock, runs in zip(parts, state.clocks, running, strict=True)
-    )
-    return ScheduleState(_advance(state.step, steps), clocks)
+class SinceState(NamedTuple):
+    """What a `Since` remembers."""
+
+    clock: Any  # the state of the other clock
+    moved: Any  # whether it has moved
+    steps: Any  # the reading
 
 
-def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
-    """The schedule with every driven part replaced by its present value: a function of the step alone.
+@node
+class Since(Clock):
+    """Counts updates since another clock first moved, and stands at 0 until then.
 
-    Args:
-        schedule: the schedule.
-        state: its state, from `init` or `tick`.
-
-    Raises:
-        ValueError: if the state is that of another schedule.
+    So one line holds a rate until a plateau, or until a signal from outside, and then cools down over n steps:
 
     >>> import lrsched as ls
-    >>> s = ls.Linear(0.0, 1.0, 4) >> ls.Exponential(1.0, 0.5).on(ls.Plateau())
-    >>> print(ls.bind(s, ls.init(s))([2, 4, 1000]))
-    [0.5 1.  1. ]
+    >>> s = ls.OneMinusSqrt(0.1, 0.0, 4).on(ls.Since(ls.Counter("signal")))
+    >>> state = ls.init(s)
+    >>> for _ in range(1000):
+    ...     state = ls.tick(s, state)
+    >>> print(ls.evaluate(s, state))
+    0.1
+    >>> state = ls.tick(s, state, steps=0, signal=1)  # somebody wants to see it end
+    >>> state = ls.tick(s, state)
+    >>> print(ls.evaluate(s, state))
+    0.05
+
+    Args:
+        clock: the other clock. The update after the one with which it moved is at time 0.
+
+    Raises:
+        TypeError: if it is no clock.
     """
-    return _bind("bind", schedule, state)
+
+    clock: Any = child()
+
+    def _check(self) -> None:
+        checked_clock("Since", self.clock)
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """What the other clock observes."""
+        return self.clock.monitors
+
+    def init(self) -> SinceState:
+        return SinceState(self.clock.init(), jnp.zeros((), bool), jnp.zeros((), jnp.int32))
+
+    def tick(self, state: SinceState, steps: Number, **observations: Any) -> SinceState:
+        clock = self.clock.tick(state.clock, steps, **observations)
+        now, first = (numerics.moment(self.clock.read(x))[0].value() for x in (clock, self.clock.init()))
+        moved = state.moved | jnp.asarray(now > first)
+        return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
+
+    def read(self, state: SinceState) -> Any:
+        return state.steps
 
 
-def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
-    _parts(call, schedule, state)
-    clocks = iter(state.clocks)
-
-    def read(part: Any) -> Any:
-        if not isinstance(part, Driven):
-            return part
-        return Constant(part.schedule(part.clock.read(next(clocks))), np.inf)
-
-    return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
+def advanced(count: Any, more: Any) -> Any:
+    """A count of int32 after so many more, stopping at the last int32."""
+    count = jnp.asarray(count)
+    return count + jnp.minimum(jnp.asarray(more, count.dtype), _LAST_STEP - count)
 
 
-def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
-    """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
-    _single(call, schedule)
-    if not hasattr(state, "step") or not hasattr(state, "clocks"):
-        raise TypeError(f"{call}(...) expects the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})")
-    parts = driven_parts(schedule)
-    if len(parts) != len(state.clocks):
-        raise ValueError(
-            f"{call}(...) got a state of {len(state.clocks)} clocks for a schedule of {len(parts)}, {shown(schedule)}: it is"
-            " the state of another schedule; init(schedule) makes one that fits"
-        )
-    return parts
+def _scalar(clock: Any, value: Any) -> Any:
+    """What a clock observes, once it is sure that it is one number."""
+    call = f"{type(clock).__name__}(monitor={clock.monitor!r})"
+    if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
+        raise TypeError(f"{call} observes a number, got {shown(value)} ({type(value).__name__})")
+    if np.shape(value) != ():
+        raise TypeError(f"{call} observes a scalar, got shape {np.shape(value)}: reduce it first")
+    return value
 
 
-def _check_observed(clocks: list[Any], observations: dict[str, Any]) -> None:
-    monitored = sorted({name for clock in clocks for name in clock.monitors})
-    if monitored and observations and not any(name in observations for name in monitored):
-        raise TypeError(
-            f"the clocks of this schedule monitor {', '.join(monitored)}, and what was observed is"
-            f" {', '.join(sorted(observations))}: give it as"
-            f" {monitored[0]}=..., None where there is none yet, or set the clock's monitor"
-        )
+def _observed(clock: Any, observations: dict[str, Any]) -> Any:
+    """What the clock monitors, as a float; None if it was not observed."""
+    value = observations.get(clock.monitor)
+    return None if value is None else jnp.asarray(numerics.real(_scalar(clock, value)))
 
 
-def _running(schedule: Schedule, moment: Moment, active: Any) -> list[Any]:
-    """For each driven part, in the order of the tree, whether its clock ticks now."""
-    if isinstance(schedule, Driven):
-        return [active]
-    flags = []
-    for part, own, runs in schedule.spans(moment):
-        flags += _running(part, own, _both(active, runs))
-    return flags
+def _worst(mode: str) -> jax.Array:
+    return jnp.full((), jnp.inf if mode == "min" else -jnp.inf, numerics.float_type())
 
 
-def _both(a: Any, b: Any) -> Any:
-    return jnp.logical_and(a, b) if not numerics.is_concrete(a, b) else bool(a) and bool(b)
+def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
+    threshold = numerics.real(clock.threshold)
+    if clock.threshold_mode == "abs":
+        margin = threshold
+    else:
+        finite = jnp.where(jnp.isinf(best), jnp.zeros_like(best), best)  # before the product: 0 · inf is no number
+        margin = threshold * (jnp.abs(finite) if clock.threshold_mode == "rel" else finite)
+    return value < best - margin if clock.mode == "min" else value > best + margin
 
 
-def _where(condition: Any, new: S, old: S) -> S:
-    if isinstance(condition, bool):
-        return new if condition else old
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
-
-
-def _advance(step: Any, steps: Number) -> Any:
-    """The step after `steps` more, stopping at the last int32."""
-    step = jnp.asarray(step)
-    return step + jnp.minimum(jnp.asarray(steps, step.dtype), _LAST_STEP - step)
-
-
-def _single(call: str, schedule: Any) -> None:
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)}")
-    if batch := schedule.batch_shape:
-        raise ValueError(f"{call}(...) takes one schedule, got a batch of shape {batch}: map it with jax.vmap")
+def _split(clock: Any, value: Any) -> tuple[Any, Any]:
+    """A count of at most 2**53 in high and low bits."""
+    value, base = _scalar(clock, value), 2**_LOW_BITS
+    if numerics.is_concrete(value):
+        number = float(value)
+        if not 0 <= number < 2.0**53 or number != int(number):
+            raise ValueError(
+                f"Counter(monitor={clock.monitor!r}) adds up whole numbers from 0 to 2**53, got {shown(value)}: count the"
+                " whole batch, not its mean"
+            )
+        return int(number) // base, int(number) % base
+    if jnp.issubdtype(value.dtype, jnp.integer):
+        value = jnp.maximum(value, 0)
+        return (value >> _LOW_BITS).astype(jnp.int32), (value & (base - 1)).astype(jnp.int32)
+    value = jnp.where(value > 0, jnp.minimum(jnp.round(numerics.real(value)), 2.0**52), 0.0)
+    high = jnp.floor(value / base)
+    return high.astype(jnp.int32), (value - high * base).astype(jnp.int32)

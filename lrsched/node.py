@@ -233,6 +233,14 @@ def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     return kept
 
 
+def checked_clock(call: str, clock: Any) -> None:
+    """Raises a TypeError if something is no clock, or is of a class that is no node."""
+    if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
+        raise TypeError(f"{call}(clock=...) must be a clock, such as Plateau(patience=5), got {shown(clock)}")
+    if "_numbers" not in vars(type(clock)):
+        raise TypeError(f"{type(clock).__name__} is not a node: decorate the class with lrsched.node.node")
+
+
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
     if isinstance(value, jax.Array):

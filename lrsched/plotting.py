@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsched.node import shown
+from lrsched.running import replayed
 from lrsched.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -66,12 +67,59 @@ def plot(*schedules: Schedule, steps: int | None = None, labels: Any = None, ax:
     return ax
 
 
+def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
+    """Draws what a driven schedule would have done on metrics that were recorded: metrics above, values below.
+
+    A dotted line marks each observation that moved a clock, but for clocks that move at nearly every one, such as a `Counter`.
+
+    Args:
+        schedule: the schedule.
+        observations: an array of shape (n,), or a dict of such arrays by name, as in `replay`.
+        every: how many updates there were for each observation.
+
+    Returns:
+        The Axes of the metrics, and those of the values.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+        TypeError, ValueError: as `replay`.
+
+    >>> import lrsched as ls
+    >>> metric, value = ls.plot_replay(ls.reduce_on_plateau(patience=1), [3.0, 2.0, 2.0, 2.0, 2.0])
+    """
+    values, readings = replayed(schedule, observations, every)
+    tables = observations if isinstance(observations, dict) else {"metric": observations}
+    figure, (above, below) = _pyplot("plot_replay").subplots(2, sharex=True)
+    for i, (name, table) in enumerate(tables.items()):
+        metric = np.asarray(table)
+        at = np.arange(1, len(metric) + 1) * every - 1
+        above.plot(at, metric, label=name, color=COLOURS[i % len(COLOURS)], linestyle=STYLES[i % len(STYLES)])
+    below.plot(np.asarray(values), color=COLOURS[0], drawstyle="steps-post")
+    moves = [np.flatnonzero(np.diff(np.asarray(reading))) for reading in readings]
+    for step in np.unique(np.concatenate([moved for moved in moves if 2 * len(moved) * every < len(values)] or [[]])):
+        for axes in (above, below):
+            axes.axvline(step, color="0.4", linestyle=":", linewidth=1)
+    above.set_ylabel(next(iter(tables)) if len(tables) == 1 else "metrics")
+    if len(tables) > 1:
+        above.legend(fontsize="small")
+    below.set_ylabel("value")
+    below.set_xlabel("step")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    figure.align_ylabels()
+    return above, below
+
+
 def _new_axes() -> "Axes":
+    return _pyplot("plot").subplots()[1]
+
+
+def _pyplot(call: str) -> Any:
     try:
         from matplotlib import pyplot as plt
     except ImportError:
-        raise ImportError("plot(...) needs matplotlib: python -m pip install 'lrsched-jax[plot]'") from None
-    return plt.subplots()[1]
+        raise ImportError(f"{call}(...) needs matplotlib: python -m pip install 'lrsched-jax[plot]'") from None
+    return plt
 
 
 def _range(schedules: tuple[Schedule, ...]) -> int:

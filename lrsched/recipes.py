@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched import numerics
-from lrsched.clocks import Plateau
+from lrsched.clocks import WINDOW, Plateau
 from lrsched.node import COUNT, CYCLES, NON_NEGATIVE, NUMBER, POSITIVE, RISING, bounded, checked, is_empty, shown
 from lrsched.numerics import Number
 from lrsched.schedule import Constant, Schedule
@@ -471,6 +471,7 @@ def reduce_on_plateau(
     cooldown: Number = 0,
     monitor: str = "value",
     min_scale: Number = 0.0,
+    window: Number = 1,
 ) -> Schedule:
     """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
@@ -480,7 +481,7 @@ def reduce_on_plateau(
     Args:
         factor: what each plateau multiplies with, in [0, 1].
         min_scale: the lowest scale, in [0, 1].
-        mode, patience, threshold, threshold_mode, cooldown, monitor: see `Plateau`.
+        mode, patience, threshold, threshold_mode, cooldown, monitor, window: see `Plateau`.
 
     Raises:
         ValueError: if the factor or the lowest scale is not in [0, 1], or as `Plateau` does.
@@ -501,7 +502,8 @@ def reduce_on_plateau(
     for name, value in (("patience", patience), ("cooldown", cooldown)):
         checked("reduce_on_plateau", name, value, COUNT)
     checked("reduce_on_plateau", "threshold", threshold, NON_NEGATIVE)
-    clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor)
+    checked("reduce_on_plateau", "window", window, WINDOW)
+    clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window)
     return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)
 
 

@@ -34,6 +34,7 @@ from lrsched.node import (
     UNBOUNDED,
     Node,
     checked,
+    checked_clock,
     child,
     choice,
     is_empty,
@@ -888,10 +889,7 @@ class Driven(Bending):
     clock: Any = child()
 
     def _check(self) -> None:
-        if not isinstance(self.clock, Node) or not all(hasattr(self.clock, name) for name in ("init", "tick", "read")):
-            raise TypeError(f"on(clock=...) must be a clock, such as Plateau(patience=5), got {shown(self.clock)}")
-        if "_numbers" not in vars(type(self.clock)):
-            raise TypeError(f"{type(self.clock).__name__} is not a node: decorate the class with lrsched.node.node")
+        checked_clock("on", self.clock)
         _expect("on", self.schedule)
         super()._check()
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.clocks import ScheduleState, evaluate, init, tick_with
 from lrsched.node import NUMBER, checked
 from lrsched.numerics import Number
+from lrsched.running import ScheduleState, evaluate, init, tick_with
 from lrsched.schedule import Constant, Schedule
 
 _RATE = dataclasses.replace(NUMBER, what="a schedule, a number, or Function(fn) of a function of the step")

@@ -16,6 +16,7 @@ FLOORS = [
     "schedule",
     "shapes",
     "clocks",
+    "running",
     "recipes",
     "batch",
     "transform",

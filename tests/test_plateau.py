@@ -23,10 +23,20 @@ def is_better(value, best, mode, threshold, kind):
     return value < best - margin if mode == "min" else value > best + margin
 
 
-def reference(values, mode, patience, threshold, kind, cooldown):
+def means(values, window):
+    """The mean of every `window` values where they are complete, else None."""
+    for i in range(len(values)):
+        whole = (i + 1) % window == 0
+        yield sum(values[i + 1 - window : i + 1]) / window if whole else None
+
+
+def reference(values, mode, patience, threshold, kind, cooldown, window=1):
     """PyTorch's counting: how many plateaus were seen after each observation."""
     best, bad, left, plateaus, counts = math.inf if mode == "min" else -math.inf, 0, 0, 0, []
-    for value in values:
+    for value in means(values, window):
+        if value is None:
+            counts.append(plateaus)
+            continue
         if is_better(value, best, mode, threshold, kind):
             best, bad = value, 0
         else:
@@ -76,8 +86,11 @@ def test_counts_as_the_reference(mode, kind, make):
     values = make(rng)
     patience, cooldown = rng.integers(0, 6, SEQUENCES), rng.integers(0, 5, SEQUENCES)
     threshold = rng.choice([0.0, 2.0**-10, 0.25, 0.5], SEQUENCES)
-    truth = [reference(row, mode, patience[i], threshold[i], kind, cooldown[i]) for i, row in enumerate(values.tolist())]
-    clocks = ls.Plateau(mode, patience, threshold, kind, cooldown)
+    window = rng.choice([1, 1, 2, 4], SEQUENCES)
+    truth = [
+        reference(row, mode, patience[i], threshold[i], kind, cooldown[i], window[i]) for i, row in enumerate(values.tolist())
+    ]
+    clocks = ls.Plateau(mode, patience, threshold, kind, cooldown, window=window)
     counts = jax.vmap(counted)(clocks, jnp.asarray(values, jnp.float32))
     np.testing.assert_array_equal(counts, truth)
     assert np.max(truth) > 1
@@ -122,7 +135,7 @@ def test_the_metric_is_found_by_name():
 
 def test_numbers_are_leaves_and_modes_are_structure():
     leaves, structure = jax.tree.flatten(ls.Plateau(patience=3, threshold=0.5, cooldown=2))
-    assert leaves == [3.0, 0.5, 2.0]
+    assert leaves == [3.0, 0.5, 2.0, 1.0]
     assert structure == jax.tree.structure(ls.Plateau())
     assert structure != jax.tree.structure(ls.Plateau(mode="max"))
     assert structure != jax.tree.structure(ls.Plateau(monitor="loss"))

@@ -41,5 +41,6 @@ from lrsched.numerics.folding import where as where
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment
 from lrsched.numerics.moment import time_given as time_given
+from lrsched.numerics.moment import time_of_parts as time_of_parts
 from lrsched.numerics.moment import where_moment as where_moment
 from lrsched.numerics.spans import grown as grown

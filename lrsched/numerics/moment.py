@@ -332,8 +332,19 @@ def time_given(value: Number) -> Moment:
     return moment(np.fmax(host(value), 0.0) if is_concrete(value) else value)[0]
 
 
+def time_of_parts(high: Any, low: Any, bits: int) -> Any:
+    """The time `high · 2**bits + low` below 2**53: a float64 on the host, otherwise a moment that holds it exactly."""
+    if is_concrete(high, low):
+        return host(high) * 2.0**bits + host(low)
+    if x64():
+        return Moment(Span(high.astype(np.int64) * 2**bits + low.astype(np.int64), 0.0))
+    return Moment(Span(high, real(low) * np.float32(2.0**-bits)), 2.0**-bits)
+
+
 def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
-    """A step, or an array of steps, as a moment and its shape; steps before 0 are taken as 0."""
+    """A step, or an array of steps, as a moment and its shape; steps before 0 are taken as 0. A moment is one already."""
+    if isinstance(step, Moment):
+        return step, np.shape(step.ticks.whole if isinstance(step.ticks, Span) else step.ticks)
     if not isinstance(step, jax.Array) or is_concrete(step):
         ticks = np.asarray(step)
         known = ticks.dtype.kind in "iuf" or jnp.issubdtype(ticks.dtype, jnp.floating)  # bfloat16 is of kind V

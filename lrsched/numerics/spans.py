@@ -137,7 +137,7 @@ def period(ticks: Any) -> Period:
     return Period(whole.astype(np.int32), units.astype(np.uint32) if units.any() else 0, early.astype(np.uint32), _SLACK)
 
 
-_SLACK = np.uint32(2**10)  # 2**-22: a few units in the last place of the float32 part of a span
+_SLACK = np.uint32(2**10 - 1)  # just below 2**-22: a few ulps of the float32 part of a span, less than one of a large count
 
 
 def period_of(length: Span) -> Period:

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from lrsched import numerics
-from lrsched.clocks import PlateauState, ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.scheduler import Recurrence
 from lrsched.dialects.torch.schedulers import (
@@ -35,6 +34,7 @@ from lrsched.dialects.torch.schedulers import (
     StepLR,
 )
 from lrsched.node import function_source, shown
+from lrsched.running import ScheduleState, init
 from lrsched.schedule import Constant, Schedule
 from lrsched.shapes import Function
 
@@ -93,8 +93,9 @@ def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
     if source.name != "ReduceLROnPlateau":
         return state
     (first,) = state.clocks
-    counted = PlateauState(*map(source.number, ("best", "num_bad_epochs", "cooldown_counter")), plateaus=0)
-    return ScheduleState(state.step, (jax.tree.map(lambda x, kept: jnp.asarray(x, kept.dtype), counted, first),))
+    seen = {"best": "best", "bad": "num_bad_epochs", "cooldown": "cooldown_counter"}
+    counted = {name: jnp.asarray(source.number(theirs), getattr(first, name).dtype) for name, theirs in seen.items()}
+    return ScheduleState(state.step, (first._replace(**counted),))
 
 
 class _Source(NamedTuple):
