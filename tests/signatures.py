@@ -51,6 +51,7 @@ NUMBERS = {
     "timescale": 16.0,
     "up": 5.0,
     "warmup_steps": 10.0,
+    "window": 2.0,
 }
 LISTS = ("boundaries", "milestones")  # parameters that are lists of numbers, where no annotation says so
 POINTS = [5.0, 12.0, 20.0]  # the example of a list
@@ -66,6 +67,7 @@ THINGS: dict[str, Any] = {
     "branches": (RECEIVER, _curve()),
     "clock": ls.Plateau(patience=1),
     "fn": rising,
+    "monitor": "value",
     "other": _curve(),
     "schedule": RECEIVER,
     "schedules": [RECEIVER, _curve(), RECEIVER * 2.0, _curve(0.5)],
@@ -86,11 +88,10 @@ OPERATORS = {
 }
 
 STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
-# A metric under which every number of a clock matters, in each of its modes.
-METRIC = np.array(
-    [1.875, 1.375, 2, 1.25, 1, 1.375, 1.625, 1.625, 2, 1.875, 2.875, 3.375, 3, 3.5, 3.375, 3.5, 4.125, 3.75, 4.375, 4.25],
-    np.float32,
-)
+# A metric under which every number of a clock matters, in each of its modes; each value twice, for the window of two.
+METRIC = np.repeat(
+    [1.875, 1.375, 2, 1.25, 1, 1.375, 1.625, 1.625, 2, 1.875, 2.875, 3.375, 3, 3.5, 3.375, 3.5, 4.125, 3.75, 4.375, 4.25], 2
+).astype(np.float32)
 SEVERAL = 5  # as many values of each number
 GIVEN = object()  # among the options of a parameter: its number
 
@@ -224,8 +225,8 @@ def _classes() -> Iterator[Call]:
         yield from _calls(name, cls, functools.partial(_on_clock, cls) if issubclass(cls, ls.Clock) else cls)
 
 
-def _on_clock(clock: type[ls.Clock], **numbers: Any) -> ls.Schedule:
-    return ls.Exponential(1.0, 0.5).on(clock(**numbers))
+def _on_clock(cls: type[ls.Clock], **arguments: Any) -> ls.Schedule:
+    return ls.Exponential(1.0, 0.5).on(cls(**arguments))
 
 
 def _functions() -> Iterator[Call]:
