@@ -225,9 +225,10 @@ def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     if kept is None or np.ndim(kept) < spec.rank or np.size(kept) == 0:
         what = spec.what or ("a number" if spec.rank == 0 else "a list of numbers")
         raise TypeError(f"{call}({name}=...) must be {what}, got {shown(value)} ({type(value).__name__})")
-    if numerics.is_concrete(kept) and not np.all(spec.holds(np.asarray(kept, np.float64))):
+    known = np.asarray(numerics.host(kept), np.float64) if numerics.is_concrete(kept) else None
+    if known is not None and not np.all(spec.holds(known)):
         mend = f": {spec.mend}" if spec.mend else ""
-        if np.all(np.isfinite(np.asarray(kept, np.float64))) and not np.all(bounded(np.asarray(kept, np.float64))):
+        if np.all(np.isfinite(known)) and not np.all(bounded(known)):
             mend = f": a {np.dtype(numerics.float_type())} holds no more than {numerics.largest() / 2:.1e} with room to compute"
         raise ValueError(f"{call}({name}=...) must {spec.must}, got {shown(value)}{mend}")
     return kept
@@ -243,6 +244,8 @@ def checked_clock(call: str, clock: Any) -> None:
 
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
+    if isinstance(value, numerics.Span):
+        return value
     if isinstance(value, jax.Array):
         if jnp.issubdtype(value.dtype, jnp.floating):
             return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value
@@ -281,6 +284,8 @@ def shown(value: Any) -> str:
 
 
 def _repeat(value: Any, batch: tuple[int, ...]) -> Any:
+    if isinstance(value, numerics.Span):
+        return jax.tree.map(lambda x: _repeat(x, batch), value)
     xp = jnp if isinstance(value, jax.Array) else np
     return xp.broadcast_to(value, (*batch, *np.shape(value)))
 
@@ -333,6 +338,8 @@ def _tuple_source(nodes: tuple[Any, ...]) -> str:
 
 def number_source(value: Any, whole: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; whole numbers of steps without ".0"."""
+    if isinstance(value, numerics.Span):
+        value = numerics.host(value) if numerics.is_concrete(value) else value.whole
     if isinstance(value, jax.core.Tracer):
         return str(value.aval)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):

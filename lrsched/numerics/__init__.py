@@ -3,24 +3,19 @@
 Every function here works on two kinds of numbers. What is *concrete* (Python and NumPy numbers, JAX arrays outside a
 trace) is computed on the host in float64; what is *traced* becomes JAX operations in the default float type. So the same
 code gives exact lengths, fast and exact eager calls, and compiled ones, and folds whatever is constant while it traces.
-This package is the only place that knows about rounding: `folding` computes with numbers, `spans` with amounts of time in a
-trace, and `moment` is the time that a schedule is asked about.
+This package is the only place that knows about rounding: `kinds` says what numbers there are, `amounts` and `spans` compute
+with amounts of time in a trace, `folding` with any numbers, and `moment` is the time that a schedule is asked about.
 """
 
-from lrsched.numerics.folding import Number as Number
 from lrsched.numerics.folding import add as add
 from lrsched.numerics.folding import ascending as ascending
 from lrsched.numerics.folding import both as both
 from lrsched.numerics.folding import ceil_ratio as ceil_ratio
 from lrsched.numerics.folding import divide as divide
 from lrsched.numerics.folding import equal as equal
-from lrsched.numerics.folding import float_type as float_type
 from lrsched.numerics.folding import geometric_sum as geometric_sum
-from lrsched.numerics.folding import host as host
 from lrsched.numerics.folding import inverse_root as inverse_root
-from lrsched.numerics.folding import is_concrete as is_concrete
 from lrsched.numerics.folding import kept_finite as kept_finite
-from lrsched.numerics.folding import largest as largest
 from lrsched.numerics.folding import maximum as maximum
 from lrsched.numerics.folding import minimum as minimum
 from lrsched.numerics.folding import multiply as multiply
@@ -28,7 +23,6 @@ from lrsched.numerics.folding import negative as negative
 from lrsched.numerics.folding import opposite as opposite
 from lrsched.numerics.folding import pick as pick
 from lrsched.numerics.folding import power as power
-from lrsched.numerics.folding import real as real
 from lrsched.numerics.folding import rest_of_power as rest_of_power
 from lrsched.numerics.folding import result as result
 from lrsched.numerics.folding import root as root
@@ -38,6 +32,13 @@ from lrsched.numerics.folding import sine_squared as sine_squared
 from lrsched.numerics.folding import subtract as subtract
 from lrsched.numerics.folding import table as table
 from lrsched.numerics.folding import where as where
+from lrsched.numerics.kinds import Number as Number
+from lrsched.numerics.kinds import Span as Span
+from lrsched.numerics.kinds import float_type as float_type
+from lrsched.numerics.kinds import host as host
+from lrsched.numerics.kinds import is_concrete as is_concrete
+from lrsched.numerics.kinds import largest as largest
+from lrsched.numerics.kinds import real as real
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment
 from lrsched.numerics.moment import time_given as time_given

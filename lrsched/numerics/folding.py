@@ -1,55 +1,14 @@
 """Numbers: computed on the host in float64 where they are concrete, in JAX where they are traced."""
 
 import math
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
-import jax.core
 import jax.numpy as jnp
-import jax.typing
 import numpy as np
 
-Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
-
-
-def is_concrete(*numbers: Number) -> bool:
-    """Whether all the numbers are known now, so that the host can compute with them."""
-    for x in numbers:  # noqa: SIM110 - eager calls spend most of their time here, and a loop is faster than all()
-        if type(x) is not float and not _is_concrete(x):
-            return False
-    return True
-
-
-def _is_concrete(x: Number) -> bool:
-    if isinstance(x, (float, int, np.ndarray, np.generic)):
-        return True
-    if isinstance(x, jax.core.Tracer):
-        return False
-    return isinstance(x, jax.Array) and x.is_fully_addressable
-
-
-def x64() -> bool:
-    """Whether JAX computes in 64 bits."""
-    return jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def float_type() -> Any:
-    """The type of every result: float32, or float64 when x64 is on."""
-    return np.float64 if x64() else np.float32
-
-
-def host(x: Any) -> Any:
-    """A concrete number as float64; Python floats stay as they are, being the fastest."""
-    if isinstance(x, float):
-        return x
-    return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
-
-
-def real(x: Any) -> Any:
-    """The number in the result type, never weakly typed, ready for JAX operations."""
-    if is_concrete(x):
-        return np.asarray(x, float_type())
-    return jax.lax.convert_element_type(x, float_type())
+from lrsched.numerics import amounts
+from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, is_concrete, largest, real, x64
 
 
 def where(condition: Number, a: Number, b: Number) -> Any:
@@ -58,6 +17,8 @@ def where(condition: Number, a: Number, b: Number) -> Any:
         return a if condition else b
     if is_concrete(condition, a, b):
         return np.where(condition, host(a), host(b))
+    if isinstance(a, Span) or isinstance(b, Span):
+        return amounts.choose(condition, amounts.signed(a), amounts.signed(b))
     return jnp.where(condition, real(a), real(b))
 
 
@@ -76,11 +37,13 @@ def opposite(a: Any) -> Any:
     return np.logical_not(a) if is_concrete(a) else jnp.logical_not(a)
 
 
-def _operation(on_host: Any, in_trace: Any) -> Any:
+def _operation(on_host: Any, in_trace: Any, on_spans: Any = None) -> Any:
     def apply(*numbers: Number) -> Any:
         if is_concrete(*numbers):
             value = on_host(*map(host, numbers))
             return value.item() if type(value) is np.float64 else value
+        if on_spans is not None and any(isinstance(x, Span) for x in numbers):
+            return on_spans(*map(amounts.signed, numbers))
         return in_trace(*map(real, numbers))
 
     return apply
@@ -134,9 +97,9 @@ def _traced_bounded_power(base: Any, exponent: Any) -> Any:
     return jnp.where(overflows, float_type()(largest()), size)
 
 
-add = _operation(lambda a, b: a + b, jnp.add)
-subtract = _operation(lambda a, b: a - b, jnp.subtract)
-multiply = _operation(lambda a, b: a * b, jnp.multiply)
+add = _operation(lambda a, b: a + b, jnp.add, amounts.plus)
+subtract = _operation(lambda a, b: a - b, jnp.subtract, amounts.difference)
+multiply = _operation(lambda a, b: a * b, jnp.multiply, amounts.product)
 
 
 def _quiet(on_host: Any) -> Any:
@@ -162,8 +125,8 @@ def divide(a: Number, b: Number) -> Any:
 
 
 negative = _operation(lambda a: -a, jnp.negative)
-minimum = _operation(np.minimum, jnp.minimum)
-maximum = _operation(np.maximum, jnp.maximum)
+minimum = _operation(np.minimum, jnp.minimum, lambda a, b: amounts.choose(amounts.less(a, b), a, b))
+maximum = _operation(np.maximum, jnp.maximum, lambda a, b: amounts.choose(amounts.less(a, b), b, a))
 power = _operation(np.power, _traced_power)
 bounded_power = _operation(lambda a, b: np.minimum(np.power(a, b), largest()), _traced_bounded_power)
 floor = _operation(np.floor, jnp.floor)
@@ -232,18 +195,24 @@ def table(entries: list[Any]) -> Any:
     """A table of rank 1 of its entries, each a number or a batch of numbers."""
     if is_concrete(*entries):
         return np.stack(np.broadcast_arrays(*map(host, entries)), axis=-1)
+    if any(isinstance(x, Span) for x in entries):
+        return jax.tree.map(lambda *xs: jnp.stack(jnp.broadcast_arrays(*xs), axis=-1), *map(amounts.signed, entries))
     return jnp.stack(jnp.broadcast_arrays(*map(real, entries)), axis=-1)
 
 
 def ascending(table: Any) -> Any:
     """A table of rank 1 with its entries sorted."""
-    return np.sort(table, axis=-1) if is_concrete(table) else jnp.sort(real(table), axis=-1)
+    if is_concrete(table):
+        return np.sort(host(table), axis=-1)
+    if isinstance(table, Span):
+        return Span(*jax.lax.sort((table.whole, real(table.part)), num_keys=2))
+    return jnp.sort(real(table), axis=-1)
 
 
 def pick(table: Any, row: Any) -> Any:
     """The entry of a table of rank 1 in a row, or in an array of rows."""
     if is_concrete(table, row):
-        return np.asarray(table, np.float64)[row]
+        return np.asarray(host(table), np.float64)[row]
     return jnp.asarray(real(table))[row]
 
 
@@ -276,7 +245,7 @@ def kept_finite(operation: Any) -> Any:
             return value
         if is_concrete(value):
             overflows = np.isinf(value) & np.isfinite(a) & np.isfinite(b) & ((operation is not divide) | np.not_equal(b, 0))
-            return where(overflows, np.copysign(_LARGEST_FLOAT64, value), value)
+            return where(overflows, np.copysign(HOST_MAX, value), value)
         overflows = jnp.isinf(value)
         for x in (a, b):
             if not is_concrete(x):
@@ -286,14 +255,6 @@ def kept_finite(operation: Any) -> Any:
         return jnp.where(overflows, _limit(value), value)
 
     return apply
-
-
-def largest() -> float:
-    """The largest float of the result type."""
-    return _LARGEST_FLOAT64 if x64() else _LARGEST_FLOAT32
-
-
-_LARGEST_FLOAT32, _LARGEST_FLOAT64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
 
 
 def _limit(x: Any) -> Any:

@@ -7,15 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.numerics import spans
+from lrsched.numerics import amounts, spans
 from lrsched.numerics.folding import (
-    Number,
     add,
     both,
     divide,
-    float_type,
-    host,
-    is_concrete,
     maximum,
     minimum,
     multiply,
@@ -24,14 +20,12 @@ from lrsched.numerics.folding import (
     pick,
     power,
     raised,
-    real,
     rounded,
     saturated,
     subtract,
     where,
-    x64,
 )
-from lrsched.numerics.spans import HOST_MAX, Span
+from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, last_tick, real, x64
 
 
 class Looked(NamedTuple):
@@ -66,24 +60,24 @@ class Moment(NamedTuple):
         return host(steps) if type(self.unit) is float and self.unit == 1.0 else _product(steps, self.unit)
 
     def _now(self) -> Span:
-        return spans.span(self.ticks) if self.is_host else self.ticks
+        return amounts.span(self.ticks) if self.is_host else self.ticks
 
-    def _span(self, steps: Number) -> Span:
+    def _span(self, steps: Any) -> Span:
         """A number of steps in ticks, in a trace."""
         unit = self.unit
         if isinstance(unit, Looked):
             if is_concrete(steps):
-                return spans.each(lambda x: jnp.asarray(x)[unit.row], spans.span(_product(steps, unit.table)))
+                return amounts.each(lambda x: jnp.asarray(x)[unit.row], amounts.span(_product(steps, unit.table)))
             unit = unit.value()
         if is_concrete(steps, unit):
-            return spans.span(self._host(steps))
-        return spans.span(steps if isinstance(unit, float) and unit == 1.0 else multiply(steps, unit))
+            return amounts.span(self._host(steps))
+        return amounts.span(steps if isinstance(unit, float) and unit == 1.0 else multiply(steps, unit))
 
     def reached(self, steps: Number) -> Any:
         """Whether it is `steps` steps or later."""
         if self._known(steps):
             return self.ticks >= self._host(steps)
-        return jnp.logical_not(spans.less(self._now(), self._span(steps)))
+        return jnp.logical_not(amounts.less(self._now(), self._span(steps)))
 
     def within(self, start: Number, stop: Number) -> Any:
         """Whether it is `start` or later and not yet `stop`."""
@@ -95,26 +89,26 @@ class Moment(NamedTuple):
             return self
         if self._known(steps):
             return self._replace(ticks=maximum(self.ticks - self._host(steps), 0.0))
-        return self._replace(ticks=spans.minus(self._now(), self._span(steps)))
+        return self._replace(ticks=amounts.minus(self._now(), self._span(steps)))
 
     def until(self, steps: Number) -> "Moment":
         """The time, standing still from `steps` on."""
         if self._known(steps):
             return self._replace(ticks=minimum(self.ticks, self._host(steps)))
         now, end = self._now(), self._span(steps)
-        return self._replace(ticks=spans.choose(spans.less(now, end), now, end))
+        return self._replace(ticks=amounts.choose(amounts.less(now, end), now, end))
 
     def plus(self, steps: Number) -> "Moment":
         """`steps` steps later."""
         if self._known(steps):
             return self._replace(ticks=self.ticks + self._host(steps))
-        return self._replace(ticks=spans.plus(self._now(), self._span(steps)))
+        return self._replace(ticks=amounts.plus(self._now(), self._span(steps)))
 
     def before(self, steps: Number) -> "Moment":
         """The time left until `steps`, 0 from then on."""
         if self._known(steps):
             return self._replace(ticks=maximum(self._host(steps) - self.ticks, 0.0))
-        return self._replace(ticks=spans.minus(self._span(steps), self._now()))
+        return self._replace(ticks=amounts.minus(self._span(steps), self._now()))
 
     def slowed(self, factor: Number) -> "Moment":
         """The same moment where every step lasts `factor` steps."""
@@ -129,14 +123,14 @@ class Moment(NamedTuple):
         count, rest = self.divided(every)
         if self._known(every):
             return self._replace(ticks=count * self._host(every))
-        return self._replace(ticks=spans.minus(self._now(), rest._now()))
+        return self._replace(ticks=amounts.minus(self._now(), rest._now()))
 
     def value(self) -> Any:
         """The time as a number of steps."""
         if self._known():
             return self.ticks if type(self.unit) is float and self.unit == 1.0 else divide(self.ticks, self.unit)
         unit = self.unit.value() if isinstance(self.unit, Looked) else self.unit
-        return divide(spans.value(self._now()), maximum(unit, _SMALLEST_UNIT))
+        return divide(amounts.value(self._now()), maximum(unit, _SMALLEST_UNIT))
 
     def progress(self, steps: Number) -> tuple[Any, Any]:
         """The fractions (done, left) of a ramp of that many steps, each accurate by itself; 1 and 0 if it has no length."""
@@ -152,7 +146,7 @@ class Moment(NamedTuple):
         last = points.shape[0] - 1
         if self._known(points):
             unit = np.asarray(self.unit)
-            column = Moment(0.0, self.unit)._host(np.reshape(points, (-1, *[1] * unit.ndim)))
+            column = Moment(0.0, self.unit)._host(np.reshape(host(points), (-1, *[1] * unit.ndim)))
             table = np.broadcast_to(column, (last + 1, *unit.shape))
             # A table for each moment where their units differ.
             rows = np.sum(self.ticks >= table, axis=0) if unit.ndim else np.searchsorted(table, self.ticks, side="right")
@@ -161,25 +155,26 @@ class Moment(NamedTuple):
             start, stop = (np.take_along_axis(table, i[None], 0)[0] if unit.ndim else table[i] for i in (row, after))
             return row, after, *_host_progress(np.maximum(self.ticks - start, 0.0), stop - start)
         now, table = self._now(), self._table(points)
-        late = ~spans.less(spans.each(lambda x: jnp.broadcast_to(x, table.whole.shape[1:])[None], now), table)
+        late = ~amounts.less(amounts.each(lambda x: jnp.broadcast_to(x, table.whole.shape[1:])[None], now), table)
         row = jnp.maximum(jnp.sum(late, axis=0, dtype=np.int32) - 1, 0)
         after = jnp.where(late[0], jnp.minimum(row + 1, last), row)
-        start, stop = (spans.each(lambda x, i=i: jnp.take_along_axis(x, i[None], 0)[0], table) for i in (row, after))
-        return row, after, *spans.progress(spans.minus(now, start), spans.minus(stop, start))
+        start, stop = (amounts.each(lambda x, i=i: jnp.take_along_axis(x, i[None], 0)[0], table) for i in (row, after))
+        return row, after, *spans.progress(amounts.minus(now, start), amounts.minus(stop, start))
 
     def _table(self, points: Any) -> Span:
         """Rising steps in ticks, in a trace: the points along the first axis, then the shape of the moment."""
         unit = self.unit
         if isinstance(unit, Looked) and is_concrete(points):
-            table = spans.span(np.multiply.outer(np.asarray(points, np.float64), unit.table))
-            table = spans.each(lambda x: jnp.asarray(x)[:, unit.row], table)
+            table = amounts.span(np.multiply.outer(host(points), unit.table))
+            table = amounts.each(lambda x: jnp.asarray(x)[:, unit.row], table)
             shape = jnp.shape(unit.row)
         else:
             unit = unit.value() if isinstance(unit, Looked) else unit
             shape = jnp.broadcast_shapes(jnp.shape(self._now().whole), np.shape(unit))
             unit = jnp.broadcast_to(real(unit), shape)[None] if np.ndim(unit) else unit
-            table = Moment(0.0, unit)._span(points.reshape(points.shape[0], *[1] * len(shape)))
-        return spans.each(lambda x: jnp.broadcast_to(x, (points.shape[0], *shape)), table)
+            column = jax.tree.map(lambda x: x.reshape(x.shape[0], *[1] * len(shape)), points)
+            table = Moment(0.0, unit)._span(column)
+        return amounts.each(lambda x: jnp.broadcast_to(x, (points.shape[0], *shape)), table)
 
     def divided(self, length: Number) -> tuple[Any, "Moment"]:
         """How many whole lengths have passed, and the time since the last of them; (0, now) for a length of 0.
@@ -192,10 +187,10 @@ class Moment(NamedTuple):
             return count, self._replace(ticks=rest)
         now, span = self._now(), self._span(length)
         if x64():
-            count, rest = _float64_divided(spans.value(now), spans.value(span))
-            return count.astype(spans.int_type()), self._replace(ticks=spans.span(rest))
+            count, rest = _float64_divided(amounts.value(now), amounts.value(span))
+            return count.astype(int_type()), self._replace(ticks=amounts.span(rest))
         count, rest = spans.divided(now, self._period(length, span))
-        if not spans.no_part(rest):
+        if not amounts.no_part(rest):
             slope = spans.derivative(now)
             if not is_concrete(length) or not (isinstance(self.unit, Looked) or is_concrete(self.unit)):
                 slope = slope - real(count) * spans.derivative(span)
@@ -225,15 +220,15 @@ class Moment(NamedTuple):
         if self._known(length, last):
             within = both(index <= last, length > 0)
             return where(within, index, last), where_moment(within, inside, self)
-        final = spans.span(last).whole
-        index = spans.span(index).whole if is_concrete(index) else index
+        final = amounts.span(last).whole
+        index = amounts.span(index).whole if is_concrete(index) else index
         within = jnp.logical_and(index <= final, real(length) > 0)
         return jnp.where(within, index, final), where_moment(within, inside, self)
 
     def _growing_cycle(self, length: Any, last: Any, stretch: Any) -> tuple[Any, "Moment"]:
         numbers = self.unit, length, stretch, np.inf if last is None else last
         if is_concrete(*numbers) and not any(map(np.ndim, numbers)):
-            end = 2**53 if self.is_host else spans.last_tick()
+            end = 2**53 if self.is_host else last_tick()
             starts, growths = _cycle_table(self._host(length), float(numbers[-1]), float(stretch), end)
             if len(starts) < _MOST_CYCLES:
                 return self._looked_up_cycle(starts, growths)
@@ -262,8 +257,8 @@ class Moment(NamedTuple):
         if self.is_host:
             inside = self._replace(ticks=maximum(self.ticks - starts[row], 0.0))
             return row, inside.slowed(growths[row])
-        start = spans.each(lambda x: jnp.asarray(x)[row], spans.span(starts))
-        return row, Moment(spans.minus(self._now(), start), Looked(growths * host(self.unit), row))
+        start = amounts.each(lambda x: jnp.asarray(x)[row], amounts.span(starts))
+        return row, Moment(amounts.minus(self._now(), start), Looked(growths * host(self.unit), row))
 
     def exponential(self, start: Number, rate: Number) -> Any:
         """`start · rate ** time`, for a rate >= 0; what is too large is the largest float."""
@@ -299,7 +294,7 @@ class Moment(NamedTuple):
         if not is_concrete(left) and not isinstance(self.unit, Looked) and self._is_slope_known(steps, exponent):
             ticks = float(self._host(steps))
             if ticks > 0:
-                return spans.power_of_ratio(spans.minus(spans.span(ticks), self._now()), ticks, float(host(exponent)))
+                return spans.power_of_ratio(amounts.minus(amounts.span(ticks), self._now()), ticks, float(host(exponent)))
         return where(left == 0, 0.0, power(left, exponent))
 
     def _is_slope_known(self, *numbers: Number) -> bool:
@@ -324,7 +319,7 @@ def where_moment(condition: Any, a: Moment, b: Moment) -> Moment:
     """Moment `a` where the condition holds, else `b`; both in the same unit."""
     if a.is_host and b.is_host and is_concrete(condition):
         return a._replace(ticks=where(condition, a.ticks, b.ticks))
-    return a._replace(ticks=spans.choose(condition, a._now(), b._now()))
+    return a._replace(ticks=amounts.choose(condition, a._now(), b._now()))
 
 
 def time_given(value: Number) -> Moment:
@@ -355,11 +350,11 @@ def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
             raise ValueError(f"a schedule is called with a step, and NaN is none; got {step!r}")
         return Moment(np.clip(ticks, 0.0, _LATEST)[()]), ticks.shape
     if jnp.issubdtype(step.dtype, jnp.integer):
-        whole = jnp.minimum(step, np.asarray(min(spans.last_tick(), jnp.iinfo(step.dtype).max), step.dtype))
-        whole = jax.lax.convert_element_type(whole, spans.int_type())
+        whole = jnp.minimum(step, np.asarray(min(last_tick(), jnp.iinfo(step.dtype).max), step.dtype))
+        whole = jax.lax.convert_element_type(whole, int_type())
         return Moment(Span(jnp.maximum(whole, 0), 0.0)), step.shape
     if jnp.issubdtype(step.dtype, jnp.floating):
-        return Moment(spans.span(jnp.minimum(real(step), float_type()(_LATEST)))), step.shape
+        return Moment(amounts.span(jnp.minimum(real(step), float_type()(_LATEST)))), step.shape
     raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got an array of {step.dtype}")
 
 

@@ -1,120 +1,14 @@
-"""Amounts of time in a trace, as a whole int32 and a float32 fraction.
+"""Dividing amounts of time in a trace, and what is made of them: progress, and powers that need more bits than a float32."""
 
-A float32 alone loses single steps beyond 2**24. With a span, differences of steps are taken exactly and only then rounded to
-a float. (When x64 is on, int64 and float64.) Gradients pass through the fraction, of which the whole is a constant.
-"""
-
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.numerics.folding import float_type, host, is_concrete, largest, raised, real, saturated, x64
-
-
-class Span(NamedTuple):
-    """`whole + part` ticks with 0 <= part < 1; the Python number 0.0 says "no part" while tracing.
-
-    What lies beyond the last whole number stays in the part, so that comparisons still hold.
-    """
-
-    whole: Any
-    part: Any
-
-
-ZERO = Span(0, 0.0)
-
-
-def int_type() -> Any:
-    """The type of the whole of a span."""
-    return np.int64 if x64() else np.int32
-
-
-def last_tick() -> int:
-    """The largest whole."""
-    return 2**53 if x64() else 2**31 - 1
-
-
-def span(ticks: Any) -> Span:
-    """A number of ticks, at least 0, in whole and fraction."""
-    most = largest() / 4  # no more, so that sums of spans are finite
-    if is_concrete(ticks):
-        ticks = np.clip(np.asarray(ticks, np.float64), 0.0, most)
-        whole = np.minimum(np.floor(ticks), last_tick())
-        part = ticks - whole
-        part = np.where(part > 0, np.maximum(part, np.finfo(float_type()).tiny), 0.0)  # what is something stays something
-        return _carried(whole.astype(int_type()), part.astype(float_type()), np)
-    ticks = real(ticks)
-    ticks = jnp.where(ticks >= 0, jnp.minimum(ticks, float_type()(most)), jnp.zeros_like(ticks))
-    beyond = ticks > last_tick()
-    floor = jnp.where(beyond, jnp.zeros_like(ticks), jnp.floor(ticks))
-    whole = jnp.where(beyond, last_tick(), floor.astype(int_type()))
-    return Span(whole, jnp.where(beyond, ticks - last_tick(), ticks - floor))
-
-
-def _carried(whole: Any, part: Any, xp: Any) -> Span:
-    """A span of a whole and a part that was rounded, perhaps up to 1."""
-    carry = (part == 1) & (whole < last_tick())
-    whole, part = xp.where(carry, whole + 1, whole), xp.where(carry, xp.zeros_like(part), part)
-    return Span(whole, 0.0 if xp is np and not part.any() else part)
-
-
-def no_part(*spans: Span) -> bool:
-    """Whether it is known while tracing that the spans are whole."""
-    return all(isinstance(span.part, float) for span in spans)
-
-
-def each(function: Callable[[Any], Any], a: Span) -> Span:
-    """A span of the whole and the part as a function makes them."""
-    return Span(function(a.whole), a.part if no_part(a) else function(a.part))
-
-
-def value(a: Span) -> Any:
-    """The span as a float, rounded once."""
-    whole = real(a.whole)
-    return whole if no_part(a) else whole + a.part
-
-
-def less(a: Span, b: Span) -> Any:
-    """Whether a < b."""
-    if no_part(a, b):
-        return a.whole < b.whole
-    return (a.whole < b.whole) | ((a.whole == b.whole) & (a.part < b.part))
-
-
-def choose(condition: Any, a: Span, b: Span) -> Span:
-    """`a` where the condition holds, else `b`."""
-    whole = jnp.where(condition, a.whole, b.whole)
-    return Span(whole, 0.0 if no_part(a, b) else jnp.where(condition, real(a.part), real(b.part)))
-
-
-def plus(a: Span, b: Span) -> Span:
-    """`a + b`."""
-    added = jnp.minimum(b.whole, last_tick() - a.whole)
-    whole, beyond = a.whole + added, real(b.whole - added)
-    return _normal(whole, real(a.part) + real(b.part) + beyond)
-
-
-def minus(a: Span, b: Span) -> Span:
-    """`a - b`, 0 where a < b."""
-    return choose(less(a, b), ZERO, _difference(a, b))
-
-
-def _difference(a: Span, b: Span) -> Span:
-    if no_part(a, b):
-        return Span(a.whole - b.whole, 0.0)
-    whole, part = a.whole - b.whole, real(a.part) - real(b.part)
-    borrow = part < 0
-    return _normal(jnp.where(borrow, whole - 1, whole), jnp.where(borrow, part + 1, part))
-
-
-def _normal(whole: Any, part: Any) -> Span:
-    """A span of a whole and a part that may be 1 or more, as it is of times beyond the last whole."""
-    most = float_type()(2.0**52 if x64() else 2.0**31 - 128)
-    carried = jnp.minimum(jnp.minimum(jnp.floor(part), most).astype(int_type()), last_tick() - whole)
-    return Span(whole + carried, part - real(carried))
+from lrsched.numerics.amounts import ZERO, carried, choose, less, minus, no_part, plus_units, times, units, value
+from lrsched.numerics.folding import raised, saturated
+from lrsched.numerics.kinds import HOST_MAX, Span, float_type, host, is_concrete, last_tick, real, x64
 
 
 class Period(NamedTuple):
@@ -142,11 +36,7 @@ _SLACK = np.uint32(2**10 - 1)  # just below 2**-22: a few ulps of the float32 pa
 
 def period_of(length: Span) -> Period:
     """A traced length, of which the fraction is a float32 and so exact in these units."""
-    return Period(length.whole, 0 if no_part(length) else _units(length.part))
-
-
-def _units(part: Any) -> Any:
-    return (jnp.minimum(real(part), np.float32(1 - 2**-24)) * np.float32(2**32)).astype(np.uint32)
+    return Period(length.whole, 0 if no_part(length) else units(length.part))
 
 
 def derivative(a: Span) -> Any:
@@ -154,7 +44,7 @@ def derivative(a: Span) -> Any:
     if no_part(a):
         return 0.0
     fraction = a.part - jnp.floor(a.part)
-    return fraction - real(_units(fraction)) * np.float32(2.0**-32)
+    return fraction - real(units(fraction)) * np.float32(2.0**-32)
 
 
 def divided(now: Span, length: Period) -> tuple[Any, Span]:
@@ -171,36 +61,20 @@ def divided(now: Span, length: Period) -> tuple[Any, Span]:
     total = real(length.whole) + real(fraction) * np.float32(2.0**-32)
     safe = jnp.where(total > 0, total, np.ones((), np.float32))
     beyond = jnp.minimum(jnp.floor(real(now.part)), np.float32(2**31 - 128))  # of a time below 2**32: the whole is unsigned
-    exact = jnp.asarray(now.whole).astype(np.uint32) + beyond.astype(np.uint32), _units(now.part - beyond)
-    late = exact if no_part(now) else _plus(exact, length.slack)
+    exact = jnp.asarray(now.whole).astype(np.uint32) + beyond.astype(np.uint32), units(now.part - beyond)
+    late = exact if no_part(now) else plus_units(*exact, (np.uint32(0), length.slack))
     # A low estimate, and then what is left over it, which is short enough for a float to divide within one.
     low = jnp.minimum(jnp.floor(value(now) / safe * np.float32(1 - 2**-20)), np.float32(2**31 - 128)).astype(np.int32)
-    rest = _take(late, _times(low, early))
+    rest = _take(late, times(low, early.whole, early.fraction))
     more = jnp.minimum(jnp.floor(_float(rest) / safe), np.float32(2**20)).astype(np.int32)
-    more = jnp.where(_below(rest, _times(more, early)), more - 1, more)
-    more = jnp.where(_below(rest, _times(more + 1, early)), more, more + 1)
+    more = jnp.where(_below(rest, times(more, early.whole, early.fraction)), more - 1, more)
+    more = jnp.where(_below(rest, times(more + 1, early.whole, early.fraction)), more, more + 1)
     count = jnp.where(total > 0, low + jnp.minimum(more, last_tick() - low), 0)
-    passed = _times(count, Period(length.whole, fraction))
-    whole, units = _take(exact, passed)
+    passed = times(count, length.whole, fraction)
+    whole, fraction = _take(exact, passed)
     gone = _below(exact, passed)  # by what it was reached early
-    left = _carried(whole.astype(np.int32), real(units) * np.float32(2.0**-32), jnp)
+    left = carried(whole.astype(np.int32), real(fraction) * np.float32(2.0**-32), jnp)
     return count, choose(gone, ZERO, left)
-
-
-def _times(count: Any, length: Period) -> tuple[Any, Any]:
-    """`count · length` in whole and units, for a product below 2**32, in four products of 16 bits."""
-    c, f = count.astype(np.uint32), length.fraction
-    mask = np.uint32(0xFFFF)
-    low, high = (c & mask) * (f & mask), (c >> 16) * (f >> 16)
-    first, second = (c >> 16) * (f & mask), (c & mask) * (f >> 16)
-    middle = (low >> 16) + (first & mask) + (second & mask)
-    carried = high + (first >> 16) + (second >> 16) + (middle >> 16)
-    return c * jnp.asarray(length.whole).astype(np.uint32) + carried, (middle << 16) | (low & mask)
-
-
-def _plus(a: tuple[Any, Any], units: Any) -> tuple[Any, Any]:
-    total = a[1] + units
-    return jnp.where(total < a[1], a[0] + 1, a[0]), total
 
 
 def _take(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -291,9 +165,6 @@ def grown(value: Any, base: Any, count: Any) -> Any:
         base, value = real(base), real(value)
         value = raised(jnp.where(odd & (base < 0), -value, value), jnp.where(base < 0, -base, base), count)
     return saturated(value)
-
-
-HOST_MAX = float(np.finfo(np.float64).max)
 
 
 def _exp2(exponent: Any) -> Any:

@@ -1,0 +1,103 @@
+"""What numbers there are: concrete or traced, and spans, which are more exact than a float32."""
+
+import dataclasses
+from typing import Any, TypeAlias
+
+import jax
+import jax.core
+import jax.typing
+import numpy as np
+
+Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """`whole + part` ticks with 0 <= part < 1; the Python number 0.0 says "no part" while tracing.
+
+    What lies beyond the last whole number stays in the part, so that comparisons still hold. A span can stand for a number of
+    steps in a node: so a live schedule keeps those exactly.
+    """
+
+    whole: Any
+    part: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, as of an array."""
+        return np.shape(self.whole)
+
+    @property
+    def ndim(self) -> int:
+        """The rank, as of an array."""
+        return np.ndim(self.whole)
+
+
+jax.tree_util.register_dataclass(Span, data_fields=["whole", "part"], meta_fields=[])
+
+
+def is_concrete(*numbers: Any) -> bool:
+    """Whether all the numbers are known now, so that the host can compute with them."""
+    for x in numbers:  # noqa: SIM110 - eager calls spend most of their time here, and a loop is faster than all()
+        if type(x) is not float and not _is_concrete(x):
+            return False
+    return True
+
+
+def _is_concrete(x: Any) -> bool:
+    if isinstance(x, (float, int, np.ndarray, np.generic)):
+        return True
+    if isinstance(x, Span):
+        return is_concrete(x.whole, x.part)
+    if isinstance(x, jax.core.Tracer):
+        return False
+    return isinstance(x, jax.Array) and x.is_fully_addressable
+
+
+def x64() -> bool:
+    """Whether JAX computes in 64 bits."""
+    return jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def float_type() -> Any:
+    """The type of every result: float32, or float64 when x64 is on."""
+    return np.float64 if x64() else np.float32
+
+
+def host(x: Any) -> Any:
+    """A concrete number as float64; Python floats stay as they are, being the fastest."""
+    if isinstance(x, float):
+        return x
+    if isinstance(x, Span):
+        return host(np.asarray(x.whole, np.float64) + np.asarray(x.part, np.float64))
+    return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
+
+
+def real(x: Any) -> Any:
+    """The number in the result type, never weakly typed, ready for JAX operations."""
+    if is_concrete(x):
+        return np.asarray(host(x) if isinstance(x, Span) else x, float_type())
+    if isinstance(x, Span):
+        return real(x.whole) + real(x.part)
+    return jax.lax.convert_element_type(x, float_type())
+
+
+def int_type() -> Any:
+    """The type of the whole of a span."""
+    return np.int64 if x64() else np.int32
+
+
+def last_tick() -> int:
+    """The largest whole."""
+    return 2**53 if x64() else 2**31 - 1
+
+
+def largest() -> float:
+    """The largest float of the result type."""
+    return HOST_MAX if x64() else _LARGEST_FLOAT32
+
+
+_LARGEST_FLOAT32, HOST_MAX = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
+
+
+_LARGEST_FLOAT32, HOST_MAX = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
