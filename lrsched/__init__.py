@@ -1,6 +1,13 @@
 """A pure-functional schedule algebra in JAX."""
 
 from lrsched import text as text  # registers how the operators print
+from lrsched.algebra import Choice as Choice
+from lrsched.algebra import Constant as Constant
+from lrsched.algebra import Driven as Driven
+from lrsched.algebra import Schedule as Schedule
+from lrsched.algebra import join as join
+from lrsched.algebra import maximum as maximum
+from lrsched.algebra import minimum as minimum
 from lrsched.batch import grid as grid
 from lrsched.batch import stack as stack
 from lrsched.batch import unstack as unstack
@@ -31,13 +38,6 @@ from lrsched.running import evaluate as evaluate
 from lrsched.running import init as init
 from lrsched.running import replay as replay
 from lrsched.running import tick as tick
-from lrsched.schedule import Choice as Choice
-from lrsched.schedule import Constant as Constant
-from lrsched.schedule import Driven as Driven
-from lrsched.schedule import Schedule as Schedule
-from lrsched.schedule import join as join
-from lrsched.schedule import maximum as maximum
-from lrsched.schedule import minimum as minimum
 from lrsched.shapes import Cosine as Cosine
 from lrsched.shapes import Exponential as Exponential
 from lrsched.shapes import Function as Function
@@ -48,5 +48,13 @@ from lrsched.shapes import OneMinusSqrt as OneMinusSqrt
 from lrsched.shapes import Piecewise as Piecewise
 from lrsched.shapes import Polynomial as Polynomial
 from lrsched.shapes import Time as Time
-from lrsched.transform import learning_rate as learning_rate
+from lrsched.states import hyperparameters as hyperparameters
+from lrsched.states import learning_rate as learning_rate
+from lrsched.states import observe as observe
+from lrsched.states import replace_schedule as replace_schedule
+from lrsched.states import schedule as schedule
+from lrsched.transform import as_stateful as as_stateful
+from lrsched.transform import layerwise as layerwise
+from lrsched.transform import mean_over_steps as mean_over_steps
 from lrsched.transform import scale_by_learning_rate as scale_by_learning_rate
+from lrsched.transform import scheduled as scheduled

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched import numerics
+from lrsched.algebra import Choice, Schedule
 from lrsched.node import shown
-from lrsched.schedule import Choice, Schedule
 
 
 def stack(schedules: Sequence[Schedule]) -> Schedule:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsched.algebra import Schedule
 from lrsched.node import shown
 from lrsched.running import replayed
-from lrsched.schedule import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

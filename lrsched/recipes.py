@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched import numerics
+from lrsched.algebra import Constant, Schedule
 from lrsched.clocks import WINDOW, Plateau
 from lrsched.node import COUNT, CYCLES, NON_NEGATIVE, NUMBER, POSITIVE, RISING, bounded, checked, is_empty, shown
 from lrsched.numerics import Number
-from lrsched.schedule import Constant, Schedule
 from lrsched.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
 
 _FRACTION = dataclasses.replace(

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched import numerics
+from lrsched.algebra import Constant, Driven, Schedule, driven_parts
 from lrsched.clocks import advanced
 from lrsched.node import shown
 from lrsched.numerics import Moment, Number
-from lrsched.schedule import Constant, Driven, Schedule, driven_parts
 
 S = TypeVar("S")
 
@@ -92,13 +92,13 @@ def tick(schedule: Schedule, state: ScheduleState, steps: Number = 1, **observat
     """
     if not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
         raise ValueError(f"tick(steps=...) must be 1 for an update or 0 for an observation between two, got {steps!r}")
+    check_observed(clocks_of(schedule), observations)
     return tick_with(schedule, state, steps, observations)
 
 
 def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: dict[str, Any]) -> ScheduleState:
-    """`tick` with the observations in a dict, where their names are not ours to choose."""
+    """`tick` with the observations in a dict, where their names are not ours to choose, and unchecked."""
     parts = _parts("tick", schedule, state)
-    check_observed([part.clock for part in parts], observations)
     running = _running(schedule, numerics.moment(state.step)[0], True)
     clocks = tuple(
         _where(runs, part.clock.tick(clock, steps, **observations), clock)
@@ -156,7 +156,7 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
     _single("replay", schedule)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
-    clocks = [part.clock for part in driven_parts(schedule)]
+    clocks = clocks_of(schedule)
     if not isinstance(observations, dict):
         names = sorted({name for clock in clocks for name in clock.monitors})
         if len(names) > 1:
@@ -208,6 +208,11 @@ def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
             " the state of another schedule; init(schedule) makes one that fits"
         )
     return parts
+
+
+def clocks_of(schedule: Schedule) -> list[Any]:
+    """The clocks of a schedule, in the order of the tree."""
+    return [part.clock for part in driven_parts(schedule)]
 
 
 def check_observed(clocks: list[Any], observations: dict[str, Any]) -> None:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched import numerics
+from lrsched.algebra import Line, Schedule
 from lrsched.node import COUNT, NON_NEGATIVE, NOT_ZERO, POSITIVE, RISING, TABLE, choice, leaf, node, shown, static
 from lrsched.numerics import Moment, Number
-from lrsched.schedule import Line, Schedule
 
 
 @node

@@ -1,7 +1,6 @@
 """Schedules as text: `repr(s)` is an expression that evaluates back to an equal schedule, with the operators as written."""
 
-from lrsched.node import function_source, number_source, source
-from lrsched.schedule import (
+from lrsched.algebra import (
     Constant,
     Delay,
     Driven,
@@ -16,6 +15,7 @@ from lrsched.schedule import (
     Take,
     Warp,
 )
+from lrsched.node import function_source, number_source, source
 from lrsched.shapes import Function
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.

@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath
 
-from lrsched.schedule import (
+from lrsched.algebra import (
     Choice,
     Constant,
     Delay,

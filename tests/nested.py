@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import lrsched as ls
-from lrsched.schedule import Constant, Pointwise, Repeat, Schedule, Sequence, Take, Warp
+from lrsched.algebra import Constant, Pointwise, Repeat, Schedule, Sequence, Take, Warp
 from lrsched.shapes import Cosine, Exponential, Function, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Polynomial
 
 COUNTS = tuple(k / 4 for k in range(61))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.schedule import Choice, Driven, Pointwise
+from lrsched.algebra import Choice, Driven, Pointwise
 
 INF, NAN = float("inf"), float("nan")
 LINE = ls.Linear(0.0, 1.0, 10)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lrsched as ls
+from lrsched.algebra import driven_parts
 from lrsched.dialects import torch
-from lrsched.schedule import driven_parts
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SECTION = README.split("\n## Coming from PyTorch\n")[1].split("\n## ")[0]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsched.algebra import Constant, Schedule, driven_parts
 from lrsched.lab import digits
 from lrsched.lab.compare import compare
 from lrsched.lab.result import Comparison
 from lrsched.plotting import COLOURS, STYLES
 from lrsched.recipes import multi_step, one_cycle, reduce_on_plateau, step_decay, triangular
-from lrsched.schedule import Constant, Schedule, driven_parts
 from lrsched.shapes import Cosine, Exponential
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lrsched.algebra import Schedule
 from lrsched.batch import stack
 from lrsched.lab import progress
 from lrsched.lab.result import Comparison
 from lrsched.node import TABLE, checked
-from lrsched.schedule import Schedule
 
 Train = Callable[[Schedule, jax.Array], Mapping[str, jax.Array]]
 

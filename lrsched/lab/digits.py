@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lrsched.algebra import Schedule
 from lrsched.lab import progress
 from lrsched.running import evaluate, init, tick
-from lrsched.schedule import Schedule
 
 EVALUATIONS = 50  # of the validation split in a run, evenly spaced
 

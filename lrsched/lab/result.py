@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lrsched.algebra import Schedule
 from lrsched.lab import statistics
-from lrsched.schedule import Schedule
 
 
 @dataclasses.dataclass(frozen=True)

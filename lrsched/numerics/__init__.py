@@ -7,6 +7,7 @@ This package is the only place that knows about rounding: `kinds` says what numb
 with amounts of time in a trace, `folding` with any numbers, and `moment` is the time that a schedule is asked about.
 """
 
+from lrsched.numerics.amounts import kept_exactly as kept_exactly
 from lrsched.numerics.folding import add as add
 from lrsched.numerics.folding import ascending as ascending
 from lrsched.numerics.folding import both as both

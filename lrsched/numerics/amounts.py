@@ -38,7 +38,7 @@ def span(ticks: Any) -> Span:
 def carried(whole: Any, part: Any, xp: Any) -> Span:
     """A span of a whole and a part that was rounded, perhaps up to 1."""
     carry = (part == 1) & (whole < last_tick())
-    whole, part = xp.where(carry, whole + 1, whole), xp.where(carry, xp.zeros_like(part), part)
+    whole, part = xp.where(carry, xp.minimum(whole, last_tick() - 1) + 1, whole), xp.where(carry, xp.zeros_like(part), part)
     return Span(whole, 0.0 if xp is np and not part.any() else part)
 
 
@@ -113,6 +113,13 @@ def signed(number: Any) -> Span:
     return choose(below, difference(ZERO, size), size)
 
 
+def kept_exactly(number: Any) -> Span:
+    """A number >= 0 as two arrays, of types that no number changes; infinity stays infinity."""
+    whole, part = _parts(span(number))
+    infinite = np.isinf(host(number)) if is_concrete(number) else jnp.isinf(real(number))
+    return Span(jnp.asarray(whole, int_type()), jnp.where(infinite, float_type()(np.inf), part))
+
+
 def _parts(a: Span) -> tuple[Any, Any]:
     return jnp.asarray(a.whole), real(a.part)
 
@@ -126,6 +133,7 @@ def product(a: Number | Span, b: Number | Span) -> Span:
     exact = times(m, n, units(q))  # (m + p) · (n + q) = m · (n + q) + n · p + p · q
     exact = plus_units(*exact, times(n, np.uint32(0), units(p)))
     whole, fraction = plus_units(*exact, (np.uint32(0), units(p * q)))
+    rough = jnp.where(jnp.isfinite(rough), rough, float_type()(largest() / 4))
     slope = rough - jax.lax.stop_gradient(rough)  # 0, with the derivative that integers do not carry
     exact = carried(whole.astype(np.int32), real(fraction) * np.float32(2.0**-32), jnp)
     fits = (real(a) >= 0) & (real(b) >= 0) & (rough < 2.0**31 - 128) & (jnp.minimum(real(a), real(b)) >= 2.0**-8)

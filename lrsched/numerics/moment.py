@@ -232,6 +232,8 @@ class Moment(NamedTuple):
             starts, growths = _cycle_table(self._host(length), float(numbers[-1]), float(stretch), end)
             if len(starts) < _MOST_CYCLES:
                 return self._looked_up_cycle(starts, growths)
+        if isinstance(length, Span):
+            length = real(length)  # what is looked for is found in floats
         # A binary search for the cycle. Row j of the table holds (stretch^m, 1 + … + stretch^(m-1)) for m = 2^j, made by
         # doubling; adding rows from the longest down builds the index, its growth and its start at once, without
         # logarithms and without dividing by stretch - 1. Differentiable in the length and the stretch.

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched import numerics
+from lrsched.algebra import Constant, Line, Schedule, join
 from lrsched.node import child, leaf, node
 from lrsched.numerics import Moment, Number
-from lrsched.schedule import Constant, Line, Schedule, join
 
 
 class Change(NamedTuple):

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from lrsched import numerics
+from lrsched.algebra import Constant, Schedule
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.scheduler import Recurrence
 from lrsched.dialects.torch.schedulers import (
@@ -35,7 +36,6 @@ from lrsched.dialects.torch.schedulers import (
 )
 from lrsched.node import function_source, shown
 from lrsched.running import ScheduleState, init
-from lrsched.schedule import Constant, Schedule
 from lrsched.shapes import Function
 
 _RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours: more is no rounding
