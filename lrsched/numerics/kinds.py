@@ -32,6 +32,10 @@ class Span:
         """The rank, as of an array."""
         return np.ndim(self.whole)
 
+    def __getitem__(self, key: Any) -> "Span":
+        """The amounts at an index, as of an array."""
+        return jax.tree.map(lambda x: x[key], self)
+
 
 jax.tree_util.register_dataclass(Span, data_fields=["whole", "part"], meta_fields=[])
 

@@ -1,0 +1,238 @@
+"""Schedules in the state of an optimizer: read, replaced and observed in a running, compiled job."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import x64
+
+import lrsched as ls
+
+GRADS = {"w": jnp.ones(3)}
+WSD = ls.wsd(0.1, 10, 1000, 100)
+
+
+def running(optimizer):
+    """One compiled update, that may be traced once."""
+
+    @jax.jit
+    @chex.assert_max_traces(1)
+    def update(state, **observations):
+        updates, state = optimizer.update(GRADS, state, GRADS, **observations)
+        return -updates["w"][0], state
+
+    chex.clear_trace_counter()
+    return update
+
+
+def live(s) -> Any:
+    return ls.scale_by_learning_rate(s, live=True)
+
+
+def after(update, state, steps):
+    value = jnp.nan
+    for _ in range(steps):
+        value, state = update(state)
+    return float(value), state
+
+
+@pytest.mark.parametrize(
+    "s", [WSD, ls.one_cycle(0.1, 1001), ls.Piecewise([3, 7.5], [0.1, 0.2], "linear").repeat(), ls.step_decay(1.0, 100 / 3, 0.5)]
+)
+def test_a_live_schedule_has_the_values_of_the_schedule(s):
+    update, state = running(live(s)), live(s).init(GRADS)
+    for t in range(60):
+        value, state = update(state)
+        np.testing.assert_allclose(value, s(t), rtol=2e-6, atol=1e-9)
+    assert ls.schedule(state) == s or "33." in str(s)
+
+
+def test_the_horizon_is_extended_the_rate_halved_and_a_cool_down_branched():
+    optimizer = live(WSD)
+    update, state = running(optimizer), optimizer.init(GRADS)
+    value, state = after(update, state, 50)
+    assert value == np.float32(0.1)
+
+    longer = ls.replace_schedule(state, ls.wsd(0.1, 10, 5000, 100))
+    halved = ls.replace_schedule(state, ls.wsd(0.05, 10, 1000, 100))
+    branched = ls.replace_schedule(state, ls.wsd(0.1, 10, 150, 100))  # cools down from step 50 on
+    for changed, expected in ((longer, 0.1), (halved, 0.05), (branched, 0.1 * 0.75), (state, 0.1)):
+        value, _ = after(update, changed, 26)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+    value, _ = after(update, branched, 101)
+    assert value == 0.0
+    assert ls.schedule(longer) == ls.wsd(0.1, 10, 5000, 100)
+    assert ls.schedule(state) == WSD  # nothing is changed in place
+
+
+@pytest.mark.parametrize("length", [2**31 - 1, 2**30 + 0.5, 2_000_000_011.25, 16_777_217, 33.4])
+def test_lengths_stay_exact_and_compile_nothing(length):
+    """Boundaries, whole and fractional, after whole ones, in every place that a length has."""
+
+    def parts(n):
+        return ls.Constant(1.0, n) >> ls.Constant(2.0)
+
+    def shifted(n):
+        return (ls.Constant(1.0, n) >> ls.Constant(2.0)).delay(n / 2).take(n * 2).drop(n / 4)
+
+    for make, at in ((parts, 1), (shifted, 1.25)):
+        optimizer = live(make(10))
+        update, state = running(optimizer), optimizer.init(GRADS)
+        _, state = after(update, state, 3)
+        state = ls.replace_schedule(state, make(length))
+        boundary = int(np.ceil(length * at))
+        for step, expected in ((boundary - 1, 1.0), (boundary, 2.0)):
+            if step < 2**31 - 1:
+                value, _ = update(state._replace(step=jnp.int32(step)))
+                assert value == expected, (make.__name__, step)
+
+
+def test_a_stretched_length_stays_exact():
+    s = (ls.Constant(1.0, 100_003) >> ls.Constant(2.0)).stretch(1563.0)
+    optimizer = live((ls.Constant(1.0, 10) >> ls.Constant(2.0)).stretch(2.0))
+    update, state = running(optimizer), ls.replace_schedule(optimizer.init(GRADS), s)
+    for step, expected in ((100_003 * 1563 - 1, 1.0), (100_003 * 1563, 2.0)):
+        assert update(state._replace(step=jnp.int32(step)))[0] == expected
+
+
+def test_what_is_given_comes_back():
+    for s in (
+        ls.Linear(0.0, 1e-3, 500) >> ls.Cosine(1e-3, 1e-5, 9_500),
+        ls.Constant(0.1, float("inf")),
+        ls.Linear(1.0, 0.0, 10).repeat(5, stretch=1.5, scale=0.3).stretch(3).staircase(2),
+        ls.Choice((ls.Constant(1.0), ls.Piecewise([1, 2.5], [0.1, 0.2], "cosine")), 1),
+        0.1 * ls.reduce_on_plateau(patience=3, cooldown=2, window=4) / (1 + ls.Time()),
+        ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Plateau(patience=2))),
+    ):
+        assert ls.schedule(live(s).init(GRADS)) == s
+
+
+def test_with_x64():
+    with x64():
+        optimizer = live(ls.Linear(1.0, 0.0, 2**40 + 0.1))
+        state = optimizer.init(GRADS)
+        assert ls.schedule(state) == ls.Linear(1.0, 0.0, 2**40 + 0.1)
+        _, state = jax.jit(optimizer.update)(GRADS, state, GRADS)
+        assert ls.learning_rate(state).dtype == np.float64
+
+
+def test_clocks_tick_between_updates():
+    s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=1)
+    optimizer: Any = optax.chain(optax.clip(10.0), live(s))
+    update, state = running(optimizer), optimizer.init(GRADS)
+    observe = jax.jit(lambda state, loss: ls.observe(state, value=loss))
+    rates = []
+    for epoch in range(8):
+        rate, state = after(update, state, 3)
+        rates.append(rate)
+        state = observe(state, 1.0) if epoch % 2 else ls.observe(state, value=1.0)
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125], rtol=1e-6)
+    kept = ls.observe(state, value=None)
+    assert jax.tree.all(jax.tree.map(np.array_equal, kept, state))
+
+
+def test_a_schedule_that_is_not_live_is_given():
+    s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=0)
+    optimizer = ls.scale_by_learning_rate(s)
+    state = optimizer.init(GRADS)
+    with pytest.raises(ValueError, match="without their schedule: make the transform with live=True"):
+        ls.observe(state, value=1.0)
+    for _ in range(3):
+        state = ls.observe(state, s, value=1.0)
+    _, state = optimizer.update(GRADS, state)
+    np.testing.assert_allclose(ls.learning_rate(state), 0.025)
+
+
+def test_every_hyperparameter_is_live():
+    rate, momentum = ls.one_cycle(0.1, 100), ls.one_cycle_momentum(100)
+    optimizer = ls.scheduled(optax.sgd, live=True)(rate, momentum=momentum)
+    state, update = optimizer.init(GRADS), running(optimizer)
+    _, state = update(state)
+    assert (ls.schedule(state), ls.schedule(state, "momentum")) == (rate, momentum)
+    state = ls.replace_schedule(state, ls.one_cycle_momentum(200), "momentum")
+    _, state = update(state)
+    np.testing.assert_allclose(ls.hyperparameters(state)["momentum"], ls.one_cycle_momentum(200)(1), rtol=1e-6)
+    np.testing.assert_allclose(ls.hyperparameters(state)["learning_rate"], rate(1), rtol=1e-6)
+    with pytest.raises(ValueError, match="no live schedule of weight_decay in this state, only of learning_rate, momentum"):
+        ls.schedule(state, "weight_decay")
+
+
+def test_a_sweep_starts_from_one_optimizer():
+    optimizer = live(ls.warmup_cosine(0.1, 10, 100))
+    sweep, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 20], steps=100)
+    state = jax.vmap(optimizer.init)({"w": jnp.ones((4, 3))})
+    state = ls.replace_schedule(state, sweep)
+    assert ls.schedule(state).batch_shape == (4,)
+    update = jax.jit(jax.vmap(optimizer.update))
+    grads = {"w": jnp.ones((4, 3))}
+    for _ in range(15):
+        _, state = update(grads, state)
+    expected = [ls.warmup_cosine(p, w, 100)(14) for p, w in zip(points["peak"], points["warmup_steps"], strict=True)]
+    np.testing.assert_allclose(ls.learning_rate(state), expected, rtol=1e-6)
+
+
+def test_another_structure_is_refused():
+    state = live(WSD).init(GRADS)
+    for other in (ls.Cosine(0.1, 0.0, 100), WSD * 2, 0.1, ls.stack([WSD, WSD])):
+        with pytest.raises(ValueError, match=r"takes another schedule of the structure of Linear.* only numbers can change"):
+            ls.replace_schedule(state, other)
+    with pytest.raises(TypeError, match="must be a schedule or a number, got 'fast'"):
+        ls.replace_schedule(state, "fast")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="found no live schedule of learning_rate in this state: make the"):
+        ls.replace_schedule(ls.scale_by_learning_rate(WSD).init(GRADS), WSD)
+    constant = ls.replace_schedule(live(0.1).init(GRADS), 0.2)
+    assert ls.schedule(constant) == ls.Constant(0.2)
+
+
+def test_what_nobody_monitors_is_refused():
+    state = live(0.1 * ls.reduce_on_plateau()).init(GRADS)
+    with pytest.raises(TypeError, match=r"observe\(loss=\.\.\.\) is monitored by no clock in this state; .* monitor is value"):
+        ls.observe(state, value=1.0, loss=1.0)
+    with pytest.raises(TypeError, match=r"observes a scalar, got shape \(2,\)"):
+        ls.observe(state, value=jnp.ones(2))
+    with pytest.raises(TypeError, match=r"value=\.\.\.\) is monitored by no clock in this state; it has no clocks"):
+        ls.observe(live(WSD).init(GRADS), value=1.0)
+    with pytest.raises(ValueError, match="found no schedule in this state"):
+        ls.observe(optax.adam(0.1).init(GRADS), value=1.0)
+    batch = jax.vmap(live(0.1 * ls.reduce_on_plateau()).init)({"w": jnp.ones((2, 3))})
+    with pytest.raises(ValueError, match=r"got a batch of them: map it with jax\.vmap"):
+        ls.observe(batch, value=1.0)
+    jax.vmap(lambda state, loss: ls.observe(state, value=loss))(batch, jnp.ones(2))
+
+
+def test_nan_in_a_compiled_job_is_bad_and_harmless():
+    optimizer = live(0.1 * ls.reduce_on_plateau(factor=0.5, patience=1))
+    update, state = running(optimizer), optimizer.init(GRADS)
+    for loss in (1.0, np.nan, np.inf, np.nan):
+        _, state = update(state, value=jnp.float32(loss))
+    value, state = after(jax.jit(lambda state: (-optimizer.update(GRADS, state)[0]["w"][0], state)), state, 1)
+    np.testing.assert_allclose(value, 0.05)
+
+
+def test_groups_are_told_apart_and_observe_together():
+    plateau = ls.reduce_on_plateau(factor=0.5, patience=0)
+    optimizer: Any = optax.partition({"a": live(0.1 * plateau), "b": live(1.0 * plateau)}, {"x": "a", "y": "b"})
+    state = optimizer.init({"x": jnp.ones(1), "y": jnp.ones(1)})
+    with pytest.raises(ValueError, match=r"found 2 live schedules, at .*say which with at="):
+        ls.schedule(state)
+    assert ls.schedule(state, at="'b'") == 1.0 * plateau
+    state = ls.replace_schedule(state, 2.0 * plateau, at="'b'")
+    for _ in range(2):
+        state = ls.observe(state, value=1.0)
+    updates, _ = optimizer.update({"x": jnp.ones(1), "y": jnp.ones(1)}, state)
+    np.testing.assert_allclose([updates["x"][0], updates["y"][0]], [-0.05, -1.0])
+
+
+def test_a_schedule_can_be_replaced_inside_jit():
+    optimizer = live(ls.Linear(0.1, 0.0, 100))
+
+    @jax.jit
+    def update(state, peak):
+        state = ls.replace_schedule(state, ls.Linear(peak, 0.0, 100))
+        return optimizer.update(GRADS, state)[1]
+
+    np.testing.assert_allclose(ls.learning_rate(update(optimizer.init(GRADS), 0.5)), 0.5)
