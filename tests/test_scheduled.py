@@ -75,7 +75,7 @@ def test_it_is_inject_hyperparams_on_pure_schedules():
     arguments = {"learning_rate": RATE, "b1": MOMENTUM, "weight_decay": 0.1 * RATE}
     params, state = trained(ls.scheduled(optax.adamw)(**arguments))
     expected, their_state = trained(optax.inject_hyperparams(optax.adamw)(**arguments))
-    close(params, expected, rtol=2e-5)  # theirs have b2 and eps in float32 as well
+    close(params, expected, rtol=1e-4)  # theirs have b2 and eps in float32 as well
     for name, value in ls.hyperparameters(state).items():
         np.testing.assert_allclose(value, ls.hyperparameters(their_state)[name], rtol=1e-6)
 
