@@ -7,7 +7,6 @@ a float. (When x64 is on, int64 and float64.) Gradients pass through the fractio
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -133,17 +132,23 @@ def product(a: Number | Span, b: Number | Span) -> Span:
     exact = times(m, n, units(q))  # (m + p) · (n + q) = m · (n + q) + n · p + p · q
     exact = plus_units(*exact, times(n, np.uint32(0), units(p)))
     whole, fraction = plus_units(*exact, (np.uint32(0), units(p * q)))
-    rough = jnp.where(jnp.isfinite(rough), rough, float_type()(largest() / 4))
-    slope = rough - jax.lax.stop_gradient(rough)  # 0, with the derivative that integers do not carry
     exact = carried(whole.astype(np.int32), real(fraction) * np.float32(2.0**-32), jnp)
     fits = (real(a) >= 0) & (real(b) >= 0) & (rough < 2.0**31 - 128) & (jnp.minimum(real(a), real(b)) >= 2.0**-8)
     chosen = choose(fits, exact, signed(rough))
-    return Span(chosen.whole, chosen.part + slope)
+    return Span(chosen.whole, chosen.part + derivative(span(rough)))
 
 
 def units(part: Any) -> Any:
     """A fraction in units of 2**-32."""
     return (jnp.minimum(real(part), np.float32(1 - 2**-24)) * np.float32(2**32)).astype(np.uint32)
+
+
+def derivative(a: Span) -> Any:
+    """The part less what integers keep of it: next to nothing, but with the derivative that integers do not carry."""
+    if no_part(a):
+        return 0.0
+    fraction = a.part - jnp.floor(a.part)
+    return fraction - real(units(fraction)) * np.float32(2.0**-32)
 
 
 def times(count: Any, whole: Any, fraction: Any) -> tuple[Any, Any]:

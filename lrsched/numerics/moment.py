@@ -191,9 +191,9 @@ class Moment(NamedTuple):
             return count.astype(int_type()), self._replace(ticks=amounts.span(rest))
         count, rest = spans.divided(now, self._period(length, span))
         if not amounts.no_part(rest):
-            slope = spans.derivative(now)
+            slope = amounts.derivative(now)
             if not is_concrete(length) or not (isinstance(self.unit, Looked) or is_concrete(self.unit)):
-                slope = slope - real(count) * spans.derivative(span)
+                slope = slope - real(count) * amounts.derivative(span)
             part = real(rest.part) + slope
             rest = Span(rest.whole, jnp.where(part < 0, jnp.zeros_like(part), part))
         return count, self._replace(ticks=rest)

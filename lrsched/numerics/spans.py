@@ -39,14 +39,6 @@ def period_of(length: Span) -> Period:
     return Period(length.whole, 0 if no_part(length) else units(length.part))
 
 
-def derivative(a: Span) -> Any:
-    """The part less what integers keep of it: next to nothing, but with the derivative that integers do not carry."""
-    if no_part(a):
-        return 0.0
-    fraction = a.part - jnp.floor(a.part)
-    return fraction - real(units(fraction)) * np.float32(2.0**-32)
-
-
 def divided(now: Span, length: Period) -> tuple[Any, Span]:
     """How many lengths have passed, and the time since the last of them, exactly; (0, now) for a length of 0.
 
