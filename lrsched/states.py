@@ -14,7 +14,7 @@ from lrsched.algebra import Constant, Schedule
 from lrsched.live import packed, unpacked
 from lrsched.node import shown
 from lrsched.numerics import Number
-from lrsched.running import ScheduleState, clocks_of, tick_with
+from lrsched.running import ScheduleState, clocks_of, init, tick_with
 from lrsched.transform import HyperparameterState, ScaleByLearningRateState
 
 
@@ -206,6 +206,14 @@ def observe(state: Any, schedule: Schedule | None = None, /, **observations: Any
             f"observe(...) found clocks at {', '.join(asleep)} without their schedule: make the transform with live=True, or"
             " write observe(state, schedule, ...)"
         )
+    if asleep and schedule is not None:
+        wanted = jax.tree.structure(init(schedule).clocks)
+        for x in driven:
+            if (
+                x.node.schedule == ()
+                and jax.tree.structure(jax.tree.map(_array, x.node.clocks, is_leaf=_is_variable)) != wanted
+            ):
+                raise ValueError(f"observe(...) got a state of another schedule than {shown(schedule)}, at {x.path}")
     monitored = sorted({name for x in driven for clock in clocks_of(_schedule_of(x.node, schedule)) for name in clock.monitors})
     for name in observations:
         if name not in monitored:

@@ -141,6 +141,9 @@ def test_a_schedule_that_is_not_live_is_given():
     state = optimizer.init(GRADS)
     with pytest.raises(ValueError, match="without their schedule: make the transform with live=True"):
         ls.observe(state, value=1.0)
+    for other in (ls.Linear(1.0, 0.0, 10).on(ls.Counter("value")), s * s, ls.Constant(0.1)):
+        with pytest.raises(ValueError, match="got a state of another schedule than"):
+            ls.observe(state, other, value=1.0)
     for _ in range(3):
         state = ls.observe(state, s, value=1.0)
     _, state = optimizer.update(GRADS, state)
