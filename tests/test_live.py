@@ -11,6 +11,7 @@ import pytest
 from helpers import x64
 
 import lrsched as ls
+from lrsched.dialects import torch
 
 GRADS = {"w": jnp.ones(3)}
 WSD = ls.wsd(0.1, 10, 1000, 100)
@@ -49,6 +50,25 @@ def test_a_live_schedule_has_the_values_of_the_schedule(s):
         value, state = update(state)
         np.testing.assert_allclose(value, s(t), rtol=2e-6, atol=1e-9)
     assert ls.schedule(state) == s or "33." in str(s)
+
+
+@pytest.mark.parametrize(
+    "s",
+    [
+        torch.MultiStepLR(0.1, [30, 55]),
+        torch.CosineAnnealingWarmRestarts(0.1, 10, 2),
+        torch.CyclicLR(0.01, 0.1, 20, mode="triangular2"),
+        torch.OneCycleLR(0.1, 50, three_phase=True),
+        torch.SequentialLR([torch.LinearLR(0.1, 0.5, 0.8, 5), torch.ExponentialLR(0.1, 0.9)], [5]),
+        torch.ChainedScheduler([torch.CosineAnnealingLR(0.1, 50), torch.StepLR(0.1, 10)]),
+    ],
+)
+def test_a_dialect_is_live_like_the_algebra(s):
+    update, state = running(live(s)), live(s).init(GRADS)
+    assert ls.schedule(state) == s
+    for t in range(60):
+        value, state = update(state)
+        np.testing.assert_allclose(value, s(t), rtol=2e-6, atol=1e-8)
 
 
 def test_the_horizon_is_extended_the_rate_halved_and_a_cool_down_branched():

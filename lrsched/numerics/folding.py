@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.numerics import amounts
-from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, is_concrete, largest, real, x64
+from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, is_concrete, largest, real, rough, x64
 
 
 def where(condition: Number, a: Number, b: Number) -> Any:
@@ -178,7 +178,7 @@ def inverse_root(time: Number, timescale: Number) -> Any:
 
 def geometric_sum(ratio: Number, count: Number) -> Any:
     """`1 + ratio + … + ratio^(count-1)` for a whole count < 2**31, by repeated doubling: exact where products are."""
-    total, growth, double_sum, double = 0.0, 1.0, 1.0, ratio
+    total, growth, double_sum, double = 0.0, 1.0, 1.0, rough(ratio)
     left = rounded(count)
     for _ in range(31):
         half = floor(divide(left, 2.0))

@@ -86,6 +86,13 @@ def real(x: Any) -> Any:
     return jax.lax.convert_element_type(x, float_type())
 
 
+def rough(x: Any) -> Any:
+    """A number that is no span: of a span, the float next to it."""
+    if isinstance(x, Span):
+        return host(x) if is_concrete(x) else real(x)
+    return x
+
+
 def int_type() -> Any:
     """The type of the whole of a span."""
     return np.int64 if x64() else np.int32

@@ -25,7 +25,7 @@ from lrsched.numerics.folding import (
     subtract,
     where,
 )
-from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, last_tick, real, x64
+from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, last_tick, real, rough, x64
 
 
 class Looked(NamedTuple):
@@ -226,14 +226,13 @@ class Moment(NamedTuple):
         return jnp.where(within, index, final), where_moment(within, inside, self)
 
     def _growing_cycle(self, length: Any, last: Any, stretch: Any) -> tuple[Any, "Moment"]:
+        length, stretch = rough(length), rough(stretch)  # cycles are found in floats
         numbers = self.unit, length, stretch, np.inf if last is None else last
         if is_concrete(*numbers) and not any(map(np.ndim, numbers)):
             end = 2**53 if self.is_host else last_tick()
             starts, growths = _cycle_table(self._host(length), float(numbers[-1]), float(stretch), end)
             if len(starts) < _MOST_CYCLES:
                 return self._looked_up_cycle(starts, growths)
-        if isinstance(length, Span):
-            length = real(length)  # what is looked for is found in floats
         # A binary search for the cycle. Row j of the table holds (stretch^m, 1 + … + stretch^(m-1)) for m = 2^j, made by
         # doubling; adding rows from the longest down builds the index, its growth and its start at once, without
         # logarithms and without dividing by stretch - 1. Differentiable in the length and the stretch.

@@ -160,9 +160,11 @@ class Recurrence(Schedule):
         # is what is left to multiply with. Numbers that are known stay known.
         leaves, tree = jax.tree.flatten(self)
         traced = [i for i, x in enumerate(leaves) if not numerics.is_concrete(x)]
+        counts = [i for i in traced if jnp.issubdtype(leaves[i].dtype, jnp.integer)]  # the wholes of a live schedule
+        traced = [i for i in traced if i not in counts]
 
-        def walk(numbers: list[Any], step: Any) -> Any:
-            changed = dict(zip(traced, numbers, strict=True))
+        def walk(numbers: list[Any], wholes: list[Any], step: Any) -> Any:
+            changed = dict(zip([*traced, *counts], [*numbers, *wholes], strict=True))
             this = tree.unflatten([changed.get(i, x) for i, x in enumerate(leaves)])
 
             def body(state: Any) -> Any:
@@ -185,7 +187,7 @@ class Recurrence(Schedule):
                 start=jnp.zeros(step.shape, numerics.float_type()),
             )
 
-        return walked([numerics.real(leaves[i]) for i in traced], step)
+        return walked([numerics.real(leaves[i]) for i in traced], [leaves[i] for i in counts], step)
 
     @property
     def length(self) -> Any:
