@@ -221,7 +221,7 @@ def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     """
     if value is None and spec.optional:
         return None
-    kept = _as_float(value)
+    kept = _as_float(value if spec.whole else numerics.rough(value))  # only a number of steps may be a span
     if kept is None or np.ndim(kept) < spec.rank or np.size(kept) == 0:
         what = spec.what or ("a number" if spec.rank == 0 else "a list of numbers")
         raise TypeError(f"{call}({name}=...) must be {what}, got {shown(value)} ({type(value).__name__})")

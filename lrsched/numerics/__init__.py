@@ -40,6 +40,7 @@ from lrsched.numerics.kinds import host as host
 from lrsched.numerics.kinds import is_concrete as is_concrete
 from lrsched.numerics.kinds import largest as largest
 from lrsched.numerics.kinds import real as real
+from lrsched.numerics.kinds import rough as rough
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment
 from lrsched.numerics.moment import time_given as time_given
