@@ -359,7 +359,14 @@ class Function(Schedule):
 
     def at(self, moment: Moment) -> Any:
         time = moment.value()
-        value = self.fn(time, *self.arguments)
+        try:
+            value = self.fn(time, *self.arguments)
+        except (TypeError, ValueError) as error:
+            error.add_note(
+                f"in {shown(self)}, whose function is given arrays of times, and traced ones: instead of `a if t < 5 else b`"
+                " write jax.numpy.where(t < 5, a, b), and jax.numpy.exp for math.exp"
+            )
+            raise
         if not isinstance(value, (int, float, np.number, np.ndarray, jax.Array)) or jnp.iscomplexobj(value):
             raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
         if jnp.shape(value) not in ((), np.shape(time)):

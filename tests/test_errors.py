@@ -3,6 +3,7 @@
 # The calls are wrong on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
+import math
 import re
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 
 import lrsched as ls
 from lrsched.algebra import Choice, Driven, Pointwise
+from lrsched.dialects import torch
 
 INF, NAN = float("inf"), float("nan")
 LINE = ls.Linear(0.0, 1.0, 10)
@@ -262,3 +264,22 @@ def test_what_is_traced_is_not_checked():
         return ls.Linear(0.0, x, x)(3) + ls.Piecewise([x, -x], [x, x])(3) + (ls.Linear(0.0, 1.0, x).repeat(stretch=x))(7)
 
     assert jax.jit(call)(-5.0).shape == ()
+
+
+def _stepped(t):
+    return 1.0 if t < 5 else 0.5
+
+
+def _decayed(t):
+    return math.exp(-t)
+
+
+@pytest.mark.parametrize("fn", [_stepped, _decayed])
+@pytest.mark.parametrize("make", [ls.Function, lambda fn: torch.LambdaLR(0.1, fn)])
+def test_a_function_that_takes_no_arrays_says_what_to_write(make, fn):
+    schedule = make(fn)
+    for call in (lambda: schedule([1, 7]), lambda: jax.jit(schedule)(7)):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call()
+        assert any("write jax.numpy.where(t < 5, a, b)" in note for note in raised.value.__notes__)
+    assert schedule(7) is not None  # one known step is no matter

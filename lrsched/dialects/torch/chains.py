@@ -33,7 +33,8 @@ class SequentialLR(Scheduler):
 
     Each starts again from its own base rate, not from where the last one ended, but for `MultiplicativeLR` and `SWALR`, which
     go on from the rate before them, as in PyTorch. A sequence as a child is the same as its children in its place, and a
-    plateau may be a child, where PyTorch raises: its clock ticks while it runs.
+    plateau may be a child, where PyTorch raises: its clock ticks while it runs. In PyTorch a `OneCycleLR` or a `CyclicLR` also
+    overwrites the base rate of the children beside it (`initial_lr`); here each child has the one that it is given.
 
     Args:
         schedules: a list of schedules of this dialect, or any others.
@@ -125,7 +126,8 @@ class ChainedScheduler(Scheduler):
     product of what they multiply with. Any other changes the rate as it finds it, with the results that PyTorch has: one that
     replaces the rate makes those before it pointless, and a cosine multiplies its distance from `eta_min`, wherever that is.
     Such a chain walks through all steps up to t. A plateau as a child, where PyTorch raises, and any schedule of another
-    kind, multiplies the result with what it is by itself over the base rate.
+    kind, multiplies the result with what it is by itself over the base rate. What `OneCycleLR` and `CyclicLR` do to the base
+    rate of the others in PyTorch (see `SequentialLR`) is for the others' `base_lr` to say.
 
     To multiply whole schedules is to write `a * b`.
 
