@@ -196,7 +196,7 @@ def scheduled(
     """An optimizer factory of optax, of which every numeric argument takes a schedule.
 
     All follow one count of updates, and hear the same observations. Hyperparameters are float32 whatever the type of the
-    parameters, and updates and states keep their types.
+    parameters; so is what is computed with them, and then updates and states are given their own types again.
 
     Args:
         factory: makes an optax transformation of arguments, such as `optax.adamw`.
@@ -204,8 +204,8 @@ def scheduled(
 
     Returns:
         The factory, for the same arguments, or schedules, pure or driven, in the place of numbers. `hyperparameters` finds
-        the values that were given as schedules or numbers. An int stays an int where the factory says it is one by its
-        annotation or default, as a size is; arguments that are no numbers and those left out go to the factory as they are.
+        the values that were given as schedules or numbers. An int stays an int where the factory's annotation or default
+        does not say that it is a float, as with a size or a seed; what is no number, or left out, goes there as it is.
 
     Raises:
         TypeError: for arguments that the factory does not take.
@@ -243,9 +243,10 @@ def scheduled(
 
         def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
             check_observed(clocks, observations)
-            result: Any = inner.update(updates, state, params, **observations)
+            # Narrower types meet float32 numbers in there, so all is float32 until it is done.
+            wide = jax.tree.map(_at_least_float32, (updates, state.inner_state, params))
+            result: Any = inner.update(wide[0], state._replace(inner_state=wide[1]), wide[2], **observations)
             new, after = result
-            # A float32 number makes float32 of whatever it meets, moments in a state included.
             return _of_types(new, updates), after._replace(inner_state=_of_types(after.inner_state, state.inner_state))
 
         return optax.GradientTransformationExtraArgs(inner.init, update_fn)
@@ -258,8 +259,13 @@ def _is_scheduled(value: Any, parameter: inspect.Parameter) -> bool:
         return True
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
         return False
-    counts = parameter.annotation in (int, "int") or type(parameter.default) is int
+    counts = parameter.annotation in (int, "int") or parameter.default is None or type(parameter.default) is int
     return np.shape(value) == () and not (counts and isinstance(value, (int, np.integer)))
+
+
+def _at_least_float32(x: Any) -> Any:
+    narrow = hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    return x.astype(jnp.float32) if narrow else x
 
 
 def _of_types(new: Any, like: Any) -> Any:

@@ -97,6 +97,29 @@ def test_hyperparameters_are_float32_whatever_the_parameters(type_):
         assert not jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), theirs))
 
 
+@pytest.mark.parametrize(
+    ("factory", "arguments"),
+    [
+        (optax.novograd, {"learning_rate": RATE}),
+        (optax.lamb, {"learning_rate": RATE, "weight_decay": 0.1 * RATE}),
+        (optax.adafactor, {"learning_rate": RATE, "decay_rate": MOMENTUM}),
+        (optax.clip_by_global_norm, {"max_norm": RATE}),
+        (optax.ema, {"decay": MOMENTUM}),
+        (optax.sgd, {"learning_rate": RATE, "momentum": MOMENTUM}),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+@pytest.mark.parametrize("live", [False, True])
+def test_any_factory_keeps_the_types_of_bfloat16(factory, arguments, live):
+    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
+    optimizer: Any = ls.scheduled(factory, live=live)(**arguments)
+    before = jax.tree.map(jnp.result_type, optimizer.init(params))
+    after, state = trained(optimizer, params, steps=5)
+    assert {x.dtype for x in jax.tree.leaves(after)} == {np.dtype(jnp.bfloat16)}
+    assert jax.tree.map(jnp.result_type, state) == before
+    assert jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), after))
+
+
 def test_driven_schedules_hear_what_update_is_given():
     plateau = ls.reduce_on_plateau(factor=0.5, patience=3)
     optimizer: Any = ls.scheduled(optax.adamw)(0.1 * plateau, weight_decay=0.01 * plateau, b1=MOMENTUM)
