@@ -104,7 +104,7 @@ def test_hyperparameters_are_float32_whatever_the_parameters(type_):
         (optax.lamb, {"learning_rate": RATE, "weight_decay": 0.1 * RATE}),
         (optax.adafactor, {"learning_rate": RATE, "decay_rate": MOMENTUM}),
         (optax.clip_by_global_norm, {"max_norm": RATE}),
-        (optax.ema, {"decay": MOMENTUM}),
+        (optax.rmsprop, {"learning_rate": RATE, "decay": MOMENTUM}),
         (optax.sgd, {"learning_rate": RATE, "momentum": MOMENTUM}),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
