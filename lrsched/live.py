@@ -52,7 +52,9 @@ def _unpacked_number(x: Any, spec: Spec) -> Any:
     if not numerics.is_concrete(x):
         return x
     if isinstance(x, numerics.Span):
-        return _plain(np.asarray(x.whole, np.float64) + _decimal(x.part))
+        exact = np.asarray(x.whole, np.float64) + _decimal(x.part)
+        beyond = np.asarray(x.whole) == numerics.last_tick()  # where a float is all there is
+        return _plain(np.where(beyond, _decimal(exact.astype(x.part.dtype)), exact))
     return _plain(_decimal(x))
 
 

@@ -208,7 +208,7 @@ def scheduled(
         does not say that it is a float, as with a size or a seed; what is no number, or left out, goes there as it is.
 
     Raises:
-        TypeError: for arguments that the factory does not take.
+        TypeError: if the factory cannot be called, and for arguments that it does not take.
         ValueError: if a schedule is a batch.
 
     >>> import jax.numpy as jnp, optax
@@ -223,6 +223,8 @@ def scheduled(
     learning_rate 0.004
     weight_decay 0.0004
     """
+    if not callable(factory):
+        raise TypeError(f"scheduled(factory=...) must make an optimizer, such as optax.adamw does, got {shown(factory)}")
     signature = inspect.signature(factory)
 
     @functools.wraps(factory)

@@ -127,6 +127,7 @@ def test_what_is_given_comes_back():
         ls.Choice((ls.Constant(1.0), ls.Piecewise([1, 2.5], [0.1, 0.2], "cosine")), 1),
         0.1 * ls.reduce_on_plateau(patience=3, cooldown=2, window=4) / (1 + ls.Time()),
         ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Plateau(patience=2))),
+        ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens")),
     ):
         assert ls.schedule(live(s).init(GRADS)) == s
 

@@ -152,6 +152,8 @@ def test_sizes_and_functions_go_to_the_factory_as_they_are():
 
 
 def test_bad_arguments_are_told():
+    with pytest.raises(TypeError, match=r"scheduled\(factory=\.\.\.\) must make an optimizer, .* got 3"):
+        ls.scheduled(3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"scheduled\(adamw\)\(\.\.\.\): missing a required argument: 'learning_rate'"):
         ls.scheduled(optax.adamw)(b1=RATE)
     with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=\.\.\.\) takes one schedule, got a batch"):

@@ -39,6 +39,7 @@ from lrsched.numerics.kinds import float_type as float_type
 from lrsched.numerics.kinds import host as host
 from lrsched.numerics.kinds import is_concrete as is_concrete
 from lrsched.numerics.kinds import largest as largest
+from lrsched.numerics.kinds import last_tick as last_tick
 from lrsched.numerics.kinds import real as real
 from lrsched.numerics.kinds import rough as rough
 from lrsched.numerics.moment import Moment as Moment
