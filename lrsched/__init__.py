@@ -11,12 +11,16 @@ from lrsched.algebra import minimum as minimum
 from lrsched.batch import grid as grid
 from lrsched.batch import stack as stack
 from lrsched.batch import unstack as unstack
+from lrsched.checkpoint import describe as describe
+from lrsched.checkpoint import restore as restore
+from lrsched.checkpoint import resume as resume
 from lrsched.clocks import Clock as Clock
 from lrsched.clocks import Counter as Counter
 from lrsched.clocks import Plateau as Plateau
 from lrsched.clocks import Since as Since
 from lrsched.clocks import SinceBest as SinceBest
 from lrsched.clocks import Steps as Steps
+from lrsched.expression import parse as parse
 from lrsched.plotting import plot as plot
 from lrsched.plotting import plot_replay as plot_replay
 from lrsched.recipes import cosine_restarts as cosine_restarts

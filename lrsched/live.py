@@ -10,6 +10,7 @@ import numpy as np
 
 from lrsched import numerics
 from lrsched.algebra import Schedule
+from lrsched.interop import tell_flax
 from lrsched.node import Spec
 
 
@@ -18,6 +19,7 @@ def packed(schedule: Schedule) -> Schedule:
 
     So whatever replaces it has the same types, and lengths stay exact up to 2**31.
     """
+    tell_flax(numerics.Span, ("whole", "part"))
     return _each_number(_packed_number, schedule)
 
 
@@ -28,6 +30,7 @@ def unpacked(schedule: Schedule) -> Schedule:
 
 def _each_number(function: Callable[[Any, Spec], Any], node: Any) -> Any:
     """A node with a function of each number, and its spec, in the place of the number."""
+    tell_flax(type(node), tuple(field.name for field in dataclasses.fields(node) if "options" not in field.metadata))
     changed = object.__new__(type(node))
     for field in dataclasses.fields(node):
         value, spec = getattr(node, field.name), field.metadata.get("spec")

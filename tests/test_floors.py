@@ -17,6 +17,7 @@ FLOORS = [
     "shapes",
     "clocks",
     "running",
+    "interop",
     "live",
     "recipes",
     "batch",
@@ -26,6 +27,8 @@ FLOORS = [
     "codec",
     "plotting",
     "dialects",
+    "expression",
+    "checkpoint",
     "lab",
     "__main__",
 ]

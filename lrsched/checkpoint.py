@@ -1,0 +1,238 @@
+"""Checkpoints: what to write beside the arrays, and what to check when they are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import Schedule
+from lrsched.expression import parse
+from lrsched.live import packed, unpacked
+from lrsched.node import shown
+
+T = TypeVar("T")
+_WIDTH = 110  # characters of a schedule that an error shows
+_MOST = 10  # differences that an error lists
+
+
+@overload
+def describe(schedules: Schedule) -> str: ...
+@overload
+def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
+def describe(schedules: Any) -> Any:
+    """What a checkpoint says of its schedule, as JSON can hold it: the expression that `repr` gives.
+
+    It belongs beside the arrays of every checkpoint, which do not say what they are the numbers of; `resume` compares it
+    with the schedule of the run that goes on.
+
+    Args:
+        schedules: a schedule, or several by name, such as those of `scheduled`. Of a live one, `schedule(state)`.
+
+    Returns:
+        A string, or a dict of strings by name.
+
+    Raises:
+        TypeError: if it is neither.
+
+    >>> import json
+    >>> import lrsched as ls
+    >>> print(json.dumps(ls.describe(ls.Linear(0.1, 0.0, 100))))
+    "Linear(0.1, 0.0, 100)"
+    """
+    if isinstance(schedules, Schedule):
+        return repr(schedules)
+    if not isinstance(schedules, Mapping) or not all(isinstance(s, Schedule) for s in schedules.values()):
+        raise TypeError(f"describe(schedules=...) must be a schedule, or a dict of schedules by name, got {shown(schedules)}")
+    return {name: repr(schedule) for name, schedule in schedules.items()}
+
+
+@overload
+def resume(saved: Any, schedules: Schedule, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule: ...
+@overload
+def resume(
+    saved: Any, schedules: Mapping[str, Schedule], on_change: Literal["raise", "keep", "replace"] = "raise"
+) -> dict[str, Schedule]: ...
+def resume(saved: Any, schedules: Any, on_change: Literal["raise", "keep", "replace"] = "raise") -> Any:
+    """The schedule to go on with after a checkpoint, once it is sure that it is the one of the checkpoint.
+
+    Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
+    arrays: after "replace", put the new one there, with `replace_schedule(state, schedule)`.
+
+    Args:
+        saved: what `describe` gave, read again.
+        schedules: the schedule of the program that goes on, or several by name.
+        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one. A
+            number that is as close as a float32 can be counts as equal if it was live.
+
+    Returns:
+        A schedule, or a dict of schedules by name.
+
+    Raises:
+        TypeError: if it is not what `describe` gave, or not of what it is.
+        ValueError: if it is another schedule, shown beside the one that was saved; or if the one that was saved is to be kept
+            but cannot be read, because it holds a function or a class of your own.
+
+    >>> import lrsched as ls
+    >>> saved = ls.describe(ls.Linear(0.1, 0.0, 100))
+    >>> print(ls.resume(saved, ls.Linear(0.1, 0.0, 200), on_change="keep"))
+    Linear(0.1, 0.0, 100)
+    >>> ls.resume(saved, ls.Linear(0.1, 0.0, 200))
+    Traceback (most recent call last):
+    ValueError: resume(...) got another schedule than that of the checkpoint:
+        checkpoint  Linear(0.1, 0.0, 100)
+        now         Linear(0.1, 0.0, 200)
+                                     ^
+    say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one
+    """
+    if on_change not in ("raise", "keep", "replace"):
+        raise ValueError(f'resume(on_change=...) must be "raise", "keep" or "replace", got {on_change!r}')
+    now = describe(schedules)
+    if isinstance(now, str):
+        if not isinstance(saved, str):
+            raise TypeError(f"resume(saved=...) must be what describe(schedule) gave, a string, got {shown(saved)}")
+        return _resumed({"": saved}, {"": schedules}, on_change)[""]
+    if not isinstance(saved, Mapping) or not all(isinstance(text, str) for text in saved.values()):
+        raise TypeError(f"resume(saved=...) must be what describe(schedules) gave, a dict of strings, got {shown(saved)}")
+    return _resumed(saved, schedules, on_change)
+
+
+def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: str) -> dict[str, Schedule]:
+    changed = [name for name in {**saved, **now} if not (name in saved and name in now and _is_same(saved[name], now[name]))]
+    if on_change == "keep":
+        return {name: _read(name, text) if name in changed else now[name] for name, text in saved.items()}
+    if changed and on_change == "raise":
+        lines = []
+        for name in changed:
+            lines += [f"  {name}"] if name else []
+            lines += _side_by_side(saved.get(name, "no schedule"), repr(now[name]) if name in now else "no schedule")
+        raise ValueError(
+            "\n".join(["resume(...) got another schedule than that of the checkpoint:", *lines])
+            + '\nsay on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
+        )
+    return dict(now)
+
+
+def _is_same(saved: str, now: Schedule) -> bool:
+    live = unpacked(packed(now))  # what a live state would hold of it
+    if saved in (repr(now), repr(live)):
+        return True
+    try:
+        read = parse(saved)
+    except ValueError:  # a function, a class of somebody's own: the text is all there is to compare
+        return False
+    return read in (now, live)
+
+
+def _read(name: str, text: str) -> Schedule:
+    try:
+        return parse(text)
+    except ValueError as error:
+        what = f"the schedule of {name}" if name else "the schedule of the checkpoint"
+        raise ValueError(
+            f'resume(on_change="keep") cannot read {what}: {error}\nmake that schedule in the program, as it was'
+        ) from None
+
+
+def _side_by_side(saved: str, now: str) -> list[str]:
+    """Two texts one above the other, and marks under the first place where they differ."""
+    first = next((i for i, (a, b) in enumerate(zip(saved, now, strict=False)) if a != b), min(len(saved), len(now)))
+    last = 0  # how much is equal at the end
+    while last < min(len(saved), len(now)) - first and saved[-1 - last] == now[-1 - last]:
+        last += 1
+    begin = max(0, first - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
+    marks = min(max(1, len(now) - last - first), _WIDTH - (first - begin))
+
+    def window(text: str) -> str:
+        more = "..." if len(text) > begin + _WIDTH else ""
+        return ("..." if begin else "") + text[begin : begin + _WIDTH] + more
+
+    indent = 16 + (3 if begin else 0) + first - begin
+    return [f"    checkpoint  {window(saved)}", f"    now         {window(now)}", " " * indent + "^" * marks]
+
+
+def restore(template: T, loaded: Any) -> T:
+    """What was read from a checkpoint, in the structure of a template, once it is sure that it is of that structure.
+
+    Entries belong together by their names, so that it takes what pickle gives as well as the nested dicts and lists that
+    orbax and `flax.serialization.msgpack_restore` give without a template.
+
+    Args:
+        template: a tree of the wanted structure, shapes and types: `optimizer.init(params)`, or without computing anything
+            `jax.eval_shape(optimizer.init, params)`.
+        loaded: what was read.
+
+    Returns:
+        The template's structure with the arrays that were read; where the template's are sharded over several devices, so
+        are they.
+
+    Raises:
+        ValueError: if any part is missing, too many, of another shape or type, or of another schedule. It lists them.
+
+    >>> import jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> old, new = (ls.scale_by_learning_rate(0.1 * ls.reduce_on_plateau(patience=5)), ls.scale_by_learning_rate(0.1))
+    >>> ls.restore(new.init(jnp.ones(3)), old.init(jnp.ones(3)))
+    Traceback (most recent call last):
+    ValueError: restore(...) found a state of another structure:
+        clocks/0/bad: only in the checkpoint
+        clocks/0/best: only in the checkpoint
+        clocks/0/cooldown: only in the checkpoint
+        clocks/0/plateaus: only in the checkpoint
+        clocks/0/seen: only in the checkpoint
+        clocks/0/total: only in the checkpoint
+    """
+    wanted, found = _by_name(template), _by_name(loaded)
+    mine, others = _schedules(template), _schedules(loaded)
+    problems = {
+        name: f"{shown(unpacked(others[name]))} in the checkpoint, {shown(unpacked(mine[name]))} in the template"
+        for name in mine
+        if name in others and jax.tree.structure(mine[name]) != jax.tree.structure(others[name])
+    }
+    replaced = tuple(f"{name}/" for name in problems)
+    for name in sorted({**wanted, **found}):
+        if name.startswith(replaced):
+            continue
+        if name not in found:
+            problems[name] = "not in the checkpoint"
+        elif name not in wanted:
+            problems[name] = "only in the checkpoint"
+        elif _kind(found[name]) != _kind(wanted[name]):
+            problems[name] = f"{_kind(found[name])} in the checkpoint, {_kind(wanted[name])} in the template"
+    if problems:
+        lines = [f"    {name}: {problem}" for name, problem in problems.items()]
+        more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
+        raise ValueError("\n".join(["restore(...) found a state of another structure:", *lines[:_MOST], *more]))
+    arrays = [_placed(found[name], like) for name, like in wanted.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), arrays)
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _schedules(tree: Any) -> dict[str, Schedule]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, Schedule))
+    return {_name(path): leaf for path, leaf in leaves if isinstance(leaf, Schedule)}
+
+
+def _name(path: Any) -> str:
+    """A path as the formats of checkpoints have it, which know no attributes and no indices."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _kind(leaf: Any) -> str:
+    """The type and the shape of an array, as an error shows them."""
+    if not hasattr(leaf, "dtype"):
+        leaf = np.asarray(jnp.asarray(leaf))
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _placed(array: Any, like: Any) -> Any:
+    sharding = getattr(like, "sharding", None)
+    if sharding is not None and len(sharding.device_set) > 1:
+        return jax.device_put(array, sharding)
+    return array if isinstance(array, jax.Array) else jnp.asarray(array)
