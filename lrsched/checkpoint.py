@@ -85,7 +85,7 @@ def resume(saved: Any, schedules: Any, on_change: Literal["raise", "keep", "repl
     ValueError: resume(...) got another schedule than that of the checkpoint:
         checkpoint  Linear(0.1, 0.0, 100)
         now         Linear(0.1, 0.0, 200)
-                                     ^
+                                     ^^^
     say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one
     """
     if on_change not in ("raise", "keep", "replace"):
@@ -138,20 +138,31 @@ def _read(name: str, text: str) -> Schedule:
 
 
 def _side_by_side(saved: str, now: str) -> list[str]:
-    """Two texts one above the other, and marks under the first place where they differ."""
-    first = next((i for i, (a, b) in enumerate(zip(saved, now, strict=False)) if a != b), min(len(saved), len(now)))
-    last = 0  # how much is equal at the end
-    while last < min(len(saved), len(now)) - first and saved[-1 - last] == now[-1 - last]:
+    """Two texts one above the other, and marks under the words of the second from where they part to where they meet."""
+    shorter = min(len(saved), len(now))
+    first = next((i for i in range(shorter) if saved[i] != now[i]), shorter)
+    after = next((i for i in range(shorter - first) if saved[-1 - i] != now[-1 - i]), shorter - first)
+    last = len(now) - after
+    while first > 0 and _in_a_word(now[first - 1]):
+        first -= 1
+    while last < len(now) and _in_a_word(now[last]):
         last += 1
     begin = max(0, first - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
-    marks = min(max(1, len(now) - last - first), _WIDTH - (first - begin))
+    before = "..." if begin else ""
 
     def window(text: str) -> str:
-        more = "..." if len(text) > begin + _WIDTH else ""
-        return ("..." if begin else "") + text[begin : begin + _WIDTH] + more
+        return before + text[begin : begin + _WIDTH] + ("..." if len(text) > begin + _WIDTH else "")
 
-    indent = 16 + (3 if begin else 0) + first - begin
-    return [f"    checkpoint  {window(saved)}", f"    now         {window(now)}", " " * indent + "^" * marks]
+    marks = "^" * max(1, min(last, begin + _WIDTH) - first)
+    return [
+        f"    checkpoint  {window(saved)}",
+        f"    now         {window(now)}",
+        " " * (16 + len(before) + first - begin) + marks,
+    ]
+
+
+def _in_a_word(character: str) -> bool:
+    return character.isalnum() or character in "._-"
 
 
 def restore(template: T, loaded: Any) -> T:

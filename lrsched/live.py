@@ -47,7 +47,8 @@ def _each_number(function: Callable[[Any, Spec], Any], node: Any) -> Any:
 
 
 def _packed_number(x: Any, spec: Spec) -> Any:
-    return numerics.kept_exactly(x) if spec.whole else jnp.asarray(numerics.real(x))
+    # A copy: what nothing touches goes through jax.vmap as it is, as NumPy's float64.
+    return numerics.kept_exactly(x) if spec.whole else jnp.copy(numerics.real(x))
 
 
 def _unpacked_number(x: Any, spec: Spec) -> Any:

@@ -57,8 +57,9 @@ def test_a_pure_schedule(name):
         def of_numbers(numbers: Any, t: Any) -> Any:
             return jax.tree.unflatten(structure, numbers)(t)
 
-        given = written_and_read(of_numbers, numbers, STEPS)
-        np.testing.assert_array_equal(given.call(numbers, STEPS), jax.jit(of_numbers)(numbers, STEPS))
+        given, here = written_and_read(of_numbers, numbers, STEPS), jax.jit(of_numbers)(numbers, STEPS)
+        # XLA may round a product and a sum once here and twice there.
+        np.testing.assert_allclose(given.call(numbers, STEPS), here, rtol=5e-7, atol=1e-7 * float(jnp.abs(here).max()))
 
 
 @pytest.mark.parametrize("name", [name for name, s in ALL.items() if driven_parts(s)])

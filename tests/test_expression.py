@@ -59,7 +59,7 @@ HUGE = {
 }
 
 
-@given(schedules())
+@given(schedules)
 def test_what_repr_gives_is_read(s):
     if any(isinstance(node, Function) for node in jax.tree.leaves(s, is_leaf=lambda x: isinstance(x, Function))):
         with pytest.raises(ValueError, match="inverse_time is no number|Function makes no schedule"):

@@ -24,12 +24,9 @@ else:
     from jax.experimental.shard_map import shard_map  # pyright: ignore
 
 UPDATES, BATCH = 120, 64
-SCHEDULE = (
-    ls.Linear(0.0, 0.03, 20)
-    >> ls.Cosine(0.03, 0.001, UPDATES - 20)
-    * ls.reduce_on_plateau(factor=0.8, patience=4, cooldown=3, threshold=0.05)
-    * ls.Exponential(1.0, 0.5).stretch(4000).on(ls.Counter("examples"))
-)
+SCHEDULE = ls.Linear(0.0, 0.03, 20) >> ls.Cosine(0.03, 0.001, UPDATES - 20) * ls.reduce_on_plateau(
+    factor=0.8, patience=4, cooldown=3, threshold=0.05
+) * ls.Exponential(1.0, 0.5).stretch(4000).on(ls.Counter("examples"))
 SWEEP, _ = ls.grid(lambda peak, factor: peak * ls.reduce_on_plateau(factor=factor, patience=3, threshold=0.02),
                    peak=[1e-3, 3e-3, 1e-2, 3e-2], factor=[0.3, 0.5, 0.7, 0.9])  # fmt: skip
 DATA = digits.load().train

@@ -22,12 +22,9 @@ from lrsched.lab import digits
 
 UPDATES = 240
 EVERY = 8  # updates between two checkpoints
-SCHEDULE = (
-    ls.Linear(0.0, 0.03, 20)
-    >> ls.Cosine(0.03, 0.001, UPDATES - 20)
-    * ls.reduce_on_plateau(factor=0.8, patience=4, cooldown=3, threshold=0.05)
-    * ls.reduce_on_plateau(factor=0.5, patience=0, threshold=0.05, monitor="validation")
-)
+SCHEDULE = ls.Linear(0.0, 0.03, 20) >> ls.Cosine(0.03, 0.001, UPDATES - 20) * ls.reduce_on_plateau(
+    factor=0.8, patience=4, cooldown=3, threshold=0.05
+) * ls.reduce_on_plateau(factor=0.5, patience=0, threshold=0.05, monitor="validation")
 DATA = digits.load()
 
 
