@@ -153,12 +153,9 @@ def _side_by_side(saved: str, now: str) -> list[str]:
     def window(text: str) -> str:
         return before + text[begin : begin + _WIDTH] + ("..." if len(text) > begin + _WIDTH else "")
 
-    marks = "^" * max(1, min(last, begin + _WIDTH) - first)
-    return [
-        f"    checkpoint  {window(saved)}",
-        f"    now         {window(now)}",
-        " " * (16 + len(before) + first - begin) + marks,
-    ]
+    heads = ("    checkpoint  ", "    now         ")
+    marks = " " * (len(heads[1]) + len(before) + first - begin) + "^" * max(1, min(last, begin + _WIDTH) - first)
+    return [heads[0] + window(saved), heads[1] + window(now), marks]
 
 
 def _in_a_word(character: str) -> bool:

@@ -71,9 +71,8 @@ def test_a_killed_run_ends_as_if_nothing_had_been(number, undisturbed, tmp_path,
     at = random.Random(SEED * 1000 + number).randrange(EVERY, UPDATES - 20)
     before = killed(tmp_path, kind, event, at)
     last = [int(words[1]) for words in before if words[0] == "update"][-1]
-    if (
-        event == "writing" and kind == "pickle" and before[-1][0] == event and before.count(before[-1]) < PARTS
-    ):  # in the middle of it
+    in_the_middle = event == before[-1][0] == "writing" and before.count(before[-1]) < PARTS
+    if kind == "pickle" and in_the_middle:
         assert (tmp_path / "checkpoint.partial").exists()
     after, result = finished(tmp_path, kind)
     resumed = [int(words[1]) for words in after if words[0] == "resumed"]

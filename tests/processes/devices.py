@@ -44,7 +44,7 @@ def loss_of(params: Any, images: Any, labels: Any) -> Any:
 
 
 def make_update(schedule: Any, mean: Any = lambda x: x) -> tuple[Any, Any]:
-    optimizer = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(schedule))
+    optimizer: Any = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(schedule))
 
     def update(params: Any, state: Any, images: Any, labels: Any) -> Any:
         loss, grads = mean(jax.value_and_grad(loss_of)(params, images, labels))
@@ -69,7 +69,7 @@ def one() -> Any:
     return trained(begin(), optimizer.init(begin()), update)
 
 
-def sharded(put: Any = None) -> Any:
+def sharded() -> Any:
     """Parameters and batches are sharded, and the compiler does the rest."""
     mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
     layout = {"in": P(None, "model"), "out": P("model", None)}
@@ -98,7 +98,7 @@ def sweep(devices: int) -> Any:
     """A vmapped sweep: each schedule's rates, plateaus and last loss."""
 
     def train(schedule: Any) -> Any:
-        optimizer = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(schedule))
+        optimizer: Any = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(schedule))
 
         def update(carry: Any, batch: Any) -> Any:
             params, state = carry

@@ -1,4 +1,4 @@
-"""A training run that can be killed at any time: `python training.py FOLDER pickle|orbax [PAUSE]` begins it, or goes on with it.
+"""A training run that can be killed at any time: `python training.py FOLDER pickle|orbax [PAUSE]` begins it or goes on.
 
 It trains a network on the digits with a live schedule: a plateau hears the loss of every update, another one a validation
 loss now and then. It prints what it does, for who wants to kill it in time, and at last writes `FOLDER/result.npz`.
@@ -142,7 +142,7 @@ def main(folder: Path, kind: str, pause: float) -> None:
             checkpoints.save(i + 1, run, ls.describe(ls.schedule(run["opt_state"])))
         time.sleep(pause)
     checkpoints.close()
-    arrays = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(run)}
+    arrays: dict[str, Any] = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(run)}
     np.savez(folder / "result.npz", **arrays)
     print("done", json.dumps({"plateaus": run["plateaus"][-1].tolist()}), flush=True)
 
