@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,9 @@ def parse(text: str) -> Schedule:
     if len(text) > LONGEST:
         raise ValueError(f"parse(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
+            tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise _mistake(text.strip(), error.msg, error.lineno or 1, (error.offset or 1) - 1, None) from None
     except (RecursionError, MemoryError, ValueError):  # too deep for Python's own parser, or with a null in it

@@ -42,6 +42,7 @@ HOSTILE = {
     "Linear(0, 1, 1e999)": "must be >= 0",
     "True * Time()": "an operator takes",
     "1 / 0 * Time()": "division by zero",
+    "1if True else Time()": "no part of a schedule",
     "3 + 4": "must write a schedule",
     "Plateau()": "must write a schedule",
     "Moved(Time())": "Moved makes no schedule",
