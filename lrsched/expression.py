@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import re
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -68,15 +70,18 @@ def parse(text: str) -> Schedule:
         raise TypeError(f"parse(text=...) must be a string, got {type(text).__name__}")
     if len(text) > LONGEST:
         raise ValueError(f"parse(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
+    text = re.sub(r"\r\n?", "\n", text).strip()  # as Python's own parser reads it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
-            tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(text, mode="eval").body
+        value = _Reader(text).read(tree, 0)
     except SyntaxError as error:
-        raise _mistake(text.strip(), error.msg, error.lineno or 1, (error.offset or 1) - 1, None) from None
-    except (RecursionError, MemoryError, ValueError):  # too deep for Python's own parser, or with a null in it
-        raise ValueError("parse(text=...) is no expression that Python can read: it may be nested too deeply") from None
-    value = _Reader(text.strip()).read(tree, 0)
+        raise _mistake(text, error.msg, error.lineno or 1, (error.offset or 1) - 1, None) from None
+    except UnicodeError as error:
+        raise ValueError(f"parse(text=...) must be text: {error}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError("parse(text=...) is nested too deeply for Python to read it") from None
     if not isinstance(value, Schedule):
         raise ValueError(f"parse(text=...) must write a schedule, got one of type {type(value).__name__}")
     return value
@@ -94,13 +99,14 @@ class _Reader:
             raise self.mistake(tree, f"nested more than {DEEPEST} deep")
         match tree:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
+                if isinstance(value, int) and value.bit_length() > sys.float_info.max_exp:
+                    raise self.mistake(tree, "larger than any float")
                 return value
             case ast.List(elts=entries) | ast.Tuple(elts=entries):
                 values = [self.read(entry, depth + 1) for entry in entries]
                 return values if isinstance(tree, ast.List) else tuple(values)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
-                value = self.read(operand, depth + 1)
-                self.operand(operand, value)
+                value = self.operand(operand, depth)
                 return -value if isinstance(op, ast.USub) else value
             case ast.BinOp():
                 return self.chain(tree, depth)
@@ -127,28 +133,29 @@ class _Reader:
         while isinstance(tree, ast.BinOp):
             links.append(tree)
             tree = tree.left
-        value = self.read(tree, depth + 1)
-        self.operand(tree, value)
+        value = self.operand(tree, depth)
         for link in reversed(links):
-            other = self.read(link.right, depth + 1)
-            self.operand(link.right, other)
+            other = self.operand(link.right, depth)
             operate = _OPERATORS.get(type(link.op))
             if operate is None:
                 raise self.mistake(link, "there are the operators + - * / >> @")
             value = self.tried(link, operate, value, other)
         return value
 
-    def operand(self, tree: ast.expr, value: Any) -> None:
+    def operand(self, tree: ast.expr, depth: int) -> Any:
+        value = self.read(tree, depth + 1)
         if not isinstance(value, (Schedule, float, int)) or isinstance(value, bool):
             raise self.mistake(tree, f"an operator takes schedules and numbers, not a {type(value).__name__}")
+        return float(value) if isinstance(value, int) else value
 
     def call(self, tree: ast.Call, function: Callable[..., Any], depth: int) -> Any:
         for argument in tree.args:
             if isinstance(argument, ast.Starred):
-                raise self.mistake(argument, "write the arguments one by one")
+                raise self.mistake(argument, "write the arguments one by one, each once")
+        names = [keyword.arg for keyword in tree.keywords]
         for keyword in tree.keywords:
-            if keyword.arg is None:
-                raise self.mistake(keyword.value, "write the arguments one by one")
+            if keyword.arg is None or names.count(keyword.arg) > 1:
+                raise self.mistake(keyword.value, "write the arguments one by one, each once")
         args = [self.read(argument, depth + 1) for argument in tree.args]
         kwargs = {str(keyword.arg): self.read(keyword.value, depth + 1) for keyword in tree.keywords}
         return self.tried(tree, function, *args, **kwargs)
@@ -166,14 +173,16 @@ class _Reader:
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
         end = tree.end_col_offset if tree.end_lineno == tree.lineno else None
         # The offsets of a syntax tree count bytes.
-        line = self.text.splitlines()[tree.lineno - 1].encode()
+        line = self.text.split("\n")[tree.lineno - 1].encode()
         begin = len(line[: tree.col_offset].decode())
         return _mistake(self.text, problem, tree.lineno, begin, None if end is None else len(line[:end].decode()))
 
 
 def _mistake(text: str, problem: str, lineno: int, begin: int, end: int | None) -> ValueError:
     """An error that shows the line, and under it where the mistake is."""
-    line = (text.splitlines() or [""])[min(lineno, text.count("\n") + 1) - 1]
+    problem = problem if len(problem) <= 200 else f"{problem[:197]}..."
+    line = text.split("\n")[min(lineno - 1, text.count("\n"))]
+    begin = min(begin, len(line))
     end = max(begin + 1, len(line) if end is None else end)
     first = max(0, begin - 60)
     shown, more = line[first : first + 120], "..." if first else ""
