@@ -20,6 +20,10 @@ from lrsched.clocks import Plateau as Plateau
 from lrsched.clocks import Since as Since
 from lrsched.clocks import SinceBest as SinceBest
 from lrsched.clocks import Steps as Steps
+from lrsched.codec import from_dict as from_dict
+from lrsched.codec import from_json as from_json
+from lrsched.codec import to_dict as to_dict
+from lrsched.codec import to_json as to_json
 from lrsched.expression import parse as parse
 from lrsched.plotting import plot as plot
 from lrsched.plotting import plot_replay as plot_replay

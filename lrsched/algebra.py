@@ -484,6 +484,10 @@ class Pointwise(Schedule):
     parts: tuple[Schedule, ...] = child()
 
     def _check(self) -> None:
+        if len(self.parts) != (1 if self.operator == "neg" else 2):
+            raise TypeError(
+                f"Pointwise(parts=...) takes one operand of neg, and two of any other operator, got {len(self.parts)}"
+            )
         divisor = self.parts[-1].value if self.operator == "/" and isinstance(self.parts[-1], Constant) else 1.0
         if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
             raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")

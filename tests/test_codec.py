@@ -1,0 +1,244 @@
+"""Schedules go to JSON and come back equal, to the last bit; hostile text is refused soon, with the place that is wrong."""
+
+import contextlib
+import json
+import struct
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nested import inverse_time, schedules
+from signatures import CALLS, nodes
+
+import lrsched as ls
+from lrsched import codec
+from lrsched.dialects import torch
+from lrsched.node import leaf, node
+from lrsched.shapes import Function
+
+TORCH = [
+    torch.StepLR(0.1, 30),
+    torch.MultiStepLR(0.1, [10, 20]),
+    torch.ConstantLR(0.1, 0.5, 4),
+    torch.LinearLR(0.1, 0.25, 1.0, 10),
+    torch.ExponentialLR(0.1, 0.95),
+    torch.PolynomialLR(0.1, 100, 2),
+    torch.CosineAnnealingLR(0.1, 20),
+    torch.CosineAnnealingWarmRestarts(0.1, 10, 2),
+    torch.CyclicLR(0.01, 0.1, 20, mode="exp_range"),
+    torch.CyclicMomentum(0.8, 0.9, 20),
+    torch.OneCycleLR(0.1, 100, three_phase=True),
+    torch.OneCycleMomentum(0.1, 100),
+    torch.SWALR(0.1, 0.05),
+    torch.SequentialLR([torch.LinearLR(0.1), torch.ExponentialLR(0.1, 0.9)], [5]),
+    torch.ChainedScheduler([torch.ConstantLR(0.1), torch.ExponentialLR(0.1, 0.9)]),
+    torch.ReduceLROnPlateau(0.1, patience=1),
+    torch.Recurrence(0.1, ls.Constant(0.5), ls.Constant(1.0)),
+]
+
+
+def has_function(s: Any) -> bool:
+    return any(isinstance(one, Function) for one in nodes(s))
+
+
+@given(schedules)
+def test_what_is_written_comes_back(s):
+    if has_function(s):
+        with pytest.raises(ValueError, match="cannot write the function inverse_time of a Function: JSON holds no functions"):
+            ls.to_json(s)
+        return
+    back = ls.from_json(ls.to_json(s))
+    assert back == s
+    assert jax.tree.structure(back) == jax.tree.structure(s)
+    assert repr(back) == repr(s)
+    assert ls.from_dict(json.loads(json.dumps(ls.to_dict(s), indent=2))) == s
+
+
+@pytest.mark.parametrize("s", [*(call.make() for call in CALLS if "fn" not in call.fixed), *TORCH], ids=lambda s: repr(s)[:50])
+def test_every_node_comes_back(s):
+    assert ls.from_json(ls.to_json(s)) == s
+
+
+def test_every_class_of_nodes_has_a_name():
+    written = set(codec._classes().values())
+    made = {type(one) for call in CALLS for one in nodes(call.make())} | {type(one) for s in TORCH for one in nodes(s)}
+    assert made <= written
+    assert written - made <= {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
+    assert len({cls.__name__ for cls in written}) == len(written)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, max_value=1e38, min_value=-1e38))
+def test_every_float_comes_back_bit_for_bit(x):
+    back: Any = ls.from_json(ls.to_json(ls.Constant(x)))
+    assert struct.pack("d", back.value) == struct.pack("d", x)
+
+
+def test_batches_tables_and_infinite_lengths_come_back():
+    for s in (
+        ls.grid(ls.warmup_cosine, peak=[0.1, 1 / 3], warmup_steps=[0, 7], steps=100)[0],
+        ls.stack([ls.Linear(0.0, 1.0, 10), ls.reduce_on_plateau()]),
+        ls.stack([ls.Piecewise([0, 10], [1.0, 0.1]), ls.Piecewise([0, 20], [1.0, 0.2])]),
+        ls.Constant(0.1, float("inf")),
+        jax.device_put(ls.Linear(0.1, 0.2, 1 / 3)),
+        ls.Linear(jnp.arange(3.0), 0.0, 10),
+        ls.schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),
+    ):
+        assert ls.from_json(ls.to_json(s)) == s
+        np.testing.assert_array_equal(ls.from_json(ls.to_json(s)).batch_shape, s.batch_shape)
+
+
+def test_a_person_may_write_less():
+    assert ls.from_json('{"lrsched": 1, "schedule": {"node": "Constant", "value": 1}}') == ls.Constant(1.0)
+    text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
+    assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == ls.Exponential(1, 0.5).on(
+        ls.Plateau(patience=3)
+    )
+
+
+@node
+class Mine(ls.Schedule):
+    value: float = leaf()
+
+
+def test_what_cannot_be_written_is_refused():
+    with pytest.raises(TypeError, match=r"to_dict\(schedule=...\) must be a schedule, got 0.1"):
+        ls.to_json(0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="cannot write the function inverse_time of a torch.LambdaLR"):
+        ls.to_json(torch.LambdaLR(0.1, inverse_time))
+    with pytest.raises(ValueError, match="cannot write a Mine: only the nodes of lrsched"):
+        ls.to_json(2 * Mine(1.0))
+    with pytest.raises(ValueError, match="of a number that is traced"):
+        jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0)
+    deep = ls.Time()
+    for _ in range(300):
+        deep = deep.take(1)
+    with pytest.raises(ValueError, match="nested more than 100 deep"):
+        ls.to_json(deep)
+
+
+def whole(schedule: str) -> str:
+    return f'{{"lrsched": 1, "schedule": {schedule}}}'
+
+
+LINEAR = '{"node": "Linear", "start": 0, "stop": 1, "steps": 10}'
+HOSTILE = {
+    "": "is no JSON",
+    "{": "is no JSON",
+    "null": "must be",
+    "[]": "must be .* got a list of 0",
+    '"Linear(0, 1, 2)"': "must be",
+    LINEAR: "must be .* got an object with 'node'",
+    whole(LINEAR)[:-1]: "is no JSON",
+    whole(LINEAR) + "x": "Extra data",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "reads version 1 of the form, got version 2",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": true'): "got version True",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": "1"'): "got version '1'",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'lrsched' twice",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "more": 1'): "must be",
+    whole(LINEAR.replace('"start": 0', '"start": 0, "start": 1')): "'start' twice",
+    whole(LINEAR.replace("Linear", "Linea")): "knows no node called 'Linea', at schedule",
+    whole(LINEAR.replace("Linear", "Node")): "knows no node",
+    whole(LINEAR.replace("Linear", "Moved")): "knows no node",
+    whole(LINEAR.replace("Linear", "__import__")): "knows no node",
+    whole(LINEAR.replace('"Linear"', '["Linear"]')): "expected a node",
+    whole(LINEAR.replace('"start": 0, ', "")): "misses start at schedule: a Linear has start, stop, steps",
+    whole(LINEAR.replace("start", "strt")): "found 'strt' at schedule",
+    whole(LINEAR.replace("start", "__class__")): "found '__class__' at schedule",
+    whole(LINEAR.replace("10", "-10")): r"cannot make the Linear at schedule: Linear\(steps=...\) must be >= 0",
+    whole(LINEAR.replace("10", "NaN")): "holds NaN",
+    whole(LINEAR.replace("10", "-Infinity")): "holds -Infinity",
+    whole(LINEAR.replace("10", '"nan"')): r"expected a number at schedule.steps, got 'nan'",
+    whole(LINEAR.replace("10", '"inf"')): "must be >= 0 and finite",
+    whole(LINEAR.replace("10", "1e999")): "must be >= 0 and finite",
+    whole(LINEAR.replace("10", "9" * 5000)): "must be >= 0 and finite",
+    whole(LINEAR.replace("10", "9" * 300)): "must be >= 0 and finite",
+    whole(LINEAR.replace("10", "true")): "expected a number at schedule.steps, got True",
+    whole(LINEAR.replace("10", "null")): "must be a number, got None",
+    whole(LINEAR.replace("10", "{}")): "expected a number at schedule.steps, got an object",
+    whole(LINEAR.replace("10", "[]")): "must be a number",
+    whole(LINEAR.replace("10", "[[1, 2], [3]]")): "must be a number",
+    whole(LINEAR.replace("10", "[" * 50 + "]" * 50)): "expected a number",
+    whole('{"node": "Plateau"}'): "found a Plateau at schedule, which is no schedule",
+    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got an object",
+    whole('{"node": "Sequence", "parts": []}'): "expected a list of nodes at schedule.parts, got a list of 0",
+    whole('{"node": "Sequence", "parts": [{"node": "Plateau"}]}'): r"expected a schedule at schedule.parts\[0\], got a Plateau",
+    whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
+    whole(f'{{"node": "Take", "schedule": [{LINEAR}], "steps": 3}}'): "expected a node",
+    whole(
+        '{"node": "Take", "schedule": {"node": "Plateau"}, "steps": 3}'
+    ): "expected a schedule at schedule.schedule, got a Plateau",
+    whole(f'{{"node": "Pointwise", "operator": "**", "parts": [{LINEAR}, {LINEAR}]}}'): "cannot make the Pointwise",
+    whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "cannot make the Pointwise",
+    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
+    whole('{"node": "Function", "fn": "print", "arguments": []}'): "cannot make the Function",
+    whole('{"node": "Function", "fn": {"node": "Time"}, "arguments": []}'): "expected a string or a boolean",
+    whole('{"node": "torch.LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "cannot make the torch.LambdaLR",
+    whole(
+        '{"node": "torch.OneCycleLR", "max_lr": 1, "total_steps": 10, "cycle_momentum": "yes"}'
+    ): "expected a string or a boolean",
+    whole(
+        '{"node": "Driven", "schedule": {"node": "Time"}, "clock": {"node": "Time"}}'
+    ): "expected a clock at schedule.clock, got a Time",
+}
+TAKE = '{"node": "Take", "steps": 1, "schedule": '
+HUGE = {
+    "levels": whole(TAKE * 200_000 + LINEAR + "}" * 200_000),
+    "a million levels": '{"a":' * 1_000_000,
+    "300 levels": whole(TAKE * 300 + LINEAR + "}" * 300),
+    "lists": "[" * 1_000_000,
+    "a list": whole(LINEAR.replace("10", "[" + "1," * 1_000_000 + "{}]")),
+    "digits": whole(LINEAR.replace("10", "9" * 1_000_000)),
+    "a name": whole(LINEAR.replace("Linear", "x" * 1_000_000)),
+    "a field": whole(LINEAR.replace("start", "x" * 1_000_000)),
+    "fields": whole("{" + ",".join(f'"{i}": 1' for i in range(100_000)) + "}"),
+    "the same field": whole("{" + ",".join('"a": 1' for i in range(100_000)) + "}"),
+    "too long": " " * 20_000_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_one_clear_error(text):
+    with pytest.raises(ValueError, match=HOSTILE[text]) as raised:
+        ls.from_json(text)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("what", HUGE)
+def test_what_is_huge_is_refused_soon(what):
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match=r".") as raised:
+        ls.from_json(HUGE[what])
+    assert len(str(raised.value)) < 500
+    assert time.monotonic() - begin < 20  # that it ends, on the slowest of machines
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    )
+)
+def test_any_other_tree_is_refused(tree):
+    for one in (tree, {"lrsched": 1, "schedule": tree}, {"lrsched": 1, "schedule": {"node": "Linear", "start": tree}}):
+        with pytest.raises(ValueError, match="from_dict"):
+            ls.from_dict(one)
+    with pytest.raises(TypeError, match=r"from_json\(text=...\) must be a string"):
+        ls.from_json(b"{}")  # pyright: ignore[reportArgumentType]
+
+
+@given(st.data())
+def test_mutated_text_is_read_or_refused(data):
+    text = ls.to_json(data.draw(schedules.filter(lambda s: not has_function(s))))
+    place = data.draw(st.integers(0, len(text) - 1))
+    text = (
+        text[:place]
+        + data.draw(st.sampled_from(["", "0", "-", "{", "]", "null", '"', "1e9", "[1,2]", "x"]))
+        + text[place + 1 :]
+    )
+    with contextlib.suppress(ValueError):
+        ls.from_json(text)
