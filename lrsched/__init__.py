@@ -61,6 +61,8 @@ from lrsched.states import learning_rate as learning_rate
 from lrsched.states import observe as observe
 from lrsched.states import replace_schedule as replace_schedule
 from lrsched.states import schedule as schedule
+from lrsched.summary import Summary as Summary
+from lrsched.summary import summary as summary
 from lrsched.transform import as_stateful as as_stateful
 from lrsched.transform import layerwise as layerwise
 from lrsched.transform import mean_over_steps as mean_over_steps

@@ -205,14 +205,13 @@ def _read(tree: Any, place: str, depth: int) -> Node:
         raise ValueError(f"from_dict(...) knows no node called {_briefly(tree['node'])}, at {_shortened(place)}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     given = {name: value for name, value in tree.items() if name != "node"}
+    known = f"a {tree['node']} has {', '.join(fields) or 'no fields'}"
     for name in given:
         if name not in fields:
-            raise ValueError(
-                f"from_dict(...) found {_briefly(name)} at {_shortened(place)}: a {tree['node']} has {', '.join(fields) or 'no fields'}"
-            )
+            raise ValueError(f"from_dict(...) found {_briefly(name)} at {_shortened(place)}: {known}")
     for name, field in fields.items():
         if name not in given and field.default is dataclasses.MISSING:
-            raise ValueError(f"from_dict(...) misses {name} at {_shortened(place)}: a {tree['node']} has {', '.join(fields)}")
+            raise ValueError(f"from_dict(...) misses {name} at {_shortened(place)}: {known}")
     arguments = {name: _read_value(value, fields[name], f"{place}.{name}", depth) for name, value in given.items()}
     try:
         return cls(**arguments)

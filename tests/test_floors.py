@@ -24,6 +24,8 @@ FLOORS = [
     "transform",
     "states",
     "text",
+    "summary",
+    "show",
     "plotting",
     "dialects",
     "codec",

@@ -1,0 +1,125 @@
+"""`python -m lrsched show EXPRESSION`, and the curve that it draws in characters."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from nested import schedules
+
+import lrsched as ls
+from lrsched import __main__ as shell
+from lrsched.show import HEIGHT, WIDTH, curve
+
+EXPRESSION = "Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)"
+
+
+def tops(text):
+    """How high the drawing is in each column, in characters from below; 0 if nothing is there."""
+    rows = [line.partition("│")[2].ljust(WIDTH, "⠀") for line in text.splitlines()[:HEIGHT]]
+    return [max([HEIGHT - i for i, row in enumerate(rows) if row[k] not in "⠀ "], default=0) for k in range(WIDTH)]
+
+
+def test_it_draws_and_sums_up(capsys):
+    assert shell.main(["show", EXPRESSION]) == 0
+    out = capsys.readouterr().out
+    assert str(ls.summary(ls.parse(EXPRESSION))) in out
+    heights = tops(out)
+    assert heights[0] < heights[3] < HEIGHT == heights[7]
+    assert sorted(heights[8:], reverse=True) == heights[8:]
+    assert out.splitlines()[0].startswith("0.001 │")
+    assert out.splitlines()[HEIGHT + 1].split() == ["0", "999"]
+
+
+def test_the_curve_is_where_the_values_are():
+    for s in (ls.Cosine(2.0, 1.0, 500), ls.Linear(-1.0, 1.0, 72), ls.step_decay(1.0, 100, 0.5).take(500)):
+        found = ls.summary(s)
+        low, high = min(0.0, found.lowest), found.peak
+        steps = np.linspace(0, found.steps - 1, WIDTH * 50).reshape(WIDTH, -1)
+        best = np.asarray(s(np.clip(steps, 0, found.steps - 1))).max(axis=1)
+        expected = (best - low) / (high - low) * HEIGHT
+        assert np.max(np.abs(np.array(tops(curve(found))) - expected)) <= 1.1
+
+
+def test_a_warm_up_of_ten_steps_in_a_million_is_seen():
+    heights = tops(curve(ls.summary(ls.Linear(0, 1, 10) >> ls.Cosine(1, 0, 10**6))))
+    assert heights[0] == HEIGHT
+    text = curve(ls.summary(ls.Linear(0, 1, 10) >> ls.Cosine(1, 0, 10**6)))
+    assert all(line.partition("│")[2][0] != "⠀" for line in text.splitlines()[:HEIGHT])  # a line from 0 up
+
+
+def test_plain_characters():
+    text = curve(ls.summary(ls.parse(EXPRESSION)), plain=True)
+    assert text.isascii()
+    assert text.count("*") > WIDTH
+    assert {len(line) for line in text.splitlines()[HEIGHT + 1 :]} == {len("0.001 ") + 1 + WIDTH}
+
+
+@given(schedules)
+def test_any_schedule_is_drawn(s):
+    text = curve(ls.summary(s))
+    assert len(text.splitlines()) == HEIGHT + 2
+    assert min(tops(text)) > 0  # no gaps
+
+
+def test_json(capsys):
+    assert shell.main(["show", EXPRESSION, "--json"]) == 0
+    assert ls.from_json(capsys.readouterr().out) == ls.parse(EXPRESSION)
+
+
+def test_a_picture(tmp_path, capsys):
+    path = tmp_path / "curve.png"
+    assert shell.main(["show", "warmup_cosine(1e-3, 10, 100) * reduce_on_plateau()", "--png", str(path)]) == 0
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert f"wrote {path}" in capsys.readouterr().out
+
+
+def test_steps(capsys):
+    assert shell.main(["show", "Exponential(0.1, 0.99)", "--steps", "50"]) == 0
+    assert "over 50 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
+        (["Linear(0, 1, -3)"], "must be >= 0 and finite, got -3"),
+        (["__import__('os').system('echo')"], "__import__ makes no schedule"),
+        (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "takes one schedule, got a batch"),
+        (["Time()", "--steps", "0"], "must be a whole number, at least 1"),
+        (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: cannot write '/nowhere/at/all.png'"),
+        (["Time()", "--png", "curve.nonsense"], "argument --png: cannot write 'curve.nonsense'"),
+        ([], "the following arguments are required: expression"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_mistake_is_pointed_at_and_the_exit_code_is_2(arguments, said, capsys):
+    with pytest.raises(SystemExit) as raised:
+        shell.main(["show", *arguments])
+    assert raised.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_without_matplotlib_only_the_picture_is_refused(monkeypatch, capsys):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "matplotlib" else real(name, *more))
+    assert shell.main(["show", EXPRESSION]) == 0
+    with pytest.raises(SystemExit):
+        shell.main(["show", EXPRESSION, "--png", "curve.png"])
+    assert "python -m pip install 'lrsched-jax[plot]'" in capsys.readouterr().err
+
+
+def test_as_a_process():
+    done = subprocess.run(
+        [sys.executable, "-m", "lrsched", "show", EXPRESSION],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )
+    assert b"****" in done.stdout
+    assert b"peak 0.001 at step 100" in done.stdout

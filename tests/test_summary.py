@@ -1,0 +1,152 @@
+"""What a summary finds in a schedule, and what it warns of."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from nested import schedules
+from signatures import CALLS
+
+import lrsched as ls
+
+WHOLE = ls.Linear(0.1, 1.0, 10) >> ls.Constant(1.0, 30) >> ls.Cosine(1.0, 0.1, 60)
+
+
+def phases(s, **options):
+    return [(phase.start, phase.stop, phase.shape) for phase in ls.summary(s, **options).phases]
+
+
+def test_the_phases_of_a_sequence():
+    found = ls.summary(WHOLE)
+    assert phases(WHOLE) == [
+        (0, 10, "Linear"),
+        (10, 40, "Constant"),
+        (40, 100, "Cosine"),
+        (100, math.inf, "held"),
+    ]
+    np.testing.assert_allclose([p.first for p in found.phases], [0.1, 1.0, 1.0, 0.1], rtol=1e-6)
+    np.testing.assert_allclose([p.last for p in found.phases], [1.0, 1.0, 0.1, 0.1], rtol=1e-6)
+    values = np.asarray(WHOLE(np.arange(100)), np.float64)
+    assert (found.steps, found.peak, found.peak_step) == (100, values.max(), 10)
+    np.testing.assert_allclose([found.final, found.mean, found.lowest], [values[-1], values.mean(), values.min()])
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        (WHOLE * 0.5, phases(WHOLE)),
+        (WHOLE.take(20), [(0, 10, "Linear"), (10, 20, "Constant"), (20, math.inf, "held")]),
+        (WHOLE.drop(20), [(0, 20, "Constant"), (20, 80, "Cosine"), (80, math.inf, "held")]),
+        (ls.Linear(0, 1, 10).delay(5), [(0, 5, "held"), (5, 15, "Linear"), (15, math.inf, "held")]),
+        (ls.Linear(0, 1, 10).stretch(3), [(0, 30, "Linear"), (30, math.inf, "held")]),
+        (ls.Linear(0, 1, 10) >> ls.Exponential(1, 0.9), [(0, 10, "Linear"), (10, math.inf, "Exponential")]),
+        (
+            ls.Linear(0, 1, 10) * ls.Cosine(1, 0, 20),
+            [(0, 10, "Linear * Cosine"), (10, 20, "held * Cosine"), (20, math.inf, "held")],
+        ),
+        (
+            ls.Linear(0, 1, 10) >> ls.reduce_on_plateau().take(90),
+            [(0, 10, "Linear"), (10, 100, "Exponential(1.0, 0.1).clip(0.0, 1.0) on Plateau"), (100, math.inf, "held")],
+        ),
+        (ls.Constant(0.1), [(0, math.inf, "held")]),
+        (ls.Exponential(0.1, 0.9), [(0, math.inf, "Exponential")]),
+        (ls.Cosine(1, 0, 5).repeat(3), [(0, 15, "Cosine(1.0, 0.0, 5).repeat(3)"), (15, math.inf, "held")]),
+    ],
+    ids=lambda x: repr(x)[:40],
+)
+def test_the_phases_of_others(s, expected):
+    assert phases(s) == expected
+
+
+# A schedule that looks like a mistake, what is said of it, and one that does not.
+WARNINGS = {
+    "a bare constant": (
+        ls.Constant(1.0) >> ls.Linear(1.0, 0.1, 9),
+        r"Constant\(1.0\) before >> lasts 0 steps",
+        ls.Constant(1.0, 5) >> ls.Linear(1.0, 0.1, 9),
+    ),
+    "a warm-up of no steps": (
+        ls.Linear(0.1, 1.0, 0) >> ls.Cosine(1.0, 0.1, 9),
+        r"Linear\(0.1, 1.0, 0\) lasts 0 steps and is never",
+        WHOLE,
+    ),
+    "a part cut off": (WHOLE.take(20), r"Cosine begins at step 40 of .* which .take\(20\) cuts off", WHOLE.take(60)),
+    "zero at first": (
+        ls.Linear(0.0, 1.0, 9),
+        "the value at step 0 is 0, so the first update changes nothing",
+        ls.Linear(0.0, 1.0, 9).drop(1),
+    ),
+    "a jump": (
+        ls.Linear(0.1, 0.2, 10) >> ls.Cosine(1.0, 0.1, 9),
+        r"a jump at step 10, from 0.2 to 1 \(×5\)",
+        ls.Cosine(1.0, 0.1, 9).repeat(3),
+    ),
+    "a jump down": (
+        ls.Linear(0.1, 1.0, 10) >> ls.Cosine(0.2, 0.1, 9),
+        r"a jump at step 10, from 1 to 0.2 \(×0.2\)",
+        ls.Linear(0.1, 0.3, 10) >> ls.Cosine(0.2, 0.1, 9),
+    ),
+    "below zero": (ls.Linear(1.0, -0.5, 10), r"the value falls to -0.35, below 0", ls.Linear(1.0, -0.5, 10).clip(0.0, 1.0)),
+    "a peak between steps": (
+        ls.Linear(0.1, 1.0, 10.5) >> ls.Cosine(1.0, 0.1, 20),
+        r"the peak of 1 is at step 10.5, between two",
+        ls.Linear(0.1, 1.0, 10) >> ls.Cosine(1.0, 0.1, 20.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WARNINGS)
+def test_what_looks_like_a_mistake_is_said_and_nothing_else(what):
+    wrong, message, right = WARNINGS[what]
+    assert re.search(message, "\n".join(ls.summary(wrong).warnings))
+    assert ls.summary(right).warnings == ()
+
+
+def test_a_run_that_ends_before_its_plan():
+    (warning,) = ls.summary(WHOLE, steps=30).warnings
+    assert "Cosine begins at step 40 and is never reached in 30 steps" in warning
+    assert ls.summary(WHOLE, steps=100).warnings == ()
+    assert ls.summary(WHOLE, steps=300).steps == 300
+
+
+def test_it_prints_a_table():
+    text = str(ls.summary(ls.Linear(0, 1e-3, 100) >> ls.Cosine(1e-3, 0, 900)))
+    assert text.splitlines()[1:6] == [
+        "from  to    shape   values",
+        "0     100   Linear  0 → 0.001",
+        "100   1000  Cosine  0.001 → 0",
+        "1000        held    0",
+        "peak 0.001 at step 100, final 3.046e-09, mean 0.0005 over 1000 steps",
+    ]
+    assert text.splitlines()[6].startswith("warning: the value at step 0 is 0")
+
+
+@given(schedules)
+def test_phases_cover_all_time_without_a_gap(s):
+    found = ls.summary(s)
+    assert found.phases[0].start == 0
+    assert found.phases[-1].stop == math.inf
+    for before, after in zip(found.phases, found.phases[1:], strict=False):
+        assert before.stop == after.start
+        assert before.start < before.stop
+    assert found.lowest <= found.mean + 1e-6
+    assert found.mean <= found.peak + 1e-6
+    assert str(found)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_every_public_call_has_a_summary(call):
+    assert str(ls.summary(call.make())).count("\n") >= 3
+
+
+def test_errors():
+    with pytest.raises(TypeError, match=r"summary\(schedule=...\) must be a schedule, got 0.1"):
+        ls.summary(0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"takes one schedule, got a batch of shape \(2,\)"):
+        ls.summary(ls.stack([WHOLE, WHOLE]))
+    for steps in (0, -1, 2.5, True, 2**31):
+        with pytest.raises(ValueError, match=r"summary\(steps=...\) must be a whole number of updates"):
+            ls.summary(WHOLE, steps=steps)  # pyright: ignore[reportArgumentType]
