@@ -1,5 +1,6 @@
 """A pure-functional schedule algebra in JAX."""
 
+from lrsched import display as display  # registers what notebooks show
 from lrsched import text as text  # registers how the operators print
 from lrsched.algebra import Choice as Choice
 from lrsched.algebra import Constant as Constant
@@ -25,6 +26,7 @@ from lrsched.codec import from_json as from_json
 from lrsched.codec import to_dict as to_dict
 from lrsched.codec import to_json as to_json
 from lrsched.expression import parse as parse
+from lrsched.latex import latex as latex
 from lrsched.plotting import plot as plot
 from lrsched.plotting import plot_replay as plot_replay
 from lrsched.recipes import cosine_restarts as cosine_restarts

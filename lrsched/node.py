@@ -213,6 +213,10 @@ class Node:
     def __repr__(self) -> str:
         return source(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        return mimebundle(self)
+
 
 def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
@@ -325,6 +329,12 @@ def source(x: Any) -> str:
             text = _tuple_source(value) if isinstance(value, tuple) else number_source(value, spec is not None and spec.whole)
         arguments.append(text if positional else f"{field.name}={text}")
     return f"{type(x).__name__}({', '.join(arguments)})"
+
+
+@functools.singledispatch
+def mimebundle(x: Any) -> dict[str, str]:
+    """What a notebook shows of a node, by its type: by default its text."""
+    return {"text/plain": repr(x)}
 
 
 def function_source(fn: Any) -> str:

@@ -1,0 +1,71 @@
+"""What a notebook shows of a schedule as the last line of a cell."""
+
+import base64
+import html
+import importlib.util
+import io
+
+import jax
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import image
+from matplotlib import pyplot as plt
+from signatures import CALLS
+
+import lrsched as ls
+
+mpl.use("Agg")
+
+
+def bundle(s):
+    return s._repr_mimebundle_(include=None, exclude=None)
+
+
+def test_a_curve_the_formula_and_the_facts():
+    s = ls.warmup_cosine(0.1, 10, 100)
+    found = bundle(s)
+    assert found["text/plain"] == repr(s)
+    page = found["text/html"]
+    assert html.escape(f"s(t) = {ls.latex(s)}") in page
+    assert "lasts 100 steps, starts at 0, peaks at 0.1 in step 10, ends at 0" in page
+    picture = base64.b64decode(page.split("base64,")[1].split('"')[0])
+    pixels = image.imread(io.BytesIO(picture))
+    assert np.ptp(pixels[..., :3]) > 0.5  # something is drawn
+    assert not plt.get_fignums()
+
+
+def test_a_batch_a_driven_one_and_one_that_goes_on():
+    page = bundle(ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 10], steps=100)[0])["text/html"]
+    assert "4 schedules, with peaks from 0.1 to 0.2" in page
+    assert "<img" in page
+    page = bundle(ls.Linear(0.0, 0.1, 10) >> 0.1 * ls.reduce_on_plateau())["text/html"]
+    assert "It listens" in page
+    assert "plateaus of value" in page
+    assert "goes on for ever" in bundle(ls.Exponential(0.1, 0.5))["text/html"]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_every_public_call_is_shown(call):
+    assert "<img" in bundle(call.make())["text/html"]
+    assert not plt.get_fignums()
+
+
+def test_what_cannot_be_drawn_is_text():
+    seen = []
+    jax.jit(lambda x: seen.append(bundle(ls.Constant(x))) or x)(1.0)
+    assert list(seen[0]) == ["text/plain"]
+    assert bundle(ls.Plateau(patience=3)) == {"text/plain": "Plateau(patience=3)"}
+
+
+def test_without_matplotlib_there_is_the_formula(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "matplotlib" else real(name, *more))
+    page = bundle(ls.Exponential(0.1, 0.5))["text/html"]
+    assert "<img" not in page
+    assert r"0.1 \cdot 0.5^{t}" in page
+
+
+def test_text_is_escaped():
+    page = bundle(ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="<script>alert(1)</script>")))["text/html"]
+    assert "<script" not in page
