@@ -1,12 +1,15 @@
 """Pictures of schedules. matplotlib is imported only when one is asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lrsched.algebra import Schedule
+from lrsched.batch import unstack
+from lrsched.edges import edges
 from lrsched.node import shown
 from lrsched.running import replayed
+from lrsched.summary import summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,25 +19,33 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 # Eight colours and seven styles: the pairs repeat after 56 lines.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
 
-_MOST_POINTS = 200_000  # a longer picture leaves steps out
+_POINTS = 20_000  # evenly spaced, where there are more steps than that
+_MOST_ENDS = 20  # phases that are marked: where there are more, it is the shape that shows them
+_LOG = 1000.0  # a range of values that a linear scale cannot show
 
 
-def plot(*schedules: Schedule, steps: int | None = None, labels: Any = None, ax: "Axes | None" = None) -> "Axes":
+def plot(
+    *schedules: Schedule, steps: int | None = None, labels: Any = None, ax: "Axes | None" = None, points: Any = None
+) -> "Axes":
     """Draws schedules over their steps, each in a colour and a line style of its own.
+
+    Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
+    a single schedule. The scale is logarithmic where all values are positive, and most of them would be lost on a linear one.
 
     Args:
         schedules: one or more pure schedules; a batch is drawn as one line a member.
-        steps: how many steps to draw; if None, a little more than the longest finite length. Up to 200,000 every step is
-            drawn, of more as many, evenly spaced.
+        steps: how many steps to draw; if None, a little more than the longest finite length.
         labels: a list of names, one a schedule; by default, if there are several, the expression that makes it.
         ax: the matplotlib Axes to draw into, a new one if None.
+        points: for a single batch, the points that `grid` gave with it: the first of them that varies colours the lines, along
+            a scale if they are many numbers, and the others show in the styles.
 
     Returns:
         The Axes.
 
     Raises:
         ImportError: if matplotlib is missing.
-        ValueError: if `steps` is None and no schedule has a finite length above 0.
+        ValueError: if `steps` is None and no schedule has a finite length above 0, or the points are not those of the batch.
 
     >>> import lrsched as ls
     >>> axes = ls.plot(ls.warmup_cosine(0.1, 10, 100), ls.Constant(0.05), labels=["cosine", "constant"])
@@ -49,22 +60,105 @@ def plot(*schedules: Schedule, steps: int | None = None, labels: Any = None, ax:
     if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps < 2**31):
         raise ValueError(f"plot(steps=...) must be a number of steps, at least 1 and below 2**31, got {steps!r}")
     count = _range(schedules) if steps is None else int(steps)
-    grid = np.unique(np.linspace(0, count, min(count, _MOST_POINTS) + 1).round()).astype(np.int64)
-    values = [np.asarray(schedule(grid)).reshape(-1, len(grid)) for schedule in schedules]
+    drawn = [[_line(member, count) for member in _members(schedule)] for schedule in schedules]
+    scale = None if points is None else _scale(schedules, points)
     several = len(schedules) > 1
     if ax is None:
         ax = _new_axes()
-    for i, (schedule, rows) in enumerate(zip(schedules, values, strict=True)):
+    for i, (schedule, lines) in enumerate(zip(schedules, drawn, strict=True)):
         label = labels[i] if labels is not None else _short(repr(schedule)) if several else None
-        for k, row in enumerate(rows):
+        for k, (times, values) in enumerate(lines):
             style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-            ax.plot(grid, row, label=label if k == 0 else None, alpha=1.0 if len(rows) == 1 else 0.6, **style)
+            if scale is not None:
+                style = {"color": scale.colours[k], "linestyle": STYLES[scale.styles[k] % len(STYLES)]}
+            ax.plot(times, values, label=label if k == 0 else None, alpha=1.0 if len(lines) == 1 else 0.8, **style)
+    if len(drawn) == len(drawn[0]) == 1:
+        _mark_phases(ax, schedules[0], count)
+    if _asks_for_log(np.concatenate([values for lines in drawn for _, values in lines])):
+        ax.set_yscale("log")
     ax.set_xlabel("step")
     ax.set_ylabel("value")
     ax.grid(alpha=0.3)
+    if scale is not None:
+        scale.explain(ax)
     if several or labels is not None:
         ax.legend(fontsize="small")
     return ax
+
+
+def _asks_for_log(values: np.ndarray) -> bool:
+    """Whether most of the values, not only the end of some ramp, would be lost on a linear scale."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    return values.min() > 0 and high >= _LOG * low
+
+
+def _members(schedule: Schedule) -> list[Schedule]:
+    members = [schedule]
+    while members[0].batch_shape:
+        members = [one for member in members for one in unstack(member)]
+    return members
+
+
+def _line(schedule: Schedule, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values: every step, or many of them, and every edge with the moment just before it."""
+    corners = edges(schedule, count)
+    beside = 1e-12 * count  # a jump has two values at one place
+    near = corners[:, None] + np.array([-1.0, 0.0, 1.0])  # a step around each, where not every step is drawn
+    grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
+    times = np.unique(np.concatenate([grid, np.round(near.ravel()), corners, corners - beside, corners + beside]))
+    times = times[(times >= 0) & (times <= count)]
+    return times, np.asarray(schedule(times), np.float64)
+
+
+def _mark_phases(ax: "Axes", schedule: Schedule, count: int) -> None:
+    ends = [phase.start for phase in summary(schedule).phases if 0 < phase.start <= count]
+    if 0 < len(ends) <= _MOST_ENDS:
+        whole = ax.get_xaxis_transform()  # from the bottom of the axes to their top
+        ax.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
+
+
+class _Scale(NamedTuple):
+    """The colours and styles of the lines of a batch, and what they mean."""
+
+    name: str
+    values: list[Any]
+    colours: list[Any]
+    styles: list[int]
+    mappable: Any
+
+    def explain(self, ax: "Axes") -> None:
+        """Adds the colour bar, or a legend where the values are no numbers or few."""
+        if self.mappable is not None:
+            ax.figure.colorbar(self.mappable, ax=ax, label=self.name)
+            return
+        first = {value: k for k, value in reversed(list(enumerate(map(str, self.values))))}
+        for value, k in sorted(first.items(), key=lambda item: item[1]):
+            style = STYLES[self.styles[k] % len(STYLES)]
+            ax.plot([], [], color=self.colours[k], linestyle=style, label=f"{self.name} = {value}")
+        ax.legend(fontsize="small")
+
+
+def _scale(schedules: tuple[Schedule, ...], points: Any) -> _Scale:
+    if len(schedules) != 1 or not schedules[0].batch_shape:
+        raise ValueError("plot(points=...) goes with a single batch, such as grid(...) makes")
+    n = int(np.prod(schedules[0].batch_shape))
+    if not isinstance(points, dict) or not points or any(len(values) != n for values in points.values()):
+        raise ValueError(f"plot(points=...) must be the points that grid gave, with {n} values each, got {shown(points)}")
+    names = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
+    name, values = names[0], list(points[names[0]])
+    others = [tuple(str(points[other][k]) for other in names[1:]) for k in range(n)]
+    styles = [sorted(set(others)).index(other) for other in others]  # what else varies shows in the styles
+    pyplot = _pyplot("plot")
+    distinct = sorted(set(values)) if all(isinstance(x, (int, float, np.number)) for x in values) else None
+    if distinct is None or len(distinct) <= len(COLOURS):
+        order = [str(x) for x in distinct] if distinct is not None else list(dict.fromkeys(map(str, values)))
+        return _Scale(name, values, [COLOURS[order.index(str(x)) % len(COLOURS)] for x in values], styles, None)
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = float(distinct[0]), float(distinct[-1])
+    mappable = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), pyplot.get_cmap("viridis"))
+    return _Scale(name, values, list(mappable.to_rgba(np.asarray(values, np.float64))), styles, mappable)
 
 
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":

@@ -25,6 +25,7 @@ FLOORS = [
     "states",
     "text",
     "summary",
+    "edges",
     "show",
     "dialects",
     "codec",

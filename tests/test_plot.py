@@ -27,7 +27,7 @@ def drawn(ax):
 
 def test_draws_the_values_at_every_step():
     ((x, y),) = drawn(ls.plot(WAVE, steps=50))
-    np.testing.assert_array_equal(x, np.arange(51))
+    assert set(range(51)) <= set(x)
     np.testing.assert_allclose(y, np.where(x < 40, (1 + np.cos(np.pi * x / 40)) / 2, 0), atol=1e-6)
 
 
@@ -41,7 +41,69 @@ def test_draws_a_little_more_than_the_longest_length():
 def test_a_long_schedule_is_drawn_from_end_to_end_with_fewer_points():
     ((x, y),) = drawn(ls.plot(ls.Linear(0.0, 1.0, 10**6), steps=10**6))
     assert (x[0], x[-1], y[0], y[-1]) == (0, 10**6, 0, 1)
-    assert len(x) < 10**6
+    assert len(x) < 10**5
+
+
+def test_a_short_warm_up_in_a_long_run_is_drawn_as_what_it_is():
+    s = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 10**6 - 10)
+    ((x, y),) = drawn(ls.plot(s))
+    assert {0, 9, 10, 11} <= set(x)
+    assert y[0] == 0
+    assert y[list(x).index(10)] == 1
+    assert np.all(x[y == 1] < 1000)
+
+
+def test_a_jump_is_drawn_as_a_jump():
+    for s, at in (
+        (ls.Constant(1.0, 5) >> ls.Constant(3.0, 10**6), 5),
+        (ls.Piecewise([0, 10.5, 10**6], [1.0, 3.0, 2.0]), 10.5),
+        (ls.Linear(1.0, 0.5, 100).repeat(2), 100),
+        (ls.Exponential(1.0, 0.5).stretch(7).staircase(7).take(10**6), 7),
+        (ls.Constant(1.0, 3).delay(4) >> ls.Constant(3.0, 7), 7),
+        ((ls.Constant(1.0, 20) >> ls.Constant(3.0, 7)).drop(5).stretch(2), 30),
+        ((ls.Constant(1.0, 20) >> ls.Constant(3.0, 7)).reverse(), 7),
+        ((ls.Constant(1.0, 4) >> ls.Constant(3.0, 8)) * ls.Linear(1.0, 0.5, 10**5), 4),
+    ):
+        ((x, y),) = drawn(ls.plot(s))
+        here = np.abs(x - at) < 2e-12 * x[-1]
+        assert at in x[here]
+        assert np.ptp(y[here]) > 0.2 * max(y)
+
+
+def marked(ax):
+    return [segment[0][0] for lines in ax.collections for segment in lines.get_segments()]
+
+
+def test_phases_are_marked():
+    s = ls.warmup_cosine(1.0, 10, 100)
+    assert marked(ls.plot(s)) == [10, 100]
+    assert marked(ls.plot(s, steps=50)) == [10]
+    assert marked(ls.plot(s, s * 2)) == []
+    assert marked(ls.plot(ls.join([LINE] * 50, range(10, 500, 10)))) == []  # too many to be read
+
+
+def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
+    assert ls.plot(ls.Geometric(1e-7, 10.0, 100)).get_yscale() == "log"
+    assert ls.plot(ls.Linear(0.0, 10.0, 100)).get_yscale() == "linear"
+    assert ls.plot(ls.Cosine(1.0, 0.1, 100)).get_yscale() == "linear"
+    assert ls.plot(ls.cosine_restarts(1.0, 0.0, 20), steps=100).get_yscale() == "linear"
+
+
+def test_a_batch_with_its_points():
+    batch, points = ls.grid(ls.warmup_cosine, peak=list(np.geomspace(0.01, 1, 12)), warmup_steps=[0, 10], steps=100)
+    ax = ls.plot(batch, points=points)
+    assert len(ax.get_lines()) == 24
+    bar = ax.figure.axes[1]
+    assert bar.get_ylabel() == "peak"
+    assert bar.get_yscale() == "log"
+    colours = [tuple(line.get_color()) for line in ax.get_lines()]
+    assert len(set(colours)) == 12
+    assert colours[0] == colours[1] != colours[2]
+    assert len({line.get_linestyle() for line in ax.get_lines()}) == 2  # by warm-up
+    batch, points = ls.grid(ls.wsd, shape=["linear", "1-sqrt"], peak=0.1, warmup_steps=5, steps=100, decay_steps=20)
+    legend = ls.plot(batch, points=points).get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["shape = linear", "shape = 1-sqrt"]
 
 
 def test_labels():
@@ -64,7 +126,7 @@ def test_lines_are_told_apart_without_colour():
 
 def test_a_batch_is_a_line_a_member():
     lines = drawn(ls.plot(ls.stack([LINE, LINE * 2, WAVE]), steps=20))
-    assert [y[10] for _, y in lines] == pytest.approx([1, 2, (1 + np.cos(np.pi / 4)) / 2])
+    assert [y[list(x).index(10)] for x, y in lines] == pytest.approx([1, 2, (1 + np.cos(np.pi / 4)) / 2])
     lines = ls.plot(ls.stack([LINE, WAVE]), WAVE, steps=20).get_lines()
     assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
 
@@ -85,6 +147,11 @@ def test_draws_into_given_axes():
         (lambda: ls.plot(), r"plot\(\.\.\.\) needs at least one schedule"),
         (lambda: ls.plot(0.1), r"plot\(\.\.\.\) draws schedules, got 0\.1"),  # pyright: ignore[reportArgumentType]
         (lambda: ls.plot(LINE, steps=0), r"plot\(steps=\.\.\.\) must be a number of steps, at least 1 .*got 0"),
+        (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\) goes with a single batch"),
+        (
+            lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}),
+            r"must be the points that grid gave, with 2 values each",
+        ),
         (lambda: ls.plot(LINE, labels=["a", "b"]), r"plot\(labels=\.\.\.\) takes one label a schedule, got 2 for 1"),
         (lambda: ls.plot(ls.Exponential(1.0, 0.9)), r"plot\(s, steps=1000\)"),
         (lambda: ls.plot(ls.Constant(1.0)), r"plot\(s, steps=1000\)"),
