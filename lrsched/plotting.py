@@ -164,7 +164,7 @@ def _scale(schedules: tuple[Schedule, ...], points: Any) -> _Scale:
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
     """Draws what a driven schedule would have done on metrics that were recorded: metrics above, values below.
 
-    A dotted line marks each observation that moved a clock, but for clocks that move at nearly every one, such as a `Counter`.
+    A dotted line marks each observation that moved a clock, the first of several in a row.
 
     Args:
         schedule: the schedule.
@@ -190,7 +190,8 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
         above.plot(at, metric, label=name, color=COLOURS[i % len(COLOURS)], linestyle=STYLES[i % len(STYLES)])
     below.plot(np.asarray(values), color=COLOURS[0], drawstyle="steps-post")
     moves = [np.flatnonzero(np.diff(np.asarray(reading))) for reading in readings]
-    for step in np.unique(np.concatenate([moved for moved in moves if 2 * len(moved) * every < len(values)] or [[]])):
+    moves = [moved[np.diff(moved, prepend=-2) > 1] for moved in moves]  # of several in a row the first
+    for step in np.unique(np.concatenate([moved for moved in moves if moved.size and moved[0] > 0] or [[]])):
         for axes in (above, below):
             axes.axvline(step, color="0.4", linestyle=":", linewidth=1)
     above.set_ylabel(next(iter(tables)) if len(tables) == 1 else "metrics")
