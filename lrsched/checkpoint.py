@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
@@ -29,6 +30,8 @@ def describe(schedules: Any) -> Any:
     It belongs beside the arrays of every checkpoint, which do not say what they are the numbers of; `resume` compares it
     with the schedule of the run that goes on.
 
+    A function of your own is in it by its name, and no more: that it computes something else by now cannot be seen.
+
     Args:
         schedules: a schedule, or several by name, such as those of `scheduled`. Of a live one, `schedule(state)`.
 
@@ -44,10 +47,14 @@ def describe(schedules: Any) -> Any:
     "Linear(0.1, 0.0, 100)"
     """
     if isinstance(schedules, Schedule):
-        return repr(schedules)
+        return _described(schedules)
     if not isinstance(schedules, Mapping) or not all(isinstance(s, Schedule) for s in schedules.values()):
         raise TypeError(f"describe(schedules=...) must be a schedule, or a dict of schedules by name, got {shown(schedules)}")
-    return {name: repr(schedule) for name, schedule in schedules.items()}
+    return {name: _described(schedule) for name, schedule in schedules.items()}
+
+
+def _described(schedule: Schedule) -> str:
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedule))  # of an object without a name, which is elsewhere in every process
 
 
 @overload
@@ -66,7 +73,8 @@ def resume(saved: Any, schedules: Any, on_change: Literal["raise", "keep", "repl
         saved: what `describe` gave, read again.
         schedules: the schedule of the program that goes on, or several by name.
         on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one. A
-            number that is as close as a float32 can be counts as equal if it was live.
+            number that is as close as a float32 can be counts as equal if it was live, and a function if it has the same
+            name.
 
     Returns:
         A schedule, or a dict of schedules by name.
@@ -108,7 +116,7 @@ def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: s
         lines = []
         for name in changed:
             lines += [f"  {name}"] if name else []
-            lines += _side_by_side(saved.get(name, "no schedule"), repr(now[name]) if name in now else "no schedule")
+            lines += _side_by_side(saved.get(name, "no schedule"), _described(now[name]) if name in now else "no schedule")
         raise ValueError(
             "\n".join(["resume(...) got another schedule than that of the checkpoint:", *lines])
             + '\nsay on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
@@ -118,7 +126,7 @@ def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: s
 
 def _is_same(saved: str, now: Schedule) -> bool:
     live = unpacked(packed(now))  # what a live state would hold of it
-    if saved in (repr(now), repr(live)):
+    if saved in (_described(now), _described(live)):
         return True
     try:
         read = parse(saved)
@@ -178,7 +186,8 @@ def restore(template: T, loaded: Any) -> T:
         are they.
 
     Raises:
-        ValueError: if any part is missing, too many, of another shape or type, or of another schedule. It lists them.
+        ValueError: if any part is missing, too many, or of another shape or type. It lists them. Another live schedule is
+            noticed where nodes were read, as from pickle; dicts do not say whose numbers they hold, but `resume` does.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -200,47 +209,63 @@ def restore(template: T, loaded: Any) -> T:
         for name in mine
         if name in others and jax.tree.structure(mine[name]) != jax.tree.structure(others[name])
     }
-    replaced = tuple(f"{name}/" for name in problems)
     for name in sorted({**wanted, **found}):
-        if name.startswith(replaced):
+        if any(name[: len(one)] == one for one in mine if one in problems):
             continue
         if name not in found:
             problems[name] = "not in the checkpoint"
         elif name not in wanted:
             problems[name] = "only in the checkpoint"
-        elif _kind(found[name]) != _kind(wanted[name]):
+        elif not _fits(found[name], wanted[name]):
             problems[name] = f"{_kind(found[name])} in the checkpoint, {_kind(wanted[name])} in the template"
     if problems:
-        lines = [f"    {name}: {problem}" for name, problem in problems.items()]
+        lines = [f"    {'/'.join(name)}: {problem}" for name, problem in problems.items()]
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
         raise ValueError("\n".join(["restore(...) found a state of another structure:", *lines[:_MOST], *more]))
     arrays = [_placed(found[name], like) for name, like in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(template), arrays)
 
 
-def _by_name(tree: Any) -> dict[str, Any]:
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+Path = tuple[str, ...]
 
 
-def _schedules(tree: Any) -> dict[str, Schedule]:
+def _by_name(tree: Any) -> dict[Path, Any]:
+    return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _schedules(tree: Any) -> dict[Path, Schedule]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, Schedule))
-    return {_name(path): leaf for path, leaf in leaves if isinstance(leaf, Schedule)}
+    return {_path(path): leaf for path, leaf in leaves if isinstance(leaf, Schedule)}
 
 
-def _name(path: Any) -> str:
+def _path(path: Any) -> Path:
     """A path as the formats of checkpoints have it, which know no attributes and no indices."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def _kind(leaf: Any) -> str:
-    """The type and the shape of an array, as an error shows them."""
-    if not hasattr(leaf, "dtype"):
-        leaf = np.asarray(jnp.asarray(leaf))
+    """The type and the shape of an array, as an error shows them, or the type of something else."""
+    if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
+        return type(leaf).__name__
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
-def _placed(array: Any, like: Any) -> Any:
+def _fits(found: Any, wanted: Any) -> bool:
+    """Whether they are of one kind; a Python number may have become an array of its kind."""
+    if isinstance(wanted, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
+        return np.asarray(found).dtype.kind == np.asarray(wanted).dtype.kind
+    return _kind(found) == _kind(wanted)
+
+
+def _placed(found: Any, like: Any) -> Any:
+    """What was read, as the kind of thing that the template has: a Python number, a NumPy array, or JAX's, sharded as it is."""
+    if isinstance(like, (bool, int, float, complex)):
+        return type(like)(np.asarray(found).item())
+    if not hasattr(like, "dtype"):
+        return found
+    if isinstance(like, (np.ndarray, np.generic)):
+        return np.asarray(found)
     sharding = getattr(like, "sharding", None)
     if sharding is not None and len(sharding.device_set) > 1:
-        return jax.device_put(array, sharding)
-    return array if isinstance(array, jax.Array) else jnp.asarray(array)
+        return jax.device_put(found, sharding)
+    return found if isinstance(found, jax.Array) else jnp.asarray(found)

@@ -17,7 +17,8 @@ from lrsched.dialects import torch
 from lrsched.node import Node
 
 LONGEST = 1_000_000  # characters: more than any schedule that a person wrote, and parsed in seconds
-DEEPEST = 100  # brackets inside brackets
+DEEPEST = 100  # brackets inside brackets, and operators in a row but for >>, which makes nothing deeper
+MOST = 2000  # calls and operators
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -55,7 +56,7 @@ def parse(text: str) -> Schedule:
     schedules are all there is in it.
 
     Args:
-        text: the expression, of at most a million characters.
+        text: the expression, of at most a million characters and 2,000 calls and operators, nested at most 100 deep.
 
     Raises:
         TypeError: if it is no string.
@@ -93,6 +94,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names = _names()
+        self.operations = 0
 
     def read(self, tree: ast.expr, depth: int) -> Any:
         if depth > DEEPEST:
@@ -134,6 +136,8 @@ class _Reader:
             links.append(tree)
             tree = tree.left
         value = self.operand(tree, depth)
+        if sum(not isinstance(link.op, ast.RShift) for link in links) > DEEPEST:
+            raise self.mistake(tree, f"more than {DEEPEST} operators in a row: the schedule would be nested too deeply")
         for link in reversed(links):
             other = self.operand(link.right, depth)
             operate = _OPERATORS.get(type(link.op))
@@ -161,6 +165,9 @@ class _Reader:
         return self.tried(tree, function, *args, **kwargs)
 
     def tried(self, tree: ast.expr, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.operations += 1
+        if self.operations > MOST:
+            raise self.mistake(tree, f"more than {MOST:,} calls and operators")
         try:
             return function(*args, **kwargs)
         except (TypeError, ValueError, ArithmeticError) as error:

@@ -175,6 +175,41 @@ def test_restore_says_what_differs():
     assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(restored))
 
 
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a": None, "b": jnp.ones(2, jnp.bfloat16)},
+        {0: jnp.ones(2), 1: (jnp.zeros(()),)},
+        {"a/b": jnp.ones(1), "a": {"b": jnp.zeros(1)}},
+        {"step": 2**40, "rate": 0.5, "name": "adam", "done": True},
+        {"big": np.array([2**40]), "wide": np.ones(2)},
+        {"key": jax.random.key(0)},
+        (),
+        jnp.ones(2),
+    ],
+    ids=str,
+)
+def test_other_trees_are_restored_too(tree):
+    restored = ls.restore(tree, jax.tree.map(lambda x: x, tree))
+    assert jax.tree.structure(restored) == jax.tree.structure(tree)
+    for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(tree), strict=True):
+        assert type(a) is type(b)
+        assert bool(jnp.all(a == b)) if isinstance(a, jax.Array) else np.array_equal(a, b)
+
+
+def test_other_trees_that_do_not_fit_are_refused():
+    for wanted, found, message in (
+        ({"a": {"b": 1.0}}, {"a": {"b": 5.0}, "a/b": 7.0}, "a/b: only in the checkpoint"),
+        ({"a": jnp.ones(2)}, {"a": "hello"}, r"a: str in the checkpoint, float32\[2\] in the template"),
+        ({"a": "hello"}, {"a": jnp.ones(2)}, r"a: float32\[2\] in the checkpoint, str in the template"),
+        ({"a": 1}, {"a": 1.5}, "a: float in the checkpoint, int in the template"),
+        ({"a": 1}, {"a": "1"}, "a: str in the checkpoint, int in the template"),
+        ({"a": jnp.ones(2)}, None, "a: not in the checkpoint"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            ls.restore(wanted, found)
+
+
 def test_a_description_is_json_and_resumes():
     for schedules in (SCHEDULE, {"learning_rate": SCHEDULE, "momentum": ls.one_cycle_momentum(100)}):
         saved = json.loads(json.dumps(ls.describe(schedules)))
@@ -253,6 +288,16 @@ def test_functions_are_compared_by_name_and_cannot_be_kept():
         ls.resume(ls.describe(s), 0.2 * ls.Function(decayed), "keep")
     with pytest.raises(ValueError, match=r"cannot read the schedule of momentum"):
         ls.resume({"momentum": "what is this"}, {"momentum": s}, "keep")
+
+
+def test_an_object_without_a_name_is_the_same_in_every_process():
+    class Inverse:
+        def __call__(self, t: Any) -> Any:
+            return 1 / (1 + t)
+
+    first, second = Inverse(), Inverse()
+    assert "0x" not in ls.describe(ls.Function(first))
+    assert isinstance(ls.resume(ls.describe(ls.Function(first)), ls.Function(second)), ls.Schedule)
 
 
 def test_what_is_no_schedule_or_description_is_refused():
