@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lrsched.algebra import Schedule
+from lrsched.algebra import Schedule, driven_parts
 from lrsched.batch import unstack
 from lrsched.edges import edges
 from lrsched.node import shown
-from lrsched.running import replayed
+from lrsched.running import replay, replayed
 from lrsched.summary import summary
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ _LOG = 1000.0  # a range of values that a linear scale cannot show
 
 
 def plot(
-    *schedules: Schedule, steps: int | None = None, labels: Any = None, ax: "Axes | None" = None, points: Any = None
+    *schedules: Schedule,
+    steps: int | None = None,
+    labels: Any = None,
+    ax: "Axes | None" = None,
+    points: Any = None,
+    observations: Any = None,
 ) -> "Axes":
     """Draws schedules over their steps, each in a colour and a line style of its own.
 
@@ -33,19 +38,24 @@ def plot(
     a single schedule. The scale is logarithmic where all values are positive, and most of them would be lost on a linear one.
 
     Args:
-        schedules: one or more pure schedules; a batch is drawn as one line a member.
-        steps: how many steps to draw; if None, a little more than the longest finite length.
+        schedules: one or more schedules; a batch is drawn as one line a member.
+        steps: how many steps to draw; if None, a little more than the longest finite length, or five times what comes before
+            a part that never settles, or all observations.
         labels: a list of names, one a schedule; by default, if there are several, the expression that makes it.
         ax: the matplotlib Axes to draw into, a new one if None.
         points: for a single batch, the points that `grid` gave with it: the first of them that varies colours the lines, along
             a scale if they are many numbers, and the others show in the styles.
+        observations: for driven schedules, the metric that they hear, one for each step, as in `replay`; `plot_replay` draws it
+            as well.
 
     Returns:
         The Axes.
 
     Raises:
         ImportError: if matplotlib is missing.
-        ValueError: if `steps` is None and no schedule has a finite length above 0, or the points are not those of the batch.
+        TypeError: if a schedule is driven, and there are no observations.
+        ValueError: if `steps` is None and no part of a schedule has a finite length above 0, or the points are not those of
+            the batch.
 
     >>> import lrsched as ls
     >>> axes = ls.plot(ls.warmup_cosine(0.1, 10, 100), ls.Constant(0.05), labels=["cosine", "constant"])
@@ -59,8 +69,19 @@ def plot(
         raise ValueError(f"plot(labels=...) takes one label a schedule, got {len(labels)} for {len(schedules)}")
     if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps < 2**31):
         raise ValueError(f"plot(steps=...) must be a number of steps, at least 1 and below 2**31, got {steps!r}")
-    count = _range(schedules) if steps is None else int(steps)
-    drawn = [[_line(member, count) for member in _members(schedule)] for schedule in schedules]
+    driven = [bool(driven_parts(schedule)) for schedule in schedules]
+    if any(driven) and observations is None:
+        raise TypeError(
+            f"plot(...) of {shown(schedules[driven.index(True)])}, which is driven, needs the metric that it hears:"
+            " plot(s, observations=[...]), or plot_replay(s, [...]), which draws both; bind(s, state) is it as it stands"
+        )
+    replays = [_replayed(s, observations) if listens else None for s, listens in zip(schedules, driven, strict=True)]
+    told = max((len(rows[0]) for rows in replays if rows), default=None) if steps is None else int(steps)
+    count = _range(schedules) if told is None else told
+    drawn = [
+        [_line(member, count) for member in _members(schedule)] if rows is None else [_stairs(row, count) for row in rows]
+        for schedule, rows in zip(schedules, replays, strict=True)
+    ]
     scale = None if points is None else _scale(schedules, points)
     several = len(schedules) > 1
     if ax is None:
@@ -72,7 +93,7 @@ def plot(
             if scale is not None:
                 style = {"color": scale.colours[k], "linestyle": STYLES[scale.styles[k] % len(STYLES)]}
             ax.plot(times, values, label=label if k == 0 else None, alpha=1.0 if len(lines) == 1 else 0.8, **style)
-    if len(drawn) == len(drawn[0]) == 1:
+    if len(drawn) == len(drawn[0]) == 1 and not any(driven):
         _mark_phases(ax, schedules[0], count)
     if _asks_for_log(np.concatenate([values for lines in drawn for _, values in lines])):
         ax.set_yscale("log")
@@ -84,6 +105,17 @@ def plot(
     if several or labels is not None:
         ax.legend(fontsize="small")
     return ax
+
+
+def _replayed(schedule: Schedule, observations: Any) -> list[np.ndarray]:
+    """The values of each member of a driven schedule on what was recorded."""
+    return [np.asarray(replay(member, observations), np.float64) for member in _members(schedule)]
+
+
+def _stairs(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The values as steps: each holds until the next update."""
+    values = values[:count]
+    return np.repeat(np.arange(len(values) + 1), 2)[1:-1].astype(float), np.repeat(values, 2)
 
 
 def _asks_for_log(values: np.ndarray) -> bool:
@@ -221,6 +253,9 @@ def _range(schedules: tuple[Schedule, ...]) -> int:
     lengths = np.concatenate([np.ravel(np.asarray(schedule.length, np.float64)) for schedule in schedules])
     finite = lengths[np.isfinite(lengths) & (lengths > 0)]
     if not finite.size:
+        begun = max(summary(member).phases[-1].start for schedule in schedules for member in _members(schedule))
+        if begun > 0:
+            return int(np.ceil(5 * begun))
         raise ValueError("plot(...) of schedules that never settle needs to be told how far: plot(s, steps=1000)")
     return int(np.ceil(finite.max() * 1.05))
 

@@ -30,7 +30,7 @@ def curve(found: Summary, width: int = WIDTH, height: int = HEIGHT, plain: bool 
     edges = np.linspace(0, max(last, 1), width * across + 1)
     # Each column shows all the values between its edges, so that nothing is too short to be seen.
     finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), width * across * 8), _ends(found, last)]))
-    values = np.asarray(pure(np.minimum(finer, last)), np.float64)
+    values = np.nan_to_num(np.asarray(pure(np.minimum(finer, last)), np.float64))
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     span = high - low or 1.0
     rows = np.round((values - low) / span * (height * down - 1)).astype(int)

@@ -16,6 +16,7 @@ from lrsched.running import bind, init
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _ENDLESS = 1000  # steps that are looked at where nothing ever ends
+_LAST_STEP = 2**31 - 1
 _JUMP = 2.0
 
 
@@ -111,6 +112,7 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     last = max(start for start, _, _ in stretches)
     settles = stretches[-1][2] == "held"
     count = int(steps or (math.ceil(last) if settles and last > 0 else max(_ENDLESS, 10 * math.ceil(last))))
+    count = min(count, _LAST_STEP)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round()).astype(np.int64)
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))

@@ -89,6 +89,24 @@ def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
     assert ls.plot(ls.cosine_restarts(1.0, 0.0, 20), steps=100).get_yscale() == "linear"
 
 
+def test_what_never_settles_is_drawn_beyond_its_last_phase():
+    ((x, _),) = drawn(ls.plot(ls.Linear(0.1, 1.0, 10) >> ls.InverseSqrt(1.0, 10)))
+    assert x[-1] == 50
+
+
+def test_a_driven_one_is_drawn_from_what_it_heard():
+    losses = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0]
+    s = ls.reduce_on_plateau(factor=0.5, patience=1)
+    ((x, y),) = drawn(ls.plot(s, observations=losses))
+    assert (x[0], x[-1]) == (0, len(losses))
+    for t, value in enumerate(np.asarray(ls.replay(s, losses))):
+        np.testing.assert_array_equal(y[(x > t) & (x < t + 1) | (x == t) & (np.arange(len(x)) == 2 * t)], value)
+    both = drawn(ls.plot(ls.stack([s, s * 0.5]), WAVE, observations={"value": losses}))
+    assert len(both) == 3
+    np.testing.assert_array_equal(both[1][1], 0.5 * both[0][1])
+    assert both[2][0][-1] == len(losses)
+
+
 def test_a_batch_with_its_points():
     batch, points = ls.grid(ls.warmup_cosine, peak=list(np.geomspace(0.01, 1, 12)), warmup_steps=[0, 10], steps=100)
     ax = ls.plot(batch, points=points)
@@ -155,7 +173,7 @@ def test_draws_into_given_axes():
         (lambda: ls.plot(LINE, labels=["a", "b"]), r"plot\(labels=\.\.\.\) takes one label a schedule, got 2 for 1"),
         (lambda: ls.plot(ls.Exponential(1.0, 0.9)), r"plot\(s, steps=1000\)"),
         (lambda: ls.plot(ls.Constant(1.0)), r"plot\(s, steps=1000\)"),
-        (lambda: ls.plot(WAVE * ls.reduce_on_plateau(), steps=10), r"bind\(s, state\)"),
+        (lambda: ls.plot(WAVE * ls.reduce_on_plateau(), steps=10), r"observations=.*plot_replay.*bind\(s, state\)"),
     ],
 )
 def test_errors(call, message):

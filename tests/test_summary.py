@@ -142,6 +142,12 @@ def test_every_public_call_has_a_summary(call):
     assert str(ls.summary(call.make())).count("\n") >= 3
 
 
+def test_a_run_of_more_steps_than_there_can_be():
+    found = ls.summary(ls.Cosine(1.0, 0.0, 10).repeat(50, stretch=2))
+    assert found.steps == 2**31 - 1
+    assert str(found)
+
+
 def test_errors():
     with pytest.raises(TypeError, match=r"summary\(schedule=...\) must be a schedule, got 0.1"):
         ls.summary(0.1)  # pyright: ignore[reportArgumentType]
