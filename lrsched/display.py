@@ -6,6 +6,7 @@ import base64
 import html
 import importlib.util
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def _picture(schedules: list[Any], steps: int) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 2.4), layout="constrained")
-    ax = plot(*schedules, steps=steps, ax=figure.subplots())
+    ax = plot(*schedules, steps=math.ceil(1.05 * steps), ax=figure.subplots())  # the end is seen, and that it stays there
     if (legend := ax.get_legend()) is not None:
         legend.remove()
     file = io.BytesIO()
