@@ -1,5 +1,6 @@
 """Pictures of schedules. matplotlib is imported only when one is asked for."""
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from lrsched.algebra import Schedule, driven_parts
 from lrsched.batch import unstack
 from lrsched.edges import edges
+from lrsched.horizon import horizon
 from lrsched.node import shown
 from lrsched.running import replay, replayed
 from lrsched.summary import summary
@@ -39,8 +41,8 @@ def plot(
 
     Args:
         schedules: one or more schedules; a batch is drawn as one line a member.
-        steps: how many steps to draw; if None, a little more than the longest finite length, or five times what comes before
-            a part that never settles, or all observations.
+        steps: how many steps to draw; if None, all observations, or a little more than the longest schedule lasts; if
+            none of them settles, enough to see how they go on.
         labels: a list of names, one a schedule; by default, if there are several, the expression that makes it.
         ax: the matplotlib Axes to draw into, a new one if None.
         points: for a single batch, the points that `grid` gave with it: the first of them that varies colours the lines, along
@@ -54,8 +56,7 @@ def plot(
     Raises:
         ImportError: if matplotlib is missing.
         TypeError: if a schedule is driven, and there are no observations.
-        ValueError: if `steps` is None and no part of a schedule has a finite length above 0, or the points are not those of
-            the batch.
+        ValueError: if `steps` is no number of steps, or the points are not those of the batch.
 
     >>> import lrsched as ls
     >>> axes = ls.plot(ls.warmup_cosine(0.1, 10, 100), ls.Constant(0.05), labels=["cosine", "constant"])
@@ -250,14 +251,9 @@ def _pyplot(call: str) -> Any:
 
 
 def _range(schedules: tuple[Schedule, ...]) -> int:
-    lengths = np.concatenate([np.ravel(np.asarray(schedule.length, np.float64)) for schedule in schedules])
-    finite = lengths[np.isfinite(lengths) & (lengths > 0)]
-    if not finite.size:
-        begun = max(summary(member).phases[-1].start for schedule in schedules for member in _members(schedule))
-        if begun > 0:
-            return int(np.ceil(5 * begun))
-        raise ValueError("plot(...) of schedules that never settle needs to be told how far: plot(s, steps=1000)")
-    return int(np.ceil(finite.max() * 1.05))
+    members = [member for schedule in schedules for member in _members(schedule)]
+    ending = [member for member in members if 0 < float(np.asarray(member.length)) < math.inf]
+    return math.ceil(1.05 * max(map(horizon, ending or members)))
 
 
 def _short(text: str) -> str:

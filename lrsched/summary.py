@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lrsched import algebra, numerics
+from lrsched import algebra, numerics, shapes
 from lrsched.algebra import Constant, Schedule
+from lrsched.edges import edges
+from lrsched.horizon import horizon
 from lrsched.node import shown
 from lrsched.running import bind, init
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
-_ENDLESS = 1000  # steps that are looked at where nothing ever ends
 _LAST_STEP = 2**31 - 1
 _JUMP = 2.0
 
@@ -83,7 +84,8 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
 
     Args:
         schedule: one schedule, pure or driven.
-        steps: how many updates the run has; if None, as many as the schedule lasts, or 1000 where it never settles.
+        steps: how many updates the run has; if None, as many as the schedule lasts, a fourth more if it then goes on at
+            its highest value; enough to see how it goes on, if it never settles.
 
     Returns:
         A `Summary`; `print` shows its table.
@@ -108,20 +110,20 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps < 2**31):
         raise ValueError(f"summary(steps=...) must be a whole number of updates, at least 1 and below 2**31, got {steps!r}")
     pure = bind(schedule, init(schedule))
-    stretches = _until(_stretches(schedule), math.inf)
-    last = max(start for start, _, _ in stretches)
-    settles = stretches[-1][2] == "held"
-    count = int(steps or (math.ceil(last) if settles and last > 0 else max(_ENDLESS, 10 * math.ceil(last))))
-    count = min(count, _LAST_STEP)
-    grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round()).astype(np.int64)
+    found = _until(stretches(schedule), math.inf)
+    count = min(int(steps or horizon(schedule)), _LAST_STEP)
+    grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
+    mean = float(np.asarray(pure(grid), np.float64).mean())
+    corners = np.ravel(np.ceil(edges(pure, count))[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
+    grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)])).astype(np.int64)
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
     tiny = 1e-9 * float(np.max(np.abs(values)))  # what is left of a 0 by rounding
     phases = []
-    for start, stop, shape in stretches:
+    for start, stop, shape in found:
         first, final = _at(pure, start), _before(pure, stop) if math.isfinite(stop) else _at(pure, max(count - 1, start))
         phases.append(Phase(start, stop, shape, *(0.0 if abs(x) < tiny else x for x in (first, final))))
-    found = Summary(
+    made = Summary(
         schedule,
         tuple(phases),
         count,
@@ -129,10 +131,10 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
         peak_step=int(grid[top]),
         lowest=float(values.min()),
         final=float(values[-1]),
-        mean=float(values.mean()),
+        mean=mean,
         warnings=(),
     )
-    return dataclasses.replace(found, warnings=tuple(_warnings(found, steps is not None)))
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None)))
 
 
 def _warnings(found: Summary, told: bool) -> Any:
@@ -178,7 +180,7 @@ def _skipped(schedule: Schedule) -> Any:
             elif part.length == 0:
                 yield f"{shown(part)} lasts 0 steps and is never reached: give it a length, or leave it out"
     if isinstance(schedule, algebra.Take):
-        inside = _until(_stretches(schedule.schedule), math.inf)
+        inside = _until(stretches(schedule.schedule), math.inf)
         for start, _, shape in inside:
             if start >= _known(schedule.steps) > 0 and shape != "held":
                 yield (
@@ -194,23 +196,24 @@ Stretches = list[tuple[float, float, str]]  # from, to, shape
 
 
 @functools.singledispatch
-def _stretches(schedule: Any) -> Stretches:
+def stretches(schedule: Any) -> Stretches:
     """Where a schedule has which shape, up to its length; by default one shape for all of it."""
-    return [(0.0, _known(schedule.length), _shape(schedule))]
+    return [(0.0, _known(schedule.length), shape_name(schedule))]
 
 
-@_stretches.register
+@stretches.register
 def _(schedule: algebra.Sequence) -> Stretches:
     found, begin = [], 0.0
     for part in schedule.parts:
-        found += _moved(_stretches(part), 1.0, begin)
+        inside = stretches(part) if part is schedule.parts[-1] else _until(stretches(part), _known(part.length))
+        found += _moved(inside, 1.0, begin)
         begin += _known(part.length)
     return [one for one in found if one[1] > one[0]] or found[-1:]
 
 
-@_stretches.register
+@stretches.register
 def _(schedule: algebra.Pointwise) -> Stretches:
-    parts = [_until(_stretches(part), _known(schedule.length)) for part in schedule.parts]
+    parts = [_until(stretches(part), _known(schedule.length)) for part in schedule.parts]
     if any(isinstance(part, Constant) for part in schedule.parts) or len(parts) == 1:
         parts = [one for one, part in zip(parts, schedule.parts, strict=True) if not isinstance(part, Constant)] or parts
         return parts[0]
@@ -221,31 +224,39 @@ def _(schedule: algebra.Pointwise) -> Stretches:
     ]
 
 
-@_stretches.register
+@stretches.register
 def _(schedule: algebra.Take) -> Stretches:
-    return _until(_stretches(schedule.schedule), _known(schedule.length))
+    return _until(stretches(schedule.schedule), _known(schedule.length))
 
 
-@_stretches.register
+@stretches.register(algebra.Staircase)
+@stretches.register(shapes.Piecewise)
+def _(schedule: Any) -> Stretches:
+    # What moves in jumps only is not held after the last of them: that is one more stair.
+    smooth = isinstance(schedule, shapes.Piecewise) and schedule.kind != "constant"
+    return [(0.0, _known(schedule.length) if smooth else math.inf, shape_name(schedule))]
+
+
+@stretches.register
 def _(schedule: algebra.Delay) -> Stretches:
     wait = _known(schedule.steps)
-    return [*([(0.0, wait, "held")] if wait else []), *_moved(_stretches(schedule.schedule), 1.0, wait)]
+    return [*([(0.0, wait, "held")] if wait else []), *_moved(stretches(schedule.schedule), 1.0, wait)]
 
 
-@_stretches.register
+@stretches.register
 def _(schedule: algebra.Drop) -> Stretches:
-    moved = _moved(_stretches(schedule.schedule), 1.0, -_known(schedule.steps))
+    moved = _moved(stretches(schedule.schedule), 1.0, -_known(schedule.steps))
     return [(max(start, 0.0), stop, shape) for start, stop, shape in moved if stop > 0] or [(0.0, 0.0, "held")]
 
 
-@_stretches.register
+@stretches.register
 def _(schedule: algebra.Stretch) -> Stretches:
-    return _moved(_stretches(schedule.schedule), _known(schedule.factor), 0.0)
+    return _moved(stretches(schedule.schedule), _known(schedule.factor), 0.0)
 
 
-@_stretches.register
+@stretches.register
 def _(schedule: algebra.Driven) -> Stretches:
-    return [(0.0, math.inf, f"{_shape(schedule.schedule)} on {type(schedule.clock).__name__}")]
+    return [(0.0, math.inf, f"{shape_name(schedule.schedule)} on {type(schedule.clock).__name__}")]
 
 
 def _moved(stretches: Stretches, factor: float, by: float) -> Stretches:
@@ -260,7 +271,7 @@ def _until(stretches: Stretches, end: float) -> Stretches:
     return [*kept, (reached, end, "held")] if reached < end else kept or [(0.0, end, "held")]
 
 
-def _shape(schedule: Schedule) -> str:
+def shape_name(schedule: Schedule) -> str:
     """What a phase is called: the class of a shape, the expression of what bends time."""
     if not any(isinstance(child, Schedule) for child in schedule._nodes()):
         return type(schedule).__name__
