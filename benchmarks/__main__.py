@@ -9,11 +9,21 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import training_step
+from benchmarks import accuracy, arguments, batches, bulk, eager, importing, retraces, sequences, training_step
 from benchmarks.timing import Row
 
 # One entry a module: its function takes the number of repeats and returns its rows.
-BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {"training_step": training_step.rows}
+BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
+    "accuracy": accuracy.rows,
+    "bulk": bulk.rows,
+    "batches": batches.rows,
+    "sequences": sequences.rows,
+    "eager": eager.rows,
+    "arguments": arguments.rows,
+    "training_step": training_step.rows,
+    "retraces": retraces.rows,
+    "importing": importing.rows,
+}
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
@@ -33,20 +43,24 @@ def main() -> int:
     rows = []
     for name in names:
         for row in BENCHMARKS[name](repeats):
-            print(f"{row.ratio:.3f}x  {_verdict(row)}  {row.name}  ({row.details})", flush=True)
+            print(f"{_figure(row)}  {_verdict(row)}  {row.name}  ({row.details})", flush=True)
             rows.append(row)
     if options.quick:
-        return int(any(row.goal is not None and row.ratio > 2 * row.goal for row in rows))
+        return int(any(row.goal is not None and row.ratio is not None and row.ratio > 2 * row.goal for row in rows))
     if not options.only:
         _write(rows)
         print("written to benchmarks/README.md")
     return 0
 
 
+def _figure(row: Row) -> str:
+    return "not measured" if row.ratio is None else f"{row.ratio:.4g} {row.unit}"
+
+
 def _verdict(row: Row) -> str:
-    if row.goal is None:
-        return "no goal"
-    return f"goal <= {row.goal}x {'met' if row.ratio <= row.goal else 'MISSED'}"
+    if row.goal is None or row.ratio is None:
+        return "no goal" if row.goal is None else f"goal <= {row.goal:g}"
+    return f"goal <= {row.goal:g} {'met' if row.ratio <= row.goal else 'MISSED'}"
 
 
 def _setting() -> str:
@@ -68,10 +82,11 @@ def _write(rows: list[Row]) -> None:
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    table = ["| benchmark | ratio | goal | details |", "| --- | --- | --- | --- |"]
+    table = ["| benchmark | figure | goal | details |", "| --- | --- | --- | --- |"]
     for row in rows:
-        goal = "" if row.goal is None else f"≤ {row.goal}, {'met' if row.ratio <= row.goal else '**missed**'}"
-        table.append(f"| {row.name} | {row.ratio:.3f} | {goal} | {row.details} |")
+        met = row.ratio is not None and row.goal is not None and row.ratio <= row.goal
+        goal = "" if row.goal is None else f"≤ {row.goal:g}, {'met' if met else '**missed**'}"
+        table.append(f"| {row.name} | {_figure(row)} | {goal} | {row.details} |")
     when = f"Measured on {dt.date.today()}: {_setting()}."
     README.write_text(before + BEGIN + "\n".join(["", *table, "", when, ""]) + "\n" + END + after, encoding="utf-8")
 

@@ -12,9 +12,10 @@ class Row(NamedTuple):
     """One line of the table."""
 
     name: str
-    ratio: float  # time of the first side / time of the second side
-    goal: float | None  # the ratio it is to stay within; None for a line that only helps to read the others
+    ratio: float | None  # time of the first side / time of the second side, or a figure in the unit; None: not measured
+    goal: float | None  # what it is to stay within; None for a line that only helps to read the others
     details: str
+    unit: str = "×"
 
 
 class Comparison(NamedTuple):
@@ -45,3 +46,14 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) ->
     # For a normal spread: deviation = interquartile range / 1.349, and a median's error is 1.253 deviations / √n.
     error = 1.253 * (high - low) / 1.349 / len(ratios) ** 0.5
     return Comparison(statistics.median(ratios), error, statistics.median(times[0]), statistics.median(times[1]))
+
+
+def median(call: Callable[[], Any], repeats: int) -> float:
+    """The median time of a call in seconds, after one that does not count."""
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)

@@ -17,7 +17,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,9 @@ class Schedule(Node):
     >>> print(s(5), s([0, 55]), s.length)
     0.05 [0.    0.025] 100.0
     """
+
+    # Whether its numbers may be looked up in tables: they lose nothing as float32, and time meets none but its counts of steps.
+    looked_up: ClassVar[bool] = False
 
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
 
@@ -449,6 +452,8 @@ class Constant(Schedule):
     [0.1  0.05]
     """
 
+    looked_up = True
+
     value: Number = leaf()
     steps: Number = leaf(UNBOUNDED, default=0.0)
 
@@ -479,6 +484,8 @@ _OPERATORS = {
 @node
 class Pointwise(Schedule):
     """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
+
+    looked_up = True
 
     operator: str = choice(*_OPERATORS)
     parts: tuple[Schedule, ...] = child()
@@ -518,6 +525,30 @@ def _running_value(schedule: Schedule, moment: Moment) -> Any:
     return value
 
 
+def _is_looked_up(schedule: Schedule) -> bool:
+    return schedule.looked_up and all(isinstance(part, Schedule) and _is_looked_up(part) for part in schedule._nodes())
+
+
+def _looked_up(alike: list[Any], moment: Moment, row: Any) -> Any:
+    """One schedule for several of one structure, its numbers looked up in a row, those of steps in ticks of the moment."""
+    made = object.__new__(type(alike[0]))
+    for field in dataclasses.fields(alike[0]):
+        values, spec = [getattr(one, field.name) for one in alike], field.metadata.get("spec")
+        if spec is not None:
+            table = np.asarray([numerics.host(x) for x in values])
+            made.__dict__[field.name] = moment.counts_in_row(table, row) if spec.whole else numerics.pick(table, row)
+        elif "child" in field.metadata and isinstance(values[0], tuple):
+            made.__dict__[field.name] = tuple(_looked_up(list(parts), moment, row) for parts in zip(*values, strict=True))
+        elif "child" in field.metadata:
+            made.__dict__[field.name] = _looked_up(values, moment, row)
+        else:
+            made.__dict__[field.name] = values[0]
+    return made
+
+
+_MANY = 32  # parts: to evaluate fewer and choose is faster than to look up what is running
+
+
 @node
 class Sequence(Schedule):
     """Its parts one after the other, each for its length and on its own time from 0; at a boundary the later part counts.
@@ -537,7 +568,69 @@ class Sequence(Schedule):
                 )
 
     def at(self, moment: Moment) -> Any:
-        return _running_value(self, moment)
+        if self._starts is None or not moment.can_look_up():
+            return _running_value(self, moment)
+        if moment.is_host:
+            known = not np.ndim(moment.ticks) or numerics.is_concrete(*jax.tree.leaves(self))
+            return self._at_host(moment, moment.row_of(self._starts)) if known else _running_value(self, moment)
+        if len(self._groups) == len(self.parts) or len(self.parts) < _MANY:
+            return _running_value(self, moment)
+        # One evaluation for all parts of one structure, with the numbers of the part that is running looked up in tables.
+        row, value = moment.row_of(self._starts), None
+        starts, lengths = self._starts, np.diff(self._starts, append=np.inf)
+        for members in self._groups:
+            # In the rows of other parts the last member before them, whose time is over: it is evaluated within its own span.
+            local = np.maximum(np.searchsorted(members, np.arange(len(self.parts)), side="right") - 1, 0)
+            if len(members) == 1:
+                (k,) = members
+                found = self.parts[k].at(
+                    moment.since(starts[k]).until(lengths[k]) if k + 1 < len(self.parts) else moment.since(starts[k])
+                )
+            else:
+                place = jnp.asarray(local.astype(np.int32)).at[row].get(mode="promise_in_bounds")
+                own = moment.since_row(starts[members], place).until(moment.counts_in_row(lengths[members], place))
+                found = _looked_up([self.parts[k] for k in members], moment, place).at(own)
+            if value is None:
+                value = found
+            else:
+                inside = np.isin(np.arange(len(self.parts)), members)
+                value = numerics.where(jnp.asarray(inside).at[row].get(mode="promise_in_bounds"), found, value)
+        return value
+
+    def _at_host(self, moment: Moment, row: Any) -> Any:
+        starts, last = self._starts, len(self.parts) - 1
+        assert starts is not None
+
+        def value(k: int, now: Moment) -> Any:
+            start = float(starts[k])
+            own = now.since(start)
+            return self.parts[k].at(own.until(float(starts[k + 1]) - start) if k < last else own)
+
+        if np.ndim(row) == 0:
+            return value(int(row), moment)
+        found = np.empty(np.shape(row))
+        for k in np.unique(row):
+            here = row == k
+            found[here] = value(int(k), moment._replace(ticks=moment.ticks[here]))
+        return found
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray | None:
+        """When each part begins, if the lengths are known."""
+        lengths = [part.length for part in self.parts[:-1]]
+        if not numerics.is_concrete(*lengths) or any(map(np.ndim, lengths)):
+            return None
+        return np.cumsum([0.0, *map(numerics.host, lengths)])
+
+    @functools.cached_property
+    def _groups(self) -> list[np.ndarray]:
+        """The parts, by number, that one evaluation can serve: those of one structure, if their numbers can be looked up."""
+        groups: dict[Any, list[int]] = {}
+        for k, part in enumerate(self.parts):
+            leaves, structure = jax.tree.flatten(part)
+            alike = _is_looked_up(part) and numerics.is_concrete(*leaves)
+            groups.setdefault(structure if alike else k, []).append(k)
+        return [np.asarray(members) for members in groups.values()]
 
     @property
     def length(self) -> Any:
@@ -583,6 +676,8 @@ class Moved(Schedule):
 class Take(Moved):
     """`t ↦ schedule(min(t, steps))`, of length `steps`."""
 
+    looked_up = True
+
     _call = "take"
 
     steps: Number = leaf(COUNT)
@@ -614,6 +709,8 @@ class Bending(Schedule):
 class Drop(Bending, Moved):
     """`t ↦ schedule(t + steps)`, shorter by `steps`."""
 
+    looked_up = True
+
     _call = "drop"
 
     steps: Number = leaf(COUNT)
@@ -629,6 +726,8 @@ class Drop(Bending, Moved):
 @node
 class Delay(Moved):
     """`t ↦ schedule(max(t - steps, 0))`, longer by `steps`."""
+
+    looked_up = True
 
     _call = "delay"
 

@@ -176,6 +176,28 @@ class Moment(NamedTuple):
             table = Moment(0.0, unit)._span(column)
         return amounts.each(lambda x: jnp.broadcast_to(x, (points.shape[0], *shape)), table)
 
+    def can_look_up(self) -> bool:
+        """Whether `row_of` can find this moment in a table of known steps."""
+        return isinstance(self.unit, float) and (self.is_host or amounts.no_part(self.ticks))
+
+    def row_of(self, starts: np.ndarray) -> Any:
+        """The last of rising, known steps that it has reached; the first of them is 0."""
+        table = starts if self.unit == 1.0 else self._host(starts)
+        if self.is_host:
+            return table.searchsorted(self.ticks, side="right") - 1
+        table = np.ceil(table)
+        return spans.last_reached(table[table <= last_tick()].astype(int_type()), jnp.asarray(self.ticks.whole))
+
+    def since_row(self, starts: np.ndarray, row: Any) -> "Moment":
+        """The time since the step in a row of a table, 0 before it, in ticks that are steps."""
+        if self.is_host:
+            return Moment(np.maximum(self.ticks - self._host(starts)[row], 0.0))
+        return Moment(amounts.minus(self._now(), self.counts_in_row(starts, row)))
+
+    def counts_in_row(self, steps: np.ndarray, row: Any) -> Span:
+        """The number of steps in a row of a known table, in ticks."""
+        return amounts.each(lambda x: jnp.asarray(x).at[row].get(mode="promise_in_bounds"), amounts.span(self._host(steps)))
+
     def divided(self, length: Number) -> tuple[Any, "Moment"]:
         """How many whole lengths have passed, and the time since the last of them; (0, now) for a length of 0.
 
@@ -339,6 +361,8 @@ def time_of_parts(high: Any, low: Any, bits: int) -> Any:
 
 def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
     """A step, or an array of steps, as a moment and its shape; steps before 0 are taken as 0. A moment is one already."""
+    if type(step) is int:
+        return Moment(min(max(float(step), 0.0), _LATEST) if step < 2**62 else _LATEST), ()
     if isinstance(step, Moment):
         return step, np.shape(step.ticks.whole if isinstance(step.ticks, Span) else step.ticks)
     if not isinstance(step, jax.Array) or is_concrete(step):

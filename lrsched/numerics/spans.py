@@ -95,6 +95,37 @@ def progress(now: Span, length: Span) -> tuple[Any, Any]:
     return done, left
 
 
+def last_reached(starts: np.ndarray, now: Any) -> Any:
+    """The row of the last of known, rising whole numbers, the first of them 0, that a traced one has reached.
+
+    Neither the program nor the time to compile it grows with the table: a few numbers are compared with all of it; of many
+    each first finds its bucket, one of four a row, and then searches the rows of that bucket in a loop of known depth.
+    """
+    last = len(starts) - 1
+    if now.size * len(starts) <= _FEW:
+        return jnp.sum(now[..., None] >= jnp.asarray(starts), axis=-1, dtype=np.int32) - 1
+    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
+    edges = np.arange((int(starts[-1]) >> shift) + 2) << shift
+    first = starts.searchsorted(edges, side="right").astype(np.int32) - 1
+    most = int(np.max(np.minimum(np.diff(first), last)))  # rows in a bucket, beside the first
+    low = _looked_up(first, jnp.minimum(now >> shift, len(edges) - 2))
+
+    def halve(_: Any, rows: tuple[Any, Any]) -> tuple[Any, Any]:
+        low, high = rows
+        middle = (low + high + 1) >> 1
+        reached = _looked_up(starts, middle) <= now
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+
+    return jax.lax.fori_loop(0, most.bit_length(), halve, (low, jnp.minimum(low + most, last)))[0]
+
+
+_FEW = 2**16  # comparisons
+
+
+def _looked_up(table: np.ndarray, row: Any) -> Any:
+    return jnp.asarray(table).at[row].get(mode="promise_in_bounds")
+
+
 def exp2_of_product(start: Any, slope: Any, time: Span, row: Any = None) -> Any:
     """`start · 2 ** (slope · time)` in float32, within 4 ulp, for any int32 time and a float64 slope or a row of them.
 
@@ -137,8 +168,13 @@ def power_of_ratio(time: Span, length: float, exponent: float) -> Any:
     base = jnp.where(positive, base, np.float32(1))
     rest = jnp.where(positive, ((high - base * head) + low) - base * tail, np.float32(0))
     rounded = np.float32(exponent)
-    correction = rounded * jnp.log1p(rest / (base * np.float32(length))) + np.float32(exponent - float(rounded)) * jnp.log(base)
-    value = jax.lax.pow(base, jnp.broadcast_to(rounded, jnp.shape(base))) * jnp.exp(correction)
+    ratio = rest / (base * np.float32(length))  # below 2**-11, so that two terms of its logarithm are exact enough
+    correction = rounded * (ratio - np.float32(0.5) * jnp.square(ratio))
+    if tail_of_exponent := exponent - float(rounded):
+        correction = correction + np.float32(tail_of_exponent) * jnp.log(base)
+    # And below 2**-8 three terms of its exponential are.
+    factor = 1 + correction + np.float32(0.5) * jnp.square(correction) if exponent <= 8 else jnp.exp(correction)
+    value = jax.lax.pow(base, jnp.broadcast_to(rounded, jnp.shape(base))) * factor
     return jnp.where(positive, value, np.float32(0))
 
 

@@ -1,0 +1,34 @@
+"""Ten million steps at once, against converting the same int32 array to float32 and scaling it: a plain copy."""
+
+import jax
+import jax.numpy as jnp
+
+import lrsched as ls
+from benchmarks.timing import Row, compare
+
+STEPS = 10**7
+SHAPES = (
+    ("Constant", ls.Constant(1e-3), 1.5),
+    ("Linear", ls.Linear(0.0, 1e-3, STEPS), 1.5),
+    ("Cosine", ls.Cosine(1e-3, 1e-5, STEPS), 2.0),
+    ("warmup_cosine", ls.warmup_cosine(1e-3, 1000, STEPS), 2.0),
+    ("OneMinusSqrt", ls.OneMinusSqrt(1e-3, 0.0, STEPS), 3.0),
+    ("InverseSqrt", ls.InverseSqrt(1e-3, 1000), 3.0),
+    ("Polynomial to 0", ls.Polynomial(1e-3, 0.0, STEPS, 1.5), 3.0),
+    ("Polynomial", ls.Polynomial(1e-3, 1e-5, STEPS, 1.5), 3.0),
+    ("Geometric", ls.Geometric(1e-3, 1e-6, STEPS), 3.0),
+    ("Exponential", ls.Exponential(1e-3, 1 - 1e-6), 3.0),
+)
+
+
+def rows(repeats: int) -> list[Row]:
+    """Each shape, captured by a jitted function."""
+    steps = jnp.arange(STEPS, dtype=jnp.int32)
+    copy = jax.jit(lambda t: t.astype(jnp.float32) * 1e-3)
+    table = []
+    for name, schedule, goal in SHAPES:
+        captured = jax.jit(lambda t, s=schedule: s(t))
+        found = compare(lambda f=captured: f(steps), lambda: copy(steps), min(repeats, 20))
+        details = f"± {found.error:.3f}; {1e3 * found.ours:.1f} ms against {1e3 * found.theirs:.1f} ms"
+        table.append(Row(f"10⁷ steps of {name}, against a copy", found.ratio, goal, details))
+    return table

@@ -1,0 +1,68 @@
+"""`a >> b >> …` of many parts: how large the program is, how long it compiles, and how fast it runs."""
+
+import functools
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import lrsched as ls
+from benchmarks.timing import Row, compare
+
+EACH = 1000  # steps of a part
+COUNTS = (2, 8, 32, 128, 512, 4096)
+
+
+def rows(repeats: int) -> list[Row]:
+    """The size of the program, the time to compile it and the time of one step, and of many steps beside optax."""
+    programs, compiling, schedules = {}, {}, {}
+    for n in COUNTS:
+        schedules[n] = _ours(n)
+        programs[n], compiling[n] = _compiled(schedules[n])
+    sizes = {n: program.as_text().count(" = ") for n, program in programs.items()}
+    table = [
+        Row(
+            f"operations of {n} parts, against those of 32",
+            sizes[n] / sizes[32],
+            1.05 if n > 32 else None,
+            f"{sizes[n]} operations; {1e3 * compiling[n]:.0f} ms to compile",
+        )
+        for n in COUNTS
+    ]
+    step = jnp.int32(1500)
+    for n, against, goal in ((8, 32, 1.1), (4096, 2, 1.5)):
+        found = compare(lambda n=n: programs[n](step), lambda n=against: programs[n](step), 10 * repeats)
+        details = f"± {found.error:.3f}; {1e6 * found.ours:.1f} µs against {1e6 * found.theirs:.1f} µs"
+        table.append(Row(f"one step of {n} parts, against {against} parts", found.ratio, goal, details))
+    steps = jnp.arange(10**6, dtype=jnp.int32) % (512 * EACH)
+    for n, goal in ((8, None), (32, None), (512, 0.01)):
+        ours, theirs = jax.jit(lambda t, n=n: schedules[n](t)), jax.jit(_theirs(n))
+        found = compare(lambda f=ours: f(steps), lambda f=theirs: f(steps), max(3, repeats // 20))
+        details = f"{1e3 * found.ours:.1f} ms against {1e3 * found.theirs:.1f} ms: {1 / found.ratio:.0f} times faster"
+        table.append(Row(f"10⁶ steps of {n} parts, against optax.join_schedules", found.ratio, goal, details))
+    return table
+
+
+def _ours(n: int) -> ls.Schedule:
+    parts = [ls.Linear(k, k + 1, EACH) if k % 2 == 0 else ls.Cosine(k, k + 1, EACH) for k in range(n)]
+    return functools.reduce(ls.Schedule.then, parts)
+
+
+def _theirs(n: int) -> optax.Schedule:
+    parts = [
+        optax.linear_schedule(k, k + 1, EACH) if k % 2 == 0 else optax.cosine_decay_schedule(k, EACH, (k + 1) / k)
+        for k in range(n)
+    ]
+    return optax.join_schedules(parts, [EACH * (k + 1) for k in range(n - 1)])
+
+
+def _compiled(schedule: ls.Schedule) -> tuple[jax.stages.Compiled, float]:
+    times = []
+    for _ in range(3):
+        lowered = jax.jit(lambda t: schedule(t)).lower(jnp.int32(0))
+        begin = time.perf_counter()
+        program = lowered.compile()
+        times.append(time.perf_counter() - begin)
+    return program, statistics.median(times)
