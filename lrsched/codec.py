@@ -25,7 +25,6 @@ import numpy as np
 
 from lrsched import algebra, clocks, numerics, shapes
 from lrsched.algebra import Schedule
-from lrsched.dialects import torch
 from lrsched.node import Node, Spec, function_source, shown
 
 VERSION = 1
@@ -143,6 +142,8 @@ def _whole(digits: str) -> Any:
 @functools.cache
 def _classes() -> dict[str, type[Node]]:
     """The classes of nodes by the name that they are written under."""
+    from lrsched.dialects import torch  # not before anyone asks: it takes a third of the time of all imports
+
     found: dict[str, type[Node]] = {}
     for prefix, modules in (("", (algebra, shapes, clocks)), ("torch.", (torch,))):
         for name, thing in ((name, thing) for module in modules for name, thing in vars(module).items()):

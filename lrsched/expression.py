@@ -13,7 +13,6 @@ from typing import Any
 
 from lrsched import algebra, batch, clocks, recipes, shapes
 from lrsched.algebra import Schedule
-from lrsched.dialects import torch
 from lrsched.node import Node
 
 LONGEST = 1_000_000  # characters: more than any schedule that a person wrote, and parsed in seconds
@@ -31,22 +30,26 @@ _METHODS = ("clip", "delay", "drop", "on", "repeat", "reverse", "staircase", "st
 
 
 # Bases, what the operators make, and what holds a function: text has none.
-_NOT_CALLED = (Node, algebra.Moved, algebra.Pointwise, algebra.Sequence, shapes.Function, shapes.Ramp, torch.LambdaLR)
-_NOT_CALLED += (torch.MultiplicativeLR, torch.Recurrence)
+_NOT_CALLED = (Node, algebra.Moved, algebra.Pointwise, algebra.Sequence, shapes.Function, shapes.Ramp)
 
 
 def _names() -> dict[str, Callable[..., Any]]:
     """What an expression may call: the nodes, the recipes, and the functions that make schedules of schedules."""
+    from lrsched.dialects import torch  # not before anyone asks: it takes a third of the time of all imports
+
     modules = (algebra, shapes, clocks, recipes, torch)
     found = {name: thing for module in modules for name, thing in vars(module).items() if _is_called(thing)}
+    found = {
+        name: thing for name, thing in found.items() if thing not in (torch.LambdaLR, torch.MultiplicativeLR, torch.Recurrence)
+    }
+    found["ReduceLROnPlateau"] = torch.ReduceLROnPlateau
     return {**found, "join": algebra.join, "maximum": algebra.maximum, "minimum": algebra.minimum, "stack": batch.stack}
 
 
 def _is_called(thing: Any) -> bool:
     if inspect.isclass(thing) and issubclass(thing, Node):
         return "_numbers" in vars(thing) and thing not in _NOT_CALLED and not thing._call
-    is_recipe = inspect.isfunction(thing) and thing.__module__ == recipes.__name__ and not thing.__name__.startswith("_")
-    return is_recipe or thing is torch.ReduceLROnPlateau
+    return inspect.isfunction(thing) and thing.__module__ == recipes.__name__ and not thing.__name__.startswith("_")
 
 
 def parse(text: str) -> Schedule:

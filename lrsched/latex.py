@@ -16,8 +16,6 @@ import numpy as np
 
 from lrsched import algebra, clocks, numerics, shapes
 from lrsched.algebra import Schedule
-from lrsched.dialects import torch
-from lrsched.dialects.torch.scheduler import Scheduler
 from lrsched.node import function_source, shown
 
 SUM, PRODUCT, POWER, ATOM = range(4)
@@ -123,7 +121,7 @@ def _number(value: Any) -> Formula:
     return Formula(text, SUM if x < 0 else POWER if digits == "1" else PRODUCT)
 
 
-def _sum(a: Formula, b: Formula) -> Formula:
+def plus(a: Formula, b: Formula) -> Formula:
     if ZERO in (a, b):
         return b if a == ZERO else a
     return Formula(f"{a.within(SUM)} - {b.text[1:]}" if b.text.startswith("-") else f"{a.within(SUM)} + {b.within(SUM)}", SUM)
@@ -135,7 +133,7 @@ def _difference(a: Formula, b: Formula) -> Formula:
     return Formula(f"{'' if a == ZERO else a.within(SUM) + ' '}-{'' if a == ZERO else ' '}{b.within(PRODUCT)}", SUM)
 
 
-def _product(a: Formula, b: Formula) -> Formula:
+def times(a: Formula, b: Formula) -> Formula:
     if ONE in (a, b):
         return b if a == ONE else a
     return ZERO if ZERO in (a, b) else Formula(rf"{a.within(PRODUCT)} \cdot {b.within(PRODUCT)}", PRODUCT)
@@ -197,7 +195,7 @@ def _(schedule: shapes.Ramp, writer: Writer, time: Formula, inside: bool) -> For
     # The part of the start that is left, so that a ramp to 0 is a product.
     match schedule:
         case shapes.Cosine():
-            left = _fraction(_sum(ONE, Formula(rf"\cos\left(\pi \cdot {progress.text}\right)")), Formula("2"))
+            left = _fraction(plus(ONE, Formula(rf"\cos\left(\pi \cdot {progress.text}\right)")), Formula("2"))
         case shapes.Polynomial():
             left = _power(_difference(ONE, progress), writer.number(schedule.power, "k"))
         case shapes.OneMinusSqrt():
@@ -215,10 +213,10 @@ def _towards(start: Any, stop: Any, a: Formula, b: Formula, progress: Formula, w
     """`a + (b - a) · progress`, with the difference as a number where it is known."""
     known = (_known(start), _known(stop))
     if writer.symbols or known[0] is None or known[1] is None:
-        return _sum(a, _product(_difference(b, a), progress))
+        return plus(a, times(_difference(b, a), progress))
     rise = known[1] - known[0]
-    part = _product(_number(abs(rise)), progress)
-    return _difference(a, part) if rise < 0 else _sum(a, part)
+    part = times(_number(abs(rise)), progress)
+    return _difference(a, part) if rise < 0 else plus(a, part)
 
 
 @formula.register
@@ -227,21 +225,21 @@ def _(schedule: shapes.Geometric, writer: Writer, time: Formula, inside: bool) -
     steps = writer.number(schedule.steps, "n")
     if _known(schedule.steps) == 0 and not writer.symbols:
         return b
-    return _ended(_product(a, _power(_fraction(b, a), _fraction(time, steps))), b, steps, time, inside)
+    return _ended(times(a, _power(_fraction(b, a), _fraction(time, steps))), b, steps, time, inside)
 
 
 @formula.register
 def _(schedule: shapes.Exponential, writer: Writer, time: Formula, inside: bool) -> Formula:
     del inside
     start, rate = writer.number(schedule.start, "a"), writer.number(schedule.rate, "r")
-    return _product(start, Formula(f"{rate.within(ATOM)}^{{{time.text}}}", POWER))
+    return times(start, Formula(f"{rate.within(ATOM)}^{{{time.text}}}", POWER))
 
 
 @formula.register
 def _(schedule: shapes.InverseSqrt, writer: Writer, time: Formula, inside: bool) -> Formula:
     del inside
     start, timescale = writer.number(schedule.start, "a"), writer.number(schedule.timescale, "n")
-    return _fraction(start, Formula(rf"\sqrt{{{_sum(ONE, _fraction(time, timescale)).text}}}"))
+    return _fraction(start, Formula(rf"\sqrt{{{plus(ONE, _fraction(time, timescale)).text}}}"))
 
 
 @formula.register
@@ -310,7 +308,7 @@ def _(schedule: algebra.Sequence, writer: Writer, time: Formula, inside: bool) -
         value = formula(part, writer, own, True)
         known = _known(part.length)
         begin += math.nan if known is None else known
-        begun = _sum(begun, length) if writer.symbols or math.isnan(begin) else _number(begin)
+        begun = plus(begun, length) if writer.symbols or math.isnan(begin) else _number(begin)
         rows.append((value, f"{time.text} < {begun.text}"))
     last = schedule.parts[-1]
     own = time if begun == ZERO else _difference(time, begun)
@@ -348,7 +346,7 @@ def _(schedule: algebra.Take, writer: Writer, time: Formula, inside: bool) -> Fo
 
 @formula.register
 def _(schedule: algebra.Drop, writer: Writer, time: Formula, inside: bool) -> Formula:
-    return formula(schedule.schedule, writer, _sum(time, writer.number(schedule.steps, "n")), inside)
+    return formula(schedule.schedule, writer, plus(time, writer.number(schedule.steps, "n")), inside)
 
 
 @formula.register
@@ -368,7 +366,7 @@ def _(schedule: algebra.Staircase, writer: Writer, time: Formula, inside: bool) 
     if not writer.symbols and isinstance(inner, algebra.Stretch) and _known(inner.factor) == _known(schedule.every) is not None:
         return formula(inner.schedule, writer, _floor(_fraction(time, _number(inner.factor))), inside)
     steps = writer.number(schedule.every, "m")
-    return formula(schedule.schedule, writer, _product(steps, _floor(_fraction(time, steps))), inside)
+    return formula(schedule.schedule, writer, times(steps, _floor(_fraction(time, steps))), inside)
 
 
 @formula.register
@@ -391,13 +389,13 @@ def _(schedule: algebra.Repeat, writer: Writer, time: Formula, inside: bool) -> 
         own = Formula(rf"{time.within(PRODUCT)} \;\mathrm{{mod}}\; {steps.within(ATOM)}", PRODUCT)
     else:
         longer = writer.number(schedule.longer, "m")
-        passed = rf"\sum_{{j < i}} {_product(_power(longer, Formula('j')), steps).text}"
+        passed = rf"\sum_{{j < i}} {times(_power(longer, Formula('j')), steps).text}"
         cycle = writer.defined("i", rf"\max\left\{{i : {passed} \leq {time.text}\right\}}")
         begun = Formula(passed.replace("j < i", f"j < {cycle.text}"), PRODUCT)
         own = _fraction(_difference(time, begun), _power(longer, cycle))
     value = formula(schedule.schedule, writer, own, True)
     if schedule.higher is not None:
-        value = _product(_power(writer.number(schedule.higher, "h"), cycle), value)
+        value = times(_power(writer.number(schedule.higher, "h"), cycle), value)
     if schedule.n is None or inside:
         return value
     known = _known(schedule.length) is not None and not schedule.batch_shape
@@ -417,21 +415,6 @@ def _(schedule: algebra.Choice, writer: Writer, time: Formula, inside: bool) -> 
 def _(schedule: algebra.Driven, writer: Writer, time: Formula, inside: bool) -> Formula:
     del time, inside
     return formula(schedule.schedule, writer, writer.defined("p", reading(schedule.clock)), False)
-
-
-@formula.register
-def _(schedule: Scheduler, writer: Writer, time: Formula, inside: bool) -> Formula:
-    return formula(schedule.composed, writer, time, inside)
-
-
-@formula.register
-def _(schedule: torch.Recurrence, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    scale, offset = (formula(one, writer, Formula("j"), False) for one in (schedule.scale, schedule.offset))
-    start = writer.number(schedule.start, "a")
-    rule = _sum(_product(scale, Formula("u_{j - 1}")), offset)
-    writer.where.append(rf"u_{{j}} = {rule.text},\quad u_{{-1}} = {start.text}")
-    return Formula(rf"u_{{{time.text}}}")
 
 
 @functools.singledispatch

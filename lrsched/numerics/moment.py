@@ -88,13 +88,13 @@ class Moment(NamedTuple):
         if type(steps) is float and steps == 0.0:
             return self
         if self._known(steps):
-            return self._replace(ticks=maximum(self.ticks - self._host(steps), 0.0))
+            return Moment(maximum(self.ticks - self._host(steps), 0.0), self.unit)
         return self._replace(ticks=amounts.minus(self._now(), self._span(steps)))
 
     def until(self, steps: Number) -> "Moment":
         """The time, standing still from `steps` on."""
         if self._known(steps):
-            return self._replace(ticks=minimum(self.ticks, self._host(steps)))
+            return Moment(minimum(self.ticks, self._host(steps)), self.unit)
         now, end = self._now(), self._span(steps)
         return self._replace(ticks=amounts.choose(amounts.less(now, end), now, end))
 
@@ -194,7 +194,7 @@ class Moment(NamedTuple):
             return Moment(np.maximum(self.ticks - self._host(starts)[row], 0.0))
         return Moment(amounts.minus(self._now(), self.counts_in_row(starts, row)))
 
-    def counts_in_row(self, steps: np.ndarray, row: Any) -> Span:
+    def counts_in_row(self, steps: np.ndarray, row: Any) -> Any:
         """The number of steps in a row of a known table, in ticks."""
         return amounts.each(lambda x: jnp.asarray(x).at[row].get(mode="promise_in_bounds"), amounts.span(self._host(steps)))
 

@@ -98,12 +98,10 @@ def progress(now: Span, length: Span) -> tuple[Any, Any]:
 def last_reached(starts: np.ndarray, now: Any) -> Any:
     """The row of the last of known, rising whole numbers, the first of them 0, that a traced one has reached.
 
-    Neither the program nor the time to compile it grows with the table: a few numbers are compared with all of it; of many
-    each first finds its bucket, one of four a row, and then searches the rows of that bucket in a loop of known depth.
+    Neither the program nor the time to compile it grows with the table: each number first finds its bucket, one of four a
+    row, and then searches the rows of that bucket, which in a table without crowds are few.
     """
     last = len(starts) - 1
-    if now.size * len(starts) <= _FEW:
-        return jnp.sum(now[..., None] >= jnp.asarray(starts), axis=-1, dtype=np.int32) - 1
     shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
     edges = np.arange((int(starts[-1]) >> shift) + 2) << shift
     first = starts.searchsorted(edges, side="right").astype(np.int32) - 1
@@ -116,10 +114,8 @@ def last_reached(starts: np.ndarray, now: Any) -> Any:
         reached = _looked_up(starts, middle) <= now
         return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
 
-    return jax.lax.fori_loop(0, most.bit_length(), halve, (low, jnp.minimum(low + most, last)))[0]
-
-
-_FEW = 2**16  # comparisons
+    depth = most.bit_length()
+    return jax.lax.fori_loop(0, depth, halve, (low, jnp.minimum(low + most, last)), unroll=depth <= 2 or 1)[0]
 
 
 def _looked_up(table: np.ndarray, row: Any) -> Any:

@@ -10,6 +10,7 @@ nodes of the algebra: `s.composed` says of which.
 StepLR(0.1, 30) Exponential(0.1, 0.1).stretch(30).staircase(30) [0.1  0.01]
 """
 
+import lrsched.dialects.torch.seen
 from lrsched.dialects.torch.chains import ChainedScheduler as ChainedScheduler
 from lrsched.dialects.torch.chains import SequentialLR as SequentialLR
 from lrsched.dialects.torch.scheduler import Recurrence as Recurrence

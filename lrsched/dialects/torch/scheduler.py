@@ -17,11 +17,8 @@ import numpy as np
 
 from lrsched import numerics
 from lrsched.algebra import Constant, Line, Schedule, join
-from lrsched.edges import edges
-from lrsched.horizon import reach
 from lrsched.node import child, leaf, node
 from lrsched.numerics import Moment, Number
-from lrsched.summary import Stretches, shape_name, stretches
 
 
 class Change(NamedTuple):
@@ -198,22 +195,3 @@ class Recurrence(Schedule):
 
 
 _CHUNK = 2**16
-
-
-# To be looked at, a scheduler is what it is made of.
-
-
-@edges.register
-def _(schedule: Scheduler, until: float) -> np.ndarray:
-    return edges(schedule.composed, until)
-
-
-@reach.register
-def _(schedule: Scheduler) -> float:
-    return reach(schedule.composed)
-
-
-@stretches.register
-def _(schedule: Scheduler) -> Stretches:
-    found = stretches(schedule.composed)
-    return found if len(found) > 1 else [(start, stop, shape_name(schedule)) for start, stop, _ in found]
