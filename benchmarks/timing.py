@@ -16,6 +16,7 @@ class Row(NamedTuple):
     goal: float | None  # what it is to stay within; None for a line that only helps to read the others
     details: str
     unit: str = "×"
+    reached: float = 0.0  # where the goal is known to be missed: what was reached, from which on a regression counts
 
 
 class Comparison(NamedTuple):
