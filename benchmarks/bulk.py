@@ -20,7 +20,7 @@ SHAPES = (
     ("Geometric", ls.Geometric(1e-3, 1e-6, STEPS), 3.0),
     ("Exponential", ls.Exponential(1e-3, 1 - 1e-6), 3.0),
 )
-_SLOW = ("Polynomial", "Polynomial of power 0.9")  # with both weights: XLA computes the power once for each
+_SLOW = ("Polynomial", "Polynomial of power 0.9")  # with both weights, XLA makes four loops of it
 
 
 def rows(repeats: int) -> list[Row]:
