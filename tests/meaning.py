@@ -44,6 +44,15 @@ mp = mpmath.MPContext()
 mp.dps = 60
 
 
+def _as_mpf(x: Fraction, precision: int, rounding: str) -> Any:
+    del precision, rounding
+    return mp.mpf(x.numerator) / x.denominator
+
+
+# Before 1.4, which torch keeps it at, mpmath asks a number that it does not know for this, and makes floats of one without it.
+Fraction._mpmath_ = _as_mpf  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def meaning(schedule: Schedule, t: Any) -> Any:
     """The value at a time, which is a number without rounding: an int, a float, a fraction."""
     return mp.mpf(value(schedule, exact(t)))
