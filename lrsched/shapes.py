@@ -17,7 +17,7 @@ import numpy as np
 from lrsched import numerics
 from lrsched.algebra import Line, Schedule
 from lrsched.node import COUNT, NON_NEGATIVE, NOT_ZERO, POSITIVE, RISING, TABLE, choice, leaf, node, shown, static
-from lrsched.numerics import Moment, Number
+from lrsched.numerics import Moment, Number, Progress
 
 
 @node
@@ -30,12 +30,12 @@ class Ramp(Schedule):
     stop: Number = leaf()
     steps: Number = leaf(COUNT)
 
-    def weights(self, done: Any, left: Any) -> tuple[Any, Any]:
-        """`1 - w(p)` and `w(p)`, of the fractions p = done and 1 - p = left; (1, 0) at the start and (0, 1) at the end."""
-        raise NotImplementedError("a ramp must define weights(done, left)")
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
+        raise NotImplementedError("a ramp must define weights(progress)")
 
     def at(self, moment: Moment) -> Any:
-        return _blend(self.start, self.stop, *self.weights(*moment.progress(self.steps)))
+        return _blend(self.start, self.stop, *self.weights(moment.progress(self.steps)))
 
     @property
     def length(self) -> Any:
@@ -63,8 +63,8 @@ class Linear(Ramp):
     [0.   0.25 0.5  0.75 1.   1.  ]
     """
 
-    def weights(self, done: Any, left: Any) -> tuple[Any, Any]:
-        return left, done
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        return progress.left, progress.done
 
 
 @node
@@ -90,9 +90,8 @@ class Cosine(Ramp):
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts.
     """
 
-    def weights(self, done: Any, left: Any) -> tuple[Any, Any]:
-        second, first = numerics.sine_squared(done, left)
-        return first, second
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        return progress.sine_squared()
 
 
 @node
@@ -122,12 +121,8 @@ class Polynomial(Ramp):
 
     power: Number = leaf(POSITIVE, mend="it is the exponent; 1 is a straight line")
 
-    def at(self, moment: Moment) -> Any:
-        done, left = moment.progress(self.steps)
-        first = moment.power_of_left(self.steps, self.power)
-        if type(self.stop) is float and self.stop == 0.0:  # the usual case, at half the cost
-            return numerics.multiply(self.start, first)
-        return _blend(self.start, self.stop, first, numerics.rest_of_power(first, done, left, self.power))
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        return progress.power(self.power)
 
 
 @node
@@ -152,9 +147,9 @@ class OneMinusSqrt(Ramp):
         Hägele et al., *Scaling laws and compute-optimal training beyond fixed training durations*, 2024 (arXiv 2405.18392).
     """
 
-    def weights(self, done: Any, left: Any) -> tuple[Any, Any]:
-        root = numerics.root(done)
-        return numerics.divide(left, numerics.add(1.0, root)), root
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        root = numerics.root(progress.done)
+        return numerics.divide(progress.left, numerics.add(1.0, root)), root
 
 
 @node
@@ -191,7 +186,7 @@ class Geometric(Schedule):
             )
 
     def at(self, moment: Moment) -> Any:
-        return moment.geometric(self.start, self.stop, self.steps)
+        return moment.progress(self.steps).geometric(self.start, self.stop)
 
     @property
     def length(self) -> Any:
@@ -296,11 +291,11 @@ class Piecewise(Schedule):
             raise ValueError(f"Piecewise(...) takes as many values as steps, got {steps} steps and {values} values")
 
     def at(self, moment: Moment) -> Any:
-        row, after, done, left = moment.between(self.steps)
+        row, after, progress = moment.between(self.steps)
         start = numerics.pick(self.values, row)
         if self.kind == "constant":
             return start
-        return _blend(start, numerics.pick(self.values, after), *_WAYS[self.kind].weights(done, left))
+        return _blend(start, numerics.pick(self.values, after), *_WAYS[self.kind].weights(progress))
 
     @property
     def length(self) -> Any:

@@ -4,7 +4,8 @@ Every function here works on two kinds of numbers. What is *concrete* (Python an
 trace) is computed on the host in float64; what is *traced* becomes JAX operations in the default float type. So the same
 code gives exact lengths, fast and exact eager calls, and compiled ones, and folds whatever is constant while it traces.
 This package is the only place that knows about rounding: `kinds` says what numbers there are, `amounts` and `spans` compute
-with amounts of time in a trace, `folding` with any numbers, and `moment` is the time that a schedule is asked about.
+with amounts of time in a trace, `folding` with any numbers, `powers` with logarithms and exponentials, `progress` is how far
+through a ramp it is, and `moment` the time that a schedule is asked about.
 """
 
 from lrsched.numerics.amounts import kept_exactly as kept_exactly
@@ -24,12 +25,10 @@ from lrsched.numerics.folding import negative as negative
 from lrsched.numerics.folding import opposite as opposite
 from lrsched.numerics.folding import pick as pick
 from lrsched.numerics.folding import power as power
-from lrsched.numerics.folding import rest_of_power as rest_of_power
 from lrsched.numerics.folding import result as result
 from lrsched.numerics.folding import root as root
 from lrsched.numerics.folding import rounded as rounded
 from lrsched.numerics.folding import saturated as saturated
-from lrsched.numerics.folding import sine_squared as sine_squared
 from lrsched.numerics.folding import subtract as subtract
 from lrsched.numerics.folding import table as table
 from lrsched.numerics.folding import where as where
@@ -47,4 +46,5 @@ from lrsched.numerics.moment import moment as moment
 from lrsched.numerics.moment import time_given as time_given
 from lrsched.numerics.moment import time_of_parts as time_of_parts
 from lrsched.numerics.moment import where_moment as where_moment
-from lrsched.numerics.spans import grown as grown
+from lrsched.numerics.powers import grown as grown
+from lrsched.numerics.progress import Progress as Progress

@@ -1,6 +1,5 @@
 """Numbers: computed on the host in float64 where they are concrete, in JAX where they are traced."""
 
-import functools
 import math
 import operator
 from typing import Any
@@ -168,72 +167,12 @@ ceil_ratio = _operation(
 rounded = _operation(np.round, jnp.round)
 
 
-def rest_of_power(power: Any, done: Any, left: Any, exponent: Any) -> Any:
-    """`1 - left^exponent`, given that power, where done = 1 - left."""
-    if is_concrete(power, done, left, exponent):
-        done, left, exponent = (host(x) for x in (done, left, exponent))
-        return -np.expm1(exponent * np.where(np.less(done, 0.5), np.log1p(np.negative(done)), np.log(left)))
-    # The difference where it is not small against the power; nearer to the start, by a logarithm of what is done. Where that is
-    # not used it is taken of 1, so that no gradient is infinite.
-    far = real(power) <= float_type()(0.5)
-    done = jnp.where(far | (real(done) == 1), np.zeros((), float_type()), real(done))
-    if is_concrete(exponent) and np.all(np.greater_equal(exponent, 1)) and not x64():
-        # Then done is at most ½, and two series are as exact as the functions, within 2 ulp, at a third of the cost.
-        ratio = done / (2 - done)
-        logarithm = -2 * ratio * _series(jnp.square(ratio), [1 / (2 * n + 1) for n in range(8)])
-        rise = real(exponent) * logarithm
-        near = -rise * _series(rise, [1 / math.factorial(n + 1) for n in range(10)])
-    else:
-        near = -jnp.expm1(real(exponent) * jnp.log1p(-done))
-    return jnp.where(far, np.ones((), float_type()) - real(power), near)
-
-
-def _series(x: Any, coefficients: Any) -> Any:
-    """The sum of coefficients times rising powers of x."""
-    return functools.reduce(lambda sum_, c: sum_ * x + np.float32(c), reversed(coefficients), np.float32(0))
-
-
 def _traced_root(x: Any) -> Any:
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), jnp.zeros_like(x))
 
 
 root = _operation(np.sqrt, _traced_root)  # with derivative 0 at 0
-
-
-def _traced_sine_squared(done: Any, left: Any) -> tuple[Any, Any]:
-    # u · Q(u) with u = x² of the nearer end, and the other weight is what it leaves of 1: the polynomial is within 9e-10, and
-    # all of it within 4 ulp, most of them from squaring a rounded fraction. In float64 the sine itself.
-    early = done < left
-    near = jnp.where(early, done, left)
-    if x64():
-        small = jnp.square(jnp.sin(float_type()(np.pi / 2) * near))
-    else:
-        square = jnp.square(near)
-        small = square * _series(square, _SINE_SQUARED)
-    large = np.ones((), float_type()) - small
-    return jnp.where(early, small, large), jnp.where(early, large, small)
-
-
-_SINE_SQUARED = (
-    2.4674010984934927,
-    -2.0293557073417188,
-    0.6676199803504476,
-    -0.11753718416119796,
-    0.012313555797614228,
-)  # of sin²(πx/2) / x² in powers of x², for x up to ½
-
-
-_QUARTER = math.pi / 2  # of a turn
-
-
-def sine_squared(done: Any, left: Any) -> tuple[Any, Any]:
-    """`sin²(πx/2)` of two fractions that add up to 1."""
-    if all_floats(done, left):
-        return math.sin(_QUARTER * done) ** 2, math.sin(_QUARTER * left) ** 2
-    if is_concrete(done, left):
-        return tuple(np.sin(np.pi / 2 * host(x)) ** 2 for x in (done, left))  # pyright: ignore[reportReturnType]
-    return _traced_sine_squared(real(done), real(left))
 
 
 def inverse_root(time: Number, timescale: Number) -> Any:

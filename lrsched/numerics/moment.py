@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.numerics import amounts, spans
+from lrsched.numerics import amounts, powers, spans
 from lrsched.numerics.folding import (
     add,
     both,
@@ -15,10 +15,8 @@ from lrsched.numerics.folding import (
     maximum,
     minimum,
     multiply,
-    negative,
     opposite,
     pick,
-    power,
     raised,
     rounded,
     saturated,
@@ -26,6 +24,7 @@ from lrsched.numerics.folding import (
     where,
 )
 from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, last_tick, real, rough, x64
+from lrsched.numerics.progress import Progress
 
 
 class Looked(NamedTuple):
@@ -132,14 +131,14 @@ class Moment(NamedTuple):
         unit = self.unit.value() if isinstance(self.unit, Looked) else self.unit
         return divide(amounts.value(self._now()), maximum(unit, _SMALLEST_UNIT))
 
-    def progress(self, steps: Number) -> tuple[Any, Any]:
-        """The fractions (done, left) of a ramp of that many steps, each accurate by itself; 1 and 0 if it has no length."""
+    def progress(self, steps: Number) -> Progress:
+        """How far through a ramp of that many steps it is."""
         if self._known(steps):
-            return _host_progress(self.ticks, self._host(steps))
-        return spans.progress(self._now(), self._span(steps))
+            return Progress(self.ticks, self._host(steps))
+        return Progress(self._now(), self._span(steps))
 
-    def between(self, points: Any) -> tuple[Any, Any, Any, Any]:
-        """Where it is in a table of rising steps: its row, the next row, and the fractions (done, left) of the way there.
+    def between(self, points: Any) -> tuple[Any, Any, Progress]:
+        """Where it is in a table of rising steps: its row, the next row, and how far on the way there.
 
         Before the table it is in the first row; in the last row all is done.
         """
@@ -153,13 +152,13 @@ class Moment(NamedTuple):
             row = np.maximum(rows - 1, 0)
             after = np.where(self.ticks < table[0], row, np.minimum(row + 1, last))
             start, stop = (np.take_along_axis(table, i[None], 0)[0] if unit.ndim else table[i] for i in (row, after))
-            return row, after, *_host_progress(np.maximum(self.ticks - start, 0.0), stop - start)
+            return row, after, Progress(np.maximum(self.ticks - start, 0.0), stop - start)
         now, table = self._now(), self._table(points)
         late = ~amounts.less(amounts.each(lambda x: jnp.broadcast_to(x, table.whole.shape[1:])[None], now), table)
         row = jnp.maximum(jnp.sum(late, axis=0, dtype=np.int32) - 1, 0)
         after = jnp.where(late[0], jnp.minimum(row + 1, last), row)
         start, stop = (amounts.each(lambda x, i=i: jnp.take_along_axis(x, i[None], 0)[0], table) for i in (row, after))
-        return row, after, *spans.progress(amounts.minus(now, start), amounts.minus(stop, start))
+        return row, after, Progress(amounts.minus(now, start), amounts.minus(stop, start))
 
     def _table(self, points: Any) -> Span:
         """Rising steps in ticks, in a trace: the points along the first axis, then the shape of the moment."""
@@ -288,47 +287,22 @@ class Moment(NamedTuple):
         if self._known(start, rate):
             half = minimum(np.power(host(rate), self.value() / 2), HOST_MAX)  # as a whole it may overflow before the product
             return saturated(host(start) * half * half)
-        if self._is_slope_known(rate) and host(rate) > 0:
-            return saturated(self._powers_of_two(start, np.log2(host(rate))))
-        return raised(start, rate, self.value())
+        if x64() or (is_concrete(rate) and np.any(np.equal(rate, 0))):
+            return raised(start, rate, self.value())
+        return powers.exponential(start, rate, self._in_two_floats())
 
-    def geometric(self, start: Number, stop: Number, steps: Number) -> Any:
-        """`start^left · stop^done` of a ramp of that many steps, for two numbers of one sign; each end exactly as given."""
-        done, left = self.progress(steps)
-        if is_concrete(done, left, start, stop):
-            sign = where(host(stop) < 0, -1.0, 1.0)
-            return sign * np.power(np.abs(host(start)), left) * np.power(np.abs(host(stop)), done)
-        if self._is_slope_known(start, stop, steps) and host(steps) > 0:
-            falls = abs(host(start)) >= abs(host(stop))
-            high, low, since = (start, stop, self.until(steps)) if falls else (stop, start, self.before(steps))
-            value = since._powers_of_two(high, (np.log2(abs(host(low))) - np.log2(abs(host(high)))) / host(steps))
-            slope = np.log(abs(host(stop))) - np.log(abs(host(start)))
+    def _in_two_floats(self) -> powers.Two:
+        """The time as a number of steps, in a trace."""
+        unit = self.unit
+        if isinstance(unit, float) and unit == 1.0:
+            return powers.amount(self._now())
+        if isinstance(unit, Looked):
+            unit = powers.Two(*(jnp.asarray(x)[unit.row] for x in powers.known(np.maximum(unit.table, _SMALLEST_UNIT))))
+        elif is_concrete(unit):
+            unit = powers.known(np.maximum(host(unit), _SMALLEST_UNIT))
         else:
-            sizes = [where(x < 0, negative(x), x) for x in (real(start), real(stop))]
-            value = multiply(power(sizes[0], left), power(sizes[1], done))
-            value = where(real(stop) < 0, negative(value), value)
-            slope = subtract(*(jnp.log(jnp.where(x > 0, x, jnp.ones_like(x))) for x in reversed(sizes)))
-        begun = multiply(start, add(1.0, multiply(slope, done)))  # the start itself, with its slope
-        return where(left == 0, stop, where(done == 0, begun, value))
-
-    def power_of_left(self, steps: Number, exponent: Number) -> Any:
-        """The fraction left of a ramp of that many steps, to a power > 0."""
-        _, left = self.progress(steps)
-        if not is_concrete(left) and not isinstance(self.unit, Looked) and self._is_slope_known(steps, exponent):
-            ticks = float(self._host(steps))
-            if ticks > 0:
-                return spans.power_of_ratio(amounts.minus(amounts.span(ticks), self._now()), ticks, float(host(exponent)))
-        return where(left == 0, 0.0, power(left, exponent))
-
-    def _is_slope_known(self, *numbers: Number) -> bool:
-        """Whether a slope made of the numbers is known in float64, one or one for each row that time was looked up in."""
-        return not x64() and is_concrete(*numbers) and (isinstance(self.unit, Looked) or is_concrete(self.unit))
-
-    def _powers_of_two(self, start: Number, slope: float) -> Any:
-        """`start · 2 ** (slope · time)`."""
-        looked = isinstance(self.unit, Looked)
-        slope = slope / np.maximum(self.unit.table if looked else host(self.unit), _SMALLEST_UNIT)
-        return spans.exp2_of_product(start, slope, self._now(), self.unit.row if looked else None)
+            unit = powers.received(jnp.maximum(real(unit), np.float32(powers.LEAST)))
+        return powers.ratio(self._now(), unit)
 
 
 def _product(steps: Number, unit: Number) -> Any:
@@ -385,12 +359,6 @@ def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
 
 _SMALLEST_UNIT = 1e-25  # in a trace, so that no time is infinite
 _LATEST = 2.0**62  # infinity has no place in a cycle
-
-
-def _host_progress(now: Any, total: Any) -> tuple[Any, Any]:
-    done = minimum(now, total)
-    safe = where(total > 0, total, 1.0)
-    return where(done >= total, 1.0, done / safe), (total - done) / safe
 
 
 def _float64_divided(now: Any, total: Any) -> tuple[Any, Any]:

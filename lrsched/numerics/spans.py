@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.numerics.amounts import ZERO, carried, choose, less, minus, no_part, plus_units, times, units, value
-from lrsched.numerics.folding import raised, saturated
-from lrsched.numerics.kinds import HOST_MAX, Span, float_type, host, is_concrete, last_tick, real, x64
+from lrsched.numerics.amounts import ZERO, carried, choose, no_part, plus_units, times, units, value
+from lrsched.numerics.kinds import Span, last_tick, real
 
 
 class Period(NamedTuple):
@@ -82,19 +81,6 @@ def _float(a: tuple[Any, Any]) -> Any:
     return real(a[0]) + real(a[1]) * np.float32(2.0**-32)
 
 
-def progress(now: Span, length: Span) -> tuple[Any, Any]:
-    """The fractions (done, left) of a length, each accurate by itself; 1 and 0 for a length of 0."""
-    # A compiler may turn x / n into x · (1/n), whose value at x = n need not be 1: both ends are set, not computed.
-    total = value(length)
-    ended, begun = jnp.logical_not(less(now, length)), less(ZERO, now)
-    safe = jnp.maximum(total, float_type()(1e-18))  # whose square is still a float, as a derivative needs
-    one, zero = np.ones((), float_type()), np.zeros((), float_type())
-    done = jnp.where(ended, one, value(choose(ended, length, now)) / safe)
-    # Before it begins nothing is done: 1 - done is 1 exactly, and has the slope that done has.
-    left = jnp.where(ended, zero, jnp.where(begun, value(minus(length, now)) / safe, one - done))
-    return done, left
-
-
 def last_reached(starts: np.ndarray, now: Any) -> Any:
     """The row of the last of known, rising whole numbers, the first of them 0, that a traced one has reached.
 
@@ -120,98 +106,3 @@ def last_reached(starts: np.ndarray, now: Any) -> Any:
 
 def _looked_up(table: np.ndarray, row: Any) -> Any:
     return jnp.asarray(table).at[row].get(mode="promise_in_bounds")
-
-
-def exp2_of_product(start: Any, slope: Any, time: Span, row: Any = None) -> Any:
-    """`start · 2 ** (slope · time)` in float32, within 4 ulp, for any int32 time and a float64 slope or a row of them.
-
-    The exponent needs more bits than a float32 has. Its slope is cut to a head of 12 bits and a small tail, the time into
-    chunks of 11 bits, so that chunk · head is exact and its whole part can be split off exactly before anything is summed.
-    """
-    head, tail = (x if row is None else jnp.asarray(x)[row] for x in _head_and_tail(slope))
-    whole, fraction = jnp.zeros((), np.float32), value(time) * tail
-    for shift in (22, 11, 0):
-        chunk = ((time.whole >> shift) & 0x7FF).astype(np.float32)
-        product = chunk * (head * np.float32(2**shift))
-        near = jnp.round(product)
-        whole, fraction = whole + near, fraction + (product - near)
-    if not no_part(time):
-        fraction = fraction + time.part * head
-    near = jnp.round(fraction)
-    power_of_two = jnp.clip(whole + near, -254, 254).astype(np.int32)
-    half = power_of_two >> 1  # in two factors, since the bits of one reach only from 2**-126 to 2**127
-    return real(start) * jnp.exp((fraction - near) * np.float32(np.log(2))) * _exp2(half) * _exp2(power_of_two - half)
-
-
-def _head_and_tail(x: Any) -> tuple[Any, Any]:
-    """A float64 as the sum of a float32 of 12 bits, whose product with another of 12 bits is exact, and a small float32."""
-    mantissa, exponent = np.frexp(x)
-    head = np.ldexp(np.trunc(mantissa * 2**12), exponent - 12)
-    return np.float32(head), np.float32(x - head)
-
-
-def power_of_ratio(time: Span, length: float, exponent: float) -> Any:
-    """`(time / length) ** exponent` in float32, within 3 ulp, for a time up to a length and an exponent known in float64.
-
-    A power multiplies the rounding error of its base. So the base is cut to 12 bits, which makes its product with the 12 bits
-    of a head of the length exact, and what the cut left over, computed from that product, is raised to the power by itself.
-    """
-    head, tail = _head_and_tail(length)
-    high, low = real(time.whole & ~0xFF), real(time.whole & 0xFF) + time.part
-    bits = jax.lax.bitcast_convert_type((high + low) / np.float32(length), np.int32)
-    base = jax.lax.bitcast_convert_type(bits & ~0xFFF, np.float32)
-    positive = base > 0
-    base = jnp.where(positive, base, np.float32(1))
-    rest = jnp.where(positive, ((high - base * head) + low) - base * tail, np.float32(0))
-    ratio = rest / (base * np.float32(length))  # below 2**-11, so that three terms of its logarithm are exact enough
-    correction = np.float32(exponent) * (ratio * (1 - ratio * (np.float32(1 / 2) - ratio * np.float32(1 / 3))))
-    if exponent <= _MODERATE:  # and below 2**-8 three terms of its exponential are
-        factor = 1 + correction * (1 + correction * (np.float32(1 / 2) + correction * np.float32(1 / 6)))
-        value = _moderate_power(base, exponent) * factor
-    else:
-        correction = correction + np.float32(exponent - float(np.float32(exponent))) * jnp.log(base)
-        value = jax.lax.pow(base, jnp.broadcast_to(np.float32(exponent), jnp.shape(base))) * jnp.exp(correction)
-    return jnp.where(positive, value, np.float32(0))
-
-
-_MODERATE = 8
-
-
-def _moderate_power(base: Any, exponent: float) -> Any:
-    """`base ** exponent` for a float32 base > 0, of which it has no derivative, and an exponent up to 8; half a `lax.pow`.
-
-    Within 3 ulp: the base is 2**e · m with m next to 1, so that exponent · log m is small, and e times 12 bits of the exponent
-    is exact, of which the whole part becomes the exponent of the result.
-    """
-    bits = jax.lax.bitcast_convert_type(base, np.int32)
-    e = ((bits + np.int32(0x3F800000 - 0x3F3504F3)) >> 23) - 127  # so that m lies between √½ and √2
-    m = jax.lax.bitcast_convert_type(bits - (e << 23), np.float32)
-    head, tail = _head_and_tail(exponent)
-    product = e.astype(np.float32) * head
-    near = jnp.round(product)
-    rest = ((product - near) + e.astype(np.float32) * tail) * np.float32(np.log(2)) + np.float32(exponent) * jnp.log(m)
-    whole = jnp.clip(near, -254, 254).astype(np.int32)
-    half = whole >> 1
-    return jnp.exp(rest) * _exp2(half) * _exp2(whole - half)
-
-
-def grown(value: Any, base: Any, count: Any) -> Any:
-    """`value · base ** count` for a whole count >= 0 and a base of any sign; what is too large is the largest float."""
-    if is_concrete(value, base, count):
-        half = np.floor(host(count) / 2)
-        first, second = (np.clip(np.power(host(base), n), -HOST_MAX, HOST_MAX) for n in (half, host(count) - half))
-        return saturated(host(value) * first * second)
-    whole = jnp.issubdtype(jnp.result_type(count), jnp.integer)
-    odd = count % 2 == 1
-    if is_concrete(base) and np.ndim(base) == 0 and host(base) != 0 and whole and not x64():
-        value = exp2_of_product(value, np.log2(abs(host(base))), Span(count, 0.0))
-        value = jnp.where(odd, -value, value) if host(base) < 0 else value
-    else:
-        base, value = real(base), real(value)
-        value = raised(jnp.where(odd & (base < 0), -value, value), jnp.where(base < 0, -base, base), count)
-    return saturated(value)
-
-
-def _exp2(exponent: Any) -> Any:
-    """2 to a whole power up to 127, exactly, and 0 below -126: written into the exponent bits."""
-    return jax.lax.bitcast_convert_type(jnp.maximum(exponent + 127, 0) << 23, np.float32)
