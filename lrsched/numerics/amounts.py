@@ -88,7 +88,16 @@ def difference(a: Span, b: Span) -> Span:
         return Span(a.whole - b.whole, 0.0)
     whole, part = a.whole - b.whole, real(a.part) - real(b.part)
     borrow = part < 0
+    if no_part(a):  # then no part is 1 or more, but by rounding
+        whole, part = jnp.where(borrow, whole - 1, whole), jnp.where(borrow, part + 1, part)
+        carry = part >= 1
+        return Span(jnp.where(carry, whole + 1, whole), jnp.where(carry, part - 1, part))
     return _normal(jnp.where(borrow, whole - 1, whole), jnp.where(borrow, part + 1, part))
+
+
+def apart(a: Span, b: Span) -> Span:
+    """`a - b` for a >= b, with a part that may be below 0: cheap, and good for values but not for comparisons."""
+    return Span(a.whole - b.whole, 0.0 if no_part(a, b) else real(a.part) - real(b.part))
 
 
 def _normal(whole: Any, part: Any) -> Span:

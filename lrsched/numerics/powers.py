@@ -136,8 +136,8 @@ def series(x: Any, coefficients: Any) -> Any:
 
 
 def exp2_of_product(a: Two, b: Two) -> tuple[Any, Any]:
-    """`2 ** (a · b)` as a whole n and a rise r, with which it is `2**n · (1 + r)`; r is accurate where it is small, too."""
-    exact = jnp.clip(a.head * b.head, np.float32(-3e38), np.float32(3e38))
+    """`2 ** (a · b)`, for a product below 1e38, as `2**n · (1 + r)` with a whole n and an r accurate where it is small, too."""
+    exact = a.head * b.head
     near = jnp.round(exact)
     fraction = (exact - near) + (a.head * b.rest + a.rest * (b.head + b.rest))
     more = jnp.round(fraction)
@@ -147,20 +147,21 @@ def exp2_of_product(a: Two, b: Two) -> tuple[Any, Any]:
 
 def scaled(number: Any, whole: Any) -> Any:
     """`number · 2**whole`, in two factors, since the exponent of one reaches only from -126 to 127."""
-    whole = jnp.clip(whole, -254, 254).astype(np.int32)
-    half = whole >> 1
+    whole = jnp.clip(whole, np.float32(-254), np.float32(254))
+    half = jnp.floor(whole * np.float32(0.5))
     return number * _exp2(half) * _exp2(whole - half)
 
 
-def _exp2(exponent: Any) -> Any:
-    """2 to a whole power up to 127, exactly, and 0 below -126: written into the exponent bits."""
-    return jax.lax.bitcast_convert_type(jnp.maximum(exponent + 127, 0) << 23, np.float32)
+def _exp2(whole: Any) -> Any:
+    """2 to a whole power from -126 to 127, exactly, and 0 for -127: written into the exponent bits."""
+    bits = jax.lax.bitcast_convert_type(whole + np.float32(1.5 * 2**23), np.int32)  # whose last bits are those of the whole
+    return jax.lax.bitcast_convert_type((bits << 23) + np.int32(127 << 23), np.float32)
 
 
 def weights_of_power(logarithm: Two, exponent: Two) -> tuple[Any, Any]:
     """`x ** exponent` and `1 - x ** exponent` by the logarithm of an x up to 1, each accurate by itself."""
     whole, rise = exp2_of_product(logarithm, exponent)
-    power = (1 + rise) * _exp2(jnp.maximum(whole, -127).astype(np.int32))
+    power = (1 + rise) * _exp2(jnp.maximum(whole, np.float32(-127)))
     return power, jnp.where(whole == 0, -rise, 1 - power)
 
 

@@ -40,11 +40,11 @@ class Progress:
             safe = where(self._length > 0, self._length, 1.0)
             return where(done >= self._length, 1.0, done / safe), (self._length - done) / safe
         # A compiler may turn x / n into x · (1/n), whose value at x = n need not be 1: both ends are set, not computed.
-        now, length, safe = self._now, self._length, self._safe_length
+        safe = jnp.maximum(amounts.value(self._length), float_type()(powers.LEAST))
         one, zero = np.ones((), float_type()), np.zeros((), float_type())
-        done = jnp.where(self._ended, one, amounts.value(amounts.choose(self._ended, length, now)) / safe)
+        done = jnp.where(self._ended, one, amounts.value(self._now) / safe)
         # Before it begins nothing is done: 1 - done is 1 exactly, and has the slope that done has.
-        begun = amounts.less(amounts.ZERO, now)
+        begun = amounts.less(amounts.ZERO, self._now)
         left = jnp.where(self._ended, zero, jnp.where(begun, amounts.value(self._rest) / safe, one - done))
         return done, left
 
@@ -54,11 +54,7 @@ class Progress:
 
     @functools.cached_property
     def _rest(self) -> Span:
-        return amounts.choose(self._ended, amounts.ZERO, amounts.minus(self._length, self._now))
-
-    @property
-    def _safe_length(self) -> Any:
-        return jnp.maximum(amounts.value(self._length), float_type()(powers.LEAST))
+        return amounts.choose(self._ended, amounts.ZERO, amounts.apart(self._length, self._now))
 
     def _ratio(self, part: Span) -> powers.Two:
         """A part of the length as a fraction in two floats."""
@@ -68,7 +64,7 @@ class Progress:
     @functools.cached_property
     def _nearer(self) -> tuple[Any, powers.Two]:
         """Whether less is done than left, and the fraction that is less, in two floats."""
-        is_done = amounts.less(self._now, self._rest)
+        is_done = amounts.value(self._now) < amounts.value(self._rest)
         return is_done, self._ratio(amounts.choose(is_done, self._now, self._rest))
 
     def sine_squared(self) -> tuple[Any, Any]:
@@ -91,6 +87,7 @@ class Progress:
         """`q ** exponent` of the fraction q left, for an exponent > 0, and what that leaves of 1."""
         if isinstance(self._now, Span) and not x64():
             is_done, near = self._nearer
+            exponent = minimum(exponent, 1e30)  # that of no fraction below 1 makes a difference by then
             exponents = powers.known(host(exponent)) if is_concrete(exponent) else powers.received(real(exponent))
             first, second = powers.weights_of_power(powers.log2_of_rest(near, is_done), exponents)
             ended = jnp.logical_not(is_done) & (near.head <= 0)
