@@ -109,6 +109,3 @@ def largest() -> float:
 
 
 _LARGEST_FLOAT32, HOST_MAX = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
-
-
-_LARGEST_FLOAT32, HOST_MAX = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)

@@ -1,4 +1,4 @@
-"""Dividing amounts of time in a trace, and what is made of them: progress, and powers that need more bits than a float32."""
+"""Dividing amounts of time in a trace, and finding one in a table."""
 
 from typing import Any, NamedTuple
 
