@@ -54,22 +54,18 @@ def amount(a: Span) -> Two:
 
 def ratio(a: Span, b: Two) -> Two:
     """`a / b` within 2**-34, for a traced b >= LEAST: the quotient is cut to 12 bits, and what that leaves of a is exact."""
-    total = b.head + b.rest
-    if np.ndim(total):
-        high, low, divided = *_high_and_low(a), lambda x: x / total
-    else:
-        inverse = 1 / total  # once, not for each step
-        high, low, divided = *_high_and_low(a), lambda x: x * inverse
-    head = received(divided(high + low)).head
-    return Two(head, divided(((high - head * b.head) + low) - head * b.rest))
+    whole, total = jnp.asarray(a.whole), b.head + b.rest
+    high, low = real(whole & ~0xFF), real(whole & 0xFF) + a.part
+    inverse = None if np.ndim(total) else 1 / total  # taken once, where it is not another one for each step
+
+    def over_total(x: Any) -> Any:
+        return x / total if inverse is None else x * inverse
+
+    head = received(over_total(high + low)).head
+    return Two(head, over_total(((high - head * b.head) + low) - head * b.rest))
 
 
 LEAST = 1e-18  # whose square is a float, as derivatives need
-
-
-def _high_and_low(a: Span) -> tuple[Any, Any]:
-    whole = jnp.asarray(a.whole)
-    return real(whole & ~0xFF), real(whole & 0xFF) + a.part
 
 
 def log2(x: Any) -> Two:
