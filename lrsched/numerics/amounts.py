@@ -97,7 +97,7 @@ def difference(a: Span, b: Span) -> Span:
 
 def apart(a: Span, b: Span) -> Span:
     """`a - b` for a >= b, with a part that may be below 0: cheap, and good for values but not for comparisons."""
-    return Span(a.whole - b.whole, 0.0 if no_part(a, b) else real(a.part) - real(b.part))
+    return Span(a.whole - b.whole, 0.0 if no_part(a, b) else jnp.subtract(real(a.part), real(b.part)))
 
 
 def _normal(whole: Any, part: Any) -> Span:

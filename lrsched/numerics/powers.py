@@ -55,14 +55,14 @@ def amount(a: Span) -> Two:
 def ratio(a: Span, b: Two) -> Two:
     """`a / b` within 2**-34, for a traced b >= LEAST: the quotient is cut to 12 bits, and what that leaves of a is exact."""
     whole, total = jnp.asarray(a.whole), b.head + b.rest
-    high, low = real(whole & ~0xFF), real(whole & 0xFF) + a.part
+    high, low = real(whole & ~0xFF), real(whole & 0xFF)
     inverse = None if np.ndim(total) else 1 / total  # taken once, where it is not another one for each step
 
     def over_total(x: Any) -> Any:
         return x / total if inverse is None else x * inverse
 
-    head = received(over_total(high + low)).head
-    return Two(head, over_total(((high - head * b.head) + low) - head * b.rest))
+    head = received(over_total(value(a))).head
+    return Two(head, over_total((((high - head * b.head) + low) - head * b.rest) + a.part))
 
 
 LEAST = 1e-18  # whose square is a float, as derivatives need
@@ -169,9 +169,9 @@ def exponential(start: Any, base: Any, time: Two) -> Any:
     if is_concrete(base):
         return value
     # At a base of 0: 1 at time 0, and 0 later, where it has the derivative of the base itself at time 1.
-    now = time.head + time.rest
-    at_zero = jnp.where(now == 0, real(start), real(start) * real(base) * (now == 1).astype(np.float32))
-    return jnp.where(real(base) > 0, value, at_zero)
+    now, base = time.head + time.rest, jnp.maximum(real(base), np.float32(0))
+    at_zero = jnp.where(now == 0, real(start), real(start) * base * (now == 1).astype(np.float32))
+    return jnp.where(base > 0, value, at_zero)
 
 
 def grown(value: Any, base: Any, count: Any) -> Any:
