@@ -95,7 +95,7 @@ def _draw_rate(axes: "Axes", comparison: Comparison, name: str, peak: float, lab
     if driven_parts(schedule):  # what a plateau did is known from the runs only
         values = comparison.at_best("learning_rate", name)[0]
         times = np.concatenate([[0], comparison.steps])
-        axes.step(times, np.append(values, values[-1]), where="post", label=f"{label} (first seed)", markevery=10, **style)
+        axes.step(times, [values[0], *values], where="pre", label=f"{label} (first seed)", markevery=10, **style)
     else:
         grid = np.arange(int(comparison.steps[-1]))
         axes.plot(grid, np.asarray((schedule * peak)(grid)), label=label, markevery=0.1, **style)

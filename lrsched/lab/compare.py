@@ -72,11 +72,12 @@ def compare(
         return jax.tree.map(lambda x: jnp.asarray(x)[chosen // seeds], batch), keys[chosen % seeds]
 
     rounds = len(order) // size
-    _check_metrics(jax.eval_shape(jax.vmap(train), *part(0)))
     with progress.bar(show_progress) as bar:
         bar.phase("compiling", 0.0, 0.0)
         start = time.perf_counter()
-        program = jax.jit(jax.vmap(train)).lower(*part(0)).compile()
+        traced = jax.jit(jax.vmap(train)).trace(*part(0))
+        _check_metrics(traced.out_info)
+        program = traced.lower().compile()
         compiled = time.perf_counter()
         results = []
         for i in range(rounds):

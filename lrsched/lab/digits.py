@@ -62,14 +62,14 @@ def make_train(
     ends = np.unique(np.linspace(0, steps, min(EVALUATIONS, steps) + 1).round().astype(np.int32))
 
     def update(schedule: Schedule, key: jax.Array, step: jax.Array, carry: Any) -> Any:
-        params, momenta, state, total = carry
+        params, momenta, state, total, _ = carry
         batch = jax.random.randint(jax.random.fold_in(key, step), (batch_size,), 0, len(data.train.digits))
         images, digits = jnp.asarray(data.train.images)[batch], jnp.asarray(data.train.digits)[batch]
         loss, grads = jax.value_and_grad(_loss)(params, images, digits)
         direction, momenta = optimizer.update(grads, momenta)
         rate = evaluate(schedule, state)
         params = jax.tree.map(lambda p, d: p - rate * d, params, direction)
-        return params, momenta, tick(schedule, state), total + loss
+        return params, momenta, tick(schedule, state), total + loss, rate
 
     def train(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
         key_params, key_batches = jax.random.split(key)
@@ -79,8 +79,8 @@ def make_train(
         def until_evaluation(carry: Any, span: Any) -> Any:
             start, end = span
             body = functools.partial(update, schedule, key_batches)
-            rate = evaluate(schedule, carry[2])
-            params, momenta, state, total = jax.lax.fori_loop(start, end, body, (*carry, jnp.zeros(())))
+            begin = (*carry, jnp.zeros(()), jnp.zeros(()))
+            params, momenta, state, total, rate = jax.lax.fori_loop(start, end, body, begin)
             loss, accuracy = _evaluate(params, data.validation)
             state = tick(schedule, state, steps=0, value=loss)
             progress.report(end, steps)
@@ -89,7 +89,7 @@ def make_train(
                 "loss": total / (end - start).astype(total.dtype),
                 "validation": accuracy,
                 "validation_loss": loss,
-                "learning_rate": rate,
+                "learning_rate": rate,  # of the last update
             }
             return (params, momenta, state), row
 
