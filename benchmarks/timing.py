@@ -9,14 +9,29 @@ import jax
 
 
 class Row(NamedTuple):
-    """One line of the table."""
+    """One line of a table."""
 
     name: str
-    ratio: float | None  # time of the first side / time of the second side, or a figure in the unit; None: not measured
-    goal: float | None  # what it is to stay within; None for a line that only helps to read the others
-    details: str
+    figure: float | None  # a ratio, our time / the time of what it stands beside, or a figure in the unit; None: not measured
+    goal: float | None  # what the figure is to stay within; None for a line that only helps to read the others
+    details: str  # where it is not measured: why
     unit: str = "×"
-    reached: float = 0.0  # where the goal is known to be missed: what was reached, from which on a regression counts
+    reason: str = ""  # why the goal is missed, shown where it is
+    gpu_goal: float | None = None  # the goal where it is measured on a GPU, if it is another there
+
+    def goal_on(self, platform: str) -> float | None:
+        """The goal on "cpu" or "gpu"."""
+        return self.gpu_goal if platform == "gpu" and self.gpu_goal is not None else self.goal
+
+    def is_met(self, platform: str) -> bool | None:
+        """Whether the goal is met; None without a goal, or without a figure."""
+        goal = self.goal_on(platform)
+        return None if goal is None or self.figure is None else self.figure <= goal
+
+    def is_regression(self, platform: str) -> bool:
+        """Whether the figure is worse than twice the goal, which fails a quick run."""
+        goal = self.goal_on(platform)
+        return goal is not None and self.figure is not None and not self.figure <= 2 * goal
 
 
 class Comparison(NamedTuple):

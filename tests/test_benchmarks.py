@@ -1,0 +1,119 @@
+"""What the benchmarks keep and say: not their figures, which are another machine's tomorrow."""
+
+import json
+
+import pytest
+
+from benchmarks import report, results
+from benchmarks.timing import Row
+
+MET, MISSED = Row("fast", 1.0, 1.5, "1 ms"), Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
+PLAIN, ABSENT = Row("plain", 7.0, None, "7 of 9", ""), Row("peer", None, 1.0, "torch is not installed")
+ROWS = [MET, MISSED, PLAIN, ABSENT]
+
+
+def measured(*rows, date="2026-01-02", **machine):
+    return results.Measured(date, {"processor": "A processor", "cores": 1} | machine, {"Python": "3.11.7"}, list(rows))
+
+
+def cells(text, name):
+    """The cells of the row of that name."""
+    [found] = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+    return found.strip("| ").split(" | ")
+
+
+@pytest.mark.parametrize(
+    ("figure", "goal", "met", "regression"),
+    [
+        (1.5, 1.5, True, False),
+        (1.6, 1.5, False, False),
+        (3.0, 1.5, False, False),
+        (3.1, 1.5, False, True),
+        (0, 0, True, False),
+        (1, 0, False, True),
+        (float("nan"), 1.5, False, True),
+        (None, 1.5, None, False),
+        (9.0, None, None, False),
+    ],
+)
+def test_a_regression_is_worse_than_twice_the_goal(figure, goal, met, regression):
+    row = Row("", figure, goal, "")
+    assert (row.is_met("cpu"), row.is_regression("cpu")) == (met, regression)
+
+
+def test_a_gpu_has_its_own_goal_where_there_is_one():
+    row = Row("", 3.0, 1.0, "", gpu_goal=4.0)
+    assert (row.is_met("cpu"), row.is_regression("cpu")) == (False, True)
+    assert (row.is_met("gpu"), row.is_regression("gpu")) == (True, False)
+    assert MISSED.is_met("gpu") is False
+
+
+def test_a_run_replaces_what_it_measured_and_nothing_else():
+    kept = {"cpu": {"bulk": measured(MET), "gone": measured(MET), "eager": measured(PLAIN)}, "gpu": {"bulk": measured(PLAIN)}}
+    found = results.merged(kept, "cpu", {"bulk": measured(MISSED)}, ("eager", "bulk", "new"))
+    assert found == {"cpu": {"eager": measured(PLAIN), "bulk": measured(MISSED)}, "gpu": {"bulk": measured(PLAIN)}}
+    assert list(found["cpu"]) == ["eager", "bulk"]
+    first = results.merged({}, "gpu", {"new": measured(MET)}, ("new",))
+    assert first == {"gpu": {"new": measured(MET)}}
+
+
+def test_results_are_read_as_they_were_written(tmp_path):
+    kept = {"cpu": {"bulk": measured(*ROWS)}, "gpu": {"bulk": measured(PLAIN, gpu="A card")}}
+    assert results.load(tmp_path / "none.json") == {}
+    results.save(kept, tmp_path / "results.json")
+    assert results.load(tmp_path / "results.json") == kept
+    assert set(json.loads((tmp_path / "results.json").read_text())) == {"cpu", "gpu"}
+
+
+def test_a_table_has_a_row_for_each_figure():
+    text = report.tables({"cpu": {"bulk": measured(*ROWS)}}, {"eager": "Calls", "bulk": "Many steps"})
+    assert "### Many steps\n" in text
+    assert "Calls" not in text
+    assert "CPU: Measured on 2026-01-02: A processor, 1 core used; Python 3.11.7.\n" in text
+    assert "| benchmark | goal | CPU | details |\n" in text
+    assert cells(text, "fast") == ["fast", "≤ 1.5", "1 ×", "1 ms"]
+    assert cells(text, "slow") == ["slow", "≤ 1.5", "**2.6 ×**, missed", "3 ms; missed because a power is two loops"]
+    assert cells(text, "plain") == ["plain", "", "7", "7 of 9"]
+    assert cells(text, "peer") == ["peer", "≤ 1", "not measured", "torch is not installed"]
+
+
+def test_both_platforms_stand_side_by_side():
+    mine, theirs = Row("both", 1.0, 1.0, "1 ms", gpu_goal=2.0, reason="slow"), Row("both", 3.0, 1.0, "9 µs", "×", "slow", 2.0)
+    found = {"cpu": {"bulk": measured(mine, MET)}, "gpu": {"bulk": measured(theirs, PLAIN, gpu="A card")}}
+    text = report.tables(found, {"bulk": "Many steps"})
+    assert "GPU: Measured on 2026-01-02: A card, A processor, 1 core used" in text
+    assert "| benchmark | goal | CPU | GPU | details |\n" in text
+    details = "CPU: 1 ms; GPU: 9 µs; missed because slow"
+    assert cells(text, "both") == ["both", "CPU ≤ 1, GPU ≤ 2", "1 ×", "**3 ×**, missed", details]
+    assert cells(text, "fast") == ["fast", "≤ 1.5", "1 ×", "", "1 ms"]
+    assert cells(text, "plain") == ["plain", "", "", "7", "7 of 9"]
+
+
+def test_what_was_measured_anew_by_itself_says_when():
+    found = {"cpu": {"bulk": measured(MET), "eager": measured(MET, date="2026-03-04"), "calls": measured(MET)}}
+    text = report.tables(found, {"bulk": "Many steps"})
+    assert "CPU (bulk, calls): Measured on 2026-01-02" in text
+    assert "CPU (eager): Measured on 2026-03-04" in text
+
+
+def test_only_what_is_between_the_markers_is_written(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{report.BEGIN}old\n{report.END}after\n")
+    for _ in range(2):
+        report.write({"cpu": {"bulk": measured(MET)}}, {"bulk": "Many steps"}, path)
+    text = path.read_text()
+    assert text.startswith(f"before\n{report.BEGIN}")
+    assert text.endswith(f"{report.END}after\n")
+    assert "old" not in text
+    assert text.count("| fast |") == 1
+
+
+def test_a_run_ends_with_a_count():
+    assert report.count([MET, MET, MISSED, PLAIN], "cpu") == "2 goals met, 1 missed, 1 without a goal"
+    assert report.count(ROWS, "cpu") == "1 goals met, 1 missed, 1 without a goal, 1 not measured"
+
+
+def test_a_line_says_what_is_missed():
+    assert report.line(MET, "cpu") == "1 ×  goal <= 1.5 met  fast  (1 ms)"
+    assert report.line(MISSED, "cpu") == "2.6 ×  goal <= 1.5 MISSED  slow  (3 ms; a power is two loops)"
+    assert report.line(ABSENT, "cpu") == "not measured  goal <= 1  peer  (torch is not installed)"
