@@ -17,6 +17,7 @@ from benchmarks import (
     results,
     retraces,
     sequences,
+    traced_accuracy,
     training_step,
 )
 from benchmarks.progress import measuring, shown
@@ -25,6 +26,7 @@ from benchmarks.timing import Row
 # Each has a function `rows` that takes the number of repeats; the first line of its docstring is the title of its table.
 MODULES: tuple[ModuleType, ...] = (
     accuracy,
+    traced_accuracy,
     training_step,
     bulk,
     batches,

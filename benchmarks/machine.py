@@ -26,16 +26,15 @@ def jax_platform() -> str:
     return found.stdout.split()[-1]
 
 
+def use_cores(cores: set[int]) -> None:
+    """Keeps this process to some cores, where the system can."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, cores)
+
+
 def use_one_core() -> None:
     """Keeps this process to one core: how XLA splits a program over several changes its time by more than a schedule does."""
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {max(CORES)})
-
-
-def use_all_cores() -> None:
-    """Undoes `use_one_core`, for the processes of work that is not timed."""
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, CORES)
+    use_cores({max(CORES)})
 
 
 def machine(platform_name: str) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
+from cases import CASES
+from torch_cases import TORCH
 
-from benchmarks import report, results
+import lrsched as ls
+from benchmarks import exactness, report, results
 from benchmarks.timing import Row
 
 MET, MISSED = Row("fast", 1.0, 1.5, "1 ms"), Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
@@ -117,3 +121,64 @@ def test_a_line_says_what_is_missed():
     assert report.line(MET, "cpu") == "1 ×  goal <= 1.5 met  fast  (1 ms)"
     assert report.line(MISSED, "cpu") == "2.6 ×  goal <= 1.5 MISSED  slow  (3 ms; a power is two loops)"
     assert report.line(ABSENT, "cpu") == "not measured  goal <= 1  peer  (torch is not installed)"
+
+
+LINE = CASES["linear to 0"]
+
+
+def found(values, case=LINE, way="eager"):
+    """The error of values at the steps up to 1001."""
+    return exactness.Truth(case, 1000, case.make(1000), np.arange(1002)).error(way, np.asarray(values, np.float32))
+
+
+def test_an_error_is_in_units_of_the_last_place():
+    values = np.array(LINE.make(1000)(np.arange(1002)))
+    assert found(values).ulps <= 0.5
+    for step in (1, 500, 999):
+        for ulps in (3, 50):
+            moved = values.copy()
+            moved[step] += ulps * np.spacing(values[step])
+            error = found(moved)
+            assert (error.step, error.length, error.values) == (step, 1000, 1002)
+            assert abs(error.ulps - ulps) <= 0.5
+    values[7] = np.nan
+    assert found(values).ulps == np.inf
+
+
+def test_a_step_too_late_is_a_large_error():
+    values = np.asarray(LINE.make(1000)(np.arange(-1, 1001)))
+    assert found(values).ulps > 1e6
+    assert found(values).wrong == (1000,)
+
+
+def test_what_is_given_is_compared_bit_for_bit():
+    values = np.array(LINE.make(1000)(np.arange(1002)))
+    assert found(values).given == 3
+    values[0] = np.nextafter(values[0], np.float32(1))
+    assert found(values).wrong == (0,)
+
+
+def test_what_is_made_of_traced_numbers_is_rounded():
+    case = TORCH["LinearLR"]  # of two products of the base rate, which is not among its values itself
+    values = np.asarray(case.make(1000)(np.arange(1002)))
+    assert (found(values, case).given, found(values, case, "traced").given) == (2, 0)
+
+
+def test_a_power_may_sink_below_the_normal_numbers():
+    case = CASES["exponential down"]._replace(make=lambda _: ls.Exponential(1.0, 0.8))
+    values = np.asarray(case.make(1000)(np.arange(1002)))
+    assert 0 < values[450] < np.finfo(np.float32).tiny
+    flushed = np.where(values < np.finfo(np.float32).tiny, np.float32(0), values)
+    assert found(flushed, case).ulps <= 1
+    assert found(flushed, case._replace(power=False)).ulps > 1000
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_steps_of_a_run(quick):
+    case = CASES["warmup_cosine"]
+    short, long = exactness.steps_of(case, 1000, quick), exactness.steps_of(case, 2**31 - 2, quick)
+    assert quick or set(range(1001)) <= set(short.tolist())
+    for n, steps in ((1000, short), (2**31 - 2, long)):
+        near = {b + i for b in (0, n // 10, n) for i in range(-3, 4)}
+        assert {t for t in near if 0 <= t <= 2**31 - 1} <= set(steps.tolist())
+    assert len(long) < 1000

@@ -1,0 +1,192 @@
+"""Errors in units of the last place: of every case of the tests, in every way of calling it, against mpmath.
+
+The cases and the truth are those of the tests (tests/cases.py, tests/torch_cases.py, tests/meaning.py), which know nothing of
+the library's arithmetic. Each case is measured in a process of its own, as many at a time as there are cores.
+"""
+
+import concurrent.futures
+import functools
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.timing import Row
+from lrsched import live, numerics
+
+TINY = float(np.finfo(np.float32).tiny)
+EVERY = 10**5  # up to which length every step is looked at
+LAST = 2**31 - 1
+EXACT_FLOAT = 2**24  # up to which a float32 holds every step and length
+
+
+class Error(NamedTuple):
+    """The largest error of a case in one way of calling it, in a run of one length."""
+
+    way: str
+    length: int
+    step: int  # where it is
+    ulps: float
+    of_peak: float  # the largest absolute error, as a fraction of the largest value
+    values: int  # how many were compared
+    given: int  # at how many steps the value must be exactly a number that was given: at ends and boundaries
+    wrong: tuple[int, ...]  # those of these steps at which it is not
+
+
+def cases() -> dict[str, Any]:
+    """The cases of the tests, by name."""
+    _find_tests()
+    from cases import CASES, DRIVEN
+    from torch_cases import TORCH
+
+    return CASES | DRIVEN | TORCH
+
+
+def measured(ways: str, quick: bool) -> Iterator[tuple[str, list[Error]]]:
+    """The errors of each case, with "known" numbers (eager and captured) or as an "argument" (traced and live)."""
+    names = list(cases())
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(len(machine.CORES), context, _begin, (machine.CORES,))
+    try:
+        yield from zip(names, pool.map(_WAYS[ways], names, [quick] * len(names)), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(cores: set[int]) -> None:
+    machine.use_cores(cores)
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share a GPU
+    _find_tests()
+
+
+def _find_tests() -> None:
+    path = str(Path(__file__).parent.parent / "tests")
+    if path not in sys.path:
+        sys.path.append(path)
+
+
+def _known(name: str, quick: bool) -> list[Error]:
+    """Eager, and captured by a jitted function: the numbers are the float64 numbers given."""
+    case, found = cases()[name], []
+    for n in _lengths(case, (10**5, 2**31 - 2) if quick else (10**3, 10**5, 2**31 - 2)):
+        schedule, steps = case.make(n), steps_of(case, n, quick)
+        truth = Truth(case, n, schedule, steps, case.formula)
+        found += [
+            truth.error("eager", case.call(schedule, steps)),
+            truth.error("captured", jax.jit(functools.partial(case.call, schedule))(steps)),
+        ]
+    return found
+
+
+def _argument(name: str, quick: bool) -> list[Error]:
+    """An argument of a jitted function, mapped over: of the float32 numbers received, and live, with exact counts of steps."""
+    case, found = cases()[name], []
+    compiled = jax.jit(jax.vmap(case.call, in_axes=(0, None), axis_size=2))
+    for n in _lengths(case, (10**3, 10**5, 2**24, 2**31 - 2)):
+        steps, truth = steps_of(case, n, quick), None
+        for way, numbers in (("traced", jax.tree.map(np.float32, case.make(n))), ("live", live.packed(case.make(n)))):
+            received = jax.tree.map(_received, numbers, is_leaf=_is_span)
+            if truth is None or received != truth.schedule:  # the same, where a float32 holds every count
+                truth = Truth(case, n, received, steps)
+            batch = jax.tree.map(lambda x: np.stack([x, x]), numbers)
+            padded = np.resize(steps, 2**9 if quick else 2**17)  # always as many, to compile once
+            found.append(truth.error(way, np.asarray(compiled(batch, padded))[0, : len(steps)]))
+    return found
+
+
+_WAYS = {"known": _known, "argument": _argument}
+
+
+def _is_span(x: Any) -> bool:
+    return isinstance(x, numerics.Span)
+
+
+def _received(x: Any) -> Any:
+    return np.float64(x.whole) + np.float64(x.part) if _is_span(x) else np.float64(x)
+
+
+def _lengths(case: Any, lengths: Iterable[int]) -> list[int]:
+    return sorted({min(n, case.longest) for n in lengths})
+
+
+def steps_of(case: Any, n: int, quick: bool) -> Any:
+    """All steps of a short run; of a long one those near every boundary and both ends, powers of two from both, and others."""
+    far = 3 if quick or n <= EVERY else 30
+    near = [int(b) + i for b in (0, *case.boundaries(n), n) for i in range(-far, far + 2)]
+    twos = [2**k for k in range(n.bit_length())]
+    count = 30 if quick else n + 1 if n <= EVERY else 300
+    between = np.linspace(0, n, count).astype(np.int64)
+    steps = np.array([*near, *between, *twos, *(n - two for two in twos), *case.known(n), n + n // 9], np.int64)
+    most = LAST if case.longest == LAST - 1 else case.longest + case.longest // 9
+    return np.unique(np.clip(steps, 0, most)).astype(np.int32)
+
+
+class Truth:
+    """The true values at some steps, each as a sum of two float64 numbers, which together have its first 106 bits."""
+
+    def __init__(self, case: Any, n: int, schedule: Any, steps: Any, formula: Any = None) -> None:
+        from meaning import meaning
+
+        if formula is None:
+            meant = getattr(schedule, "schedule", schedule) if case.call.__name__ == "at_plateaus" else schedule
+            values = [meaning(meant, int(t)) for t in steps]
+        else:
+            values = [formula(n, int(t)) for t in steps]
+        self.case, self.n, self.schedule, self.steps = case, n, schedule, steps
+        self.high = np.array([float(x) for x in values])
+        self.low = np.array([float(x - high) for x, high in zip(values, self.high.tolist(), strict=True)])
+
+    def error(self, way: str, values: Any) -> Error:
+        values = np.asarray(values)
+        assert values.dtype == np.float32, values.dtype
+        assert values.shape == self.steps.shape, values.shape
+        size = np.maximum(np.maximum(np.abs(self.high), self.case.size), TINY)
+        errors = np.abs((values.astype(np.float64) - self.high) - self.low) / np.spacing(size.astype(np.float32))
+        if self.case.power:  # a power may sink below all normal numbers, of which XLA makes 0
+            errors = np.where((np.abs(self.high) < TINY) & (self.high != 0), 0.0, errors)
+        errors = np.where(np.isnan(values), np.inf, errors)
+        of_peak = np.max(np.abs(values - self.high)) / np.max(np.abs(self.high))
+        worst = int(np.argmax(errors))
+        at = dict(zip(self.steps.tolist(), values.tolist(), strict=True))
+        known = {step: float(np.float32(value)) for step, value in self.case.known(self.n).items() if step in at}
+        if way in ("traced", "live"):  # where what is made of several numbers is rounded, unlike the numbers themselves
+            numbers = {float(np.float32(x)) for leaf in jax.tree.leaves(self.case.make(self.n)) for x in np.ravel(leaf)}
+            known = {step: value for step, value in known.items() if value in numbers}
+        wrong = tuple(step for step, value in known.items() if at[step] != value)
+        step, ulps = int(self.steps[worst]), float(errors[worst])
+        return Error(way, self.n, step, ulps, float(of_peak), len(values), len(known), wrong)
+
+
+def largest(errors: Iterable[Error], way: str | None = None) -> Error:
+    """The largest error, of one way of calling or of all."""
+    return max((error for error in errors if way in (None, error.way)), key=lambda error: error.ulps)
+
+
+def place(error: Error) -> str:
+    """Where an error is."""
+    return f"{error.way}, step {error.step:,} of {error.length:,}"
+
+
+def as_given(errors: dict[str, list[Error]]) -> Row:
+    """The ends and boundaries at which a value is not exactly the number that was given for it."""
+    each = [(name, error) for name, some in errors.items() for error in some]
+    wrong = [f"{name} ({error.way}, step {step:,} of {error.length:,})" for name, error in each for step in error.wrong]
+    details = f"of {sum(error.given for _, error in each):,}; {sum(error.values for _, error in each):,} values compared in all"
+    return Row("ends and boundaries not exactly as given", len(wrong), 0, "; ".join([details, *wrong]), "")
+
+
+_WALKED = "it walks through all steps, and in a compiled function float32 rounds at each of them"
+_REASONS: dict[str, str] = dict.fromkeys(
+    ("MultiplicativeLR", "SequentialLR that goes on", "ChainedScheduler in place"), _WALKED
+)
+
+
+def reason(name: str) -> str:
+    """Why the goal is known to be missed."""
+    return _REASONS.get(name, "")

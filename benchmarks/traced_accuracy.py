@@ -1,0 +1,41 @@
+"""How exact values are, of numbers that a compiled function is given: the largest error in ulp, mapped over and live.
+
+As in `accuracy`, but with the schedule as an argument of a jitted function, under `jax.vmap`. Its numbers are the float32
+numbers received, in runs of up to 2²⁴ steps; or as in the state of a live optimizer, where counts of steps stay exact to 2³¹.
+"""
+
+from benchmarks import exactness
+from benchmarks.exactness import EXACT_FLOAT, Error, largest, place
+from benchmarks.progress import measuring
+from benchmarks.timing import Row
+
+
+def rows(repeats: int) -> list[Row]:
+    """A row for each case, one for the values that must be exactly as given, and what is beyond 2²⁴ steps."""
+    cases, table = exactness.cases(), []
+    everything: dict[str, list[Error]] = {}
+    beyond: dict[str, Error] = {}
+    for name, errors in exactness.measured("argument", quick=repeats < 20):
+        measuring(f"traced accuracy: {name}")
+        beyond.update((name, error) for error in errors if _is_beyond(error))
+        everything[name] = errors = [error for error in errors if not _is_beyond(error)]
+        worst = largest(errors)
+        each = ", ".join(f"{way} {largest(errors, way).ulps:.2f}" for way in ("traced", "live"))
+        goal = 16.0 if cases[name].power else 8.0
+        table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", exactness.reason(name)))
+    return [*table, exactness.as_given(everything), _beyond(beyond)]
+
+
+def _is_beyond(error: Error) -> bool:
+    return error.way == "traced" and error.length > EXACT_FLOAT
+
+
+def _beyond(errors: dict[str, Error]) -> Row:
+    """Where a float32 no longer holds every count of steps."""
+    within = [error.of_peak for error in errors.values() if error.of_peak < 1e-5]
+    others = sorted(name for name, error in errors.items() if error.of_peak >= 1e-5)
+    details = (
+        f"of a float32 length that is a multiple of 128; {len(within)} cases within {max(within, default=0.0):.1g} of their"
+        f" largest value; a step of a jump apart: {', '.join(others) or 'none'}"
+    )
+    return Row("cases of traced numbers off by a step or more at 2³¹ − 2 steps", len(others), None, details, "")
