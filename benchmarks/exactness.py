@@ -85,19 +85,44 @@ def _known(name: str, quick: bool) -> list[Error]:
 
 
 def _argument(name: str, quick: bool) -> list[Error]:
-    """An argument of a jitted function, mapped over: of the float32 numbers received, and live, with exact counts of steps."""
+    """An argument of a jitted function, mapped over, in up to three ways.
+
+    Of the float32 numbers received ("traced"); with exact counts of steps ("live"); and a recipe, made in the function of the
+    float32 numbers received, which it calculates with ("made").
+    """
     case, found = cases()[name], []
-    compiled = jax.jit(jax.vmap(case.call, in_axes=(0, None), axis_size=2))
+    compiled = _mapped(case.call)
     for n in _lengths(case, (10**3, 10**5, 2**24, 2**31 - 2)):
         steps, truth = steps_of(case, n, quick), None
         for way, numbers in (("traced", jax.tree.map(np.float32, case.make(n))), ("live", live.packed(case.make(n)))):
             received = jax.tree.map(_received, numbers, is_leaf=_is_span)
             if truth is None or received != truth.schedule:  # the same, where a float32 holds every count
                 truth = Truth(case, n, received, steps)
-            batch = jax.tree.map(lambda x: np.stack([x, x]), numbers)
-            padded = np.resize(steps, 2**9 if quick else 2**17)  # always as many, to compile once
-            found.append(truth.error(way, np.asarray(compiled(batch, padded))[0, : len(steps)]))
+            found.append(truth.error(way, _values(compiled, numbers, steps, quick)))
+    return found + (_made(case, quick) if case.recipe else [])
+
+
+def _made(case: Any, quick: bool) -> list[Error]:
+    recipe, found = case.recipe, []
+    options = {key: x for key, x in recipe.numbers(1000).items() if x is None or isinstance(x, str | bool)}
+    compiled = _mapped(lambda numbers, steps: recipe.make(**numbers, **options)(steps))
+    for n in _lengths(case, (10**3, 10**5, 2**24)):
+        numbers = {key: np.float32(x) for key, x in recipe.numbers(n).items() if key not in options}
+        received = {key: x.astype(np.float64).tolist() for key, x in numbers.items()}
+        steps = steps_of(case, n, quick)
+        truth = Truth(case, n, None, steps, lambda _, t, numbers=received: recipe.truth(t, **numbers, **options))
+        found.append(truth.error("made", _values(compiled, numbers, steps, quick)))
     return found
+
+
+def _mapped(call: Any) -> Any:
+    return jax.jit(jax.vmap(call, in_axes=(0, None), axis_size=2))
+
+
+def _values(compiled: Any, numbers: Any, steps: Any, quick: bool) -> Any:
+    """The values of numbers, in a batch of two that are the same, at steps of which there are always as many."""
+    batch = jax.tree.map(lambda x: np.stack([x, x]), numbers)
+    return np.asarray(compiled(batch, np.resize(steps, 2**9 if quick else 2**17)))[0, : len(steps)]
 
 
 _WAYS = {"known": _known, "argument": _argument}
@@ -155,7 +180,7 @@ class Truth:
         worst = int(np.argmax(errors))
         at = dict(zip(self.steps.tolist(), values.tolist(), strict=True))
         known = {step: float(np.float32(value)) for step, value in self.case.known(self.n).items() if step in at}
-        if way in ("traced", "live"):  # where what is made of several numbers is rounded, unlike the numbers themselves
+        if way in ("traced", "live", "made"):  # where what is made of several numbers is rounded, unlike the numbers themselves
             numbers = {float(np.float32(x)) for leaf in jax.tree.leaves(self.case.make(self.n)) for x in np.ravel(leaf)}
             known = {step: value for step, value in known.items() if value in numbers}
         wrong = tuple(step for step, value in known.items() if at[step] != value)

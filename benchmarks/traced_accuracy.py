@@ -2,6 +2,7 @@
 
 As in `accuracy`, but with the schedule as an argument of a jitted function, under `jax.vmap`. Its numbers are the float32
 numbers received, in runs of up to 2²⁴ steps; or as in the state of a live optimizer, where counts of steps stay exact to 2³¹.
+A recipe is also made inside the function, which then calculates with its arguments.
 """
 
 from benchmarks import exactness
@@ -20,7 +21,8 @@ def rows(repeats: int) -> list[Row]:
         beyond.update((name, error) for error in errors if _is_beyond(error))
         everything[name] = errors = [error for error in errors if not _is_beyond(error)]
         worst = largest(errors)
-        each = ", ".join(f"{way} {largest(errors, way).ulps:.2f}" for way in ("traced", "live"))
+        ways = dict.fromkeys(error.way for error in errors)
+        each = ", ".join(f"{way} {largest(errors, way).ulps:.2f}" for way in ways)
         goal = 16.0 if cases[name].power else 8.0
         table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", exactness.reason(name)))
     return [*table, exactness.as_given(everything), _beyond(beyond)]

@@ -30,6 +30,7 @@ class Case(NamedTuple):
     power: bool = False  # whether a number is raised to a power in it, which costs more places
     longest: int = 2**31 - 2  # the most steps for which it can be called: what walks through them takes too long
     call: Callable[[Any, Any], Any] = lambda s, steps: s(steps)
+    recipe: Any = None  # of which it is made, if it is
 
     def steps(self, n: int) -> Any:
         near = [math.ceil(b) + i for b in (0, *self.boundaries(n)) for i in range(-2, 3)]
@@ -245,15 +246,21 @@ class Recipe(NamedTuple):
     known: Callable[[int], dict[int, float]]
     stepped: bool = False
 
+    def make(self, **numbers: Any) -> Any:
+        return getattr(ls, self.name)(**numbers)
+
+    def truth(self, t: int, **numbers: Any) -> Any:
+        return mp.mpf(globals()[self.name](t, **numbers))
+
     def case(self) -> Case:
-        recipe, formula = getattr(ls, self.name), globals()[self.name]
         return Case(
-            lambda n: recipe(**self.numbers(n)),
+            lambda n: self.make(**self.numbers(n)),
             self.boundaries,
             self.known,
-            lambda n, t: formula(t, **self.numbers(n)),
+            lambda n, t: self.truth(t, **self.numbers(n)),
             stepped=self.stepped,
             power=has_power(**self.numbers(1000)),
+            recipe=self,
         )
 
 
