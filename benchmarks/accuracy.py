@@ -15,7 +15,7 @@ def rows(repeats: int) -> list[Row]:
     cases, table = exactness.cases(), []
     everything: dict[str, list[Error]] = {}
     for name, errors in exactness.measured("known", quick=repeats < 20):
-        measuring(f"accuracy: {name}")
+        measuring(f"accuracy: {len(everything) + 1} of {len(cases)} schedules")
         everything[name] = errors
         worst = largest(errors)
         each = ", ".join(f"{way} {largest(errors, way).ulps:.2f}" for way in ("eager", "captured"))

@@ -98,7 +98,7 @@ def _argument(name: str, quick: bool) -> list[Error]:
             received = jax.tree.map(_received, numbers, is_leaf=_is_span)
             if truth is None or received != truth.schedule:  # the same, where a float32 holds every count
                 truth = Truth(case, n, received, steps)
-            found.append(truth.error(way, _values(compiled, numbers, steps, quick)))
+            found.append(truth.error(way, _values(compiled, numbers, steps, quick), received))
     return found + (_made(case, quick) if case.recipe else [])
 
 
@@ -111,7 +111,7 @@ def _made(case: Any, quick: bool) -> list[Error]:
         received = {key: x.astype(np.float64).tolist() for key, x in numbers.items()}
         steps = steps_of(case, n, quick)
         truth = Truth(case, n, None, steps, lambda _, t, numbers=received: recipe.truth(t, **numbers, **options))
-        found.append(truth.error("made", _values(compiled, numbers, steps, quick)))
+        found.append(truth.error("made", _values(compiled, numbers, steps, quick), received))
     return found
 
 
@@ -141,14 +141,17 @@ def _lengths(case: Any, lengths: Iterable[int]) -> list[int]:
 
 
 def steps_of(case: Any, n: int, quick: bool) -> Any:
-    """All steps of a short run; of a long one those near every boundary and both ends, powers of two from both, and others."""
+    """All steps of a short run; of a long one those near every boundary and both ends, powers of two from both, and others.
+
+    A run of `EXACT_FLOAT` steps ends with the last step that a float32 is sure to hold.
+    """
     far = 3 if quick or n <= EVERY else 30
     near = [int(b) + i for b in (0, *case.boundaries(n), n) for i in range(-far, far + 2)]
     twos = [2**k for k in range(n.bit_length())]
     count = 30 if quick else n + 1 if n <= EVERY else 300
     between = np.linspace(0, n, count).astype(np.int64)
     steps = np.array([*near, *between, *twos, *(n - two for two in twos), *case.known(n), n + n // 9], np.int64)
-    most = LAST if case.longest == LAST - 1 else case.longest + case.longest // 9
+    most = n if n == EXACT_FLOAT else LAST if case.longest == LAST - 1 else case.longest + case.longest // 9
     return np.unique(np.clip(steps, 0, most)).astype(np.int32)
 
 
@@ -167,7 +170,8 @@ class Truth:
         self.high = np.array([float(x) for x in values])
         self.low = np.array([float(x - high) for x, high in zip(values, self.high.tolist(), strict=True)])
 
-    def error(self, way: str, values: Any) -> Error:
+    def error(self, way: str, values: Any, numbers: Any = None) -> Error:
+        """The largest error of values; of numbers that were rounded, only they themselves must come back exactly."""
         values = np.asarray(values)
         assert values.dtype == np.float32, values.dtype
         assert values.shape == self.steps.shape, values.shape
@@ -180,9 +184,9 @@ class Truth:
         worst = int(np.argmax(errors))
         at = dict(zip(self.steps.tolist(), values.tolist(), strict=True))
         known = {step: float(np.float32(value)) for step, value in self.case.known(self.n).items() if step in at}
-        if way in ("traced", "live", "made"):  # where what is made of several numbers is rounded, unlike the numbers themselves
-            numbers = {float(np.float32(x)) for leaf in jax.tree.leaves(self.case.make(self.n)) for x in np.ravel(leaf)}
-            known = {step: value for step, value in known.items() if value in numbers}
+        if numbers is not None:
+            among = {float(np.float32(x)) for leaf in jax.tree.leaves(numbers) for x in np.ravel(leaf)}
+            known = {step: value for step, value in known.items() if value in among}
         wrong = tuple(step for step, value in known.items() if at[step] != value)
         step, ulps = int(self.steps[worst]), float(errors[worst])
         return Error(way, self.n, step, ulps, float(of_peak), len(values), len(known), wrong)

@@ -126,9 +126,10 @@ def test_a_line_says_what_is_missed():
 LINE = CASES["linear to 0"]
 
 
-def found(values, case=LINE, way="eager"):
+def found(values, case=LINE, numbers=None):
     """The error of values at the steps up to 1001."""
-    return exactness.Truth(case, 1000, case.make(1000), np.arange(1002)).error(way, np.asarray(values, np.float32))
+    truth = exactness.Truth(case, 1000, case.make(1000), np.arange(1002))
+    return truth.error("eager", np.asarray(values, np.float32), numbers)
 
 
 def test_an_error_is_in_units_of_the_last_place():
@@ -161,7 +162,8 @@ def test_what_is_given_is_compared_bit_for_bit():
 def test_what_is_made_of_traced_numbers_is_rounded():
     case = TORCH["LinearLR"]  # of two products of the base rate, which is not among its values itself
     values = np.asarray(case.make(1000)(np.arange(1002)))
-    assert (found(values, case).given, found(values, case, "traced").given) == (2, 0)
+    assert (found(values, case).given, found(values, case, case.make(1000)).given) == (2, 0)
+    assert found(values, case, {"start": np.float64(0.075)}).given == 1
 
 
 def test_a_power_may_sink_below_the_normal_numbers():
