@@ -18,7 +18,7 @@ def rows(repeats: int) -> list[Row]:
         measuring(f"accuracy: {len(everything) + 1} of {len(cases)} schedules")
         everything[name] = errors
         worst = largest(errors)
-        each = ", ".join(f"{way} {largest(errors, way).ulps:.2f}" for way in ("eager", "captured"))
+        each = ", ".join(f"{way} {largest(errors, way).ulps:.3g}" for way in ("eager", "captured"))
         goal = 8.0 if cases[name].power else 4.0
         table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", exactness.reason(name)))
     return [*table, exactness.as_given(everything)]

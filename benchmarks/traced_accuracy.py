@@ -10,6 +10,8 @@ from benchmarks.exactness import EXACT_FLOAT, Error, largest, place
 from benchmarks.progress import measuring
 from benchmarks.timing import Row
 
+SMOOTH = 1e-5  # of the largest value: what an error stays within that is not one of a jump, or of a steep end
+
 
 def rows(repeats: int) -> list[Row]:
     """A row for each case, one for the values that must be exactly as given, and what is beyond 2²⁴ steps."""
@@ -22,7 +24,7 @@ def rows(repeats: int) -> list[Row]:
         everything[name] = errors = [error for error in errors if not _is_beyond(error)]
         worst = largest(errors)
         ways = dict.fromkeys(error.way for error in errors)
-        each = ", ".join(f"{way} {largest(errors, way).ulps:.2f}" for way in ways)
+        each = ", ".join(f"{way} {largest(errors, way).ulps:.3g}" for way in ways)
         goal = 16.0 if cases[name].power else 8.0
         table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", exactness.reason(name)))
     return [*table, exactness.as_given(everything), _beyond(beyond)]
@@ -34,10 +36,10 @@ def _is_beyond(error: Error) -> bool:
 
 def _beyond(errors: dict[str, Error]) -> Row:
     """Where a float32 no longer holds every count of steps."""
-    within = [error.of_peak for error in errors.values() if error.of_peak < 1e-5]
-    others = sorted(name for name, error in errors.items() if error.of_peak >= 1e-5)
+    moved = sorted(name for name, error in errors.items() if error.of_peak > SMOOTH)
+    most = max((error.of_peak for error in errors.values() if error.of_peak <= SMOOTH), default=0.0)
     details = (
-        f"of a float32 length that is a multiple of 128; {len(within)} cases within {max(within, default=0.0):.1g} of their"
-        f" largest value; a step of a jump apart: {', '.join(others) or 'none'}"
+        f"of {len(errors)}, with a length that is rounded to a multiple of 128; the others are within {most:.1g} of their largest"
+        f" value; {', '.join(moved)}"
     )
-    return Row("cases of traced numbers off by a step or more at 2³¹ − 2 steps", len(others), None, details, "")
+    return Row("traced, 2³¹ − 2 steps: cases with a jump or an end off by a step or more", len(moved), None, details, "")
