@@ -74,7 +74,7 @@ def _find_tests() -> None:
 def _known(name: str, quick: bool) -> list[Error]:
     """Eager, and captured by a jitted function: the numbers are the float64 numbers given."""
     case, found = cases()[name], []
-    for n in _lengths(case, (10**5, 2**31 - 2) if quick else (10**3, 10**5, 2**31 - 2)):
+    for n in _lengths(case, (10**5, 2**31 - 2) if quick else (10**3, 10**5, 2**31 - 2), quick):
         schedule, steps = case.make(n), steps_of(case, n, quick)
         truth = Truth(case, n, schedule, steps, case.formula)
         found += [
@@ -92,7 +92,7 @@ def _argument(name: str, quick: bool) -> list[Error]:
     """
     case, found = cases()[name], []
     compiled = _mapped(case.call)
-    for n in _lengths(case, (10**3, 10**5, 2**24, 2**31 - 2)):
+    for n in _lengths(case, (10**3, 10**5, 2**24, 2**31 - 2), quick):
         steps, truth = steps_of(case, n, quick), None
         for way, numbers in (("traced", jax.tree.map(np.float32, case.make(n))), ("live", live.packed(case.make(n)))):
             received = jax.tree.map(_received, numbers, is_leaf=_is_span)
@@ -106,7 +106,7 @@ def _made(case: Any, quick: bool) -> list[Error]:
     recipe, found = case.recipe, []
     options = {key: x for key, x in recipe.numbers(1000).items() if x is None or isinstance(x, str | bool)}
     compiled = _mapped(lambda numbers, steps: recipe.make(**numbers, **options)(steps))
-    for n in _lengths(case, (10**3, 10**5, 2**24)):
+    for n in _lengths(case, (10**3, 10**5, 2**24), quick):
         numbers = {key: np.float32(x) for key, x in recipe.numbers(n).items() if key not in options}
         received = {key: x.astype(np.float64).tolist() for key, x in numbers.items()}
         steps = steps_of(case, n, quick)
@@ -136,8 +136,9 @@ def _received(x: Any) -> Any:
     return np.float64(x.whole) + np.float64(x.part) if _is_span(x) else np.float64(x)
 
 
-def _lengths(case: Any, lengths: Iterable[int]) -> list[int]:
-    return sorted({min(n, case.longest) for n in lengths})
+def _lengths(case: Any, lengths: Iterable[int], quick: bool) -> list[int]:
+    longest = min(case.longest, 10**4) if quick and case.longest < LAST - 1 else case.longest
+    return sorted({min(n, longest) for n in lengths})
 
 
 def steps_of(case: Any, n: int, quick: bool) -> Any:
@@ -151,7 +152,7 @@ def steps_of(case: Any, n: int, quick: bool) -> Any:
     count = 30 if quick else n + 1 if n <= EVERY else 300
     between = np.linspace(0, n, count).astype(np.int64)
     steps = np.array([*near, *between, *twos, *(n - two for two in twos), *case.known(n), n + n // 9], np.int64)
-    most = n if n == EXACT_FLOAT else LAST if case.longest == LAST - 1 else case.longest + case.longest // 9
+    most = n if n == EXACT_FLOAT else LAST if case.longest == LAST - 1 else n + n // 9
     return np.unique(np.clip(steps, 0, most)).astype(np.int32)
 
 

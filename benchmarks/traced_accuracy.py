@@ -39,7 +39,7 @@ def _beyond(errors: dict[str, Error]) -> Row:
     moved = sorted(name for name, error in errors.items() if error.of_peak > SMOOTH)
     most = max((error.of_peak for error in errors.values() if error.of_peak <= SMOOTH), default=0.0)
     details = (
-        f"of {len(errors)}, with a length that is rounded to a multiple of 128; the others are within {most:.1g} of their largest"
-        f" value; {', '.join(moved)}"
+        f"of {len(errors)}, with a length that is rounded to a multiple of 128; the others are within {most:.1g} of their"
+        f" largest value; {', '.join(moved)}"
     )
     return Row("traced, 2³¹ − 2 steps: cases with a jump or an end off by a step or more", len(moved), None, details, "")
