@@ -13,6 +13,8 @@ from benchmarks import (
     eager,
     importing,
     machine,
+    main_job,
+    peers,
     report,
     results,
     retraces,
@@ -33,6 +35,8 @@ MODULES: tuple[ModuleType, ...] = (
     sequences,
     eager,
     arguments,
+    main_job,
+    peers,
     retraces,
     importing,
 )

@@ -20,8 +20,6 @@ SHAPES = (
     ("Geometric", ls.Geometric(1e-3, 1e-6, STEPS), 3.0),
     ("Exponential", ls.Exponential(1e-3, 1 - 1e-6), 3.0),
 )
-_BOTH_WEIGHTS = "with both weights, XLA writes the power and two quotients to memory: four loops in the place of one"
-_REASONS: dict[str, str] = dict.fromkeys(("Polynomial", "Polynomial of power 0.9"), _BOTH_WEIGHTS)
 
 
 def rows(repeats: int) -> list[Row]:
@@ -34,5 +32,5 @@ def rows(repeats: int) -> list[Row]:
         found = compare(lambda f=captured: f(steps), lambda: copy(steps), min(repeats, 20))
         details = f"± {found.error:.3f}; {1e3 * found.ours:.1f} ms against {1e3 * found.theirs:.1f} ms"
         title = f"10⁷ steps of {name}, against a copy"
-        table.append(Row(title, found.ratio, goal, details, reason=_REASONS.get(name, "")))
+        table.append(Row(title, found.ratio, goal, details))
     return table

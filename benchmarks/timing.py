@@ -43,10 +43,12 @@ class Comparison(NamedTuple):
     theirs: float  # the median of the second side in seconds
 
 
-def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> Comparison:
+def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int, calls: int = 1) -> Comparison:
     """Times two functions in turn, each first as often as second, after one run of each that does not count.
 
-    The ratio is taken of runs next to each other, so that a machine that slows down for a while slows both.
+    The ratio is taken of runs next to each other, so that a machine that slows down for a while slows both. With `calls`, a
+    run is a block of so many calls in a row, and its time is that of one of them: what takes microseconds is several times
+    slower just after the other side has filled the processor's caches, which is not how a program calls it.
     """
     sides = (ours, theirs)
     for side in sides:
@@ -54,9 +56,7 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) ->
     times: tuple[list[float], list[float]] = ([], [])
     for i in range(repeats):
         for k in (0, 1) if i % 2 == 0 else (1, 0):
-            begin = time.perf_counter()
-            jax.block_until_ready(sides[k]())
-            times[k].append(time.perf_counter() - begin)
+            times[k].append(_seconds(sides[k], calls))
     ratios = [a / b for a, b in zip(*times, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4)
     # For a normal spread: deviation = interquartile range / 1.349, and a median's error is 1.253 deviations / √n.
@@ -64,12 +64,16 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) ->
     return Comparison(statistics.median(ratios), error, statistics.median(times[0]), statistics.median(times[1]))
 
 
+def _seconds(call: Callable[[], Any], calls: int) -> float:
+    """The time of one of so many calls in a row; the last result is waited for, and with it what was queued before."""
+    begin = time.perf_counter()
+    for _ in range(calls - 1):
+        call()
+    jax.block_until_ready(call())
+    return (time.perf_counter() - begin) / calls
+
+
 def median(call: Callable[[], Any], repeats: int) -> float:
     """The median time of a call in seconds, after one that does not count."""
     jax.block_until_ready(call())
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    return statistics.median([_seconds(call, 1) for _ in range(repeats)])

@@ -1,0 +1,107 @@
+"""The main job, `python -m lrsched`: 512 runs in one compiled program, against loops that train one run after the other.
+
+Ours is the whole of `lrsched.lab.bakeoff.run` with the defaults of the command, with JAX's caches cleared before, so that
+tracing and compiling count. The loops train the same network, on a sample of the runs, and their time is scaled to 512.
+"""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks import digits_optax, digits_torch
+from benchmarks.optional import absent
+from benchmarks.timing import Row
+from lrsched.lab import bakeoff
+
+STEPS, SEEDS = 1000, 8
+NAMES = tuple(bakeoff.guide_schedules(STEPS))
+RUNS = len(NAMES) * len(bakeoff.PEAKS) * SEEDS
+PEAK = bakeoff.PEAKS[3]  # one that suits every schedule, so that accuracies can be compared
+A_FEW = ("step", "cosine annealing", "reduce on plateau")
+
+Train = Callable[[str, float, int, int], float]  # of a schedule's name, a peak, a seed, and a number of steps
+
+
+class Peer(NamedTuple):
+    """What the main job stands beside."""
+
+    name: str
+    train: Train
+    sample: tuple[str, ...]  # the schedules of the runs that are timed
+    goal: float | None
+
+
+class Sides(NamedTuple):
+    """The seconds of both, and the accuracies that they reached."""
+
+    ours: float
+    theirs: float
+    our_accuracy: float
+    their_accuracy: float
+    compiling: float  # the part of ours that JAX traces and compiles in
+
+
+def rows(repeats: int) -> list[Row]:
+    """Each peer in turn with the main job: once in a quick run, three times in a full one."""
+    quick = repeats < 20
+    rounds, sample = (1, A_FEW) if quick else (3, NAMES)
+    peers = [
+        Peer("optax, each schedule built afresh and a jitted step", digits_optax.train, sample, 1 / 50),
+        Peer("optax, each run one jitted scan, compiled afresh", digits_optax.train_scanned, sample, None),
+    ]
+    name = "PyTorch"
+    if why := absent("torch"):
+        missing = [Row(_title(name), None, 1 / 15, why)]
+    else:
+        missing = []
+        peers.insert(0, Peer(name, digits_torch.on_its_fastest_device(), NAMES, 1 / 15))
+    measured: dict[str, list[Sides]] = {peer.name: [] for peer in peers}
+    for _ in range(rounds):
+        seconds, accuracy, compiling = _ours()
+        for peer in peers:
+            theirs, their_accuracy = _theirs(peer)
+            measured[peer.name].append(Sides(seconds, theirs, accuracy, their_accuracy, compiling))
+    return [*missing, *(_row(peer, measured[peer.name]) for peer in peers)]
+
+
+def _title(peer: str) -> str:
+    return f"the main job's {RUNS} runs, against a loop of {peer}"
+
+
+def _ours() -> tuple[float, float, float]:
+    """The time of the main job, the mean accuracy at the end of its runs with that peak, and the time that compiling takes."""
+    jax.clear_caches()
+    gc.collect()
+    begin = time.perf_counter()
+    comparison = bakeoff.run(STEPS, SEEDS, bakeoff.PEAKS, 0, show_progress=False)
+    seconds = time.perf_counter() - begin
+    accuracies = comparison.metrics["validation"][:, bakeoff.PEAKS.index(PEAK), :, -1]
+    return seconds, float(np.mean(accuracies)), seconds - comparison.seconds["running"]
+
+
+def _theirs(peer: Peer) -> tuple[float, float]:
+    """The time of as many runs as the main job has, from that of the sample, and the mean accuracy at their end."""
+    peer.train("constant", PEAK, 0, 50)  # what is compiled once for all runs, and what a library does at its first call
+    begin = time.perf_counter()
+    accuracies = [peer.train(name, PEAK, seed, STEPS) for seed, name in enumerate(peer.sample)]
+    return (time.perf_counter() - begin) / len(peer.sample) * RUNS, statistics.mean(accuracies)
+
+
+def _row(peer: Peer, rounds: list[Sides]) -> Row:
+    ours, theirs, our_accuracy, their_accuracy, compiling = map(statistics.median, zip(*rounds, strict=True))
+    if abs(our_accuracy - their_accuracy) > 0.03:
+        raise RuntimeError(f"not the same training: accuracy {our_accuracy:.3f}, and with {peer.name} {their_accuracy:.3f}")
+    ratio = statistics.median(one.ours / one.theirs for one in rounds)
+    details = (
+        f"{1 / ratio:.1f} times faster: {ours:.1f} s, {compiling:.1f} s of it before the first step, against {theirs:.0f} s"
+        f" (sample of {len(peer.sample)} runs, scaled); accuracy {our_accuracy:.3f} and {their_accuracy:.3f}"
+    )
+    reason = (
+        f"tracing and compiling is {compiling / ours:.0%} of ours; without it {theirs / (ours - compiling):.0f} times faster"
+    )
+    return Row(_title(peer.name), ratio, peer.goal, details, reason=reason)
