@@ -1,11 +1,12 @@
 """What a schedule costs in a training step: adamw on a small network, many steps in one compiled scan.
 
-Both sides are the same chain but for its last link, `lrsched.scale_by_learning_rate` with a captured schedule against
-`optax.scale_by_learning_rate` with a number.
+Against a constant rate, both sides are the same chain but for its last link, `lrsched.scale_by_learning_rate` with a captured
+or a live schedule against `optax.scale_by_learning_rate` with a number. Against `optax.inject_hyperparams`, which is how optax
+keeps a rate that can be read, both have the same schedule, and the same weight decay.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,32 +17,93 @@ from benchmarks.timing import Row, compare
 
 SIZES = (64, 256, 256, 10)
 BATCH = 128
-STEPS = 200  # a scan
+STEPS = 50  # a scan: short ones, so that what slows the machine for a moment slows both sides alike
+SCANS = 4  # of each side, a repeat
+DECAY = 1e-4  # of the weights
+
+Optimizer = optax.GradientTransformation
+
+
+class Side(NamedTuple):
+    """An optimizer of ours, or the one that the others are measured against."""
+
+    name: str
+    ours: Optimizer
+    goal: float | None
 
 
 def rows(repeats: int) -> list[Row]:
-    """A pure and a driven schedule against a constant rate, and the constant rate against itself."""
+    """Pure and driven schedules, captured and live: against a constant rate, and against `inject_hyperparams`."""
     cosine = ls.warmup_cosine(peak=1e-3, warmup_steps=100, steps=10_000)
     driven = cosine * ls.reduce_on_plateau(factor=0.5, patience=10)
-    constant = optax.scale_by_learning_rate(1e-3)
-    baseline = _training(constant)
-    sides = [
-        ("warmup_cosine in a training step", ls.scale_by_learning_rate(cosine), 1.01),
-        ("warmup_cosine * reduce_on_plateau in a training step", ls.scale_by_learning_rate(driven), 1.03),
-        ("constant rate against itself (how exact the others are)", constant, None),
+    constant = _chain(optax.scale_by_learning_rate(1e-3))
+    captured = _chain(ls.scale_by_learning_rate(cosine))
+    listening = _chain(ls.scale_by_learning_rate(driven))
+    live = _chain(ls.scale_by_learning_rate(cosine, live=True))
+    listening_live = _chain(ls.scale_by_learning_rate(driven, live=True))
+    theirs = optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 10_000)
+    injected = optax.inject_hyperparams(optax.adamw)(theirs, weight_decay=DECAY)
+    injected_plateau = optax.chain(injected, optax.contrib.reduce_on_plateau(factor=0.5, patience=10))
+
+    def scheduled(schedule: ls.Schedule, live: bool = False) -> Optimizer:
+        return ls.scheduled(optax.adamw, live=live)(schedule, weight_decay=DECAY)
+
+    pure = "warmup_cosine"
+    both = "warmup_cosine * reduce_on_plateau"
+    return [
+        *_against(
+            "a constant rate",
+            constant,
+            [
+                Side(pure, captured, 1.01),
+                Side(both, listening, 1.03),
+                Side(f"{pure}, live", live, 1.03),
+                Side(f"{both}, live", listening_live, 1.03),
+                Side("a constant rate (how exact the others are)", constant, None),
+            ],
+            repeats,
+        ),
+        *_against(
+            "optax.inject_hyperparams",
+            injected,
+            [
+                Side(pure, captured, 1.01),
+                Side(f"{pure}, live", live, 1.01),
+                Side(f"scheduled(optax.adamw) of {pure}", scheduled(cosine), 1.01),
+                Side(f"scheduled(optax.adamw) of {pure}, live", scheduled(cosine, live=True), 1.01),
+            ],
+            repeats,
+        ),
+        *_against(
+            "optax.inject_hyperparams and its plateau",
+            injected_plateau,
+            [
+                Side(both, listening, 1.01),
+                Side(f"scheduled(optax.adamw) of {both}", scheduled(driven), 1.01),
+            ],
+            repeats,
+        ),
     ]
+
+
+def _against(name: str, theirs: Optimizer, sides: list[Side], repeats: int) -> list[Row]:
+    baseline = _training(theirs)
     table = []
-    for name, link, goal in sides:
-        found = compare(_training(link), baseline, repeats)
-        ours, theirs = (f"{1e6 * seconds / STEPS:.0f}" for seconds in (found.ours, found.theirs))
-        details = f"± {found.error:.3f}; {ours} µs against {theirs} µs a step, {repeats} × {STEPS} steps"
-        table.append(Row(name, found.ratio, goal, details))
+    for side in sides:
+        found = compare(_training(side.ours), baseline, SCANS * repeats)
+        us = [f"{1e6 * seconds / STEPS:.0f}" for seconds in (found.ours, found.theirs)]
+        details = f"± {found.error:.3f}; {us[0]} µs against {us[1]} µs a step, {SCANS * repeats} × {STEPS} steps"
+        table.append(Row(f"a training step with {side.name}, against {name}", found.ratio, side.goal, details))
     return table
 
 
-def _training(link: optax.GradientTransformation) -> Callable[[], Any]:
+def _chain(link: Optimizer) -> Optimizer:
+    return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(DECAY), link)
+
+
+def _training(optimizer: Optimizer) -> Callable[[], Any]:
     """A call that trains for STEPS steps from the same start."""
-    optimizer = optax.with_extra_args_support(optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4), link))
+    optimizer = optax.with_extra_args_support(optimizer)
     keys = jax.random.split(jax.random.key(0), len(SIZES) + 1)
     layers = zip(keys, SIZES[:-1], SIZES[1:], strict=False)
     params = [(jax.random.normal(key, (m, n)) * (2 / m) ** 0.5, jnp.zeros(n)) for key, m, n in layers]
