@@ -101,7 +101,7 @@ def _build(name: str, peak: float, seed: int, steps: int) -> Run:
         loss, grads = jax.value_and_grad(_loss)(params, images[batch], labels[batch])
         updates, state = optimizer.update(grads, state, params)
         if plateau is not None:
-            updates = optax.tree_utils.tree_scale(scale.scale, updates)
+            updates = jax.tree.map(lambda u: scale.scale * u, updates)
         return optax.apply_updates(params, updates), state, total + loss
 
     def listen(scale: Any, loss: jax.Array) -> Any:

@@ -1,5 +1,6 @@
 """The peers of the benchmarks: without them a row says so, and both sides of a row do the same work."""
 
+import itertools
 import sys
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from helpers import relaxed
 
 import lrsched as ls
-from benchmarks import digits_optax, digits_torch, main_job, optional, peers
+from benchmarks import digits_optax, digits_torch, main_job, optional, peers, timing
 from lrsched.lab import bakeoff
 
 STEPS, PEAK = 100, 0.08
@@ -70,6 +71,14 @@ def test_loops_that_train_something_else_are_no_peers(monkeypatch):
     monkeypatch.setattr(main_job, "_theirs", lambda _: (400.0, 0.5))
     with pytest.raises(RuntimeError, match="not the same training"):
         main_job.rows(5)
+
+
+def test_sides_are_compared_in_blocks_of_calls():
+    order = []
+    found = timing.compare(lambda: order.append("ours"), lambda: order.append("theirs"), repeats=4, calls=5)
+    blocks = [(name, len(list(calls))) for name, calls in itertools.groupby(order[2:])]
+    assert blocks == [("ours", 5), ("theirs", 10), ("ours", 10), ("theirs", 10), ("ours", 5)]
+    assert found.ours > 0
 
 
 @pytest.mark.parametrize("name", PURE)
