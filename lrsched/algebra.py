@@ -750,7 +750,7 @@ class Stretch(Bending, Moved):
 
     _call = "stretch"
 
-    factor: Number = leaf(POSITIVE, mend="2 makes it twice as long, 0.5 half as long")
+    factor: Number = leaf(POSITIVE, mend="2 makes it twice as long, 0.5 half as long", whole=True)  # the steps of an epoch
 
     def moved(self, moment: Moment) -> Moment:
         return moment.slowed(self.factor)

@@ -225,7 +225,8 @@ def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     """
     if value is None and spec.optional:
         return None
-    kept = _as_float(value if spec.whole else numerics.rough(value))  # only a number of steps may be a span
+    kept = _as_float(value)
+    kept = kept if spec.whole else numerics.rough(kept)  # only a number of steps may be a span
     if kept is None or np.ndim(kept) < spec.rank or np.size(kept) == 0:
         what = spec.what or ("a number" if spec.rank == 0 else "a list of numbers")
         raise TypeError(f"{call}({name}=...) must be {what}, got {shown(value)} ({type(value).__name__})")
@@ -262,7 +263,7 @@ def _as_float(value: Any) -> Any:
         return None
     if any(isinstance(x, jax.core.Tracer) for x in entries):
         entries = [_as_float(x) for x in value]
-        return None if any(x is None for x in entries) else jnp.stack([numerics.real(x) for x in entries])
+        return None if any(x is None for x in entries) else numerics.table(entries)
     try:
         kept = np.array(value)
         if kept.dtype.kind not in "iuf" and not (kept.dtype == object and all(isinstance(x, int) for x in kept.flat)):

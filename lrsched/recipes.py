@@ -34,6 +34,7 @@ _WHOLE = dataclasses.replace(
 )
 
 
+_EVERY = dataclasses.replace(POSITIVE, whole=True)
 _STRETCH = dataclasses.replace(POSITIVE, optional=True)
 _STRETCH_FOR_EVER = dataclasses.replace(
     _STRETCH,
@@ -67,7 +68,7 @@ def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
     """
     (start,) = _numbers("step_decay", start=start)
     factor = checked("step_decay", "factor", factor, NON_NEGATIVE)
-    every = checked("step_decay", "every", every, POSITIVE)
+    every = checked("step_decay", "every", every, _EVERY)
     return Exponential(start, factor).stretch(every).staircase(every)
 
 
@@ -124,7 +125,7 @@ def warmup_cosine(peak: Number, warmup_steps: Number, steps: Number, start: Numb
     peak, start, end = _numbers("warmup_cosine", peak=peak, start=start, end=end)
     warmup_steps, steps = _counts("warmup_cosine", warmup_steps=warmup_steps, steps=steps)
     checked("warmup_cosine", "steps", steps, _WHOLE)
-    rest = _rest("warmup_cosine", steps, warmup_steps=warmup_steps)
+    warmup_steps, rest = _parted("warmup_cosine", steps, warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Cosine(peak, end, rest)
 
 
@@ -151,7 +152,7 @@ def warmup_linear(peak: Number, warmup_steps: Number, steps: Number, start: Numb
     peak, start, end = _numbers("warmup_linear", peak=peak, start=start, end=end)
     warmup_steps, steps = _counts("warmup_linear", warmup_steps=warmup_steps, steps=steps)
     checked("warmup_linear", "steps", steps, _WHOLE)
-    rest = _rest("warmup_linear", steps, warmup_steps=warmup_steps)
+    warmup_steps, rest = _parted("warmup_linear", steps, warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Linear(peak, end, rest)
 
 
@@ -458,8 +459,9 @@ def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phas
     (steps,) = _counts(call, steps=steps)
     checked(call, "steps", steps, _WHOLE)
     rise = numerics.multiply(checked(call, "pct_start", pct_start, _FRACTION), steps)
-    rest = _rest(call, steps, pct_start=numerics.multiply(2.0, rise) if three_phase else rise)
-    return Cosine if anneal == "cosine" else Linear, rise, rest
+    before = numerics.multiply(2.0, rise) if three_phase else rise
+    before, rest = _parted(call, steps, pct_start=before)
+    return Cosine if anneal == "cosine" else Linear, numerics.multiply(0.5, before) if three_phase else before, rest
 
 
 def reduce_on_plateau(
@@ -512,6 +514,13 @@ def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
     if numerics.is_concrete(value) and not np.all(bounded(np.asarray(value))):
         raise ValueError(f"{call}({name}=...) makes values too large for a float, got {number!r}")
     return numerics.saturated(value)
+
+
+def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
+    """What one argument takes of the steps, and how many are left."""
+    (part,) = taken.values()
+    rest = _rest(call, steps, **taken)
+    return (part, rest) if numerics.is_concrete(rest) else numerics.parted(part, steps)
 
 
 def _rest(call: str, steps: Number, **taken: Number) -> Any:

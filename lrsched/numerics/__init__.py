@@ -23,6 +23,7 @@ from lrsched.numerics.folding import minimum as minimum
 from lrsched.numerics.folding import multiply as multiply
 from lrsched.numerics.folding import negative as negative
 from lrsched.numerics.folding import opposite as opposite
+from lrsched.numerics.folding import parted as parted
 from lrsched.numerics.folding import pick as pick
 from lrsched.numerics.folding import power as power
 from lrsched.numerics.folding import result as result

@@ -142,7 +142,7 @@ def product(a: Number | Span, b: Number | Span) -> Span:
     exact = plus_units(*exact, times(n, np.uint32(0), units(p)))
     whole, fraction = plus_units(*exact, (np.uint32(0), units(p * q)))
     exact = carried(whole.astype(np.int32), real(fraction) * np.float32(2.0**-32), jnp)
-    fits = (real(a) >= 0) & (real(b) >= 0) & (rough < 2.0**31 - 128) & (jnp.minimum(real(a), real(b)) >= 2.0**-8)
+    fits = (rough < 2.0**31 + 256) & (whole < np.uint32(2**31)) & (jnp.minimum(real(a), real(b)) >= 2.0**-8)
     chosen = choose(fits, exact, signed(rough))
     return Span(chosen.whole, chosen.part + derivative(span(rough)))
 

@@ -207,6 +207,20 @@ def table(entries: list[Any]) -> Any:
     return jnp.stack(jnp.broadcast_arrays(*map(real, entries)), axis=-1)
 
 
+def parted(part: Number, whole: Number) -> tuple[Any, Any]:
+    """A part of a whole, and the rest; in a trace the part is rounded as the rest is, so that both add up to the whole exactly.
+
+    Of a part below half of the whole the rest is above it, and so is what that leaves exact; any other has an exact rest.
+    """
+    if is_concrete(part, whole) or isinstance(part, Span) or isinstance(whole, Span):
+        return part, subtract(whole, part)
+    part = jax.lax.optimization_barrier(
+        part
+    )  # or a compiler may leave a product unrounded in one difference and not in another
+    rest = subtract(whole, part)
+    return subtract(whole, rest), rest
+
+
 def ascending(table: Any) -> Any:
     """A table of rank 1 with its entries sorted."""
     if is_concrete(table):

@@ -45,7 +45,7 @@ class Moment(NamedTuple):
     """
 
     ticks: Any  # float64 on the host, a Span in a trace
-    unit: Any = 1.0  # a number, or one that is Looked up
+    unit: Any = 1.0  # a number, a Span, or one that is Looked up
 
     @property
     def is_host(self) -> bool:
@@ -115,7 +115,8 @@ class Moment(NamedTuple):
             concrete = is_concrete(factor)
             unit = Looked(self.unit.table * host(factor), self.unit.row) if concrete else multiply(self.unit.value(), factor)
             return self._replace(unit=unit)
-        return self._replace(unit=multiply(self.unit, factor))
+        one = isinstance(self.unit, float) and self.unit == 1.0
+        return self._replace(unit=factor if one and isinstance(factor, Span) else multiply(self.unit, factor))
 
     def floored(self, every: Number) -> "Moment":
         """The last multiple of `every` steps."""
@@ -143,6 +144,12 @@ class Moment(NamedTuple):
         Before the table it is in the first row; in the last row all is done.
         """
         last = points.shape[0] - 1
+        if isinstance(self.ticks, float) and isinstance(self.unit, float) and is_concrete(points):  # as below, in Python
+            column = self._host(points)
+            reached = int(column.searchsorted(self.ticks, side="right"))
+            row, after = max(reached - 1, 0), min(reached, last)
+            start = float(column[row])
+            return row, after, Progress(max(self.ticks - start, 0.0), float(column[after]) - start)
         if self._known(points):
             unit = np.asarray(self.unit)
             column = Moment(0.0, self.unit)._host(np.reshape(host(points), (-1, *[1] * unit.ndim)))
@@ -247,15 +254,15 @@ class Moment(NamedTuple):
         return jnp.where(within, index, final), where_moment(within, inside, self)
 
     def _growing_cycle(self, length: Any, last: Any, stretch: Any) -> tuple[Any, "Moment"]:
-        length, stretch = rough(length), rough(stretch)  # cycles are found in floats
-        numbers = self.unit, length, stretch, np.inf if last is None else last
+        stretch = rough(stretch)
+        numbers = self.unit, rough(length), stretch, np.inf if last is None else last
         if is_concrete(*numbers) and not any(map(np.ndim, numbers)):
             end = 2**53 if self.is_host else last_tick()
             starts, growths = _cycle_table(self._host(length), float(numbers[-1]), float(stretch), end)
             if len(starts) < _MOST_CYCLES:
                 return self._looked_up_cycle(starts, growths)
         # A binary search for the cycle. Row j of the table holds (stretch^m, 1 + … + stretch^(m-1)) for m = 2^j, made by
-        # doubling; adding rows from the longest down builds the index, its growth and its start at once, without
+        # doubling; adding rows from the longest down builds the index, its growth and its start (in lengths) at once, without
         # logarithms and without dividing by stretch - 1. Differentiable in the length and the stretch.
         table, ratio, total = [], minimum(stretch, 1e30), 1.0
         for _ in range(31):
@@ -265,14 +272,28 @@ class Moment(NamedTuple):
             ratio = minimum(multiply(ratio, ratio), 1e12)
         index, growth, start = 0.0, 1.0, 0.0
         for j, (ratio, total) in reversed(list(enumerate(table))):
-            candidate = add(start, multiply(length, minimum(multiply(growth, total), 1e30)))
-            taken = self.reached(candidate)
+            candidate = add(start, minimum(multiply(growth, total), 1e30))
+            taken = self._surely_reached(length, candidate)
             if last is not None:
                 taken = both(taken, subtract(last, index) >= 2.0**j)
             index = where(taken, add(index, 2.0**j), index)
             growth = where(taken, minimum(multiply(growth, ratio), 1e37), growth)
             start = where(taken, candidate, start)
-        return index, self.since(start).slowed(growth)
+        if isinstance(length, Span):  # the search was in floats, and perhaps one or two cycles early
+            for _ in range(2):
+                following = add(start, growth)
+                taken = self.reached(multiply(length, following))
+                taken = taken if last is None else both(taken, index < last)
+                index, start = where(taken, add(index, 1.0), index), where(taken, following, start)
+                growth = where(taken, multiply(growth, stretch), growth)
+        return index, self.since(multiply(length, start)).slowed(growth)
+
+    def _surely_reached(self, length: Any, count: Any) -> Any:
+        """Whether so many lengths have passed; of a length that is a span in a float32, and none too early."""
+        if not isinstance(length, Span):
+            return self.reached(multiply(length, count))
+        unit = self.unit.value() if isinstance(self.unit, Looked) else rough(self.unit)
+        return amounts.value(self._now()) * float_type()(1 - 2.0**-21) >= multiply(multiply(rough(length), count), unit)
 
     def _looked_up_cycle(self, starts: np.ndarray, growths: np.ndarray) -> tuple[Any, "Moment"]:
         row, *_ = Moment(self.ticks).between(starts)
@@ -298,6 +319,9 @@ class Moment(NamedTuple):
             return powers.amount(self._now())
         if isinstance(unit, Looked):
             unit = powers.Two(*(jnp.asarray(x)[unit.row] for x in powers.known(np.maximum(unit.table, _SMALLEST_UNIT))))
+        elif isinstance(unit, Span) and not is_concrete(unit):
+            unit = powers.amount(unit)
+            unit = unit.only_where(unit.head > powers.LEAST, powers.LEAST)
         elif is_concrete(unit):
             unit = powers.known(np.maximum(host(unit), _SMALLEST_UNIT))
         else:

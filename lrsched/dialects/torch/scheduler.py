@@ -112,7 +112,8 @@ class Recurrence(Schedule):
     """A rate that is changed in place step by step: `r(t) = scale(t) · r(t-1) + offset(t)` with `r(-1) = start`.
 
     It walks through the steps, so a call takes time in proportion to the last one. Between two steps it stands still. In a
-    trace every step rounds.
+    trace, the first 131,072 steps of known changes are walked beforehand, in float64, and looked up; any others are walked
+    there, where every step rounds.
 
     Args:
         start: the rate before step 0.
@@ -139,7 +140,19 @@ class Recurrence(Schedule):
         step = moment.value()
         if numerics.is_concrete(step, *jax.tree.leaves(self)):
             return self._walked_on_host(np.floor(step))
-        return self._walked_in_trace(jnp.floor(numerics.real(step)).astype(np.int32))
+        step = jnp.floor(numerics.real(step)).astype(np.int32)
+        if not numerics.is_concrete(*jax.tree.leaves((self.scale, self.offset))):
+            return self._walked_in_trace(step, 0, self.start)
+        if numerics.is_concrete(self.start):
+            rates = _walked_beforehand(self)
+        else:  # what the steps make of a start is a line
+            scales, offsets = (
+                _walked_beforehand(Recurrence(*line))
+                for line in ((1.0, self.scale, Constant(0.0)), (0.0, self.scale, self.offset))
+            )
+            rates = numerics.add(numerics.multiply(self.start, scales), offsets)
+        inside = numerics.pick(rates, jnp.minimum(step, _BEFOREHAND - 1))
+        return jnp.where(step < _BEFOREHAND, inside, self._walked_in_trace(step, _BEFOREHAND, rates[-1]))
 
     def _changes(self, steps: Any) -> tuple[Any, Any]:
         moment, _ = numerics.moment(steps)
@@ -155,25 +168,28 @@ class Recurrence(Schedule):
             values = np.where(inside, np.asarray(rates)[np.where(inside, step - begin, 0).astype(int)], values)
         return values[()]
 
-    def _walked_in_trace(self, step: Any) -> Any:
+    def _walked_in_trace(self, step: Any, begin: int, rate: Any) -> Any:
+        """The walk from a step on, before which there was a rate."""
         # A loop of unknown length has derivatives in forward mode only: they are taken along with the value, and a gradient
         # is what is left to multiply with. Numbers that are known stay known.
-        leaves, tree = jax.tree.flatten(self)
+        leaves, tree = jax.tree.flatten((self.scale, self.offset))
         traced = [i for i, x in enumerate(leaves) if not numerics.is_concrete(x)]
         counts = [i for i in traced if jnp.issubdtype(leaves[i].dtype, jnp.integer)]  # the wholes of a live schedule
         traced = [i for i in traced if i not in counts]
 
         def walk(numbers: list[Any], wholes: list[Any], step: Any) -> Any:
+            rate, *numbers = numbers
             changed = dict(zip([*traced, *counts], [*numbers, *wholes], strict=True))
-            this = tree.unflatten([changed.get(i, x) for i, x in enumerate(leaves)])
+            changes = tree.unflatten([changed.get(i, x) for i, x in enumerate(leaves)])
 
             def body(state: Any) -> Any:
                 now, rate, values = state
-                scale, offset = map(numerics.real, this._changes(now))
+                moment, _ = numerics.moment(now)
+                scale, offset = (numerics.real(schedule.at(moment)) for schedule in changes)
                 rate = scale * rate + offset
                 return now + 1, rate, jnp.where(step == now, rate, values)
 
-            start = jnp.asarray(0, np.int32), numerics.real(this.start), jnp.zeros(step.shape, numerics.float_type())
+            start = jnp.asarray(begin, np.int32), rate, jnp.zeros(step.shape, numerics.float_type())
             last = jnp.max(step, initial=0)
             return jax.lax.while_loop(lambda state: state[0] <= last, body, start)[2]
 
@@ -187,7 +203,7 @@ class Recurrence(Schedule):
                 start=jnp.zeros(step.shape, numerics.float_type()),
             )
 
-        return walked([numerics.real(leaves[i]) for i in traced], [leaves[i] for i in counts], step)
+        return walked([numerics.real(x) for x in (rate, *(leaves[i] for i in traced))], [leaves[i] for i in counts], step)
 
     @property
     def length(self) -> Any:
@@ -195,3 +211,11 @@ class Recurrence(Schedule):
 
 
 _CHUNK = 2**16
+_BEFOREHAND = 2**17  # steps
+
+
+@functools.lru_cache(maxsize=16)
+def _walked_beforehand(recurrence: Recurrence) -> np.ndarray:
+    """The first rates, of numbers that are known."""
+    with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):  # a function may use jax.numpy
+        return numerics.saturated(recurrence._walked_on_host(np.arange(float(_BEFOREHAND))))
