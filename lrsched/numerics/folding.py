@@ -214,9 +214,8 @@ def parted(part: Number, whole: Number) -> tuple[Any, Any]:
     """
     if is_concrete(part, whole) or isinstance(part, Span) or isinstance(whole, Span):
         return part, subtract(whole, part)
-    part = jax.lax.optimization_barrier(
-        part
-    )  # or a compiler may leave a product unrounded in one difference and not in another
+    # A compiler may fuse the product that a part is made of with a difference, and so not round it; but not through a choice.
+    part = jnp.where(jnp.isnan(part), np.zeros((), float_type()), real(part))
     rest = subtract(whole, part)
     return subtract(whole, rest), rest
 
