@@ -58,14 +58,17 @@ def divided(now: Span, length: Period) -> tuple[Any, Span]:
     low = jnp.minimum(jnp.floor(value(now) / safe * np.float32(1 - 2**-20)), np.float32(2**31 - 128)).astype(np.int32)
     rest = _take(late, times(low, early.whole, early.fraction))
     more = jnp.minimum(jnp.floor(_float(rest) / safe), np.float32(2**20)).astype(np.int32)
-    more = jnp.where(_below(rest, times(more, early.whole, early.fraction)), more - 1, more)
-    more = jnp.where(_below(rest, times(more + 1, early.whole, early.fraction)), more, more + 1)
+    step = times(more, early.whole, early.fraction)
+    short, rest = _below(rest, step), _take(rest, step)
+    long = ~short & ~_below(rest, (jnp.asarray(early.whole).astype(np.uint32), early.fraction))
+    more = jnp.where(short, more - 1, jnp.where(long, more + 1, more))
     count = jnp.where(total > 0, low + jnp.minimum(more, last_tick() - low), 0)
     passed = times(count, length.whole, fraction)
     whole, fraction = _take(exact, passed)
-    gone = _below(exact, passed)  # by what it was reached early
     left = carried(whole.astype(np.int32), real(fraction) * np.float32(2.0**-32), jnp)
-    return count, choose(gone, ZERO, left)
+    if isinstance(length.early, int) and isinstance(length.slack, int):
+        return count, left
+    return count, choose(_below(exact, passed), ZERO, left)  # of what was reached early nothing has passed
 
 
 def _take(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
