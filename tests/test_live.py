@@ -119,6 +119,38 @@ def test_a_stretched_length_stays_exact():
         assert update(state._replace(step=jnp.int32(step)))[0] == expected
 
 
+@pytest.mark.parametrize("stretch", [2, 1.5, 0.5, 3])
+@pytest.mark.parametrize("length", [2**24 + 1, 107_374_182, 200_000_003])
+def test_growing_cycles_stay_exact(length, stretch):
+    s = ls.Linear(0.0, 1.0, length).repeat(None if stretch > 1 else 8, stretch=stretch)
+    optimizer = live(ls.Linear(0.0, 1.0, 10).repeat(None if stretch > 1 else 2, stretch=1.1))
+    update, state = running(optimizer), ls.replace_schedule(optimizer.init(GRADS), s)
+    boundaries = [length * sum(stretch**k for k in range(n)) for n in range(1, 9 if stretch > 1 else 8)]
+    steps = [int(np.ceil(boundary)) + i for boundary in boundaries for i in (-1, 0)]
+    for step in [step for step in steps if step < 2**31]:
+        value, _ = update(state._replace(step=jnp.int32(step)))
+        np.testing.assert_allclose(value, s(step), rtol=1e-6, atol=1e-7, err_msg=str(step))
+
+
+@pytest.mark.parametrize(
+    ("make", "boundary"),
+    [
+        (lambda n: torch.StepLR(1.0, n, 0.5), 2),
+        (lambda n: torch.SequentialLR([torch.ConstantLR(1.0, 0.5, 2 * n), torch.StepLR(1.0, n, 0.25)], [n]), 2),
+        (lambda n: torch.MultiStepLR(1.0, [n, 2 * n], 0.5), 2),
+        (lambda n: torch.OneCycleLR(1.0, epochs=2, steps_per_epoch=n, anneal_strategy="linear"), 2),
+        (lambda n: ls.step_decay(1.0, n, 0.5), 2),
+    ],
+)
+def test_lengths_of_other_names_stay_exact(make, boundary):
+    n = 1_000_000_007
+    optimizer = live(make(10))
+    update, state = running(optimizer), ls.replace_schedule(optimizer.init(GRADS), make(n))
+    for step in (boundary * n - 2, boundary * n - 1, boundary * n):
+        value, _ = update(state._replace(step=jnp.int32(step)))
+        np.testing.assert_allclose(value, make(n)(step), rtol=1e-6, err_msg=str(step))
+
+
 def test_what_is_given_comes_back():
     for s in (
         ls.Linear(0.0, 1e-3, 500) >> ls.Cosine(1e-3, 1e-5, 9_500),

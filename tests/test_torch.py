@@ -322,6 +322,29 @@ def test_a_restart_is_found_without_a_logarithm():
     assert schedule(121) == jax.jit(lambda t: schedule(t))(121) == 1
 
 
+def wavering(t):
+    return jnp.where(t % 2 == 0, 0.75, 4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "steps"),
+    [
+        # The last steps that are walked beforehand, and a few after.
+        (dialect.MultiplicativeLR(0.5, wavering), [0, 1, 2, 50, 1001, 131070, 131071, 131072, 131073, 131090]),
+        (dialect.ChainedScheduler([COSINE, STEP]), [0, 1, 2, 7, 8, 9, 20]),
+    ],
+)
+def test_what_walks_is_as_exact_in_compiled_code(scheduler, steps):
+    steps = np.asarray(steps)
+    np.testing.assert_allclose(jax.jit(lambda t: scheduler(t))(steps), scheduler(steps), rtol=1e-6)
+
+
+def test_what_walks_passes_gradients_to_its_base_rate():
+    slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, wavering)(t)))
+    for t in (0, 7, 131075):
+        np.testing.assert_allclose(slope(0.5, t), dialect.MultiplicativeLR(1.0, wavering)(t), rtol=1e-5)
+
+
 def test_a_chain_is_walked_to_any_step():
     half = dialect.MultiplicativeLR(1.0, FUNCTIONS["1+1/(2+t)**2"])
     late = [0, 70_000, 65_535, 65_536, 131_072]
