@@ -121,6 +121,21 @@ def test_pytorch_schedulers_among_the_parts():
     np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), s(steps), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("first", [0, 5, 5.5])
+@pytest.mark.parametrize("count", [2, 20, 200])
+def test_tables_of_many_points(kind, first, count):
+    rng = np.random.default_rng(count)
+    points = first + np.cumsum(rng.integers(0, 4, count)) * rng.choice([1.0, 1.25])  # some of them equal
+    s = ls.Piecewise(points, rng.uniform(0.1, 1, count), kind)
+    steps = np.arange(int(points[-1]) + 10, dtype=np.int32)
+    truth = [float(meaning(s, int(t))) for t in steps]
+    np.testing.assert_allclose(s(steps), truth, rtol=2e-7)
+    np.testing.assert_allclose([s(int(t)) for t in steps], truth, rtol=2e-7)
+    np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), truth, rtol=6e-7)
+    np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps + np.float32(0.0)), truth, rtol=6e-7)
+
+
 @chex.assert_max_traces(n=1)
 def _evaluated(steps):
     return sequence([ls.Linear(k, k + 1, 10) for k in range(64)])(steps)

@@ -8,6 +8,7 @@ with amounts of time in a trace, `folding` with any numbers, `powers` with logar
 through a ramp it is, and `moment` the time that a schedule is asked about.
 """
 
+from lrsched.numerics.amounts import as_span as as_span
 from lrsched.numerics.amounts import kept_exactly as kept_exactly
 from lrsched.numerics.folding import add as add
 from lrsched.numerics.folding import ascending as ascending

@@ -34,6 +34,11 @@ def span(ticks: Any) -> Span:
     return Span(whole, jnp.where(beyond, ticks - last_tick(), ticks - floor))
 
 
+def as_span(ticks: Any) -> Any:
+    """A number of ticks >= 0 in a trace, as what can be calculated with exactly."""
+    return Span(*_parts(span(ticks)))
+
+
 def carried(whole: Any, part: Any, xp: Any) -> Span:
     """A span of a whole and a part that was rounded, perhaps up to 1."""
     carry = (part == 1) & (whole < last_tick())

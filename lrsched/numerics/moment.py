@@ -160,12 +160,37 @@ class Moment(NamedTuple):
             after = np.where(self.ticks < table[0], row, np.minimum(row + 1, last))
             start, stop = (np.take_along_axis(table, i[None], 0)[0] if unit.ndim else table[i] for i in (row, after))
             return row, after, Progress(np.maximum(self.ticks - start, 0.0), stop - start)
+        if self.can_look_up() and is_concrete(points):
+            return self._between_known(self._host(points))
         now, table = self._now(), self._table(points)
         late = ~amounts.less(amounts.each(lambda x: jnp.broadcast_to(x, table.whole.shape[1:])[None], now), table)
         row = jnp.maximum(jnp.sum(late, axis=0, dtype=np.int32) - 1, 0)
         after = jnp.where(late[0], jnp.minimum(row + 1, last), row)
         start, stop = (amounts.each(lambda x, i=i: jnp.take_along_axis(x, i[None], 0)[0], table) for i in (row, after))
         return row, after, Progress(amounts.minus(now, start), amounts.minus(stop, start))
+
+    def _between_known(self, points: np.ndarray) -> tuple[Any, Any, Progress]:
+        """`between` of known points, in ticks, and of whole ticks in a trace."""
+        starts, lengths = np.maximum(points, 0.0), np.diff(points, append=points[-1])
+        inverses = 1 / np.where(lengths > 0, lengths, 1.0)  # so that nothing is divided by what is looked up
+        begun = self._replace(unit=1.0).reached(points[0])
+        if len(points) > _FEW:
+            row = jnp.maximum(self._replace(unit=1.0).row_of(np.append(0.0, starts)) - 1, 0)
+
+            def looked_up(table: np.ndarray) -> Any:
+                return jnp.asarray(table).at[row].get(mode="promise_in_bounds")
+        else:
+            reached = [self._replace(unit=1.0).reached(point) for point in points[1:]]
+            row = sum((late.astype(np.int32) for late in reached), start=jnp.zeros(jnp.shape(self._now().whole), np.int32))
+
+            def looked_up(table: np.ndarray) -> Any:
+                value = jnp.broadcast_to(table[0], row.shape)
+                return functools.reduce(lambda found, i: jnp.where(reached[i], table[i + 1], found), range(len(reached)), value)
+
+        after = jnp.where(begun, jnp.minimum(row + 1, len(points) - 1), row)
+        start, length = (amounts.each(looked_up, amounts.span(table)) for table in (starts, lengths))
+        own = amounts.minus(self._now(), start)
+        return row, after, Progress(own, amounts.choose(begun, length, amounts.ZERO), looked_up(real(inverses)))
 
     def _table(self, points: Any) -> Span:
         """Rising steps in ticks, in a trace: the points along the first axis, then the shape of the moment."""
@@ -399,6 +424,7 @@ def _float64_divided(now: Any, total: Any) -> tuple[Any, Any]:
     return count, xp.where(count < 2.0**53, xp.maximum(now - count * total, 0.0), 0.0)
 
 
+_FEW = 32  # points: to compare with each of fewer is faster than to search a table
 _MOST_CYCLES = 1024  # looking a cycle up in a trace takes time in proportion to their number
 
 

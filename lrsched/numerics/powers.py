@@ -52,11 +52,12 @@ def amount(a: Span) -> Two:
     return Two(head, real(a.whole - whole) + (real(whole) - head) + a.part)
 
 
-def ratio(a: Span, b: Two) -> Two:
+def ratio(a: Span, b: Two, inverse: Any = None) -> Two:
     """`a / b` within 2**-34, for a traced b >= LEAST: the quotient is cut to 12 bits, and what that leaves of a is exact."""
     whole, total = jnp.asarray(a.whole), b.head + b.rest
     high, low = real(whole & ~0xFF), real(whole & 0xFF)
-    inverse = None if np.ndim(total) else 1 / total  # taken once, where it is not another one for each step
+    if inverse is None and not np.ndim(total):
+        inverse = 1 / total  # once, where it is not another one for each step
 
     def over_total(x: Any) -> Any:
         return x / total if inverse is None else x * inverse

@@ -18,10 +18,11 @@ class Progress:
     Args:
         now: an amount of time >= 0: a float64 on the host, a span in a trace.
         length: an amount of the same kind.
+        inverse: 1 over the length, in float32, if it is known.
     """
 
-    def __init__(self, now: Any, length: Any) -> None:
-        self._now, self._length = now, length
+    def __init__(self, now: Any, length: Any, inverse: Any = None) -> None:
+        self._now, self._length, self._inverse = now, length, inverse
 
     @property
     def done(self) -> Any:
@@ -59,7 +60,7 @@ class Progress:
     def _ratio(self, part: Span) -> powers.Two:
         """A part of the length as a fraction in two floats."""
         length = powers.amount(self._length)
-        return powers.ratio(part, length.only_where(length.head > powers.LEAST, powers.LEAST))
+        return powers.ratio(part, length.only_where(length.head > powers.LEAST, powers.LEAST), self._inverse)
 
     @functools.cached_property
     def _nearer(self) -> tuple[Any, powers.Two]:

@@ -618,12 +618,10 @@ class _OneCycle(Scheduler):
     def _through(self, *values: Number) -> Schedule:
         """Through values at the ends of the phases."""
         total = numerics.multiply(self.epochs, self.steps_per_epoch) if self.total_steps is None else self.total_steps
+        if not numerics.is_concrete(total, self.pct_start):
+            total = numerics.as_span(total)  # a float32 would not hold the ends of the phases
         last, rise = numerics.subtract(total, 1.0), numerics.subtract(numerics.multiply(self.pct_start, total), 1.0)
-        if self.three_phase:
-            twice, _ = numerics.parted(numerics.multiply(2.0, rise), last)
-            ends = [0.0, numerics.multiply(0.5, twice), twice, last]
-        else:
-            ends = [0.0, numerics.parted(rise, last)[0], last]
+        ends = [0.0, rise, numerics.multiply(2.0, rise), last] if self.three_phase else [0.0, rise, last]
         ramp = Cosine if self.anneal_strategy == "cos" else Linear
         parts = []
         for i, (begin, end) in enumerate(itertools.pairwise(ends)):
