@@ -21,6 +21,7 @@ from benchmarks.optional import absent
 from benchmarks.timing import Row
 from lrsched.lab import bakeoff
 
+CORES = machine.CORES  # as the command and the loops have them
 STEPS, SEEDS = 1000, 8
 NAMES = tuple(bakeoff.guide_schedules(STEPS))
 RUNS = len(NAMES) * len(bakeoff.PEAKS) * SEEDS
@@ -30,7 +31,7 @@ A_FEW = ("step", "cosine annealing", "reduce on plateau")
 Train = Callable[[str, float, int, int], float]  # of a schedule's name, a peak, a seed, and a number of steps
 
 
-class Peer(NamedTuple):
+class Loop(NamedTuple):
     """What the main job stands beside."""
 
     name: str
@@ -51,25 +52,26 @@ class Sides(NamedTuple):
 
 def rows(repeats: int) -> list[Row]:
     """Each peer in turn with the main job: once in a quick run, three times in a full one."""
-    # In a process of its own, which has all cores, as the command and the loops have them.
+    # In a process of its own, which has all cores: this one may keep to one of them.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, context, machine.use_cores, (machine.CORES,)) as pool:
-        return pool.submit(_rows, repeats).result()
+    with concurrent.futures.ProcessPoolExecutor(1, context, machine.use_cores, (CORES,)) as pool:
+        return pool.submit(measured_here, repeats).result()
 
 
-def _rows(repeats: int) -> list[Row]:
+def measured_here(repeats: int) -> list[Row]:
+    """The rows, measured in this process."""
     quick = repeats < 20
     rounds, sample = (1, A_FEW) if quick else (3, NAMES)
     peers = [
-        Peer("optax, each schedule built afresh and a jitted step", digits_optax.train, sample, 1 / 50),
-        Peer("optax, each run one jitted scan, compiled afresh", digits_optax.train_scanned, sample, None),
+        Loop("optax, each schedule built afresh and a jitted step", digits_optax.train, sample, 1 / 50),
+        Loop("optax, each run one jitted scan, compiled afresh", digits_optax.train_scanned, sample, None),
     ]
     name = "PyTorch"
     if why := absent("torch"):
         missing = [Row(_title(name), None, 1 / 15, why)]
     else:
         missing = []
-        peers.insert(0, Peer(name, digits_torch.on_its_fastest_device(), NAMES, 1 / 15))
+        peers.insert(0, Loop(name, digits_torch.on_its_fastest_device(), NAMES, 1 / 15))
     measured: dict[str, list[Sides]] = {peer.name: [] for peer in peers}
     for _ in range(rounds):
         seconds, accuracy, compiling = _ours()
@@ -94,7 +96,7 @@ def _ours() -> tuple[float, float, float]:
     return seconds, float(np.mean(accuracies)), seconds - comparison.seconds["running"]
 
 
-def _theirs(peer: Peer) -> tuple[float, float]:
+def _theirs(peer: Loop) -> tuple[float, float]:
     """The time of as many runs as the main job has, from that of the sample, and the mean accuracy at their end."""
     peer.train("constant", PEAK, 0, 50)  # what is compiled once for all runs, and what a library does at its first call
     begin = time.perf_counter()
@@ -102,7 +104,7 @@ def _theirs(peer: Peer) -> tuple[float, float]:
     return (time.perf_counter() - begin) / len(peer.sample) * RUNS, statistics.mean(accuracies)
 
 
-def _row(peer: Peer, rounds: list[Sides]) -> Row:
+def _row(peer: Loop, rounds: list[Sides]) -> Row:
     ours, theirs, our_accuracy, their_accuracy, compiling = map(statistics.median, zip(*rounds, strict=True))
     if abs(our_accuracy - their_accuracy) > 0.03:
         raise RuntimeError(f"not the same training: accuracy {our_accuracy:.3f}, and with {peer.name} {their_accuracy:.3f}")

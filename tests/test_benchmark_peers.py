@@ -57,7 +57,7 @@ def test_steps_tables_and_errors_without_peers():
 def test_the_main_job_without_pytorch(monkeypatch):
     monkeypatch.setattr(main_job, "_ours", lambda: (10.0, 0.97, 4.0))
     monkeypatch.setattr(main_job, "_theirs", lambda _: (400.0, 0.96))
-    torch, *others = main_job.rows(5)
+    torch, *others = main_job.measured_here(5)
     assert (torch.figure, torch.goal, torch.details) == (None, 1 / 15, "torch is not installed")
     assert [row.figure for row in others] == [0.025, 0.025]
     assert [row.goal for row in others] == [1 / 50, None]
@@ -70,7 +70,7 @@ def test_loops_that_train_something_else_are_no_peers(monkeypatch):
     monkeypatch.setattr(main_job, "_ours", lambda: (10.0, 0.97, 4.0))
     monkeypatch.setattr(main_job, "_theirs", lambda _: (400.0, 0.5))
     with pytest.raises(RuntimeError, match="not the same training"):
-        main_job.rows(5)
+        main_job.measured_here(5)
 
 
 def test_sides_are_compared_in_blocks_of_calls():
