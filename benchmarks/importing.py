@@ -20,7 +20,7 @@ def rows(repeats: int) -> list[Row]:
     """The time in a process of its own, and how many heavy modules were imported."""
     runs = [
         subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-        for _ in range(max(3, repeats // 10))
+        for _ in range(max(9, repeats // 10))
     ]
     words = [run.stdout.split() for run in runs]
     milliseconds = statistics.median(1e3 * float(one[0]) for one in words)

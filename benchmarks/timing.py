@@ -18,6 +18,7 @@ class Row(NamedTuple):
     unit: str = "×"
     reason: str = ""  # why the goal is missed, shown where it is
     gpu_goal: float | None = None  # the goal where it is measured on a GPU, if it is another there
+    limit: float | None = None  # beyond which a quick run fails, where the goal is known to be missed
 
     def goal_on(self, platform: str) -> float | None:
         """The goal on "cpu" or "gpu"."""
@@ -29,9 +30,11 @@ class Row(NamedTuple):
         return None if goal is None or self.figure is None else self.figure <= goal
 
     def is_regression(self, platform: str) -> bool:
-        """Whether the figure is worse than twice the goal, which fails a quick run."""
+        """Whether the figure is worse than twice the goal, or than the limit where one is given, which fails a quick run."""
         goal = self.goal_on(platform)
-        return goal is not None and self.figure is not None and not self.figure <= 2 * goal
+        if goal is None or self.figure is None:
+            return False
+        return not self.figure <= (2 * goal if self.limit is None else self.limit)
 
 
 class Comparison(NamedTuple):

@@ -78,7 +78,9 @@ def rows(repeats: int) -> list[Row]:
             injected_plateau,
             [
                 Side(both, listening, 1.01),
+                Side(f"{both}, live", listening_live, 1.01),
                 Side(f"scheduled(optax.adamw) of {both}", scheduled(driven), 1.01),
+                Side(f"scheduled(optax.adamw) of {both}, live", scheduled(driven, live=True), 1.01),
             ],
             repeats,
         ),
