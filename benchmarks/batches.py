@@ -9,12 +9,20 @@ from benchmarks.timing import Row, compare
 
 SIZE = 4096
 PEAKS = np.geomspace(1e-4, 1e-2, SIZE)
+RATES = np.linspace(0.99, 0.9999, SIZE)
+POWERS = np.linspace(0.5, 3.0, SIZE)
 BATCHES = (
+    ("Constant", ls.Constant(PEAKS), 1.5),
     ("Linear", ls.Linear(0.0, PEAKS, SIZE), 1.5),
     ("Cosine", ls.Cosine(PEAKS, 0.0, SIZE), 2.0),
     ("warmup_cosine", ls.grid(ls.warmup_cosine, peak=PEAKS, warmup_steps=100, steps=SIZE)[0], 2.0),
-    ("Polynomial", ls.Polynomial(PEAKS, 0.0, SIZE, 1.5), 3.0),
+    ("OneMinusSqrt", ls.OneMinusSqrt(PEAKS, 0.0, SIZE), 3.0),
+    ("InverseSqrt", ls.InverseSqrt(PEAKS, 100), 3.0),
+    ("Polynomial to 0", ls.Polynomial(PEAKS, 0.0, SIZE, 1.5), 3.0),
+    ("Polynomial of many powers", ls.Polynomial(PEAKS, 1e-5, SIZE, POWERS), 3.0),
+    ("Geometric", ls.Geometric(PEAKS, 1e-6, SIZE), 3.0),
     ("Exponential", ls.Exponential(PEAKS, 0.999), 3.0),
+    ("Exponential of many rates", ls.Exponential(PEAKS, RATES), 3.0),
 )
 
 

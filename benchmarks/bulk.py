@@ -7,11 +7,20 @@ import lrsched as ls
 from benchmarks.timing import Row, compare
 
 STEPS = 10**7
+POINTS = [STEPS // 4 * k for k in range(5)]
+HEIGHTS = [0.0, 1e-3, 5e-4, 8e-4, 1e-5]
 SHAPES = (
     ("Constant", ls.Constant(1e-3), 1.5),
     ("Linear", ls.Linear(0.0, 1e-3, STEPS), 1.5),
+    ("a staircase of Linear", ls.Linear(0.0, 1e-3, STEPS).staircase(1000), 1.5),
+    ("Time", ls.Time(), 1.5),
+    ("a constant Piecewise", ls.Piecewise(POINTS, HEIGHTS), 1.5),
+    ("a linear Piecewise", ls.Piecewise(POINTS, HEIGHTS, kind="linear"), 1.5),
+    ("a cosine Piecewise", ls.Piecewise(POINTS, HEIGHTS, kind="cosine"), 2.0),
     ("Cosine", ls.Cosine(1e-3, 1e-5, STEPS), 2.0),
     ("warmup_cosine", ls.warmup_cosine(1e-3, 1000, STEPS), 2.0),
+    ("one_cycle", ls.one_cycle(1e-3, STEPS), 2.0),
+    ("cosine_restarts", ls.cosine_restarts(1e-3, 1e-5, STEPS // 10), 2.0),
     ("OneMinusSqrt", ls.OneMinusSqrt(1e-3, 0.0, STEPS), 3.0),
     ("InverseSqrt", ls.InverseSqrt(1e-3, 1000), 3.0),
     ("Polynomial to 0", ls.Polynomial(1e-3, 0.0, STEPS, 1.5), 3.0),
