@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import os
 import sys
 from types import ModuleType
 
@@ -25,7 +26,8 @@ from benchmarks import (
 from benchmarks.progress import measuring, shown
 from benchmarks.timing import Row
 
-# Each has a function `rows` that takes the number of repeats; the first line of its docstring is the title of its table.
+# Each has a function `rows` that takes the number of repeats, and the cores that it uses as CORES if it does not keep to one;
+# the first line of its docstring is the title of its table.
 MODULES: tuple[ModuleType, ...] = (
     accuracy,
     traced_accuracy,
@@ -45,14 +47,17 @@ TITLES = {name: str(module.__doc__).splitlines()[0].rstrip(".") for name, module
 
 
 def main(given: list[str] | None = None) -> int:
-    """Returns the exit code: 1 if a quick run finds a figure that is worse than twice its goal."""
+    """Returns the exit code: 1 if a quick run finds a figure that is worse than twice its goal, or than its limit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures lrsched against its goals.")
     parser.add_argument("--quick", action="store_true", help="few repeats; write nothing, fail beyond twice a goal")
     parser.add_argument(
         "--only", metavar="NAME", action="append", choices=BENCHMARKS, help=f"one of: {', '.join(BENCHMARKS)}; repeatable"
     )
     options = parser.parse_args(given)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
     platform = machine.jax_platform()
+    if platform not in report.COLUMNS:
+        parser.error(f"there is no column for JAX's platform {platform!r}, only for {' and '.join(report.COLUMNS)}")
     if platform == "cpu":
         machine.use_one_core()
     rows: list[Row] = []
@@ -70,7 +75,8 @@ def main(given: list[str] | None = None) -> int:
 
 
 def _keep(name: str, rows: list[Row], platform: str) -> None:
-    one = results.Measured(str(dt.date.today()), machine.machine(platform), machine.versions(), rows)
+    cores = getattr(BENCHMARKS[name], "CORES", None)
+    one = results.Measured(str(dt.date.today()), machine.machine(platform, cores), machine.versions(), rows)
     all_results = results.merged(results.load(), platform, {name: one}, BENCHMARKS)
     results.save(all_results)
     report.write(all_results, TITLES)

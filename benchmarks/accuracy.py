@@ -4,10 +4,12 @@ Of every shape, recipe and PyTorch scheduler, at every step of runs of 10³ and 
 boundary and both ends, and in between. The numbers are the float64 numbers given.
 """
 
-from benchmarks import exactness
+from benchmarks import exactness, machine
 from benchmarks.exactness import Error, largest, place
 from benchmarks.progress import measuring
 from benchmarks.timing import Row
+
+CORES = machine.CORES  # each case is measured in a process of its own
 
 
 def rows(repeats: int) -> list[Row]:
@@ -15,7 +17,7 @@ def rows(repeats: int) -> list[Row]:
     cases, table = exactness.cases(), []
     everything: dict[str, list[Error]] = {}
     for name, errors in exactness.measured("known", quick=repeats < 20):
-        measuring(f"accuracy: {len(everything) + 1} of {len(cases)} schedules")
+        measuring("accuracy", f"{len(everything) + 1} of {len(cases)} schedules")
         everything[name] = errors
         worst = largest(errors)
         each = ", ".join(f"{way} {largest(errors, way).ulps:.3g}" for way in ("eager", "captured"))

@@ -1,13 +1,13 @@
 """Errors in units of the last place: of every case of the tests, in every way of calling it, against mpmath.
 
 The cases and the truth are those of the tests (tests/cases.py, tests/torch_cases.py, tests/meaning.py), which know nothing of
-the library's arithmetic. Each case is measured in a process of its own, as many at a time as there are cores.
+the library's arithmetic. Each case is measured in a process of its own, as many at a time as there are cores,
+on a GPU at most four.
 """
 
 import concurrent.futures
 import functools
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +21,7 @@ from benchmarks.timing import Row
 from lrsched import live, numerics
 
 TINY = float(np.finfo(np.float32).tiny)
+GPU_PROCESSES = 4  # that share it, at most
 EVERY = 10**5  # up to which length every step is looked at
 LAST = 2**31 - 1
 EXACT_FLOAT = 2**24  # up to which a float32 holds every step and length
@@ -41,7 +42,7 @@ class Error(NamedTuple):
 
 def cases() -> dict[str, Any]:
     """The cases of the tests, by name."""
-    _find_tests()
+    find_tests()
     from cases import CASES, DRIVEN
     from torch_cases import TORCH
 
@@ -52,7 +53,8 @@ def measured(ways: str, quick: bool) -> Iterator[tuple[str, list[Error]]]:
     """The errors of each case, with "known" numbers (eager and captured) or as an "argument" (traced and live)."""
     names = list(cases())
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(len(machine.CORES), context, _begin, (machine.CORES,))
+    most = GPU_PROCESSES if jax.default_backend() == "gpu" else len(machine.CORES)
+    pool = concurrent.futures.ProcessPoolExecutor(min(most, len(machine.CORES)), context, _begin, (machine.CORES,))
     try:
         yield from zip(names, pool.map(_WAYS[ways], names, [quick] * len(names)), strict=True)
     finally:
@@ -61,11 +63,11 @@ def measured(ways: str, quick: bool) -> Iterator[tuple[str, list[Error]]]:
 
 def _begin(cores: set[int]) -> None:
     machine.use_cores(cores)
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share a GPU
-    _find_tests()
+    find_tests()
 
 
-def _find_tests() -> None:
+def find_tests() -> None:
+    """Lets the modules of the tests be imported."""
     path = str(Path(__file__).parent.parent / "tests")
     if path not in sys.path:
         sys.path.append(path)

@@ -37,11 +37,12 @@ def use_one_core() -> None:
     use_cores({max(CORES)})
 
 
-def machine(platform_name: str) -> dict[str, Any]:
-    """The processor, how many cores are used, and the GPU where there is one."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+def machine(platform_name: str, cores: set[int] | None = None) -> dict[str, Any]:
+    """The processor, how many cores are used, those of this process if no others are given, and the GPU where there is one."""
+    if cores is None:
+        cores = os.sched_getaffinity(0) if sys.platform == "linux" else CORES
     gpu = {"gpu": jax.devices()[0].device_kind} if platform_name == "gpu" else {}
-    return {"processor": _processor(), "cores": cores, **gpu}
+    return {"processor": _processor(), "cores": len(cores), **gpu}
 
 
 def versions() -> dict[str, str]:

@@ -5,9 +5,7 @@ ours is measured in a compiled loop, which is counted in full; a call outside ji
 """
 
 import itertools
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +14,7 @@ import numpy as np
 import optax
 
 import lrsched as ls
+from benchmarks import exactness
 from benchmarks.optional import absent
 from benchmarks.peer_schedulers import COSINES, LOW, OTHERS, RATE, Peer, Stepped, cosine, of_timm, of_torch, one_cycle, restarts
 from benchmarks.timing import Row, compare
@@ -118,7 +117,7 @@ def _exactness(n: int) -> list[Case]:
 
 
 def _error(case: Case, steps: int) -> Row:
-    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    exactness.find_tests()
     from meaning import meaning
 
     # Near the ends and the middle, where the cycles of 3ᵏ steps begin, and in between.

@@ -5,18 +5,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_say: Callable[[str], None] | None = None
+_say: Callable[[str, str], None] | None = None
 
 
-def measuring(what: str) -> None:
-    """Says what is measured next. Nothing is shown outside `shown`, or where nobody looks."""
+def measuring(name: str, part: str = "") -> None:
+    """Says which benchmark is run, and which part of it, on a terminal only. Nothing is shown outside `shown`."""
     if _say is not None:
-        _say(what)
+        _say(name, part)
 
 
 @contextlib.contextmanager
 def shown() -> Iterator[None]:
-    """Shows what is measured: in a line of the terminal where rich is installed, else in lines of stderr."""
+    """Shows what is measured: in a line of the terminal where rich is installed, else each benchmark in a line of stderr."""
     global _say
     with _bar() as _say:
         try:
@@ -26,7 +26,7 @@ def shown() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str], None]]:
+def _bar() -> Iterator[Callable[[str, str], None]]:
     try:
         from rich import console, progress
     except ImportError:
@@ -40,8 +40,9 @@ def _bar() -> Iterator[Callable[[str], None]]:
     columns: list[Any] = [progress.TextColumn("{task.description}"), progress.TimeElapsedColumn()]
     with progress.Progress(*columns, console=terminal, auto_refresh=False, transient=True) as bar:
         task = bar.add_task("")
-        yield lambda what: bar.update(task, description=what, refresh=True)
+        yield lambda name, part: bar.update(task, description=f"{name}: {part}" if part else name, refresh=True)
 
 
-def _plain(what: str) -> None:
-    print(f"… {what}", file=sys.stderr, flush=True)
+def _plain(name: str, part: str) -> None:
+    if not part:
+        print(f"… {name}", file=sys.stderr, flush=True)

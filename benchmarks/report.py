@@ -24,8 +24,8 @@ def count(rows: Iterable[Row], platform: str) -> str:
     """How many goals are met and missed."""
     rows = list(rows)
     met = [row.is_met(platform) for row in rows if row.figure is not None]
-    text = f"{met.count(True)} goals met, {met.count(False)} missed, {met.count(None)} without a goal"
-    return text + (f", {len(rows) - len(met)} not measured" if len(rows) > len(met) else "")
+    text = f"goals: {met.count(True)} met, {met.count(False)} missed, {met.count(None)} without one"
+    return text + (f"; {len(rows) - len(met)} not measured" if len(rows) > len(met) else "")
 
 
 def write(results: Results, titles: Mapping[str, str], path: Path = README) -> None:
@@ -47,7 +47,7 @@ def tables(results: Results, titles: Mapping[str, str]) -> str:
 
 
 def _counts(rows: Mapping[str, list[Row]]) -> str:
-    return "; ".join(f"{COLUMNS[platform]}: {count(some, platform)}" for platform, some in rows.items())
+    return "; ".join(f"{COLUMNS[platform]} {count(some, platform)}" for platform, some in rows.items())
 
 
 def _settings(platform: str, measured: Mapping[str, Measured]) -> str:

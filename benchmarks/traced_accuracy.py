@@ -5,11 +5,13 @@ numbers received, in runs of up to 2²⁴ steps; or as in the state of a live op
 A recipe is also made inside the function, which then calculates with its arguments.
 """
 
-from benchmarks import exactness
+from benchmarks import exactness, machine
 from benchmarks.exactness import EXACT_FLOAT, Error, largest, place
 from benchmarks.progress import measuring
 from benchmarks.timing import Row
 
+CORES = machine.CORES  # each case is measured in a process of its own
+LIMIT = 60.0  # of what is known to miss its goal
 SMOOTH = 1e-5  # of the largest value: what an error stays within that is not one of a jump, or of a steep end
 
 
@@ -19,14 +21,16 @@ def rows(repeats: int) -> list[Row]:
     everything: dict[str, list[Error]] = {}
     beyond: dict[str, Error] = {}
     for name, errors in exactness.measured("argument", quick=repeats < 20):
-        measuring(f"traced accuracy: {len(everything) + 1} of {len(cases)} schedules")
+        measuring("traced_accuracy", f"{len(everything) + 1} of {len(cases)} schedules")
         beyond.update((name, error) for error in errors if _is_beyond(error))
         everything[name] = errors = [error for error in errors if not _is_beyond(error)]
         worst = largest(errors)
         ways = dict.fromkeys(error.way for error in errors)
         each = ", ".join(f"{way} {largest(errors, way).ulps:.3g}" for way in ways)
         goal = 16.0 if cases[name].power else 8.0
-        table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", exactness.reason(name)))
+        reason = exactness.reason(name)
+        limit = LIMIT if reason else None
+        table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", reason, limit=limit))
     return [*table, exactness.as_given(everything), _beyond(beyond)]
 
 

@@ -2,14 +2,18 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES
+from helpers import relaxed
 from torch_cases import TORCH
 
 import lrsched as ls
-from benchmarks import exactness, report, results
+from benchmarks import bulk, eager, exactness, machine, progress, report, results, sequences
 from benchmarks.timing import Row
+from lrsched import shapes
 
 MET, MISSED = Row("fast", 1.0, 1.5, "1 ms"), Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
 PLAIN, ABSENT = Row("plain", 7.0, None, "7 of 9", ""), Row("peer", None, 1.0, "torch is not installed")
@@ -45,6 +49,13 @@ def test_a_regression_is_worse_than_twice_the_goal(figure, goal, met, regression
     assert (row.is_met("cpu"), row.is_regression("cpu")) == (met, regression)
 
 
+def test_a_goal_that_is_known_to_be_missed_has_a_limit():
+    slow, slower = Row("", 5.0, 1.5, "", limit=6.0), Row("", 6.1, 1.5, "", limit=6.0)
+    assert (slow.is_met("cpu"), slow.is_regression("cpu")) == (False, False)
+    assert (slower.is_met("cpu"), slower.is_regression("cpu")) == (False, True)
+    assert Row("", float("nan"), 1.5, "", limit=6.0).is_regression("cpu")
+
+
 def test_a_gpu_has_its_own_goal_where_there_is_one():
     row = Row("", 3.0, 1.0, "", gpu_goal=4.0)
     assert (row.is_met("cpu"), row.is_regression("cpu")) == (False, True)
@@ -73,6 +84,7 @@ def test_a_table_has_a_row_for_each_figure():
     text = report.tables({"cpu": {"bulk": measured(*ROWS)}}, {"eager": "Calls", "bulk": "Many steps"})
     assert "### Many steps\n" in text
     assert "Calls" not in text
+    assert "`--only bulk`: CPU goals: 1 met, 1 missed, 1 without one; 1 not measured.\n" in text
     assert "CPU: Measured on 2026-01-02: A processor, 1 core used; Python 3.11.7.\n" in text
     assert "| benchmark | goal | CPU | details |\n" in text
     assert cells(text, "fast") == ["fast", "≤ 1.5", "1 ×", "1 ms"]
@@ -113,8 +125,8 @@ def test_only_what_is_between_the_markers_is_written(tmp_path):
 
 
 def test_a_run_ends_with_a_count():
-    assert report.count([MET, MET, MISSED, PLAIN], "cpu") == "2 goals met, 1 missed, 1 without a goal"
-    assert report.count(ROWS, "cpu") == "1 goals met, 1 missed, 1 without a goal, 1 not measured"
+    assert report.count([MET, MET, MISSED, PLAIN], "cpu") == "goals: 2 met, 1 missed, 1 without one"
+    assert report.count(ROWS, "cpu") == "goals: 1 met, 1 missed, 1 without one; 1 not measured"
 
 
 def test_a_line_says_what_is_missed():
@@ -184,3 +196,39 @@ def test_the_steps_of_a_run(quick):
         near = {b + i for b in (0, n // 10, n) for i in range(-3, 4)}
         assert {t for t in near if 0 <= t <= 2**31 - 1} <= set(steps.tolist())
     assert len(long) < 1000
+
+
+def test_every_shape_is_called_with_many_steps():
+    own = [x for x in vars(shapes).values() if isinstance(x, type) and x.__module__ == shapes.__name__]
+    classes = {cls for cls in own if issubclass(cls, ls.Schedule)} - {shapes.Ramp, ls.Function}
+    assert classes <= {type(schedule) for _, schedule, _ in bulk.SHAPES}
+
+
+@pytest.mark.parametrize("pair", eager._pairs(), ids=lambda pair: pair.name.replace(" ", "_"))
+def test_both_sides_of_a_call_have_equal_values(pair):
+    steps = [pair.step, 100, 300, 777, 2500, 9000]
+    with relaxed():
+        theirs = [pair.theirs(pair.step), *jax.vmap(pair.theirs)(jnp.array(steps[1:]))]
+        assert isinstance(theirs[0], jax.Array)
+    np.testing.assert_allclose([pair.ours(step) for step in steps], theirs, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 8, 32])
+def test_both_sides_of_a_sequence_have_equal_values(n):
+    steps = np.array([0, 100, 500, 999, 1000, 1500, 1999, 2000, 3700, n * 1000 - 1, n * 1000])
+    with relaxed():
+        theirs = sequences._theirs(n)(jnp.asarray(steps))
+    np.testing.assert_allclose(sequences._ours(n)(steps), theirs, rtol=1e-5)
+
+
+def test_a_log_names_benchmarks_and_no_parts(capsys):
+    progress.measuring("unseen")
+    with progress.shown():
+        progress.measuring("accuracy")
+        progress.measuring("accuracy", "1 of 232 schedules")
+    assert capsys.readouterr() == ("", "… accuracy\n")
+
+
+def test_a_benchmark_may_use_other_cores_than_this_process():
+    assert machine.machine("cpu", {0, 3, 5})["cores"] == 3
+    assert machine.machine("cpu")["cores"] >= 1
