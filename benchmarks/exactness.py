@@ -218,7 +218,6 @@ _CALCULATED = "the end of its phase is calculated of traced numbers, and float32
 _REASONS = {
     "ChainedScheduler in place": _WALKED,
     "one_cycle three phases": _CALCULATED,
-    "OneCycleLR of epochs": _CALCULATED,
 }
 
 
