@@ -263,7 +263,10 @@ def _as_float(value: Any) -> Any:
         return None
     if any(isinstance(x, jax.core.Tracer) for x in entries):
         entries = [_as_float(x) for x in value]
-        return None if any(x is None for x in entries) else numerics.table(entries)
+        if any(x is None for x in entries):
+            return None
+        live = any(isinstance(x, numerics.Span) for x in entries)
+        return numerics.table(entries) if live else jnp.stack([numerics.real(x) for x in entries])
     try:
         kept = np.array(value)
         if kept.dtype.kind not in "iuf" and not (kept.dtype == object and all(isinstance(x, int) for x in kept.flat)):

@@ -286,3 +286,10 @@ def test_grid_over_a_range():
     batch, points = ls.grid(ls.warmup_cosine, peak=[1.0, 2.0], warmup_steps=range(3), steps=10)
     assert batch.batch_shape == (6,)
     np.testing.assert_array_equal(points["warmup_steps"], [0, 1, 2, 0, 1, 2])
+
+
+def test_a_nested_list_with_a_traced_entry_is_a_batch_of_tables():
+    def table(x):
+        return ls.Piecewise([[0.0, 10.0], [0.0, 20.0]], [[x, 1.0], [2.0, 3.0]], "linear")(np.asarray([0, 5, 10]))
+
+    np.testing.assert_allclose(jax.jit(table)(7.0), [[7.0, 4.0, 1.0], [2.0, 2.25, 2.5]])

@@ -169,3 +169,9 @@ def test_reduce_on_plateau_counts_in_factors_down_to_its_floor(factor):
         reading = state.clocks[0]._replace(plateaus=jnp.int32(n))
         value = ls.evaluate(s, state._replace(clocks=(reading,)))
         np.testing.assert_allclose(value, max(factor**n, 0.02), rtol=1e-6)
+
+
+def test_a_known_warmup_stays_as_given_beside_a_traced_total():
+    values = jax.jit(lambda steps: ls.warmup_cosine(1.0, 500, steps)(np.asarray([1, 250, 500])))(1e9)
+    np.testing.assert_allclose(values, [0.002, 0.5, 1.0], rtol=1e-6)
+    assert jax.jit(lambda steps: ls.warmup_cosine(1.0, 1, steps)(0))(2.0**25) == 0.0

@@ -107,6 +107,38 @@ def test_follows_its_formula_in_float64(name, way):
             assert ulps(result, case.truth(steps)) <= 8
 
 
+@pytest.mark.parametrize(
+    ("schedule", "step", "expected"),
+    [
+        (ls.Exponential(1e-30, 1.3e38), 1, 1.3e8),
+        (ls.Geometric(1.6e38, 1.0, 10), 1, 1.6e38**0.9),
+        (ls.Geometric(2e-38, 1.0, 10), 5, 2e-38**0.5),
+        (ls.Polynomial(1.0, 0.0, 1000, 200), 100, 0.9**200),
+        (ls.Polynomial(1.0, 0.0, 1000, 1e30), 1, 0.0),
+    ],
+)
+def test_extreme_numbers_of_powers(schedule, step, expected):
+    """Captured, as an argument, and at a step that is known while the numbers are not."""
+    call = ways(schedule)
+    for value in (
+        call["captured"](np.asarray([step]))[0],
+        call["argument"](np.asarray([step]))[0],
+        jax.jit(lambda s: s(step))(schedule),
+    ):
+        np.testing.assert_allclose(value, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_gradients_of_powers_that_vanish_or_overflow(number):
+    def value(numbers):
+        return ls.Exponential(*numbers)(200)
+
+    for numbers in ((0.0, 2.0), (1.0, 2.0), (1.0, 1e-30), (0.0, 1e-30)):
+        assert np.isfinite(jax.grad(value)(numbers)[number])
+        assert np.isfinite(jax.jacfwd(value)(numbers)[number])
+    assert jax.grad(lambda start: ls.Exponential(start, 2.0)(5))(0.0) == 32.0
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_scalars_lists_and_nested_arrays_agree(name):
     case = CASES[name]

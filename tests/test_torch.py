@@ -339,6 +339,23 @@ def test_what_walks_is_as_exact_in_compiled_code(scheduler, steps):
     np.testing.assert_allclose(jax.jit(lambda t: scheduler(t))(steps), scheduler(steps), rtol=1e-6)
 
 
+def test_what_walks_may_use_a_traced_number_of_the_function_around():
+    rates = jax.jit(lambda g: dialect.MultiplicativeLR(0.5, lambda t: g + 0 * t)(jnp.arange(4)))(0.5)
+    np.testing.assert_allclose(rates, [0.5, 0.25, 0.125, 0.0625])
+
+
+def test_what_walks_from_a_traced_rate_does_not_cancel():
+    recurrence = jax.jit(lambda rate, t: dialect.Recurrence(rate, ls.Constant(2.0), ls.Constant(-1.0))(t))
+    np.testing.assert_array_equal(recurrence(1.0, np.asarray([5, 30, 60])), 1.0)
+
+
+def test_what_walks_is_walked_anew_in_float64():
+    scheduler = dialect.MultiplicativeLR(0.1, lambda t: jnp.where(t % 1000 == 0, 0.9, 1.0))
+    jax.jit(lambda t: scheduler(t))(3000)
+    with x64():
+        assert jax.jit(lambda t: scheduler(t))(3000) == scheduler(3000)
+
+
 def test_what_walks_passes_gradients_to_its_base_rate():
     slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, wavering)(t)))
     for t in (0, 7, 131075):

@@ -208,11 +208,11 @@ def table(entries: list[Any]) -> Any:
 
 
 def parted(part: Number, whole: Number) -> tuple[Any, Any]:
-    """A part of a whole, and the rest; in a trace the part is rounded as the rest is, so that both add up to the whole exactly.
+    """A part of a whole, and the rest; a traced part is rounded as the rest is, so that both add up to the whole exactly.
 
     Of a part below half of the whole the rest is above it, and so is what that leaves exact; any other has an exact rest.
     """
-    if is_concrete(part, whole) or isinstance(part, Span) or isinstance(whole, Span):
+    if is_concrete(part) or isinstance(part, Span) or isinstance(whole, Span):
         return part, subtract(whole, part)
     # A compiler may fuse the product that a part is made of with a difference, and so not round it; but not through a choice.
     part = jnp.where(jnp.isnan(part), np.zeros((), float_type()), real(part))

@@ -3,7 +3,8 @@
 A power multiplies the relative error of its base, and an exponential makes a relative error of an absolute one: both need more
 bits than a float32 has. A compiler may fuse a product and a sum or not, so that exactness rests on short numbers only: the
 product of two numbers of 12 bits has 24 and is a float32. Logarithms and exponentials are polynomials, for those of XLA are
-loops of their own next to a division. All of it is within 3 ulp, for any base, exponent and int32 time.
+loops of their own next to a division. All of it is within 3 ulp for any base and exponent, and a whole time and length below
+2**31; fractions of a step have the 24 bits of a float32, which tells where a length is of few steps and the exponent large.
 """
 
 import functools
@@ -72,8 +73,10 @@ LEAST = 1e-18  # whose square is a float, as derivatives need
 def log2(x: Any) -> Two:
     """The logarithm of a traced float32; of one that is not above 0, that of 1."""
     x = jnp.where(x > 0, x, np.float32(1))
+    large = x > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
+    x = jnp.where(large, x * np.float32(2.0**-30), x)
     exponent, scale = _exponent(x)
-    return _log2(exponent, received(x * scale - 1))
+    return _log2(jnp.where(large, exponent + 30, exponent), received(x * scale - 1))
 
 
 def log2_of_rest(near: Two, is_done: Any) -> Two:
@@ -144,7 +147,8 @@ def exp2_of_product(a: Two, b: Two) -> tuple[Any, Any]:
 
 def scaled(number: Any, whole: Any) -> Any:
     """`number · 2**whole`, in two factors, since the exponent of one reaches only from -126 to 127."""
-    whole = jnp.clip(whole, np.float32(-254), np.float32(254))
+    # Of 0 the derivative is the scale itself, which is to be a float.
+    whole = jnp.clip(whole, np.float32(-254), jnp.where(number == 0, np.float32(127), np.float32(254)))
     half = jnp.floor(whole * np.float32(0.5))
     return number * _exp2(half) * _exp2(whole - half)
 
@@ -165,8 +169,10 @@ def weights_of_power(logarithm: Two, exponent: Two) -> tuple[Any, Any]:
 def exponential(start: Any, base: Any, time: Two) -> Any:
     """`start · base ** time` for a base > 0 that is known in float64, or a traced one >= 0; too large is the largest float."""
     slope = known(np.log2(host(base))) if is_concrete(base) else log2(real(base))
-    whole, rise = exp2_of_product(slope, time)
-    value = saturated(scaled(real(start) * (1 + rise), whole))
+    # Far below the smallest float there is no derivative, rather than one that is infinite on the way.
+    vanished = slope.head * time.head < -300
+    whole, rise = exp2_of_product(slope.only_where(~vanished, 0.0), time)
+    value = saturated(scaled(real(start) * (1 + rise), jnp.where(vanished, np.float32(-254), whole)))
     if is_concrete(base):
         return value
     # At a base of 0: 1 at time 0, and 0 later, where it has the derivative of the base itself at time 1.

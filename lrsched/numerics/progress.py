@@ -86,6 +86,8 @@ class Progress:
 
     def power(self, exponent: Number) -> tuple[Any, Any]:
         """`q ** exponent` of the fraction q left, for an exponent > 0, and what that leaves of 1."""
+        if not (isinstance(self._now, Span) or is_concrete(exponent) or x64()):
+            return Progress(amounts.span(self._now), amounts.span(self._length)).power(exponent)
         if isinstance(self._now, Span) and not x64():
             is_done, near = self._nearer
             exponent = minimum(exponent, 1e30)  # that of no fraction below 1 makes a difference by then
@@ -135,7 +137,11 @@ class Progress:
             high = sign * high
         part = amounts.choose(falls, amounts.choose(self._ended, self._length, self._now), self._rest)
         whole, rise = powers.exp2_of_product(slope, self._ratio(part))
-        return powers.scaled(real(high) * (1 + rise), whole)
+        value = powers.scaled(real(high) * (1 + rise), whole)
+        if is_concrete(start, stop):
+            return value
+        nothing = (real(start) == 0) | (real(stop) == 0)  # or next to it, where that is taken for 0
+        return jnp.where(nothing, np.zeros((), np.float32), value)
 
 
 _QUARTER = math.pi / 2  # of a turn

@@ -141,18 +141,24 @@ class Recurrence(Schedule):
         if numerics.is_concrete(step, *jax.tree.leaves(self)):
             return self._walked_on_host(np.floor(step))
         step = jnp.floor(numerics.real(step)).astype(np.int32)
-        if not numerics.is_concrete(*jax.tree.leaves((self.scale, self.offset))):
+        rates = self._walked_beforehand()
+        if rates is None:
             return self._walked_in_trace(step, 0, self.start)
-        if numerics.is_concrete(self.start):
-            rates = _walked_beforehand(self)
-        else:  # what the steps make of a start is a line
-            scales, offsets = (
-                _walked_beforehand(Recurrence(*line))
-                for line in ((1.0, self.scale, Constant(0.0)), (0.0, self.scale, self.offset))
-            )
-            rates = numerics.add(numerics.multiply(self.start, scales), offsets)
         inside = numerics.pick(rates, jnp.minimum(step, _BEFOREHAND - 1))
         return jnp.where(step < _BEFOREHAND, inside, self._walked_in_trace(step, _BEFOREHAND, rates[-1]))
+
+    def _walked_beforehand(self) -> Any:
+        """The first rates, where the changes are known, and the start too unless it is only multiplied; or None."""
+        known = numerics.is_concrete(self.start)
+        if not numerics.is_concrete(*jax.tree.leaves((self.scale, self.offset))) or not (known or self.offset == Constant(0.0)):
+            return None
+        of_one = self if known else Recurrence(1.0, self.scale, self.offset)
+        try:
+            with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):  # a function may use jax.numpy
+                rates = numerics.saturated(of_one._walked_on_host(np.arange(float(_BEFOREHAND))))
+        except TypeError:  # from JAX, of a function that uses a traced number which is no argument of it
+            return None
+        return rates if known else numerics.multiply(self.start, rates)
 
     def _changes(self, steps: Any) -> tuple[Any, Any]:
         moment, _ = numerics.moment(steps)
@@ -212,10 +218,3 @@ class Recurrence(Schedule):
 
 _CHUNK = 2**16
 _BEFOREHAND = 2**17  # steps
-
-
-@functools.lru_cache(maxsize=16)
-def _walked_beforehand(recurrence: Recurrence) -> np.ndarray:
-    """The first rates, of numbers that are known."""
-    with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):  # a function may use jax.numpy
-        return numerics.saturated(recurrence._walked_on_host(np.arange(float(_BEFOREHAND))))
