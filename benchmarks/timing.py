@@ -1,8 +1,10 @@
 """How two sides are compared: in turn, in one process, by medians."""
 
+import contextlib
+import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -57,14 +59,26 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int, ca
     for side in sides:
         jax.block_until_ready(side())
     times: tuple[list[float], list[float]] = ([], [])
-    for i in range(repeats):
-        for k in (0, 1) if i % 2 == 0 else (1, 0):
-            times[k].append(_seconds(sides[k], calls))
+    with _no_collection():
+        for i in range(repeats):
+            for k in (0, 1) if i % 2 == 0 else (1, 0):
+                times[k].append(_seconds(sides[k], calls))
     ratios = [a / b for a, b in zip(*times, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4)
     # For a normal spread: deviation = interquartile range / 1.349, and a median's error is 1.253 deviations / √n.
     error = 1.253 * (high - low) / 1.349 / len(ratios) ** 0.5
     return Comparison(statistics.median(ratios), error, statistics.median(times[0]), statistics.median(times[1]))
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage is collected meanwhile, as in timeit: what there is of it is left by other benchmarks."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _seconds(call: Callable[[], Any], calls: int) -> float:
@@ -79,4 +93,5 @@ def _seconds(call: Callable[[], Any], calls: int) -> float:
 def median(call: Callable[[], Any], repeats: int) -> float:
     """The median time of a call in seconds, after one that does not count."""
     jax.block_until_ready(call())
-    return statistics.median([_seconds(call, 1) for _ in range(repeats)])
+    with _no_collection():
+        return statistics.median([_seconds(call, 1) for _ in range(repeats)])
