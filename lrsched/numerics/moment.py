@@ -304,7 +304,7 @@ class Moment(NamedTuple):
             index = where(taken, add(index, 2.0**j), index)
             growth = where(taken, minimum(multiply(growth, ratio), 1e37), growth)
             start = where(taken, candidate, start)
-        if isinstance(length, Span):  # the search was in floats, and perhaps one or two cycles early
+        if isinstance(length, Span):  # the search was in floats, and perhaps one or two cycles early, below 2**21 cycles
             for _ in range(2):
                 following = add(start, growth)
                 taken = self.reached(multiply(length, following))
