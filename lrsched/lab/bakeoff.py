@@ -5,20 +5,14 @@ import platform
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from lrsched.algebra import Constant, Schedule, driven_parts
+from lrsched.algebra import Constant, Schedule
 from lrsched.lab import digits
 from lrsched.lab.compare import compare
 from lrsched.lab.result import Comparison
-from lrsched.plotting import COLOURS, STYLES
 from lrsched.recipes import multi_step, one_cycle, reduce_on_plateau, step_decay, triangular
 from lrsched.shapes import Cosine, Exponential
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 FILES = ("bakeoff.png", "bakeoff.json")
 AT_ONCE = 4096  # runs; more of them go in further rounds of the same program, so that memory suffices
@@ -65,37 +59,8 @@ def _version(package: str) -> str | None:
 
 def _draw(comparison: Comparison, path: Path) -> None:
     # A figure of its own, not pyplot's: nothing to close, and no window whatever the backend.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    rates, losses = figure.subplots(1, 2)
-    for i, row in enumerate(comparison.rows):
-        # The constant rate, which comes first, in black; each with a line style and a marker of its own, too.
-        style: dict[str, Any] = {
-            "color": ("black", *COLOURS)[i % 8],
-            "linestyle": STYLES[i % len(STYLES)],
-            "marker": "os^vDPX*"[i % 8],
-        }
-        label = f"{row.name}, peak {row.peak:.3g}"
-        _draw_rate(rates, comparison, row.name, row.peak, label, style)
-        loss = comparison.at_best("loss", row.name).mean(axis=0)
-        losses.plot(comparison.steps, loss, label=label, markevery=(3 * i % 10, 10), **style)
-    rates.set(title="learning rate, each at its best peak", xlabel="step", ylabel="learning rate")
-    losses.set(title="training loss, mean over seeds", xlabel="step", ylabel="cross-entropy", yscale="log")
-    for axes in (rates, losses):
-        axes.grid(alpha=0.3)
-    figure.legend(*rates.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure = Figure(figsize=(15, 5.2), layout="constrained")
+    comparison.plot(figure=figure)
     figure.savefig(path, dpi=130)
-
-
-def _draw_rate(axes: "Axes", comparison: Comparison, name: str, peak: float, label: str, style: dict[str, Any]) -> None:
-    schedule = comparison.schedules[name]
-    if driven_parts(schedule):  # what a plateau did is known from the runs only
-        values = comparison.at_best("learning_rate", name)[0]
-        times = np.concatenate([[0], comparison.steps])
-        axes.step(times, [values[0], *values], where="pre", label=f"{label} (first seed)", markevery=10, **style)
-    else:
-        grid = np.arange(int(comparison.steps[-1]))
-        axes.plot(grid, np.asarray((schedule * peak)(grid)), label=label, markevery=0.1, **style)

@@ -1,26 +1,27 @@
 """Compare schedules on anything that can be trained: all runs in one compiled, vmapped program."""
 
+import hashlib
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from lrsched.algebra import Schedule
 from lrsched.batch import stack
-from lrsched.lab import progress
+from lrsched.lab import contract, progress, rounds
 from lrsched.lab.result import Comparison
-from lrsched.node import TABLE, checked
-
-Train = Callable[[Schedule, jax.Array], Mapping[str, jax.Array]]
-
-_METRICS = {"loss": 1, "validation": 1, "test": 0}
+from lrsched.lab.store import Store, by_run
+from lrsched.node import TABLE, checked, shown
 
 
 def compare(
-    train: Train,
+    train: contract.Train,
     schedules: Mapping[str, Schedule],
     *,
     peaks: Sequence[float],
@@ -29,6 +30,8 @@ def compare(
     baseline: str = "constant",
     window: int = 5,
     batch_size: int | None = None,
+    mesh: Mesh | None = None,
+    folder: str | Path | None = None,
     show_progress: bool = True,
 ) -> Comparison:
     """Trains with every schedule, at every peak rate, from every seed, and compares what comes out.
@@ -40,57 +43,113 @@ def compare(
         train: a pure function of (schedule, key) that returns a dict of E evaluations: "loss" of shape (E,), the training
             loss; "validation" (E,), a score of the validation split, higher being better; "test" (), the score of the test
             split at the end; and, if it likes, "step" (E,), the updates made by then, and more. It may call
-            `lrsched.lab.report(done, total)` to move the progress bar.
-        schedules: schedules by name, written for a peak of 1; each is multiplied by each peak.
+            `lrsched.lab.report(done, total)` to move the progress bar. The model may be of flax, equinox or anything else
+            that JAX can trace.
+        schedules: schedules by name, written for a peak of 1, of any structure; each is multiplied by each peak.
         peaks: the peak rates, each above 0.
         seeds: how many seeds, at least 2.
         seed: what all keys are derived from, below 2**32.
         baseline: the name of the constant rate among the schedules.
         window: over how many evaluations the validation scores are smoothed.
-        batch_size: how many runs at a time; None for all at once.
+        batch_size: how many runs at a time; None for all at once. Fewer need less memory.
+        mesh: a mesh of JAX whose devices share the runs; None for the default device. Each device makes its own runs, with the
+            numbers that one device gives that makes as many of them at a time.
+        folder: where each round is kept as soon as it is finished. The same call with the same folder goes on where it was
+            interrupted, and ends with the same numbers.
         show_progress: whether to show a progress bar, on standard error.
 
     Returns:
-        A `Comparison`; print it for the table.
+        A `Comparison`: print it for the table, `.plot()` it, take `.to_pandas()`, or `.save(folder)` it.
 
     Raises:
-        TypeError: if `schedules` is no dict of schedules.
-        ValueError: if there is no such baseline, a peak is not above 0, or `train` does not return those metrics.
+        TypeError: if `schedules` is no dict of schedules, `mesh` no mesh, or `train` cannot be called with a schedule and a key
+            or asks for values while it is traced.
+        ValueError: if there is no such baseline, a peak is not above 0, the folder holds another comparison, or `train` is not
+            pure, does not use its schedule or its key, or does not return those metrics.
+        MemoryError: if that many runs do not fit in memory at a time, with the `batch_size` to try.
+
+    >>> import jax, jax.numpy as jnp, lrsched as ls
+    >>> from lrsched import lab
+    >>> def train(schedule, key):  # gradient descent on x²
+    ...     def step(x, i):
+    ...         x = x - schedule(i) * 2 * x
+    ...         return x, x**2
+    ...     _, losses = jax.lax.scan(step, jax.random.normal(key), jnp.arange(20))
+    ...     return {"loss": losses, "validation": -losses, "test": -losses[-1]}
+    >>> schedules = {"constant": ls.Constant(1.0), "linear": ls.Linear(1.0, 0.0, 20)}
+    >>> lab.compare(train, schedules, peaks=[0.1, 0.4], seeds=3, show_progress=False).rows[0].peak
+    0.4
     """
     peaks = _checked_peaks(peaks)
     _check_schedules(schedules, baseline)
     seeds, seed, window = _whole("seeds", seeds, 2), _whole("seed", seed, 0), _whole("window", window, 1)
-    batch = stack([schedule * peak for schedule in schedules.values() for peak in peaks])
-    runs = len(schedules) * len(peaks) * seeds
-    size = runs if batch_size is None else min(_whole("batch_size", batch_size, 1), runs)
-    # Padded with the first runs, so that the last round is the same program as the others.
-    order = np.arange(-(-runs // size) * size) % runs
+    if batch_size is not None:
+        batch_size = _whole("batch_size", batch_size, 1)
+    _check_mesh(mesh)
+    batch = jax.tree.map(jnp.asarray, stack([schedule * peak for schedule in schedules.values() for peak in peaks]))
     keys = jax.random.split(jax.random.key(seed), seeds)
+    shape = (len(schedules), len(peaks), seeds)
+    runs = math.prod(shape)
 
-    def part(i: int) -> tuple[Schedule, jax.Array]:
-        chosen = order[i * size : (i + 1) * size]
-        return jax.tree.map(lambda x: jnp.asarray(x)[chosen // seeds], batch), keys[chosen % seeds]
+    def arguments(run: Any) -> tuple[Schedule, jax.Array]:
+        return jax.tree.map(lambda x: x[run // seeds], batch), keys[run % seeds]
 
-    rounds = len(order) // size
+    start = time.perf_counter()
     with progress.bar(show_progress) as bar:
         bar.phase("compiling", 0.0, 0.0)
-        start = time.perf_counter()
-        traced = jax.jit(jax.vmap(train)).trace(*part(0))
-        _check_metrics(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), traced.out_info))
-        program = traced.lower().compile()
-        compiled = time.perf_counter()
-        results = []
-        for i in range(rounds):
-            bar.phase(f"training {runs} runs", i / rounds, (i + 1) / rounds)
-            results.append(jax.device_get(program(*part(i))))
+        one = contract.traced(train, *arguments(0))
+        store = None if folder is None else Store(folder, _described(schedules, batch, peaks, seeds, seed, one))
+        results = store.finished() if store else {}
+        todo = np.asarray([run for run in range(runs) if run not in results], np.int32)
+        program = rounds.Program(one, arguments, min(batch_size or runs, runs), mesh)
+        if len(todo):
+            program.compile()
+        compiling = time.perf_counter() - start
+        for first in range(0, len(todo), program.size):
+            chosen = todo[first : first + program.size]
+            bar.phase(f"training {runs} runs", len(results) / runs, (len(results) + len(chosen)) / runs)
+            made = program(chosen)
+            if store:
+                store.add(chosen, made)
+            results.update(by_run(chosen, made))
         bar.phase(f"trained {runs} runs", 1.0, 1.0)
-        seconds = {"compiling": compiled - start, "running": time.perf_counter() - compiled}
-    shape = (len(schedules), len(peaks), seeds)
-    metrics = {
-        name: np.concatenate([result[name] for result in results])[:runs].reshape(*shape, *results[0][name].shape[1:])
-        for name in results[0]
-    }
+    metrics = {name: np.stack([results[run][name] for run in range(runs)]) for name in one.metrics}
+    metrics = {name: values.reshape(*shape, *values.shape[1:]) for name, values in metrics.items()}
+    seconds = {"compiling": compiling, "running": time.perf_counter() - start - compiling}
     return Comparison(dict(schedules), peaks, seeds, baseline, metrics, window, seconds)
+
+
+def _described(
+    schedules: Mapping[str, Schedule], batch: Schedule, peaks: Any, seeds: int, seed: int, one: Any
+) -> dict[str, Any]:
+    """What tells a comparison from another: the same description, the same numbers."""
+    numbers = hashlib.sha256()
+    for leaf in jax.tree.leaves(batch):
+        numbers.update(f"{leaf.dtype}{leaf.shape}".encode() + np.asarray(leaf).tobytes())
+    return {
+        "schedules": {name: shown(schedule) for name, schedule in schedules.items()},
+        "peaks": list(peaks),
+        "seeds": seeds,
+        "seed": seed,
+        "numbers": numbers.hexdigest(),
+        "train": one.fingerprint(),
+        "jax": jax.__version__,
+        "backend": jax.default_backend(),
+    }
+
+
+def _check_mesh(mesh: Any) -> None:
+    if mesh is None:
+        return
+    if not isinstance(mesh, Mesh):
+        raise TypeError(
+            f"compare(mesh=...) must be a mesh, such as jax.make_mesh((jax.device_count(),), ('runs',)), got {mesh!r}"
+        )
+    if mesh.is_multi_process:
+        raise ValueError(
+            "compare(mesh=...) must be a mesh of this process's own devices, such as"
+            " jax.make_mesh((n,), ('runs',), devices=jax.local_devices())"
+        )
 
 
 def _checked_peaks(peaks: Any) -> tuple[float, ...]:
@@ -117,25 +176,3 @@ def _whole(name: str, value: Any, least: int) -> int:
     if not isinstance(value, (int, np.integer)) or not least <= value < 2**32:
         raise ValueError(f"compare({name}=...) must be a whole number, at least {least} and below 2**32, got {value!r}")
     return int(value)
-
-
-def _is_numeric(shape: Any) -> bool:
-    kinds = (jnp.number, jnp.bool_)
-    return isinstance(shape, jax.ShapeDtypeStruct) and any(jnp.issubdtype(shape.dtype, kind) for kind in kinds)
-
-
-def _check_metrics(shapes: Any) -> None:
-    whole = isinstance(shapes, Mapping) and all(map(_is_numeric, shapes.values()))
-    if not whole or not all(name in shapes for name in _METRICS):
-        got = {name: type(value).__name__ for name, value in shapes.items()} if isinstance(shapes, Mapping) else shapes
-        raise ValueError(
-            f"train(schedule, key) must return a dict of numeric arrays with {', '.join(map(repr, _METRICS))}; got {got}"
-        )
-    for name, rank in _METRICS.items():
-        shape = shapes[name].shape[1:]
-        if len(shape) != rank or 0 in shape:
-            expected = "one number an evaluation" if rank else "one number"
-            raise ValueError(f"train(schedule, key) must return {expected} as {name!r}; got shape {shape}")
-    for name in ("validation", "step"):
-        if name in shapes and shapes[name].shape[1:] != shapes["loss"].shape[1:]:
-            raise ValueError(f"train(schedule, key) must return as many of {name!r} as of 'loss', one an evaluation")

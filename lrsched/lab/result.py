@@ -1,40 +1,54 @@
-"""What a comparison of schedules found: every run's numbers, and the table drawn from them."""
+"""What a comparison of schedules found: every run's numbers, and the figures drawn from them."""
 
 import dataclasses
 import functools
-import io
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lrsched.algebra import Schedule
-from lrsched.lab import statistics
+from lrsched.lab import archive, columns, picture, statistics, table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One schedule at the peak rate that did best on the validation split."""
+    """One schedule at the peak rate that did best on the validation split.
+
+    Means are over the seeds that did not diverge, and not a number if none is left; intervals are 95 %, by bootstrap over
+    seeds.
+    """
 
     name: str
     peak: float
-    test: float  # the mean over seeds
-    test_interval: tuple[float, float]  # 95 %, of the mean
-    loss: float  # the last training loss, the mean over seeds
+    test: float  # the mean test score
+    test_interval: tuple[float, float]
+    gain: float  # the mean difference of the test score from that of the best constant rate, seed by seed
+    gain_interval: tuple[float, float]
+    loss: float  # the mean of the last training loss
     steps_saved: float  # the median over seeds; minus infinity if half of them or more never got there
+    steps_saved_interval: tuple[float, float]
     reached: int  # seeds that got to the level of the best constant rate, and stayed
-    diverged: int  # seeds whose loss is not a number
+    diverged: int  # seeds whose last numbers are not finite
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Comparison:
     """Every run of a comparison. `print(comparison)` shows the table.
 
+    A run has diverged if its last training loss, its last smoothed validation score or its test score is not finite. It is
+    counted, left out of all means, and ranks last: of two peaks, or two schedules, the one with fewer such runs is better.
+
     Args:
-        schedules: the schedules by name, written for a peak of 1.
+        schedules: the S schedules by name, written for a peak of 1.
         peaks: the P peak rates.
-        seeds: the number S of seeds.
-        baseline: the name of the constant rate, which the others' steps are compared with.
-        metrics: name → array of shape (schedules, P, S, ...), what `train` returned.
+        seeds: the number N of seeds.
+        baseline: the name of the constant rate, which the others are compared with.
+        metrics: name → array of shape (S, P, N, ...), what `train` returned.
         window: over how many evaluations the validation curves are smoothed.
         seconds: what compiling and running took.
     """
@@ -53,11 +67,24 @@ class Comparison:
         return [self._row(name) for name in self.schedules]
 
     @functools.cached_property
+    def ranking(self) -> list[str]:
+        """The schedules from best to worst: first those with fewer diverged runs, then those with the better test score."""
+        return [row.name for row in sorted(self.rows, key=lambda row: (row.diverged, -np.nan_to_num(row.test, nan=-np.inf)))]
+
+    @functools.cached_property
     def best(self) -> dict[str, int]:
-        """The index of each schedule's best peak: the highest last smoothed validation score, as the mean over seeds."""
-        last = self._curves[..., -1].mean(axis=-1)
-        ranked = np.where(np.isfinite(last), last, -np.inf)
-        return dict(zip(self.schedules, np.argmax(ranked, axis=-1).tolist(), strict=True))
+        """The index of each schedule's best peak: the fewest diverged runs, then the best last smoothed validation score."""
+        last = statistics.mean_where(~self.diverged, self._curves[..., -1])
+        lost = self.diverged.sum(axis=-1)
+        return {
+            name: min(range(len(self.peaks)), key=lambda j: (lost[i, j], -last[i, j])) for i, name in enumerate(self.schedules)
+        }
+
+    @functools.cached_property
+    def diverged(self) -> np.ndarray:
+        """Which runs diverged, of shape (S, P, N)."""
+        last = [self.metrics["loss"][..., -1], self._curves[..., -1], self.metrics["test"]]
+        return ~np.logical_and.reduce([np.isfinite(np.asarray(values, np.float64)) for values in last])
 
     @functools.cached_property
     def _curves(self) -> np.ndarray:
@@ -70,81 +97,104 @@ class Comparison:
         return self.metrics["step"][0, 0, 0] if "step" in self.metrics else np.arange(1, curves.shape[-1] + 1)
 
     def at_best(self, metric: str, name: str) -> np.ndarray:
-        """A metric of a schedule at its best peak, of shape (S, ...)."""
-        return self.metrics[metric][list(self.schedules).index(name), self.best[name]]
+        """A metric of a schedule at its best peak, of shape (N, ...)."""
+        return self._at_best(self.metrics[metric], name)
+
+    def _at_best(self, values: np.ndarray, name: str) -> np.ndarray:
+        return values[list(self.schedules).index(name), self.best[name]]
 
     def _times(self, name: str) -> np.ndarray:
         """For each seed, when the schedule got to where the best constant rate ended on that seed, and stayed."""
-        own, base = (self._curves[list(self.schedules).index(n), self.best[n]] for n in (name, self.baseline))
+        own, base = (self._at_best(self._curves, n) for n in (name, self.baseline))
         return np.asarray([statistics.first_to_stay(a, b[-1], self.steps) for a, b in zip(own, base, strict=True)])
 
     def _row(self, name: str) -> Row:
-        times, loss, test = self._times(name), self.at_best("loss", name)[:, -1], self.at_best("test", name)
+        whole, base_whole = (~self._at_best(self.diverged, n) for n in (name, self.baseline))
+        test, base_test = (self.at_best("test", n).astype(np.float64) for n in (name, self.baseline))
+        gains = (test - base_test)[whole & base_whole]
+        times = self._times(name)
         # The baseline saves nothing by construction, even where its own runs diverged.
-        saved = np.zeros(self.seeds) if name == self.baseline else statistics.saved_fraction(times, self._times(self.baseline))
-        middle = np.sort(saved)[[(self.seeds - 1) // 2, self.seeds // 2]]
+        saved = np.zeros(self.seeds)
+        if name != self.baseline:  # where the baseline diverged there is nothing to get to
+            saved = statistics.saved_fraction(times, self._times(self.baseline))[base_whole]
         return Row(
             name=name,
             peak=self.peaks[self.best[name]],
-            test=float(test.mean()),
-            test_interval=statistics.mean_interval(test),
-            loss=float(loss.mean()),
-            steps_saved=float(middle.mean()),
+            test=statistics.mean(test[whole]),
+            test_interval=statistics.bootstrap_interval(test[whole]),
+            gain=statistics.mean(gains),
+            gain_interval=statistics.bootstrap_interval(gains),
+            loss=statistics.mean(self.at_best("loss", name)[whole, -1]),
+            steps_saved=statistics.median(saved),
+            steps_saved_interval=statistics.bootstrap_interval(saved, np.median),
             reached=int(np.isfinite(times).sum()),
-            diverged=int((~np.isfinite(loss)).sum()),
+            diverged=int((~whole).sum()),
         )
 
     def __str__(self) -> str:
-        from rich.console import Console
-        from rich.table import Table
+        return table.text(self)
 
-        table = Table(title=f"{len(self.schedules)} schedules × {len(self.peaks)} peak rates × {self.seeds} seeds")
-        for heading, justify in (
-            ("schedule", "left"),
-            ("best peak", "right"),
-            ("test score [95 % interval]", "right"),
-            ("final loss", "right"),
-            ("steps saved", "right"),
-            ("got there", "right"),
-        ):
-            table.add_column(heading, justify=justify)  # pyright: ignore[reportArgumentType]
-        for row in self.rows:
-            low, high = row.test_interval
-            table.add_row(
-                row.name,
-                f"{row.peak:.3g}",
-                f"{row.test:.4f} [{low:.4f}, {high:.4f}]",
-                f"{row.loss:.4f}" + (f" ({row.diverged} diverged)" if row.diverged else ""),
-                f"{row.steps_saved:+.0%}" if np.isfinite(row.steps_saved) else "never",
-                f"{row.reached} of {self.seeds}",
-            )
-        text = io.StringIO()
-        Console(file=text, width=110).print(table)
-        return text.getvalue() + (
-            "The best peak is chosen on the validation split. Steps saved: how much earlier than the best constant rate\n"
-            f"({self.baseline}) the smoothed validation score gets to where that rate ends, and stays; the median over seeds.\n"
-            "A seed that never gets there counts as never, and `got there` says how many did.\n"
-        )
+    def columns(self, curves: bool = False) -> dict[str, np.ndarray]:
+        """Tidy columns: name → array with a value a run, or, with `curves`, a value an evaluation.
+
+        The first columns say which run it is: "schedule", "peak", "seed", and "best", whether that is the schedule's best peak,
+        and "diverged"; with `curves`, "evaluation" as well. The others are the metrics; of a metric with a value an evaluation,
+        the last if not `curves`. Metrics of other shapes are in `metrics` only.
+        """
+        return columns.of_evaluations(self) if curves else columns.of_runs(self)
+
+    def to_pandas(self, curves: bool = False) -> Any:
+        """`columns(curves)` as a DataFrame of pandas.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        try:
+            import pandas as pd  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ImportError(
+                "Comparison.to_pandas() needs pandas: python -m pip install pandas; columns() does not"
+            ) from error
+        return pd.DataFrame(self.columns(curves))
+
+    def plot(self, metric: str = "loss", figure: "Figure | None" = None) -> "list[Axes]":
+        """Draws each schedule at its best peak: the rate, a metric on its way, and the test scores with their intervals.
+
+        Args:
+            metric: the metric in the middle, with a value an evaluation: the mean over the seeds that did not diverge.
+            figure: the matplotlib Figure to draw into, a new one if None.
+
+        Returns:
+            The three Axes.
+
+        Raises:
+            ImportError: if matplotlib is missing.
+            ValueError: if there is no such metric with a value an evaluation.
+        """
+        return picture.draw(self, metric, figure)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes everything into a folder, and says which files they are.
+
+        `comparison.json` has the schedules, the settings and the table, `metrics.npz` every number of every run, `runs.csv` the
+        columns of `columns()`, and `comparison.png`, if matplotlib is installed, the picture of `plot()`.
+        """
+        return archive.save(self, Path(folder))
+
+    @staticmethod
+    def load(folder: str | Path, schedules: dict[str, Schedule] | None = None) -> "Comparison":
+        """A comparison that was saved.
+
+        Args:
+            folder: what was given to `save`.
+            schedules: those, by name, that could not be written, for they hold functions.
+
+        Raises:
+            FileNotFoundError: if nothing was saved there.
+            ValueError: if a schedule is missing.
+        """
+        return Comparison(**archive.load(Path(folder), schedules or {}))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python: the table, and every run's numbers. What is not finite becomes None."""
-        runs = [
-            {"schedule": name, "peak": peak, "seed": seed, **{k: _plain(v[i, j, seed]) for k, v in self.metrics.items()}}
-            for i, name in enumerate(self.schedules)
-            for j, peak in enumerate(self.peaks)
-            for seed in range(self.seeds)
-        ]
-        table = [{k: _plain(v) for k, v in dataclasses.asdict(row).items()} for row in self.rows]
-        schedules = {name: repr(schedule) for name, schedule in self.schedules.items()}
-        return {"baseline": self.baseline, "schedules": schedules, "seconds": self.seconds, "table": table, "runs": runs}
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as the shortest decimals that give them back."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)) or np.ndim(value):
-        return [_plain(x) for x in value]
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    return float(str(value)) if np.isfinite(value) else None
+        return archive.to_dict(self)
