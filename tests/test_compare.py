@@ -79,30 +79,52 @@ def test_steps_saved_is_what_a_plain_loop_over_seeds_finds(result):
         assert row.reached == np.isfinite(times).sum()
 
 
-def test_a_run_that_diverges_ranks_last_and_is_counted():
-    result = compare(schedules={"constant": ls.Constant(1.0), "wild": ls.Constant(1e9)}, peaks=[0.5, 0.9])
-    wild = result.rows[1]
+def test_runs_that_diverge_are_counted_rank_last_and_leave_the_others_alone():
+    schedules = {"wild": ls.Constant(1e9), "half": ls.Constant(0.5), "constant": ls.Constant(1.0)}
+    result = compare(schedules=schedules, peaks=[0.5, 0.9])
+    wild = result.rows[0]
     assert (wild.diverged, wild.reached, wild.steps_saved) == (3, 0, -np.inf)
-    assert result.rows[0].diverged == 0
-    assert "3 diverged" in str(result)
-    assert "never" in str(result)
+    assert np.isnan([wild.test, wild.loss, wild.gain, *wild.test_interval, *wild.gain_interval]).all()
+    assert result.diverged.tolist() == [[[True] * 3] * 2, [[False] * 3] * 2, [[False] * 3] * 2]
+    assert result.ranking == ["constant", "half", "wild"]
+    heading, first = (line.split() for line in str(result).splitlines() if "diverged" in line or "wild" in line)
+    assert (heading[-1], first[-1]) == ("diverged", "3")
+    alone = compare(schedules={name: schedules[name] for name in ("half", "constant")}, peaks=[0.5, 0.9])
+    for name, values in alone.metrics.items():
+        np.testing.assert_array_equal(values, result.metrics[name][1:])
+    assert alone.rows == result.rows[1:]
+    assert "diverged" not in str(alone)
+
+
+def with_some_lost():
+    """Two peaks and three seeds, of which the middle one is lost at the better peak."""
+    losses = np.asarray([[[0.4, 0.4, 0.4], [0.1, np.nan, 0.2]], [[0.5, 0.5, 0.5], [0.3, 0.3, 0.3]]], np.float32)[..., None]
+    metrics = {"loss": losses, "validation": -losses, "test": -losses[..., 0]}
+    schedules = {"risky": ls.Constant(1.0), "constant": ls.Constant(1.0)}
+    return lab.Comparison(schedules, (0.1, 0.2), 3, "constant", metrics, 1, {})
+
+
+def test_a_peak_with_fewer_lost_runs_is_better_than_one_with_better_scores():
+    found = with_some_lost()
+    assert found.best == {"risky": 0, "constant": 1}
+    assert (found.rows[0].diverged, found.rows[0].test) == (0, pytest.approx(-0.4))
+
+
+def test_means_are_over_the_runs_that_are_whole():
+    found = with_some_lost()
+    only = lab.Comparison(found.schedules, (0.2,), 3, "constant", {k: v[:, 1:] for k, v in found.metrics.items()}, 1, {})
+    risky, constant = only.rows
+    assert (risky.diverged, risky.reached, constant.diverged) == (1, 2, 0)
+    assert risky.test == pytest.approx(-0.15)
+    assert risky.gain == pytest.approx(0.15)  # over the seeds that both have
+    assert risky.loss == pytest.approx(0.15)
+    assert only.ranking == ["constant", "risky"]
 
 
 def test_rounds_give_the_numbers_of_one_round(result):
     rounds = compare(batch_size=7)
     for name, value in result.metrics.items():
         np.testing.assert_allclose(rounds.metrics[name], value, rtol=2e-5, err_msg=name)
-
-
-def test_train_is_traced_twice_whatever_the_number_of_rounds():
-    calls = []
-
-    def counted(schedule, key):
-        calls.append(None)
-        return descend(schedule, key)
-
-    compare(counted, batch_size=5)
-    assert len(calls) <= 2  # once to see what it returns, once to compile
 
 
 def test_seeds_differ_and_only_another_seed_gives_other_numbers(result):

@@ -26,5 +26,5 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Raises:
         OSError, ValueError, zipfile.BadZipFile: if it cannot be read.
     """
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

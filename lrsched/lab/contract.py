@@ -1,10 +1,11 @@
 """What `train(schedule, key)` has to be, checked before anything runs: a pure function of both that returns its metrics."""
 
+import dataclasses
 import hashlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +30,9 @@ _ON_VALUES = (
 )
 
 
-class Traced(NamedTuple):
-    """One run, traced: a function of flat arguments, and what it returns."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Traced:
+    """One run, traced: a function of the schedule and the key that no longer calls `train`, and the metrics it returns."""
 
     jaxpr: ClosedJaxpr
     metrics: dict[str, jax.ShapeDtypeStruct]
@@ -117,6 +119,8 @@ def _trace(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two lists of constants are equal: closed-over arrays, data sets for example."""
+    if any(isinstance(x, jax.core.Tracer) for x in (*a, *b)):  # kept from the trace before
+        return False
     return len(a) == len(b) and all(x is y or _bytes(x) == _bytes(y) for x, y in zip(a, b, strict=True))
 
 

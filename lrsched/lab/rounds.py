@@ -68,6 +68,9 @@ def _plain(values: np.ndarray) -> np.ndarray:
 
 def _on_each(many: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     """Each device does its part of the leading axis."""
+    mesh = Mesh(
+        mesh.devices, mesh.axis_names
+    )  # whose axes are not "explicit": then the arguments would have to be placed before
     runs = PartitionSpec(mesh.axis_names)
     # What begins the same on all devices, such as zeros, may differ later: JAX need not follow which is which.
     if hasattr(jax, "shard_map"):

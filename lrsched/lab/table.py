@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from lrsched.lab.result import Comparison, Row
 
-_WIDTH = 132
+_WIDTH = 1000  # nothing is cut; the table is as wide as it needs
 
 
 def text(comparison: "Comparison") -> str:
@@ -21,11 +21,12 @@ def text(comparison: "Comparison") -> str:
     counts = len(comparison.schedules), len(comparison.peaks), comparison.seeds
     table = Table(title="{} schedules × {} peak rates × {} seeds".format(*counts), box=SIMPLE_HEAD)
     headings = ("schedule", "best peak", "test score", f"against {comparison.baseline}", "steps saved", "got there", "diverged")
+    form = f".{_decimals(comparison)}f"
     lost = any(row.diverged for row in comparison.rows)
     for i, heading in enumerate(headings[: 7 if lost else 6]):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for row in comparison.rows:
-        table.add_row(*map(Text, _cells(row, comparison)[: 7 if lost else 6]))  # Text: brackets are no markup
+        table.add_row(*map(Text, _cells(row, comparison, form)[: 7 if lost else 6]))  # Text: brackets are no markup
     out = io.StringIO()
     Console(file=out, width=_WIDTH).print(table)
     return out.getvalue() + (
@@ -36,17 +37,23 @@ def text(comparison: "Comparison") -> str:
     )
 
 
-def _cells(row: "Row", comparison: "Comparison") -> list[str]:
+def _decimals(comparison: "Comparison") -> int:
+    """So many that the largest score has four digits, or five: 4 for accuracies."""
+    scores = [abs(row.test) for row in comparison.rows if np.isfinite(row.test) and row.test != 0]
+    return int(np.clip(4 - np.ceil(np.log10(max(scores))), 0, 12)) if scores else 4
+
+
+def _cells(row: "Row", comparison: "Comparison", form: str) -> list[str]:
     others = ["", ""]
     if row.name != comparison.baseline:
         others = [
-            _with_interval(row.gain, row.gain_interval, "+.4f"),
+            _with_interval(row.gain, row.gain_interval, f"+{form}"),
             _with_interval(row.steps_saved, row.steps_saved_interval, "+.0%"),
         ]
     return [
         row.name,
         f"{row.peak:.3g}",
-        _with_interval(row.test, row.test_interval, ".4f"),
+        _with_interval(row.test, row.test_interval, form),
         *others,
         f"{row.reached} of {comparison.seeds}",
         str(row.diverged),

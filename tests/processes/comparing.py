@@ -1,0 +1,55 @@
+"""Compares two schedules in many rounds that are kept in a folder, and prints what every run came to.
+
+`python comparing.py FOLDER` does so on one device; `python comparing.py FOLDER mesh` on all devices that there are, with as
+many runs on each at a time.
+"""
+
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import lrsched as ls
+from lrsched import lab
+
+SCHEDULES = {"constant": ls.Constant(1.0), "plateau": ls.reduce_on_plateau(patience=3)}
+PEAKS, SEEDS, AT_ONCE, STEPS = (0.01, 0.1, 0.5), 8, 2, 20_000
+
+
+def train(schedule: Any, key: Any) -> dict[str, Any]:
+    """Gradient descent on a noisy parabola, long enough that somebody can come in between."""
+
+    def update(carry: Any, step: Any) -> Any:
+        x, state = carry
+        noise = jax.random.normal(jax.random.fold_in(key, step))
+        x = x - ls.evaluate(schedule, state) * (x + noise)
+        return (x, ls.tick(schedule, state, value=x**2)), None
+
+    def evaluation(carry: Any, steps: Any) -> Any:
+        carry, _ = jax.lax.scan(update, carry, steps)
+        return carry, carry[0] ** 2
+
+    start = jax.random.normal(key), ls.init(schedule)
+    _, losses = jax.lax.scan(evaluation, start, jnp.arange(STEPS).reshape(10, -1))
+    return {"loss": losses, "validation": -losses, "test": -losses[-1]}
+
+
+def compared(folder: Any, mesh: Any = None) -> Any:
+    """All runs, `AT_ONCE` at a time on each device."""
+    size = AT_ONCE * (mesh.size if mesh else 1)
+    options: Any = {"peaks": PEAKS, "seeds": SEEDS, "batch_size": size, "mesh": mesh, "folder": folder, "show_progress": False}
+    return lab.compare(train, SCHEDULES, **options)
+
+
+def main(folder: str, way: str = "") -> None:
+    """Prints the bytes of every metric."""
+    devices = np.array(jax.devices())
+    mesh = jax.sharding.Mesh(devices.reshape(-1, 2), ("a", "b")) if way == "mesh" else None
+    found = compared(folder, mesh)
+    print(len(devices), *(found.metrics[name].tobytes().hex() for name in sorted(found.metrics)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,175 @@
+"""`lrsched.lab.compare` in rounds: kept in a folder and gone on with, shared by eight devices, and too large for the memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lrsched as ls
+from lrsched import lab
+from lrsched.lab import memory
+from lrsched.lab.rounds import Program
+
+SCRIPT = Path(__file__).parent / "processes" / "comparing.py"
+ROUNDS = 2 * 3 * 8 // 2
+SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
+trained = []
+
+
+def start(folder, *arguments, devices=1):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(SCRIPT.parents[2]),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
+    command = [sys.executable, str(SCRIPT), str(folder), *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process):
+    try:
+        said, errors = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors[-3000:]
+    return said.split()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return finished(start(tmp_path_factory.mktemp("whole")))
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_numbers(tmp_path, whole):
+    process = start(tmp_path)
+    deadline = time.monotonic() + 200
+    while len(list(tmp_path.glob("round-*.npz"))) < 3:
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("round-*.npz")}
+    assert 3 <= len(kept) < ROUNDS
+    assert finished(start(tmp_path)) == whole
+    assert len(list(tmp_path.glob("round-*.npz"))) == ROUNDS
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # they were not made again
+
+
+def test_eight_devices_give_the_numbers_of_one(tmp_path, whole):
+    devices, *found = finished(start(tmp_path, "mesh", devices=8))
+    assert (whole[0], devices) == ("1", "8")
+    assert found == whole[1:]
+
+
+def train(schedule, key):
+    jax.debug.callback(lambda x: trained.append(float(x)), schedule(0))
+
+    def step(x, i):
+        x = x - schedule(i) * x
+        return x, x**2
+
+    _, losses = jax.lax.scan(step, jax.random.normal(key), jnp.arange(10))
+    return {"loss": losses, "validation": -losses, "test": -losses[-1].astype(jnp.bfloat16)}
+
+
+def compare(train=train, schedules=SCHEDULES, **options):
+    return lab.compare(
+        train, schedules, **{"peaks": [0.1, 0.3], "seeds": 3, "batch_size": 4, "show_progress": False, **options}
+    )
+
+
+def metrics(found):
+    return {name: (values.dtype, values.tobytes()) for name, values in found.metrics.items()}
+
+
+def test_what_is_finished_is_not_trained_again(tmp_path):
+    trained.clear()
+    first = compare(folder=tmp_path / "new" / "folder")
+    jax.effects_barrier()
+    assert len(trained) == 12
+    again = compare(folder=tmp_path / "new" / "folder")
+    jax.effects_barrier()
+    assert len(trained) == 12
+    assert metrics(first) == metrics(again) == metrics(compare())
+
+
+def test_what_a_disk_lost_is_trained_again(tmp_path):
+    first = compare(folder=tmp_path)
+    one, two, _ = sorted(tmp_path.glob("round-*.npz"))
+    one.write_bytes(one.read_bytes()[:100])
+    two.unlink()
+    jax.effects_barrier()
+    trained.clear()
+    assert metrics(compare(folder=tmp_path)) == metrics(first)
+    jax.effects_barrier()
+    assert len(trained) == 8
+    assert metrics(compare(folder=tmp_path)) == metrics(first)
+
+
+def other(schedule, key):
+    return {name: 2.0 * value for name, value in train(schedule, key).items() if name != "test"} | {"test": jnp.zeros(())}
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"seeds": 4}, "seeds = 3 there, seeds = 4 here"),
+        ({"peaks": [0.1, 0.4]}, r"peaks = \[0.1, 0.3\], numbers = .* there, peaks = \[0.1, 0.4\]"),
+        ({"seed": 7}, "seed = 0 there, seed = 7 here"),
+        ({"train": other}, "train = .* there, train = .* here"),
+        ({"schedules": {**SCHEDULES, "cosine": ls.Cosine(1.0, 0.0, 8)}}, r"schedules = .*Cosine\(1.0, 0.0, 9\).* there"),
+    ],
+)
+def test_a_folder_of_another_comparison_is_refused(tmp_path, options, what):
+    compare(folder=tmp_path)
+    with pytest.raises(ValueError, match=rf"compare\(folder=.*\) holds the runs of another comparison: {what}.*another folder"):
+        compare(folder=tmp_path, **options)
+
+
+def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
+    def large(schedule, key):
+        x = jax.random.normal(key, (1 << 18,))
+        _, losses = jax.lax.scan(lambda x, i: (x - schedule(i) * x, (x**2).mean()), x, jnp.arange(3))
+        return {"loss": losses, "validation": -losses, "test": -losses[-1]}
+
+    monkeypatch.setattr(memory, "available", lambda _: 10 << 20)
+    with pytest.raises(
+        MemoryError, match=r"12 runs at a time need .* GiB, and 0.00977 GiB are free; try batch_size=\d"
+    ) as error:
+        compare(large, batch_size=None)
+    fitting = int(str(error.value).split("batch_size=")[-1].split(",")[0])
+    assert 1 <= fitting < 12
+    assert compare(large, batch_size=fitting).seeds == 3
+    monkeypatch.setattr(memory, "available", lambda _: 1 << 20)
+    with pytest.raises(MemoryError, match=r"one run of train\(schedule, key\) is too large"):
+        compare(large, batch_size=1)
+
+
+def test_what_xla_says_of_memory_is_explained():
+    def exhausted(_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    program = Program(lambda i: {"loss": i + 1}, lambda runs: (runs,), 6, None)
+    program._program = exhausted
+    with pytest.raises(MemoryError, match=r"6 runs at a time need more memory than there is; try batch_size=3"):
+        program(np.arange(6))
+
+
+def test_a_mesh_is_a_mesh():
+    with pytest.raises(TypeError, match=r"compare\(mesh=\.\.\.\) must be a mesh, such as jax.make_mesh\(.*\), got 8"):
+        compare(mesh=8)
+
+
+def test_there_is_memory_and_a_program_needs_some():
+    assert (memory.available(jax.devices("cpu")[0]) or 1 << 40) > 1 << 20
+    program = jax.jit(lambda x: x @ x.T).lower(np.zeros((512, 512), np.float32)).compile()
+    assert memory.needed(program) >= 2 << 20

@@ -1,0 +1,175 @@
+"""What a `Comparison` gives besides its table: columns, a picture, files."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+import lrsched as ls
+from lrsched import lab
+
+SCHEDULES = {
+    "constant": ls.Constant(1.0),
+    "cosine": ls.Cosine(1.0, 0.0, 40),
+    "plateau": ls.reduce_on_plateau(patience=2),
+    "own": ls.Function(lambda t: 1.0 / (1.0 + t)),
+}
+PEAKS, SEEDS, EVALUATIONS = (0.1, 0.2, 0.4), 5, 4
+
+
+def made(schedules=SCHEDULES, lost=False):
+    """Numbers that are easy to know again: schedule, peak, seed and evaluation are their digits."""
+    shape = len(schedules), len(PEAKS), SEEDS, EVALUATIONS
+    s, p, n, e = np.indices(shape)
+    loss = (1000 * (s + 1) + 100 * p + 10 * n + e).astype(np.float32)
+    metrics = {
+        "step": 10 * (e + 1),
+        "loss": loss,
+        "validation": -loss,
+        "test": -loss[..., -1] / 2,
+        "learning_rate": loss * 1e-4,
+        "weights": np.zeros((*shape[:3], 2, 2), np.float32),
+    }
+    if lost:
+        metrics["loss"][-1, :, 1:] = np.nan
+    return lab.Comparison(dict(schedules), PEAKS, SEEDS, "constant", metrics, 2, {"compiling": 1.0, "running": 2.0})
+
+
+def test_a_row_of_the_columns_is_a_run():
+    columns = made().columns()
+    assert list(columns) == [
+        "schedule",
+        "peak",
+        "seed",
+        "best",
+        "diverged",
+        "step",
+        "loss",
+        "validation",
+        "test",
+        "learning_rate",
+    ]
+    assert {len(values) for values in columns.values()} == {4 * 3 * 5}
+    row = {name: values[1 * 15 + 2 * 5 + 3] for name, values in columns.items()}
+    assert (row["schedule"], row["peak"], row["seed"], row["step"], row["loss"]) == ("cosine", 0.4, 3, 40, 2233)
+    assert columns["best"].reshape(4, 3, 5).tolist() == [[[True] * 5, [False] * 5, [False] * 5]] * 4
+
+
+def test_with_curves_it_is_an_evaluation():
+    columns = made().columns(curves=True)
+    assert "test" not in columns
+    row = {name: values[1 * 60 + 2 * 20 + 3 * 4 + 1] for name, values in columns.items()}
+    assert (row["schedule"], row["peak"], row["seed"], row["evaluation"], row["loss"]) == ("cosine", 0.4, 3, 2, 2231)
+
+
+def test_pandas_gets_the_columns():
+    found = made(lost=True)
+    frame = found.to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    assert frame.query("best & ~diverged").groupby("schedule")["test"].mean().to_dict() == {
+        row.name: row.test for row in found.rows
+    }
+    assert frame.groupby("schedule")["diverged"].sum()["own"] == 12
+    assert len(found.to_pandas(curves=True)) == 4 * 3 * 5 * 4
+
+
+def test_without_pandas_it_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"to_pandas\(\) needs pandas: python -m pip install pandas; columns\(\) does not"):
+        made().to_pandas()
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    found = made()
+    paths = found.save(tmp_path / "a" / "b")
+    assert sorted(path.name for path in paths) == ["comparison.json", "comparison.png", "metrics.npz", "runs.csv"]
+    assert all(path.stat().st_size > 100 for path in paths)
+    with pytest.raises(
+        ValueError, match=r"Comparison.load\(.*, schedules=\.\.\.\) needs the schedules that hold functions: {'own': Function"
+    ):
+        lab.Comparison.load(tmp_path / "a" / "b")
+    again = lab.Comparison.load(tmp_path / "a" / "b", schedules={"own": SCHEDULES["own"]})
+    assert (again.schedules, again.peaks, again.seeds, again.window) == (
+        found.schedules,
+        found.peaks,
+        found.seeds,
+        found.window,
+    )
+    assert again.rows == found.rows
+    for name, values in found.metrics.items():
+        np.testing.assert_array_equal(again.metrics[name], values)
+        assert again.metrics[name].dtype == values.dtype
+
+
+def test_the_saved_table_and_columns_can_be_read_without_the_library(tmp_path):
+    found = made({name: SCHEDULES[name] for name in ("constant", "cosine")}, lost=True)
+    found.save(tmp_path)
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    assert [row["name"] for row in content["table"]] == ["constant", "cosine"]
+    assert content["table"][1]["test"] is not None
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 3 * 5
+    assert float(rows[-1]["test"]) == found.metrics["test"][-1, -1, -1]
+    assert lab.Comparison.load(tmp_path).columns().keys() == found.columns().keys()
+
+
+def test_nothing_to_load_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        lab.Comparison.load(tmp_path)
+
+
+def test_the_picture_has_the_rates_the_way_and_the_scores():
+    found = made(lost=True)
+    figure = Figure()
+    rates, way, scores = found.plot(figure=figure)
+    assert figure.axes == [rates, way, scores]
+    assert [line.get_label() for line in rates.lines] == [
+        "constant, peak 0.1",
+        "cosine, peak 0.1",
+        "plateau, peak 0.1 (first seed)",
+        "own, peak 0.1",
+    ]
+    cosine = rates.lines[1]
+    np.testing.assert_allclose(cosine.get_ydata(), (ls.Cosine(0.1, 0.0, 40))(np.arange(40)), rtol=1e-6)
+    np.testing.assert_allclose(way.lines[1].get_ydata(), found.metrics["loss"][1, 0].mean(axis=0))
+    np.testing.assert_allclose(way.lines[3].get_ydata(), found.metrics["loss"][3, 0, 0])  # of the only seed that is left
+    assert [label.get_text() for label in scores.get_yticklabels()] == ["constant", "cosine", "plateau", "own"]
+    assert way.get_yscale() == "log"
+    assert found.plot(metric="validation", figure=Figure())[1].get_yscale() == "linear"
+
+
+def test_the_picture_of_schedules_that_are_all_lost_can_be_drawn():
+    found = made({name: SCHEDULES[name] for name in ("constant", "cosine")})
+    found.metrics["test"][:] = np.nan
+    assert found.diverged.all()
+    found.plot(figure=Figure())[0].figure.canvas.draw()
+    cells = [line.split() for line in str(found).splitlines() if line.strip().startswith(("constant", "cosine"))]
+    assert [row[2] for row in cells] == ["-", "-"]
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(1e-3, "-0.51000"), (1.0, "-511"), (1e-6, "-0.00051")])
+def test_the_table_has_as_many_digits_as_the_scores_need(scale, shown):
+    found = made({name: SCHEDULES[name] for name in ("constant", "cosine")})
+    found.metrics["test"] = (found.metrics["test"] * scale).astype(np.float32)
+    (row,) = [line for line in str(found).splitlines() if line.strip().startswith("constant")]
+    assert row.split()[2].startswith(shown)
+    assert "…" not in str(found)
+
+
+def test_without_a_figure_it_makes_one():
+    axes = made().plot()
+    assert axes[0].figure is plt.gcf()
+    plt.close("all")
+
+
+def test_a_metric_that_is_no_curve_is_refused():
+    with pytest.raises(
+        ValueError, match=r"plot\(metric='test'\) must be a metric with a value an evaluation: step, loss, validation"
+    ):
+        made().plot(metric="test")
