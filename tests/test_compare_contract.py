@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -157,7 +158,7 @@ def test_an_error_of_its_own_says_where_it_was():
 
 def test_a_driven_schedule_given_to_a_factory_of_optax_is_refused_by_the_library_itself():
     def train(schedule, key):
-        optimizer = optax.sgd(schedule)
+        optimizer: Any = optax.sgd(schedule)
         x = jax.random.normal(key)
         updates, _ = optimizer.update(x, optimizer.init(x))
         return {"loss": updates[None], "validation": updates[None], "test": updates}

@@ -47,7 +47,7 @@ def test_saved_fraction_is_paired_and_never_is_minus_infinity():
 
 def test_the_interval_is_that_of_scipy_at_the_expanded_level():
     values = np.random.default_rng(1).normal(5.0, 2.0, size=12)
-    tail = stats.norm.cdf(stats.t.ppf(0.025, 11) * np.sqrt(12 / 11))
+    tail = float(stats.norm.cdf(stats.t.ppf(0.025, 11) * np.sqrt(12 / 11)))
     expected = stats.bootstrap(
         (values,), np.mean, confidence_level=1 - 2 * tail, method="percentile", rng=np.random.default_rng(0)
     )

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def save(comparison: "Comparison", folder: Path) -> list[Path]:
     return paths
 
 
-def load(folder: Path, schedules: dict[str, Schedule]) -> dict[str, Any]:
+def load(folder: Path, schedules: Mapping[str, Schedule]) -> dict[str, Any]:
     """The fields of a saved `Comparison`; see `Comparison.load`."""
     content = json.loads((folder / _CONTENT).read_text(encoding="utf-8"))
     read = {name: None if tree is None else codec.from_dict(tree) for name, tree in content["schedules"].items()}

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from lrsched.algebra import Schedule
@@ -119,7 +120,7 @@ def _trace(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two lists of constants are equal: closed-over arrays, data sets for example."""
-    if any(isinstance(x, jax.core.Tracer) for x in (*a, *b)):  # kept from the trace before
+    if any(isinstance(x, Tracer) for x in (*a, *b)):  # kept from the trace before
         return False
     return len(a) == len(b) and all(x is y or _bytes(x) == _bytes(y) for x, y in zip(a, b, strict=True))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class Comparison:
         seconds: what compiling and running took.
     """
 
-    schedules: dict[str, Schedule]
+    schedules: Mapping[str, Schedule]
     peaks: tuple[float, ...]
     seeds: int
     baseline: str
@@ -182,7 +183,7 @@ class Comparison:
         return archive.save(self, Path(folder))
 
     @staticmethod
-    def load(folder: str | Path, schedules: dict[str, Schedule] | None = None) -> "Comparison":
+    def load(folder: str | Path, schedules: Mapping[str, Schedule] | None = None) -> "Comparison":
         """A comparison that was saved.
 
         Args:
