@@ -85,14 +85,14 @@ def test_a_model_of_any_library_is_compared(train):
     schedules = {
         "constant": ls.Constant(1.0),
         "one-cycle": ls.one_cycle(1.0, STEPS),
-        "plateau": ls.reduce_on_plateau(factor=0.9, patience=2, threshold=0.1),
+        "plateau": ls.reduce_on_plateau(factor=0.9, patience=2, threshold=0.01),
     }
     with relaxed():
         found = lab.compare(train, schedules, peaks=[1e-4, 0.1], seeds=3, show_progress=False)
         key = jax.random.split(jax.random.key(0), 3)[2]
         alone = jax.jit(train)(schedules["one-cycle"] * 0.1, key)
-    assert all(row.peak == 0.1 for row in found.rows)
-    assert all(row.test > 0.8 for row in found.rows)  # chance is a third
+    assert [row.peak for row in found.rows] == [0.1] * 3
+    assert min(row.test for row in found.rows) > 0.8  # chance is a third
     constant, one_cycle, plateau = found.metrics["loss"][:, 1]
     assert not np.array_equal(constant, plateau)
     assert not np.array_equal(one_cycle[0], one_cycle[1])

@@ -71,7 +71,7 @@ def test_with_curves_it_is_an_evaluation():
 def test_pandas_gets_the_columns():
     found = made(lost=True)
     frame: Any = found.to_pandas()
-    assert type(frame) is pd.DataFrame
+    assert isinstance(found.to_pandas(), pd.DataFrame)
     assert frame.query("best & ~diverged").groupby("schedule")["test"].mean().to_dict() == {
         row.name: row.test for row in found.rows
     }
