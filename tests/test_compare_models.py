@@ -92,7 +92,7 @@ def test_a_model_of_any_library_is_compared(train):
         key = jax.random.split(jax.random.key(0), 3)[2]
         alone = jax.jit(train)(schedules["one-cycle"] * 0.1, key)
     assert [row.peak for row in found.rows] == [0.1] * 3
-    assert min(row.test for row in found.rows) > 0.8  # chance is a third
+    assert min(row.test for row in found.rows) > 0.7  # chance is a third
     constant, one_cycle, plateau = found.metrics["loss"][:, 1]
     assert not np.array_equal(constant, plateau)
     assert not np.array_equal(one_cycle[0], one_cycle[1])

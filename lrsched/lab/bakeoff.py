@@ -7,12 +7,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lrsched.algebra import Constant, Schedule
+from lrsched.algebra import Schedule
 from lrsched.lab import digits
+from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
 from lrsched.lab.compare import compare
 from lrsched.lab.result import Comparison
-from lrsched.recipes import multi_step, one_cycle, reduce_on_plateau, step_decay, triangular
-from lrsched.shapes import Cosine, Exponential
 
 FILES = ("bakeoff.png", "bakeoff.json")
 AT_ONCE = 4096  # runs; more of them go in further rounds of the same program, so that memory suffices
@@ -21,16 +20,7 @@ PEAKS = tuple(0.01 * 2.0**k for k in range(8))
 
 def guide_schedules(steps: int) -> dict[str, Schedule]:
     """The constant rate and the guide's seven for a run of that many steps, each with a peak of 1."""
-    return {
-        "constant": Constant(1.0),
-        "step": step_decay(1.0, every=steps / 4, factor=0.5),
-        "multi-step": multi_step(1.0, milestones=[steps / 2, 3 * steps / 4], factor=0.1),
-        "exponential": Exponential(1.0, 0.01).stretch(steps),
-        "cosine annealing": Cosine(1.0, 0.0, steps),
-        "reduce on plateau": reduce_on_plateau(factor=0.5, patience=3, threshold=0.01),
-        "cyclic": triangular(0.1, 1.0, up=steps / 10),
-        "one-cycle": one_cycle(1.0, steps),
-    }
+    return schedules((CONSTANT, *GUIDE), steps)
 
 
 def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progress: bool = True) -> Comparison:
