@@ -85,7 +85,7 @@ def test_a_model_of_any_library_is_compared(train):
     schedules = {
         "constant": ls.Constant(1.0),
         "one-cycle": ls.one_cycle(1.0, STEPS),
-        "plateau": ls.reduce_on_plateau(factor=0.9, patience=2, threshold=0.01),
+        "plateau": ls.reduce_on_plateau(factor=0.9, patience=1, threshold=0.1),
     }
     with relaxed():
         found = lab.compare(train, schedules, peaks=[1e-4, 0.1], seeds=3, show_progress=False)
