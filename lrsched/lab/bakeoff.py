@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsched.algebra import Constant, Schedule, driven_parts
-from lrsched.lab import digits
 from lrsched.lab.compare import compare
 from lrsched.lab.result import Comparison
+from lrsched.lab.workloads import digits, training
 from lrsched.plotting import COLOURS, STYLES
 from lrsched.recipes import multi_step, one_cycle, reduce_on_plateau, step_decay, triangular
 from lrsched.shapes import Cosine, Exponential
@@ -42,7 +42,7 @@ def guide_schedules(steps: int) -> dict[str, Schedule]:
 def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progress: bool = True) -> Comparison:
     """Compares them: `8 · len(peaks) · seeds` runs."""
     options = {"peaks": peaks, "seeds": seeds, "seed": seed, "batch_size": AT_ONCE, "show_progress": show_progress}
-    return compare(digits.make_train(steps), guide_schedules(steps), **options)
+    return compare(training.make_train(digits.dense_task(), steps), guide_schedules(steps), **options)
 
 
 def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Three real workloads for `lrsched.lab.compare`, without a download."""
