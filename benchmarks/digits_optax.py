@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.lab import digits
+from lrsched.lab.workloads import digits, training
 
 
 def schedule_of(name: str, peak: float, steps: int) -> optax.Schedule:
@@ -47,7 +47,7 @@ def train(name: str, peak: float, seed: int, steps: int) -> float:
     """Trains in a Python loop around a jitted step, and returns the last validation accuracy."""
     params, state, scale, step, listen = _build(name, peak, seed, steps)
     step, listen = jax.jit(step), jax.jit(listen)
-    every = max(1, steps // digits.EVALUATIONS)
+    every = max(1, steps // training.EVALUATIONS)
     history, total = [], jnp.zeros(())
     for number in range(steps):
         params, state, total = step(params, state, scale, total, number)
@@ -62,7 +62,7 @@ def train(name: str, peak: float, seed: int, steps: int) -> float:
 def train_scanned(name: str, peak: float, seed: int, steps: int) -> float:
     """The same as one jitted scan over all evaluations of the run, with a loop over the steps in between."""
     params, state, scale, step, listen = _build(name, peak, seed, steps)
-    every = max(1, steps // digits.EVALUATIONS)
+    every = max(1, steps // training.EVALUATIONS)
 
     @jax.jit
     def run(params: Any, state: Any, scale: Any) -> Any:

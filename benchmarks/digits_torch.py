@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.optional import module
-from lrsched.lab import digits
+from lrsched.lab.workloads import digits, training
 
 
 def scheduler_of(name: str, optimizer: Any, peak: float, steps: int) -> Any:
@@ -68,7 +68,7 @@ def train(data: Tensors, name: str, peak: float, seed: int, steps: int) -> float
     listens = name == "reduce on plateau"
     scheduler = scheduler_of(name, optimizer, peak, steps)
     loss_of = torch.nn.CrossEntropyLoss()
-    every = max(1, steps // digits.EVALUATIONS)
+    every = max(1, steps // training.EVALUATIONS)
     history, total = [], torch.zeros((), device=data.device)
     for step in range(1, steps + 1):
         batch = torch.randint(len(data.labels), (16,), device=data.device)

@@ -10,7 +10,8 @@ import pytest
 from helpers import relaxed
 
 from lrsched import __main__ as shell
-from lrsched.lab import bakeoff, digits
+from lrsched.lab import bakeoff
+from lrsched.lab.workloads import digits
 
 SMALL = ["--steps", "60", "--seeds", "2", "--peaks", "0.02", "0.1"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lrsched.algebra import Schedule
-from lrsched.lab import digits
 from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
 from lrsched.lab.compare import compare
 from lrsched.lab.result import Comparison
+from lrsched.lab.workloads import digits, training
 
 FILES = ("bakeoff.png", "bakeoff.json")
 AT_ONCE = 4096  # runs; more of them go in further rounds of the same program, so that memory suffices
@@ -26,7 +26,7 @@ def guide_schedules(steps: int) -> dict[str, Schedule]:
 def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progress: bool = True) -> Comparison:
     """Compares them: `8 · len(peaks) · seeds` runs."""
     options = {"peaks": peaks, "seeds": seeds, "seed": seed, "batch_size": AT_ONCE, "show_progress": show_progress}
-    return compare(digits.make_train(steps), guide_schedules(steps), **options)
+    return compare(training.make_train(digits.dense_task(), steps), guide_schedules(steps), **options)
 
 
 def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> list[Path]:

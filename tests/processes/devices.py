@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import lrsched as ls
-from lrsched.lab import digits
+from lrsched.lab.workloads import digits
 
 if hasattr(jax, "shard_map"):
     shard_map: Any = jax.shard_map

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 import lrsched as ls
-from lrsched.lab import digits
+from lrsched.lab.workloads import digits
 
 UPDATES = 240
 EVERY = 8  # updates between two checkpoints
