@@ -22,6 +22,10 @@ tuned in the same way, so that what is compared is the schedule and not the rate
   seed by seed.
 - *Steps saved*: how much earlier than the best constant rate the smoothed validation score gets to where that rate ends, and
   stays; the median over seeds. *Never*: half of the seeds or more do not get there. Less than 0: they get there later.
+- *With 30 % (50 %) fewer steps*: the guide's claim, taken at its word. The schedule is made for a run of 70 % (50 %) of the
+  steps, at the peak that was best for the whole run, and its test score is set against that of the best constant rate in
+  whole runs, seed by seed. Where the interval is above 0, or leaves 0 in it, that much time is saved and nothing is lost that
+  these seeds could show.
 - *Numbers to choose*: besides the length of the run; what has a default in this library is left at it.
 - *Lost over the grid*: the best mean test score of all peaks less that of the median peak: what a rate that is not tuned costs.
 - In brackets 95 % intervals, by bootstrap over seeds. **Bold**: the interval leaves out 0. If no schedule did anything, one in
@@ -79,20 +83,25 @@ def _said(name: str, one: Evidence) -> str:
     worse = [row["name"] for row in others if _below(row["gain_interval"])]
     sooner = [row["name"] for row in others if _above(row["steps_saved_interval"])]
     claimed = [row["name"] for row in others if (row["steps_saved"] or 0.0) >= CLAIM]
-    surely = [row["name"] for row in others if (row["steps_saved_interval"][0] or 0.0) >= CLAIM]
     parts = [
         f"better than the best constant rate: {_names(better)}",
         f"worse: {_names(worse)}",
         f"no difference that {one.seeds} seeds show: {_names([r['name'] for r in others if r['name'] not in better + worse])}",
         f"there earlier: {_names(sooner)}",
-        f"30 % of the steps or more saved, in the median: {_names(claimed)}; with the whole interval: {_names(surely)}",
+        f"there 30 % of the steps earlier or more, in the median: {_names(claimed)}",
     ]
+    for share in one.rows[0]["shorter"]:
+        fewer = f"with {1 - float(share):.0%} fewer steps"
+        short = {row["name"]: row["shorter"][share]["gain_interval"] for row in one.rows}
+        parts.append(f"{fewer} better than the whole constant run: {_names([n for n, gain in short.items() if _above(gain)])}")
+        parts.append(f"{fewer} worse: {_names([n for n, gain in short.items() if _below(gain)])}")
     return f"**{name}** ({one.description}): " + ". ".join(part[0].upper() + part[1:] for part in parts) + "."
 
 
 def _section(name: str, one: Evidence) -> str:
     heads = ["schedule", "numbers to choose", "best peak", f"test: {one.score}", "against constant", "steps saved"]
-    rows = [[*heads, "got there", "lost over the grid"]]
+    fewer = [f"with {1 - float(share):.0%} fewer steps" for share in one.rows[0]["shorter"]]
+    rows = [[*heads, "got there", *fewer, "lost over the grid"]]
     rows.append(["---"] * len(rows[0]))
     for row in one.rows:
         is_constant = row["name"] == CONSTANT.name
@@ -106,6 +115,7 @@ def _section(name: str, one: Evidence) -> str:
                 "" if is_constant else _figure(row, "gain", "+.4f"),
                 "" if is_constant else _saved(row),
                 f"{row['reached']} of {one.seeds}",
+                *(_figure(short, "gain", "+.4f") for short in row["shorter"].values()),
                 _number(row["lost_over_the_grid"], ".4f"),
             ]
         )

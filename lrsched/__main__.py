@@ -1,11 +1,11 @@
-"""`python -m lrsched` compares the guide's schedulers on handwritten digits; `python -m lrsched show` draws a schedule."""
+"""`python -m lrsched` compares the guide's schedulers on handwritten digits; `compare` does it on others, `show` draws one."""
 
 import argparse
 import importlib.util
 import io
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,14 +52,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m lrsched",
         description="Trains a small network on handwritten digits with a constant rate and with the seven schedulers that"
         " guides to PyTorch name, over a grid of peak rates and several seeds, in one compiled program, and compares them."
-        " `python -m lrsched show EXPRESSION` draws a schedule instead.",
+        " `python -m lrsched compare --help` and `python -m lrsched show --help` say what else there is.",
     )
-    parser.add_argument("--steps", type=_at_least(10), default=1000, metavar="N", help="updates in a run (default: 1000)")
-    parser.add_argument("--seeds", type=_at_least(2), default=8, metavar="N", help="runs of each kind (default: 8)")
-    parser.add_argument("--peaks", type=_rate, nargs="+", metavar="RATE", help="peak rates (default: 8, from 0.01 to 1.28)")
-    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="what all randomness comes from (default: 0)")
+    _add_runs(parser, "1000", "8, from 0.01 to 1.28")
+    parser.set_defaults(steps=1000)
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where bakeoff.png and bakeoff.json go (default: here)")
     return parser
+
+
+def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
+    """The options that say which runs there are; the texts say what they are by default."""
+    parser.add_argument("--steps", type=_at_least(10), metavar="N", help=f"updates in a run (default: {steps})")
+    parser.add_argument("--seeds", type=_at_least(2), default=8, metavar="N", help="runs of each kind (default: 8)")
+    parser.add_argument("--peaks", type=_rate, nargs="+", metavar="RATE", help=f"peak rates (default: {peaks})")
+    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="what all randomness comes from (default: 0)")
 
 
 def _writable(folder: Path, names: tuple[str, ...]) -> None:
@@ -83,7 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ gets ? for them
-    return _show(arguments[1:]) if arguments[:1] == ["show"] else _compare(arguments)
+    commands = {"show": _show, "compare": _compare}
+    command = commands.get(arguments[0]) if arguments else None
+    return command(arguments[1:]) if command else _bakeoff(arguments)
 
 
 def _show(arguments: list[str]) -> int:
@@ -125,15 +133,13 @@ def _draw(found: Summary, path: str) -> None:
     figure.savefig(path)
 
 
-def _compare(arguments: list[str]) -> int:
+def _bakeoff(arguments: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     _needs(parser, "lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import bakeoff
 
-    peaks = tuple(options.peaks or bakeoff.PEAKS)
-    if len(set(peaks)) < len(peaks):
-        parser.error(f"argument --peaks: must be different rates, got {' '.join(f'{peak:g}' for peak in peaks)}")
+    peaks = _different(parser, options.peaks or bakeoff.PEAKS)
     folder = Path(options.out)
     try:
         _writable(folder, bakeoff.FILES)
@@ -141,11 +147,59 @@ def _compare(arguments: list[str]) -> int:
         parser.error(f"argument --out: cannot write into {options.out!r}: {error.strerror}")
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
-    paths = bakeoff.write(comparison, folder, settings)
+    _say(comparison, bakeoff.write(comparison, folder, settings))
+    return 0
+
+
+def _compare(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="python -m lrsched compare",
+        description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
+        " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
+        " It takes minutes; interrupted, it goes on when it is called again.",
+    )
+    parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="what is trained")
+    _add_runs(parser, "those of the workload", "7, those of the workload")
+    parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
+    parser.add_argument("--out", metavar="FOLDER", help="where everything goes (default: comparison-WORKLOAD, here)")
+    options = parser.parse_args(arguments)
+    _needs(parser, "lab", "matplotlib", "rich", "sklearn")
+    from lrsched.lab import candidates
+    from lrsched.lab.compare import compare
+    from lrsched.lab.workloads import WORKLOADS
+
+    workload = WORKLOADS[options.workload]
+    steps, folder = options.steps or workload.steps, Path(options.out or f"comparison-{workload.name}")
+    try:
+        _writable(folder, ())
+    except OSError as error:
+        parser.error(f"argument --out: cannot write into {str(folder)!r}: {error.strerror}")
+    try:
+        comparison = compare(
+            workload.make_train(steps),
+            candidates.schedules(candidates.ALL, steps),
+            peaks=_different(parser, options.peaks or workload.peaks),
+            seeds=options.seeds,
+            seed=options.seed,
+            batch_size=options.batch_size or workload.batch_size,
+            folder=folder / "rounds",
+        )
+    except (ValueError, MemoryError) as error:  # another comparison's folder, or too many runs at a time
+        parser.error(str(error))
+    _say(comparison, comparison.save(folder))
+    return 0
+
+
+def _different(parser: argparse.ArgumentParser, peaks: Sequence[float]) -> tuple[float, ...]:
+    if len(set(peaks)) < len(peaks):
+        parser.error(f"argument --peaks: must be different rates, got {' '.join(f'{peak:g}' for peak in peaks)}")
+    return tuple(peaks)
+
+
+def _say(comparison: object, paths: list[Path]) -> None:
     print(comparison)
     for path in paths:
         print(f"wrote {path}")
-    return 0
 
 
 if __name__ == "__main__":
