@@ -1,0 +1,80 @@
+"""`python -m lrsched compare`, small."""
+
+import csv
+import json
+
+import pytest
+from helpers import relaxed
+
+from lrsched import __main__ as shell
+from lrsched import lab
+from lrsched.lab import candidates
+
+SMALL = ["compare", "--workload", "tabular", "--steps", "20", "--seeds", "2", "--peaks", "0.01", "0.02"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_a_user():
+    with relaxed():
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "made"
+    assert shell.main([*SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_it_writes_everything(folder):
+    names = [candidate.name for candidate in candidates.ALL]
+    found = lab.Comparison.load(folder)
+    assert list(found.schedules) == names
+    assert (found.peaks, found.seeds, found.steps[-1]) == ((0.01, 0.02), 2, 20)
+    assert [row["name"] for row in json.loads((folder / "comparison.json").read_text())["table"]] == names
+    with (folder / "runs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 11 * 2 * 2
+    assert (folder / "comparison.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_called_again_it_only_reads(folder, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (folder / "rounds").iterdir()}
+    first = lab.Comparison.load(folder)
+    assert shell.main([*SMALL, "--out", str(folder)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (folder / "rounds").iterdir()} == before
+    assert lab.Comparison.load(folder).rows == first.rows
+    said = capsys.readouterr().out
+    assert str(first) in said
+    assert f"wrote {folder / 'comparison.json'}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workload", "cats"], "argument --workload: invalid choice: 'cats' (choose from"),
+        (["--workload", "tabular", "--peaks", "0.1", "0.1"], "argument --peaks: must be different rates, got 0.1 0.1"),
+        (["--workload", "tabular", "--batch-size", "0"], "argument --batch-size: must be a whole number, at least 1"),
+        ([], "the following arguments are required: --workload"),
+    ],
+)
+def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        shell.main(["compare", *arguments, "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"python -m lrsched compare: {message}")
+
+
+def test_a_folder_of_another_comparison_is_one_line(folder, capsys):
+    with pytest.raises(SystemExit) as stop:
+        shell.main([*SMALL, "--seed", "3", "--out", str(folder)])
+    assert stop.value.code == 2
+    assert "holds the runs of another comparison: seed = 0 there, seed = 3 here" in capsys.readouterr().err
+
+
+def test_the_candidates_are_the_guides_seven_and_three_more_with_a_peak_of_1():
+    assert len(candidates.GUIDE) == 7
+    for name, schedule in candidates.schedules(candidates.ALL, 1000).items():
+        assert lab.candidates.ALL[0].name == "constant"
+        summary = shell.summary(shell.bind(schedule, shell.init(schedule)), 1000)
+        assert summary.peak == pytest.approx(1.0), name
