@@ -28,7 +28,7 @@ def text(comparison: "Comparison") -> str:
     for row in comparison.rows:
         table.add_row(*map(Text, _cells(row, comparison, form)[: 7 if lost else 6]))  # Text: brackets are no markup
     out = io.StringIO()
-    Console(file=out, width=_WIDTH).print(table)
+    Console(file=out, width=_WIDTH, force_jupyter=False, force_terminal=False).print(table)  # plain text in a notebook, too
     return out.getvalue() + (
         "The best peak is chosen on the validation split. Test score: the mean over seeds; against the best"
         f" {comparison.baseline} rate:\nthe mean difference, seed by seed. Steps saved: how much earlier than that rate the"
