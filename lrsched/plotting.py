@@ -181,7 +181,7 @@ def _scale(schedules: tuple[Schedule, ...], points: Any) -> _Scale:
     name, values = names[0], list(points[names[0]])
     others = [tuple(str(points[other][k]) for other in names[1:]) for k in range(n)]
     styles = [sorted(set(others)).index(other) for other in others]  # what else varies shows in the styles
-    pyplot = _pyplot("plot")
+    plt = pyplot("plot")
     distinct = sorted(set(values)) if all(isinstance(x, (int, float, np.number)) for x in values) else None
     if distinct is None or len(distinct) <= len(COLOURS):
         order = [str(x) for x in distinct] if distinct is not None else list(dict.fromkeys(map(str, values)))
@@ -190,7 +190,7 @@ def _scale(schedules: tuple[Schedule, ...], points: Any) -> _Scale:
     from matplotlib.colors import LogNorm, Normalize
 
     low, high = float(distinct[0]), float(distinct[-1])
-    mappable = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), pyplot.get_cmap("viridis"))
+    mappable = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), plt.get_cmap("viridis"))
     return _Scale(name, values, list(mappable.to_rgba(np.asarray(values, np.float64))), styles, mappable)
 
 
@@ -216,7 +216,7 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     """
     values, readings = replayed(schedule, observations, every)
     tables = observations if isinstance(observations, dict) else {"metric": observations}
-    figure, (above, below) = _pyplot("plot_replay").subplots(2, sharex=True)
+    figure, (above, below) = pyplot("plot_replay").subplots(2, sharex=True)
     for i, (name, table) in enumerate(tables.items()):
         metric = np.asarray(table)
         at = np.arange(1, len(metric) + 1) * every - 1
@@ -239,10 +239,10 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
 
 
 def _new_axes() -> "Axes":
-    return _pyplot("plot").subplots()[1]
+    return pyplot("plot").subplots()[1]
 
 
-def _pyplot(call: str) -> Any:
+def pyplot(call: str) -> Any:
     try:
         from matplotlib import pyplot as plt
     except ImportError:

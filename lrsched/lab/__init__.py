@@ -2,4 +2,6 @@
 
 from lrsched.lab.compare import compare as compare
 from lrsched.lab.progress import report as report
+from lrsched.lab.range_result import RangeTest as RangeTest
+from lrsched.lab.range_test import range_test as range_test
 from lrsched.lab.result import Comparison as Comparison

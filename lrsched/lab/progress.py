@@ -6,6 +6,7 @@ moves it. Without a bar a report does nothing, so a training function can always
 
 import contextlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -47,11 +48,11 @@ class Bar:
 
 @contextlib.contextmanager
 def bar(show: bool = True) -> Iterator[Bar]:
-    """A bar for a while, on standard error; one that nobody sees if `show` is false."""
+    """A bar for a while, on standard error; one that nobody sees if `show` is false, or without rich, which draws it."""
     global _bar
     outer = _bar
     with contextlib.ExitStack() as stack:
-        _bar = Bar(stack.enter_context(_display()) if show else None)
+        _bar = Bar(stack.enter_context(_display()) if show and find_spec("rich") else None)
         try:
             yield _bar
         finally:
