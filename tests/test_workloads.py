@@ -5,7 +5,7 @@ import math
 import sys
 import sysconfig
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,9 +50,9 @@ def test_the_digits_are_all_there_and_always_in_the_same_order():
 def test_the_patients_are_measured_by_those_of_the_training_split():
     from sklearn.datasets import load_diabetes
 
-    inputs, targets = load_diabetes(return_X_y=True, scaled=False)
+    raw_data: Any = load_diabetes(return_X_y=True, scaled=False)
     splits = tabular.load()
-    for k, raw in enumerate((inputs, targets)):
+    for k, raw in enumerate(raw_data):
         ours = np.concatenate([split[k] for split in splits])
         train = ours[:242].astype(np.float64)
         np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
@@ -128,7 +128,7 @@ def test_the_convolutional_network_is_convolutions_and_pools():
 
 
 def test_the_dense_network_is_matrices_and_relus():
-    params = {k: np.asarray(v) + 0.1 for k, v in dense.init(KEY, (3, 4, 5, 2)).items()}
+    params: Any = {k: np.asarray(v) + 0.1 for k, v in dense.init(KEY, (3, 4, 5, 2)).items()}
     x = np.asarray([[1.0, -2.0, 0.5]], np.float32)
     expected = np.maximum(np.maximum(x @ params["w1"] + params["b1"], 0) @ params["w2"] + params["b2"], 0) @ params["w3"]
     np.testing.assert_allclose(dense.apply(params, x), expected + params["b3"], rtol=1e-5)
