@@ -1,6 +1,8 @@
 """The source of Python's standard library, character by character, and a transformer that foretells the next one.
 
-The text is that of the Python that runs it, so figures differ between its versions; `Workload.data` says which one it was.
+The text is that of the Python that runs it, so figures differ between its versions; `Workload.data` says which one it was. With
+3.11.7 the test split costs 4.33 bits a character for who knows how often each comes in the training split, 3.36 for who knows
+all its pairs and 2.60 for its triples. Of its 2.5 million characters a run of 1,000 updates sees a tenth.
 """
 
 import functools

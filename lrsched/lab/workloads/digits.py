@@ -45,7 +45,8 @@ def _task(init: Callable[[jax.Array], Any], network: Callable[[Any, Any], jax.Ar
 
     def score(params: Any, split: Split) -> tuple[jax.Array, jax.Array]:
         logits = network(params, split.images)
-        return _cross_entropy(logits, split), jnp.mean(jnp.argmax(logits, axis=-1) == split.digits)
+        right = jnp.argmax(logits, axis=-1).astype(jnp.int32) == split.digits
+        return _cross_entropy(logits, split), jnp.mean(right, dtype=logits.dtype)
 
     return Task(load(), init, loss, score, optax.trace(momentum), batch_size)
 

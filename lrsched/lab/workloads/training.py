@@ -62,7 +62,8 @@ def make_train(task: Task, steps: int) -> Callable[[Schedule, jax.Array], dict[s
         rows = jax.random.randint(jax.random.fold_in(key, step), (task.batch_size,), 0, examples)
         batch = jax.tree.map(lambda x: jnp.asarray(x)[rows], task.splits.train)
         loss, grads = jax.value_and_grad(task.loss)(params, batch)
-        direction, memory = task.optimizer.update(grads, memory, params)
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam relies on it
+            direction, memory = task.optimizer.update(grads, memory, params)
         rate = jnp.asarray(evaluate(schedule, state), float)  # of the default type, which may be another than the schedule's
         params = jax.tree.map(lambda p, d: p - rate.astype(p.dtype) * d, params, direction)
         return params, memory, tick(schedule, state), total + loss, rate

@@ -39,7 +39,7 @@ def apply(params: Params, symbols: jax.Array, size: Size) -> jax.Array:
     # Attention over so few updates would hardly learn which symbol came just before which, so a place is told.
     stream = sum((_later(params[f"embed{lag}"][symbols], lag) for lag in range(size.recent)), start=jnp.zeros(()))
     for k in range(size.blocks):
-        stream = stream + _attention(_norm(stream) @ params[f"attend{k}"], size.heads) @ params[f"mix{k}"]
+        stream = stream + attention(_norm(stream) @ params[f"attend{k}"], size.heads) @ params[f"mix{k}"]
         stream = stream + jax.nn.relu(_norm(stream) @ params[f"up{k}"]) @ params[f"down{k}"]
     return _norm(stream) @ params["out"]
 
@@ -53,7 +53,7 @@ def _norm(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
 
 
-def _attention(x: jax.Array, heads: int) -> jax.Array:
+def attention(x: jax.Array, heads: int) -> jax.Array:
     """What each place takes from those up to it: `x` holds the queries, keys and values of all heads."""
     n, length, _ = x.shape
     queries, keys, values = (part.reshape(n, length, heads, -1) for part in jnp.split(x, 3, axis=-1))

@@ -29,6 +29,11 @@ class Workload:
         steps: the updates of a run.
         peaks: rates, from too low to too high for every schedule.
         batch_size: the runs at a time that are fastest on a CPU.
+
+    >>> from lrsched.lab.workloads import WORKLOADS
+    >>> workload = WORKLOADS["tabular"]
+    >>> workload.score, workload.steps
+    ('R²', 500)
     """
 
     name: str
