@@ -28,7 +28,7 @@ _ALL = (
         task=digits.convolutional_task,
         steps=1000,
         peaks=_doubled(0.0025, 7),
-        batch_size=32,
+        batch_size=16,
     ),
     Workload(
         name="chars",
