@@ -28,7 +28,7 @@ _ALL = (
         task=digits.convolutional_task,
         steps=1000,
         peaks=_doubled(0.0025, 7),
-        batch_size=32,
+        batch_size=16,
     ),
     Workload(
         name="chars",
@@ -47,7 +47,7 @@ _ALL = (
         source=_scikit_learn,
         task=tabular.task,
         steps=500,
-        peaks=_doubled(0.001, 7),
+        peaks=_doubled(0.0005, 8),
         batch_size=512,
     ),
 )
