@@ -216,9 +216,7 @@ class Moment(NamedTuple):
             unit = unit.value() if isinstance(unit, Looked) else unit
             shape = jnp.broadcast_shapes(jnp.shape(self._now().whole), np.shape(unit))
             if np.ndim(unit):
-                unit = jax.tree.map(
-                    lambda x: jnp.broadcast_to(x, shape)[None], unit if isinstance(unit, Wide) else real(unit)
-                )
+                unit = jax.tree.map(lambda x: jnp.broadcast_to(x, shape)[None], unit if isinstance(unit, Wide) else real(unit))
             column = jax.tree.map(lambda x: x.reshape(x.shape[0], *[1] * len(shape)), points)
             table = Moment(0.0, unit)._span(column)
         return amounts.each(lambda x: jnp.broadcast_to(x, (points.shape[0], *shape)), table)
@@ -285,7 +283,9 @@ class Moment(NamedTuple):
         last = None if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
         if stretch is not None and not (type(stretch) is float and stretch == 1.0):
             live = (isinstance(length, Span) and not is_concrete(length)) or isinstance(self.unit, Wide)
-            return self._exact_cycle(length, count, stretch) if live and not x64() else self._growing_cycle(length, last, stretch)
+            if live and not x64():
+                return self._exact_cycle(length, count, stretch)
+            return self._growing_cycle(length, last, stretch)
         index, inside = self.divided(length)
         if last is None:
             return index, inside
@@ -327,11 +327,12 @@ class Moment(NamedTuple):
 
     def _exact_cycle(self, length: Any, count: Any, stretch: Any) -> tuple[Any, "Moment"]:
         """The cycle where the length is a span in a trace."""
-        unit = wide(self.unit.value() if isinstance(self.unit, Looked) else self.unit)
-        index, start, growth = wides.cycle(
-            self._now(), unit.times(length), rough(stretch), None if count is None else _last_cycle(count)
-        )
-        return index, Moment(amounts.minus(self._now(), start), unit.times(growth))
+        one = isinstance(self.unit, float) and self.unit == 1.0
+        unit = wide(1.0 if one else self.unit.value() if isinstance(self.unit, Looked) else self.unit)
+        last = None if count is None else _last_cycle(count)
+        first = wide(length) if one else unit.times(length)
+        index, start, growth = wides.cycle(self._now(), first, rough(stretch), last)
+        return index, Moment(amounts.minus(self._now(), start), growth if one else unit.times(growth))
 
     def _looked_up_cycle(self, starts: np.ndarray, growths: np.ndarray) -> tuple[Any, "Moment"]:
         row, *_ = Moment(self.ticks).between(starts)

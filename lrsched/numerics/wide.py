@@ -60,7 +60,7 @@ class Wide:
         small, fits = self.digits.exponent < 0, self.digits.exponent < 31
         part = jnp.where(small, _float(self.digits), real(fraction) * np.float32(2.0**-32))
         exact = carried(jnp.where(small, np.uint32(0), whole).astype(np.int32), part, jnp)
-        ticks = choose(fits, exact, signed(jax.lax.stop_gradient(self.rough)))
+        ticks = choose(fits, exact, signed(self.rough))
         return Span(ticks.whole, _with_derivative(ticks.part, self.rough))
 
     def two(self) -> powers.Two:
@@ -113,11 +113,12 @@ def _of_host(x: Any) -> Digits:
     mantissa, exponent = np.frexp(np.clip(np.asarray(x, np.float64), 0.0, 1e30))
     high = np.floor(np.ldexp(mantissa, 32))
     low = np.ldexp(np.ldexp(mantissa, 32) - high, 32)
-    return Digits(high.astype(np.uint32), low.astype(np.uint32), np.where(mantissa > 0, exponent - 1, _NOTHING).astype(np.int32))
+    exponent = np.where(mantissa > 0, exponent - 1, _NOTHING)
+    return Digits(high.astype(np.uint32), low.astype(np.uint32), exponent.astype(np.int32))
 
 
 def _of_float(x: Any) -> Digits:
-    x = jnp.clip(jax.lax.stop_gradient(real(x)), np.float32(0), np.float32(1e30))
+    x = jnp.clip(real(x), np.float32(0), np.float32(1e30))
     bits = jax.lax.bitcast_convert_type(x, np.int32)
     exponent = (bits >> 23) - 127
     something = exponent > -127
@@ -174,11 +175,11 @@ def _times(a: Digits, b: Digits) -> Digits:
     first, last = times(a.high, zero, b.high), times(a.low, zero, b.low)
     middle, other = times(a.high, zero, b.low), times(a.low, zero, b.high)
     beyond, *middle = _sum(*middle, *other)
-    more, *middle = _sum(*middle, zero, last[0])
+    more, upper, lower = _sum(middle[0], middle[1], zero, last[0])
     carry = beyond.astype(np.uint32) + more.astype(np.uint32)
-    _, high, low = _sum(*first, carry, middle[0])
+    _, high, low = _sum(*first, carry, upper)
     full = high >> 31 == 1
-    high, low = jnp.where(full, high, (high << 1) | (low >> 31)), jnp.where(full, low, (low << 1) | (middle[1] >> 31))
+    high, low = jnp.where(full, high, (high << 1) | (low >> 31)), jnp.where(full, low, (low << 1) | (lower >> 31))
     exponent = jnp.clip(a.exponent + b.exponent + full.astype(np.int32), _NOTHING, _MOST)
     return Digits(high, low, jnp.where(high == 0, _NOTHING, exponent))
 
@@ -207,8 +208,8 @@ _LEVELS = 31  # cycles are counted in 31 bits
 def cycle(now: Span, length: Wide, stretch: Any, last: Any) -> tuple[Any, Span, Wide]:
     """In which cycle it is (0, 1, …, last), when that began, and how long it lasts in terms of the first, of that length.
 
-    A cycle is reached when the start of it is, cut off to 64 bits: at the step at which it is for the numbers given, if they
-    are exact there. Any other start, up to 2**31 ticks, is early by less than 2**-24 of them.
+    A start that is a whole number of ticks, below 2**31 of them, fits into 64 bits with all that it is made of, and is exact.
+    Any other is off by what was cut off, 2**-63 of it, some hundred times: by less than 2**-20 ticks.
     """
     ticks = wide(now).digits
     index, total, growth = _search(length.digits, stretch, last, lambda start: ~_less(ticks, start), np.shape(now.whole))
@@ -218,59 +219,67 @@ def cycle(now: Span, length: Wide, stretch: Any, last: Any) -> tuple[Any, Span, 
 
 def sum_of_cycles(length: Wide, stretch: Any, count: Any) -> Wide:
     """How long so many cycles last together."""
-    index, total, growth = _search(length.digits, stretch, count, lambda start: start.exponent <= _MOST, ())
+    index, total, growth = _search(length.digits, stretch, count, lambda start: start.exponent <= 2 * _MOST, ())
     return _as_numbers(length, stretch, index, total, growth)[0]
 
 
 def _search(length: Digits, stretch: Any, last: Any, reached: Any, shape: tuple[int, ...]) -> tuple[Any, Digits, Digits]:
     """The last cycle whose start is reached: its number, the sum of the cycles before it and itself, in first lengths.
 
-    The sums S of 2**j cycles and the growth K over them are made by doubling. The index is built from the longest down: after
-    m cycles and then n more the sum is S_n + K_n · S_m, a sum of what is not below 0, so that nothing cancels.
+    The sums S of 2**j cycles and the growth K over them are made by doubling, as far as any is reached. The index is built from
+    the longest down: after m cycles and then n more the sum is S_n + K_n · S_m, a sum of what is not below 0, so that nothing
+    cancels.
     """
-    table = _doubled(wide(stretch).digits, jnp.abs(jax.lax.stop_gradient(real(stretch)) - np.float32(1)))
-    shape = jnp.broadcast_shapes(shape, np.shape(length.high), np.shape(stretch), np.shape(last))
+    last = np.int32(2**31 - 1) if last is None else last
+    table, levels = _doubled(stretch, lambda j, total: jnp.any(reached(_times(length, total)) & (last >= np.int32(1) << j)))
 
-    def extend(found: Any, level: Any) -> tuple[Any, None]:
-        index, total, growth = found
-        more, (sums, factor) = level
+    def row(level: Any) -> Any:
+        return jax.tree.map(lambda x: x[level], table)
+
+    def extend(state: Any) -> Any:
+        level, index, total = state
+        level = level - 1
+        more, (sums, factor) = np.int32(1) << level, row(level)
         candidate = _plus(sums, _times(factor, total))
-        taken = reached(_times(length, candidate))
-        if last is not None:
-            taken = taken & (last - index >= more)
-        return (
-            jnp.where(taken, index + more, index),
-            _where(taken, candidate, total),
-            _where(taken, _times(growth, factor), growth),
-        ), None
+        taken = reached(_times(length, candidate)) & (last - index >= more)
+        return level, jnp.where(taken, index + more, index), _where(taken, candidate, total)
 
-    first = (np.int32(0), ZERO, ONE)
-    first = jax.tree.map(lambda x: jnp.broadcast_to(x, shape), first)
-    found, _ = jax.lax.scan(extend, first, (np.int32(1) << np.arange(_LEVELS, dtype=np.int32), table), reverse=True)
-    return found
+    def grow(level: Any, growth: Digits) -> Digits:
+        return _where((index >> level) & 1 == 1, _times(growth, row(level)[1]), growth)
+
+    shape = jnp.broadcast_shapes(shape, np.shape(length.high), np.shape(stretch), np.shape(last))
+    nothing, zero, one = jax.tree.map(lambda x: jnp.broadcast_to(x, shape), (np.int32(0), ZERO, ONE))
+    _, index, total = jax.lax.while_loop(lambda state: state[0] > 0, extend, (levels, nothing, zero))
+    # In a loop of its own: a compiler calculates what a loop hands on once for each number of it.
+    return index, total, jax.lax.fori_loop(0, levels, grow, one)
 
 
-def _doubled(stretch: Digits, difference: Any) -> tuple[Digits, Digits]:
-    """Of 1, 2, 4, … cycles the sum of their lengths and the growth over them, both in terms of the first of them.
+def _doubled(stretch: Any, goes_on: Any) -> tuple[Any, Any]:
+    """Of 1, 2, 4, … cycles the sum of their lengths and the growth over them, in terms of the first; and how many are known.
 
     A square doubles the relative error of a power. So near 1 the growth is made of the sum, as `1 + (stretch - 1) · sum`, which
     does not; from ½ or 2 on it is squared, and has few doublings left until it is next to nothing, or beyond any time. That
     difference is exact for the only ones it is used for, from ½ to 2.
     """
-    slope, shrinks = _of_float(difference), _less(stretch, ONE)
+    number = real(stretch)
+    ratio, slope = _of_float(number), _of_float(jnp.abs(number - np.float32(1)))
+    shrinks = _less(ratio, ONE)
 
-    def double(level: Any, _: Any) -> tuple[Any, Any]:
-        total, growth = level
+    def double(state: Any) -> Any:
+        level, (total, growth), table = state
+        table = jax.tree.map(lambda rows, x: rows.at[level].set(x), table, (total, growth))
         doubled = _plus(total, _times(growth, total))
-        change = _times(slope, doubled)
         near = (growth.exponent == 0) | (growth.exponent == -1)
-        grown = _where(near, _where(shrinks, _rest_of_one(change), _plus(ONE, change)), _times(growth, growth))
-        return (doubled, grown), level
+        change = _times(_where(near, slope, growth), _where(near, doubled, growth))
+        grown = _where(near, _where(shrinks, _rest_of_one(change), _plus(ONE, change)), change)
+        return level + 1, (doubled, grown), table
 
-    one = Digits(*(jnp.broadcast_to(x, np.shape(stretch.high)) for x in ONE))
-    stretch = Digits(*map(jnp.asarray, stretch))
-    _, table = jax.lax.scan(double, (one, stretch), None, length=_LEVELS)
-    return table
+    one = Digits(*(jnp.broadcast_to(x, np.shape(number)) for x in ONE))
+    empty = jax.tree.map(lambda x: jnp.zeros((_LEVELS, *x.shape), x.dtype), (one, ratio))
+    levels, _, table = jax.lax.while_loop(
+        lambda state: (state[0] < _LEVELS) & goes_on(state[0], state[1][0]), double, (np.int32(0), (one, ratio), empty)
+    )
+    return table, levels
 
 
 def _as_numbers(length: Wide, stretch: Any, index: Any, total: Digits, growth: Digits) -> tuple[Wide, Wide]:
