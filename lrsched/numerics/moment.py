@@ -368,7 +368,7 @@ class Moment(NamedTuple):
         return powers.ratio(self._now(), unit)
 
 
-def _last_cycle(count: Number | Span) -> Any:
+def _last_cycle(count: Any) -> Any:
     """The number of the last of so many cycles, rounded to a whole number of them, in a trace."""
     if not isinstance(count, Span) or is_concrete(count):
         return amounts.span(maximum(subtract(rounded(count), 1.0), 0.0)).whole
@@ -377,7 +377,7 @@ def _last_cycle(count: Number | Span) -> Any:
     return jnp.maximum(count.whole - 1 + up.astype(int_type()), 0)
 
 
-def sum_of_cycles(length: Number | Span, count: Number | Span, stretch: Number) -> Any:
+def sum_of_cycles(length: Any, count: Any, stretch: Number) -> Any:
     """How long so many cycles last together, of which the first is of that length, and each `stretch` times the one before."""
     if isinstance(length, Span) and not is_concrete(length) and not x64():
         return wides.sum_of_cycles(wide(length), stretch, jnp.minimum(_last_cycle(count), last_tick() - 1) + 1).span()
