@@ -909,8 +909,9 @@ class Repeat(Bending):
     def length(self) -> Any:
         if self.n is None:
             return math.inf
-        cycles = numerics.rounded(self.n) if self.longer is None else numerics.geometric_sum(self.longer, self.n)
-        return numerics.multiply(self.schedule.length, cycles)
+        if self.longer is None:
+            return numerics.multiply(self.schedule.length, numerics.rounded(self.n))
+        return numerics.sum_of_cycles(self.schedule.length, self.n, self.longer)
 
 
 @node

@@ -4,8 +4,8 @@ Every function here works on two kinds of numbers. What is *concrete* (Python an
 trace) is computed on the host in float64; what is *traced* becomes JAX operations in the default float type. So the same
 code gives exact lengths, fast and exact eager calls, and compiled ones, and folds whatever is constant while it traces.
 This package is the only place that knows about rounding: `kinds` says what numbers there are, `amounts` and `spans` compute
-with amounts of time in a trace, `folding` with any numbers, `powers` with logarithms and exponentials, `progress` is how far
-through a ramp it is, and `moment` the time that a schedule is asked about.
+with amounts of time in a trace, `folding` with any numbers, `powers` with logarithms and exponentials, `wide` with numbers of
+64 bits, `progress` is how far through a ramp it is, and `moment` the time that a schedule is asked about.
 """
 
 from lrsched.numerics.amounts import as_span as as_span
@@ -16,7 +16,6 @@ from lrsched.numerics.folding import both as both
 from lrsched.numerics.folding import ceil_ratio as ceil_ratio
 from lrsched.numerics.folding import divide as divide
 from lrsched.numerics.folding import equal as equal
-from lrsched.numerics.folding import geometric_sum as geometric_sum
 from lrsched.numerics.folding import inverse_root as inverse_root
 from lrsched.numerics.folding import kept_finite as kept_finite
 from lrsched.numerics.folding import maximum as maximum
@@ -45,6 +44,7 @@ from lrsched.numerics.kinds import real as real
 from lrsched.numerics.kinds import rough as rough
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment
+from lrsched.numerics.moment import sum_of_cycles as sum_of_cycles
 from lrsched.numerics.moment import time_given as time_given
 from lrsched.numerics.moment import time_of_parts as time_of_parts
 from lrsched.numerics.moment import where_moment as where_moment

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.numerics import amounts, powers, spans
+from lrsched.numerics import wide as wides
 from lrsched.numerics.folding import (
     add,
     both,
     divide,
+    geometric_sum,
     maximum,
     minimum,
     multiply,
@@ -25,6 +27,7 @@ from lrsched.numerics.folding import (
 )
 from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, last_tick, real, rough, x64
 from lrsched.numerics.progress import Progress
+from lrsched.numerics.wide import Wide, wide
 
 
 class Looked(NamedTuple):
@@ -45,7 +48,7 @@ class Moment(NamedTuple):
     """
 
     ticks: Any  # float64 on the host, a Span in a trace
-    unit: Any = 1.0  # a number, a Span, or one that is Looked up
+    unit: Any = 1.0  # a number, a Span, one that is Looked up, or one that is Wide
 
     @property
     def is_host(self) -> bool:
@@ -68,6 +71,8 @@ class Moment(NamedTuple):
             if is_concrete(steps):
                 return amounts.each(lambda x: jnp.asarray(x)[unit.row], amounts.span(_product(steps, unit.table)))
             unit = unit.value()
+        if isinstance(unit, Wide):
+            return unit.times(steps).span()
         if is_concrete(steps, unit):
             return amounts.span(self._host(steps))
         return amounts.span(steps if isinstance(unit, float) and unit == 1.0 else multiply(steps, unit))
@@ -115,6 +120,8 @@ class Moment(NamedTuple):
             concrete = is_concrete(factor)
             unit = Looked(self.unit.table * host(factor), self.unit.row) if concrete else multiply(self.unit.value(), factor)
             return self._replace(unit=unit)
+        if isinstance(self.unit, Wide):
+            return self._replace(unit=self.unit.times(factor))
         one = isinstance(self.unit, float) and self.unit == 1.0
         return self._replace(unit=factor if one and isinstance(factor, Span) else multiply(self.unit, factor))
 
@@ -129,8 +136,14 @@ class Moment(NamedTuple):
         """The time as a number of steps."""
         if self._known():
             return self.ticks if type(self.unit) is float and self.unit == 1.0 else divide(self.ticks, self.unit)
-        unit = self.unit.value() if isinstance(self.unit, Looked) else self.unit
+        unit = self._rough_unit()
         return divide(amounts.value(self._now()), maximum(unit, _SMALLEST_UNIT))
+
+    def _rough_unit(self) -> Any:
+        """The unit as a number or a span."""
+        if isinstance(self.unit, Looked):
+            return self.unit.value()
+        return self.unit.rough if isinstance(self.unit, Wide) else self.unit
 
     def progress(self, steps: Number) -> Progress:
         """How far through a ramp of that many steps it is."""
@@ -202,7 +215,8 @@ class Moment(NamedTuple):
         else:
             unit = unit.value() if isinstance(unit, Looked) else unit
             shape = jnp.broadcast_shapes(jnp.shape(self._now().whole), np.shape(unit))
-            unit = jnp.broadcast_to(real(unit), shape)[None] if np.ndim(unit) else unit
+            if np.ndim(unit):
+                unit = jax.tree.map(lambda x: jnp.broadcast_to(x, shape)[None], unit if isinstance(unit, Wide) else real(unit))
             column = jax.tree.map(lambda x: x.reshape(x.shape[0], *[1] * len(shape)), points)
             table = Moment(0.0, unit)._span(column)
         return amounts.each(lambda x: jnp.broadcast_to(x, (points.shape[0], *shape)), table)
@@ -256,6 +270,8 @@ class Moment(NamedTuple):
         if is_concrete(length) and isinstance(unit, Looked):
             table = spans.period(host(length) * unit.table)
             return spans.Period(*(x if isinstance(x, int) else jnp.asarray(x)[unit.row] for x in table))
+        if isinstance(unit, Wide):
+            return spans.period_of_parts(*unit.times(length).parts())
         return spans.period(self._host(length)) if is_concrete(length, unit) else spans.period_of(span)
 
     def cycle(self, length: Any, count: Any, stretch: Any) -> tuple[Any, "Moment"]:
@@ -266,6 +282,9 @@ class Moment(NamedTuple):
         """
         last = None if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
         if stretch is not None and not (type(stretch) is float and stretch == 1.0):
+            live = (isinstance(length, Span) and not is_concrete(length)) or isinstance(self.unit, Wide)
+            if live and not x64():
+                return self._exact_cycle(length, count, stretch)
             return self._growing_cycle(length, last, stretch)
         index, inside = self.divided(length)
         if last is None:
@@ -273,7 +292,7 @@ class Moment(NamedTuple):
         if self._known(length, last):
             within = both(index <= last, length > 0)
             return where(within, index, last), where_moment(within, inside, self)
-        final = amounts.span(last).whole
+        final = _last_cycle(count)
         index = amounts.span(index).whole if is_concrete(index) else index
         within = jnp.logical_and(index <= final, real(length) > 0)
         return jnp.where(within, index, final), where_moment(within, inside, self)
@@ -298,27 +317,22 @@ class Moment(NamedTuple):
         index, growth, start = 0.0, 1.0, 0.0
         for j, (ratio, total) in reversed(list(enumerate(table))):
             candidate = add(start, minimum(multiply(growth, total), 1e30))
-            taken = self._surely_reached(length, candidate)
+            taken = self.reached(multiply(length, candidate))
             if last is not None:
                 taken = both(taken, subtract(last, index) >= 2.0**j)
             index = where(taken, add(index, 2.0**j), index)
             growth = where(taken, minimum(multiply(growth, ratio), 1e37), growth)
             start = where(taken, candidate, start)
-        if isinstance(length, Span):  # the search was in floats, and perhaps one or two cycles early, below 2**21 cycles
-            for _ in range(2):
-                following = add(start, growth)
-                taken = self.reached(multiply(length, following))
-                taken = taken if last is None else both(taken, index < last)
-                index, start = where(taken, add(index, 1.0), index), where(taken, following, start)
-                growth = where(taken, multiply(growth, stretch), growth)
         return index, self.since(multiply(length, start)).slowed(growth)
 
-    def _surely_reached(self, length: Any, count: Any) -> Any:
-        """Whether so many lengths have passed; of a length that is a span in a float32, and none too early."""
-        if not isinstance(length, Span):
-            return self.reached(multiply(length, count))
-        unit = self.unit.value() if isinstance(self.unit, Looked) else rough(self.unit)
-        return amounts.value(self._now()) * float_type()(1 - 2.0**-21) >= multiply(multiply(rough(length), count), unit)
+    def _exact_cycle(self, length: Any, count: Any, stretch: Any) -> tuple[Any, "Moment"]:
+        """The cycle where the length is a span in a trace."""
+        one = isinstance(self.unit, float) and self.unit == 1.0
+        unit = wide(1.0 if one else self.unit.value() if isinstance(self.unit, Looked) else self.unit)
+        last = None if count is None else _last_cycle(count)
+        first = wide(length) if one else unit.times(length)
+        index, start, growth = wides.cycle(self._now(), first, rough(stretch), last)
+        return index, Moment(amounts.minus(self._now(), start), growth if one else unit.times(growth))
 
     def _looked_up_cycle(self, starts: np.ndarray, growths: np.ndarray) -> tuple[Any, "Moment"]:
         row, *_ = Moment(self.ticks).between(starts)
@@ -344,14 +358,30 @@ class Moment(NamedTuple):
             return powers.amount(self._now())
         if isinstance(unit, Looked):
             unit = powers.Two(*(jnp.asarray(x)[unit.row] for x in powers.known(np.maximum(unit.table, _SMALLEST_UNIT))))
-        elif isinstance(unit, Span) and not is_concrete(unit):
-            unit = powers.amount(unit)
+        elif isinstance(unit, (Span, Wide)) and not is_concrete(unit):
+            unit = unit.two() if isinstance(unit, Wide) else powers.amount(unit)
             unit = unit.only_where(unit.head > powers.LEAST, powers.LEAST)
         elif is_concrete(unit):
             unit = powers.known(np.maximum(host(unit), _SMALLEST_UNIT))
         else:
             unit = powers.received(jnp.maximum(real(unit), np.float32(powers.LEAST)))
         return powers.ratio(self._now(), unit)
+
+
+def _last_cycle(count: Any) -> Any:
+    """The number of the last of so many cycles, rounded to a whole number of them, in a trace."""
+    if not isinstance(count, Span) or is_concrete(count):
+        return amounts.span(maximum(subtract(rounded(count), 1.0), 0.0)).whole
+    part = real(count.part)
+    up = (part > 0.5) | ((part == 0.5) & (count.whole % 2 == 1))
+    return jnp.maximum(count.whole - 1 + up.astype(int_type()), 0)
+
+
+def sum_of_cycles(length: Any, count: Any, stretch: Number) -> Any:
+    """How long so many cycles last together, of which the first is of that length, and each `stretch` times the one before."""
+    if isinstance(length, Span) and not is_concrete(length) and not x64():
+        return wides.sum_of_cycles(wide(length), stretch, jnp.minimum(_last_cycle(count), last_tick() - 1) + 1).span()
+    return multiply(length, geometric_sum(stretch, count))
 
 
 def _product(steps: Number, unit: Number) -> Any:

@@ -38,6 +38,11 @@ def period_of(length: Span) -> Period:
     return Period(length.whole, 0 if no_part(length) else units(length.part))
 
 
+def period_of_parts(whole: Any, fraction: Any) -> Period:
+    """A traced length of a whole and a fraction in these units."""
+    return Period(jnp.minimum(whole, np.uint32(last_tick())).astype(np.int32), fraction)
+
+
 def divided(now: Span, length: Period) -> tuple[Any, Span]:
     """How many lengths have passed, and the time since the last of them, exactly; (0, now) for a length of 0.
 
