@@ -117,7 +117,7 @@ OTHERS = (
     Peer(
         "PyTorch's CosineAnnealingWarmRestarts",
         ("torch",),
-        lambda n: of_torch("CosineAnnealingWarmRestarts", T_0=1, T_mult=3, eta_min=LOW),  # noqa: ARG005
+        lambda n: of_torch("CosineAnnealingWarmRestarts", T_0=1, T_mult=3, eta_min=LOW),  # noqa: ARG005 - all take the length
         restarts,
     ),
 )

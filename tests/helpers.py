@@ -1,7 +1,11 @@
 """What several test files use."""
 
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -40,6 +44,29 @@ def bits(x: Any) -> Any:
     """The bytes of an array, its type and its shape: equal only for arrays that are equal bit for bit."""
     x = np.asarray(x)
     return x.dtype, x.shape, x.tobytes()
+
+
+def started(program: str, *arguments: Any, devices: int = 1) -> "subprocess.Popen[str]":
+    """A process of its own for a program of `tests/processes`, which has that many devices."""
+    script = Path(__file__).parent / "processes" / program
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(script.parents[2]),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    """What a process printed, at its end."""
+    try:
+        printed, errors = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors[-3000:]
+    return printed
 
 
 @jax.jit

@@ -1,46 +1,30 @@
 """`lrsched.lab.compare` in rounds: kept in a folder and gone on with, shared by eight devices, and too large for the memory."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import said, started
 
 import lrsched as ls
 from lrsched import lab
 from lrsched.lab import memory
 from lrsched.lab.rounds import Program
 
-SCRIPT = Path(__file__).parent / "processes" / "comparing.py"
 ROUNDS = 2 * 3 * 8 // 2
 SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
 trained = []
 
 
 def start(folder, *arguments, devices=1):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(SCRIPT.parents[2]),
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }
-    command = [sys.executable, str(SCRIPT), str(folder), *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return started("comparing.py", folder, *arguments, devices=devices)
 
 
 def finished(process):
-    try:
-        said, errors = process.communicate(timeout=240)
-    finally:
-        process.kill()
-    assert process.returncode == 0, errors[-3000:]
-    return said.split()
+    return said(process).split()
 
 
 @pytest.fixture(scope="module")

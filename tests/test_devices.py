@@ -2,36 +2,19 @@
 
 import functools
 import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-SCRIPT = Path(__file__).parent / "processes" / "devices.py"
+from helpers import said, started
 
 
 def start(way, devices, *arguments):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(SCRIPT.parents[2]),
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }
-    command = [sys.executable, str(SCRIPT), way, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return started("devices.py", way, *arguments, devices=devices)
 
 
 def result(process):
-    try:
-        said, errors = process.communicate(timeout=240)
-    finally:
-        process.kill()
-    assert process.returncode == 0, errors[-3000:]
-    return json.loads(said.splitlines()[-1])
+    return json.loads(said(process).splitlines()[-1])
 
 
 @functools.cache

@@ -275,10 +275,10 @@ UNTRACEABLE = {
     "a table": lambda t: [1.0, 0.5][t],
     "an if of arrays": lambda t: t if jnp.ndim(t) == 0 else 1.0 if t[0] < 1 else 0.5,
     "a string": lambda t: f"{t}",
-    "nothing": lambda t: None,  # noqa: ARG005
+    "nothing": lambda t: None,  # noqa: ARG005 - a lambda of torch takes the epoch
     "a truth": lambda t: t < 3,
     "a list": lambda t: [t],
-    "not elementwise": lambda t: jnp.zeros(7),  # noqa: ARG005
+    "not elementwise": lambda t: jnp.zeros(7),  # noqa: ARG005 - a lambda of torch takes the epoch
     "none": None,
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch_meaning  # noqa: F401  # which meaning.py learns from
+import torch_meaning  # noqa: F401 - which meaning.py learns from
 from cases import Case, at_plateaus
 from meaning import mp
 
