@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lrsched.lab.candidates import CONSTANT, GUIDE, NEWER
+from lrsched.lab.candidates import CONSTANT
 
 CLAIM = 0.3  # of the steps, the least that the guide says a good schedule saves
 
@@ -20,16 +20,17 @@ tuned in the same way, so that what is compared is the schedule and not the rate
 
 - *Test score*: the mean over seeds at the best peak. *Against constant*: the mean difference from the best constant rate,
   seed by seed.
-- *Steps saved*: how much earlier than the best constant rate the smoothed validation score gets to where that rate ends, and
-  stays; the median over seeds. *Never*: half of the seeds or more do not get there. Less than 0: they get there later.
+- *Steps saved*: how much earlier than the best constant rate the validation score, smoothed and averaged over seeds, gets to
+  where that rate ends, and stays. *Never*: it does not get there. Less than 0: it gets there later.
 - *With 30 % (50 %) fewer steps*: the guide's claim, taken at its word. The schedule is made for a run of 70 % (50 %) of the
-  steps, at the peak that was best for the whole run, and its test score is set against that of the best constant rate in
-  whole runs, seed by seed. Where the interval is above 0, or leaves 0 in it, that much time is saved and nothing is lost that
-  these seeds could show.
+  steps, at the peak that was best for the whole run, and its test score is set against that of the best constant rate in whole
+  runs, seed by seed. Above 0: that much time is saved and something is gained besides. An interval with 0 in it shows no loss,
+  and its lower end says how large one could still be.
 - *Numbers to choose*: besides the length of the run; what has a default in this library is left at it.
-- *Lost over the grid*: the best mean test score of all peaks less that of the median peak: what a rate that is not tuned costs.
-- In brackets 95 % intervals, by bootstrap over seeds. **Bold**: the interval leaves out 0. If no schedule did anything, one in
-  twenty would be bold.
+- *Lost over the grid*: the best mean validation score of all peaks less that of the median peak: what a rate that is not tuned
+  costs.
+- In brackets 95 % intervals, by bootstrap over seeds. **Bold**: the interval leaves out 0. If no schedule did anything, about
+  one in twenty would be bold.
 """
 
 
@@ -45,7 +46,6 @@ class Evidence(NamedTuple):
     peaks: list[float]
     seeds: int
     data: dict[str, Any]
-    seconds: dict[str, float]
     rows: list[dict[str, Any]]
 
 
@@ -60,48 +60,73 @@ def _summary(found: Mapping[str, Evidence]) -> str:
     heads = ["schedule", *(f"speed: steps saved, {name}" for name in of), *(f"score against constant, {name}" for name in of)]
     rows = [[*heads, "ease: numbers to choose", *(f"lost over the grid, {name}" for name in of)]]
     rows.append(["---"] * len(rows[0]))
-    for candidate in (*GUIDE, *NEWER, CONSTANT):
-        of_it = [rows_of[candidate.name] for rows_of in of.values()]
-        is_constant = candidate == CONSTANT
+    first = next(iter(found.values()))
+    for row in (*_others(first), *(row for row in first.rows if row["name"] == CONSTANT.name)):
+        name, is_constant = row["name"], row["name"] == CONSTANT.name
+        of_it = [rows_of[name] for rows_of in of.values()]
         rows.append(
             [
-                candidate.name,
-                *("" if is_constant else _saved(row) for row in of_it),
-                *("" if is_constant else _figure(row, "gain", "+.4f") for row in of_it),
-                str(_count(candidate.numbers)),
-                *(_number(row["lost_over_the_grid"], ".4f") for row in of_it),
+                name,
+                *("" if is_constant else _saved(one) for one in of_it),
+                *("" if is_constant else _figure(one, "gain", "+.4f") for one in of_it),
+                str(len(row["numbers"])),
+                *(_number(one["lost_over_the_grid"], ".4f") for one in of_it),
             ]
         )
     said = "\n".join(f"- {_said(name, one)}" for name, one in found.items())
-    return f"## The guide's table, measured\n\n{_table(rows)}\n\n{said}\n"
+    return f"## The guide's table, measured\n\n{_in_short(found)}\n\n{_table(rows)}\n\n{said}\n"
+
+
+def _others(one: Evidence) -> list[dict[str, Any]]:
+    return [row for row in one.rows if row["name"] != CONSTANT.name]
+
+
+def _in_short(found: Mapping[str, Evidence]) -> str:
+    """How many intervals leave out 0, and on which side."""
+    rows = [row for one in found.values() for row in _others(one)]
+
+    def sides(intervals: list[Any], good: str, bad: str) -> str:
+        return f"{sum(map(_above, intervals))} {good}, {sum(map(_below, intervals))} {bad}"
+
+    end = sides([row["gain_interval"] for row in rows], "end better than the best constant rate", "worse")
+    way = sides([row["steps_saved_interval"] for row in rows], "are surely earlier where it ends", "surely later")
+    said = [f"Of {len(rows)} pairs of a schedule and a workload {end}; {way}."]
+    for share in rows[0]["shorter"]:
+        fewer = sides([row["shorter"][share]["gain_interval"] for row in rows], "are better than it is", "worse")
+        said.append(f"With {_percent(share)} fewer steps {fewer}, and the rest show no difference.")
+    return " ".join(said)
+
+
+def _percent(share: str) -> str:
+    return f"{100 - 100 * float(share):.0f} %"
 
 
 def _said(name: str, one: Evidence) -> str:
-    """The result of a workload in a few sentences, whatever it is."""
-    others = [row for row in one.rows if row["name"] != CONSTANT.name]
-    better = [row["name"] for row in others if _above(row["gain_interval"])]
-    worse = [row["name"] for row in others if _below(row["gain_interval"])]
-    sooner = [row["name"] for row in others if _above(row["steps_saved_interval"])]
-    claimed = [row["name"] for row in others if (row["steps_saved"] or 0.0) >= CLAIM]
-    parts = [
-        f"better than the best constant rate: {_names(better)}",
-        f"worse: {_names(worse)}",
-        f"no difference that {one.seeds} seeds show: {_names([r['name'] for r in others if r['name'] not in better + worse])}",
-        f"there earlier: {_names(sooner)}",
-        f"there 30 % of the steps earlier or more, in the median: {_names(claimed)}",
+    """The result of a workload in a few lines, whatever it is."""
+    others = _others(one)
+
+    def names(holds: Any) -> str:
+        return ", ".join(row["name"] for row in others if holds(row)) or "none"
+
+    lines = [
+        f"better than the best constant rate: {names(lambda row: _above(row['gain_interval']))}; worse:"
+        f" {names(lambda row: _below(row['gain_interval']))}",
+        f"surely earlier where it ends: {names(lambda row: _above(row['steps_saved_interval']))}; never there:"
+        f" {names(lambda row: row['steps_saved'] == 'never')}",
+        f"30 % of the steps earlier or more: {names(lambda row: _at_least(row['steps_saved'], CLAIM))}",
     ]
     for share in one.rows[0]["shorter"]:
-        fewer = f"with {1 - float(share):.0%} fewer steps"
-        short = {row["name"]: row["shorter"][share]["gain_interval"] for row in one.rows}
-        parts.append(f"{fewer} better than the whole constant run: {_names([n for n, gain in short.items() if _above(gain)])}")
-        parts.append(f"{fewer} worse: {_names([n for n, gain in short.items() if _below(gain)])}")
-    return f"**{name}** ({one.description}): " + ". ".join(part[0].upper() + part[1:] for part in parts) + "."
+        better, worse = (
+            names(lambda row, side=side, of=share: side(row["shorter"][of]["gain_interval"])) for side in (_above, _below)
+        )
+        lines.append(f"with {_percent(share)} fewer steps better than the whole constant run: {better}; worse: {worse}")
+    return f"**{name}**: {one.description}\n" + "\n".join(f"  - {line}" for line in lines)
 
 
 def _section(name: str, one: Evidence) -> str:
     heads = ["schedule", "numbers to choose", "best peak", f"test: {one.score}", "against constant", "steps saved"]
-    fewer = [f"with {1 - float(share):.0%} fewer steps" for share in one.rows[0]["shorter"]]
-    rows = [[*heads, "got there", *fewer, "lost over the grid"]]
+    fewer = [f"with {_percent(share)} fewer steps" for share in one.rows[0]["shorter"]]
+    rows = [[*heads, *fewer, "lost over the grid"]]
     rows.append(["---"] * len(rows[0]))
     for row in one.rows:
         is_constant = row["name"] == CONSTANT.name
@@ -109,12 +134,11 @@ def _section(name: str, one: Evidence) -> str:
         rows.append(
             [
                 row["name"],
-                f"{_count(row['numbers'])}: {', '.join(row['numbers'])}",
+                f"{len(row['numbers'])}: {', '.join(row['numbers'])}",
                 f"{row['peak']:.3g}{' (end of the grid)' if row['on_the_edge'] else ''}",
                 f"{_number(row['test'], '.4f')} {_interval(row['test_interval'], '.4f')}{lost}",
                 "" if is_constant else _figure(row, "gain", "+.4f"),
                 "" if is_constant else _saved(row),
-                f"{row['reached']} of {one.seeds}",
                 *(_figure(short, "gain", "+.4f") for short in row["shorter"].values()),
                 _number(row["lost_over_the_grid"], ".4f"),
             ]
@@ -122,11 +146,12 @@ def _section(name: str, one: Evidence) -> str:
     splits = ", ".join(f"{count:,} {split}" for split, count in one.data["rows"].items())
     peaks = f"{len(one.peaks)} peaks from {min(one.peaks):g} to {max(one.peaks):g}"
     runs = len(one.rows) * len(one.peaks) * one.seeds
+    short = len(one.rows) * len(one.rows[0]["shorter"]) * one.seeds
     versions = ", ".join(f"{package} {version}" for package, version in one.versions.items())
     return f"""## {name}
 
-{one.description[0].upper()}{one.description[1:]}. {one.steps:,} updates, {peaks}, {one.seeds} seeds: {runs:,} runs in
-{sum(one.seconds.values()) / 60:.0f} minutes. Rows: {splits}; {one.data["source"]}, SHA-256 {one.data["sha256"][:12]}.
+{one.description[0].upper()}{one.description[1:]}. {one.steps:,} updates, {peaks}, {one.seeds} seeds: {runs:,} runs, and
+{short:,} shorter ones. Rows: {splits}; {one.data["source"]}, SHA-256 {one.data["sha256"][:12]}.
 
 {_table(rows)}
 
@@ -136,25 +161,20 @@ Measured on {one.date}: {one.machine["processor"]}, {one.machine["cores"]} cores
 """
 
 
-def _count(numbers: Any) -> int:
-    return sum(2 if number.startswith("two ") else 1 for number in numbers)
-
-
 def _table(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _names(names: list[str]) -> str:
-    return ", ".join(names) or "none"
+def _at_least(value: float | str | None, least: float) -> bool:
+    return isinstance(value, float) and value >= least
 
 
-def _above(interval: list[float | None]) -> bool:
-    return interval[0] is not None and interval[0] > 0
+def _above(interval: list[float | str | None]) -> bool:
+    return isinstance(interval[0], float) and interval[0] > 0
 
 
-def _below(interval: list[float | None]) -> bool:
-    """Whether all of it is below 0; None is `never`."""
-    return interval[1] is None or interval[1] < 0
+def _below(interval: list[float | str | None]) -> bool:
+    return isinstance(interval[1], float) and interval[1] < 0
 
 
 def _saved(row: dict[str, Any]) -> str:
@@ -167,9 +187,10 @@ def _figure(row: dict[str, Any], name: str, form: str) -> str:
     return f"**{shown}**" if _above(interval) or _below(interval) else shown
 
 
-def _interval(interval: list[float | None], form: str) -> str:
+def _interval(interval: list[float | str | None], form: str) -> str:
     return f"[{', '.join(_number(bound, form) for bound in interval)}]"
 
 
-def _number(value: float | None, form: str) -> str:
-    return "never" if value is None else format(value, form)
+def _number(value: float | str | None, form: str) -> str:
+    """A figure; a word in its place, such as never; or a dash, for None, which JSON has for what is no number."""
+    return "-" if value is None else value if isinstance(value, str) else format(value, form)

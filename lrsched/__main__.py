@@ -156,10 +156,10 @@ def _compare(arguments: list[str]) -> int:
         prog="python -m lrsched compare",
         description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
         " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
-        " It takes minutes; interrupted, it goes on when it is called again.",
+        " It takes minutes; interrupted, it goes on where it was when it is called again.",
     )
     parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="what is trained")
-    _add_runs(parser, "those of the workload", "7, those of the workload")
+    _add_runs(parser, "those of the workload", "those of the workload")
     parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
     parser.add_argument("--out", metavar="FOLDER", help="where everything goes (default: comparison-WORKLOAD, here)")
     options = parser.parse_args(arguments)
@@ -184,9 +184,13 @@ def _compare(arguments: list[str]) -> int:
             batch_size=options.batch_size or workload.batch_size,
             folder=folder / "rounds",
         )
-    except (ValueError, MemoryError) as error:  # another comparison's folder, or too many runs at a time
+        paths = comparison.save(folder)
+    except (ValueError, MemoryError, OSError) as error:  # another comparison's folder, too many runs at a time, a full disk
         parser.error(str(error))
-    _say(comparison, comparison.save(folder))
+    except KeyboardInterrupt:
+        print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command goes on", file=sys.stderr)
+        return 130  # as shells say of what an interrupt ended
+    _say(comparison, paths)
     return 0
 
 

@@ -53,6 +53,11 @@ def counts(schedule, key):
     return descend(schedule, jax.random.normal(key) + jnp.float32(next(COUNTER)))
 
 
+def closes_over_new_data_in_a_jitted_function(schedule, key):
+    data = jnp.asarray(np.random.default_rng().normal(size=100), jnp.float32)
+    return descend(schedule, jax.random.normal(key) + jax.jit(lambda: data.mean())())
+
+
 class Trainer:
     """Keeps what it computes."""
 
@@ -71,6 +76,7 @@ class Trainer:
         draws_from_numpy,
         draws_from_python,
         closes_over_new_data,
+        closes_over_new_data_in_a_jitted_function,
         counts,
         Trainer().train,
         jax.jit(draws_from_numpy),
@@ -140,11 +146,33 @@ def test_what_does_not_use_its_key_is_refused():
         ),
         ({"step": jnp.zeros((9, 2))}, r"as many of 'step' as of 'loss', one an evaluation; got shapes \(9, 2\) and \(9,\)"),
         ({"test": "good"}, r"a dict of numeric arrays with 'loss', 'validation', 'test'; got .*'test': 'str'"),
+        ({"params": {"w": 1.0}}, r"a dict of numeric arrays .* got .*'params': 'dict'"),
+        ({"test": 1j}, r"a dict of numeric arrays .* got .*'test': 'complex'"),
+        ({"best": 1.0}, r"its metrics under other names than 'best', which say which run"),
     ],
 )
 def test_what_does_not_return_the_metrics_is_refused(changes, message):
     with pytest.raises(ValueError, match=rf"train\(schedule, key\) must return {message}"):
         compare(lambda schedule, key: good(schedule, key) | changes)
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        (lambda _: None, "got nothing, as without `return`"),
+        (lambda found: (found["loss"], found["test"]), "got tuple"),
+        (lambda found: (found, {}), "got tuple"),
+        (lambda found: found["test"], r"got float32\[\]"),
+    ],
+)
+def test_what_returns_something_else_is_refused(returned, got):
+    with pytest.raises(ValueError, match=rf"train\(schedule, key\) must return a dict of numeric arrays .*; {got}"):
+        compare(lambda schedule, key: returned(good(schedule, key)))
+
+
+def test_the_wrong_order_of_arguments_is_refused():
+    with pytest.raises(TypeError, match="the schedule comes first"):
+        compare(lambda key, schedule: good(schedule, key))
 
 
 def test_an_error_of_its_own_says_where_it_was():
@@ -198,3 +226,28 @@ def test_the_trace_of_a_run_is_the_run():
         lambda s, k: descend(s, jax.random.normal(k) + jnp.zeros(3).at[1].set(2.0).sum()), batch, key
     )
     assert one.fingerprint() == contract.traced(lambda *a: good(*a), batch, key).fingerprint() != with_other_data.fingerprint()
+
+
+def with_data(data, inner):
+    def train(schedule, key):
+        return descend(schedule, jax.random.normal(jax.random.fold_in(data[1], 0)) + jax.random.normal(key) + inner(data[0]))
+
+    return train
+
+
+def jitted(data):
+    return jax.jit(lambda: jnp.asarray(data).sum())()
+
+
+def looped(data):
+    return jax.lax.fori_loop(0, 3, lambda i, x: x + jnp.asarray(data)[i], jnp.zeros(()))
+
+
+@pytest.mark.parametrize("inner", [jnp.sum, jitted, looped])
+def test_the_fingerprint_is_of_the_data_too_wherever_they_are_closed_over(inner):
+    schedule = jax.tree.map(jnp.asarray, ls.Cosine(0.3, 0.0, 9))
+    few, many = np.zeros(3, np.float32), np.ones(3, np.float32)
+    data = [(few, jax.random.key(0)), (few, jax.random.key(0)), (many, jax.random.key(0)), (few, jax.random.key(1))]
+    same, again, *others = [contract.traced(with_data(x, inner), schedule, jax.random.key(5)).fingerprint() for x in data]
+    assert same == again
+    assert len({same, *others}) == 3

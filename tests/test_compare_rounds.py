@@ -1,5 +1,6 @@
 """`lrsched.lab.compare` in rounds: kept in a folder and gone on with, shared by eight devices, and too large for the memory."""
 
+import json
 import signal
 import time
 
@@ -13,6 +14,7 @@ import lrsched as ls
 from lrsched import lab
 from lrsched.lab import memory
 from lrsched.lab.rounds import Program
+from lrsched.lab.store import Store
 
 ROUNDS = 2 * 3 * 8 // 2
 SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
@@ -88,14 +90,15 @@ def test_what_is_finished_is_not_trained_again(tmp_path):
 
 def test_what_a_disk_lost_is_trained_again(tmp_path):
     first = compare(folder=tmp_path)
-    one, two, _ = sorted(tmp_path.glob("round-*.npz"))
+    one, two, three = sorted(tmp_path.glob("round-*.npz"))
     one.write_bytes(one.read_bytes()[:100])
-    two.unlink()
+    two.write_bytes(b"")
+    three.unlink()
     jax.effects_barrier()
     trained.clear()
     assert metrics(compare(folder=tmp_path)) == metrics(first)
     jax.effects_barrier()
-    assert len(trained) == 8
+    assert len(trained) == 12
     assert metrics(compare(folder=tmp_path)) == metrics(first)
 
 
@@ -103,14 +106,45 @@ def other(schedule, key):
     return {name: 2.0 * value for name, value in train(schedule, key).items() if name != "test"} | {"test": jnp.zeros(())}
 
 
+def test_any_flipped_bit_costs_a_round_at_most(tmp_path):
+    first = compare(folder=tmp_path)
+    path = sorted(tmp_path.glob("round-*.npz"))[0]
+    whole = path.read_bytes()
+    flips = np.random.default_rng(0).integers(8 * len(whole), size=300)
+    kept = 0
+    for flip in flips.tolist():
+        content = bytearray(whole)
+        content[flip // 8] ^= 1 << flip % 8
+        path.write_bytes(content)
+        kept += len(Store(tmp_path, json.loads((tmp_path / "rounds.json").read_text())).finished()) == 12
+    assert kept < 300
+    path.write_bytes(whole[:-20])
+    assert metrics(compare(folder=tmp_path)) == metrics(first)
+
+
+def test_a_folder_without_a_batch_size_has_rounds_as_well(tmp_path):
+    assert metrics(compare(folder=tmp_path, batch_size=None)).keys() == metrics(compare()).keys()
+    assert len(list(tmp_path.glob("round-*.npz"))) == 12  # a sixteenth of 12 runs is one
+
+
+def test_a_description_that_cannot_be_read_is_explained(tmp_path):
+    (tmp_path / "rounds.json").write_text("")
+    with pytest.raises(ValueError, match=r"has a rounds.json that cannot be read: .*Delete the folder"):
+        compare(folder=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"seeds": 4}, "seeds = 3 there, seeds = 4 here"),
-        ({"peaks": [0.1, 0.4]}, r"peaks = \[0.1, 0.3\], numbers = .* there, peaks = \[0.1, 0.4\]"),
-        ({"seed": 7}, "seed = 0 there, seed = 7 here"),
-        ({"train": other}, "train = .* there, train = .* here"),
-        ({"schedules": {**SCHEDULES, "cosine": ls.Cosine(1.0, 0.0, 8)}}, r"schedules = .*Cosine\(1.0, 0.0, 9\).* there"),
+        ({"seeds": 4}, "seeds = 3 there, 4 here"),
+        ({"peaks": [0.1, 0.4]}, r"peaks = \[0.1, 0.3\] there, \[0.1, 0.4\] here"),
+        ({"seed": 7}, "seed = 0 there, 7 here"),
+        ({"train": other}, "train, or the data that it closes over, is another"),
+        ({"schedules": {**SCHEDULES, "more": ls.Time()}}, r"schedules \['constant', 'cosine'\] there, .*'more'\] here"),
+        (
+            {"schedules": {**SCHEDULES, "cosine": ls.Cosine(1.0, 0.0, 8)}},
+            r"schedules 'cosine': Cosine\(1.0, 0.0, 9\) there, Cosine\(1.0, 0.0, 8\) here",
+        ),
     ],
 )
 def test_a_folder_of_another_comparison_is_refused(tmp_path, options, what):
@@ -136,6 +170,12 @@ def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda _: 1 << 20)
     with pytest.raises(MemoryError, match=r"one run of train\(schedule, key\) is too large"):
         compare(large, batch_size=1)
+
+
+def test_with_a_mesh_as_many_fewer_are_tried_on_each_device():
+    assert "try batch_size=4," in memory.message(8, 7, 4, "need more")
+    assert memory.message(4, 3, 4, "need more").startswith("one run on each device of train(schedule, key) is too large")
+    assert memory.message(1, 0, 1, "need more").startswith("one run of train(schedule, key) is too large")
 
 
 def test_what_xla_says_of_memory_is_explained():

@@ -41,6 +41,12 @@ def made(schedules=SCHEDULES, lost=False):
     return lab.Comparison(dict(schedules), PEAKS, SEEDS, "constant", metrics, 2, {"compiling": 1.0, "running": 2.0})
 
 
+def cells_of(found, name):
+    """The cells of a schedule in the table, a mark of an end of the peaks apart."""
+    (line,) = [line for line in str(found).splitlines() if line.startswith(f"  {name} ")]
+    return [cell for cell in line.split()[1:] if cell not in ("<", ">")]
+
+
 def test_a_row_of_the_columns_is_a_run():
     columns = made().columns()
     assert list(columns) == [
@@ -121,8 +127,37 @@ def test_the_saved_table_and_columns_can_be_read_without_the_library(tmp_path):
 
 
 def test_nothing_to_load_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"finds no comparison.json, which Comparison.save writes$"):
         lab.Comparison.load(tmp_path)
+    (tmp_path / "rounds.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"it has the rounds of compare\(folder=\.\.\.\)"):
+        lab.Comparison.load(tmp_path)
+
+
+def test_any_names_of_metrics_and_kinds_of_numbers_can_be_saved(tmp_path):
+    found = made({name: SCHEDULES[name] for name in ("constant", "cosine")})
+    extra = {"file": np.int8(1), "a/b": np.float16(0.5), "x": np.bool_(True), "x.npy": np.float32(np.inf)}
+    found.metrics.update({name: np.full((2, 3, 5), value) for name, value in extra.items()})
+    found.save(tmp_path)
+    again = lab.Comparison.load(tmp_path)
+    assert {name: (again.metrics[name].dtype, again.metrics[name][0, 0, 0]) for name in extra} == {
+        name: (value.dtype, value) for name, value in extra.items()
+    }
+    run = json.loads(json.dumps(found.to_dict(), allow_nan=False))["runs"][0]
+    assert {name: run[name] for name in extra} == {"file": 1, "a/b": 0.5, "x": True, "x.npy": None}
+
+
+def test_it_shows_itself():
+    found = made()
+    assert repr(found) == "<Comparison of 4 schedules, 3 peaks, 5 seeds; best: constant>"
+    assert "&lt;" in made({"<b>": SCHEDULES["cosine"], "constant": SCHEDULES["constant"]})._repr_html_()
+    assert "against constant" in found._repr_html_()
+
+
+@pytest.mark.parametrize(("metric", "name"), [("loss", "typo"), ("typo", "cosine")])
+def test_a_name_that_is_not_there_is_an_error_with_those_that_are(metric, name):
+    with pytest.raises(KeyError, match=r"knows no \w+ 'typo', but .*(constant|loss)"):
+        made().at_best(metric, name)
 
 
 def y(axes, line):
@@ -153,17 +188,27 @@ def test_the_picture_of_schedules_that_are_all_lost_can_be_drawn():
     found.metrics["test"][:] = np.nan
     assert found.diverged.all()
     found.plot(figure=Figure())[0].figure.canvas.draw()
-    cells = [line.split() for line in str(found).splitlines() if line.strip().startswith(("constant", "cosine"))]
-    assert [row[2] for row in cells] == ["-", "-"]
+    assert [cells_of(found, name)[1] for name in found.schedules] == ["-", "-"]
 
 
-@pytest.mark.parametrize(("scale", "shown"), [(1e-3, "-0.512"), (1.0, "-512"), (1e-6, "-0.000511")])
+@pytest.mark.parametrize(("scale", "shown"), [(1e-3, "-0.512"), (1.0, "-512"), (1e-6, "-0.000511"), (1e20, "-5.115e+22")])
 def test_the_table_has_as_many_digits_as_the_scores_need(scale, shown):
     found = made({name: SCHEDULES[name] for name in ("constant", "cosine")})
     found.metrics["test"] = (found.metrics["test"] * scale).astype(np.float32)
-    (row,) = [line for line in str(found).splitlines() if line.strip().startswith("constant")]
-    assert row.split()[2] == shown
+    assert cells_of(found, "constant")[1] == shown
     assert "…" not in str(found)
+
+
+def test_odd_names_and_rates_can_be_drawn():
+    found = made({r"a $\foo$": SCHEDULES["plateau"], "constant": SCHEDULES["constant"]})
+    found.metrics["learning_rate"] = found.metrics["learning_rate"][..., 0]
+    found.plot(figure=Figure())[0].figure.canvas.draw()
+
+
+def test_only_the_baseline_is_black():
+    schedules = {"constant": ls.Constant(1.0), **{str(i): ls.Cosine(1.0, 0.0, 40 + i) for i in range(12)}}
+    rates, *_ = made(schedules).plot(figure=Figure())
+    assert [line.get_color() in ("black", "#000000") for line in rates.lines] == [True] + [False] * 12
 
 
 def test_without_a_figure_it_makes_one():

@@ -426,7 +426,7 @@ def test_no_bar_is_needed(capsys, monkeypatch):
         ({"start": 0.0}, r"range_test\(start=\.\.\.\) must be > 0 and finite, got 0.0"),
         ({"stop": math.inf}, r"range_test\(stop=\.\.\.\) must be > 0 and finite, got inf"),
         ({"start": 1.0, "stop": 0.1}, r"range_test\(stop=\.\.\.\) must be above start=1.0, got 0.1"),
-        ({"steps": 5}, r"range_test\(steps=\.\.\.\) must be a whole number, at least 6 and below 2\*\*31, got 5"),
+        ({"steps": 5}, r"range_test\(steps=\.\.\.\) must be a whole number, at least 6 and below 2\*\*32, got 5"),
         ({"steps": 10.5}, r"range_test\(steps=\.\.\.\) must be a whole number, .* got 10.5"),
         ({"smoothing": 1.0}, r"range_test\(smoothing=\.\.\.\) must be at least 0 and below 1, got 1.0"),
         ({"smoothing": 1.0 - 1e-9}, r"range_test\(smoothing=\.\.\.\) must be at least 0 and below 1, got 0.999999999"),

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lrsched import codec
 from lrsched.algebra import Schedule
-from lrsched.lab import arrays, columns
+from lrsched.lab import arrays, columns, picture
+from lrsched.lab.plain import plain
 from lrsched.node import shown
 
 if TYPE_CHECKING:
@@ -44,17 +43,20 @@ def save(comparison: "Comparison", folder: Path) -> list[Path]:
     content.write_text(json.dumps(settings, allow_nan=False, indent=1) + "\n", encoding="utf-8")
     paths = [content, metrics, runs]
     if importlib.util.find_spec("matplotlib"):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(15, 5.2), layout="constrained")
-        comparison.plot(figure=figure)
-        figure.savefig(folder / _PICTURE, dpi=130)
+        picture.write(comparison, folder / _PICTURE)
         paths.append(folder / _PICTURE)
     return paths
 
 
 def load(folder: Path, schedules: Mapping[str, Schedule]) -> dict[str, Any]:
     """The fields of a saved `Comparison`; see `Comparison.load`."""
+    if not (folder / _CONTENT).exists():
+        rounds = (
+            "; it has the rounds of compare(folder=...), which gives the comparison when it is called again"
+            if any(folder.glob("round*"))
+            else ""
+        )
+        raise FileNotFoundError(f"Comparison.load({str(folder)!r}) finds no {_CONTENT}, which Comparison.save writes{rounds}")
     content = json.loads((folder / _CONTENT).read_text(encoding="utf-8"))
     read = {name: None if tree is None else codec.from_dict(tree) for name, tree in content["schedules"].items()}
     read |= {name: schedule for name, schedule in schedules.items() if name in read}
@@ -70,7 +72,7 @@ def load(folder: Path, schedules: Mapping[str, Schedule]) -> dict[str, Any]:
 def to_dict(comparison: "Comparison") -> dict[str, Any]:
     """Everything; see `Comparison.to_dict`."""
     runs = [
-        {"schedule": name, "peak": peak, "seed": seed, **{k: _plain(v[i, j, seed]) for k, v in comparison.metrics.items()}}
+        {"schedule": name, "peak": peak, "seed": seed, **{k: plain(v[i, j, seed]) for k, v in comparison.metrics.items()}}
         for i, name in enumerate(comparison.schedules)
         for j, peak in enumerate(comparison.peaks)
         for seed in range(comparison.seeds)
@@ -87,7 +89,7 @@ def to_dict(comparison: "Comparison") -> dict[str, Any]:
 
 
 def _table(comparison: "Comparison") -> list[dict[str, Any]]:
-    return [{k: _plain(v) for k, v in dataclasses.asdict(row).items()} for row in comparison.rows]
+    return plain([dataclasses.asdict(row) for row in comparison.rows])
 
 
 def _written(schedule: Schedule) -> dict[str, Any] | None:
@@ -95,14 +97,3 @@ def _written(schedule: Schedule) -> dict[str, Any] | None:
         return codec.to_dict(schedule)
     except ValueError:  # it holds a function, which no file brings back
         return None
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as the shortest decimals that give them back."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)) or np.ndim(value):
-        return [_plain(x) for x in value]
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    return float(str(value)) if np.isfinite(value) else None

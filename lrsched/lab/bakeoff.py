@@ -10,6 +10,7 @@ from typing import Any
 from lrsched.algebra import Schedule
 from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
 from lrsched.lab.compare import compare
+from lrsched.lab.picture import write as draw
 from lrsched.lab.result import Comparison
 from lrsched.lab.workloads import digits, training
 
@@ -32,7 +33,7 @@ def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progre
 def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> list[Path]:
     """Writes the picture and the numbers into a folder, and says which files they are."""
     picture, numbers = (folder / name for name in FILES)
-    _draw(comparison, picture)
+    draw(comparison, picture)
     packages = ("lrsched-jax", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
     versions = {"python": sys.version.split()[0], "machine": platform.machine(), **{name: _version(name) for name in packages}}
     content = {"settings": settings, "versions": versions, **comparison.to_dict()}
@@ -45,12 +46,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # run from a folder, not installed
         return None
-
-
-def _draw(comparison: Comparison, path: Path) -> None:
-    # A figure of its own, not pyplot's: nothing to close, and no window whatever the backend.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15, 5.2), layout="constrained")
-    comparison.plot(figure=figure)
-    figure.savefig(path, dpi=130)

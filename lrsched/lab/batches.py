@@ -48,7 +48,8 @@ def _is_stream(batches: Any) -> bool:
 
 
 def _collected(call: str, batches: Iterable[Any], most: int) -> Any:
-    taken = list(itertools.islice(batches, most))
+    # Copied as they come: a loader may fill the same buffer again.
+    taken = [jax.tree.map(_kept, batch) for batch in itertools.islice(batches, most)]
     if not taken:
         raise ValueError(f"{call}(batches=...) has no batch: an iterator that was used up before gives none, so make it anew")
     first = _shapes(taken[0])
@@ -59,6 +60,10 @@ def _collected(call: str, batches: Iterable[Any], most: int) -> Any:
                 " 0: drop the last one, if it is what was left over"
             )
     return jax.tree.map(lambda *leaves: _stack(leaves), *taken)
+
+
+def _kept(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def _stack(leaves: tuple[Any, ...]) -> Any:

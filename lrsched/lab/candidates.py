@@ -32,7 +32,7 @@ GUIDE = (
     Candidate(
         "multi-step",
         lambda steps: multi_step(1.0, milestones=[steps / 2, 3 * steps / 4], factor=0.1),
-        ("peak", "two milestones", "factor"),
+        ("peak", "first milestone", "second milestone", "factor"),
     ),
     Candidate("exponential", lambda steps: Exponential(1.0, 0.01).stretch(steps), ("peak", "rate")),
     Candidate("cosine annealing", lambda steps: Cosine(1.0, 0.0, steps), ("peak",)),

@@ -15,9 +15,12 @@ from jax.sharding import Mesh
 from lrsched.algebra import Schedule
 from lrsched.batch import stack
 from lrsched.lab import contract, progress, rounds
+from lrsched.lab.plain import whole
 from lrsched.lab.result import Comparison
 from lrsched.lab.store import Store, by_run
 from lrsched.node import TABLE, checked, shown
+
+_ROUNDS = 16  # where a folder keeps them, so that something is kept before the end
 
 
 def compare(
@@ -41,17 +44,20 @@ def compare(
 
     Args:
         train: a pure function of (schedule, key) that returns a dict of E evaluations: "loss" of shape (E,), the training
-            loss; "validation" (E,), a score of the validation split, higher being better; "test" (), the score of the test
-            split at the end; and, if it likes, "step" (E,), the updates made by then, and more. It may call
+            loss; "validation" (E,), a score of the validation split, higher being better, such as an accuracy or minus a loss;
+            "test" (), the score of the test split at the end; and, if it likes, "step" (E,), the updates made by then,
+            "learning_rate" (E,), from which the picture shows what a plateau did, and more. It may call
             `lrsched.lab.report(done, total)` to move the progress bar. The model may be of flax, equinox or anything else
             that JAX can trace.
-        schedules: schedules by name, written for a peak of 1, of any structure; each is multiplied by each peak.
+        schedules: schedules by name, of any structure. Each is multiplied by each peak, so they are to have a peak of 1.
         peaks: the peak rates, each above 0.
         seeds: how many seeds, at least 2.
         seed: what all keys are derived from, below 2**32.
-        baseline: the name of the constant rate among the schedules.
+        baseline: the name of the schedule that the others are compared with, at its best peak as they are at theirs: a constant
+            rate, or what you use today.
         window: over how many evaluations the validation scores are smoothed.
-        batch_size: how many runs at a time; None for all at once. Fewer need less memory.
+        batch_size: how many runs at a time, a round; fewer need less memory. None for all at once, and with a `folder` for a
+            sixteenth of them.
         mesh: a mesh of JAX whose devices share the runs; None for the default device. Each device makes its own runs, with the
             numbers that one device gives that makes as many of them at a time.
         folder: where each round is kept as soon as it is finished. The same call with the same folder goes on where it was
@@ -82,14 +88,18 @@ def compare(
     """
     peaks = _checked_peaks(peaks)
     _check_schedules(schedules, baseline)
-    seeds, seed, window = _whole("seeds", seeds, 2), _whole("seed", seed, 0), _whole("window", window, 1)
-    if batch_size is not None:
-        batch_size = _whole("batch_size", batch_size, 1)
+    seeds, seed, window = (
+        whole("compare", "seeds", seeds, 2),
+        whole("compare", "seed", seed, 0),
+        whole("compare", "window", window, 1),
+    )
+    size = None if batch_size is None else whole("compare", "batch_size", batch_size, 1)
     _check_mesh(mesh)
     batch = jax.tree.map(jnp.asarray, stack([schedule * peak for schedule in schedules.values() for peak in peaks]))
     keys = jax.random.split(jax.random.key(seed), seeds)
     shape = (len(schedules), len(peaks), seeds)
     runs = math.prod(shape)
+    size = size or (runs if folder is None else math.ceil(runs / _ROUNDS))
 
     def arguments(run: Any) -> tuple[Schedule, jax.Array]:
         return jax.tree.map(lambda x: x[run // seeds], batch), keys[run % seeds]
@@ -101,7 +111,7 @@ def compare(
         store = None if folder is None else Store(folder, _described(schedules, batch, peaks, seeds, seed, one))
         results = store.finished() if store else {}
         todo = np.asarray([run for run in range(runs) if run not in results], np.int32)
-        program = rounds.Program(one, arguments, min(batch_size or runs, runs), mesh)
+        program = rounds.Program(one, arguments, min(size, runs), mesh)
         if len(todo):
             program.compile()
         compiling = time.perf_counter() - start
@@ -161,18 +171,21 @@ def _checked_peaks(peaks: Any) -> tuple[float, ...]:
 
 def _check_schedules(schedules: Any, baseline: str) -> None:
     if not isinstance(schedules, Mapping):
-        raise TypeError(f"compare(schedules=...) must be a dict of schedules by name, got {schedules!r}")
+        raise TypeError(
+            f"compare(schedules=...) must be a dict of schedules by name, such as {{'constant': Constant(1.0)}}, got"
+            f" {shown(schedules)}"
+        )
     for name, schedule in schedules.items():
-        if not isinstance(schedule, Schedule) or schedule.batch_shape:
-            raise TypeError(f"compare(schedules=...) must be single schedules by name, got {name!r}: {schedule!r}")
+        if not isinstance(schedule, Schedule):
+            mend = "Constant(1.0)" if isinstance(schedule, (int, float)) else "Function(f), if it is a function of the step"
+            raise TypeError(f"compare(schedules=...) must be schedules by name, got {name!r}: {shown(schedule)}; write {mend}")
+        if schedule.batch_shape:
+            raise TypeError(
+                f"compare(schedules=...) must be single schedules by name, got the batch {name!r}: {shown(schedule)}; give each"
+                " of unstack(batch) a name"
+            )
     if baseline not in schedules:
         raise ValueError(
             f"compare(baseline={baseline!r}) names none of the schedules {list(schedules)}: add a constant rate of that name,"
             " Constant(1.0), or name another baseline"
         )
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, (int, np.integer)) or not least <= value < 2**32:
-        raise ValueError(f"compare({name}=...) must be a whole number, at least {least} and below 2**32, got {value!r}")
-    return int(value)

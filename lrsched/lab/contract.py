@@ -4,19 +4,20 @@ import dataclasses
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 
 from lrsched.algebra import Schedule
 
 Train = Callable[[Schedule, jax.Array], Mapping[str, Any]]
 
+COLUMNS = ("schedule", "peak", "seed", "best", "diverged", "evaluation")  # that say which run it is
 AXES = {"loss": 1, "validation": 1, "test": 0}  # of the metrics that there must be
 
 _EXAMPLE = """
@@ -46,7 +47,7 @@ class Traced:
     def fingerprint(self) -> str:
         """What tells it from the trace of any other function, or of the same one with other data."""
         found = hashlib.sha256(self.text.encode())
-        for constant in self.jaxpr.consts:
+        for constant in _constants(self.jaxpr):
             found.update(_bytes(constant))
         return found.hexdigest()
 
@@ -65,26 +66,30 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
     """
     _check_arguments(train)
     first, second = _trace(train, schedule, key), _trace(train, schedule, key)
-    if first.text != second.text or not _same(first.jaxpr.consts, second.jaxpr.consts):
+    if first.text != second.text or not _same(list(_constants(first.jaxpr)), list(_constants(second.jaxpr))):
         raise ValueError(
             "train(schedule, key) is not pure: traced twice, it gave two different programs. What draws from NumPy's or"
             " Python's random numbers, reads a clock, or changes something outside such as an attribute, gives every run of a"
-            " compiled program the same value; draw from the key instead, as in jax.random.normal(key, shape), and pass on what"
-            " changes as the carry of jax.lax.scan"
+            " compiled program the same value; draw from the key instead, as in jax.random.normal(key, shape), pass on what"
+            " changes as the carry of jax.lax.scan, and load data before, not in the first call"
         )
     _check_use(first.jaxpr, len(jax.tree.leaves(schedule)))
     return first
 
 
 def _check_arguments(train: Any) -> None:
+    why = None
     try:
-        inspect.signature(train).bind(None, None)
+        signature = inspect.signature(train)
+        signature.bind(None, None)
+        if list(signature.parameters)[:2] == ["key", "schedule"]:
+            why = "the schedule comes first"
     except TypeError as error:
-        raise TypeError(
-            f"compare(train=...) must be a function of (schedule, key), got {train!r}: {error}. Such as{_EXAMPLE}"
-        ) from None
+        why = str(error)
     except ValueError:  # some callables have no signature
         pass
+    if why:
+        raise TypeError(f"compare(train=...) must be a function of (schedule, key), got {train!r}: {why}. Such as{_EXAMPLE}")
 
 
 def _trace(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
@@ -111,21 +116,39 @@ def _trace(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
             " jax.numpy, and for a loop that runs until something happens jax.lax.while_loop; the error above says where"
         ) from error
     except Exception as error:
-        error.add_note("This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key.")
+        error.add_note(
+            "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key, in this"
+            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule)."
+        )
         raise
     if wrong[-1]:
         raise ValueError(f"train(schedule, key) must return {wrong[-1]}")
     return Traced(jaxpr, shapes)
 
 
-def _same(a: Any, b: Any) -> bool:
-    """Whether two lists of constants are equal: closed-over arrays, data sets for example."""
+def _constants(part: Any) -> Iterator[Any]:
+    """The arrays that a program closes over, data sets for example, and those of the jitted functions and loops in it."""
+    if isinstance(part, ClosedJaxpr):
+        yield from part.consts
+        part = part.jaxpr
+    if isinstance(part, Jaxpr):
+        for equation in part.eqns:
+            yield from _constants(list(equation.params.values()))
+    elif isinstance(part, (list, tuple)):
+        for inner in part:
+            yield from _constants(inner)
+
+
+def _same(a: list[Any], b: list[Any]) -> bool:
+    """Whether two lists of constants are equal."""
     if any(isinstance(x, Tracer) for x in (*a, *b)):  # kept from the trace before
         return False
     return len(a) == len(b) and all(x is y or _bytes(x) == _bytes(y) for x, y in zip(a, b, strict=True))
 
 
 def _bytes(constant: Any) -> bytes:
+    if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
+        constant = jax.random.key_data(constant)
     values = np.asarray(constant)
     return f"{values.dtype}{values.shape}".encode() + values.tobytes()
 
@@ -152,6 +175,8 @@ def _wrong(returned: Any) -> str | None:
     whole = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
     if not whole or not all(name in returned for name in AXES):
         return f"a dict of numeric arrays with {', '.join(map(repr, AXES))}; got {described}. Such as{_EXAMPLE}"
+    if taken := [name for name in returned if name in COLUMNS]:
+        return f"its metrics under other names than {', '.join(map(repr, taken))}, which say which run a row of the result is"
     for name, axes in AXES.items():
         shape = np.shape(returned[name])
         if len(shape) != axes or 0 in shape:
@@ -166,12 +191,13 @@ def _wrong(returned: Any) -> str | None:
 
 
 def _is_numeric(value: Any) -> bool:
-    try:
-        kind = jnp.result_type(value)
-    except TypeError:
+    if not isinstance(value, (bool, int, float)) and not (hasattr(value, "dtype") and hasattr(value, "shape")):
         return False
-    return any(jnp.issubdtype(kind, numeric) for numeric in (jnp.number, jnp.bool_))
+    kind = jnp.result_type(value)
+    return any(jnp.issubdtype(kind, real) for real in (jnp.floating, jnp.integer, jnp.bool_))
 
 
 def _type(value: Any) -> str:
+    if value is None:
+        return "nothing, as without `return`"
     return f"{jnp.result_type(value)}{list(np.shape(value))}" if _is_numeric(value) else type(value).__name__

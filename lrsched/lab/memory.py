@@ -22,19 +22,24 @@ def available(device: Any) -> int | None:
     return _of_the_host()
 
 
-def too_many(runs: int, program: Any, device: Any) -> str | None:
-    """Why that many runs at a time are too many for a device; None if they fit."""
-    needs, free = needed(program), available(device)
+def too_many(runs: int, program: Any, devices: list[Any]) -> str | None:
+    """Why that many runs at a time, as many on each of the devices, are too many; None if they fit."""
+    needs, free = needed(program), available(devices[0])
+    if devices[0].platform == "cpu":  # which share the memory of the host
+        needs *= len(devices)
     if free is None or needs <= _KEPT * free:
         return None
-    fewer = max(1, int(runs * _KEPT * free / needs))
-    return message(runs, fewer, f"need {_gibibytes(needs)}, and {_gibibytes(free)} are free")
+    return message(
+        runs, int(runs * _KEPT * free / needs), len(devices), f"need {_gibibytes(needs)}, and {_gibibytes(free)} are free"
+    )
 
 
-def message(runs: int, fewer: int, why: str) -> str:
-    """What to do about it."""
-    if runs == 1:
-        return f"one run of train(schedule, key) is too large: it would {why}"
+def message(runs: int, fewer: int, devices: int, why: str) -> str:
+    """What to do about it: try fewer, as many on each device."""
+    fewer = max(fewer // devices, 1) * devices
+    if fewer >= runs:
+        each = "one run" if devices == 1 else "one run on each device"
+        return f"{each} of train(schedule, key) is too large: it would {why}"
     return f"compare(batch_size=...): {runs} runs at a time {why}; try batch_size={fewer}, which does the same in more rounds"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsched.lab.plain import plain
 from lrsched.lab.suggestions import RULES, suggestions
 
 if TYPE_CHECKING:
@@ -99,10 +100,8 @@ class RangeTest:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python, for JSON. What is not finite becomes None."""
-        arrays = {name: _plain(getattr(self, name)) for name in ("rates", "losses", "smoothed")}
-        found = {"suggestions": self.suggestions, "spread": self.spread, "by_seed": self.by_seed}
-        tables = {name: {rule: _plain(x) for rule, x in table.items()} for name, table in found.items()}
-        return {"steps": self.steps, "stops": list(self.stops), **tables, **arrays}
+        names = ("steps", "stops", "suggestions", "spread", "by_seed", "rates", "losses", "smoothed")
+        return plain({name: getattr(self, name) for name in names})
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draws the losses over the rates, smoothed and as they were, and marks what the rules suggest.
@@ -127,10 +126,3 @@ class RangeTest:
 def _quantiles(values: np.ndarray, *at: float) -> Any:
     known = values[np.isfinite(values)]
     return tuple(np.quantile(known, at).tolist()) if known.size else (np.nan,) * len(at)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as the shortest decimals that give them back."""
-    if np.ndim(value):
-        return [_plain(x) for x in value]
-    return float(str(value)) if np.isfinite(value) else None

@@ -10,6 +10,7 @@ import optax
 from lrsched.lab import progress
 from lrsched.lab.batches import stacked
 from lrsched.lab.factory import Factory
+from lrsched.lab.plain import whole
 from lrsched.lab.range_result import RangeTest
 from lrsched.lab.sweep import Loss, checked_model, draw, sweep
 from lrsched.node import POSITIVE, Spec, checked, shown
@@ -50,7 +51,8 @@ def range_test(
     Nothing that is passed in is changed.
 
     Args:
-        loss_fn: a pure function of (params, batch) that returns the loss, one float.
+        loss_fn: a pure function of (params, batch) that returns the loss, one float. As with `jax.jit`, what it closes over is
+            read once: pass data as batches.
         params: the parameters to start from, any pytree: its arrays of floats are trained, everything else is passed on as it
             is. Or a function of a key that makes such a pytree.
         batches: a pytree of arrays with the batches along the first axis, (n, ...); step i takes batch i modulo n. Or a list,
@@ -67,7 +69,7 @@ def range_test(
         divergence: above 1; `math.inf` goes on to `stop` unless the loss is no longer finite.
         seeds: None for one run, over the batches in their order; or how many to train at once with `jax.vmap`, each over a
             random order of the batches and, where `params` is a function, from parameters of its own.
-        seed: what all keys are derived from, below 2**31. Seed number s has the key
+        seed: what all keys are derived from, below 2**32. Seed number s has the key
             `k = jax.random.split(jax.random.key(seed), seeds)[s]`, and a run without seeds `k = jax.random.key(seed)`; with
             `p, q = jax.random.split(k)`, its parameters are `params(p)`, and the order of its batches is
             `jax.random.permutation(q, n)`.
@@ -100,8 +102,8 @@ def range_test(
         raise ValueError(f"range_test(stop=...) must be above start={start!r}, got {stop!r}: the rates rise from start to stop")
     smoothing = float(checked("range_test", "smoothing", smoothing, _SMOOTHING))
     divergence = float(checked("range_test", "divergence", divergence, _DIVERGENCE))
-    steps, seed = _whole("steps", steps, _FEWEST), _whole("seed", seed, 0)
-    seeds = None if seeds is None else _whole("seeds", seeds, 1)
+    steps, seed = whole("range_test", "steps", steps, _FEWEST), whole("range_test", "seed", seed, 0)
+    seeds = None if seeds is None else whole("range_test", "seeds", seeds, 1)
     for name, value in (("loss_fn", loss_fn), ("optimizer", optimizer)):
         _check_function(name, value)
     init = params if _is_function(params) else None
@@ -123,7 +125,7 @@ def range_test(
                 np.asarray(divergence, number),
                 model,
                 batches,
-                *draw(seed, seeds, count),
+                *draw(np.uint32(seed), seeds, count),
                 loss_fn=loss_fn,
                 optimizer=optimizer,
                 init=init,
@@ -168,9 +170,3 @@ def _check_function(name: str, value: Any) -> None:
             f"range_test({name}=...) must be hashable, as functions are, to be compiled once; wrap it, as {wrapped}, got"
             f" {shown(value)}"
         ) from None
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
-        raise ValueError(f"range_test({name}=...) must be a whole number, at least {least} and below 2**31, got {shown(value)}")
-    return int(value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,11 @@ class Row:
     peak: float
     test: float  # the mean test score
     test_interval: tuple[float, float]
-    gain: float  # the mean difference of the test score from that of the best constant rate, seed by seed
+    gain: float  # the mean difference of the test score from the baseline's, seed by seed
     gain_interval: tuple[float, float]
     loss: float  # the mean of the last training loss
-    steps_saved: float  # the median over seeds; minus infinity if half of them or more never got there
+    steps_saved: float  # how much earlier its mean curve is where the baseline's ends; minus infinity: never
     steps_saved_interval: tuple[float, float]
-    reached: int  # seeds that got to the level of the best constant rate, and stayed
     diverged: int  # seeds whose last numbers are not finite
 
 
@@ -48,7 +48,7 @@ class Comparison:
         schedules: the S schedules by name, written for a peak of 1.
         peaks: the P peak rates.
         seeds: the number N of seeds.
-        baseline: the name of the constant rate, which the others are compared with.
+        baseline: the name of the schedule that the others are compared with.
         metrics: name → array of shape (S, P, N, ...), what `train` returned.
         window: over how many evaluations the validation curves are smoothed.
         seconds: what compiling and running took.
@@ -99,25 +99,21 @@ class Comparison:
 
     def at_best(self, metric: str, name: str) -> np.ndarray:
         """A metric of a schedule at its best peak, of shape (N, ...)."""
+        for kind, one, known in (("metric", metric, self.metrics), ("schedule", name, self.schedules)):
+            if one not in known:
+                raise KeyError(f"Comparison.at_best(...) knows no {kind} {one!r}, but {', '.join(known)}")
         return self._at_best(self.metrics[metric], name)
 
     def _at_best(self, values: np.ndarray, name: str) -> np.ndarray:
         return values[list(self.schedules).index(name), self.best[name]]
 
-    def _times(self, name: str) -> np.ndarray:
-        """For each seed, when the schedule got to where the best constant rate ended on that seed, and stayed."""
-        own, base = (self._at_best(self._curves, n) for n in (name, self.baseline))
-        return np.asarray([statistics.first_to_stay(a, b[-1], self.steps) for a, b in zip(own, base, strict=True)])
-
     def _row(self, name: str) -> Row:
         whole, base_whole = (~self._at_best(self.diverged, n) for n in (name, self.baseline))
         test, base_test = (self.at_best("test", n).astype(np.float64) for n in (name, self.baseline))
-        gains = (test - base_test)[whole & base_whole]
-        times = self._times(name)
-        # The baseline saves nothing by construction, even where its own runs diverged.
-        saved = np.zeros(self.seeds)
-        if name != self.baseline:  # where the baseline diverged there is nothing to get to
-            saved = statistics.saved_fraction(times, self._times(self.baseline))[base_whole]
+        both = whole & base_whole
+        gains = (test - base_test)[both]
+        own, base = (self._at_best(self._curves, n)[both] for n in (name, self.baseline))
+        saved, saved_interval = statistics.steps_saved(own, base, self.steps)
         return Row(
             name=name,
             peak=self.peaks[self.best[name]],
@@ -126,14 +122,20 @@ class Comparison:
             gain=statistics.mean(gains),
             gain_interval=statistics.bootstrap_interval(gains),
             loss=statistics.mean(self.at_best("loss", name)[whole, -1]),
-            steps_saved=statistics.median(saved),
-            steps_saved_interval=statistics.bootstrap_interval(saved, np.median),
-            reached=int(np.isfinite(times).sum()),
+            steps_saved=saved,
+            steps_saved_interval=saved_interval,
             diverged=int((~whole).sum()),
         )
 
     def __str__(self) -> str:
         return table.text(self)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.schedules)} schedules, {len(self.peaks)} peaks, {self.seeds} seeds"
+        return f"<Comparison of {counts}; best: {self.ranking[0]}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def columns(self, curves: bool = False) -> dict[str, np.ndarray]:
         """Tidy columns: name → array with a value a run, or, with `curves`, a value an evaluation.

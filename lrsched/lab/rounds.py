@@ -17,16 +17,15 @@ class Program:
     Args:
         one: a function of the arguments of one run, that returns a dict of arrays.
         arguments: a function that gives the arguments of the runs of an array of numbers, with an axis of that length in front.
-        size: how many runs at a time.
+        size: how many runs at a time; rounded up to as many on each device.
         mesh: the devices that share the runs, if not only one: each makes its own, and they never talk.
     """
 
     def __init__(self, one: Callable[..., Any], arguments: Callable[[Any], Any], size: int, mesh: Mesh | None) -> None:
         self._many = jax.vmap(one) if mesh is None else _on_each(jax.vmap(one), mesh)
         self._arguments = arguments
-        self._device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
-        devices = 1 if mesh is None else mesh.size
-        self.size = -(-size // devices) * devices
+        self._devices = jax.devices()[:1] if mesh is None else list(mesh.devices.flat)
+        self.size = -(-size // len(self._devices)) * len(self._devices)
         self._program: Callable[..., Any] | None = None
 
     def compile(self) -> None:
@@ -37,7 +36,7 @@ class Program:
         """
         with self._explained():
             program = jax.jit(self._many).lower(*self._arguments(np.zeros(self.size, np.int32))).compile()
-        if why := memory.too_many(self.size, program, self._device):
+        if why := memory.too_many(self.size, program, self._devices):
             raise MemoryError(why)
         self._program = program
 
@@ -58,7 +57,7 @@ class Program:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             why = "need more memory than there is"
-            raise MemoryError(memory.message(self.size, max(1, self.size // 2), why)) from error
+            raise MemoryError(memory.message(self.size, self.size // 2, len(self._devices), why)) from error
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ A file is written under another name first and then renamed.
 """
 
 import json
-import zipfile
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,12 @@ class Store:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / _DESCRIPTION
-        described = json.dumps(description, indent=1)
+        # Without the addresses in memory of what has no better name, which another process has elsewhere.
+        described = re.sub(r"0x[0-9a-f]+", "0x", json.dumps(description, indent=1))
         if path.exists():
-            _check_same(self._folder, json.loads(path.read_text(encoding="utf-8")), json.loads(described))
+            _check_same(self._folder, path.read_text(encoding="utf-8"), json.loads(described))
         else:
-            partial = path.with_suffix(".partial")
-            partial.write_text(described, encoding="utf-8")
-            partial.replace(path)
+            arrays.write_whole(path, lambda file: file.write(described.encode()))
 
     def finished(self) -> dict[int, dict[str, np.ndarray]]:
         """The metrics of every finished run, by its number."""
@@ -46,9 +45,12 @@ class Store:
         for path in sorted(self._folder.glob("round-*.npz")):
             try:
                 metrics = arrays.read(path)
-            except (OSError, ValueError, zipfile.BadZipFile):  # a disk that lost it: those runs are made again
+                runs = metrics.pop(_RUNS)
+            except (
+                Exception
+            ):  # a disk lost part of it, and the decoders of NumPy raise a dozen errors: those runs are made again
                 continue
-            found.update(by_run(metrics.pop(_RUNS), metrics))
+            found.update(by_run(runs, metrics))
         return found
 
     def add(self, runs: np.ndarray, metrics: dict[str, np.ndarray]) -> None:
@@ -61,16 +63,33 @@ def by_run(runs: np.ndarray, metrics: dict[str, np.ndarray]) -> dict[int, dict[s
     return {int(run): {name: values[i] for name, values in metrics.items()} for i, run in enumerate(runs)}
 
 
-def _check_same(folder: Path, there: Any, here: dict[str, Any]) -> None:
-    names = [name for name in here if not isinstance(there, dict) or there.get(name) != here[name]]
-    if names:
-        was = {name: there.get(name) if isinstance(there, dict) else None for name in names}
-        now = {name: here[name] for name in names}
+def _check_same(folder: Path, text: str, here: dict[str, Any]) -> None:
+    try:
+        there = dict(json.loads(text))
+    except ValueError as error:
         raise ValueError(
-            f"compare(folder={str(folder)!r}) holds the runs of another comparison: {_shown(was)} there, {_shown(now)} here."
-            " Use another folder, or delete this one to start anew"
+            f"compare(folder={str(folder)!r}) has a {_DESCRIPTION} that cannot be read: {error}. Delete the folder"
+        ) from None
+    if differences := [_difference(name, there.get(name), here[name]) for name in here if there.get(name) != here[name]]:
+        # The numbers are those of schedules and peaks, which say it better.
+        said = [text for text in differences if text != _NUMBERS] or differences
+        raise ValueError(
+            f"compare(folder={str(folder)!r}) holds the runs of another comparison: {'; '.join(said)}. Use another folder, or"
+            " delete this one to start anew"
         )
 
 
-def _shown(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} = {value if len(str(value)) < 200 else str(value)[:200] + '…'}" for name, value in values.items())
+_NUMBERS = "the numbers of the schedules are others"
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    if name == "train":
+        return "train, or the data that it closes over, is another"
+    if name == "numbers":
+        return _NUMBERS
+    if isinstance(was, dict) and isinstance(now, dict) and list(was) != list(now):
+        return f"{name} {list(was)} there, {list(now)} here"
+    if isinstance(was, dict) and isinstance(now, dict):
+        names = [key for key in now if was.get(key) != now[key]]
+        return f"{name} " + ", ".join(f"{key!r}: {was[key]} there, {now[key]} here" for key in names)
+    return f"{name} = {was} there, {now} here"

@@ -8,6 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from lrsched.lab.result import Comparison, Row
 
+_ENOUGH = 5  # seeds; see `statistics.bootstrap_interval`
 _WIDTH = 1000  # nothing is cut; the table is as wide as it needs
 
 
@@ -18,29 +19,49 @@ def text(comparison: "Comparison") -> str:
     from rich.table import Table
     from rich.text import Text
 
+    rows = comparison.rows
+    lost = any(row.diverged for row in rows)
     counts = len(comparison.schedules), len(comparison.peaks), comparison.seeds
     table = Table(title="{} schedules × {} peak rates × {} seeds".format(*counts), box=SIMPLE_HEAD)
-    headings = ("schedule", "best peak", "test score", f"against {comparison.baseline}", "steps saved", "got there", "diverged")
-    form = f".{_decimals(comparison)}f"
-    lost = any(row.diverged for row in comparison.rows)
-    for i, heading in enumerate(headings[: 7 if lost else 6]):
+    headings = ["schedule", "best peak", "test score", f"against {comparison.baseline}", "steps saved", "diverged"]
+    for i, heading in enumerate(headings if lost else headings[:-1]):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for row in comparison.rows:
-        table.add_row(*map(Text, _cells(row, comparison, form)[: 7 if lost else 6]))  # Text: brackets are no markup
+    form = _form(comparison)
+    for row in rows:
+        cells = _cells(row, comparison, form)
+        table.add_row(*map(Text, cells if lost else cells[:-1]))  # Text: brackets are no markup
     out = io.StringIO()
     Console(file=out, width=_WIDTH, force_jupyter=False, force_terminal=False).print(table)  # plain text in a notebook, too
-    return out.getvalue() + (
-        "The best peak is chosen on the validation split. Test score: the mean over seeds; against the best"
-        f" {comparison.baseline} rate:\nthe mean difference, seed by seed. Steps saved: how much earlier than that rate the"
-        " smoothed validation score gets to\nwhere that rate ends, and stays: the median over seeds. One that never gets there"
-        " counts as never; how many got there is\nbeside it. In brackets 95 % intervals, by bootstrap over seeds.\n"
-    )
+    return out.getvalue() + "\n".join(_notes(comparison)) + "\n"
 
 
-def _decimals(comparison: "Comparison") -> int:
-    """So many that the largest score has four digits, or five: 4 for accuracies."""
+def _notes(comparison: "Comparison") -> list[str]:
+    baseline = comparison.baseline
+    notes = [
+        "The best peak is chosen on the validation split. Test score: the mean over seeds; against the baseline,",
+        f"{baseline} at its own best peak: the mean difference, seed by seed. Steps saved: how much earlier than",
+        "the baseline the mean smoothed validation score gets to where the baseline ends, and stays. In brackets",
+        "95 % intervals, by bootstrap over seeds.",
+    ]
+    if comparison.seeds < _ENOUGH:
+        notes.append(f"With fewer than {_ENOUGH} seeds the intervals are too narrow.")
+    ends = [row.name for row in comparison.rows if _end(row.peak, comparison)]
+    if ends and len(comparison.peaks) > 1:
+        notes.append(f"Best at an end of the peaks, < or >, so that a better one may be beyond: {', '.join(ends)}.")
+    if gone := [row.name for row in comparison.rows if row.diverged == comparison.seeds]:
+        notes.append(f"Every run diverged at every peak, so try lower ones: {', '.join(gone)}.")
+    return notes
+
+
+def _form(comparison: "Comparison") -> str:
+    """As many decimals as give the largest score four digits, or five: 4 for accuracies. What is huge has an exponent."""
     scores = [abs(row.test) for row in comparison.rows if np.isfinite(row.test) and row.test != 0]
-    return int(np.clip(4 - np.ceil(np.log10(max(scores))), 0, 12)) if scores else 4
+    largest = max(scores, default=1.0)
+    return f".{int(np.clip(4 - np.ceil(np.log10(largest)), 0, 12))}f" if largest < 1e7 else ".3e"
+
+
+def _end(peak: float, comparison: "Comparison") -> str:
+    return "<" if peak == min(comparison.peaks) else ">" if peak == max(comparison.peaks) else ""
 
 
 def _cells(row: "Row", comparison: "Comparison", form: str) -> list[str]:
@@ -50,12 +71,12 @@ def _cells(row: "Row", comparison: "Comparison", form: str) -> list[str]:
             _with_interval(row.gain, row.gain_interval, f"+{form}"),
             _with_interval(row.steps_saved, row.steps_saved_interval, "+.0%"),
         ]
+    end = _end(row.peak, comparison) if len(comparison.peaks) > 1 else ""
     return [
         row.name,
-        f"{row.peak:.3g}",
+        f"{end} {row.peak:.3g}".strip(),
         _with_interval(row.test, row.test_interval, form),
         *others,
-        f"{row.reached} of {comparison.seeds}",
         str(row.diverged),
     ]
 
@@ -63,6 +84,8 @@ def _cells(row: "Row", comparison: "Comparison", form: str) -> list[str]:
 def _with_interval(value: float, interval: tuple[float, float], form: str) -> str:
     if np.isnan(value):
         return "-"
+    if np.isnan(interval).any():
+        return number(value, form)
     low, high = (number(bound, form) for bound in interval)
     return f"{number(value, form)} [{low}, {high}]"
 
