@@ -18,9 +18,10 @@ import numpy as np
 
 from benchmarks import evidence_report, machine
 from benchmarks.evidence_report import Evidence
-from lrsched.lab import Comparison, candidates, compare, picture, statistics
+from lrsched.lab import Comparison, candidates, compare
+from lrsched.lab.comparing import picture, statistics
+from lrsched.lab.comparing.result import Row
 from lrsched.lab.plain import plain
-from lrsched.lab.result import Row
 from lrsched.lab.workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ import pytest
 
 import lrsched as ls
 from lrsched import lab
-from lrsched.lab import contract
+from lrsched.lab.comparing import contract
 
 SCHEDULES = {"constant": ls.Constant(1.0), "plateau": ls.reduce_on_plateau(patience=2)}
 COUNTER = itertools.count()

@@ -12,9 +12,9 @@ from helpers import said, started
 
 import lrsched as ls
 from lrsched import lab
-from lrsched.lab import memory
-from lrsched.lab.rounds import Program
-from lrsched.lab.store import Store
+from lrsched.lab.comparing import memory
+from lrsched.lab.comparing.rounds import Program
+from lrsched.lab.comparing.store import Store
 
 ROUNDS = 2 * 3 * 8 // 2
 SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}

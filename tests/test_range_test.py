@@ -17,7 +17,8 @@ from helpers import bits, relaxed, x64
 
 import lrsched as ls
 from lrsched import lab
-from lrsched.lab import progress, suggestions
+from lrsched.lab import progress
+from lrsched.lab.ranging import suggestions
 
 mpl.use("Agg")
 

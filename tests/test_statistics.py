@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lrsched.lab.statistics import bootstrap_interval, first_to_stay, mean, mean_where, smooth, steps_saved
+from lrsched.lab.comparing.statistics import bootstrap_interval, first_to_stay, mean, mean_where, smooth, steps_saved
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 100])

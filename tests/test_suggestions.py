@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from lrsched.lab import suggestions
+from lrsched.lab.ranging import suggestions
 
 NO_RATES = np.empty(0)
 

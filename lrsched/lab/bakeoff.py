@@ -10,8 +10,8 @@ from typing import Any
 from lrsched.algebra import Schedule
 from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
 from lrsched.lab.compare import compare
-from lrsched.lab.picture import write as draw
-from lrsched.lab.result import Comparison
+from lrsched.lab.comparing.picture import write as draw
+from lrsched.lab.comparing.result import Comparison
 from lrsched.lab.workloads import digits, training
 
 FILES = ("bakeoff.png", "bakeoff.json")

@@ -8,11 +8,11 @@ import numpy as np
 import optax
 
 from lrsched.lab import progress
-from lrsched.lab.batches import stacked
-from lrsched.lab.factory import Factory
 from lrsched.lab.plain import whole
-from lrsched.lab.range_result import RangeTest
-from lrsched.lab.sweep import Loss, checked_model, draw, sweep
+from lrsched.lab.ranging.batches import stacked
+from lrsched.lab.ranging.factory import Factory
+from lrsched.lab.ranging.result import RangeTest
+from lrsched.lab.ranging.sweep import Loss, checked_model, draw, sweep
 from lrsched.node import POSITIVE, Spec, checked, shown
 from lrsched.shapes import Geometric
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lrsched.lab.range_result import BAND, SHARE, RangeTest
+from lrsched.lab.ranging.result import BAND, SHARE, RangeTest
 from lrsched.plotting import COLOURS, pyplot
 
 if TYPE_CHECKING:

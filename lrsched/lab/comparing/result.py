@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsched.algebra import Schedule
-from lrsched.lab import archive, columns, picture, statistics, table
+from lrsched.lab.comparing import archive, columns, picture, statistics, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

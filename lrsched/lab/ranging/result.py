@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsched.lab.plain import plain
-from lrsched.lab.suggestions import RULES, suggestions
+from lrsched.lab.ranging.suggestions import RULES, suggestions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_FAR = 10.0  # times: where the rules do not mean the same part of the curve
 BAND, SHARE = (0.1, 0.9), "80 %"  # the quantiles over seeds that bound a spread, and how many seeds are between
 
 
@@ -66,7 +67,16 @@ class RangeTest:
 
     def __str__(self) -> str:
         lines = [self._headline(), *(" ".join(row).rstrip() for row in self._cells())]
-        return "\n".join(lines)
+        return "\n".join([*lines, self._advice()])
+
+    def _advice(self) -> str:
+        """What to make of the suggestions."""
+        known = [rate for rate in self.suggestions.values() if np.isfinite(rate)]
+        if not known:
+            return "There are too few rates before it diverged: lower `start`, or `stop`, or more `steps`."
+        if max(known) > _FAR * min(known):
+            return "The rules disagree by more than ten times: look at the plot, and trust valley, fastai's default, most."
+        return "valley is the rule that fastai uses by default."
 
     def _headline(self) -> str:
         runs = "" if self.seeds is None else f", {self.seeds} seeds"
@@ -96,7 +106,7 @@ class RangeTest:
             return "<tr>" + "".join(f"<{tag}>{html.escape(cell.strip())}</{tag}>" for cell in cells if cell.strip()) + "</tr>"
 
         table = "".join([line("th", head), *(line("td", row) for row in rows)])
-        return f"<div>{html.escape(self._headline())}</div><table>{table}</table>"
+        return f"<div>{html.escape(self._headline())}</div><table>{table}</table><div>{html.escape(self._advice())}</div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python, for JSON. What is not finite becomes None."""
@@ -118,7 +128,7 @@ class RangeTest:
         Raises:
             ImportError: if matplotlib is missing.
         """
-        from lrsched.lab.range_plot import draw
+        from lrsched.lab.ranging.picture import draw
 
         return draw(self, ax)
 

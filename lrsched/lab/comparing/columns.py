@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from lrsched.lab.result import Comparison
+    from lrsched.lab.comparing.result import Comparison
 
 
 def of_runs(comparison: "Comparison") -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.lab.model import is_array
+from lrsched.lab.ranging.model import is_array
 from lrsched.node import shown
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from lrsched.lab.result import Comparison, Row
+    from lrsched.lab.comparing.result import Comparison, Row
 
 _ENOUGH = 5  # seeds; see `statistics.bootstrap_interval`
 _WIDTH = 1000  # nothing is cut; the table is as wide as it needs

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from lrsched.lab.result import Comparison
+    from lrsched.lab.comparing.result import Comparison
 
 Style = dict[str, Any]
 

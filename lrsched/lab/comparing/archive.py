@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from lrsched import codec
 from lrsched.algebra import Schedule
-from lrsched.lab import arrays, columns, picture
+from lrsched.lab.comparing import arrays, columns, picture
 from lrsched.lab.plain import plain
 from lrsched.node import shown
 
 if TYPE_CHECKING:
-    from lrsched.lab.result import Comparison
+    from lrsched.lab.comparing.result import Comparison
 
 _CONTENT, _METRICS, _RUNS, _PICTURE = "comparison.json", "metrics.npz", "runs.csv", "comparison.png"
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from lrsched.lab import memory
+from lrsched.lab.comparing import memory
 
 
 class Program:

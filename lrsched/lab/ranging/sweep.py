@@ -14,8 +14,8 @@ import optax
 
 from lrsched.algebra import Schedule
 from lrsched.lab import progress
-from lrsched.lab.factory import Factory, optimizer_at
-from lrsched.lab.model import Model, is_array
+from lrsched.lab.ranging.factory import Factory, optimizer_at
+from lrsched.lab.ranging.model import Model, is_array
 from lrsched.node import shown
 
 Loss = Callable[[Any, Any], jax.Array]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsched.lab import arrays
+from lrsched.lab.comparing import arrays
 
 _DESCRIPTION = "rounds.json"
 _RUNS = "the numbers of the runs"  # in each file, beside the metrics

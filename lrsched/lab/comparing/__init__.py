@@ -1,0 +1,1 @@
+"""How a comparison is made, what it found, and how that is shown and kept; `lrsched.lab.compare` is the way in."""
