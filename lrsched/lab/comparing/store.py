@@ -46,9 +46,8 @@ class Store:
             try:
                 metrics = arrays.read(path)
                 runs = metrics.pop(_RUNS)
-            except (
-                Exception
-            ):  # a disk lost part of it, and the decoders of NumPy raise a dozen errors: those runs are made again
+            except Exception:
+                # A disk lost part of it, of which the decoders say so by a dozen kinds of errors: those runs are made again.
                 continue
             found.update(by_run(runs, metrics))
         return found
