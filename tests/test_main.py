@@ -78,10 +78,13 @@ def test_the_plateau_hears_the_validation_loss(outcome):
     assert any(run["learning_rate"][-1] < run["peak"] for run in runs)
 
 
-def test_another_seed_gives_other_numbers(outcome, tmp_path):
-    *_, content = outcome
-    _, other = run(tmp_path, "--seed", "1")
-    assert other["runs"][0]["loss"] != content["runs"][0]["loss"]
+def test_the_options_are_those_of_the_comparison(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(bakeoff, "run", lambda *options: asked.append(options))
+    monkeypatch.setattr(bakeoff, "write", lambda *_: [])
+    assert shell.main(["--seed", "1", "--steps", "20", "--seeds", "3", "--peaks", "0.5", "--out", str(tmp_path)]) == 0
+    assert shell.main(["--out", str(tmp_path)]) == 0
+    assert asked == [(20, 3, (0.5,), 1), (1000, 8, bakeoff.PEAKS, 0)]
 
 
 def test_the_splits_are_disjoint_and_whole():
