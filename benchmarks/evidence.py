@@ -1,6 +1,6 @@
 """Do schedules help? `python -m benchmarks.evidence` trains with all of them on three workloads, and writes evidence.md.
 
-    python -m benchmarks.evidence                       # everything: an hour on two cores
+    python -m benchmarks.evidence                       # everything: half an hour on two cores
     python -m benchmarks.evidence --workload digits     # one workload; the others keep what was measured before
 
 Each finished round of runs is kept in `benchmarks/evidence.runs/`, so that an interrupted run goes on where it was.
