@@ -1,6 +1,7 @@
 """What `benchmarks/evidence.md` says, of measurements that are made up, and that what is committed is what its numbers say."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -134,7 +135,6 @@ def test_a_peak_at_which_runs_are_lost_is_as_bad_as_can_be():
     assert lost[2] == "some diverge"
 
 
-@pytest.mark.skipif(not evidence.NUMBERS.exists(), reason="nothing was measured yet")
 def test_what_is_committed_is_what_its_numbers_say():
     kept = {name: Evidence(**found) for name, found in json.loads(evidence.NUMBERS.read_text()).items()}
     assert list(kept) == list(WORKLOADS)
@@ -143,3 +143,23 @@ def test_what_is_committed_is_what_its_numbers_say():
         assert [row["name"] for row in found.rows] == NAMES
         assert found.seeds >= 20
         assert (evidence.HERE / f"evidence_{name}.png").exists()
+
+
+def test_the_readme_says_of_it_what_it_says():
+    text, readme = (" ".join(path.read_text().split()) for path in (evidence.TEXT, evidence.HERE.parent / "README.md"))
+    words = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    found = re.search(
+        r"Of (\d+) pairs .*? (\d+) end better than the best constant rate, (\d+) worse.*?With 30 % fewer steps (\d+) are better"
+        r" .*?, (\d+) worse.*?With 50 % fewer steps (\d+) are better .*?, (\d+) worse",
+        text,
+    )
+    assert found
+    pairs, better, worse, better_30, worse_30, better_50, worse_50 = map(int, found.groups())
+    for said in (
+        f"Of {pairs} pairs of a schedule and a workload {words[better]} end better than the best constant rate",
+        f"most of them on the transformer, and {words[worse]} worse.",
+        f"with 30 % fewer steps, {words[better_30]} still are better than the constant rate in its whole run, and",
+        f"and {words[worse_30]} are worse; with 50 % fewer steps {words[better_50]} is better",
+        f"is better, and {words[worse_50]} are worse.",
+    ):
+        assert said in readme
