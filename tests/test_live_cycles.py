@@ -1,5 +1,6 @@
 """Cycles that grow or shrink, of which every number is live: they begin where they do for the numbers received, to the step."""
 
+import dataclasses
 import itertools
 import math
 import random
@@ -187,6 +188,62 @@ def test_the_slopes_of_a_live_cycle():
         a, k = Fraction(length), received(stretch)
         expected = [(exact(a + small, k, t) - exact(a, k, t)) / small, (exact(a, k + small, t) - exact(a, k, t)) / small]
         np.testing.assert_allclose([found.schedule.steps.part, found.longer], list(map(float, expected)), rtol=1e-4)
+
+
+def test_the_second_derivatives_of_a_live_cycle():
+    """Beside differences of float64 values."""
+    made = packed(ls.Cosine(1.0, 0.0, 5.25).repeat(stretch=1.5))
+
+    def value(numbers):
+        length, stretch, t = numbers
+        s = dataclasses.replace(
+            made,
+            schedule=dataclasses.replace(made.schedule, steps=dataclasses.replace(made.schedule.steps, part=length)),
+            longer=stretch,
+        )
+        return s(t)
+
+    def exact(length, stretch, t):
+        start, growth = 0.0, 1.0
+        while start + length * growth <= t:
+            start, growth = start + length * growth, growth * stretch
+        return 0.5 * (1 + math.cos(math.pi * (t - start) / (length * growth)))
+
+    at, h = (5.25, 1.5, 60.3), 1e-4
+    found = jax.jit(jax.hessian(value))(tuple(map(jnp.float32, (0.25, 1.5, 60.3))))
+    for i, j in itertools.product(range(3), range(3)):
+        moved = [[at[k] + h * ((k == i) * a + (k == j) * b) for k in range(3)] for a, b in itertools.product((1, -1), (1, -1))]
+        expected = np.dot([1, -1, -1, 1], [exact(*x) for x in moved]) / (4 * h * h)
+        np.testing.assert_allclose(found[i][j], expected, rtol=2e-3, atol=2e-4, err_msg=f"{i} {j}")
+
+
+def test_a_length_next_to_the_last_step_is_not_beyond_it():
+    """Of the second cycle, 2**31 - 1e-10 long."""
+    length, stretch = 22650961.090530783, 94.8076171875
+    steps = np.asarray([22650962, 10**9, END], np.int32)
+    got = jax.jit(lambda s, t: s(t))(packed(ls.Linear(0.0, 1.0, length).repeat(stretch=stretch)), steps)
+    growth = float(np.float32(stretch)) * (22650961 + float(np.float32(length - 22650961)))
+    np.testing.assert_allclose(got, (steps - length) / growth, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("stretch", [1.1, 1.25])
+def test_stairs_inside_a_live_cycle_are_as_high_as_they_begin(stretch):
+    ends = turns(3, 42, stretch, 130)[1::2]
+    begins = [Fraction(0), *ends]
+    # In the middle of the second stair of each cycle, which begins where the second part does.
+    middles = [start + Fraction(9, 2) * received(stretch) ** i for i, start in enumerate(begins)]
+    steps = np.asarray([math.floor(x) for x in middles if x < END], np.int32)[5:]
+    made = packed(flat(3.0, 42.0).staircase(3).repeat(stretch=stretch))
+    got = np.asarray(jax.jit(lambda s, t: s(t))(made, np.resize(steps, 300)))[: len(steps)]
+    np.testing.assert_array_equal(got, 2.0)
+
+
+@pytest.mark.parametrize("inner", [lambda s: s.staircase(3), lambda s: s.repeat(3)])
+def test_known_cycles_and_stairs_inside_of_known_cycles_that_grow(inner):
+    s = inner(ls.Linear(0.0, 1.0, 10)).repeat(4, stretch=2.0)
+    steps = np.arange(0, 500, 7, dtype=np.int32)
+    captured = jax.jit(lambda t: jax.vmap(s)(t))(steps)
+    np.testing.assert_allclose(captured, [float(s(int(t))) for t in steps], rtol=1e-6, atol=1e-7)
 
 
 def test_a_batch_of_live_cycles():

@@ -130,6 +130,8 @@ class Moment(NamedTuple):
         count, rest = self.divided(every)
         if self._known(every):
             return self._replace(ticks=count * self._host(every))
+        if isinstance(self.unit, Wide):  # not what is left of the time, which would be a hair off a boundary of the same length
+            return self._replace(ticks=self.unit.times(every).times(Span(count, jnp.zeros_like(real(count)))).span())
         return self._replace(ticks=amounts.minus(self._now(), rest._now()))
 
     def value(self) -> Any:
@@ -269,7 +271,7 @@ class Moment(NamedTuple):
         unit = self.unit
         if is_concrete(length) and isinstance(unit, Looked):
             table = spans.period(host(length) * unit.table)
-            return spans.Period(*(x if isinstance(x, int) else jnp.asarray(x)[unit.row] for x in table))
+            return spans.Period(*(x if np.ndim(x) == 0 else jnp.asarray(x)[unit.row] for x in table))
         if isinstance(unit, Wide):
             return spans.period_of_parts(*unit.times(length).parts())
         return spans.period(self._host(length)) if is_concrete(length, unit) else spans.period_of(span)

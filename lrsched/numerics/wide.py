@@ -57,7 +57,7 @@ class Wide:
     def span(self) -> Span:
         """The number as ticks, within 2**-33 or the rounding of a float32 fraction."""
         whole, fraction = self.parts()
-        small, fits = self.digits.exponent < 0, self.digits.exponent < 31
+        small, fits = self.digits.exponent < 0, (self.digits.exponent < 31) & (whole < np.uint32(2**31))  # rounded up to it
         part = jnp.where(small, _float(self.digits), real(fraction) * np.float32(2.0**-32))
         exact = carried(jnp.where(small, np.uint32(0), whole).astype(np.int32), part, jnp)
         ticks = choose(fits, exact, signed(self.rough))
@@ -94,7 +94,7 @@ def _derived(value: Any, number: Any) -> Any:
 
 @_derived.defjvp
 def _derived_jvp(numbers: Any, tangents: Any) -> Any:
-    return numbers[0], tangents[1]
+    return _derived(*numbers), tangents[1]
 
 
 def _with_derivative(value: Any, number: Any) -> Any:
@@ -209,7 +209,8 @@ def cycle(now: Span, length: Wide, stretch: Any, last: Any) -> tuple[Any, Span, 
     """In which cycle it is (0, 1, …, last), when that began, and how long it lasts in terms of the first, of that length.
 
     A start that is a whole number of ticks, below 2**31 of them, fits into 64 bits with all that it is made of, and is exact.
-    Any other is off by what was cut off, 2**-63 of it, some hundred times: by less than 2**-20 ticks.
+    Any other is off by what was cut off, 2**-63 of it, some hundred times: by less than 2**-20 ticks, of the length given. A
+    length that is a sum or a product with a fraction was rounded to a float32 fraction before, and each cycle adds that.
     """
     ticks = wide(now).digits
     index, total, growth = _search(length.digits, stretch, last, lambda start: ~_less(ticks, start), np.shape(now.whole))
@@ -298,7 +299,8 @@ def _with_slopes(start: Any, growth: Any, length: Any, stretch: Any, index: Any)
 
 @_with_slopes.defjvp
 def _with_slopes_jvp(numbers: Any, tangents: Any) -> Any:
-    start, growth, length, stretch, index = numbers
+    *_, length, stretch, index = numbers
+    start, growth = _with_slopes(*numbers)
     total, slope = _sum_and_slope(stretch, index)
     growing = real(index) * growth / jnp.maximum(stretch, np.float32(powers.LEAST))
     return (start, growth), (total * tangents[2] + length * slope * tangents[3], growing * tangents[3])
