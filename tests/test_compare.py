@@ -237,6 +237,15 @@ def test_what_was_best_at_an_end_of_the_peaks_is_marked():
     assert "> " not in str(compare(peaks=[0.5], schedules=PURE))
 
 
+def test_a_loss_given_as_a_score_is_noticed():
+    def wrong(schedule, key):
+        found = descend(schedule, key)
+        return {**found, "validation": found["loss"]}
+
+    assert "of a loss return minus it" in str(compare(wrong))
+    assert "of a loss return minus it" not in str(compare())
+
+
 def test_few_seeds_are_said_to_be_few():
     assert "With fewer than 5 seeds the intervals are too narrow." in str(compare(schedules=PURE))
     assert "too narrow" not in str(compare(schedules=PURE, seeds=5))

@@ -50,7 +50,18 @@ def _notes(comparison: "Comparison") -> list[str]:
         notes.append(f"Best at an end of the peaks, < or >, so that a better one may be beyond: {', '.join(ends)}.")
     if gone := [row.name for row in comparison.rows if row.diverged == comparison.seeds]:
         notes.append(f"Every run diverged at every peak, so try lower ones: {', '.join(gone)}.")
+    if _looks_like_a_loss(comparison):
+        notes.append(
+            'In most runs "validation" falls as the training loss falls. Higher is taken as better: of a loss return minus it.'
+        )
     return notes
+
+
+def _looks_like_a_loss(comparison: "Comparison") -> bool:
+    whole = ~comparison.diverged
+    first, last = ({name: comparison.metrics[name][whole][:, at] for name in ("loss", "validation")} for at in (0, -1))
+    falls = (last["loss"] < first["loss"]) & (last["validation"] < first["validation"])
+    return bool(falls.mean() > 0.5) if len(falls) else False
 
 
 def _form(comparison: "Comparison") -> str:
