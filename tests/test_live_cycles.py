@@ -192,7 +192,7 @@ def test_the_slopes_of_a_live_cycle():
 
 def test_the_second_derivatives_of_a_live_cycle():
     """Beside differences of float64 values."""
-    made = packed(ls.Cosine(1.0, 0.0, 5.25).repeat(stretch=1.5))
+    made: Any = packed(ls.Cosine(1.0, 0.0, 5.25).repeat(stretch=1.5))
 
     def value(numbers):
         length, stretch, t = numbers

@@ -478,3 +478,11 @@ def test_bad_numbers_and_shapes_are_refused(options, message):
 def test_wrong_types_are_refused(options, message):
     with pytest.raises(TypeError, match=message):
         range_test(**options)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [lambda _: optax.sgd(0.1), lambda _: optax.chain(optax.clip(1.0), optax.sgd(0.1, momentum=0.9))]
+)
+def test_an_optimizer_that_does_not_use_its_rate_is_refused(optimizer):
+    with pytest.raises(ValueError, match="does not use its learning rate, so that every rate would do the same: pass it on"):
+        range_test(optimizer=optimizer)

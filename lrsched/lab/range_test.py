@@ -82,7 +82,7 @@ def range_test(
         TypeError: if `loss_fn` does not return one float, `optimizer` is no such function, there is nothing to train, or the
             batches are neither arrays nor an iterable.
         ValueError: if a number is outside its bounds, there is no batch, their shapes do not agree, the seeds have nothing that
-            differs, or the loss is not finite before the first update.
+            differs, the optimizer does not use its rate, or the loss is not finite before the first update.
 
     >>> import jax.numpy as jnp
     >>> from lrsched import lab

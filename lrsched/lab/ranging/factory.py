@@ -34,22 +34,43 @@ def optimizer_at(call: str, factory: Factory, schedule: Schedule, trained: Any) 
     def with_numbers(step: Any) -> Optimizer:
         return _checked(call, factory(schedule(step)))
 
+    at = with_schedule
     if not _works(with_schedule, trained) and _works(with_numbers, trained):
-        return with_numbers
-    return with_schedule  # if neither works, let the error be that of training
+        at = with_numbers
+    if _works(at, trained) and not _depends(call, factory, schedule, trained, by_numbers=at is with_numbers):
+        raise ValueError(
+            f"{call}(optimizer=...) makes an optimizer that does not use its learning rate, so that every rate would do the"
+            " same: pass it on, as in lambda rate: optax.adamw(rate, weight_decay=0.1)"
+        )
+    return at  # if neither works, let the error be that of training
+
+
+def _update(at: Callable[[Any], Optimizer], trained: Any) -> Any:
+    optimizer = at(jnp.zeros((), jnp.int32))
+    zero = jnp.zeros((), jnp.result_type(float))
+    told = {"value": zero, "grad": trained, "value_fn": lambda _: zero}
+    return optimizer.update(trained, optimizer.init(trained), trained, **told)
 
 
 def _works(at: Callable[[Any], Optimizer], trained: Any) -> bool:
-    def update(trained: Any) -> Any:
-        optimizer = at(jnp.zeros((), jnp.int32))
-        zero = jnp.zeros((), jnp.result_type(float))
-        told = {"value": zero, "grad": trained, "value_fn": lambda _: zero}
-        return optimizer.update(trained, optimizer.init(trained), trained, **told)[0]
-
     try:
-        return jax.tree.structure(jax.eval_shape(update, trained)) == jax.tree.structure(trained)
+        return jax.tree.structure(jax.eval_shape(lambda x: _update(at, x)[0], trained)) == jax.tree.structure(trained)
     except Exception:  # whatever a factory, or what it made, raises at what it did not expect
         return False
+
+
+def _depends(call: str, factory: Factory, schedule: Schedule, trained: Any, by_numbers: bool) -> bool:
+    """Whether any number of the schedule takes part in an update."""
+
+    def update(schedule: Schedule, trained: Any) -> Any:
+        def at(step: Any) -> Optimizer:
+            return _checked(call, factory(schedule(step) if by_numbers else schedule))
+
+        return _update(at, trained)
+
+    program = jax.make_jaxpr(update)(schedule, trained).jaxpr
+    used = {id(x) for equation in program.eqns for x in equation.invars} | {id(x) for x in program.outvars}
+    return any(id(x) in used for x in program.invars[: len(jax.tree.leaves(schedule))])
 
 
 def _checked(call: str, optimizer: Any) -> Optimizer:
