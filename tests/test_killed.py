@@ -15,7 +15,7 @@ import pytest
 
 TRAINING = Path(__file__).parent / "processes" / "training.py"
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("LRSCHED_KILLS", "2"))
+KILLS = int(os.environ.get("LRSCHED_KILLS", "1"))
 SEED = int(os.environ.get("LRSCHED_SEED", "0"))
 UPDATES, EVERY, PARTS = 240, 8, 4
 WAYS = [("pickle", "update"), ("orbax", "writing"), ("pickle", "writing"), ("orbax", "update")]

@@ -44,7 +44,7 @@ def various(n, seed=0, fractional=False):
     return sequence([*parts, ls.InverseSqrt(0.5, 10)])
 
 
-@pytest.mark.parametrize("n", [_MANY - 2, _MANY + 10, 200])
+@pytest.mark.parametrize("n", [_MANY - 2, 100])
 @pytest.mark.parametrize("fractional", [False, True])
 def test_the_values_are_those_of_its_meaning(n, fractional):
     s = various(n, n, fractional)
