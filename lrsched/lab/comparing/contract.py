@@ -115,7 +115,7 @@ def _trace(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
             " place of `if` on a loss use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy those of"
             " jax.numpy, and for a loop that runs until something happens jax.lax.while_loop; the error above says where"
         ) from error
-    except Exception as error:
+    except Exception as error:  # whatever train raises goes on its way, with a note on where it was called
         error.add_note(
             "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key, in this"
             " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule)."
