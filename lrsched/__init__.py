@@ -2,6 +2,7 @@
 
 from lrsched import display as display  # registers what notebooks show
 from lrsched import text as text  # registers how the operators print
+from lrsched.accumulation import accumulate as accumulate
 from lrsched.algebra import Choice as Choice
 from lrsched.algebra import Constant as Constant
 from lrsched.algebra import Driven as Driven
@@ -27,6 +28,8 @@ from lrsched.codec import to_dict as to_dict
 from lrsched.codec import to_json as to_json
 from lrsched.expression import parse as parse
 from lrsched.latex import latex as latex
+from lrsched.node import leaf as leaf
+from lrsched.node import node as node
 from lrsched.plotting import plot as plot
 from lrsched.plotting import plot_replay as plot_replay
 from lrsched.recipes import cosine_restarts as cosine_restarts
@@ -60,13 +63,15 @@ from lrsched.shapes import Polynomial as Polynomial
 from lrsched.shapes import Time as Time
 from lrsched.states import hyperparameters as hyperparameters
 from lrsched.states import learning_rate as learning_rate
+from lrsched.states import learning_rates as learning_rates
+from lrsched.states import next_learning_rate as next_learning_rate
 from lrsched.states import observe as observe
+from lrsched.states import readings as readings
 from lrsched.states import replace_schedule as replace_schedule
 from lrsched.states import schedule as schedule
 from lrsched.summary import Summary as Summary
 from lrsched.summary import summary as summary
 from lrsched.transform import as_stateful as as_stateful
 from lrsched.transform import layerwise as layerwise
-from lrsched.transform import mean_over_steps as mean_over_steps
 from lrsched.transform import scale_by_learning_rate as scale_by_learning_rate
 from lrsched.transform import scheduled as scheduled

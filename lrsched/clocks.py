@@ -8,7 +8,8 @@ reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a who
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,31 +29,48 @@ WINDOW = dataclasses.replace(
 
 
 class Clock(Node):
-    """The base of clocks. A subclass is decorated with `lrsched.node.node` and defines `init`, `tick` and `read`.
+    """The base of clocks: reducers `(state, observations) -> state` with a reading.
 
-    Its numbers are fields made with `lrsched.node.leaf`. What `init` gives, `tick` must give back with the same structure,
-    shapes and types: it becomes part of the state of an optimizer. One that observes something says its name in `monitors`.
+    A subclass is decorated with `lrsched.node`. Its numbers are fields made with `lrsched.leaf`. It names the metric that it
+    observes in `monitor` (or several in `monitors`), and defines
+
+        init()                            the first state, a pytree of arrays, each a buffer of its own
+        tick(state, steps, observations)  the next state, of the same structure, shapes and types
+        read(state)                       the time, a scalar; it may go down, and below 0
+
+    and, where it is not "mean", in `combine` how several observations within one update become one (see `accumulate`):
+    "mean", "sum" or "max".
+
+    This one counts up while the KL divergence of a policy update is too small and down while it is too large, so that the
+    learning rate adapts (Schulman et al., *Proximal policy optimization*, 2017, section 4; as RL libraries use it):
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
-    >>> from lrsched.node import leaf, node
-    >>> @node
-    ... class Alarms(ls.Clock):  # counts how often a metric was above a limit
-    ...     limit: float = leaf(default=1.0)
-    ...     monitors = ("value",)
+    >>> @ls.node
+    ... class KLAdaptive(ls.Clock):
+    ...     target: float = ls.leaf(default=0.01)
+    ...     monitor = "kl"
     ...
     ...     def init(self):
     ...         return jnp.zeros((), jnp.int32)
     ...
-    ...     def tick(self, state, steps, value=None, **observations):
-    ...         return state if value is None else jnp.where(value > self.limit, state + 1, state)
+    ...     def tick(self, state, steps, observations):
+    ...         kl = observations.get("kl")
+    ...         if kl is None:
+    ...             return state
+    ...         return jnp.where(kl > 2 * self.target, state - 1, jnp.where(kl < self.target / 2, state + 1, state))
     ...
     ...     def read(self, state):
     ...         return state
-    >>> s = ls.Exponential(0.1, 0.5).on(Alarms(limit=5.0))
-    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s), value=7.0)))
-    0.05
+    >>> s = ls.Exponential(3e-4, 1.5).clip(1e-6, 1e-2).on(KLAdaptive(target=0.02))
+    >>> state = ls.init(s)
+    >>> for kl in [0.1, 0.1, 0.001]:
+    ...     state = ls.tick(s, state, kl=kl)
+    >>> print(ls.evaluate(s, state))
+    0.0002
     """
+
+    combine: ClassVar[str] = "mean"
 
     @property
     def monitors(self) -> tuple[str, ...]:
@@ -63,13 +81,17 @@ class Clock(Node):
         """The first state, a pytree of arrays."""
         raise NotImplementedError(f"{type(self).__name__} must define init()")
 
-    def tick(self, state: Any, steps: Number, **observations: Any) -> Any:
-        """The next state, `steps` (0 or 1) updates later; `observations` holds what was observed, by name."""
-        raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, **observations)")
+    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+        """The next state, `steps` (0 or 1) updates later; `observations` holds what was observed, by name, and no None."""
+        raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, observations)")
 
     def read(self, state: Any) -> Any:
-        """The time, at least 0."""
+        """The time."""
         raise NotImplementedError(f"{type(self).__name__} must define read(state)")
+
+    def report(self, state: Any) -> dict[str, Any]:
+        """What a logger shows of it, by name; by default its reading, under the name of what it observes."""
+        return {"/".join(self.monitors) or type(self).__name__: self.read(state)}
 
 
 @node
@@ -86,9 +108,9 @@ class Steps(Clock):
     """
 
     def init(self) -> Any:
-        return jnp.zeros((), jnp.int32)
+        return _zero()
 
-    def tick(self, state: Any, steps: Number, **observations: Any) -> Any:
+    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
         del observations
         return advanced(state, steps)
 
@@ -153,10 +175,11 @@ class Plateau(Clock):
     window: Number = leaf(WINDOW, default=1.0)
 
     def init(self) -> PlateauState:
-        zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), numerics.float_type())
-        return PlateauState(_worst(self.mode), zero, zero, zero, nothing, zero)
+        # Each a buffer of its own, or the state could not be donated.
+        bad, cooldown, plateaus, seen = (_zero() for _ in range(4))
+        return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
-    def tick(self, state: PlateauState, steps: Number, **observations: Any) -> PlateauState:
+    def tick(self, state: PlateauState, steps: Number, observations: Mapping[str, Any]) -> PlateauState:
         del steps
         value = _observed(self, observations)
         if value is None:
@@ -182,6 +205,10 @@ class Plateau(Clock):
     def read(self, state: PlateauState) -> Any:
         return state.plateaus
 
+    def report(self, state: PlateauState) -> dict[str, Any]:
+        name = self.monitor
+        return {f"{name}/plateaus": state.plateaus, f"{name}/bad": state.bad, f"{name}/best": state.best}
+
 
 class SinceBestState(NamedTuple):
     """What a `SinceBest` remembers; every entry is a scalar."""
@@ -200,7 +227,7 @@ class SinceBest(Clock):
     >>> clock = ls.SinceBest(monitor="loss")
     >>> state = clock.init()
     >>> for epoch, loss in enumerate([3.0, 2.0, 1.0, 1.5, 1.2, 1.4, 0.9]):
-    ...     state = clock.tick(state, 0, loss=loss)
+    ...     state = clock.tick(state, 0, {"loss": loss})
     ...     if clock.read(state) >= 3:
     ...         break
     >>> print(epoch, state.best)
@@ -222,9 +249,9 @@ class SinceBest(Clock):
     monitor: str = choice(default="value")
 
     def init(self) -> SinceBestState:
-        return SinceBestState(_worst(self.mode), jnp.zeros((), jnp.int32))
+        return SinceBestState(_worst(self.mode), _zero())
 
-    def tick(self, state: SinceBestState, steps: Number, **observations: Any) -> SinceBestState:
+    def tick(self, state: SinceBestState, steps: Number, observations: Mapping[str, Any]) -> SinceBestState:
         del steps
         value = _observed(self, observations)
         if value is None:
@@ -235,12 +262,17 @@ class SinceBest(Clock):
     def read(self, state: SinceBestState) -> Any:
         return state.bad
 
+    def report(self, state: SinceBestState) -> dict[str, Any]:
+        return {f"{self.monitor}/since_best": state.bad, f"{self.monitor}/best": state.best}
+
 
 class Counted(NamedTuple):
-    """A whole number below 2**53, of two int32: `high · 2**22 + low`."""
+    """A number from 0 to 2**53: `high · 2**22 + low`, two int32, and a fraction in two float32, `part + rest`."""
 
     high: Any
     low: Any
+    part: Any
+    rest: Any
 
 
 _LOW_BITS = 22  # of a count; the others fit into an int32, and these into the fraction of a float32
@@ -248,17 +280,17 @@ _LOW_BITS = 22  # of a count; the others fit into an int32, and these into the f
 
 @node
 class Counter(Clock):
-    """Adds up what it observes: tokens, samples, frames. So a schedule can be written in tokens.
+    """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
-    The count is exact up to 2**53, and the schedule sees it exactly, though JAX has no 64-bit integers by default.
+    Whole numbers are added exactly up to 2**53, and fractions as exactly as in a float64, though JAX has no 64 bits by default.
+    The schedule sees the count as it is.
 
     Args:
-        monitor: the name of what it observes, a whole number >= 0. In a trace a fraction is rounded, and a number below 0, or
-            a NaN, adds nothing.
+        monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
-        ValueError: on a tick, if the observation is known not to be a whole number >= 0.
+        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**53.
 
     >>> import lrsched as ls
     >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
@@ -269,22 +301,22 @@ class Counter(Clock):
     0.0005
     """
 
+    combine: ClassVar[str] = "count"  # the sum, without rounding
+
     monitor: str = choice()
 
     def init(self) -> Counted:
-        return Counted(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+        return no_count()
 
-    def tick(self, state: Counted, steps: Number, **observations: Any) -> Counted:
+    def tick(self, state: Counted, steps: Number, observations: Mapping[str, Any]) -> Counted:
         del steps
-        if observations.get(self.monitor) is None:
+        value = observations.get(self.monitor)
+        if value is None:
             return state
-        high, low = _split(self, observations[self.monitor])
-        low = state.low + low
-        high = advanced(advanced(state.high, high), low >> _LOW_BITS)
-        return Counted(high, low & (2**_LOW_BITS - 1))
+        return counted(state, count_of(_call(self), value))
 
     def read(self, state: Counted) -> Any:
-        return numerics.time_of_parts(state.high, state.low, _LOW_BITS)
+        return numerics.time_of_parts(state.high, state.low, (state.part, state.rest), _LOW_BITS)
 
 
 class SinceState(NamedTuple):
@@ -330,17 +362,29 @@ class Since(Clock):
         """What the other clock observes."""
         return self.clock.monitors
 
-    def init(self) -> SinceState:
-        return SinceState(self.clock.init(), jnp.zeros((), bool), jnp.zeros((), jnp.int32))
+    @property
+    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
+        """How the other clock combines several observations within one update."""
+        return self.clock.combine
 
-    def tick(self, state: SinceState, steps: Number, **observations: Any) -> SinceState:
-        clock = self.clock.tick(state.clock, steps, **observations)
+    def init(self) -> SinceState:
+        return SinceState(self.clock.init(), jnp.zeros((), bool), _zero())
+
+    def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
+        clock = self.clock.tick(state.clock, steps, observations)
         now, first = (numerics.moment(self.clock.read(x))[0].value() for x in (clock, self.clock.init()))
         moved = state.moved | jnp.asarray(now > first)
         return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
 
     def read(self, state: SinceState) -> Any:
         return state.steps
+
+    def report(self, state: SinceState) -> dict[str, Any]:
+        return {**self.clock.report(state.clock), f"{'/'.join(self.monitors) or 'clock'}/since": state.steps}
+
+
+def _zero() -> jax.Array:
+    return jnp.zeros((), jnp.int32)
 
 
 def advanced(count: Any, more: Any) -> Any:
@@ -349,20 +393,25 @@ def advanced(count: Any, more: Any) -> Any:
     return count + jnp.minimum(jnp.asarray(more, count.dtype), _LAST_STEP - count)
 
 
-def _scalar(clock: Any, value: Any) -> Any:
-    """What a clock observes, once it is sure that it is one number."""
-    call = f"{type(clock).__name__}(monitor={clock.monitor!r})"
+def _call(clock: Any) -> str:
+    return f"{type(clock).__name__}(monitor={clock.monitor!r})"
+
+
+def as_number(call: str, value: Any) -> Any:
+    """What was observed, once it is sure that it is one number."""
+    if not isinstance(value, jax.Array) and hasattr(value, "__jax_array__"):  # a variable of flax or Keras
+        value = value.__jax_array__()
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
-        raise TypeError(f"{call} observes a number, got {shown(value)} ({type(value).__name__})")
+        raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__})")
     if np.shape(value) != ():
-        raise TypeError(f"{call} observes a scalar, got shape {np.shape(value)}: reduce it first")
+        raise TypeError(f"{call}: expected a scalar, got shape {np.shape(value)}. Hint: reduce it first, as with jnp.mean")
     return value
 
 
-def _observed(clock: Any, observations: dict[str, Any]) -> Any:
+def _observed(clock: Any, observations: Mapping[str, Any]) -> Any:
     """What the clock monitors, as a float; None if it was not observed."""
     value = observations.get(clock.monitor)
-    return None if value is None else jnp.asarray(numerics.real(_scalar(clock, value)))
+    return None if value is None else jnp.asarray(numerics.real(as_number(_call(clock), value)))
 
 
 def _worst(mode: str) -> jax.Array:
@@ -379,20 +428,46 @@ def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
     return value < best - margin if clock.mode == "min" else value > best + margin
 
 
-def _split(clock: Any, value: Any) -> tuple[Any, Any]:
-    """A count of at most 2**53 in high and low bits."""
-    value, base = _scalar(clock, value), 2**_LOW_BITS
+def no_count() -> Counted:
+    """The count of nothing, each part a buffer of its own."""
+    return Counted(_zero(), _zero(), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+
+
+def count_of(call: str, value: Any) -> Counted:
+    """A number from 0 to 2**53 as a count."""
+    if isinstance(value, Counted):
+        return value
+    value, base = as_number(call, value), 2**_LOW_BITS
     if numerics.is_concrete(value):
         number = float(value)
-        if not 0 <= number < 2.0**53 or number != int(number):
-            raise ValueError(
-                f"Counter(monitor={clock.monitor!r}) adds up whole numbers from 0 to 2**53, got {shown(value)}: count the"
-                " whole batch, not its mean"
-            )
-        return int(number) // base, int(number) % base
+        if not 0 <= number <= 2.0**53:
+            raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows")
+        whole = int(number)
+        part = np.float32(number - whole)
+        return Counted(np.int32(whole // base), np.int32(whole % base), part, np.float32(number - whole - float(part)))
     if jnp.issubdtype(value.dtype, jnp.integer):
-        value = jnp.maximum(value, 0)
-        return (value >> _LOW_BITS).astype(jnp.int32), (value & (base - 1)).astype(jnp.int32)
-    value = jnp.where(value > 0, jnp.minimum(jnp.round(numerics.real(value)), 2.0**52), 0.0)
-    high = jnp.floor(value / base)
-    return high.astype(jnp.int32), (value - high * base).astype(jnp.int32)
+        value = value.astype(jnp.int32) if value.dtype.itemsize < 4 else value
+        value = jnp.maximum(value, jnp.zeros_like(value))
+        high, low = value >> _LOW_BITS, value & jnp.asarray(base - 1, value.dtype)
+        return Counted(high.astype(jnp.int32), low.astype(jnp.int32), np.float32(0), np.float32(0))
+    value = numerics.real(value)
+    value = jnp.where(value > 0, jnp.minimum(value, 2.0**52), 0.0)  # a NaN counts as nothing
+    whole = jnp.floor(value)
+    high = jnp.floor(whole / base)
+    fraction = value - whole
+    part = fraction.astype(jnp.float32)
+    rest = (fraction - part.astype(fraction.dtype)).astype(jnp.float32)  # of a float64
+    return Counted(high.astype(jnp.int32), (whole - high * base).astype(jnp.int32), part, rest)
+
+
+def counted(count: Counted, more: Counted) -> Counted:
+    """The sum of two counts. The fraction is a sum of two floats, with what each addition rounds off (Knuth's two-sum)."""
+    total = count.part + more.part
+    added = total - count.part
+    rest = (count.part - (total - added)) + (more.part - added) + (count.rest + more.rest)
+    part = total + rest
+    rest = rest - (part - total)
+    whole = jnp.floor(part)
+    low = count.low + more.low + whole.astype(jnp.int32)
+    high = advanced(advanced(count.high, more.high), low >> _LOW_BITS)
+    return Counted(high, low & (2**_LOW_BITS - 1), part - whole, rest)

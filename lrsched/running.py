@@ -11,6 +11,7 @@ A clock ticks while its part of the schedule is running, from its first step to 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -20,9 +21,10 @@ import numpy as np
 
 from lrsched import numerics
 from lrsched.algebra import Constant, Driven, Schedule, driven_parts
-from lrsched.clocks import advanced
+from lrsched.clocks import Clock, advanced
 from lrsched.node import shown
 from lrsched.numerics import Moment, Number
+from lrsched.observations import Gathered, check_monitored, merged, monitored_by
 
 S = TypeVar("S")
 
@@ -34,21 +36,46 @@ class ScheduleState(NamedTuple):
     clocks: tuple[Any, ...]
 
 
-def init(schedule: Schedule) -> ScheduleState:
-    """The state before the first update: step 0, and the first state of every clock.
+def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
+    """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
 
     Args:
         schedule: one schedule, driven or not.
+        step: the number of the update to come, >= 0: how many were made before. It may be traced.
 
     Raises:
-        ValueError: if it is a batch: map it with `jax.vmap`.
+        TypeError: if the step is no whole number.
+        ValueError: if the schedule is a batch: map it with `jax.vmap`; or if the step is negative or above 2³¹ - 1.
 
     >>> import lrsched as ls
     >>> print(ls.init(ls.Constant(0.1)))
     ScheduleState(step=Array(0, dtype=int32), clocks=())
+    >>> s = ls.Linear(0.0, 1.0, 10)
+    >>> print(ls.evaluate(s, ls.init(s, step=4)))
+    0.4
     """
     _single("init", schedule)
-    return ScheduleState(jnp.zeros((), jnp.int32), tuple(part.clock.init() for part in driven_parts(schedule)))
+    clocks = clocks_of(schedule)
+    first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
+    if isinstance(step, int) and step == 0:
+        return first
+    step = _count_of_updates("init", step)
+    if all(clock.tick(state, 1, {}) is state for clock, state in zip(clocks, first.clocks, strict=True)):
+        return ScheduleState(step, first.clocks)  # nothing moves without observations
+    return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
+
+
+def _count_of_updates(call: str, step: Any) -> jax.Array:
+    """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
+    if not isinstance(step, jax.Array) and hasattr(step, "__jax_array__"):
+        step: Any = step.__jax_array__()
+    known = not isinstance(step, jax.core.Tracer)
+    number = np.asarray(step) if known else step
+    if np.ndim(number) or not jnp.issubdtype(number.dtype, jnp.integer):
+        raise TypeError(f"{call}(step=...): expected a whole number of updates, got {shown(step)} ({type(step).__name__})")
+    if known and not 0 <= int(number) < 2**31:
+        raise ValueError(f"{call}(step=...): expected 0 to 2**31 - 1 updates, got {shown(step)}")
+    return jnp.array(number, jnp.int32)
 
 
 def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
@@ -69,17 +96,27 @@ def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
     return _bind("evaluate", schedule, state)(state.step)
 
 
-def tick(schedule: Schedule, state: ScheduleState, steps: Number = 1, **observations: Any) -> ScheduleState:
+def tick(
+    schedule: Schedule,
+    state: ScheduleState,
+    observations: Mapping[str, Any] | None = None,
+    /,
+    *,
+    steps: Number | None = None,
+    **named: Any,
+) -> ScheduleState:
     """The state after an update, and after what was observed with it.
 
     Args:
         schedule: the schedule.
         state: its state before.
-        steps: 1 for an update, 0 for something observed between two updates, like a validation metric.
-        observations: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
+        observations: scalars by name, for names that are no Python identifiers or are taken (`{"steps": 64}`).
+        steps: 1 for an update, the default, and 0 for something observed between two updates, like a validation metric.
+        named: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
 
     Raises:
-        TypeError: if nothing that is observed is monitored by any of its clocks. (A schedule without clocks takes anything.)
+        TypeError: if nothing that is observed is monitored by any of its clocks (a schedule without clocks takes anything), if
+            a name looks like a misspelling of one that is monitored, or if the observations are no mapping.
         ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
 
     >>> import lrsched as ls
@@ -90,21 +127,46 @@ def tick(schedule: Schedule, state: ScheduleState, steps: Number = 1, **observat
     >>> print(state.step, ls.evaluate(s, state))
     1 0.5
     """
+    monitored = monitored_by(clocks_of(schedule))
+    given = merged("tick", observations, named)
+    if steps is None:
+        steps = 1
+    elif "steps" in monitored and "steps" not in given:
+        raise TypeError(
+            f"tick(steps={shown(steps)}): expected {{'steps': ...}} as a mapping, since a clock monitors 'steps'."
+            " Hint: steps= says how many updates have passed"
+        )
     if not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
-        raise ValueError(f"tick(steps=...) must be 1 for an update or 0 for an observation between two, got {steps!r}")
-    check_observed(clocks_of(schedule), observations)
-    return tick_with(schedule, state, steps, observations)
+        raise ValueError(
+            f"tick(steps=...): expected 1 for an update, or 0 for an observation between two, got {shown(steps)}."
+            " Hint: to start at a later step, init(schedule, step=...)"
+        )
+    check_monitored("tick", monitored, given)
+    return tick_with(schedule, state, steps, given)
 
 
-def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: dict[str, Any]) -> ScheduleState:
-    """`tick` with the observations in a dict, where their names are not ours to choose, and unchecked."""
+def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: Mapping[str, Any]) -> ScheduleState:
+    """`tick` without its checks."""
     parts = _parts("tick", schedule, state)
+    given = {name: value for name, value in observations.items() if value is not None}
     running = _running(schedule, numerics.moment(state.step)[0], True)
     clocks = tuple(
-        _where(runs, part.clock.tick(clock, steps, **observations), clock)
+        _where(runs, _ticked(part.clock, clock, steps, given), clock)
         for part, clock, runs in zip(parts, state.clocks, running, strict=True)
     )
     return ScheduleState(advanced(state.step, steps), clocks)
+
+
+def _ticked(clock: Clock, state: Any, steps: Number, observations: dict[str, Any]) -> Any:
+    """The next state of a clock, which sees one number in the place of those that were gathered, or none where none were."""
+    for name, value in observations.items():
+        if isinstance(value, Gathered):
+            others = {other: x for other, x in observations.items() if other != name}
+            if name not in clock.monitors:
+                return _ticked(clock, state, steps, others)
+            one = {**others, name: value.combined(clock.combine)}
+            return _where(value.seen > 0, _ticked(clock, state, steps, one), _ticked(clock, state, steps, others))
+    return clock.tick(state, steps, observations)
 
 
 def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
@@ -158,11 +220,11 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
         raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
     clocks = clocks_of(schedule)
     if not isinstance(observations, dict):
-        names = sorted({name for clock in clocks for name in clock.monitors})
+        names = monitored_by(clocks)
         if len(names) > 1:
             raise TypeError(f"replay(...) needs a dict: the clocks of this schedule monitor {', '.join(names)}")
         observations = {(names or ["value"])[0]: observations}
-    check_observed(clocks, observations)
+    check_monitored("replay", monitored_by(clocks), observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
     shapes = {np.shape(table) for table in tables.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -213,17 +275,6 @@ def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
 def clocks_of(schedule: Schedule) -> list[Any]:
     """The clocks of a schedule, in the order of the tree."""
     return [part.clock for part in driven_parts(schedule)]
-
-
-def check_observed(clocks: list[Any], observations: dict[str, Any]) -> None:
-    """Raises a TypeError if something was observed, and nothing of it is what the clocks monitor."""
-    monitored = sorted({name for clock in clocks for name in clock.monitors})
-    if monitored and observations and not any(name in observations for name in monitored):
-        raise TypeError(
-            f"the clocks of this schedule monitor {', '.join(monitored)}, and what was observed is"
-            f" {', '.join(sorted(observations))}: give it as"
-            f" {monitored[0]}=..., None where there is none yet, or set the clock's monitor"
-        )
 
 
 def _running(schedule: Schedule, moment: Moment, active: Any) -> list[Any]:

@@ -1,29 +1,101 @@
-"""What is inside the state of an optimizer: the rate just used, live schedules, clocks that wait for an observation."""
+"""What is inside the state of an optimizer: the rates just used, live schedules, clocks that wait for an observation.
+
+It is found by the names of fields, and so also where a container kept only those, as `nnx.state` does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lrsched import numerics
-from lrsched.algebra import Constant, Schedule
+from lrsched.algebra import Schedule
+from lrsched.holders import Path, array_of, leaves_of, path_of, with_leaves, without_variables
 from lrsched.live import packed, unpacked
 from lrsched.node import shown
-from lrsched.numerics import Number
-from lrsched.running import ScheduleState, clocks_of, init, tick_with
-from lrsched.transform import HyperparameterState, ScaleByLearningRateState
+from lrsched.observations import check_spelling, merged, monitored_by
+from lrsched.running import ScheduleState, clocks_of, evaluate, tick_with
+from lrsched.transform import Applied, AppliedState, ScheduleLike, one_schedule
+
+_FIELDS = frozenset(  # names on a path that are no labels
+    ("opt_state", "inner_states", "inner_state", "inner_opt_state", "multi_steps", "hyperparams", "hyperparams_states")
+)
 
 
-class Found(NamedTuple):
-    """Something in a state: where, under what name, and what."""
+class Part(NamedTuple):
+    """A hyperparameter in the state of an optimizer: where, what it is called, what it was, and what it follows."""
 
-    path: str
+    path: Path
     name: str
-    node: Any
+    used: Any  # the value that the last update used; None where optax keeps only a count
+    source: Any  # an `AppliedState`, the same as a dict of leaves by path, or a count of updates; None for a plain number
+    home: Path  # the path of the source
+
+    @property
+    def label(self) -> str:
+        """The labels of the groups that it is in, outermost first: those of `optax.partition`, and keys of dicts."""
+        path = self.path[:-2] if self.path[-2:-1] == ("hyperparams",) else self.path
+        labels = [
+            key
+            for before, key in zip(("", *path), path, strict=False)
+            if before == "inner_states" or not (key in _FIELDS or key.isdigit())
+        ]
+        return "/".join(labels)
+
+    @property
+    def where(self) -> str:
+        """The path, as an error shows it and `at` takes it."""
+        return "/".join(self.path) or "the top"
+
+    @property
+    def live(self) -> bool:
+        """Whether its schedule is in the state."""
+        if isinstance(self.source, dict):
+            return any(path[0] == "live" for path in self.source)
+        return isinstance(self.source, AppliedState) and self.source.live != ()
+
+    @property
+    def has_clocks(self) -> bool:
+        """Whether its schedule is driven."""
+        if isinstance(self.source, dict):
+            return any(path[0] == "clocks" for path in self.source)
+        return isinstance(self.source, AppliedState) and bool(self.source.clocks)
+
+
+def parts_of(state: Any) -> list[Part]:
+    """All hyperparameters in a state, in the order of the tree."""
+    leaves = dict(leaves_of(state, lambda x: isinstance(x, (AppliedState, optax.ScaleByScheduleState))))
+    sources: dict[Path, Any] = {}
+    for path, leaf in leaves.items():
+        if isinstance(leaf, AppliedState):
+            sources[path] = without_variables(leaf)
+        elif isinstance(leaf, optax.ScaleByScheduleState):
+            sources[path] = array_of(leaf.count)
+        elif path[-1:] == ("used",) and (*path[:-1], "step") in leaves:  # only names are left of an AppliedState
+            inside = {other[len(path) - 1 :]: x for other, x in leaves.items() if other[: len(path) - 1] == path[:-1]}
+            sources[path[:-1]] = without_variables(inside)
+        elif path[-1:] == ("count",) and (path[-3:-2] == ("hyperparams_states",) or _is_alone(path, leaves)):
+            sources[path[:-1]] = array_of(leaf)  # of a schedule of optax
+    injected = {path: array_of(leaf) for path, leaf in leaves.items() if path[-2:-1] == ("hyperparams",)}
+    homes = {path: (*path[:-2], "hyperparams_states", path[-1]) for path in injected}
+    parts = [Part(path, path[-1], value, sources.pop(homes[path], None), homes[path]) for path, value in injected.items()]
+    for path, source in sources.items():
+        used = source[("used",)] if isinstance(source, dict) else getattr(source, "used", None)
+        parts.append(Part(path, "learning_rate", used, source, path))
+    # Where a chain has a rate and a schedule of optax, which keeps only a count, the rate is the rate.
+    known = {part.label for part in parts if part.name == "learning_rate" and part.used is not None}
+    return [part for part in parts if part.used is not None or part.label not in known]
+
+
+def _is_alone(path: Path, leaves: Iterable[Path]) -> bool:
+    """Whether a leaf is all that there is in a container that kept only names."""
+    return sum(other[: len(path) - 1] == path[:-1] for other in leaves) == 1 < len(path)
 
 
 def learning_rate(state: Any, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
@@ -33,9 +105,11 @@ def learning_rate(state: Any, schedule: Schedule | None = None, *, at: str | Non
     `optax.adamw(schedule)` the state holds only a count of updates: give the schedule as well.
 
     Args:
-        state: an optimizer state, however nested, or what holds one as `opt_state`: a flax `TrainState`, an `nnx.Optimizer`.
-        schedule: the schedule, for a state that holds only a count.
-        at: a part of the path of the one that is meant, where there are several, such as the label of a partition.
+        state: an optimizer state, however nested, or what holds one: a flax `TrainState`, an `nnx.Optimizer` or its
+            `nnx.state`, an equinox module, a dataclass or another object.
+        schedule: the schedule, for a state or a group that holds only a count.
+        at: the one that is meant, where there are several: the label of a group (`"a"`, `"a/b"`), or a run of whole keys of
+            the path that the error shows.
 
     Raises:
         ValueError: if there is none, or more than one, in which case it lists where they are.
@@ -49,28 +123,76 @@ def learning_rate(state: Any, schedule: Schedule | None = None, *, at: str | Non
     >>> print(ls.learning_rate(state, schedule))
     0.09
     """
-    found = [x for x in _values(state) if x.name == "learning_rate"]
-    if found:
-        return _only("learning_rate", "rates", found, at).node
-    counts = _search(state, lambda x: isinstance(x, optax.ScaleByScheduleState))
-    if len(counts) == 1 and schedule is not None:
-        return schedule(jnp.maximum(_array(counts[0].node.count) - 1, 0))
-    if counts:
-        raise ValueError(
-            "learning_rate(...) found no rate in this state, only a count of updates: write"
-            " learning_rate(state, schedule), or use lrsched.scale_by_learning_rate, which keeps it"
-        )
-    raise ValueError(
-        "learning_rate(...) found no rate in this state: chain lrsched.scale_by_learning_rate(schedule) as the last link"
-    )
+    part = _rate("learning_rate", state, schedule, at)
+    return _used("learning_rate", part, schedule)
+
+
+def learning_rates(state: Any, schedules: Schedule | Mapping[str, Schedule] | None = None) -> dict[str, jax.Array]:
+    """All learning rates that the last update used, by the labels of their groups, for a logger.
+
+    Args:
+        state: as in `learning_rate`.
+        schedules: the schedules of groups that hold only a count: one for all of them, or by label.
+
+    Returns:
+        A dict; a rate in no group has the key "learning_rate", and rates of one label have their paths for keys.
+
+    Raises:
+        ValueError: if there is none, or the schedule of a count is missing.
+
+    >>> import jax.numpy as jnp, optax
+    >>> import lrsched as ls
+    >>> groups = {"slow": ls.scale_by_learning_rate(0.25), "fast": ls.scheduled(optax.adamw)(0.5)}
+    >>> optimizer = optax.partition(groups, {"w": "slow", "b": "fast"})
+    >>> state = optimizer.init({"w": jnp.ones(3), "b": jnp.ones(3)})
+    >>> print({label: float(rate) for label, rate in ls.learning_rates(state).items()})
+    {'fast': 0.5, 'slow': 0.25}
+    """
+    parts = _rates_of("learning_rates", state)
+    labels = [part.label or "learning_rate" for part in parts]
+    keys = [label if labels.count(label) == 1 else part.where for label, part in zip(labels, parts, strict=True)]
+    by_label = schedules if isinstance(schedules, Mapping) else dict.fromkeys(keys, schedules)
+    if unknown := sorted(set(by_label) - set(keys)):
+        raise ValueError(f"learning_rates(schedules=...): expected labels among {', '.join(keys)}, got {', '.join(unknown)}")
+    rates = {key: _used("learning_rates", part, by_label.get(key)) for key, part in zip(keys, parts, strict=True)}
+    return dict(sorted(rates.items()))
+
+
+def next_learning_rate(state: Any, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
+    """The learning rate that the update to come will use: after an `observe`, for a message that the rate was reduced.
+
+    Args:
+        state: as in `learning_rate`.
+        schedule: the schedule, for a state that is not live.
+        at: as in `learning_rate`.
+
+    Raises:
+        ValueError: if there is none, or more than one, or its schedule is not known.
+
+    >>> import jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> optimizer = ls.scale_by_learning_rate(0.1 * ls.reduce_on_plateau(factor=0.5, patience=0), live=True)
+    >>> state = optimizer.init(jnp.ones(3))
+    >>> for loss in [1.0, 1.0]:
+    ...     state = ls.observe(state, value=loss)
+    >>> print(ls.learning_rate(state), ls.next_learning_rate(state))
+    0.1 0.05
+    """
+    part = _rate("next_learning_rate", state, schedule, at)
+    if part.source is None:
+        return jnp.asarray(part.used)
+    if not isinstance(part.source, (dict, AppliedState)):
+        return _needed("next_learning_rate", part, schedule)(part.source)
+    present, now = _present("next_learning_rate", part, schedule)
+    return evaluate(present, now)
 
 
 def hyperparameters(state: Any, *, at: str | None = None) -> dict[str, jax.Array]:
     """The hyperparameters that the last update used, by name, wherever in an optimizer state they are.
 
     Args:
-        state: an optimizer state, however nested, or what holds one as `opt_state`.
-        at: a part of the path of those that are meant, where some name is there several times.
+        state: as in `learning_rate`.
+        at: those that are meant, where some name is there several times, as in `learning_rate`.
 
     Raises:
         ValueError: if there are none, or several of one name, in which case it lists where they are.
@@ -82,15 +204,59 @@ def hyperparameters(state: Any, *, at: str | None = None) -> dict[str, jax.Array
     >>> print({name: float(x) for name, x in ls.hyperparameters(state).items()})
     {'learning_rate': 0.10000000149011612, 'momentum': 0.8999999761581421}
     """
-    found = [x for x in _values(state) if at is None or at in x.path]
-    if not found:
+    parts = [part for part in parts_of(state) if part.used is not None]
+    parts = _meant("hyperparameters", parts, at) if parts else []
+    if not parts:
         raise ValueError(
-            f"hyperparameters(...) found none in this state{_of(at)}: make the optimizer with"
-            " lrsched.scheduled(optax.adamw)(...), or chain lrsched.scale_by_learning_rate"
+            "hyperparameters(...) found none in this state. Hint: make the optimizer with lrsched.scheduled(optax.adamw)(...),"
+            " or chain lrsched.scale_by_learning_rate(schedule)"
         )
-    for name in {x.name for x in found}:
-        _only("hyperparameters", f"values of {name}", [x for x in found if x.name == name], None)
-    return {x.name: x.node for x in found}
+    names = sorted({part.name for part in parts})
+    return {name: _only("hyperparameters", f"values of {name}", [x for x in parts if x.name == name]).used for name in names}
+
+
+def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, Any]:
+    """What the clocks in a state read, by the metric that each observes, for a logger.
+
+    A `Counter("tokens")` gives `{"tokens": …}`; a `Plateau` gives `"value/plateaus"`, `"value/bad"` (observations without an
+    improvement) and `"value/best"`. A clock of your own says in `report` what it gives: by default its reading.
+
+    Args:
+        state: as in `learning_rate`, or a state of `init` and `tick`.
+        schedule: the schedule, for a state that is not live.
+        at: as in `learning_rate`.
+
+    Returns:
+        Numbers by name. Where two different clocks have one name, the later one has its path before it.
+
+    Raises:
+        ValueError: if there are no clocks, or their schedule is not known.
+
+    >>> import jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> s = ls.Linear(0.1, 0.0, 1000).on(ls.Counter("tokens")) * ls.reduce_on_plateau()
+    >>> state = ls.tick(s, ls.init(s), tokens=400, value=2.5)
+    >>> print({name: float(x) for name, x in ls.readings(state, s).items()})
+    {'tokens': 400.0, 'value/plateaus': 0.0, 'value/bad': 0.0, 'value/best': 2.5}
+    """
+    if isinstance(state, ScheduleState):
+        state = AppliedState(*state, jnp.nan, ())
+    found: dict[str, Any] = {}
+    parts = [part for part in parts_of(state) if part.has_clocks]
+    for part in _meant("readings", parts, at) if parts else []:
+        present, now = _present("readings", part, schedule)
+        for clock, clock_state in zip(clocks_of(present), now.clocks, strict=True):
+            for name, value in clock.report(clock_state).items():
+                number = numerics.moment(value)[0].value() if isinstance(value, numerics.Moment) else value
+                key = name if name not in found or _is_equal(found[name], number) else f"{part.where}/{name}"
+                found[key] = number
+    if not found:
+        raise ValueError("readings(...) found no clocks in this state: its schedules are functions of the step alone")
+    return found
+
+
+def _is_equal(a: Any, b: Any) -> bool:
+    return a is b or (numerics.is_concrete(a, b) and bool(np.array_equal(a, b)))
 
 
 def schedule(state: Any, name: str = "learning_rate", *, at: str | None = None) -> Schedule:
@@ -98,12 +264,12 @@ def schedule(state: Any, name: str = "learning_rate", *, at: str | None = None) 
 
     Args:
         state: a state of `scale_by_learning_rate(..., live=True)` or `scheduled(..., live=True)`, however nested, or what
-            holds one as `opt_state`.
+            holds one, as in `learning_rate`; but not `nnx.state(optimizer)`, which keeps numbers and not whose they are.
         name: of which hyperparameter.
-        at: a part of the path of the one that is meant, where there are several.
+        at: as in `learning_rate`.
 
     Returns:
-        The schedule; of a state that `jax.vmap` made, a batch.
+        The schedule; of a state that `jax.vmap` made, a batch. Of a plain number, a `Constant`.
 
     Raises:
         ValueError: if there is none, or more than one, in which case it lists where they are.
@@ -114,11 +280,18 @@ def schedule(state: Any, name: str = "learning_rate", *, at: str | None = None) 
     >>> print(ls.schedule(optimizer.init(jnp.ones(3))))
     Cosine(0.1, 0.0, 1000)
     """
-    one = _live("schedule", state, name, at).node.schedule
-    return unpacked(jax.tree.map(_array, one, is_leaf=_is_variable))
+    part = _live("schedule", state, name, at)
+    if part.source is None:
+        return one_schedule("schedule", name, unpacked(packed(one_schedule("schedule", name, part.used))))
+    if isinstance(part.source, dict):
+        raise ValueError(
+            f"schedule(...): expected a state with its structure, got names and numbers at {part.where}."
+            " Hint: pass the optimizer itself"
+        )
+    return unpacked(part.source.live)
 
 
-def replace_schedule(state: Any, new: Schedule | Number, name: str = "learning_rate", *, at: str | None = None) -> Any:
+def replace_schedule(state: Any, new: ScheduleLike, name: str = "learning_rate", *, at: str | None = None) -> Any:
     """The optimizer state with another live schedule, of the same structure and other numbers: nothing is compiled.
 
     So a running job gets a longer horizon, another rate, or a cool-down from now on. The step and the clocks stay what they
@@ -127,18 +300,20 @@ def replace_schedule(state: Any, new: Schedule | Number, name: str = "learning_r
         s = ls.schedule(state)                          # warmup_cosine(1e-3, 100, 1000)
         state = ls.replace_schedule(state, ls.warmup_cosine(1e-3, 100, 2000))
 
+    Inside `jit` the numbers may be traced.
+
     Args:
-        state: as in `schedule`.
+        state: as in `schedule`, `nnx.state(optimizer)` included.
         new: the schedule, or a number for a constant one; a batch, where the state is one of `jax.vmap`.
-        name: of which hyperparameter.
-        at: a part of the path of the one that is meant, where there are several.
+        name: of which hyperparameter; a number that was given to `scheduled` is replaced by a number.
+        at: as in `learning_rate`.
 
     Returns:
         The state, of the same kind: a `TrainState` for a `TrainState`. Of an `nnx.Optimizer` the variables are changed in
         place, and it is what is returned.
 
     Raises:
-        TypeError: if it is neither a schedule nor a number.
+        TypeError: if it is neither a schedule nor a number, or the state is in an object that cannot be rebuilt.
         ValueError: if there is no live schedule, or more than one, or the new one has another structure.
 
     >>> import jax.numpy as jnp
@@ -149,38 +324,57 @@ def replace_schedule(state: Any, new: Schedule | Number, name: str = "learning_r
     >>> print(ls.schedule(state))
     Linear(0.1, 0.0, 1000)
     """
-    found = _live("replace_schedule", state, name, at)
-    if not isinstance(new, Schedule):
-        if isinstance(new, bool) or (not isinstance(new, (int, float)) and not numerics.is_concrete(new)):
-            raise TypeError(f"replace_schedule(new=...) must be a schedule or a number, got {shown(new)}")
-        new = Constant(new)
-    old = jax.tree.map(_array, found.node.schedule, is_leaf=_is_variable)
-    numbers = packed(new)
-    shapes = [[jnp.shape(x) for x in jax.tree.leaves(tree)] for tree in (old, numbers)]
-    if jax.tree.structure(old) != jax.tree.structure(numbers) or shapes[0] != shapes[1]:
+    part = _live("replace_schedule", state, name, at)
+    if part.source is None:
+        if isinstance(new, Schedule) or callable(new):
+            raise ValueError(
+                f"replace_schedule(name={name!r}): expected a number, since a number was given to scheduled, got {shown(new)}."
+                f" Hint: scheduled(..., live=True)(..., {name}=Constant(...)) can be replaced by another Constant"
+            )
+        one_schedule("replace_schedule", "new", new)  # its checks
+        return with_leaves(state, {part.path: jnp.full_like(part.used, new)})
+    numbers = packed(new if isinstance(new, Schedule) else one_schedule("replace_schedule", "new", new))
+    changes = {("live", *path): x for path, x in _by_path(numbers).items()}
+    old = part.source if isinstance(part.source, dict) else {("live", *k): x for k, x in _by_path(part.source.live).items()}
+    shapes = [{path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (old, changes)]
+    alike = isinstance(part.source, dict) or jax.tree.structure(part.source.live) == jax.tree.structure(numbers)
+    if not alike or shapes[0] != shapes[1]:
+        there = "the schedule in this state" if isinstance(part.source, dict) else shown(unpacked(part.source.live))
         raise ValueError(
-            f"replace_schedule(...) takes another schedule of the structure of {shown(unpacked(old))}, got {shown(new)}: only"
-            " numbers can change without compiling. Begin with a schedule that has all the parts, of length 0 where they are"
-            " not needed yet, or make a new optimizer"
+            f"replace_schedule(...) takes another schedule of the structure of {there}, got {shown(new)}: only numbers can"
+            " change without compiling. Begin with a schedule that has all the parts, of length 0 where they are not needed"
+            " yet, or make a new optimizer"
         )
-    return _with(state, lambda x: x.path == found.path, lambda node: node._replace(schedule=numbers))
+    return with_leaves(state, {(*part.home, *path): x for path, x in changes.items()})
 
 
-def observe(state: Any, schedule: Schedule | None = None, /, **observations: Any) -> Any:
+def observe(
+    state: Any,
+    schedule: Schedule | Mapping[str, Any] | None = None,
+    observations: Mapping[str, Any] | None = None,
+    /,
+    *,
+    at: str | None = None,
+    **named: Any,
+) -> Any:
     """The optimizer state after something was observed between two updates, such as a validation loss.
 
     Every clock in the state that monitors it ticks, where its part of the schedule is running.
 
     Args:
-        state: a state with a live schedule, however nested, or what holds one as `opt_state`.
-        schedule: the schedule, for a state of `scale_by_learning_rate` that is not live.
-        observations: scalars by name; None counts as not observed.
+        state: a state with a live schedule, or what holds one, as in `learning_rate`.
+        schedule: the schedule, for a state that is not live.
+        observations: scalars by name, for names that are no Python identifiers or are taken (`{"at": 1.0}`); also in the place
+            of the schedule.
+        at: the group whose clocks observe, as in `learning_rate`; without it all do.
+        named: scalars by name; None counts as not observed.
 
     Returns:
         The state, of the same kind, as from `replace_schedule`.
 
     Raises:
-        TypeError: if no clock monitors one of the names, or an observation is no scalar.
+        TypeError: if no clock monitors one of the names, an observation is no scalar, or the state is in an object that
+            cannot be rebuilt.
         ValueError: if there is nothing in the state that could observe, or the state is a batch: use `jax.vmap`.
 
     >>> import jax.numpy as jnp
@@ -189,154 +383,129 @@ def observe(state: Any, schedule: Schedule | None = None, /, **observations: Any
     >>> state = optimizer.init(jnp.ones(3))
     >>> for loss in [1.0, 1.0]:
     ...     state = ls.observe(state, value=loss)
-    >>> _, state = optimizer.update(jnp.ones(3), state)
+    >>> _, state = optimizer.update(jnp.ones(3), state, value=None)
     >>> print(ls.learning_rate(state))
     0.05
     """
-    found = _search(state, _is_ours)
-    if not found:
+    if isinstance(schedule, Mapping):
+        schedule, observations = None, schedule
+    given = merged("observe", observations, named)
+    parts = [part for part in parts_of(state) if isinstance(part.source, (AppliedState, dict))]
+    if not parts:
         raise ValueError(
             "observe(...) found no schedule in this state: chain lrsched.scale_by_learning_rate(schedule, live=True), or make"
             " the optimizer with lrsched.scheduled(optax.adamw, live=True)(...)"
         )
-    driven = [x for x in found if jax.tree.leaves(x.node.clocks)]
-    asleep = [x.path for x in driven if x.node.schedule == ()]
-    if asleep and schedule is None:
-        raise ValueError(
-            f"observe(...) found clocks at {', '.join(asleep)} without their schedule: make the transform with live=True, or"
-            " write observe(state, schedule, ...)"
-        )
-    if asleep and schedule is not None:
-        wanted = jax.tree.structure(init(schedule).clocks)
-        for x in driven:
-            if (
-                x.node.schedule == ()
-                and jax.tree.structure(jax.tree.map(_array, x.node.clocks, is_leaf=_is_variable)) != wanted
-            ):
-                raise ValueError(f"observe(...) got a state of another schedule than {shown(schedule)}, at {x.path}")
-    monitored = sorted({name for x in driven for clock in clocks_of(_schedule_of(x.node, schedule)) for name in clock.monitors})
-    for name in observations:
+    driven = [part for part in _meant("observe", parts, at) if part.has_clocks]
+    ready = [(part, *_present("observe", part, schedule)) for part in driven]
+    monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
+    check_spelling("observe", monitored, given)
+    for name in given:
         if name not in monitored:
             raise TypeError(
                 f"observe({name}=...) is monitored by no clock in this state;"
                 + (f" what they monitor is {', '.join(monitored)}" if monitored else " it has no clocks")
             )
-    if any(jnp.ndim(_array(x.node.step)) for x in driven):
+    if any(np.ndim(now.step) for _, _, now in ready):
         raise ValueError("observe(...) takes one state, got a batch of them: map it with jax.vmap")
-
-    def ticked(node: Any) -> Any:
-        plain = jax.tree.map(_array, node, is_leaf=_is_variable)
-        now = ScheduleState(plain.step, plain.clocks)
-        return node._replace(clocks=tick_with(_schedule_of(plain, schedule), now, 0, observations).clocks)
-
-    paths = {x.path for x in driven}
-    return _with(state, lambda x: x.path in paths, ticked)
+    changes: dict[Path, Any] = {}
+    for part, present, now in ready:
+        clocks = tick_with(present, now, 0, given).clocks
+        changes.update({(*part.home, "clocks", *path): x for path, x in _by_path(clocks).items()})
+    return with_leaves(state, changes)
 
 
-def _schedule_of(node: Any, given: Schedule | None) -> Any:
-    return given if node.schedule == () else node.schedule
+def _rates_of(call: str, state: Any) -> list[Part]:
+    parts = [part for part in parts_of(state) if part.name == "learning_rate"]
+    if not parts:
+        raise ValueError(
+            f"{call}(...) found no rate in this state: chain lrsched.scale_by_learning_rate(schedule) as the last link"
+        )
+    return parts
 
 
-def _is_ours(x: Any) -> bool:
-    return isinstance(x, (ScaleByLearningRateState, HyperparameterState))
+def _rate(call: str, state: Any, schedule: Schedule | None, at: str | None) -> Part:
+    """The one rate that is meant: where several are, and a schedule is given, the one that needs it."""
+    parts = _meant(call, _rates_of(call, state), at)
+    needing = [part for part in parts if part.used is None]
+    return needing[0] if schedule is not None and len(needing) == 1 else _only(call, "rates", parts)
 
 
-def _is_injected(x: Any) -> bool:
-    return isinstance(getattr(x, "hyperparams", None), dict) and hasattr(x, "inner_state")
+def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
+    """The value that the last update used, of a count by its schedule."""
+    if part.used is not None:
+        return part.used
+    return _needed(call, part, schedule)(jnp.maximum(part.source - 1, jnp.zeros_like(part.source)))
 
 
-def _values(state: Any) -> list[Found]:
-    """All values just used, by name: those of `scale_by_learning_rate`, and those that were injected."""
-    values = []
-    for found in _search(state, lambda x: isinstance(x, ScaleByLearningRateState) or _is_injected(x)):
-        if isinstance(found.node, ScaleByLearningRateState):
-            values.append(Found(found.path, "learning_rate", _array(found.node.learning_rate)))
-            continue
-        values += [Found(found.path, name, _array(x)) for name, x in sorted(found.node.hyperparams.items())]
-        inside = _values(found.node.inner_state)
-        values += [x._replace(path=f"{found.path}.inner_state{x.path}") for x in inside]
-    return values
+def _needed(call: str, part: Part, schedule: Schedule | None) -> Schedule:
+    if schedule is None:
+        raise ValueError(
+            f"{call}(...) found no rate at {part.where}, only a count of updates: write {call}(state, schedule), or use"
+            " lrsched.scale_by_learning_rate, which keeps it"
+        )
+    return schedule
 
 
-def _live(call: str, state: Any, name: str, at: str | None) -> Found:
-    ours = _search(state, _is_ours)
-    found = [x for x in ours if x.node.schedule != () and x.name == name]
+def _meant(call: str, parts: list[Part], at: str | None) -> list[Part]:
+    """The parts that `at` names: by their whole path, their label, or a run of whole keys, whichever fits first."""
+    if at is None:
+        return parts
+    at = str(at)
+    keys = "/".join(re.findall(r"[^][.'\"]+", at))  # of a path as JAX writes it, "[1].inner_states['a']"
+    ways = (
+        lambda part: at == part.where,
+        lambda part: at == part.label,
+        lambda part: f"/{at}/" in f"/{part.where}/",
+        lambda part: f"/{keys}/" in f"/{part.where}/",
+    )
+    for fits in ways:
+        if found := [part for part in parts if fits(part)]:
+            return found
+    there = ", ".join(dict.fromkeys(part.label or part.where for part in parts))
+    raise ValueError(f"{call}(at={at!r}): expected a label or a path, or whole keys of one, got none of: {there}")
+
+
+def _only(call: str, what: str, parts: list[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    paths = ", ".join(part.where for part in parts)
+    raise ValueError(
+        f"{call}(...) found {len(parts)} {what}, at {paths}: say which with at=..., its label or whole keys of its path, or"
+        " pass the part of the state you mean"
+    )
+
+
+def _live(call: str, state: Any, name: str, at: str | None) -> Part:
+    parts = [part for part in parts_of(state) if part.live or (part.source is None and part.used is not None)]
+    found = [part for part in parts if part.name == name]
     if not found:
-        names = sorted({x.name for x in ours if x.node.schedule != ()})
+        names = sorted({part.name for part in parts})
         raise ValueError(
             f"{call}(...) found no live schedule of {name} in this state"
             + (f", only of {', '.join(names)}" if names else ": make the transform with live=True")
         )
-    return _only(call, "live schedules", found, at)
+    return _only(call, "live schedules", _meant(call, found, at))
 
 
-def _only(call: str, what: str, found: list[Found], at: str | None) -> Found:
-    chosen = [x for x in found if at is None or at in x.path]
-    if len(chosen) == 1:
-        return chosen[0]
-    paths = ", ".join(x.path for x in found)
-    if not chosen:
-        raise ValueError(f"{call}(...) found no {what}{_of(at)}; there are some at {paths}")
-    raise ValueError(
-        f"{call}(...) found {len(chosen)} {what}{_of(at)}, at {paths}: say which with at=..., a part of its path, or pass the"
-        " part of the state you mean"
-    )
+def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule, ScheduleState]:
+    """The schedule of a part as it is now, and its state."""
+    if isinstance(part.source, AppliedState) and part.live:
+        return part.source.live, ScheduleState(part.source.step, part.source.clocks)
+    if schedule is None:
+        what = "names and numbers" if part.live else "clocks" if part.has_clocks else "a state"
+        raise ValueError(
+            f"{call}(...) found {what} at {part.where} without their schedule: make the transform with live=True, or write"
+            f" {call}(state, schedule, ...)"
+        )
+    template = Applied(call, schedule, part.live).init()
+    wanted = _by_path(template)
+    found = _by_path(part.source) if isinstance(part.source, AppliedState) else part.source
+    if wanted.keys() != found.keys():
+        raise ValueError(f"{call}(...) got a state of another schedule than {shown(schedule)}, at {part.where}")
+    filled = jax.tree.unflatten(jax.tree.structure(template), [found[path] for path in wanted])
+    return filled.live if part.live else schedule, ScheduleState(filled.step, filled.clocks)
 
 
-def _of(at: str | None) -> str:
-    return "" if at is None else f" at {at!r}"
-
-
-def _tree(state: Any) -> Any:
-    """The optimizer state of what holds one."""
-    return state.opt_state if hasattr(state, "opt_state") and not isinstance(state, tuple) else state
-
-
-def _search(state: Any, wanted: Callable[[Any], bool]) -> list[Found]:
-    """The nodes of a tree that are wanted, outermost first."""
-    return [x for x in _leaves(state, wanted) if wanted(x.node)]
-
-
-def _leaves(state: Any, wanted: Callable[[Any], bool]) -> list[Found]:
-    leaves = jax.tree_util.tree_leaves_with_path(_tree(state), is_leaf=lambda x: wanted(x) or _is_variable(x))
-    return [Found(jax.tree_util.keystr(path) or "the top", _name(path, x), x) for path, x in leaves]
-
-
-def _name(path: Any, node: Any) -> str:
-    """What hyperparameter a state belongs to: `hyperparams_states` is a dict by name."""
-    return str(path[-1].key) if isinstance(node, HyperparameterState) and path else "learning_rate"
-
-
-def _with(state: Any, chosen: Callable[[Found], bool], change: Callable[[Any], Any]) -> Any:
-    """The state with some nodes changed."""
-    tree = _tree(state)
-    leaves = [change(x.node) if _is_ours(x.node) and chosen(x) else x.node for x in _leaves(state, _is_ours)]
-    structure = jax.tree.structure(tree, is_leaf=lambda x: _is_ours(x) or _is_variable(x))
-    changed = jax.tree.unflatten(structure, leaves)
-    if tree is state:
-        return changed
-    if hasattr(state, "replace"):
-        return state.replace(opt_state=changed)
-    jax.tree.map(_assign, tree, changed, is_leaf=_is_variable)
-    return state
-
-
-def _is_variable(x: Any) -> bool:
-    """Whether something is a variable of `flax.nnx`, which holds an array."""
-    return (not isinstance(x, jax.Array) and hasattr(x, "get_value")) or hasattr(x, "raw_value")
-
-
-def _array(x: Any) -> Any:
-    """The array in a variable of `flax.nnx`, or what it is."""
-    if not _is_variable(x):
-        return x
-    return x.get_value() if hasattr(x, "get_value") else x.value
-
-
-def _assign(variable: Any, new: Any) -> None:
-    if not _is_variable(variable) or variable is new:
-        return
-    if hasattr(variable, "set_value"):
-        variable.set_value(_array(new))
-    else:
-        variable.value = _array(new)
+def _by_path(tree: Any) -> dict[Path, Any]:
+    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}

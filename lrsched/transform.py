@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,51 +17,121 @@ import optax
 
 from lrsched import numerics
 from lrsched.algebra import Constant, Schedule
+from lrsched.clocks import Clock
 from lrsched.live import packed
 from lrsched.node import NUMBER, POSITIVE, checked, shown
 from lrsched.numerics import Number
-from lrsched.running import ScheduleState, check_observed, clocks_of, evaluate, init, tick_with
+from lrsched.observations import Missing, merged, monitored_by
+from lrsched.running import ScheduleState, clocks_of, evaluate, init, tick_with
+from lrsched.shapes import Function
 
 
-class ScaleByLearningRateState(NamedTuple):
-    """The state of `scale_by_learning_rate`: the step, the clocks, and the rate that the last update used.
+class AppliedState(NamedTuple):
+    """The state of a schedule that a transform applies.
 
-    Before the first update, `learning_rate` is the one it will use. `schedule` is () unless it is live.
+    `used` is the value that the last update used, or before the first update the one that it will use. (It is not called
+    `learning_rate`, so that `optax.tree_utils.tree_set(state, learning_rate=...)`, which could not change the rate, raises.)
     """
 
-    step: Any
-    clocks: tuple[Any, ...]
-    learning_rate: Any
-    schedule: Any
+    step: Any  # the number of the update to come
+    clocks: tuple[Any, ...]  # their states, in the order of the tree
+    used: Any
+    live: Any  # the schedule, if it is live, else ()
 
 
-class HyperparameterState(NamedTuple):
-    """The state of one hyperparameter of `scheduled`: the step, the clocks, and the schedule if it is live, or else ()."""
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """A schedule with its state: what every transform here is made of, and optax's protocol of a schedule with a state."""
 
-    step: Any
-    clocks: tuple[Any, ...]
-    schedule: Any
+    call: str  # what a person calls to make the transform
+    schedule: Schedule
+    live: bool = False
+    start: Any = 0  # the number of the first update
+    missing: Missing = dataclasses.field(default_factory=Missing, compare=False)
+
+    def init(self) -> AppliedState:
+        """The first state. Each of its leaves is a buffer of its own."""
+        if (found := _found.get()) is not None:
+            found.extend(clocks_of(self.schedule))
+        state = init(self.schedule, self.start)
+        return AppliedState(*state, evaluate(self.schedule, state), packed(self.schedule) if self.live else ())
+
+    def __call__(self, state: AppliedState, /, **observations: Any) -> jax.Array:
+        """The value for the update to come."""
+        del observations
+        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))
+
+    def update(self, state: AppliedState, /, *, observations: Mapping[str, Any] | None = None, **named: Any) -> AppliedState:
+        """The state after an update."""
+        given, present = merged(self.call, observations, named), self.present(state)
+        self.missing.check(self.call, monitored_by(clocks_of(present)), given)
+        now = ScheduleState(state.step, state.clocks)
+        return AppliedState(*tick_with(present, now, 1, given), evaluate(present, now), state.live)
+
+    def present(self, state: AppliedState) -> Any:
+        """The schedule as it is now: the one in the state, if it is live."""
+        if not isinstance(state, AppliedState):
+            raise TypeError(
+                f"{self.call}(...): expected the state that init gave, got {shown(state)} ({type(state).__name__})."
+                " Hint: to change what a schedule gives, replace_schedule(state, new)"
+            )
+        if not self.live:
+            return self.schedule
+        if jax.tree.structure(state.live) != self._live_structure:
+            raise ValueError(
+                f"{self.call}(..., live=True): expected a state with the numbers of {shown(self.schedule)}, got"
+                f" {shown(state.live) if isinstance(state.live, Schedule) else 'one without a live schedule'}."
+                " Hint: make the optimizer with the schedule of the checkpoint, or restore(..., on_change='replace')"
+            )
+        return state.live
+
+    @functools.cached_property
+    def _live_structure(self) -> Any:
+        return jax.tree.structure(packed(self.schedule))
+
+
+_found: contextvars.ContextVar[list[Clock] | None] = contextvars.ContextVar("found", default=None)
+
+
+@contextlib.contextmanager
+def finding_clocks() -> Iterator[list[Clock]]:
+    """The clocks of all transforms whose first state is made meanwhile."""
+    clocks: list[Clock] = []
+    token = _found.set(clocks)
+    try:
+        yield clocks
+    finally:
+        _found.reset(token)
 
 
 def scale_by_learning_rate(
-    schedule: Schedule | Number, *, flip_sign: bool = True, live: bool = False
+    schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Any = 0
 ) -> optax.GradientTransformationExtraArgs:
     """Scales updates by the learning rate of a schedule, pure or driven; the last link of an optax chain.
 
     Update number t is multiplied by `-schedule(t)`, cast to the update's own type, as `optax.scale_by_learning_rate` does.
 
+    Its clocks observe what `update` is given by name, `optimizer.update(grads, state, params, value=loss)`, or in one mapping,
+    `observations={"value": loss}`, which takes any name. Names that are for others are ignored. An update that is traced
+    without a monitored name warns once; `value=None` says that it is deliberate. To accumulate gradients, put `accumulate`
+    around `optax.MultiSteps`: without it clocks observe only the last small batch.
+
     Args:
-        schedule: the schedule, or a number for a constant rate. Its clocks observe what `update` is given by name:
-            `optimizer.update(grads, state, params, value=loss)`; inside `optax.MultiSteps` that is what came with the last
-            of the small batches, unless `mean_over_steps` is around it. Without it they stand still. It may be traced.
+        schedule: the schedule, a number for a constant rate, or any function of the step. It may be traced.
         flip_sign: whether to go downhill, that is, to multiply by minus the rate.
         live: whether the schedule's numbers are part of the state, so that `schedule` reads them, `replace_schedule` changes
             them in a running job without compiling anything, and `observe` can tick the clocks between updates. They are
             float32 there, but for numbers of steps, which stay exact up to 2³¹.
+        start: the number of the first update, for a run that goes on after updates of another optimizer; or the state of that
+            optimizer, whose count is taken.
 
     Raises:
-        TypeError: if it is neither a schedule nor a number.
-        ValueError: if it is a batch: map over it with `jax.vmap`.
+        TypeError: if it is no schedule, number or function; from `update`, if a name looks like a misspelling of one that is
+            monitored.
+        ValueError: if it is a batch: map over it with `jax.vmap`; or if `start` is a state that holds no count, or several.
+
+    Warns:
+        UserWarning: from `update`, once, if a clock is not given what it monitors.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -72,8 +144,8 @@ def scale_by_learning_rate(
     >>> print(ls.learning_rate(state))
     0.05
     """
-    schedule = _one("scale_by_learning_rate", "schedule", schedule)
-    return _scaled(schedule, flip_sign, live, lambda rate, updates: jax.tree.map(lambda u: rate.astype(u.dtype) * u, updates))
+    applied = applied_as("scale_by_learning_rate", "schedule", schedule, live=live, start=start)
+    return scaled_by(applied, flip_sign, lambda rate, updates: jax.tree.map(lambda u: rate.astype(u.dtype) * u, updates))
 
 
 def layerwise(
@@ -107,7 +179,7 @@ def layerwise(
     References:
         Clark and others, *ELECTRA*, 2020, and Bao and others, *BEiT*, 2021, who fine-tune so.
     """
-    schedule = _one("layerwise", "schedule", schedule)
+    applied = applied_as("layerwise", "schedule", schedule, live=live)
     decay = checked("layerwise", "decay", decay, POSITIVE)
 
     def scale(rate: jax.Array, updates: optax.Updates) -> optax.Updates:
@@ -121,65 +193,42 @@ def layerwise(
 
         return jax.tree_util.tree_map_with_path(scaled, updates)
 
-    return _scaled(schedule, flip_sign, live, scale)
+    return scaled_by(applied, flip_sign, scale)
 
 
-def _scaled(schedule: Schedule, flip_sign: bool, live: bool, scale: Any) -> optax.GradientTransformationExtraArgs:
-    def init_fn(params: optax.Params) -> ScaleByLearningRateState:
+def scaled_by(applied: Applied, flip_sign: bool, scale: Any) -> optax.GradientTransformationExtraArgs:
+    """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
+
+    def init_fn(params: optax.Params) -> AppliedState:
         del params
-        state = init(schedule)
-        return ScaleByLearningRateState(*state, evaluate(schedule, state), packed(schedule) if live else ())
+        return applied.init()
 
     def update_fn(
-        updates: optax.Updates, state: ScaleByLearningRateState, params: optax.Params | None = None, **observations: Any
-    ) -> tuple[optax.Updates, ScaleByLearningRateState]:
+        updates: optax.Updates,
+        state: AppliedState,
+        params: optax.Params | None = None,
+        *,
+        observations: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> tuple[optax.Updates, AppliedState]:
         del params
-        present: Any = state.schedule if live else schedule
-        check_observed(clocks_of(present), observations)
-        now = ScheduleState(state.step, state.clocks)
-        rate = evaluate(present, now)
-        ticked = tick_with(present, now, 1, observations)
-        return scale(-rate if flip_sign else rate, updates), ScaleByLearningRateState(*ticked, rate, state.schedule)
+        after = applied.update(state, observations=observations, **named)
+        return scale(-after.used if flip_sign else after.used, updates), after
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
 
-@dataclasses.dataclass(frozen=True)
-class StatefulSchedule:
-    """What `as_stateful` makes: optax's protocol of a schedule with a state."""
-
-    schedule: Schedule
-    live: bool = False
-
-    def init(self) -> HyperparameterState:
-        """The first state."""
-        return HyperparameterState(*init(self.schedule), packed(self.schedule) if self.live else ())
-
-    def __call__(self, state: HyperparameterState, **observations: Any) -> jax.Array:
-        """The value for the update to come."""
-        del observations
-        return evaluate(self._present(state), ScheduleState(state.step, state.clocks))
-
-    def update(self, state: HyperparameterState, **observations: Any) -> HyperparameterState:
-        """The state after an update."""
-        ticked = tick_with(self._present(state), ScheduleState(state.step, state.clocks), 1, observations)
-        return HyperparameterState(*ticked, state.schedule)
-
-    def _present(self, state: HyperparameterState) -> Any:
-        return state.schedule if self.live else self.schedule
-
-
-def as_stateful(schedule: Schedule | Number, *, live: bool = False) -> StatefulSchedule:
+def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -> Applied:
     """A schedule, driven ones included, as `optax.inject_hyperparams` takes it.
 
     `scheduled` does this for every hyperparameter; a pure schedule needs it nowhere.
 
     Args:
-        schedule: the schedule, or a number.
-        live: as in `scale_by_learning_rate`.
+        schedule: the schedule, a number, or any function of the step.
+        live, start: as in `scale_by_learning_rate`.
 
     Raises:
-        TypeError: if it is neither a schedule nor a number.
+        TypeError: if it is none of these.
         ValueError: if it is a batch.
 
     >>> import optax
@@ -187,7 +236,7 @@ def as_stateful(schedule: Schedule | Number, *, live: bool = False) -> StatefulS
     >>> s = ls.as_stateful(0.1 * ls.reduce_on_plateau(patience=5))
     >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=s)
     """
-    return StatefulSchedule(_one("as_stateful", "schedule", schedule), live)
+    return applied_as("as_stateful", "schedule", schedule, live=live, start=start)
 
 
 def scheduled(
@@ -234,17 +283,18 @@ def scheduled(
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{call}(...): {error}") from None
-        schedules = {name: _one(call, name, x) for name, x in given.items() if _is_scheduled(x, signature.parameters[name])}
+        schedules = {
+            name: one_schedule(call, name, x) for name, x in given.items() if _is_scheduled(x, signature.parameters[name])
+        }
         others = {name: x for name, x in given.items() if name not in schedules}
         clocks = [clock for schedule in schedules.values() for clock in clocks_of(schedule)]
         inner = optax.inject_hyperparams(
             factory,
             static_args=[name for name in signature.parameters if name not in schedules],
             hyperparam_dtype=numerics.float_type(),
-        )(**others, **{name: StatefulSchedule(schedule, live) for name, schedule in schedules.items()})
+        )(**others, **{name: Applied(call, schedule, live) for name, schedule in schedules.items()})
 
         def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
-            check_observed(clocks, observations)
             # Narrower types meet float32 numbers in there, so all is float32 until it is done.
             wide = jax.tree.map(_at_least_float32, (updates, state.inner_state, params))
             result: Any = inner.update(wide[0], state._replace(inner_state=wide[1]), wide[2], **observations)
@@ -274,68 +324,52 @@ def _of_types(new: Any, like: Any) -> Any:
     return jax.tree.map(lambda a, b: a.astype(b.dtype) if hasattr(a, "astype") and hasattr(b, "dtype") else a, new, like)
 
 
-_NUMBER = dataclasses.replace(NUMBER, what="a schedule, a number, or Function(fn) of a function of the step")
+_NUMBER = dataclasses.replace(NUMBER, what="a schedule, a number, or a function of the step")
+ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 
 
-def _one(call: str, name: str, schedule: Schedule | Number) -> Schedule:
-    """One schedule, of a schedule or a number."""
+def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
+    """One schedule, of a schedule, a number or a function of the step."""
     if not isinstance(schedule, Schedule):
-        schedule = Constant(checked(call, name, schedule, _NUMBER))
+        schedule = Function(schedule) if callable(schedule) else Constant(checked(call, name, schedule, _NUMBER))
     if batch := schedule.batch_shape:
         raise ValueError(
-            f"{call}({name}=...) takes one schedule, got a batch of shape {batch}: make the optimizer inside the"
+            f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
             " function that jax.vmap maps over the batch"
         )
     return schedule
 
 
-class MeanOverStepsState(NamedTuple):
-    """The state of `mean_over_steps`: sums of what was observed since the last update, how often, and what is inside."""
-
-    totals: dict[str, Any]
-    seen: dict[str, Any]
-    inner_state: Any
+def applied_as(call: str, name: str, schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -> Applied:
+    """What a transform applies, made of the arguments that a person gave."""
+    return Applied(call, one_schedule(call, name, schedule), live, updates_made(call, start))
 
 
-def mean_over_steps(multi_steps: optax.MultiSteps, *monitors: str) -> optax.GradientTransformationExtraArgs:
-    """Lets the clocks inside `optax.MultiSteps` observe the mean over the small batches of an update, not the last of them.
+def updates_made(call: str, start: Any) -> Any:
+    """How many updates were made before: a number, or the count in the state of an optimizer, also as nested dicts."""
+    if isinstance(start, int) or hasattr(start, "dtype"):
+        return start
+    counts = _counts(start)
+    known = {int(count) if numerics.is_concrete(count) else id(count) for count in counts}
+    if len(known) != 1:
+        found = ", ".join(map(str, sorted(known))) or "none"
+        raise ValueError(
+            f"{call}(start=...): expected a number of updates, or an optimizer state with one count, got counts: {found}."
+            " Hint: pass the part of the state that you mean, or the number"
+        )
+    return counts[0]
 
-    Args:
-        multi_steps: the accumulation, with the optimizer inside.
-        monitors: the names of what is observed.
 
-    Raises:
-        TypeError: if it is no `optax.MultiSteps`, or no names are given.
-
-    >>> import jax.numpy as jnp, optax
-    >>> import lrsched as ls
-    >>> optimizer = ls.scale_by_learning_rate(0.1 * ls.reduce_on_plateau(factor=0.5, patience=0))
-    >>> optimizer = ls.mean_over_steps(optax.MultiSteps(optimizer, 2), "value")
-    >>> state = optimizer.init(jnp.ones(3))
-    >>> for loss in [1.0, 3.0, 0.0, 4.0, 2.0, 2.0]:  # 2 on average, every time
-    ...     _, state = optimizer.update(jnp.ones(3), state, value=loss)
-    >>> print(ls.learning_rate(state))
-    0.05
-    """
-    if not isinstance(multi_steps, optax.MultiSteps):
-        raise TypeError(f"mean_over_steps(multi_steps=...) must be an optax.MultiSteps, got {shown(multi_steps)}")
-    if not monitors or not all(isinstance(name, str) for name in monitors):
-        raise TypeError(f"mean_over_steps(...) takes the names of what is observed, such as 'value', got {shown(monitors)}")
-
-    def init_fn(params: optax.Params) -> MeanOverStepsState:
-        nothing, none = jnp.zeros((), numerics.float_type()), jnp.zeros((), jnp.int32)
-        return MeanOverStepsState(dict.fromkeys(monitors, nothing), dict.fromkeys(monitors, none), multi_steps.init(params))
-
-    def update_fn(updates: Any, state: MeanOverStepsState, params: Any = None, **observations: Any) -> Any:
-        totals, seen = dict(state.totals), dict(state.seen)
-        for name in monitors:
-            if observations.get(name) is not None:
-                totals[name] += numerics.real(observations[name])
-                seen[name] += 1
-                observations[name] = totals[name] / numerics.real(seen[name])
-        updates, inner = multi_steps.update(updates, state.inner_state, params, **observations)
-        done = inner.mini_step == 0
-        totals, seen = jax.tree.map(lambda x: jnp.where(done, jnp.zeros_like(x), x), (totals, seen))
-        return updates, MeanOverStepsState(totals, seen, inner)
-
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
+def _counts(state: Any) -> list[Any]:
+    """The counts of updates in an optimizer state, optax's and ours."""
+    named = {
+        tuple(jax.tree_util.keystr((key,), simple=True) for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+    counts = []
+    for path, leaf in named.items():
+        path = path[:-1] if path[-1:] == ("value",) else path  # in a variable of flax.nnx
+        ours = path[-1:] == ("step",) and any(other[: len(path)] == (*path[:-1], "used") for other in named)
+        if ours or path[-1:] in (("count",), ("gradient_step",)):
+            counts.append(leaf)
+    return [x for x in counts if np.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.integer)]

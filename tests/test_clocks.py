@@ -117,7 +117,7 @@ def test_without_its_metric_a_plateau_does_not_move():
 
 
 def test_a_metric_of_another_name_is_refused():
-    with pytest.raises(TypeError, match=r"monitor value, and what was observed is loss"):
+    with pytest.raises(TypeError, match=r"no clock monitors 'loss' \(monitored: 'value'\)"):
         ls.tick(HALVES, ls.init(HALVES), loss=1.0)
 
 
@@ -224,11 +224,12 @@ class Spent(ls.Clock):
     """A budget that is used up: a clock of a user's own."""
 
     rate: float = leaf()
+    monitor = "cost"
 
     def init(self):
         return jnp.float32(0)
 
-    def tick(self, state, steps, **observations):
+    def tick(self, state, steps, observations):
         del steps
         return state + self.rate * observations["cost"]
 

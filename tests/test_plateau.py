@@ -52,7 +52,7 @@ def reference(values, mode, patience, threshold, kind, cooldown, window=1):
 @jax.jit
 def counted(clock, values):
     def observe(state, value):
-        state = clock.tick(state, 1, **{clock.monitor: value})
+        state = clock.tick(state, 1, {clock.monitor: value})
         return state, clock.read(state)
 
     return jax.lax.scan(observe, clock.init(), values)[1]
@@ -124,8 +124,8 @@ def test_observes_any_type(type_):
 
 def test_an_observation_is_a_scalar():
     clock = ls.Plateau()
-    with pytest.raises(TypeError, match=r"observes a scalar, got shape \(2,\)"):
-        clock.tick(clock.init(), 1, value=jnp.ones(2))
+    with pytest.raises(TypeError, match=r"expected a scalar, got shape \(2,\)"):
+        clock.tick(clock.init(), 1, {"value": jnp.ones(2)})
 
 
 def test_the_metric_is_found_by_name():

@@ -134,12 +134,12 @@ def test_each_hears_its_own_metric_and_a_typing_error_is_told():
         ls.reduce_on_plateau(0.5, patience=0), weight_decay=ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
     )
     state = optimizer.init(PARAMS)
-    for observed in ({"value": 1.0}, {"value": 1.0}, {"accuracy": 1.0}, {"unknown": 1.0, "value": 0.5}, {}):
+    for observed in ({"value": 1.0, "accuracy": None}, {"value": 1.0}, {"value": None, "accuracy": 1.0}, {"unknown": 1.0, "value": 0.5, "accuracy": None}):
         _, state = optimizer.update(PARAMS, state, PARAMS, **observed)
     values = ls.hyperparameters(state)
     assert (values["learning_rate"], values["weight_decay"]) == (0.5, 1.0)
-    with pytest.raises(TypeError, match="monitor accuracy, value, and what was observed is loss"):
-        optimizer.update(PARAMS, state, PARAMS, loss=1.0)
+    with pytest.raises(TypeError, match="no clock monitors 'acuracy'.*did you mean accuracy="):
+        optimizer.update(PARAMS, state, PARAMS, value=1.0, acuracy=1.0)
 
 
 def test_sizes_and_functions_go_to_the_factory_as_they_are():
@@ -156,7 +156,7 @@ def test_bad_arguments_are_told():
         ls.scheduled(3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"scheduled\(adamw\)\(\.\.\.\): missing a required argument: 'learning_rate'"):
         ls.scheduled(optax.adamw)(b1=RATE)
-    with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=\.\.\.\) takes one schedule, got a batch"):
+    with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=\.\.\.\): expected one schedule, got a batch"):
         ls.scheduled(optax.sgd)(ls.Linear(0.0, np.ones(3), 10))
 
 
@@ -175,7 +175,7 @@ def test_groups_have_schedules_of_their_own():
     np.testing.assert_allclose(ls.learning_rate(state, at="slow"), 0.01 * RATE(2), rtol=1e-6)
     with pytest.raises(ValueError, match=r"found 2 rates, at .*fast.*slow"):
         ls.learning_rate(state)
-    with pytest.raises(ValueError, match=r"found no rates at 'medium'; there are some at .*fast"):
+    with pytest.raises(ValueError, match=r"got none of: fast, slow"):
         ls.learning_rate(state, at="medium")
 
 
@@ -212,7 +212,7 @@ def test_a_plateau_observes_the_mean_over_accumulated_batches():
     losses = np.array([[1.0, 3.0], [5.0, -1.0], [2.0, 2.0], [3.0, 0.9]])  # the mean is flat, but for the last
     rates = {}
     for name, optimizer in (
-        ("mean", ls.mean_over_steps(optax.MultiSteps(inner, 2), "value")),
+        ("mean", ls.accumulate(optax.MultiSteps(inner, 2))),
         ("last", optax.MultiSteps(inner, 2).gradient_transformation()),
     ):
         state, update = optimizer.init(PARAMS), jax.jit(optimizer.update)
@@ -222,7 +222,5 @@ def test_a_plateau_observes_the_mean_over_accumulated_batches():
             rates[name].append(float(ls.learning_rate(state)))
     np.testing.assert_allclose(rates["mean"][1::2], [0.1, 0.1, 0.05, 0.025], rtol=1e-6)
     np.testing.assert_allclose(rates["last"][1::2], [0.1, 0.1, 0.1, 0.05], rtol=1e-6)  # 3, -1, 2: two improve
-    with pytest.raises(TypeError, match=r"must be an optax\.MultiSteps"):
-        ls.mean_over_steps(inner, "value")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match="takes the names of what is observed"):
-        ls.mean_over_steps(optax.MultiSteps(inner, 2))
+    with pytest.raises(TypeError, match=r"expected an optax\.MultiSteps"):
+        ls.accumulate(inner)  # pyright: ignore[reportArgumentType]

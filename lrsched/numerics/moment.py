@@ -405,13 +405,17 @@ def time_given(value: Number) -> Moment:
     return moment(np.fmax(host(value), 0.0) if is_concrete(value) else value)[0]
 
 
-def time_of_parts(high: Any, low: Any, bits: int) -> Any:
-    """The time `high · 2**bits + low` below 2**53: a float64 on the host, otherwise a moment that holds it exactly."""
-    if is_concrete(high, low):
-        return host(high) * 2.0**bits + host(low)
+def time_of_parts(high: Any, low: Any, fractions: tuple[Any, Any], bits: int) -> Any:
+    """The time `high · 2**bits + low + the sum of the fractions`, below 2**53: a float64 on the host, otherwise a moment.
+
+    That is exact but for the fraction, which is rounded with `low` to a float32.
+    """
+    if is_concrete(high, low, *fractions):
+        return host(high) * 2.0**bits + (host(low) + (host(fractions[0]) + host(fractions[1])))
+    fraction = real(jnp.maximum(fractions[0] + fractions[1], np.float32(0)))
     if x64():
-        return Moment(Span(high.astype(np.int64) * 2**bits + low.astype(np.int64), 0.0))
-    return Moment(Span(high, real(low) * np.float32(2.0**-bits)), 2.0**-bits)
+        return Moment(Span(high.astype(np.int64) * 2**bits + low.astype(np.int64), fraction))
+    return Moment(Span(high, (real(low) + fraction) * np.float32(2.0**-bits)), 2.0**-bits)
 
 
 def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
