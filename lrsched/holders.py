@@ -64,14 +64,10 @@ def _trees(state: Any) -> dict[Path, Any]:
     if not jax.tree_util.all_leaves([state]) or is_variable(state):
         return {(): state}
     attributes = {name: getattr(state, name) for name in _names(state)}
-    if not attributes.keys() & {"opt_state"} and hasattr(state, "opt_state"):  # a property
-        attributes = {"opt_state": state.opt_state}
-    return {(name,): value for name, value in attributes.items() if not is_self(value, state)}
-
-
-def is_self(value: Any, state: Any) -> bool:
-    """Whether an attribute is the object itself, or a method of it."""
-    return value is state or getattr(value, "__self__", None) is state
+    computed = getattr(state, "opt_state", None)
+    if computed is not None and not any(value is computed for value in attributes.values()):
+        attributes = {"opt_state": computed}  # a property
+    return {(name,): value for name, value in attributes.items() if value is not state}
 
 
 def _names(state: Any) -> list[str]:

@@ -38,7 +38,9 @@ def test_fifteen_trillion_tokens():
     s = ls.Constant(1.0).on(ls.Counter("tokens"))
     clock, batches = ls.Counter("tokens"), 15 * 10**12 // TOKENS
     thousands = jax.jit(
-        lambda state: jax.lax.fori_loop(0, batches // 1000, lambda _, x: clock.tick(x, 1, {"tokens": 1000.0 * 4_194_300}), state)
+        lambda state: jax.lax.fori_loop(
+            0, batches // 1000, lambda _, x: clock.tick(x, 1, {"tokens": 1000.0 * 4_194_300}), state
+        )
     )
     state = thousands(clock.init())
     for _ in range(batches % 1000):

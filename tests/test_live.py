@@ -180,7 +180,7 @@ def test_clocks_tick_between_updates():
     observe = jax.jit(lambda state, loss: ls.observe(state, value=loss))
     rates = []
     for epoch in range(8):
-        rate, state = after(update, state, 3)
+        rate, state = after(lambda state: update(state, value=None), state, 3)
         rates.append(rate)
         state = observe(state, 1.0) if epoch % 2 else ls.observe(state, value=1.0)
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125], rtol=1e-6)

@@ -134,7 +134,12 @@ def test_each_hears_its_own_metric_and_a_typing_error_is_told():
         ls.reduce_on_plateau(0.5, patience=0), weight_decay=ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
     )
     state = optimizer.init(PARAMS)
-    for observed in ({"value": 1.0, "accuracy": None}, {"value": 1.0}, {"value": None, "accuracy": 1.0}, {"unknown": 1.0, "value": 0.5, "accuracy": None}):
+    for observed in (
+        {"value": 1.0, "accuracy": None},
+        {"value": 1.0, "accuracy": None},
+        {"value": None, "accuracy": 1.0},
+        {"unknown": 1.0, "value": 0.5, "accuracy": None},
+    ):
         _, state = optimizer.update(PARAMS, state, PARAMS, **observed)
     values = ls.hyperparameters(state)
     assert (values["learning_rate"], values["weight_decay"]) == (0.5, 1.0)
