@@ -99,9 +99,9 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
             for name in named
             if name in gathered and named[name] is not None and "mean" in gathered[name].totals
         }
-        updates, after = multi_steps.update(
-            updates, state.multi_steps, params, observations={**given, **gathered}, **{**named, **means}
-        )
+        mapping = {**(observations or {}), **gathered}
+        extra = {**named, **means, **({"observations": mapping} if mapping else {})}
+        updates, after = multi_steps.update(updates, state.multi_steps, params, **extra)
         done = after.gradient_step != state.gradient_step
         rejected = ~done & (after.mini_step == state.mini_step)
         fresh = {name: nothing_gathered(one.totals) for name, one in gathered.items()}
