@@ -267,7 +267,7 @@ class SinceBest(Clock):
 
 
 class Counted(NamedTuple):
-    """A number from 0 to 2**53: `high · 2**22 + low`, two int32, and a fraction in two float32, `part + rest`."""
+    """A number from 0 to 2**53: `high · 2**22 + low`, two int32, and a fraction in two floats, `part + rest`."""
 
     high: Any
     low: Any
@@ -430,34 +430,31 @@ def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
 
 def no_count() -> Counted:
     """The count of nothing, each part a buffer of its own."""
-    return Counted(_zero(), _zero(), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+    return Counted(_zero(), _zero(), jnp.zeros((), numerics.float_type()), jnp.zeros((), numerics.float_type()))
 
 
 def count_of(call: str, value: Any) -> Counted:
     """A number from 0 to 2**53 as a count."""
     if isinstance(value, Counted):
         return value
-    value, base = as_number(call, value), 2**_LOW_BITS
+    value, base, real = as_number(call, value), 2**_LOW_BITS, numerics.real
     if numerics.is_concrete(value):
         number = float(value)
         if not 0 <= number <= 2.0**53:
             raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows")
         whole = int(number)
-        part = np.float32(number - whole)
-        return Counted(np.int32(whole // base), np.int32(whole % base), part, np.float32(number - whole - float(part)))
+        part = real(number - whole)
+        return Counted(np.int32(whole // base), np.int32(whole % base), part, real(number - whole - float(part)))
     if jnp.issubdtype(value.dtype, jnp.integer):
         value = value.astype(jnp.int32) if value.dtype.itemsize < 4 else value
         value = jnp.maximum(value, jnp.zeros_like(value))
         high, low = value >> _LOW_BITS, value & jnp.asarray(base - 1, value.dtype)
-        return Counted(high.astype(jnp.int32), low.astype(jnp.int32), np.float32(0), np.float32(0))
-    value = numerics.real(value)
+        return Counted(high.astype(jnp.int32), low.astype(jnp.int32), real(0.0), real(0.0))
+    value = real(value)
     value = jnp.where(value > 0, jnp.minimum(value, 2.0**52), 0.0)  # a NaN counts as nothing
     whole = jnp.floor(value)
     high = jnp.floor(whole / base)
-    fraction = value - whole
-    part = fraction.astype(jnp.float32)
-    rest = (fraction - part.astype(fraction.dtype)).astype(jnp.float32)  # of a float64
-    return Counted(high.astype(jnp.int32), (whole - high * base).astype(jnp.int32), part, rest)
+    return Counted(high.astype(jnp.int32), (whole - high * base).astype(jnp.int32), value - whole, real(0.0))
 
 
 def counted(count: Counted, more: Counted) -> Counted:

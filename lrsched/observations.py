@@ -108,8 +108,8 @@ class Missing:
             self._warned.add(name)
             warnings.warn(
                 f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its"
-                f" schedule with it. Hint: optimizer.update(grads, state, params, {name}=<number>), or {name}=None if it is observed"
-                " between updates, as with lrsched.observe",
+                f" schedule with it. Hint: optimizer.update(grads, state, params, {name}=<number>), or {name}=None if it is"
+                " observed between updates, as with lrsched.observe",
                 UserWarning,
                 stacklevel=4,
             )

@@ -59,22 +59,22 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
     if isinstance(step, int) and step == 0:
         return first
-    step = _count_of_updates("init", step)
+    step = count_of_updates("init(step=...)", step)
     if all(clock.tick(state, 1, {}) is state for clock, state in zip(clocks, first.clocks, strict=True)):
         return ScheduleState(step, first.clocks)  # nothing moves without observations
     return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
 
 
-def _count_of_updates(call: str, step: Any) -> jax.Array:
+def count_of_updates(call: str, step: Any) -> jax.Array:
     """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
     if not isinstance(step, jax.Array) and hasattr(step, "__jax_array__"):
         step: Any = step.__jax_array__()
     known = not isinstance(step, jax.core.Tracer)
     number = np.asarray(step) if known else step
     if np.ndim(number) or not jnp.issubdtype(number.dtype, jnp.integer):
-        raise TypeError(f"{call}(step=...): expected a whole number of updates, got {shown(step)} ({type(step).__name__})")
+        raise TypeError(f"{call}: expected a whole number of updates, got {shown(step)} ({type(step).__name__})")
     if known and not 0 <= int(number) < 2**31:
-        raise ValueError(f"{call}(step=...): expected 0 to 2**31 - 1 updates, got {shown(step)}")
+        raise ValueError(f"{call}: expected 0 to 2**31 - 1 updates, got {shown(step)}")
     return jnp.array(number, jnp.int32)
 
 

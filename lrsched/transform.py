@@ -22,7 +22,7 @@ from lrsched.live import packed
 from lrsched.node import NUMBER, POSITIVE, checked, shown
 from lrsched.numerics import Number
 from lrsched.observations import Missing, merged, monitored_by
-from lrsched.running import ScheduleState, clocks_of, evaluate, init, tick_with
+from lrsched.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
 from lrsched.shapes import Function
 
 
@@ -287,12 +287,12 @@ def scheduled(
             name: one_schedule(call, name, x) for name, x in given.items() if _is_scheduled(x, signature.parameters[name])
         }
         others = {name: x for name, x in given.items() if name not in schedules}
-        clocks = [clock for schedule in schedules.values() for clock in clocks_of(schedule)]
+        missing = Missing()
         inner = optax.inject_hyperparams(
             factory,
             static_args=[name for name in signature.parameters if name not in schedules],
             hyperparam_dtype=numerics.float_type(),
-        )(**others, **{name: Applied(call, schedule, live) for name, schedule in schedules.items()})
+        )(**others, **{name: Applied(call, schedule, live, missing=missing) for name, schedule in schedules.items()})
 
         def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
             # Narrower types meet float32 numbers in there, so all is float32 until it is done.
@@ -347,8 +347,9 @@ def applied_as(call: str, name: str, schedule: ScheduleLike, *, live: bool = Fal
 
 def updates_made(call: str, start: Any) -> Any:
     """How many updates were made before: a number, or the count in the state of an optimizer, also as nested dicts."""
-    if isinstance(start, int) or hasattr(start, "dtype"):
-        return start
+    if isinstance(start, (int, float)) or hasattr(start, "dtype"):
+        known = isinstance(start, int) and start == 0  # which costs nothing
+        return 0 if known else count_of_updates(f"{call}(start=...)", start)
     counts = _counts(start)
     known = {int(count) if numerics.is_concrete(count) else id(count) for count in counts}
     if len(known) != 1:

@@ -73,7 +73,12 @@ def test_a_first_state_of_a_transform_is_donated(name, jit):
 def test_a_first_state_of_clocks_is_donated(name):
     s = DRIVEN[name]
     assert_no_buffer_twice(CLOCKS[name].init())
-    for state in (ls.init(s), ls.init(s, step=5), ls.tick(s, ls.init(s), value=1.0), ls.tick(s, ls.init(s), steps=0, value=None)):
+    for state in (
+        ls.init(s),
+        ls.init(s, step=5),
+        ls.tick(s, ls.init(s), value=1.0),
+        ls.tick(s, ls.init(s), steps=0, value=None),
+    ):
         assert_no_buffer_twice(state)
     tick = jax.jit(lambda state: ls.tick(s, state, value=1.0), donate_argnums=0)
     assert int(tick(tick(ls.init(s))).step) == 2

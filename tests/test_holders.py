@@ -184,7 +184,9 @@ def test_inside_jit_with_traced_numbers():
         return holder, ls.next_learning_rate(ls.replace_schedule(number, peak))
 
     for kind in (Module, Struct, Registered, HOLDERS["dict"]):
-        holder, rate = change(kind(opt_state=OPTIMIZER.init(PARAMS)) if isinstance(kind, type) else kind(OPTIMIZER.init(PARAMS)), 0.8, 1.0)
+        holder, rate = change(
+            kind(opt_state=OPTIMIZER.init(PARAMS)) if isinstance(kind, type) else kind(OPTIMIZER.init(PARAMS)), 0.8, 1.0
+        )
         np.testing.assert_allclose([ls.next_learning_rate(holder), rate], [0.4, 0.8], rtol=1e-6)
 
 

@@ -143,7 +143,7 @@ def test_each_hears_its_own_metric_and_a_typing_error_is_told():
         _, state = optimizer.update(PARAMS, state, PARAMS, **observed)
     values = ls.hyperparameters(state)
     assert (values["learning_rate"], values["weight_decay"]) == (0.5, 1.0)
-    with pytest.raises(TypeError, match="no clock monitors 'acuracy'.*did you mean accuracy="):
+    with pytest.raises(TypeError, match=r"no clock monitors 'acuracy'.*did you mean accuracy="):
         optimizer.update(PARAMS, state, PARAMS, value=1.0, acuracy=1.0)
 
 

@@ -412,7 +412,8 @@ def time_of_parts(high: Any, low: Any, fractions: tuple[Any, Any], bits: int) ->
     """
     if is_concrete(high, low, *fractions):
         return host(high) * 2.0**bits + (host(low) + (host(fractions[0]) + host(fractions[1])))
-    fraction = real(jnp.maximum(fractions[0] + fractions[1], np.float32(0)))
+    fraction = real(fractions[0]) + real(fractions[1])
+    fraction = jnp.where(fraction > 0, fraction, jnp.zeros_like(fraction))
     if x64():
         return Moment(Span(high.astype(np.int64) * 2**bits + low.astype(np.int64), fraction))
     return Moment(Span(high, (real(low) + fraction) * np.float32(2.0**-bits)), 2.0**-bits)
