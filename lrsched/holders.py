@@ -84,13 +84,14 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 def _with_attribute(holder: Any, name: str, value: Any) -> Any:
     """A shallow copy of an object with another attribute."""
+    made = None
     try:
         made = copy.copy(holder)
         try:
             object.__setattr__(made, name, value)  # a frozen dataclass refuses its own
         except AttributeError:
             setattr(made, name, value)
-        kept = made is not holder and getattr(made, name) is value
+        kept = made is not holder and getattr(made, name, None) is value
     except (TypeError, AttributeError, ValueError, RuntimeError, copy.Error):
         kept = False
     if not kept:

@@ -65,10 +65,9 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
 
 
-def count_of_updates(call: str, step: Any) -> jax.Array:
+def count_of_updates(call: str, given: Any) -> jax.Array:
     """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
-    if not isinstance(step, jax.Array) and hasattr(step, "__jax_array__"):
-        step: Any = step.__jax_array__()
+    step = given.__jax_array__() if not isinstance(given, jax.Array) and hasattr(given, "__jax_array__") else given
     known = not isinstance(step, jax.core.Tracer)
     number = np.asarray(step) if known else step
     if np.ndim(number) or not jnp.issubdtype(number.dtype, jnp.integer):

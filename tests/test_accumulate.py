@@ -145,7 +145,7 @@ def test_a_rejected_batch_where_an_update_is_one_small_batch():
 
 def test_the_number_of_small_batches_may_change():
     optimizer = ls.accumulate(
-        optax.MultiSteps(ls.scale_by_learning_rate(TOKENS, live=True), lambda step: jnp.where(step < 1, 2, 3))
+        optax.MultiSteps(ls.scale_by_learning_rate(TOKENS, live=True), lambda step: jnp.where(jnp.asarray(step) < 1, 2, 3))
     )
     states = run(optimizer, [{"tokens": 1}] * 8)
     assert [float(ls.readings(x)["tokens"]) for x in states] == [0, 2, 2, 2, 5, 5, 5, 8]

@@ -114,7 +114,7 @@ def test_keys_of_a_logger():
 
 
 def test_observe_takes_a_group():
-    groups = {name: ls.scale_by_learning_rate(PLATEAU, live=True) for name in "ab"}
+    groups: Any = {name: ls.scale_by_learning_rate(PLATEAU, live=True) for name in "ab"}
     state = optax.partition(groups, LABELS).init(PARAMS)
     for _ in range(2):
         state = ls.observe(state, value=1.0, at="a")
@@ -146,13 +146,13 @@ def test_the_state_of_nnx_works_like_its_optimizer():
 def test_a_message_that_the_rate_is_reduced(caplog):
     s = 0.1 * PLATEAU
     for live in (True, False):
-        given = () if live else (s,)
+        given = None if live else s
         state = ours(s, live=live).init(PARAMS)
         with caplog.at_level(logging.INFO):
             for loss in (1.0, 1.0):
-                before = float(ls.next_learning_rate(state, *given))
-                state = ls.observe(state, *given, value=loss)
-                if (now := float(ls.next_learning_rate(state, *given))) < before:
+                before = float(ls.next_learning_rate(state, given))
+                state = ls.observe(state, given, value=loss)
+                if (now := float(ls.next_learning_rate(state, given))) < before:
                     logging.getLogger().info("reducing the rate to %g", now)
         assert caplog.messages == ["reducing the rate to 0.05"]
         caplog.clear()

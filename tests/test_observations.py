@@ -224,7 +224,9 @@ def test_two_transforms_monitor_different_names():
 
 
 def test_a_partition_in_which_one_group_has_a_loss():
-    groups = {name: ls.scale_by_learning_rate(ls.reduce_on_plateau(0.5, patience=0, monitor=f"loss_{name}")) for name in "ab"}
+    groups: Any = {
+        name: ls.scale_by_learning_rate(ls.reduce_on_plateau(0.5, patience=0, monitor=f"loss_{name}")) for name in "ab"
+    }
     optimizer = optax.partition(groups, {"w": "a", "b": "b"})
     with pytest.warns(UserWarning, match="'loss_b'") as caught:
         _, state = update(optimizer, loss_a=1.0)
