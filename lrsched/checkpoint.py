@@ -16,7 +16,7 @@ import numpy as np
 from lrsched.algebra import Schedule
 from lrsched.expression import parse
 from lrsched.live import packed, unpacked
-from lrsched.node import shown
+from lrsched.node import Node, shown
 from lrsched.numerics import Span
 from lrsched.running import clocks_of
 
@@ -337,6 +337,9 @@ class _Side:
         return common
 
 
+_NAMED = ("named in removed=..., and in the template too", "named in added=..., and in the checkpoint too")
+
+
 def _called(name: str, paths: set[Path]) -> set[Path]:
     """The paths that a name means: the one that it is, or else all that end in it."""
     exact = {path for path in paths if "/".join(path) == name}
@@ -370,10 +373,10 @@ class _Match:
             ours, theirs = self.wanted.leaves.get(path), self.found.leaves.get(path)
             if theirs is None and ours is not None:
                 named = _is_inside(ours.path, self.found.dropped)
-                yield ours.path, "named in removed=..., and in the template too" if named else "not in the checkpoint"
+                yield ours.path, _NAMED[0] if named else "not in the checkpoint"
             elif ours is None and theirs is not None:
                 named = _is_inside(theirs.path, self.wanted.dropped)
-                yield theirs.path, "named in added=..., and in the checkpoint too" if named else "only in the checkpoint"
+                yield theirs.path, _NAMED[1] if named else "only in the checkpoint"
             elif ours is not None and theirs is not None and not _fits(theirs.leaf, ours.leaf):
                 where = "" if ours.path == theirs.path else f" at {'/'.join(theirs.path)}"
                 yield ours.path, f"{_kind(theirs.leaf)}{where} in the checkpoint, {_kind(ours.leaf)} in the template"
@@ -407,13 +410,16 @@ class _Match:
         """What would accept it, once it is sure that it does."""
         if not self.problems:
             return []
+        if any(problem in _NAMED for _, problem in self.problems):  # more was named than there is to name: begin anew
+            return _Match(*self.trees, _Names((), (), self.names.replace))._hint()
         different = _Comparison(self).difference((), _nested(self.wanted), _nested(self.found))
-        added, removed = ([*map("/".join, paths)] for paths in (different.added, different.removed))
-        given = (
-            [name for name in names if name not in side.nowhere]
-            for names, side in ((self.names.added, self.wanted), (self.names.removed, self.found))
+        added, removed = (
+            tuple(dict.fromkeys([*(name for name in names if name not in side.nowhere), *map("/".join, paths)]))
+            for names, side, paths in (
+                (self.names.added, self.wanted, different.added),
+                (self.names.removed, self.found, different.removed),
+            )
         )
-        added, removed = (tuple(dict.fromkeys([*old, *new])) for old, new in zip(given, (added, removed), strict=True))
         if not all(added) or not all(removed) or max(len(added), len(removed)) > _MOST:
             return []
         for replace in dict.fromkeys((self.names.replace, True)):
@@ -524,24 +530,25 @@ class _Comparison:
         return inside if inside.same else whole
 
     def _of_sequences(self, at: Path, mine: dict[str, Any], other: dict[str, Any]) -> _Difference:
-        total, kept = _Difference(), []
-        pairs = self._aligned(_elements(mine), _elements(other))
+        total, pairs = _Difference(), self._aligned(_elements(mine), _elements(other))
+        kept: set[int] = set()
         for i, (here, there) in enumerate(pairs):
             if here is not None and there is not None:
-                total, kept = total + self.difference((*at, str(i)), here, there), [*kept, (here, there)]
+                inside = self.difference((*at, str(i)), here, there)
+                kept |= {i} if inside.same else set()
+                total += inside
             elif here is not None:
                 total += _Difference(added=(_path_of(here, len(at) + 1),))
-            elif there is not None:
+            else:
                 total += _Difference(removed=(_path_of(there, len(at) + 1),))
         for side, what in ((0, "new"), (1, "gone")):
-            elements = [pair[side] for pair in pairs if pair[side] is not None]
-            single = [pair[side] for pair in pairs if pair[side] is not None and pair[1 - side] is None]
-            for leaves in {self.leaves(x): None for x in single}:
-                alike = [x for x in elements if leaves and self.leaves(x) == leaves]
-                new = sum(self.leaves(x) == leaves for x in single)
-                if len(alike) > new:
-                    paths = ", ".join("/".join(_path_of(x, len(at) + 1)) for x in alike)
-                    which = "the one that is" if new == 1 else f"the {new} that are"
+            elements = {i: pair[side] for i, pair in enumerate(pairs) if self.leaves(pair[side])}
+            for leaves in dict.fromkeys(self.leaves(x) for i, x in elements.items() if i not in kept):
+                alike = [i for i, x in elements.items() if self.leaves(x) == leaves]
+                single = sum(i not in kept for i in alike)
+                if single < len(alike):
+                    paths = ", ".join("/".join(_path_of(elements[i], len(at) + 1)) for i in alike)
+                    which = "the one that is" if single == 1 else f"the {single} that are"
                     total += _Difference(notes=(f"      {paths} look alike: name {which} {what}.",))
         return total
 
@@ -554,17 +561,17 @@ class _Comparison:
         for i, j in itertools.product(range(len(mine) + 1), range(len(other) + 1)):
             ways = [costs[i, j]] if (i, j) == (0, 0) else []
             if i and j:
-                ways.append((costs[i - 1, j - 1][0] + len(ours[i - 1] ^ theirs[j - 1]), "both"))
+                ways.append((costs[i - 1, j - 1][0] + len(ours[i - 1] ^ theirs[j - 1]), "shared"))
             if i:
-                ways.append((costs[i - 1, j][0] + len(ours[i - 1]) + 1, "mine"))
+                ways.append((costs[i - 1, j][0] + len(ours[i - 1]) + 1, "added"))
             if j:
-                ways.append((costs[i, j - 1][0] + len(theirs[j - 1]) + 1, "other"))
-            costs[i, j] = min(ways)
+                ways.append((costs[i, j - 1][0] + len(theirs[j - 1]) + 1, "removed"))
+            costs[i, j] = min(ways)  # where elements are alike, the last are single
         pairs, (i, j) = [], (len(mine), len(other))
         while i or j:
             way = costs[i, j][1]
-            i, j = i - (way != "other"), j - (way != "mine")
-            pairs.append((mine[i] if way != "other" else None, other[j] if way != "mine" else None))
+            i, j = i - (way != "removed"), j - (way != "added")
+            pairs.append((mine[i] if way != "removed" else None, other[j] if way != "added" else None))
         return pairs[::-1]
 
 
@@ -610,12 +617,17 @@ def _compare_live(mine: dict[Path, Schedule], restored: dict[Path, Schedule], on
 
 def _known(schedule: Schedule) -> Schedule | None:
     """The schedule with its numbers on the host, None where there are none yet."""
-    leaves, structure = jax.tree.flatten(schedule)
-    for x in leaves:
-        there = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
-        if isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) or not there:
-            return None
-    return jax.tree.unflatten(structure, [x if isinstance(x, float) else np.asarray(x) for x in leaves])
+    plain = jax.tree.map(_number, schedule, is_leaf=lambda x: not isinstance(x, (Node, Span, tuple, type(None))))
+    return plain if all(isinstance(x, (float, np.ndarray)) for x in jax.tree.leaves(plain)) else None
+
+
+def _number(x: Any) -> Any:
+    """A number on the host, out of a variable of `flax.nnx` as well; what has no value stays."""
+    (x,) = jax.tree.leaves(x)
+    if isinstance(x, (float, jax.ShapeDtypeStruct, jax.core.Tracer)):
+        return x
+    there = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
+    return np.asarray(x) if there else x
 
 
 def _are_close(a: Schedule, b: Schedule) -> bool:
@@ -628,9 +640,7 @@ def _is_close(a: Any, b: Any) -> bool:
     x, y = (np.asarray(s.whole, np.float64) + s.part if isinstance(s, Span) else np.asarray(s, np.float64) for s in (a, b))
     whole = isinstance(a, Span) and (np.asarray(a.part) == 0) & (np.asarray(b.part) == 0)
     eps = np.where(whole, 0.0, 2 * float(np.finfo(np.float32).eps))
-    with np.errstate(invalid="ignore"):
-        close = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= eps * np.maximum(np.abs(x), np.abs(y)))
-    return bool(np.all(close))
+    return bool(np.all(np.isclose(x, y, rtol=eps, atol=0.0, equal_nan=True)))  # pyright: ignore[reportArgumentType]
 
 
 def _nodes(tree: Any) -> Iterator[tuple[Path, list[bool], Any]]:
