@@ -228,7 +228,7 @@ def test_variables_of_nnx_change_in_place(name):
         assert ls.observe(holder, given, value=1.0) is holder
     np.testing.assert_allclose([ls.next_learning_rate(holder, given), ls.next_learning_rate(optimizer)], 0.4, rtol=1e-6)
     assert ls.readings(holder, given)["value/plateaus"] == 1
-    if given:
+    if given is not None:
         for ask in (ls.schedule, lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(ValueError, match="names and numbers"):
                 ask(holder)
