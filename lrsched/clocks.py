@@ -90,7 +90,7 @@ class Clock(Node):
         raise NotImplementedError(f"{type(self).__name__} must define read(state)")
 
     def report(self, state: Any) -> dict[str, Any]:
-        """What a logger shows of it, by name; by default its reading, under the name of what it observes."""
+        """What `readings` shows of it, by name; by default its reading, under the name of what it observes."""
         return {"/".join(self.monitors) or type(self).__name__: self.read(state)}
 
 

@@ -13,7 +13,7 @@ METHODS = {
     for name, value in inspect.getmembers(owner, inspect.isfunction)
     if not name.startswith("_")
 }
-NEED_NO_EXAMPLE = {"at", "spans", "line", "init", "tick", "read", "ScheduleState"}  # what others call, or make
+NEED_NO_EXAMPLE = {"at", "spans", "line", "init", "tick", "read", "report", "ScheduleState"}  # what others call, or make
 
 
 def parameters(value):
