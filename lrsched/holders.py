@@ -36,26 +36,26 @@ def with_leaves(state: Any, changes: Mapping[Path, Any]) -> Any:
 
     Raises a TypeError if that is not possible.
     """
-    trees = _trees(state)
-    rebuilt = state
-    for prefix, tree in trees.items():
-        inside = {path: new for path, new in changes.items() if path[: len(prefix)] == prefix}
-        if not inside:
-            continue
+    rebuilt, left = state, set(changes)
+    for prefix, tree in _trees(state).items():
         leaves, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_variable)
-        new, assigned = [], True
+        new = []
         for keys, leaf in leaves:
             path = (*prefix, *path_of(keys))
-            if path in inside and is_variable(leaf):
-                _assign(leaf, inside[path])
-            assigned = assigned and (path not in inside or is_variable(leaf))
-            new.append(inside[path] if path in inside and not is_variable(leaf) else leaf)
-        if assigned:
+            if path not in left:
+                new.append(leaf)
+            elif is_variable(leaf):
+                _assign(leaf, changes[path])
+                new.append(leaf)
+            else:
+                new.append(changes[path])
+            left.discard(path)
+        if all(a is b for a, (_, b) in zip(new, leaves, strict=True)):
             continue
         changed = jax.tree.unflatten(structure, new)
-        if not prefix:
-            return changed
-        rebuilt = _with_attribute(rebuilt, prefix[0], changed)
+        rebuilt = _with_attribute(rebuilt, prefix[0], changed) if prefix else changed
+    if left:
+        raise TypeError(f"expected a container whose leaves have paths of their own, got none at {', '.join(map('/'.join, left))}")
     return rebuilt
 
 
