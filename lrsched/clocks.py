@@ -13,13 +13,12 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lrsched import numerics
-from lrsched.node import COUNT, NON_NEGATIVE, Node, bounded, checked_clock, child, choice, leaf, node, shown
+from lrsched.counts import LOW_BITS, Counted, advanced, as_number, count_of, counted, no_count, zero
+from lrsched.node import COUNT, NON_NEGATIVE, Node, bounded, checked_clock, child, choice, leaf, node
 from lrsched.numerics import Number
 
-_LAST_STEP = np.int32(2**31 - 1)
 WINDOW = dataclasses.replace(
     COUNT,
     holds=lambda x: (x >= 1) & bounded(x),
@@ -108,7 +107,7 @@ class Steps(Clock):
     """
 
     def init(self) -> Any:
-        return _zero()
+        return zero()
 
     def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
         del observations
@@ -176,7 +175,7 @@ class Plateau(Clock):
 
     def init(self) -> PlateauState:
         # Each a buffer of its own, or the state could not be donated.
-        bad, cooldown, plateaus, seen = (_zero() for _ in range(4))
+        bad, cooldown, plateaus, seen = (zero() for _ in range(4))
         return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
     def tick(self, state: PlateauState, steps: Number, observations: Mapping[str, Any]) -> PlateauState:
@@ -249,7 +248,7 @@ class SinceBest(Clock):
     monitor: str = choice(default="value")
 
     def init(self) -> SinceBestState:
-        return SinceBestState(_worst(self.mode), _zero())
+        return SinceBestState(_worst(self.mode), zero())
 
     def tick(self, state: SinceBestState, steps: Number, observations: Mapping[str, Any]) -> SinceBestState:
         del steps
@@ -264,18 +263,6 @@ class SinceBest(Clock):
 
     def report(self, state: SinceBestState) -> dict[str, Any]:
         return {f"{self.monitor}/since_best": state.bad, f"{self.monitor}/best": state.best}
-
-
-class Counted(NamedTuple):
-    """A number from 0 to 2**53: `high · 2**22 + low`, two int32, and a fraction in two floats, `part + rest`."""
-
-    high: Any
-    low: Any
-    part: Any
-    rest: Any
-
-
-_LOW_BITS = 22  # of a count; the others fit into an int32, and these into the fraction of a float32
 
 
 @node
@@ -316,7 +303,7 @@ class Counter(Clock):
         return counted(state, count_of(_call(self), value))
 
     def read(self, state: Counted) -> Any:
-        return numerics.time_of_parts(state.high, state.low, (state.part, state.rest), _LOW_BITS)
+        return numerics.time_of_parts(state.high, state.low, (state.part, state.rest), LOW_BITS)
 
 
 class SinceState(NamedTuple):
@@ -368,7 +355,7 @@ class Since(Clock):
         return self.clock.combine
 
     def init(self) -> SinceState:
-        return SinceState(self.clock.init(), jnp.zeros((), bool), _zero())
+        return SinceState(self.clock.init(), jnp.zeros((), bool), zero())
 
     def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
         clock = self.clock.tick(state.clock, steps, observations)
@@ -383,29 +370,8 @@ class Since(Clock):
         return {**self.clock.report(state.clock), f"{'/'.join(self.monitors) or 'clock'}/since": state.steps}
 
 
-def _zero() -> jax.Array:
-    return jnp.zeros((), jnp.int32)
-
-
-def advanced(count: Any, more: Any) -> Any:
-    """A count of int32 after so many more, stopping at the last int32."""
-    count = jnp.asarray(count)
-    return count + jnp.minimum(jnp.asarray(more, count.dtype), _LAST_STEP - count)
-
-
 def _call(clock: Any) -> str:
     return f"{type(clock).__name__}(monitor={clock.monitor!r})"
-
-
-def as_number(call: str, value: Any) -> Any:
-    """What was observed, once it is sure that it is one number."""
-    if not isinstance(value, jax.Array) and hasattr(value, "__jax_array__"):  # a variable of flax or Keras
-        value = value.__jax_array__()
-    if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
-        raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__})")
-    if np.shape(value) != ():
-        raise TypeError(f"{call}: expected a scalar, got shape {np.shape(value)}. Hint: reduce it first, as with jnp.mean")
-    return value
 
 
 def _observed(clock: Any, observations: Mapping[str, Any]) -> Any:
@@ -426,45 +392,3 @@ def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
         finite = jnp.where(jnp.isinf(best), jnp.zeros_like(best), best)  # before the product: 0 · inf is no number
         margin = threshold * (jnp.abs(finite) if clock.threshold_mode == "rel" else finite)
     return value < best - margin if clock.mode == "min" else value > best + margin
-
-
-def no_count() -> Counted:
-    """The count of nothing, each part a buffer of its own."""
-    return Counted(_zero(), _zero(), jnp.zeros((), numerics.float_type()), jnp.zeros((), numerics.float_type()))
-
-
-def count_of(call: str, value: Any) -> Counted:
-    """A number from 0 to 2**53 as a count."""
-    if isinstance(value, Counted):
-        return value
-    value, base, real = as_number(call, value), 2**_LOW_BITS, numerics.real
-    if numerics.is_concrete(value):
-        number = float(value)
-        if not 0 <= number <= 2.0**53:
-            raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows")
-        whole = int(number)
-        part = real(number - whole)
-        return Counted(np.int32(whole // base), np.int32(whole % base), part, real(number - whole - float(part)))
-    if jnp.issubdtype(value.dtype, jnp.integer):
-        value = value.astype(jnp.int32) if value.dtype.itemsize < 4 else value
-        value = jnp.maximum(value, jnp.zeros_like(value))
-        high, low = value >> _LOW_BITS, value & jnp.asarray(base - 1, value.dtype)
-        return Counted(high.astype(jnp.int32), low.astype(jnp.int32), real(0.0), real(0.0))
-    value = real(value)
-    value = jnp.where(value > 0, jnp.minimum(value, 2.0**52), 0.0)  # a NaN counts as nothing
-    whole = jnp.floor(value)
-    high = jnp.floor(whole / base)
-    return Counted(high.astype(jnp.int32), (whole - high * base).astype(jnp.int32), value - whole, real(0.0))
-
-
-def counted(count: Counted, more: Counted) -> Counted:
-    """The sum of two counts. The fraction is a sum of two floats, with what each addition rounds off (Knuth's two-sum)."""
-    total = count.part + more.part
-    added = total - count.part
-    rest = (count.part - (total - added)) + (more.part - added) + (count.rest + more.rest)
-    part = total + rest
-    rest = rest - (part - total)
-    whole = jnp.floor(part)
-    low = count.low + more.low + whole.astype(jnp.int32)
-    high = advanced(advanced(count.high, more.high), low >> _LOW_BITS)
-    return Counted(high, low & (2**_LOW_BITS - 1), part - whole, rest)

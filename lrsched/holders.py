@@ -55,7 +55,9 @@ def with_leaves(state: Any, changes: Mapping[Path, Any]) -> Any:
         changed = jax.tree.unflatten(structure, new)
         rebuilt = _with_attribute(rebuilt, prefix[0], changed) if prefix else changed
     if left:
-        raise TypeError(f"expected a container whose leaves have paths of their own, got none at {', '.join(map('/'.join, left))}")
+        raise TypeError(
+            f"expected a container whose leaves have paths of their own, got none at {', '.join(map('/'.join, left))}"
+        )
     return rebuilt
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from lrsched import numerics
-from lrsched.clocks import Clock, as_number, count_of, counted, no_count
+from lrsched.clocks import Clock
+from lrsched.counts import as_number, count_of, counted, no_count
 from lrsched.node import shown
 
 

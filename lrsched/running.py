@@ -21,7 +21,8 @@ import numpy as np
 
 from lrsched import numerics
 from lrsched.algebra import Constant, Driven, Schedule, driven_parts
-from lrsched.clocks import Clock, advanced
+from lrsched.clocks import Clock
+from lrsched.counts import advanced
 from lrsched.node import shown
 from lrsched.numerics import Moment, Number
 from lrsched.observations import Gathered, check_monitored, merged, monitored_by

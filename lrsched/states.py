@@ -1,101 +1,23 @@
-"""What is inside the state of an optimizer: the rates just used, live schedules, clocks that wait for an observation.
-
-It is found by the names of fields, and so also where a container kept only those, as `nnx.state` does.
-"""
+"""What is inside the state of an optimizer: the rates just used, live schedules, clocks that wait for an observation."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from lrsched import numerics
 from lrsched.algebra import Schedule
-from lrsched.holders import Path, array_of, leaves_of, path_of, with_leaves, without_variables
+from lrsched.holders import Path, with_leaves
 from lrsched.live import packed, unpacked
 from lrsched.node import shown
 from lrsched.observations import check_spelling, merged, monitored_by
+from lrsched.parts import Part, by_path, meant, only, parts_of
 from lrsched.running import ScheduleState, clocks_of, evaluate, tick_with
 from lrsched.transform import Applied, AppliedState, ScheduleLike, one_schedule
-
-_FIELDS = frozenset(  # names on a path that are no labels
-    ("opt_state", "inner_states", "inner_state", "inner_opt_state", "multi_steps", "hyperparams", "hyperparams_states")
-)
-
-
-class Part(NamedTuple):
-    """A hyperparameter in the state of an optimizer: where, what it is called, what it was, and what it follows."""
-
-    path: Path
-    name: str
-    used: Any  # the value that the last update used; None where optax keeps only a count
-    source: Any  # an `AppliedState`, the same as a dict of leaves by path, or a count of updates; None for a plain number
-    home: Path  # the path of the source
-
-    @property
-    def label(self) -> str:
-        """The labels of the groups that it is in, outermost first: those of `optax.partition`, and keys of dicts."""
-        path = self.path[:-2] if self.path[-2:-1] == ("hyperparams",) else self.path
-        labels = [
-            key
-            for before, key in zip(("", *path), path, strict=False)
-            if before == "inner_states" or not (key in _FIELDS or key.isdigit())
-        ]
-        return "/".join(labels)
-
-    @property
-    def where(self) -> str:
-        """The path, as an error shows it and `at` takes it."""
-        return "/".join(self.path) or "the top"
-
-    @property
-    def live(self) -> bool:
-        """Whether its schedule is in the state."""
-        if isinstance(self.source, dict):
-            return any(path[0] == "live" for path in self.source)
-        return isinstance(self.source, AppliedState) and self.source.live != ()
-
-    @property
-    def has_clocks(self) -> bool:
-        """Whether its schedule is driven."""
-        if isinstance(self.source, dict):
-            return any(path[0] == "clocks" for path in self.source)
-        return isinstance(self.source, AppliedState) and bool(self.source.clocks)
-
-
-def parts_of(state: Any) -> list[Part]:
-    """All hyperparameters in a state, in the order of the tree."""
-    leaves = dict(leaves_of(state, lambda x: isinstance(x, (AppliedState, optax.ScaleByScheduleState))))
-    sources: dict[Path, Any] = {}
-    for path, leaf in leaves.items():
-        if isinstance(leaf, AppliedState):
-            sources[path] = without_variables(leaf)
-        elif isinstance(leaf, optax.ScaleByScheduleState):
-            sources[path] = array_of(leaf.count)
-        elif path[-1:] == ("used",) and (*path[:-1], "step") in leaves:  # only names are left of an AppliedState
-            inside = {other[len(path) - 1 :]: x for other, x in leaves.items() if other[: len(path) - 1] == path[:-1]}
-            sources[path[:-1]] = without_variables(inside)
-        elif path[-1:] == ("count",) and (path[-3:-2] == ("hyperparams_states",) or _is_alone(path, leaves)):
-            sources[path[:-1]] = array_of(leaf)  # of a schedule of optax
-    injected = {path: array_of(leaf) for path, leaf in leaves.items() if path[-2:-1] == ("hyperparams",)}
-    homes = {path: (*path[:-2], "hyperparams_states", path[-1]) for path in injected}
-    parts = [Part(path, path[-1], value, sources.pop(homes[path], None), homes[path]) for path, value in injected.items()]
-    for path, source in sources.items():
-        used = source[("used",)] if isinstance(source, dict) else getattr(source, "used", None)
-        parts.append(Part(path, "learning_rate", used, source, path))
-    # Where a chain has a rate and a schedule of optax, which keeps only a count, the rate is the rate.
-    known = {part.label for part in parts if part.name == "learning_rate" and part.used is not None}
-    return [part for part in parts if part.used is not None or part.label not in known]
-
-
-def _is_alone(path: Path, leaves: Iterable[Path]) -> bool:
-    """Whether a leaf is all that there is in a container that kept only names."""
-    return sum(other[: len(path) - 1] == path[:-1] for other in leaves) == 1 < len(path)
 
 
 def learning_rate(state: Any, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
@@ -205,14 +127,14 @@ def hyperparameters(state: Any, *, at: str | None = None) -> dict[str, jax.Array
     {'learning_rate': 0.10000000149011612, 'momentum': 0.8999999761581421}
     """
     parts = [part for part in parts_of(state) if part.used is not None]
-    parts = _meant("hyperparameters", parts, at) if parts else []
+    parts = meant("hyperparameters", parts, at) if parts else []
     if not parts:
         raise ValueError(
             "hyperparameters(...) found none in this state. Hint: make the optimizer with lrsched.scheduled(optax.adamw)(...),"
             " or chain lrsched.scale_by_learning_rate(schedule)"
         )
     names = sorted({part.name for part in parts})
-    return {name: _only("hyperparameters", f"values of {name}", [x for x in parts if x.name == name]).used for name in names}
+    return {name: only("hyperparameters", f"values of {name}", [x for x in parts if x.name == name]).used for name in names}
 
 
 def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, Any]:
@@ -243,7 +165,7 @@ def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = N
         state = AppliedState(*state, jnp.nan, ())
     found: dict[str, Any] = {}
     parts = [part for part in parts_of(state) if part.has_clocks]
-    for part in _meant("readings", parts, at) if parts else []:
+    for part in meant("readings", parts, at) if parts else []:
         present, now = _present("readings", part, schedule)
         for clock, clock_state in zip(clocks_of(present), now.clocks, strict=True):
             for name, value in clock.report(clock_state).items():
@@ -334,8 +256,8 @@ def replace_schedule(state: Any, new: ScheduleLike, name: str = "learning_rate",
         one_schedule("replace_schedule", "new", new)  # its checks
         return with_leaves(state, {part.path: jnp.full_like(part.used, new)})
     numbers = packed(new if isinstance(new, Schedule) else one_schedule("replace_schedule", "new", new))
-    changes = {("live", *path): x for path, x in _by_path(numbers).items()}
-    old = part.source if isinstance(part.source, dict) else {("live", *k): x for k, x in _by_path(part.source.live).items()}
+    changes = {("live", *path): x for path, x in by_path(numbers).items()}
+    old = part.source if isinstance(part.source, dict) else {("live", *k): x for k, x in by_path(part.source.live).items()}
     shapes = [{path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (old, changes)]
     alike = isinstance(part.source, dict) or jax.tree.structure(part.source.live) == jax.tree.structure(numbers)
     if not alike or shapes[0] != shapes[1]:
@@ -396,7 +318,7 @@ def observe(
             "observe(...) found no schedule in this state: chain lrsched.scale_by_learning_rate(schedule, live=True), or make"
             " the optimizer with lrsched.scheduled(optax.adamw, live=True)(...)"
         )
-    driven = [part for part in _meant("observe", parts, at) if part.has_clocks]
+    driven = [part for part in meant("observe", parts, at) if part.has_clocks]
     ready = [(part, *_present("observe", part, schedule)) for part in driven]
     monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
     check_spelling("observe", monitored, given)
@@ -411,7 +333,7 @@ def observe(
     changes: dict[Path, Any] = {}
     for part, present, now in ready:
         clocks = tick_with(present, now, 0, given).clocks
-        changes.update({(*part.home, "clocks", *path): x for path, x in _by_path(clocks).items()})
+        changes.update({(*part.home, "clocks", *path): x for path, x in by_path(clocks).items()})
     return with_leaves(state, changes)
 
 
@@ -426,9 +348,9 @@ def _rates_of(call: str, state: Any) -> list[Part]:
 
 def _rate(call: str, state: Any, schedule: Schedule | None, at: str | None) -> Part:
     """The one rate that is meant: where several are, and a schedule is given, the one that needs it."""
-    parts = _meant(call, _rates_of(call, state), at)
+    parts = meant(call, _rates_of(call, state), at)
     needing = [part for part in parts if part.used is None]
-    return needing[0] if schedule is not None and len(needing) == 1 else _only(call, "rates", parts)
+    return needing[0] if schedule is not None and len(needing) == 1 else only(call, "rates", parts)
 
 
 def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
@@ -447,35 +369,6 @@ def _needed(call: str, part: Part, schedule: Schedule | None) -> Schedule:
     return schedule
 
 
-def _meant(call: str, parts: list[Part], at: str | None) -> list[Part]:
-    """The parts that `at` names: by their whole path, their label, or a run of whole keys, whichever fits first."""
-    if at is None:
-        return parts
-    at = str(at)
-    keys = "/".join(re.findall(r"[^][.'\"]+", at))  # of a path as JAX writes it, "[1].inner_states['a']"
-    ways = (
-        lambda part: at == part.where,
-        lambda part: at == part.label,
-        lambda part: f"/{at}/" in f"/{part.where}/",
-        lambda part: f"/{keys}/" in f"/{part.where}/",
-    )
-    for fits in ways:
-        if found := [part for part in parts if fits(part)]:
-            return found
-    there = ", ".join(dict.fromkeys(part.label or part.where for part in parts))
-    raise ValueError(f"{call}(at={at!r}): expected a label or a path, or whole keys of one, got none of: {there}")
-
-
-def _only(call: str, what: str, parts: list[Part]) -> Part:
-    if len(parts) == 1:
-        return parts[0]
-    paths = ", ".join(part.where for part in parts)
-    raise ValueError(
-        f"{call}(...) found {len(parts)} {what}, at {paths}: say which with at=..., its label or whole keys of its path, or"
-        " pass the part of the state you mean"
-    )
-
-
 def _live(call: str, state: Any, name: str, at: str | None) -> Part:
     parts = [part for part in parts_of(state) if part.live or (part.source is None and part.used is not None)]
     found = [part for part in parts if part.name == name]
@@ -485,7 +378,7 @@ def _live(call: str, state: Any, name: str, at: str | None) -> Part:
             f"{call}(...) found no live schedule of {name} in this state"
             + (f", only of {', '.join(names)}" if names else ": make the transform with live=True")
         )
-    return _only(call, "live schedules", _meant(call, found, at))
+    return only(call, "live schedules", meant(call, found, at))
 
 
 def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule, ScheduleState]:
@@ -499,13 +392,9 @@ def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule
             f" {call}(state, schedule, ...)"
         )
     template = Applied(call, schedule, part.live).init()
-    wanted = _by_path(template)
-    found = _by_path(part.source) if isinstance(part.source, AppliedState) else part.source
+    wanted = by_path(template)
+    found = by_path(part.source) if isinstance(part.source, AppliedState) else part.source
     if wanted.keys() != found.keys():
         raise ValueError(f"{call}(...) got a state of another schedule than {shown(schedule)}, at {part.where}")
     filled = jax.tree.unflatten(jax.tree.structure(template), [found[path] for path in wanted])
     return filled.live if part.live else schedule, ScheduleState(filled.step, filled.clocks)
-
-
-def _by_path(tree: Any) -> dict[Path, Any]:
-    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
