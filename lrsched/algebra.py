@@ -96,9 +96,7 @@ class Schedule(Node):
         """
         if batch := self.batch_shape:
             return _call_batch(self, batch, step)
-        moment, shape = numerics.moment(step)
-        with np.errstate(all="ignore"):
-            return numerics.result(self.at(moment), shape)
+        return numerics.sharded_like(step, _call, self)
 
     def __bool__(self) -> bool:
         raise TypeError(f"a schedule is neither true nor false: {shown(self)}; compare with ==, or call it with a step")
@@ -318,6 +316,12 @@ class Schedule(Node):
         Exponential(1.0, 0.1).on(Plateau(patience=5))
         """
         return Driven(self, clock)
+
+
+def _call(schedule: Schedule, step: Any) -> jax.Array:
+    moment, shape = numerics.moment(step)
+    with np.errstate(all="ignore"):
+        return numerics.result(schedule.at(moment), shape)
 
 
 def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:

@@ -42,6 +42,7 @@ from lrsched.numerics.kinds import largest as largest
 from lrsched.numerics.kinds import last_tick as last_tick
 from lrsched.numerics.kinds import real as real
 from lrsched.numerics.kinds import rough as rough
+from lrsched.numerics.meshes import sharded_like as sharded_like
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment
 from lrsched.numerics.moment import sum_of_cycles as sum_of_cycles
