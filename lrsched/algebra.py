@@ -341,7 +341,7 @@ def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Ar
 
 def _expect(call: str, schedule: Any) -> None:
     if not isinstance(schedule, Schedule):
-        mend = f"; a number becomes one as Constant({shown(schedule)})" if _is_number(schedule) else ""
+        mend = f"; a number becomes one as Constant({shown(schedule)})" if numerics.is_number(schedule) else ""
         if callable(schedule):
             mend = "; a function of the step, such as a schedule of optax, becomes one as Function(fn)"
         raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__}){mend}")
@@ -351,11 +351,7 @@ def _lift(operand: Any) -> Schedule | None:
     """A schedule of an operand, None if there is none."""
     if isinstance(operand, Schedule):
         return operand
-    return Constant(operand) if _is_number(operand) else None
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float, np.number, np.ndarray, jax.Array)) and not isinstance(x, bool)
+    return Constant(operand) if numerics.is_number(operand) else None
 
 
 def _pointwise(operator: str, *operands: Any) -> Any:
@@ -738,7 +734,7 @@ class Delay(Moved):
     steps: Number = leaf(COUNT)
 
     def moved(self, moment: Moment) -> Moment:
-        return moment.since(self.steps)
+        return moment.clamped().since(self.steps)
 
     @property
     def length(self) -> Any:
@@ -855,7 +851,7 @@ class Warp(Bending, Moved):
     time: Schedule = child()
 
     def moved(self, moment: Moment) -> Moment:
-        line = self.time.line(moment)
+        line = self.time.line(moment) if moment.below is None else None
         time = None if line is None else line.as_moment()
         return numerics.time_given(self.time.at(moment)) if time is None else time
 

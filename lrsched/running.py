@@ -171,7 +171,7 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
 
     def update(state: ScheduleState, observed: dict[str, Any]) -> Any:
         readings = tuple(
-            jnp.asarray(numerics.moment(clock.read(x))[0].value()) for clock, x in zip(clocks, state.clocks, strict=True)
+            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value()) for clock, x in zip(clocks, state.clocks, strict=True)
         )
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 
@@ -191,7 +191,7 @@ def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
     def read(part: Any) -> Any:
         if not isinstance(part, Driven):
             return part
-        return Constant(part.schedule(part.clock.read(next(clocks))), np.inf)
+        return Constant(part.schedule(numerics.moment(part.clock.read(next(clocks)), signed=True)[0]), np.inf)
 
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 

@@ -151,7 +151,7 @@ def replace_schedule(state: Any, new: Schedule | Number, name: str = "learning_r
     """
     found = _live("replace_schedule", state, name, at)
     if not isinstance(new, Schedule):
-        if isinstance(new, bool) or (not isinstance(new, (int, float)) and not numerics.is_concrete(new)):
+        if not numerics.is_number(new):
             raise TypeError(f"replace_schedule(new=...) must be a schedule or a number, got {shown(new)}")
         new = Constant(new)
     old = jax.tree.map(_array, found.node.schedule, is_leaf=_is_variable)

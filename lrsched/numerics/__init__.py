@@ -35,13 +35,17 @@ from lrsched.numerics.folding import table as table
 from lrsched.numerics.folding import where as where
 from lrsched.numerics.kinds import Number as Number
 from lrsched.numerics.kinds import Span as Span
+from lrsched.numerics.kinds import array_of as array_of
 from lrsched.numerics.kinds import float_type as float_type
 from lrsched.numerics.kinds import host as host
 from lrsched.numerics.kinds import is_concrete as is_concrete
+from lrsched.numerics.kinds import is_number as is_number
+from lrsched.numerics.kinds import is_real as is_real
 from lrsched.numerics.kinds import largest as largest
 from lrsched.numerics.kinds import last_tick as last_tick
 from lrsched.numerics.kinds import real as real
 from lrsched.numerics.kinds import rough as rough
+from lrsched.numerics.kinds import stands_for_array as stands_for_array
 from lrsched.numerics.meshes import sharded_like as sharded_like
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lrsched.numerics.kinds import is_concrete
+from lrsched.numerics.kinds import array_of, is_concrete
 
 
 def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -> Any:
@@ -15,6 +15,7 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
     On a mesh with explicit axes these are left to the compiler meanwhile, as on any other mesh. What the host computes is put
     where the step is.
     """
+    step = array_of(step)
     if not isinstance(step, jax.Array):
         return function(numbers, step)
     if is_concrete(step):
