@@ -96,9 +96,7 @@ class Schedule(Node):
         """
         if batch := self.batch_shape:
             return _call_batch(self, batch, step)
-        moment, shape = numerics.moment(step)
-        with np.errstate(all="ignore"):
-            return numerics.result(self.at(moment), shape)
+        return numerics.sharded_like(step, _call, self)
 
     def __bool__(self) -> bool:
         raise TypeError(f"a schedule is neither true nor false: {shown(self)}; compare with ==, or call it with a step")
@@ -320,6 +318,12 @@ class Schedule(Node):
         return Driven(self, clock)
 
 
+def _call(schedule: Schedule, step: Any) -> jax.Array:
+    moment, shape = numerics.moment(step)
+    with np.errstate(all="ignore"):
+        return numerics.result(schedule.at(moment), shape)
+
+
 def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:
     leaves = jax.tree.leaves(schedule)
     if numerics.is_concrete(*leaves) and (isinstance(step, (list, tuple)) or numerics.is_concrete(step)):
@@ -337,7 +341,7 @@ def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Ar
 
 def _expect(call: str, schedule: Any) -> None:
     if not isinstance(schedule, Schedule):
-        mend = f"; a number becomes one as Constant({shown(schedule)})" if _is_number(schedule) else ""
+        mend = f"; a number becomes one as Constant({shown(schedule)})" if numerics.is_number(schedule) else ""
         if callable(schedule):
             mend = "; a function of the step, such as a schedule of optax, becomes one as Function(fn)"
         raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__}){mend}")
@@ -347,11 +351,7 @@ def _lift(operand: Any) -> Schedule | None:
     """A schedule of an operand, None if there is none."""
     if isinstance(operand, Schedule):
         return operand
-    return Constant(operand) if _is_number(operand) else None
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float, np.number, np.ndarray, jax.Array)) and not isinstance(x, bool)
+    return Constant(operand) if numerics.is_number(operand) else None
 
 
 def _pointwise(operator: str, *operands: Any) -> Any:
@@ -734,7 +734,7 @@ class Delay(Moved):
     steps: Number = leaf(COUNT)
 
     def moved(self, moment: Moment) -> Moment:
-        return moment.since(self.steps)
+        return moment.clamped().since(self.steps)
 
     @property
     def length(self) -> Any:
@@ -851,7 +851,7 @@ class Warp(Bending, Moved):
     time: Schedule = child()
 
     def moved(self, moment: Moment) -> Moment:
-        line = self.time.line(moment)
+        line = self.time.line(moment) if moment.below is None else None
         time = None if line is None else line.as_moment()
         return numerics.time_given(self.time.at(moment)) if time is None else time
 

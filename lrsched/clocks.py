@@ -359,8 +359,8 @@ class Since(Clock):
 
     def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
         clock = self.clock.tick(state.clock, steps, observations)
-        now, first = (numerics.moment(self.clock.read(x))[0].value() for x in (clock, self.clock.init()))
-        moved = state.moved | jnp.asarray(now > first)
+        now, first = (numerics.moment(self.clock.read(x), signed=True)[0].value() for x in (clock, self.clock.init()))
+        moved = state.moved | jnp.asarray(now != first)
         return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
 
     def read(self, state: SinceState) -> Any:

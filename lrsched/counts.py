@@ -37,8 +37,7 @@ def advanced(count: Any, more: Any) -> Any:
 
 def as_number(call: str, value: Any) -> Any:
     """What was observed, once it is sure that it is one number."""
-    if not isinstance(value, jax.Array) and hasattr(value, "__jax_array__"):  # a variable of flax or Keras
-        value = value.__jax_array__()
+    value = numerics.array_of(value)
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__})")
     if np.shape(value) != ():

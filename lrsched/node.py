@@ -277,6 +277,7 @@ def checked_clock(call: str, clock: Any) -> None:
 
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
+    value = numerics.array_of(value)
     if isinstance(value, numerics.Span):
         return value
     if isinstance(value, jax.Array):
@@ -286,21 +287,35 @@ def _as_float(value: Any) -> Any:
             return None
         if isinstance(value, jax.core.Tracer):
             return jax.lax.convert_element_type(value, numerics.float_type())
-    entries = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
+    if isinstance(value, (list, tuple)):
+        return _as_table(value)
+    return _as_known(value)
+
+
+def _as_table(values: Any) -> Any:
+    """A list of numbers, or of lists of them, as `_as_float` makes it of an array."""
+    values = jax.tree.map(numerics.array_of, list(values), is_leaf=numerics.stands_for_array)
+    entries = jax.tree.leaves(values)
     if any(isinstance(x, (bool, np.bool_)) for x in entries):
         return None
     if any(isinstance(x, jax.core.Tracer) for x in entries):
-        entries = [_as_float(x) for x in value]
+        entries = [_as_float(x) for x in values]
         if any(x is None for x in entries):
             return None
         live = any(isinstance(x, numerics.Span) for x in entries)
         return numerics.table(entries) if live else jnp.stack([numerics.real(x) for x in entries])
+    # Their types may have no common one, as bfloat16 and float16 have none.
+    return _as_known([float(x) if isinstance(x, np.generic) and numerics.is_number(x) else x for x in values])
+
+
+def _as_known(value: Any) -> Any:
+    """What is known, as a Python float or a NumPy float64 array; None for what is no number."""
     try:
         kept = np.array(value)
-        if kept.dtype.kind not in "iuf" and not (kept.dtype == object and all(isinstance(x, int) for x in kept.flat)):
+        if not numerics.is_real(kept.dtype) and not (kept.dtype == object and all(isinstance(x, int) for x in kept.flat)):
             return None
         kept = kept.astype(np.float64)
-    except (ValueError, OverflowError):  # a ragged list, an integer beyond any float
+    except (ValueError, TypeError, OverflowError):  # a ragged list, an integer beyond any float
         return None
     if kept.ndim == 0:
         return float(kept)

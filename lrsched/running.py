@@ -68,7 +68,7 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
 
 def count_of_updates(call: str, given: Any) -> jax.Array:
     """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
-    step = given.__jax_array__() if not isinstance(given, jax.Array) and hasattr(given, "__jax_array__") else given
+    step = numerics.array_of(given)
     known = not isinstance(step, jax.core.Tracer)
     number = np.asarray(step) if known else step
     if np.ndim(number) or not jnp.issubdtype(number.dtype, jnp.integer):
@@ -233,7 +233,8 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
 
     def update(state: ScheduleState, observed: dict[str, Any]) -> Any:
         readings = tuple(
-            jnp.asarray(numerics.moment(clock.read(x))[0].value()) for clock, x in zip(clocks, state.clocks, strict=True)
+            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value())
+            for clock, x in zip(clocks, state.clocks, strict=True)
         )
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 
@@ -253,7 +254,7 @@ def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
     def read(part: Any) -> Any:
         if not isinstance(part, Driven):
             return part
-        return Constant(part.schedule(part.clock.read(next(clocks))), np.inf)
+        return Constant(part.schedule(numerics.moment(part.clock.read(next(clocks)), signed=True)[0]), np.inf)
 
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 

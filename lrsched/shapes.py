@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -253,7 +252,7 @@ class InverseSqrt(Schedule):
     timescale: Number = leaf(POSITIVE, mend="it is the number of steps until the value has fallen to start / √2", whole=True)
 
     def at(self, moment: Moment) -> Any:
-        return numerics.multiply(self.start, numerics.inverse_root(moment.value(), self.timescale))
+        return numerics.multiply(self.start, numerics.inverse_root(moment.clamped().value(), self.timescale))
 
     @property
     def length(self) -> Any:
@@ -362,14 +361,14 @@ class Function(Schedule):
     def at(self, moment: Moment) -> Any:
         time = moment.value()
         try:
-            value = self.fn(time, *self.arguments)
+            value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:
             error.add_note(
                 f"in {shown(self)}, whose function is given arrays of times, and traced ones: instead of `a if t < 5 else b`"
                 " write jax.numpy.where(t < 5, a, b), and jax.numpy.exp for math.exp"
             )
             raise
-        if not isinstance(value, (int, float, np.number, np.ndarray, jax.Array)) or jnp.iscomplexobj(value):
+        if not numerics.is_number(value) and getattr(value, "dtype", type(value)) != bool:
             raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
         if jnp.shape(value) not in ((), np.shape(time)):
             raise TypeError(f"{shown(self)} must be elementwise: for times of shape {np.shape(time)} it gave {np.shape(value)}")

@@ -186,7 +186,7 @@ def layerwise(
         def scaled(path: Any, update: Any) -> Any:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             depth = depth_of(name)
-            if isinstance(depth, bool) or not isinstance(depth, (int, float, np.number)):
+            if not numerics.is_number(depth) or np.ndim(depth):
                 raise TypeError(f"layerwise(depth_of=...) must give the depth of {name!r} as a number, got {shown(depth)}")
             factor = numerics.real(numerics.power(decay, depth))
             return (rate * factor).astype(update.dtype) * update
@@ -309,8 +309,9 @@ def scheduled(
 def _is_scheduled(value: Any, parameter: inspect.Parameter) -> bool:
     if isinstance(value, Schedule):
         return True
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
+    if not numerics.is_number(value):
         return False
+    value = numerics.array_of(value)
     counts = parameter.annotation in (int, "int") or parameter.default is None or type(parameter.default) is int
     return np.shape(value) == () and not (counts and isinstance(value, (int, np.integer)))
 

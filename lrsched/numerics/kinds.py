@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.core
+import jax.numpy as jnp
 import jax.typing
 import numpy as np
 
@@ -56,6 +57,29 @@ def _is_concrete(x: Any) -> bool:
     if isinstance(x, jax.core.Tracer):
         return False
     return isinstance(x, jax.Array) and x.is_fully_addressable
+
+
+def array_of(x: Any) -> Any:
+    """The array that something with `__jax_array__` stands for, like a variable of flax or Keras; anything else as it is."""
+    return x.__jax_array__() if stands_for_array(x) else x
+
+
+def stands_for_array(x: Any) -> bool:
+    """Whether it is no array itself, but says with `__jax_array__` which one it is."""
+    return not isinstance(x, (float, int, np.ndarray, np.generic, jax.Array)) and hasattr(x, "__jax_array__")
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether a type is one of integers or of floats, those of ml_dtypes included."""
+    return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+
+
+def is_number(x: Any) -> bool:
+    """Whether it is a real number, or an array of them: of Python, NumPy, ml_dtypes or JAX, or something that stands for one."""
+    if isinstance(x, (int, float)):
+        return not isinstance(x, bool)
+    x = array_of(x)
+    return isinstance(x, (np.generic, np.ndarray, jax.Array)) and is_real(x.dtype)
 
 
 def x64() -> bool:

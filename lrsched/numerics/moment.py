@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.numerics import amounts, powers, spans
+from lrsched.numerics import amounts, kinds, powers, spans
 from lrsched.numerics import wide as wides
 from lrsched.numerics.folding import (
     add,
@@ -25,7 +25,20 @@ from lrsched.numerics.folding import (
     subtract,
     where,
 )
-from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, last_tick, real, rough, x64
+from lrsched.numerics.kinds import (
+    HOST_MAX,
+    Number,
+    Span,
+    float_type,
+    host,
+    int_type,
+    is_concrete,
+    largest,
+    last_tick,
+    real,
+    rough,
+    x64,
+)
 from lrsched.numerics.progress import Progress
 from lrsched.numerics.wide import Wide, wide
 
@@ -41,14 +54,17 @@ class Looked(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A time >= 0, counted in ticks of which `unit` make a step.
+    """A time, counted in ticks of which `unit` make a step.
 
     Slowing time down by k does not divide it, which would round: it makes k ticks a step, so that every length an inner
     schedule asks about is multiplied by k instead.
+
+    Only what a clock reads may be below 0. Such a time stands at 0 for all that does not ask how far `below` it is.
     """
 
     ticks: Any  # float64 on the host, a Span in a trace
     unit: Any = 1.0  # a number, a Span, one that is Looked up, or one that is Wide
+    below: Any = None  # how many ticks before 0, like `ticks`; None: it is known while tracing to be no time before 0
 
     @property
     def is_host(self) -> bool:
@@ -77,8 +93,22 @@ class Moment(NamedTuple):
             return amounts.span(self._host(steps))
         return amounts.span(steps if isinstance(unit, float) and unit == 1.0 else multiply(steps, unit))
 
+    def clamped(self) -> "Moment":
+        """The time, or 0 if it is before that."""
+        return self if self.below is None else self._replace(below=None)
+
+    def _early(self) -> Any:
+        """Whether it is before 0."""
+        return self.below > 0 if not isinstance(self.below, Span) else amounts.less(amounts.ZERO, self.below)
+
+    def _distance(self) -> "Moment":
+        """How far it is from 0, on either side."""
+        return where_moment(self._early(), Moment(self.below, self.unit), self.clamped())
+
     def reached(self, steps: Number) -> Any:
-        """Whether it is `steps` steps or later."""
+        """Whether it is `steps` steps, a number >= 0, or later."""
+        if self.below is not None:
+            return both(opposite(self._early()), self.clamped().reached(steps))
         if self._known(steps):
             return self.ticks >= self._host(steps)
         return jnp.logical_not(amounts.less(self._now(), self._span(steps)))
@@ -93,17 +123,20 @@ class Moment(NamedTuple):
             return self
         if self._known(steps):
             return Moment(maximum(self.ticks - self._host(steps), 0.0), self.unit)
-        return self._replace(ticks=amounts.minus(self._now(), self._span(steps)))
+        return Moment(amounts.minus(self._now(), self._span(steps)), self.unit)
 
     def until(self, steps: Number) -> "Moment":
         """The time, standing still from `steps` on."""
         if self._known(steps):
-            return Moment(minimum(self.ticks, self._host(steps)), self.unit)
+            return self._replace(ticks=minimum(self.ticks, self._host(steps)))
         now, end = self._now(), self._span(steps)
         return self._replace(ticks=amounts.choose(amounts.less(now, end), now, end))
 
     def plus(self, steps: Number) -> "Moment":
         """`steps` steps later."""
+        if self.below is not None:
+            short, later = Moment(self.below, self.unit), Moment(self.ticks, self.unit).plus(steps)
+            return later.less(short.ticks)._replace(below=short.since(steps).ticks)
         if self._known(steps):
             return self._replace(ticks=self.ticks + self._host(steps))
         return self._replace(ticks=amounts.plus(self._now(), self._span(steps)))
@@ -111,8 +144,14 @@ class Moment(NamedTuple):
     def before(self, steps: Number) -> "Moment":
         """The time left until `steps`, 0 from then on."""
         if self._known(steps):
-            return self._replace(ticks=maximum(self._host(steps) - self.ticks, 0.0))
-        return self._replace(ticks=amounts.minus(self._span(steps), self._now()))
+            return Moment(maximum(self._host(steps) - self.ticks, 0.0), self.unit)
+        return Moment(amounts.minus(self._span(steps), self._now()), self.unit)
+
+    def less(self, ticks: Any) -> "Moment":
+        """The time less so many ticks, at least 0."""
+        if self.is_host and not isinstance(ticks, Span):
+            return self._replace(ticks=maximum(self.ticks - ticks, 0.0))
+        return self._replace(ticks=amounts.minus(self._now(), ticks if isinstance(ticks, Span) else amounts.span(ticks)))
 
     def slowed(self, factor: Number) -> "Moment":
         """The same moment where every step lasts `factor` steps."""
@@ -127,6 +166,8 @@ class Moment(NamedTuple):
 
     def floored(self, every: Number) -> "Moment":
         """The last multiple of `every` steps."""
+        if self.below is not None:
+            return self.clamped().floored(every)
         count, rest = self.divided(every)
         if self._known(every):
             return self._replace(ticks=count * self._host(every))
@@ -136,6 +177,8 @@ class Moment(NamedTuple):
 
     def value(self) -> Any:
         """The time as a number of steps."""
+        if self.below is not None:
+            return subtract(self.clamped().value(), Moment(self.below, self.unit).value())
         if self._known():
             return self.ticks if type(self.unit) is float and self.unit == 1.0 else divide(self.ticks, self.unit)
         unit = self._rough_unit()
@@ -158,6 +201,8 @@ class Moment(NamedTuple):
 
         Before the table it is in the first row; in the last row all is done.
         """
+        if self.below is not None:
+            return self.clamped().between(points)
         last = points.shape[0] - 1
         if isinstance(self.ticks, float) and isinstance(self.unit, float) and is_concrete(points):  # as below, in Python
             column = self._host(points)
@@ -225,7 +270,7 @@ class Moment(NamedTuple):
 
     def can_look_up(self) -> bool:
         """Whether `row_of` can find this moment in a table of known steps."""
-        return isinstance(self.unit, float) and (self.is_host or amounts.no_part(self.ticks))
+        return self.below is None and isinstance(self.unit, float) and (self.is_host or amounts.no_part(self.ticks))
 
     def row_of(self, starts: np.ndarray) -> Any:
         """The last of rising, known steps that it has reached; the first of them is 0."""
@@ -282,6 +327,8 @@ class Moment(NamedTuple):
         Of a finite count the last cycle goes on for ever; in a cycle stretched k-fold, k ticks make a step. A stretch of
         None is 1, known before any number is.
         """
+        if self.below is not None:
+            return self.clamped().cycle(length, count, stretch)
         last = None if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
         if stretch is not None and not (type(stretch) is float and stretch == 1.0):
             live = (isinstance(length, Span) and not is_concrete(length)) or isinstance(self.unit, Wide)
@@ -349,9 +396,22 @@ class Moment(NamedTuple):
         if self._known(start, rate):
             half = minimum(np.power(host(rate), self.value() / 2), HOST_MAX)  # as a whole it may overflow before the product
             return saturated(host(start) * half * half)
+        if self.below is not None:
+            return self._signed_exponential(start, rate)
         if x64() or (is_concrete(rate) and np.any(np.equal(rate, 0))):
             return raised(start, rate, self.value())
         return powers.exponential(start, rate, self._in_two_floats())
+
+    def _signed_exponential(self, start: Number, rate: Number) -> Any:
+        early, distance = jnp.asarray(self._early()), self._distance()
+        positive = where(real(rate) > 0, rate, 1.0)
+        if x64():
+            value = raised(start, where(early, divide(1.0, positive), positive), distance.value())
+        else:
+            time = distance._in_two_floats()
+            value = powers.exponential(start, positive, powers.Two(*(jnp.where(early, -x, x) for x in time)))
+        at_zero = where(early, multiply(jnp.sign(real(start)), largest()), raised(start, 0.0, distance.value()))
+        return where(real(rate) > 0, value, at_zero)
 
     def _in_two_floats(self) -> powers.Two:
         """The time as a number of steps, in a trace."""
@@ -419,28 +479,75 @@ def time_of_parts(high: Any, low: Any, fractions: tuple[Any, Any], bits: int) ->
     return Moment(Span(high, (real(low) + fraction) * np.float32(2.0**-bits)), 2.0**-bits)
 
 
-def moment(step: Any) -> tuple[Moment, tuple[int, ...]]:
-    """A step, or an array of steps, as a moment and its shape; steps before 0 are taken as 0. A moment is one already."""
-    if type(step) is int:
+def moment(step: Any, signed: bool = False) -> tuple[Moment, tuple[int, ...]]:
+    """A step, or an array of steps, as a moment and its shape; steps before 0 are taken as 0. A moment is one already.
+
+    With `signed` it is what a clock reads, which may be below 0 and stays so.
+    """
+    if type(step) is int and not signed:
         return Moment(min(max(float(step), 0.0), _LATEST) if step < 2**62 else _LATEST), ()
+    step = kinds.array_of(step)
     if isinstance(step, Moment):
         return step, np.shape(step.ticks.whole if isinstance(step.ticks, Span) else step.ticks)
+    if isinstance(step, (list, tuple)):
+        step = jax.tree.map(kinds.array_of, step, is_leaf=kinds.stands_for_array)
+        if not is_concrete(*jax.tree.leaves(step)):
+            return _stacked([moment(x) for x in step])
     if not isinstance(step, jax.Array) or is_concrete(step):
-        ticks = np.asarray(step)
-        known = ticks.dtype.kind in "iuf" or jnp.issubdtype(ticks.dtype, jnp.floating)  # bfloat16 is of kind V
-        if not known and not (ticks.dtype == object and all(isinstance(x, int) for x in ticks.flat)):  # beyond 64 bits
-            raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got {step!r}")
-        ticks = ticks.astype(np.float64)
-        if np.isnan(ticks).any():
-            raise ValueError(f"a schedule is called with a step, and NaN is none; got {step!r}")
-        return Moment(np.clip(ticks, 0.0, _LATEST)[()]), ticks.shape
-    if jnp.issubdtype(step.dtype, jnp.integer):
-        whole = jnp.minimum(step, np.asarray(min(last_tick(), jnp.iinfo(step.dtype).max), step.dtype))
-        whole = jax.lax.convert_element_type(whole, int_type())
-        return Moment(Span(jnp.maximum(whole, 0), 0.0)), step.shape
+        return _known_moment(step, signed)
+    if not kinds.is_real(step.dtype):
+        raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got an array of {step.dtype}")
+    below = None
+    if signed and not jnp.issubdtype(step.dtype, jnp.unsignedinteger):
+        below = _traced_ticks(jnp.negative(jnp.maximum(step, -_largest_of(step.dtype))))
+    return Moment(_traced_ticks(step), below=below), step.shape
+
+
+def _known_moment(step: Any, signed: bool) -> tuple[Moment, tuple[int, ...]]:
+    ticks = _host_steps(step)
+    if np.isnan(ticks).any():
+        raise ValueError(f"a schedule is called with a step, and NaN is none; got {step!r}")
+    now, before = (np.clip(x, 0.0, _LATEST)[()] for x in (ticks, -ticks))
+    return Moment(now, below=before if signed else None), ticks.shape
+
+
+def _host_steps(step: Any) -> np.ndarray:
+    """Steps in float64, of any types of numbers."""
+    if isinstance(step, (list, tuple)):
+        return np.asarray([_host_steps(x) for x in step], np.float64)
+    steps = np.asarray(step)
+    if not kinds.is_real(steps.dtype) and not (steps.dtype == object and all(isinstance(x, int) for x in steps.flat)):
+        raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got {step!r}")
+    return steps.astype(np.float64)  # of objects: integers beyond 64 bits
+
+
+def _traced_ticks(step: Any) -> Span:
+    """A traced step >= 0, or one below 0 as 0."""
     if jnp.issubdtype(step.dtype, jnp.floating):
-        return Moment(amounts.span(jnp.minimum(real(step), float_type()(_LATEST)))), step.shape
-    raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got an array of {step.dtype}")
+        return amounts.span(jnp.minimum(real(step), float_type()(_LATEST)))
+    most = jnp.iinfo(step.dtype).max
+    whole = jnp.minimum(step, np.asarray(min(last_tick(), most), step.dtype))
+    ticks = jnp.maximum(jax.lax.convert_element_type(whole, int_type()), 0)
+    if jnp.issubdtype(step.dtype, jnp.unsignedinteger) and most > last_tick():
+        return Span(ticks, real(step - whole))  # as all that is beyond the last whole
+    return Span(ticks, 0.0)
+
+
+def _largest_of(dtype: Any) -> Any:
+    """The largest number of a type, as one of it: so that what is as large below 0 can be negated."""
+    info = jnp.iinfo(dtype) if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo(dtype)
+    return np.asarray(info.max, dtype)
+
+
+def _stacked(moments: list[tuple[Moment, tuple[int, ...]]]) -> tuple[Moment, tuple[int, ...]]:
+    """The moments of a list of steps as one."""
+    shapes = {shape for _, shape in moments}
+    if len(shapes) > 1:
+        raise ValueError(f"a schedule is called with a step, or an array of them; got a list of the shapes {sorted(shapes)}")
+    spans = [one._now() for one, _ in moments]
+    whole = jnp.stack([jnp.asarray(span.whole, int_type()) for span in spans])
+    part = 0.0 if amounts.no_part(*spans) else jnp.stack([jnp.broadcast_to(real(s.part), np.shape(s.whole)) for s in spans])
+    return Moment(Span(whole, part)), whole.shape
 
 
 _SMALLEST_UNIT = 1e-25  # in a trace, so that no time is infinite

@@ -137,7 +137,7 @@ class Recurrence(Schedule):
     offset: Schedule = child()
 
     def at(self, moment: Moment) -> Any:
-        step = moment.value()
+        step = moment.clamped().value()
         if numerics.is_concrete(step, *jax.tree.leaves(self)):
             return self._walked_on_host(np.floor(step))
         step = jnp.floor(numerics.real(step)).astype(np.int32)
