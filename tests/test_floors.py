@@ -22,6 +22,8 @@ FLOORS = [
     "recipes",
     "batch",
     "transform",
+    "factories",
+    "layerwise",
     "states",
     "text",
     "edges",
