@@ -134,7 +134,7 @@ def _injected(call: _Call, live: bool, hyperparam_dtype: jax.typing.DTypeLike | 
             hyperparams_states=states,
             inner_state=_typed_as(state.inner_state, inner),
         )
-        return _narrowed(new, updates, params), after
+        return new, after
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
@@ -507,20 +507,6 @@ def _typed_as(old: Any, new: Any) -> Any:
         return b if same or jnp.issubdtype(a.dtype, jax.dtypes.extended) else jnp.asarray(b, a.dtype)
 
     return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
-
-
-def _narrowed(new: Any, updates: Any, params: Any) -> Any:
-    """Updates in no wider a type than their gradients and their parameters have."""
-    alike = [tree for tree in (updates, params) if jax.tree.structure(tree) == jax.tree.structure(new)]
-
-    def narrowed(x: Any, *others: Any) -> Any:
-        types = [y.dtype for y in (x, *others) if hasattr(y, "dtype") and jnp.issubdtype(y.dtype, jnp.floating)]
-        if not hasattr(x, "dtype") or len(types) <= len(others):
-            return x
-        widest = max(types[1:], key=lambda t: jnp.finfo(t).bits)
-        return x.astype(widest) if jnp.finfo(x.dtype).bits > jnp.finfo(widest).bits else x
-
-    return jax.tree.map(narrowed, new, *alike) if alike else new
 
 
 _SMALL = 16  # entries: a count, a key

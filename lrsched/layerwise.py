@@ -139,23 +139,23 @@ def _each_factor(factors: Entries, tree: Any) -> list[Any]:
     leaves = _by_path(tree)
     if not isinstance(factors, dict):
         return [None if _is_masked(x) else _fitting(factors(path), path, x) for path, x in leaves]
-    covering = {path: next((start for start in _beginnings(path) if start in factors), None) for path, _ in leaves}
-    unused = [path for path in factors if path not in covering.values()]
+    covering = {path: [start for start in _beginnings(path) if start in factors] for path, _ in leaves}
+    unused = sorted(set(factors).difference(*covering.values()))
     if unused:
         raise ValueError(
             f"layerwise(...): expected each entry to cover a parameter, got {', '.join(map(repr, unused))}, which covers none."
             f" Hint: the parameters are {shown(list(covering))}"
         )
-    return [None if _is_masked(x) else _fitting(_covered(factors, covering[path], path), path, x) for path, x in leaves]
+    return [None if _is_masked(x) else _fitting(_longest(factors, covering[path], path), path, x) for path, x in leaves]
 
 
-def _covered(factors: dict[str, Any], start: str | None, path: str) -> Any:
-    if start is None:
+def _longest(factors: dict[str, Any], covering: list[str], path: str) -> Any:
+    if not covering:
         raise ValueError(
             f"layerwise(...): expected an entry for each parameter, got none for {path!r}. Hint: there are"
             f" {shown(list(factors))}; one for '' covers all others"
         )
-    return factors[start]
+    return factors[covering[0]]
 
 
 def _fitting(factor: Any, path: str, x: Any) -> Any:
