@@ -188,10 +188,9 @@ class _Places:
         def transform(values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
             given = {name: _constant(x) if name in functions else x for name, x in values.items()}
             made = _call_with(self.factory, bound, given)
-            made = made.gradient_transformation() if isinstance(made, optax.MultiSteps) else made
             if not callable(getattr(made, "init", None)) or not callable(getattr(made, "update", None)):
                 raise TypeError(f"{self.call}(...): expected an optax transformation from the factory, got {shown(made)}")
-            return optax.with_extra_args_support(made)
+            return _with_extra_args(made)
 
         return _Call(self.call, schedules, numbers, others, transform)
 
@@ -284,6 +283,15 @@ def _call_with(factory: Callable[..., Any], bound: inspect.BoundArguments, value
             arguments[name] = new
     full = inspect.BoundArguments(bound.signature, arguments)  # pyright: ignore[reportArgumentType] - any dict is ordered
     return factory(*full.args, **full.kwargs)
+
+
+def _with_extra_args(made: Any) -> optax.GradientTransformationExtraArgs:
+    """What a factory made, also where it is optax.MultiSteps or another object with the two methods."""
+    if isinstance(made, optax.GradientTransformationExtraArgs):
+        return made
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(made.update).parameters.values()):
+        return optax.GradientTransformationExtraArgs(made.init, made.update)
+    return optax.with_extra_args_support(made)
 
 
 def _not_nan(call: str, name: str, value: Any) -> Any:

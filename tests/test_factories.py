@@ -43,6 +43,7 @@ def trained(optimizer: Any, params: Any = PARAMS, steps=6, **observations) -> An
     def body(carry, t):
         params, state = carry
         updates, state = optimizer.update(gradients(params, t), state, params, **observations)
+        assert [x.dtype for x in jax.tree.leaves(updates)] == [x.dtype for x in jax.tree.leaves(params)]
         return (optax.apply_updates(params, updates), state), None
 
     start = (params, optimizer.init(params))
@@ -134,6 +135,20 @@ def test_lookahead_inside():
     assert not np.array_equal(params.fast["w"], params.slow["w"])
 
 
+def test_what_is_observed_reaches_everything_inside():
+    inside = ls.reduce_on_plateau(0.5, patience=0)
+
+    def factory(rate) -> Any:
+        return optax.MultiSteps(optax.chain(optax.sgd(rate), ls.scale_by_learning_rate(inside)), 1)
+
+    optimizer = ls.scheduled(factory)(0.1 * ls.reduce_on_plateau(0.5, patience=1))
+    _, state = trained(optimizer, steps=3, value=1.0)
+    np.testing.assert_allclose(state.hyperparams["rate"], 0.1)
+    np.testing.assert_allclose(ls.learning_rate(state.inner_state), 0.5)
+    _, state = trained(optimizer, steps=4, value=1.0)
+    np.testing.assert_allclose(state.hyperparams["rate"], 0.05)
+
+
 # Arguments.
 
 TABLE = jnp.array([0.1, 0.2, 0.3, 0.4])
@@ -186,6 +201,9 @@ def annotated(annotation, default=None):
     return factory
 
 
+Rate = float | None
+
+
 def scalar(x):  # of a step or of a scalar: nothing says which
     return 0.5 * x
 
@@ -197,6 +215,7 @@ def scalar(x):  # of a step or of a scalar: nothing says which
         (float | None, True, True),
         ("Optional[float]", True, True),
         ("base.ScalarOrSchedule", True, True),
+        ("Rate", True, True),
         (optax.ScalarOrSchedule, True, True),
         (optax.Schedule, True, True),
         ("jax.typing.ArrayLike", True, False),
@@ -274,16 +293,25 @@ def test_bad_values_are_told():
 # Types, memory and buffers.
 
 
-TWINS = [optax.adamw, optax.lion, optax.lamb, optax.novograd, optax.adagrad, optax.sm3]
-STRICT = [optax.lion, optax.sgd]  # what optax itself can do under strict promotion
+TWINS = [
+    (optax.adamw, {"b1": 0.8, "b2": 0.99, "weight_decay": 0.3}),
+    (optax.lion, {"b1": 0.7}),
+    (optax.lamb, {"weight_decay": 0.3}),
+    (optax.novograd, {"b1": 0.7}),
+    (optax.adagrad, {"initial_accumulator_value": 0.3}),
+    (optax.sm3, {"momentum": 0.7}),
+]
+STRICT = [(optax.lion, {"b1": 0.7}), (optax.sgd, {"momentum": 0.7})]  # what optax itself can do under strict promotion
 
 
-@pytest.mark.parametrize(("factory", "promotion"), [*((f, "standard") for f in TWINS), *((f, "strict") for f in STRICT)])
-def test_on_bfloat16_it_is_the_optimizer_of_optax(factory, promotion):
+@pytest.mark.parametrize(
+    ("factory", "arguments", "promotion"), [*((*twin, "standard") for twin in TWINS), *((*twin, "strict") for twin in STRICT)]
+)
+def test_on_bfloat16_it_is_the_optimizer_of_optax(factory, arguments, promotion):
     params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
     with jax.numpy_dtype_promotion(promotion):
-        expected, theirs = trained(factory(0.01), params)
-        after, state = trained(ls.scheduled(factory)(0.01), params)
+        expected, theirs = trained(factory(0.03, **arguments), params)
+        after, state = trained(ls.scheduled(factory)(0.03, **arguments), params)
     assert [bits(x) for x in jax.tree.leaves(after)] == [bits(x) for x in jax.tree.leaves(expected)]
     assert avals(state.inner_state) == avals(theirs)
 
@@ -311,11 +339,11 @@ def aliasing(rate):
 
     def init(params):
         twice = jnp.zeros(100)
-        return {"params": params, "a": twice, "b": twice, "weak": jnp.asarray(0.0)}
+        return {"params": params, "a": twice, "b": twice, "weak": jnp.asarray(0.0), "rate": rate}
 
     def update(updates, state, params=None):
         del params
-        return jax.tree.map(lambda u: -rate * u, updates), {**state, "weak": state["weak"] + rate}
+        return jax.tree.map(lambda u: -rate * u, updates), {**state, "weak": jnp.asarray(1.0), "rate": rate}
 
     return optax.GradientTransformation(init, update)
 
@@ -380,7 +408,9 @@ def test_a_number_that_is_written_is_used(optimizer, jit):
         for x in (0.25, 1, np.float32(0.25), jnp.asarray(0.25)):
             ours, expected, states = {}, {}, [optimizer.init(PARAMS), theirs.init(PARAMS)]
             for _ in range(2):
-                ours, states[0] = update(PARAMS, write(states[0], x), PARAMS)
+                written = write(states[0], x)
+                ours, states[0] = update(PARAMS, written, PARAMS)
+                assert jax.tree.structure(states[0]) == jax.tree.structure(written)  # for a scan
                 expected, states[1] = theirs.update(PARAMS, write(states[1], x), PARAMS)
             np.testing.assert_allclose(ours["w"], expected["w"], rtol=1e-6)
             assert states[0].hyperparams["momentum"] == float(x)

@@ -1,6 +1,7 @@
 """What the operators mean: each against plain NumPy, and every boundary to the exact step."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
