@@ -122,6 +122,7 @@ def test_it_trains_with_what_it_records():
     params, _ = trained(ls.scheduled(functools.partial(by_keywords, b1=0.5))(RATE, weight_decay=0.25), steps=1)
     expected, _ = trained(optax.adamw(0.1, b1=0.5, weight_decay=0.25), steps=1)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), params, expected)
+    assert trained(ls.scheduled(optax.sgd)(RATE), steps=3)[1].count == 3
 
 
 def test_lookahead_inside():
@@ -239,6 +240,12 @@ def test_the_annotation_says_what_belongs_there(annotation, takes_callables, tak
     assert "x" in factory(RATE).init(PARAMS).hyperparams  # pyright: ignore
 
 
+def test_where_both_a_number_and_a_function_belong_the_function_decides():
+    factory: Any = ls.scheduled(annotated("float | Callable[[optax.Params], optax.Params]"))
+    assert "x" in factory(scalar).init(PARAMS).hyperparams
+    assert "x" not in factory(lambda tree: jax.tree.map(lambda x: 2.0 * x, tree)).init(PARAMS).hyperparams
+
+
 def test_the_default_says_what_belongs_there():
     for default, takes_callables, takes_ints in (
         (0.1, True, True),
@@ -275,6 +282,10 @@ def test_keys_go_to_the_factory_and_stay_in_the_state(factory, arguments):
 def test_static_arguments_and_the_type_are_as_in_optax():
     optimizer: Any = ls.scheduled(by_keywords, static_args=("weight_decay", "eps"))(RATE, weight_decay=0.1, eps=1e-6, b1=0.5)
     assert set(optimizer.init(PARAMS).hyperparams) == {"learning_rate", "b1"}
+    given = []
+    for dtype in (None, jnp.float32):
+        ls.scheduled(lambda rate: given.append(rate) or optax.sgd(rate), (), dtype)(RATE).init(PARAMS)
+    assert [(x.dtype, x.weak_type) for x in given] == [(np.float32, True), (np.float32, False)]
     optimizer = ls.scheduled(optax.adamw, "weight_decay", jnp.bfloat16)(RATE, b1=0.5)
     params, state = trained(optimizer)
     assert {x.dtype for x in state.hyperparams.values()} == {np.dtype(jnp.bfloat16)}
