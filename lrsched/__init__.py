@@ -27,7 +27,9 @@ from lrsched.codec import from_json as from_json
 from lrsched.codec import to_dict as to_dict
 from lrsched.codec import to_json as to_json
 from lrsched.expression import parse as parse
+from lrsched.factories import scheduled as scheduled
 from lrsched.latex import latex as latex
+from lrsched.layerwise import layerwise as layerwise
 from lrsched.node import leaf as leaf
 from lrsched.node import node as node
 from lrsched.plotting import plot as plot
@@ -72,6 +74,4 @@ from lrsched.states import schedule as schedule
 from lrsched.summary import Summary as Summary
 from lrsched.summary import summary as summary
 from lrsched.transform import as_stateful as as_stateful
-from lrsched.transform import layerwise as layerwise
 from lrsched.transform import scale_by_learning_rate as scale_by_learning_rate
-from lrsched.transform import scheduled as scheduled

@@ -17,7 +17,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,18 @@ from lrsched.numerics import Moment, Number
 Spans: TypeAlias = Iterator[tuple["Schedule", Moment, Any]]  # (part, its own time, whether it is running)
 
 
-class Schedule(Node):
+if TYPE_CHECKING:
+
+    class _Hyperparameter(Node, complex):
+        """For type checkers: `jax.typing.ArrayLike`, as optax annotates hyperparameters. Not float, or `0.1 * s` were one."""
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+
+else:
+    _Hyperparameter = Node
+
+
+class Schedule(_Hyperparameter):
     """An immutable pure function from a step to a value, and a pytree of the numbers that shape it.
 
     Calling it with a step, or with an array of steps, gives the value used by that update, float32 unless JAX's x64 is on,

@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,7 +18,7 @@ from lrsched import numerics
 from lrsched.algebra import Constant, Schedule
 from lrsched.clocks import Clock
 from lrsched.live import packed
-from lrsched.node import NUMBER, POSITIVE, checked, shown
+from lrsched.node import NUMBER, checked, shown
 from lrsched.numerics import Number
 from lrsched.observations import Missing, merged, monitored_by
 from lrsched.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
@@ -148,54 +147,6 @@ def scale_by_learning_rate(
     return scaled_by(applied, flip_sign, lambda rate, updates: jax.tree.map(lambda u: rate.astype(u.dtype) * u, updates))
 
 
-def layerwise(
-    schedule: Schedule | Number, decay: Number, depth_of: Callable[[str], Any], *, flip_sign: bool = True, live: bool = False
-) -> optax.GradientTransformationExtraArgs:
-    """Scales updates by a learning rate that is lower for deeper layers: `-schedule(t) · decay ** depth`.
-
-    It takes the place of `scale_by_learning_rate` in a chain, and `learning_rate` finds the rate at depth 0.
-
-    Args:
-        schedule: the rate at depth 0, as in `scale_by_learning_rate`.
-        decay: what each layer multiplies with, above 0: 0.65 to 0.9 are usual.
-        depth_of: gives the depth of a parameter by its path, such as `"blocks/3/attention/kernel"`: 0 for the head, and one
-            more with each layer below it.
-        flip_sign, live: as in `scale_by_learning_rate`.
-
-    Raises:
-        TypeError: if it is neither a schedule nor a number, or, when it is used, if a depth is no number.
-        ValueError: if it is a batch, or the decay is not above 0.
-
-    >>> import jax.numpy as jnp
-    >>> import lrsched as ls
-    >>> params = {"head": jnp.ones(1), "blocks": [jnp.ones(1), jnp.ones(1)]}
-    >>> def depth_of(path):
-    ...     return 0 if path == "head" else 2 - int(path.split("/")[1])
-    >>> optimizer = ls.layerwise(0.1, 0.5, depth_of)
-    >>> updates, state = optimizer.update(params, optimizer.init(params))
-    >>> print(updates)
-    {'blocks': [Array([-0.025], dtype=float32), Array([-0.05], dtype=float32)], 'head': Array([-0.1], dtype=float32)}
-
-    References:
-        Clark and others, *ELECTRA*, 2020, and Bao and others, *BEiT*, 2021, who fine-tune so.
-    """
-    applied = applied_as("layerwise", "schedule", schedule, live=live)
-    decay = checked("layerwise", "decay", decay, POSITIVE)
-
-    def scale(rate: jax.Array, updates: optax.Updates) -> optax.Updates:
-        def scaled(path: Any, update: Any) -> Any:
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
-            depth = depth_of(name)
-            if not numerics.is_number(depth) or np.ndim(depth):
-                raise TypeError(f"layerwise(depth_of=...) must give the depth of {name!r} as a number, got {shown(depth)}")
-            factor = numerics.real(numerics.power(decay, depth))
-            return (rate * factor).astype(update.dtype) * update
-
-        return jax.tree_util.tree_map_with_path(scaled, updates)
-
-    return scaled_by(applied, flip_sign, scale)
-
-
 def scaled_by(applied: Applied, flip_sign: bool, scale: Any) -> optax.GradientTransformationExtraArgs:
     """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
 
@@ -237,92 +188,6 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -
     >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=s)
     """
     return applied_as("as_stateful", "schedule", schedule, live=live, start=start)
-
-
-def scheduled(
-    factory: Callable[..., optax.GradientTransformation], *, live: bool = False
-) -> Callable[..., optax.GradientTransformationExtraArgs]:
-    """An optimizer factory of optax, of which every numeric argument takes a schedule.
-
-    All follow one count of updates, and hear the same observations. Hyperparameters are float32 whatever the type of the
-    parameters; so is what is computed with them, and then updates and states are given their own types again.
-
-    Args:
-        factory: makes an optax transformation of arguments, such as `optax.adamw`.
-        live: whether the schedules are part of the state: see `scale_by_learning_rate`.
-
-    Returns:
-        The factory, for the same arguments, or schedules, pure or driven, in the place of numbers. `hyperparameters` finds
-        the values that were given as schedules or numbers. An int stays an int where the factory's annotation or default
-        does not say that it is a float, as with a size or a seed; what is no number, or left out, goes there as it is.
-
-    Raises:
-        TypeError: if the factory cannot be called, and for arguments that it does not take.
-        ValueError: if a schedule is a batch.
-
-    >>> import jax.numpy as jnp, optax
-    >>> import lrsched as ls
-    >>> rate = ls.one_cycle(peak=0.1, steps=100)
-    >>> optimizer = ls.scheduled(optax.adamw)(rate, b1=ls.one_cycle_momentum(steps=100), weight_decay=0.1 * rate)
-    >>> params = jnp.ones(3)
-    >>> updates, state = optimizer.update(params, optimizer.init(params), params)
-    >>> for name, value in ls.hyperparameters(state).items():
-    ...     print(name, value)
-    b1 0.95
-    learning_rate 0.004
-    weight_decay 0.0004
-    """
-    if not callable(factory):
-        raise TypeError(f"scheduled(factory=...) must make an optimizer, such as optax.adamw does, got {shown(factory)}")
-    signature = inspect.signature(factory)
-
-    @functools.wraps(factory)
-    def make(*args: Any, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
-        call = f"scheduled({getattr(factory, '__name__', factory)})"
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{call}(...): {error}") from None
-        schedules = {
-            name: one_schedule(call, name, x) for name, x in given.items() if _is_scheduled(x, signature.parameters[name])
-        }
-        others = {name: x for name, x in given.items() if name not in schedules}
-        missing = Missing()
-        inner = optax.inject_hyperparams(
-            factory,
-            static_args=[name for name in signature.parameters if name not in schedules],
-            hyperparam_dtype=numerics.float_type(),
-        )(**others, **{name: Applied(call, schedule, live, missing=missing) for name, schedule in schedules.items()})
-
-        def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
-            # Narrower types meet float32 numbers in there, so all is float32 until it is done.
-            wide = jax.tree.map(_at_least_float32, (updates, state.inner_state, params))
-            result: Any = inner.update(wide[0], state._replace(inner_state=wide[1]), wide[2], **observations)
-            new, after = result
-            return _of_types(new, updates), after._replace(inner_state=_of_types(after.inner_state, state.inner_state))
-
-        return optax.GradientTransformationExtraArgs(inner.init, update_fn)
-
-    return make
-
-
-def _is_scheduled(value: Any, parameter: inspect.Parameter) -> bool:
-    if isinstance(value, Schedule):
-        return True
-    if not numerics.is_number(value):
-        return False
-    value = numerics.array_of(value)
-    counts = parameter.annotation in (int, "int") or parameter.default is None or type(parameter.default) is int
-    return np.shape(value) == () and not (counts and isinstance(value, (int, np.integer)))
-
-
-def _at_least_float32(x: Any) -> Any:
-    narrow = hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
-    return x.astype(jnp.float32) if narrow else x
-
-
-def _of_types(new: Any, like: Any) -> Any:
-    return jax.tree.map(lambda a, b: a.astype(b.dtype) if hasattr(a, "astype") and hasattr(b, "dtype") else a, new, like)
 
 
 _NUMBER = dataclasses.replace(NUMBER, what="a schedule, a number, or a function of the step")

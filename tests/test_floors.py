@@ -24,6 +24,8 @@ FLOORS = [
     "recipes",
     "batch",
     "transform",
+    "factories",
+    "layerwise",
     "accumulation",
     "holders",
     "parts",
