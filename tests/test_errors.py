@@ -185,7 +185,7 @@ TYPES = [
         lambda: ls.join([LINE, np.sqrt], [5]),
         "(ufunc); a function of the step, such as a schedule of optax, becomes one as Function(fn)",
     ),
-    (lambda: ls.scale_by_learning_rate(np.sqrt), "must be a schedule, a number, or Function(fn) of a function of the step"),
+    (lambda: ls.scale_by_learning_rate("sqrt"), "must be a schedule, a number, or a function of the step"),
     (
         lambda: ls.evaluate(LINE, {"w": np.zeros((99, 99))}),
         "evaluate(...) expects the state that init(schedule) makes, got {'w'",

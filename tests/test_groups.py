@@ -90,7 +90,7 @@ def test_groups_in_groups_and_scheduled_inside():
 
 
 def test_scheduled_inside_of_scheduled():
-    def factory(learning_rate: float, decay: float):
+    def factory(learning_rate: Any, decay: Any):
         inner = ls.scheduled(optax.adamw, live=True)(ls.Constant(0.5), weight_decay=decay)
         return optax.chain(inner, optax.scale(learning_rate))
 
