@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.numerics import amounts
-from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, is_concrete, largest, real, rough, x64
+from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, is_concrete, largest, real, x64
 
 
 def where(condition: Number, a: Number, b: Number) -> Any:
@@ -181,21 +181,6 @@ def inverse_root(time: Number, timescale: Number) -> Any:
         return 1 / np.sqrt(1 + np.divide(time, timescale))
     least = 1e-28 if is_concrete(timescale) else 1e-12
     return 1 / jnp.sqrt(1 + divide(time, maximum(timescale, least)))
-
-
-def geometric_sum(ratio: Number, count: Number) -> Any:
-    """`1 + ratio + … + ratio^(count-1)` for a whole count < 2**31, by repeated doubling: exact where products are."""
-    total, growth, double_sum, double = 0.0, 1.0, 1.0, rough(ratio)
-    left = rounded(count)
-    for _ in range(31):
-        half = floor(divide(left, 2.0))
-        odd = subtract(left, multiply(2.0, half)) > 0
-        total = where(odd, add(total, multiply(growth, double_sum)), total)
-        growth = where(odd, multiply(growth, double), growth)
-        double_sum = minimum(multiply(double_sum, add(1.0, double)), 1e30)
-        double = minimum(multiply(double, double), 1e30)
-        left = half
-    return total
 
 
 def table(entries: list[Any]) -> Any:
