@@ -96,7 +96,9 @@ def _doubled(stretch: Any, goes_on: Any) -> tuple[Any, Any]:
         doubled = _sum(total, _product(growth, total))
         near = (growth.high >= np.float32(0.5)) & (growth.high < np.float32(2))
         change = _product(_chosen(near, slope, growth), _chosen(near, doubled, growth))
-        return level + 1, (doubled, _chosen(near, _sum(_ONE, change), change)), table
+        # A compiler that knew the 1 would take (1 + x) - 1 for x; but it does not look through a choice.
+        one = Pair(jnp.where(growth.high >= 0, np.float32(1), growth.high), np.float32(0))
+        return level + 1, (doubled, _chosen(near, _sum(one, change), change)), table
 
     shape = np.shape(stretch)
     one, ratio = (jax.tree.map(lambda x: jnp.broadcast_to(x, shape), pair) for pair in (_ONE, ratio))
