@@ -62,7 +62,10 @@ def _operation(on_host: Any, in_trace: Any, on_spans: Any = None, on_floats: Any
 
 @jax.custom_jvp
 def _quotient(a: Any, b: Any) -> Any:
-    return a / b
+    """`a / b`, exact where it is a whole number: not every device rounds a division correctly, and 41 / 41 need not be 1."""
+    value = a / b
+    near = jnp.round(value)
+    return jnp.where(near * b == a, near, value)
 
 
 @_quotient.defjvp
@@ -88,8 +91,8 @@ def _divide_by_known(a: Any, b: Any) -> Any:
         b = np.where(np.abs(b) < least, np.copysign(least, b), b)
     elif np.all(np.abs(np.frexp(b)[0]) == 0.5):
         return a / real(b)
-    # A compiler that knew the divisor would multiply with 1 / b instead, exact for powers of two only: 10 / 10 need not be 1.
-    return a / jnp.where(jnp.isnan(a), a, real(b))
+    # A compiler that knew the divisor would multiply with 1 / b instead, exact for powers of two only.
+    return _quotient(a, jnp.where(jnp.isnan(a), a, real(b)))
 
 
 def _traced_power(base: Any, exponent: Any) -> Any:
@@ -180,7 +183,7 @@ def inverse_root(time: Number, timescale: Number) -> Any:
     if is_concrete(time, timescale):
         return 1 / np.sqrt(1 + np.divide(time, timescale))
     least = 1e-28 if is_concrete(timescale) else 1e-12
-    return 1 / jnp.sqrt(1 + divide(time, maximum(timescale, least)))
+    return divide(1.0, jnp.sqrt(1 + divide(time, maximum(timescale, least))))
 
 
 def table(entries: list[Any]) -> Any:
