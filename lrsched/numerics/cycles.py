@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.numerics import powers
-from lrsched.numerics.folding import multiply
-from lrsched.numerics.kinds import Span, float_type, host, is_concrete, real
+from lrsched.numerics.folding import minimum, multiply
+from lrsched.numerics.kinds import HOST_MAX, Span, float_type, host, is_concrete, real
 from lrsched.numerics.wide import Wide, of_two_floats, wide
 
 _LEVELS = 31  # cycles are counted in 31 bits
@@ -87,8 +87,8 @@ def _doubled(stretch: Any, goes_on: Any) -> tuple[Any, Any]:
     if is_concrete(stretch):
         ratio, slope = (_of_host(np.minimum(host(stretch), _LARGE) - x) for x in (0.0, 1.0))
     else:
-        number = jnp.minimum(jax.lax.stop_gradient(real(stretch)), _LARGE)
-        ratio, slope = Pair(number, jnp.zeros_like(number)), Pair(number - np.float32(1), jnp.zeros_like(number))
+        number, nothing = wide(stretch).floats()  # of digits, which have no derivative
+        ratio, slope = Pair(jnp.minimum(number, _LARGE), nothing), Pair(number - np.float32(1), nothing)
 
     def double(state: Any) -> Any:
         level, (total, growth), table = state
@@ -173,33 +173,45 @@ def _chosen(condition: Any, a: Pair, b: Pair) -> Pair:
 def on_host(now: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, Any, Any]:
     """`in_two_floats` of concrete numbers, in float64; at an infinite time it is the last cycle."""
     runs, count, total, growth = [], 1.0, 1.0, np.minimum(stretch, _MOST)
-    while count < 2.0**62 and np.any((now >= multiply(length, total)) & (last >= count)):
-        runs.append((count, total, growth))
-        count, (total, growth) = 2 * count, _twice(np, stretch, total, growth)
-    found = 0.0, 0.0, 1.0
-    for run in reversed(runs):
-        found = _extended(np, now, length, last, found, run)
-    index, total, growth = found
-    return index, multiply(length, total), growth
+    with np.errstate(over="ignore"):  # a start that is too large for a float is not reached
+        while count < 2.0**62 and np.any((now >= length * total) & (last >= count)):
+            runs.append((count, total, growth))
+            count, (total, growth) = 2 * count, _twice(np, stretch, total, growth)
+        found = 0.0, 0.0, 1.0
+        for run in reversed(runs):
+            found = _extended(np, now, length, last, found, run)
+        index, total, growth = found
+        return index, minimum(multiply(length, total), HOST_MAX), growth
 
 
 def in_float64(now: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, Any, Any]:
     """`in_two_floats` of traced numbers, in float64."""
-    last = np.int64(2**62) if last is None else last
-    numbers = jnp.broadcast_arrays(*map(real, (now, length, stretch)), last)
-    time, first, ratio, end = map(jax.lax.stop_gradient, numbers)
-    one, zero = jnp.ones_like(ratio), jnp.zeros_like(ratio)
+    last = 2.0**62 if last is None else last
+    index, start, growth = _found_in_float64(*jnp.broadcast_arrays(*map(real, (now, length, stretch, last))))
+    return index.astype(np.int64), start, growth
+
+
+@jax.custom_jvp
+def _found_in_float64(now: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, Any, Any]:
+    one, zero = jnp.ones_like(now), jnp.zeros_like(now)
 
     def double(run: Any, _: Any) -> Any:
         count, total, growth = run
-        return (2 * count, *_twice(jnp, ratio, total, growth)), run
+        return (2 * count, *_twice(jnp, stretch, total, growth)), run
 
     def extend(found: Any, run: Any) -> Any:
-        return _extended(jnp, time, first, end, found, run), None
+        return _extended(jnp, now, length, last, found, run), None
 
-    _, runs = jax.lax.scan(double, (jnp.ones_like(end), one, jnp.minimum(ratio, _MOST)), length=_LEVELS)
-    (index, total, growth), _ = jax.lax.scan(extend, (jnp.zeros_like(end), zero, one), runs, reverse=True)
-    return index, *_with_slopes(first * total, growth, *numbers[1:3], index)
+    _, runs = jax.lax.scan(double, (one, one, jnp.minimum(stretch, _MOST)), length=_LEVELS)
+    (index, total, growth), _ = jax.lax.scan(extend, (zero, zero, one), runs, reverse=True)
+    return index, length * total, growth
+
+
+@_found_in_float64.defjvp
+def _found_in_float64_jvp(numbers: Any, tangents: Any) -> Any:
+    index, start, growth = _found_in_float64(*numbers)
+    slopes = _slopes(growth, *numbers[1:3], index.astype(np.int64), *tangents[1:3])
+    return (index, start, growth), (jnp.zeros_like(index), *slopes)
 
 
 def _twice(xp: Any, stretch: Any, total: Any, growth: Any) -> tuple[Any, Any]:
@@ -232,11 +244,15 @@ def _with_slopes(start: Any, growth: Any, length: Any, stretch: Any, index: Any)
 
 @_with_slopes.defjvp
 def _with_slopes_jvp(numbers: Any, tangents: Any) -> Any:
-    *_, length, stretch, index = numbers
     start, growth = _with_slopes(*numbers)
+    return (start, growth), _slopes(growth, *numbers[2:], *tangents[2:4])
+
+
+def _slopes(growth: Any, length: Any, stretch: Any, index: Any, of_length: Any, of_stretch: Any) -> tuple[Any, Any]:
+    """The derivatives of a start and of the growth until then."""
     total, slope = _sum_and_slope(stretch, index)
     growing = real(index) * growth / jnp.maximum(stretch, float_type()(powers.LEAST))
-    return (start, growth), (total * tangents[2] + length * slope * tangents[3], growing * tangents[3])
+    return total * of_length + length * slope * of_stretch, growing * of_stretch
 
 
 def _sum_and_slope(ratio: Any, count: Any) -> tuple[Any, Any]:
