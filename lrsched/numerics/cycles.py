@@ -210,7 +210,8 @@ def _found_in_float64(now: Any, length: Any, stretch: Any, last: Any) -> tuple[A
 @_found_in_float64.defjvp
 def _found_in_float64_jvp(numbers: Any, tangents: Any) -> Any:
     index, start, growth = _found_in_float64(*numbers)
-    slopes = _slopes(growth, *numbers[1:3], index.astype(np.int64), *tangents[1:3])
+    (_, length, stretch, _), (_, of_length, of_stretch, _) = numbers, tangents
+    slopes = _slopes(growth, length, stretch, index.astype(np.int64), of_length, of_stretch)
     return (index, start, growth), (jnp.zeros_like(index), *slopes)
 
 
