@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import WAYS, ulps, ways, x64
+from helpers import WAYS, said, started, ulps, ways, x64
 
 import lrsched as ls
 
@@ -65,6 +65,12 @@ def test_three_thirds_are_a_whole():
     expected = 0.5 ** (3 * t // 100)
     np.testing.assert_array_equal(schedule(t), expected.astype(np.float32))
     np.testing.assert_array_equal(jax.jit(schedule)(t), expected.astype(np.float32))
+
+
+def test_ends_are_exact_where_a_division_is_not():
+    """As on a GPU: the program prints a quotient that is not exact there, and no end that is not."""
+    (quotient,) = said(started("inexact_division.py")).splitlines()
+    assert quotient == "41 / 41 = 0.9999999403953552"
 
 
 def test_a_hundred_times_seven_hundredths_are_seven():

@@ -1,8 +1,14 @@
-"""Cycles that grow or shrink, of which every number is live: they begin where they do for the numbers received, to the step."""
+"""Cycles that grow or shrink, of which numbers are traced or live: where they begin, for the numbers received.
 
+At whole steps that is exact, and anywhere else within 2**-8 of a step.
+"""
+
+import contextlib
 import dataclasses
+import functools
 import itertools
 import math
+import operator
 import random
 from bisect import bisect_right
 from fractions import Fraction
@@ -13,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import x64
+from helpers import WAYS, ways, x64
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +32,7 @@ END = 2**31 - 1
 STRETCHES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 3.0, math.pi)
 LENGTHS = (1, 2.5, 7, 10, 1000, 10**8)
 COUNTS = (None, 1, 3, 10, 10**6)
-NEAR = Fraction(1, 2**20)  # of a step: nearer than that to a start, either of two cycles is right
+NEAR = Fraction(1, 2**8)  # of a step: nearer than that to a start, either of two cycles is right
 
 
 @jax.jit
@@ -65,8 +71,10 @@ def steps_for(starts: list[Fraction], seed: int) -> list[int]:
     return [t for t in steps if 0 <= t <= END]
 
 
-def check(length: float, stretch: float, count: int | None, steps: list[int], starts: list[Fraction]) -> None:
-    given = packed(ls.Linear(0.0, 1.0, length).repeat(count, stretch=stretch))
+def check(
+    length: float, stretch: float, count: int | None, steps: list[int], starts: list[Fraction], kept: Any = packed
+) -> None:
+    given = kept(ls.Linear(0.0, 1.0, length).repeat(count, stretch=stretch))
     index, whole, part, value = (np.asarray(x) for x in found(given, jnp.asarray(steps, jnp.int32)))
     rows = (x.tolist() for x in (index.astype(int), whole, part, value))
     for t, i, *inside, local in zip(steps, *rows, strict=True):
@@ -256,9 +264,60 @@ def test_a_batch_of_live_cycles():
         np.testing.assert_array_equal(row, one(packed(ls.Linear(0.0, 1.0, length).repeat(stretch=stretch))))
 
 
-@pytest.mark.parametrize(("length", "stretch", "count"), [(10, 1.5, None)])
+NUMBERS = [(10, 1.5, None), (7, 3.0, None), (1000, 1.1, None), (2.5, 1.0001, 4000), (2.5, math.pi, 10), (10**8, 0.9, 30)]
+
+
+def of_numbers(length: float, stretch: float, count: int | None) -> tuple[list[Fraction], list[int]]:
+    """Where the cycles begin, and 500 steps to look at, of the first 3000 cycles."""
+    starts, complete = starts_of(length, stretch, count)
+    steps = [t for t in steps_for(starts, 1) if complete or t < starts[-1]]
+    return starts, (steps * 500)[:500]
+
+
+@pytest.mark.parametrize(("length", "stretch", "count"), NUMBERS)
 def test_live_cycles_in_float64(length, stretch, count):
     chex.clear_trace_counter()
-    starts, _ = starts_of(length, stretch, count)
+    starts, steps = of_numbers(length, stretch, count)
     with x64():
-        check(length, stretch, count, [t for t in steps_for(starts, 1) if t < starts[-1]], starts)
+        check(length, float(received(stretch)), count, steps, starts)
+
+
+@pytest.mark.parametrize(("length", "stretch", "count"), NUMBERS)
+def test_cycles_of_traced_numbers_begin_at_their_step(length, stretch, count):
+    chex.clear_trace_counter()
+    starts, steps = of_numbers(length, stretch, count)
+    check(length, stretch, count, steps, starts, kept=lambda s: s)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_more_cycles_than_a_table_holds(way):
+    """The cycles of known numbers, and of a batch of them."""
+    starts, steps = of_numbers(2.5, 1.0001, 2500)
+    s = ls.Constant(1.0, 2.5).repeat(2500, stretch=float(received(1.0001)), scale=-1.0)
+    signs = [(-1) ** (bisect_right(starts, t) - 1) for t in steps]
+    np.testing.assert_array_equal(ways(s)[way](np.asarray(steps, np.int32)), signs)
+
+
+def test_a_batch_of_known_cycles_begins_at_their_steps():
+    stretches = [1.0, 1.1, 2.0, 3.5]
+    s = ls.Linear(0.0, 1.0, 1000).repeat(20, stretch=np.asarray([float(received(x)) for x in stretches]))
+    compiled = jax.jit(lambda s, t: s.at(numerics.moment(t)[0]))
+    for t in (0, 999, 1000, 2100, 7000, 7001, 10**6, END):
+        expected = [float(ls.Linear(0.0, 1.0, 1000).repeat(20, stretch=float(received(x)))(t)) for x in stretches]
+        got = [s.at(numerics.moment(t)[0]), compiled(s, t)]
+        np.testing.assert_allclose(got, [expected] * 2, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kept", [lambda s: s, packed], ids=["traced", "live"])
+@pytest.mark.parametrize("context", [contextlib.nullcontext, x64], ids=["float32", "float64"])
+@pytest.mark.parametrize("function", [lambda s, t: s(t), jax.grad(lambda s, t: s(t), allow_int=True)], ids=["value", "slopes"])
+def test_the_program_grows_with_the_number_of_cycles_in_it(function, context, kept):
+    """By as much with each: and each is a loop, which is not unrolled."""
+    cycles = ls.cosine_restarts(1.0, 0.0, 10, stretch=2.0)
+    with context():
+        sizes = [
+            len(jax.jit(function).lower(kept(functools.reduce(operator.mul, [cycles] * n)), 7).as_text().splitlines())
+            for n in (1, 2, 3, 8)
+        ]
+    assert sizes[0] < 3000
+    assert max(np.diff(sizes) / (1, 1, 5)) <= 1.05 * sizes[0]

@@ -156,15 +156,21 @@ JUDGEMENTS = {
 }
 
 
+# What these calls of optax come to next to the end depends on how XLA compiles them: on other devices it may be 0.
+ON_CPU = {"get past the end of a polynomial", "reach the end of a line exactly"}
+
+
 def test_each_row_has_its_judgement():
     assert list(ROWS) == list(JUDGEMENTS)
+    assert set(JUDGEMENTS) >= ON_CPU
 
 
 @pytest.mark.parametrize("wish", JUDGEMENTS)
 def test_a_row_is_true(wish, names):
     theirs, ours = ROWS[wish]
     judge = JUDGEMENTS[wish]
-    for cell, holds in ((theirs, judge.fails), (ours, judge.works)):
+    sides = [(theirs, judge.fails), (ours, judge.works)]
+    for cell, holds in sides[1:] if wish in ON_CPU and jax.default_backend() != "cpu" else sides:
         result = outcome(cell.code, names)
         assert ("raises" in cell.claim) == isinstance(result, Exception), (cell, result)
         if isinstance(result, Exception):

@@ -111,12 +111,14 @@ def convolved_by_jax(images, kernel):
     return jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+@jax.default_matmul_precision("highest")  # on a GPU the default keeps 10 bits of a factor
 def test_a_convolution_is_that_of_jax():
     images, kernel = jnp.cos(jnp.arange(384.0)).reshape(4, 8, 6, 2), jnp.sin(jnp.arange(150.0)).reshape(5, 3, 2, 5)
     expected = jax.jit(convolved_by_jax)(images, kernel)
     np.testing.assert_allclose(jax.jit(convolutional.convolved)(images, kernel), expected, rtol=1e-5, atol=1e-5)
 
 
+@jax.default_matmul_precision("highest")
 def test_the_convolutional_network_is_convolutions_and_pools():
     def layer(x, weight, bias):
         out = jax.nn.relu(convolved_by_jax(x, weight) + bias[None, None, None])

@@ -1,19 +1,17 @@
 """The time that a schedule is asked about."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.numerics import amounts, kinds, powers, spans
-from lrsched.numerics import wide as wides
+from lrsched.numerics import amounts, cycles, kinds, powers, spans
 from lrsched.numerics.folding import (
-    add,
     both,
     divide,
-    geometric_sum,
     maximum,
     minimum,
     multiply,
@@ -329,12 +327,9 @@ class Moment(NamedTuple):
         """
         if self.below is not None:
             return self.clamped().cycle(length, count, stretch)
-        last = None if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
         if stretch is not None and not (type(stretch) is float and stretch == 1.0):
-            live = (isinstance(length, Span) and not is_concrete(length)) or isinstance(self.unit, Wide)
-            if live and not x64():
-                return self._exact_cycle(length, count, stretch)
-            return self._growing_cycle(length, last, stretch)
+            return self._growing_cycle(length, count, rough(stretch))
+        last = None if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
         index, inside = self.divided(length)
         if last is None:
             return index, inside
@@ -346,42 +341,36 @@ class Moment(NamedTuple):
         within = jnp.logical_and(index <= final, real(length) > 0)
         return jnp.where(within, index, final), where_moment(within, inside, self)
 
-    def _growing_cycle(self, length: Any, last: Any, stretch: Any) -> tuple[Any, "Moment"]:
-        stretch = rough(stretch)
-        numbers = self.unit, rough(length), stretch, np.inf if last is None else last
+    def _growing_cycle(self, length: Any, count: Any, stretch: Any) -> tuple[Any, "Moment"]:
+        last = math.inf if count is None else maximum(subtract(rounded(count), 1.0), 0.0)
+        numbers = self.unit, rough(length), stretch, last
         if is_concrete(*numbers) and not any(map(np.ndim, numbers)):
             end = 2**53 if self.is_host else last_tick()
-            starts, growths = _cycle_table(self._host(length), float(numbers[-1]), float(stretch), end)
+            starts, growths = _cycle_table(self._host(length), float(last), float(stretch), end)
             if len(starts) < _MOST_CYCLES:
                 return self._looked_up_cycle(starts, growths)
-        # A binary search for the cycle. Row j of the table holds (stretch^m, 1 + … + stretch^(m-1)) for m = 2^j, made by
-        # doubling; adding rows from the longest down builds the index, its growth and its start (in lengths) at once, without
-        # logarithms and without dividing by stretch - 1. Differentiable in the length and the stretch.
-        table, ratio, total = [], minimum(stretch, 1e30), 1.0
-        for _ in range(31):
-            table.append((ratio, total))
-            # Beyond 2**31 cycle lengths nothing is ever reached; the bound keeps infinities out of the gradient.
-            total = minimum(multiply(total, add(1.0, ratio)), 1e12)
-            ratio = minimum(multiply(ratio, ratio), 1e12)
-        index, growth, start = 0.0, 1.0, 0.0
-        for j, (ratio, total) in reversed(list(enumerate(table))):
-            candidate = add(start, minimum(multiply(growth, total), 1e30))
-            taken = self.reached(multiply(length, candidate))
-            if last is not None:
-                taken = both(taken, subtract(last, index) >= 2.0**j)
-            index = where(taken, add(index, 2.0**j), index)
-            growth = where(taken, minimum(multiply(growth, ratio), 1e37), growth)
-            start = where(taken, candidate, start)
-        return index, self.since(multiply(length, start)).slowed(growth)
+        if self._known(length, stretch, last):
+            index, start, growth = cycles.on_host(self.ticks, self._host(length), host(stretch), last)
+            return index, self._replace(ticks=maximum(self.ticks - start, 0.0)).slowed(growth)
+        now, last = self._now(), None if count is None else _last_cycle(count)
+        if x64():
+            first = multiply(rough(length), rough(self.unit))
+            index, start, growth = cycles.in_float64(amounts.value(now), first, stretch, last)
+            return index, Moment(amounts.minus(now, amounts.span(start)), self.unit).slowed(growth)
+        index, start, growth = cycles.in_two_floats(now, self._wide(length), stretch, last)
+        one = type(self.unit) is float and self.unit == 1.0
+        return index, Moment(amounts.minus(now, start), growth if one else self._wide(1.0).times(growth))
 
-    def _exact_cycle(self, length: Any, count: Any, stretch: Any) -> tuple[Any, "Moment"]:
-        """The cycle where the length is a span in a trace."""
-        one = isinstance(self.unit, float) and self.unit == 1.0
-        unit = wide(1.0 if one else self.unit.value() if isinstance(self.unit, Looked) else self.unit)
-        last = None if count is None else _last_cycle(count)
-        first = wide(length) if one else unit.times(length)
-        index, start, growth = wides.cycle(self._now(), first, rough(stretch), last)
-        return index, Moment(amounts.minus(self._now(), start), growth if one else unit.times(growth))
+    def _wide(self, steps: Any) -> Wide:
+        """A number of steps in ticks, with all of its digits."""
+        unit = self.unit
+        if isinstance(unit, Looked):
+            table = wide(_product(steps, unit.table) if is_concrete(steps) else unit.table)
+            looked_up = jax.tree.map(lambda x: jnp.asarray(x)[unit.row], table)
+            return looked_up if is_concrete(steps) else looked_up.times(steps)
+        if is_concrete(steps, unit):
+            return wide(self._host(steps))
+        return wide(steps) if type(unit) is float and unit == 1.0 else wide(unit).times(steps)
 
     def _looked_up_cycle(self, starts: np.ndarray, growths: np.ndarray) -> tuple[Any, "Moment"]:
         row, *_ = Moment(self.ticks).between(starts)
@@ -441,9 +430,13 @@ def _last_cycle(count: Any) -> Any:
 
 def sum_of_cycles(length: Any, count: Any, stretch: Number) -> Any:
     """How long so many cycles last together, of which the first is of that length, and each `stretch` times the one before."""
-    if isinstance(length, Span) and not is_concrete(length) and not x64():
-        return wides.sum_of_cycles(wide(length), stretch, jnp.minimum(_last_cycle(count), last_tick() - 1) + 1).span()
-    return multiply(length, geometric_sum(stretch, count))
+    if is_concrete(length, count, stretch):
+        return cycles.on_host(np.inf, host(length), host(stretch), host(rounded(count)))[1]
+    count = jnp.minimum(_last_cycle(count), last_tick() - 1) + 1
+    if x64():
+        return cycles.in_float64(np.inf, length, stretch, count)[1]
+    total = cycles.sum_in_two_floats(wide(length), rough(stretch), count)
+    return total.span() if isinstance(length, Span) else total.rough
 
 
 def _product(steps: Number, unit: Number) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.numerics import amounts, powers
-from lrsched.numerics.folding import all_floats, minimum, multiply, negative, power, subtract, where
+from lrsched.numerics.folding import all_floats, minimum, multiply, negative, power, quotient, subtract, where
 from lrsched.numerics.kinds import Number, Span, float_type, host, is_concrete, real, x64
 
 
@@ -43,10 +43,10 @@ class Progress:
         # A compiler may turn x / n into x · (1/n), whose value at x = n need not be 1: both ends are set, not computed.
         safe = jnp.maximum(amounts.value(self._length), float_type()(powers.LEAST))
         one, zero = np.ones((), float_type()), np.zeros((), float_type())
-        done = jnp.where(self._ended, one, amounts.value(self._now) / safe)
+        done = jnp.where(self._ended, one, quotient(amounts.value(self._now), safe))
         # Before it begins nothing is done: 1 - done is 1 exactly, and has the slope that done has.
         begun = amounts.less(amounts.ZERO, self._now)
-        left = jnp.where(self._ended, zero, jnp.where(begun, amounts.value(self._rest) / safe, one - done))
+        left = jnp.where(self._ended, zero, jnp.where(begun, quotient(amounts.value(self._rest), safe), one - done))
         return done, left
 
     @functools.cached_property
