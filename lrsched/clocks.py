@@ -28,7 +28,7 @@ WINDOW = dataclasses.replace(
 
 
 class Clock(Node):
-    """The base of clocks: reducers `(state, observations) -> state` with a reading.
+    """The base of clocks: reducers `(state, observations) -> state` with a reading, the time.
 
     A subclass is decorated with `lrsched.node`. Its numbers are fields made with `lrsched.leaf`. It names the metric that it
     observes in `monitor` (or several in `monitors`), and defines
@@ -37,17 +37,19 @@ class Clock(Node):
         tick(state, steps, observations)  the next state, of the same structure, shapes and types
         read(state)                       the time, a scalar; it may go down, and below 0
 
-    and, where it is not "mean", in `combine` how several observations within one update become one (see `accumulate`):
-    "mean", "sum" or "max".
+    and, where they differ from the defaults, in `combine` how several observations within one update become one (see
+    `accumulate`): "mean", "sum" or "max"; and in `report(state)` what `readings` shows of it.
 
-    This one counts up while the KL divergence of a policy update is too small and down while it is too large, so that the
-    learning rate adapts (Schulman et al., *Proximal policy optimization*, 2017, section 4; as RL libraries use it):
+    This one counts up while the KL divergence of a policy update is too small and down while it is too large, between two
+    bounds, so that the learning rate adapts as in RL libraries (after Schulman et al., *Proximal policy optimization*, 2017):
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
     >>> @ls.node
     ... class KLAdaptive(ls.Clock):
     ...     target: float = ls.leaf(default=0.01)
+    ...     low: float = ls.leaf(default=-14)
+    ...     high: float = ls.leaf(default=8)
     ...     monitor = "kl"
     ...
     ...     def init(self):
@@ -57,11 +59,12 @@ class Clock(Node):
     ...         kl = observations.get("kl")
     ...         if kl is None:
     ...             return state
-    ...         return jnp.where(kl > 2 * self.target, state - 1, jnp.where(kl < self.target / 2, state + 1, state))
+    ...         change = jnp.where(kl > 2 * self.target, -1, jnp.where(kl < self.target / 2, 1, 0))
+    ...         return jnp.clip(state + change, self.low, self.high).astype(jnp.int32)
     ...
     ...     def read(self, state):
     ...         return state
-    >>> s = ls.Exponential(3e-4, 1.5).clip(1e-6, 1e-2).on(KLAdaptive(target=0.02))
+    >>> s = ls.Exponential(3e-4, 1.5).on(KLAdaptive(target=0.02))
     >>> state = ls.init(s)
     >>> for kl in [0.1, 0.1, 0.001]:
     ...     state = ls.tick(s, state, kl=kl)
@@ -270,7 +273,8 @@ class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
     Whole numbers are added exactly up to 2**53, and fractions as exactly as in a float64, though JAX has no 64 bits by default.
-    The schedule sees the count as it is.
+    The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the first
+    update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
         monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
@@ -331,6 +335,9 @@ class Since(Clock):
     >>> state = ls.tick(s, state)
     >>> print(ls.evaluate(s, state))
     0.05
+
+    After `>>` a clock observes only while its part runs, so that a signal during a warm-up would be lost: there, multiply,
+    `warmup * cooldown.on(Since(...))`.
 
     Args:
         clock: the other clock. The update after the one with which it moved is at time 0.

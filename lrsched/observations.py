@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -108,12 +109,22 @@ class Missing:
         for name in set(monitored) - set(observations) - self._warned:
             self._warned.add(name)
             warnings.warn(
-                f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its"
-                f" schedule with it. Hint: optimizer.update(grads, state, params, {name}=<number>), or {name}=None if it is"
-                " observed between updates, as with lrsched.observe",
+                f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its schedule"
+                f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=_users_level(),
             )
+
+
+_LIBRARIES = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
+
+
+def _users_level() -> int:
+    """The stacklevel of the line that called into libraries, seen from who calls this."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # Gathering: what was observed since the last update, for clocks that are to see one number for each update.

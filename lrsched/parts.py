@@ -106,7 +106,7 @@ def meant(call: str, parts: list[Part], at: str | None) -> list[Part]:
         if found := [part for part in parts if fits(part)]:
             return found
     there = ", ".join(dict.fromkeys(part.label or part.where for part in parts))
-    raise ValueError(f"{call}(at={at!r}): expected a label or a path, or whole keys of one, got none of: {there}")
+    raise ValueError(f"{call}(at={at!r}): expected a label, or whole keys of a path, of what is there to answer: {there}")
 
 
 def only(call: str, what: str, parts: list[Part]) -> Part:
@@ -115,8 +115,8 @@ def only(call: str, what: str, parts: list[Part]) -> Part:
         return parts[0]
     paths = ", ".join(part.where for part in parts)
     raise ValueError(
-        f"{call}(...) found {len(parts)} {what}, at {paths}: say which with at=..., its label or whole keys of its path, or"
-        " pass the part of the state you mean"
+        f"{call}(...) found {len(parts)} {what}, at {paths}. Hint: say which with at=..., its label or whole keys of its"
+        " path, or pass the part of the state you mean"
     )
 
 
