@@ -38,6 +38,7 @@ FLOORS = [
     "display",
     "expression",
     "checkpoint",
+    "restoring",
     "lab",
     "__main__",
 ]
