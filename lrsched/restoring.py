@@ -53,8 +53,7 @@ def restore(
         loaded: what was read.
         on_change: what to do if a live schedule of the checkpoint has other numbers than the template's, beyond what a float32
             rounds: "warn" and go on with those of the checkpoint, "raise", "keep" those of the checkpoint, or "replace" them by
-            those of the template. A template of `jax.eval_shape` has no numbers: then "warn" and "keep" go on with the
-            checkpoint's, and "raise" and "replace" raise.
+            those of the template. With a template of `jax.eval_shape`, which has none, "raise" and "replace" raise.
         added: the name, or names, of parts of the template that are not in the checkpoint. They keep the template's values.
         removed: the name, or names, of parts of the checkpoint that are not in the template. They are dropped.
 
@@ -65,9 +64,9 @@ def restore(
     Raises:
         TypeError: if a name is no string.
         ValueError: if any other part is missing, too many, or of another shape or type, which it lists; if a name fits nothing,
-            or a part that is on both sides; or if a live schedule differs and that is to raise. With "replace" it may be of
-            another structure, if the states of its clocks fit. Otherwise that is noticed where nodes were read, as from
-            pickle; dicts do not say whose numbers they hold, but `resume` does.
+            or a part that is on both sides; or if a live schedule differs and that is to raise. One of another structure takes
+            "replace". It is noticed where nodes were read, as from pickle; dicts do not say whose numbers they hold, but
+            `resume` does.
 
     Warns:
         UserWarning: if a live schedule differs, with both side by side where their structure is known; see `on_change`.
@@ -95,15 +94,16 @@ def restore(
         raise ValueError(f'restore(on_change=...) must be "warn", "raise", "keep" or "replace", got {on_change!r}')
     mine = _Side("added", "template", "not in the checkpoint", template, added)
     other = _Side("removed", "checkpoint", "only in the checkpoint", loaded, removed)
-    live = [path for path in mine.live() if not _is_in(path, mine.named)]
+    live = mine.live()
     new = [*mine.named, *(live if on_change == "replace" else [])]
     _check(mine, other, live, on_change == "replace")
-    values = {path: like if _is_in(path, new) else _placed(other[mine.key(path)], like) for path, like in mine.leaves.items()}
-    if valueless := [path for path, x in values.items() if isinstance(x, jax.ShapeDtypeStruct)]:
-        raise ValueError(
-            f"restore(...) takes what is added or replaced from the template, which has no value at {_text(valueless[0])}."
-            " Hint: make the template with optimizer.init(params), not with jax.eval_shape"
-        )
+    needed = [*mine.named, *(live if on_change in ("raise", "replace") else [])]
+    for path, like in mine.leaves.items():
+        if isinstance(like, jax.ShapeDtypeStruct) and _is_in(path, needed):
+            hint = "Hint: make it with optimizer.init(params), not with jax.eval_shape"
+            raise ValueError(f"restore(...) needs the value at {_text(path)} in the template, which has none. {hint}")
+    read = {path: other.by_key[mine.key(path)][1] for path in mine.leaves if not _is_in(path, new)}
+    values = {path: _placed(read[path], like) if path in read else like for path, like in mine.leaves.items()}
     restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
     if on_change in ("warn", "raise"):
         numbers = {path: [(x, values[leaf]) for leaf, x in mine.leaves.items() if _is_in(leaf, [path])] for path in live}
@@ -140,12 +140,9 @@ class _Side:
             raise TypeError(f"restore({argument}=...) must be the name of a part, such as 'clocks/0', or a list, got {names!r}")
         self.names = {name: self._called(name) for name in names}
         self.named = [path for paths in self.names.values() for path in paths]
-        self.paths = {self.key(path): path for path in self.leaves if not _is_in(path, self.named)}  # by their keys
+        self.by_key = {self.key(path): (path, x) for path, x in self.leaves.items() if not _is_in(path, self.named)}
         self.single: list[Path] = []  # what the other side was found not to have, though it was not named
         self.misnamed = False  # whether the other side was found to have what was named
-
-    def __getitem__(self, key: Path) -> Any:
-        return self.leaves[self.paths[key]]
 
     def _called(self, name: str) -> list[Path]:
         """The paths that a name means: the one that it is, or else all that end in it."""
@@ -164,8 +161,8 @@ class _Side:
 
     def live(self) -> list[Path]:
         """The live schedules: what is called `live`, beside `step` and `used`, also where only names are left."""
-        named = (path for path in self.parts if path[-1] == "live")
-        return [path for path in named if {path, (*path[:-1], "step"), (*path[:-1], "used")} <= self.full]
+        called = (path for path in self.parts if path[-1] == "live" and not _is_in(path, self.named))
+        return [path for path in called if {path, (*path[:-1], "step"), (*path[:-1], "used")} <= self.full]
 
     def largest(self, other: _Side) -> list[Path]:
         """The largest parts of which the other side has nothing, but no element of a list that is there and empty."""
@@ -179,7 +176,7 @@ def _check(mine: _Side, other: _Side, live: list[Path], replace: bool) -> None:
     """Raises a ValueError that lists what does not fit, and says what to name."""
     changed = {} if replace else _changed(mine, other, live)
     settled = [mine.key(path) for path in (live if replace else changed)]
-    keys = [key for key in sorted({**mine.paths, **other.paths}) if not _is_in(key, settled)]
+    keys = [key for key in sorted({**mine.by_key, **other.by_key}) if not _is_in(key, settled)]
     problems = [*changed.items(), *filter(None, (_problem(mine, other, key) for key in keys))]
     unknown = [(name, side) for side in (mine, other) for name, paths in side.names.items() if not paths]
     lines = [f"    {side.argument}={name!r}: the {side.whose} has no such part" for name, side in unknown]
@@ -187,7 +184,8 @@ def _check(mine: _Side, other: _Side, live: list[Path], replace: bool) -> None:
     if lines:
         head = "found a state of another structure" if problems else "got a name that fits nothing"
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
-        hint = _hint(mine, other, [mine.key(path) for path in live], replace or bool(changed)) if problems else []
+        has_hint = mine.single or other.single or changed
+        hint = _hint(mine, other, [mine.key(path) for path in live], replace or bool(changed)) if has_hint else []
         raise ValueError("\n".join([f"restore(...) {head}:", *lines[:_MOST], *more, *hint]))
 
 
@@ -204,13 +202,12 @@ def _changed(mine: _Side, other: _Side, live: list[Path]) -> dict[Path, str]:
 
 def _problem(mine: _Side, other: _Side, key: Path) -> tuple[Path, str] | None:
     """What does not fit at a leaf, and where it is."""
-    if key in mine.paths and key in other.paths:
-        path, there = mine.paths[key], other.paths[key]
+    if key in mine.by_key and key in other.by_key:
+        (path, like), (there, found) = mine.by_key[key], other.by_key[key]
         at = "" if path == there else f" at {_text(there)}"
-        problem = f"{_kind(other[key])}{at} in the checkpoint, {_kind(mine[key])} in the template"
-        return None if _fits(other[key], mine[key]) else (path, problem)
-    side, opposite = (mine, other) if key in mine.paths else (other, mine)
-    path = side.paths[key]
+        return None if _fits(found, like) else (path, f"{_kind(found)}{at} in the checkpoint, {_kind(like)} in the template")
+    side, opposite = (mine, other) if key in mine.by_key else (other, mine)
+    path, _ = side.by_key[key]
     if path in opposite.leaves:
         opposite.misnamed = True
         return path, f"on both sides, so not to name in {opposite.argument}=..."
@@ -231,7 +228,7 @@ def _hint(mine: _Side, other: _Side, live: list[Path], replace: bool) -> list[st
         said += [f"{side.argument}={json.dumps(names if len(names) > 1 else names[0])}"] if names else []
     said += ['on_change="replace"'] if replace else []
     does = "keeps the template's values for what is added or replaced, and drops what is removed"
-    return [f"Hint: restore(..., {', '.join(said)}) {does}"] if said else []
+    return [f"Hint: restore(..., {', '.join(said)}) {does}"]
 
 
 def _compare_live(
@@ -240,24 +237,19 @@ def _compare_live(
     """Warns of the live schedules that were restored with other numbers than the template has, or raises."""
     lines = []
     for path, numbers in pairs.items():
-        if any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in numbers for x in pair):
-            if on_change == "raise":
-                raise ValueError(
-                    f'restore(on_change="raise") cannot compare the schedule at {_text(path)}: a template of jax.eval_shape, or'
-                    ' a traced one, has no numbers. Hint: make it with optimizer.init(params), or say on_change="keep"'
-                )
-        elif not all(_are_close(*pair) for pair in numbers):
-            if path in ours:
-                lines += side_by_side(*(described(unpacked(side[path])) for side in (restored, ours)), _text(path))
-            else:
-                lines.append(f"  {_text(path)}: other numbers in the checkpoint than in the template")
+        known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in numbers for x in pair)
+        if (known or on_change == "raise") and not all(_are_close(*pair) for pair in numbers):
+            lines += [f"  {_text(path)}: other numbers in the checkpoint than in the template"] if path not in ours else []
+            lines += (
+                side_by_side(*(described(unpacked(x[path])) for x in (restored, ours)), _text(path)) if path in ours else []
+            )
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
-    last = f"{keep} goes on with that of the checkpoint, {replace} with the new one"
+    lines += [f"{keep} goes on with that of the checkpoint, {replace} with the new one"] if lines else []
     if lines and on_change == "raise":
-        raise ValueError("\n".join(["restore(...) got another live schedule than that of the checkpoint:", *lines, last]))
-    head = "restore(...) goes on with the live schedule of the checkpoint, and the template has another one:"
+        raise ValueError("\n".join(["restore(...) got another live schedule than that of the checkpoint:", *lines]))
     if lines:
-        warnings.warn("\n".join([head, *lines, last]), stacklevel=3)
+        head = "restore(...) goes on with the live schedule of the checkpoint, and the template has another one:"
+        warnings.warn("\n".join([head, *lines]), stacklevel=3)
 
 
 def _are_close(a: Any, b: Any) -> bool:
