@@ -44,8 +44,8 @@ def restore(
 
     Parts that are new, or that are left behind, are named: by the path that an error shows, which means that part alone, or by
     whole components at its end ("clocks/0", "clocks"), which mean every part that they fit. Where it is an element of a list or
-    a tuple, those after it move up: with `added="clocks/0"` the first clock of the checkpoint becomes the second, and with
-    `added="0"` a chain has a new first link.
+    a tuple (or of a dict that has numbers for keys), those after it move up: with `added="clocks/0"` the first clock of the
+    checkpoint becomes the second, and with `added="0"` a chain has a new first link.
 
     Args:
         template: a tree of the wanted structure, shapes and types: `optimizer.init(params)`, or without computing anything
@@ -97,9 +97,8 @@ def restore(
     live = mine.live()
     new = [*mine.named, *(live if on_change == "replace" else [])]
     _check(mine, other, live, on_change == "replace")
-    needed = [*mine.named, *(live if on_change in ("raise", "replace") else [])]
     for path, like in mine.leaves.items():
-        if isinstance(like, jax.ShapeDtypeStruct) and _is_in(path, needed):
+        if isinstance(like, jax.ShapeDtypeStruct) and _is_in(path, [*new, *(live if on_change == "raise" else [])]):
             hint = "Hint: make it with optimizer.init(params), not with jax.eval_shape"
             raise ValueError(f"restore(...) needs the value at {_text(path)} in the template, which has none. {hint}")
     read = {path: other.by_key[mine.key(path)][1] for path in mine.leaves if not _is_in(path, new)}
@@ -210,7 +209,8 @@ def _problem(mine: _Side, other: _Side, key: Path) -> tuple[Path, str] | None:
     path, _ = side.by_key[key]
     if path in opposite.leaves:
         opposite.misnamed = True
-        return path, f"on both sides, so not to name in {opposite.argument}=..."
+        moved = "on both sides, but not in the same place when elements are counted without what was named"
+        return path, f"on both sides, so not to name in {opposite.argument}=..." if _is_in(path, opposite.named) else moved
     side.single.append(path)
     return path, side.alone
 
