@@ -235,7 +235,7 @@ def test_names_that_do_not_fit_are_refused(read):
         ({"added": "clocks/2"}, r"added='clocks/2': the template has no such part\n.*1/bad(.*\n)*Hint.*\"1/clocks/1\""),
         ({"added": "clocks/1", "removed": "cloc"}, r"a name that fits nothing:\n.*'cloc': the checkpoint has no such part$"),
         ({"added": "clocks"}, r"1/clocks/0/bad: on both sides, so not to name in added=...(\n    .*)*$"),
-        ({"added": ["clocks/1", "step"]}, r"1/step: on both sides, so not to name in added"),
+        ({"added": "step"}, r"1/step: on both sides, so not to name in added=...$"),  # and no hint that names it again
         ({"added": ["clocks/1", "0"]}, r"1/clocks/0/bad: on both sides, but not in the same place when elements are counted"),
         ({"added": "clocks/1", "removed": "nu"}, r"0/nu/a: on both sides, so not to name in removed"),
         *(({"added": x}, r"restore\(added=...\) must be the name of a part, such as 'clocks/0',") for x in (3, [3], "", None)),
