@@ -46,6 +46,7 @@ def test_restore_says_what_differs():
         ({"a": 1}, {"a": 1.5}, "a: float in the checkpoint, int in the template"),
         ({"a": 1}, {"a": "1"}, "a: str in the checkpoint, int in the template"),
         ({"a": jnp.ones(2)}, None, "a: not in the checkpoint"),
+        (dict.fromkeys("abcdefg", 1), {"a": 1}, "g: not in the checkpoint$"),  # more than a hint would list
     ):
         with pytest.raises(ValueError, match=message):
             ls.restore(wanted, found)
