@@ -200,6 +200,7 @@ CHANGES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "anew": (rate(PLATEAU), rate(PLATEAU), {"added": "clocks", "removed": "clocks"}, "clocks=template"),
     "live": (rate(PLATEAU, True), rate(LATER * PLATEAU, True), NEW, "live=template clocks/0=template clocks/1=clocks/0"),
     "another live": (rate(PLATEAU, True), rate(COSINE * LATER, True), {"on_change": "replace"}, "live=template"),
+    "named": (rate(PLATEAU, True), rate(COSINE * LATER, True), {"added": "live", "removed": "live"}, "live=template"),
     "now live": (rate(PLATEAU), rate(PLATEAU, True), {"on_change": "replace"}, "live=template"),
     "train state": (train_state(0.1), train_state(PLATEAU), NEW, "opt_state/1/clocks=template opt_state/1/live=template"),
     "no longer live": (rate(PLATEAU, True), rate(PLATEAU), {"removed": "live"}, ""),
