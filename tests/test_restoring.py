@@ -248,6 +248,10 @@ def test_names_that_do_not_fit_are_refused(read):
             ls.restore(template, state, **names)
     with pytest.raises(ValueError, match=r"clocks/0/bad: only in the checkpoint(.*\n)*Hint.*removed=\"clocks\""):
         ls.restore(rate(COSINE, True), read(rate(PLATEAU, True)), on_change="replace")
+    with pytest.raises(
+        ValueError, match=r"Hint: restore\(..., added=\[\"clocks/0\", \"clocks\"\]\)"
+    ):  # what was said, and more
+        ls.restore(rate(PLATEAU * LATER), read(rate(0.1)), added="clocks/0")
 
 
 def test_a_name_from_the_top_means_one_part_and_any_other_all():
