@@ -248,9 +248,7 @@ def test_names_that_do_not_fit_are_refused(read):
             ls.restore(template, state, **names)
     with pytest.raises(ValueError, match=r"clocks/0/bad: only in the checkpoint(.*\n)*Hint.*removed=\"clocks\""):
         ls.restore(rate(COSINE, True), read(rate(PLATEAU, True)), on_change="replace")
-    with pytest.raises(
-        ValueError, match=r"Hint: restore\(..., added=\[\"clocks/0\", \"clocks\"\]\)"
-    ):  # what was said, and more
+    with pytest.raises(ValueError, match=r'Hint: restore\(..., added=\["clocks/0", "clocks/1"\]\)'):  # also what was said
         ls.restore(rate(PLATEAU * LATER), read(rate(0.1)), added="clocks/0")
 
 
