@@ -14,7 +14,6 @@ from lrsched.batch import grid as grid
 from lrsched.batch import stack as stack
 from lrsched.batch import unstack as unstack
 from lrsched.checkpoint import describe as describe
-from lrsched.checkpoint import restore as restore
 from lrsched.checkpoint import resume as resume
 from lrsched.clocks import Clock as Clock
 from lrsched.clocks import Counter as Counter
@@ -47,6 +46,7 @@ from lrsched.recipes import warmup_cosine as warmup_cosine
 from lrsched.recipes import warmup_inverse_sqrt as warmup_inverse_sqrt
 from lrsched.recipes import warmup_linear as warmup_linear
 from lrsched.recipes import wsd as wsd
+from lrsched.restoring import restore as restore
 from lrsched.running import ScheduleState as ScheduleState
 from lrsched.running import bind as bind
 from lrsched.running import evaluate as evaluate

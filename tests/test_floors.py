@@ -42,6 +42,7 @@ FLOORS = [
     "display",
     "expression",
     "checkpoint",
+    "restoring",
     "lab",
     "__main__",
 ]
