@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lrsched.holders import leaves_of
 from lrsched.node import shown
 from lrsched.observations import Gathered, Missing, gather, merged, nothing_gathered
-from lrsched.transform import finding_clocks
+from lrsched.transform import AppliedState, finding_clocks, typed_as
 
 _WAYS = ("mean", "sum", "max", "count")
 
@@ -70,6 +71,12 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
     def init_fn(params: optax.Params) -> AccumulateState:
         with finding_clocks() as clocks:
             state = multi_steps.init(params)
+        there = [x for _, x in leaves_of(state, lambda x: isinstance(x, AppliedState)) if isinstance(x, AppliedState)]
+        if len(clocks) < sum(len(one.clocks) for one in there):
+            raise ValueError(
+                "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
+                " Hint: jit the init of accumulate(...) instead"
+            )
         ways: dict[str, set[str]] = {}
         for clock in clocks:
             if clock.combine not in _WAYS:
@@ -108,6 +115,6 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         kept = jax.tree.map(
             lambda new, old, first: jnp.where(done, first, jnp.where(rejected, old, new)), gathered, state.gathered, fresh
         )
-        return updates, AccumulateState(kept, after)
+        return updates, AccumulateState(typed_as(state.gathered, kept), after)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]

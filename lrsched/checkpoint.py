@@ -9,9 +9,7 @@ from typing import Any, Literal, overload
 from lrsched.algebra import Schedule
 from lrsched.expression import parse
 from lrsched.live import packed, unpacked
-from lrsched.node import shown
-
-_WIDTH = 110  # characters of a schedule that an error shows
+from lrsched.node import shown, side_by_side
 
 
 @overload
@@ -141,28 +139,3 @@ def _read(name: str, text: str) -> Schedule:
         raise ValueError(
             f'resume(on_change="keep") cannot read {what}: {error}\nmake that schedule in the program, as it was'
         ) from None
-
-
-def side_by_side(saved: str, now: str, name: str) -> list[str]:
-    """Two texts one above the other, and marks under the words of the second from where they part to where they meet."""
-    shorter = min(len(saved), len(now))
-    first = next((i for i in range(shorter) if saved[i] != now[i]), shorter)
-    after = next((i for i in range(shorter - first) if saved[-1 - i] != now[-1 - i]), shorter - first)
-    last = len(now) - after
-    while first > 0 and _in_a_word(now[first - 1]):
-        first -= 1
-    while last < len(now) and _in_a_word(now[last]):
-        last += 1
-    begin = max(0, first - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
-    before = "..." if begin else ""
-
-    def window(text: str) -> str:
-        return before + text[begin : begin + _WIDTH] + ("..." if len(text) > begin + _WIDTH else "")
-
-    heads = ("    checkpoint  ", "    now         ")
-    marks = " " * (len(heads[1]) + len(before) + first - begin) + "^" * max(1, min(last, begin + _WIDTH) - first)
-    return [*([f"  {name}"] if name else []), heads[0] + window(saved), heads[1] + window(now), marks]
-
-
-def _in_a_word(character: str) -> bool:
-    return character.isalnum() or character in "._-"

@@ -273,8 +273,8 @@ class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
     Whole numbers are added exactly up to 2**53, and fractions as exactly as in a float64, though JAX has no 64 bits by default.
-    The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the first
-    update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
+    The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the
+    first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
         monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.

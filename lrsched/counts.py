@@ -64,6 +64,7 @@ def count_of(call: str, value: Any) -> Counted:
         return Counted(np.int32(whole // base), np.int32(whole % base), part, real(number - whole - float(part)))
     if jnp.issubdtype(value.dtype, jnp.integer):
         value = value.astype(jnp.int32) if value.dtype.itemsize < 4 else value
+        value = jnp.minimum(value, 2**52) if value.dtype.itemsize > 4 else value
         value = jnp.maximum(value, jnp.zeros_like(value))
         high, low = value >> LOW_BITS, value & jnp.asarray(base - 1, value.dtype)
         return Counted(high.astype(jnp.int32), low.astype(jnp.int32), real(0.0), real(0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -104,9 +105,21 @@ def _with_attribute(holder: Any, name: str, value: Any) -> Any:
     return made
 
 
+def has_only_names(state: Any) -> bool:
+    """Whether all containers are dicts and lists, as of `nnx.state` and of formats of checkpoints."""
+    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_variable)
+    kinds = (jax.tree_util.DictKey, jax.tree_util.SequenceKey)
+    return all(isinstance(key, kinds) for keys, _ in leaves for key in keys)
+
+
 def is_variable(x: Any) -> bool:
     """Whether something is a variable of flax.nnx, which holds an array."""
-    return (not isinstance(x, jax.Array) and hasattr(x, "get_value")) or hasattr(x, "raw_value")
+    return _is_variable(type(x))
+
+
+@functools.cache
+def _is_variable(kind: type) -> bool:
+    return any(c.__name__ in ("Variable", "VariableState") and c.__module__.startswith("flax.nnx") for c in kind.__mro__)
 
 
 def array_of(x: Any) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from lrsched import numerics
 
 T = TypeVar("T")
+_WIDTH = 110  # characters of a schedule that an error shows
 
 
 def bounded(x: np.ndarray) -> Any:
@@ -332,6 +333,32 @@ def shown(value: Any) -> str:
     """A value as an error shows it: not all of it, where it is a whole model."""
     text = " ".join(repr(value).split("\n"))
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def side_by_side(saved: str, now: str, name: str = "", heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
+    """Two texts one above the other, and marks under the words of the second from where they part to where they meet."""
+    shorter = min(len(saved), len(now))
+    first = next((i for i in range(shorter) if saved[i] != now[i]), shorter)
+    after = next((i for i in range(shorter - first) if saved[-1 - i] != now[-1 - i]), shorter - first)
+    last = len(now) - after
+    while first > 0 and _in_a_word(now[first - 1]):
+        first -= 1
+    while last < len(now) and _in_a_word(now[last]):
+        last += 1
+    begin = max(0, first - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
+    before = "..." if begin else ""
+
+    def window(text: str) -> str:
+        return before + text[begin : begin + _WIDTH] + ("..." if len(text) > begin + _WIDTH else "")
+
+    width = max(map(len, heads))
+    first_head, second_head = (f"    {head:{width}}  " for head in heads)
+    marks = " " * (len(second_head) + len(before) + first - begin) + "^" * max(1, min(last, begin + _WIDTH) - first)
+    return [*([f"  {name}"] if name else []), first_head + window(saved), second_head + window(now), marks]
+
+
+def _in_a_word(character: str) -> bool:
+    return character.isalnum() or character in "._-"
 
 
 def _repeat(value: Any, batch: tuple[int, ...]) -> Any:

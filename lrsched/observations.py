@@ -68,8 +68,8 @@ def _listed(names: Iterable[str]) -> str:
 def _is_misspelt(name: str, meant: str) -> bool:
     """Whether a name is one letter, or its case or its underscores, away from another.
 
-    Names that differ in a number, in a word of a letter or two, or in a first letter (`loss_1`, `loss_2`; `loss_a`, `loss_b`;
-    `vloss`, `loss`) are taken for different metrics.
+    Names that differ in a number, in a short word, in a first letter or as singular and plural (`loss_1`, `loss_2`; `mse`,
+    `mae`; `vloss`, `loss`; `grad`, `grads`) are taken for different metrics.
     """
     words, others = _words(name), _words(meant)
     if words == others or "".join(words) == "".join(others):
@@ -80,7 +80,9 @@ def _is_misspelt(name: str, meant: str) -> bool:
     if len(differing) != 1:
         return False
     a, b = differing[0]
-    return a[0] == b[0] and min(len(a), len(b)) >= 3 and not (a + b).isdigit() and _is_one_edit_away(a, b)
+    plural = any(x == f"{y}s" and not y.endswith("s") for x, y in ((a, b), (b, a)))
+    shortest = 5 if len(a) == len(b) and sorted(a) != sorted(b) else 3  # mse and mae are two metrics
+    return a[0] == b[0] and min(len(a), len(b)) >= shortest and not plural and not (a + b).isdigit() and _is_one_edit_away(a, b)
 
 
 def _words(name: str) -> list[str]:
@@ -150,6 +152,8 @@ def nothing_gathered(ways: Iterable[str]) -> Gathered:
 
 def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
     """With one more observation."""
+    if isinstance(value, Gathered):  # by an accumulation around this one
+        return _joined(gathered, value)
     call = f"accumulate({name}=...)"
     number = jnp.asarray(numerics.real(as_number(call, value)))
     add = {
@@ -159,6 +163,11 @@ def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
         "count": lambda total: counted(total, count_of(call, value)),
     }
     return Gathered(gathered.seen + 1, {way: add[way](total) for way, total in gathered.totals.items()})
+
+
+def _joined(a: Gathered, b: Gathered) -> Gathered:
+    join = {"mean": jnp.add, "sum": jnp.add, "max": jnp.maximum, "count": counted}
+    return Gathered(a.seen + b.seen, {way: join[way](total, b.totals[way]) for way, total in a.totals.items()})
 
 
 def _float(x: float) -> Any:

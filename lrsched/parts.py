@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from lrsched.holders import Path, array_of, leaves_of, path_of, without_variables
+from lrsched.holders import Path, array_of, has_only_names, leaves_of, path_of, without_variables
 from lrsched.transform import AppliedState
 
+UNKNOWN = object()  # a schedule with a state that is neither optax's nor ours
 _FIELDS = frozenset(  # names on a path that are no labels
-    ("opt_state", "inner_states", "inner_state", "inner_opt_state", "multi_steps", "hyperparams", "hyperparams_states")
+    (
+        *("opt_state", "optimizer_state", "inner_states", "inner_state", "inner_opt_state", "base_optimizer_state"),
+        *("fast_state", "multi_steps", "hyperparams", "hyperparams_states"),
+    )
 )
 
 
@@ -63,26 +67,33 @@ class Part(NamedTuple):
 def parts_of(state: Any) -> list[Part]:
     """All hyperparameters in a state, in the order of the tree."""
     leaves = dict(leaves_of(state, lambda x: isinstance(x, (AppliedState, optax.ScaleByScheduleState))))
+    only_names = has_only_names(state)
     sources: dict[Path, Any] = {}
     for path, leaf in leaves.items():
         if isinstance(leaf, AppliedState):
             sources[path] = without_variables(leaf)
         elif isinstance(leaf, optax.ScaleByScheduleState):
             sources[path] = array_of(leaf.count)
-        elif path[-1:] == ("used",) and (*path[:-1], "step") in leaves:  # only names are left of an AppliedState
+        elif only_names and path[-1:] == ("used",) and (*path[:-1], "step") in leaves:
             inside = {other[len(path) - 1 :]: x for other, x in leaves.items() if other[: len(path) - 1] == path[:-1]}
             sources[path[:-1]] = without_variables(inside)
-        elif path[-1:] == ("count",) and (path[-3:-2] == ("hyperparams_states",) or _is_alone(path, leaves)):
+        elif only_names and path[-1:] == ("count",) and _is_alone(path, leaves) and "clocks" not in path:
             sources[path[:-1]] = array_of(leaf)  # of a schedule of optax
-    injected = {path: array_of(leaf) for path, leaf in leaves.items() if path[-2:-1] == ("hyperparams",)}
-    homes = {path: (*path[:-2], "hyperparams_states", path[-1]) for path in injected}
-    parts = [Part(path, path[-1], value, sources.pop(homes[path], None), homes[path]) for path, value in injected.items()]
+    parts = []
+    for path, value in leaves.items():
+        if path[-2:-1] == ("hyperparams",) and (*path[:-2], "count") in leaves:  # injected, by optax or by us
+            home = (*path[:-2], "hyperparams_states", path[-1])
+            inside = [other for other in leaves if other[: len(home)] == home]
+            source = sources.pop(home, None)
+            if source is None and inside:
+                source = array_of(leaves[inside[0]]) if inside == [(*home, "count")] else UNKNOWN
+            parts.append(Part(path, path[-1], array_of(value), source, home))
     for path, source in sources.items():
         used = source[("used",)] if isinstance(source, dict) else getattr(source, "used", None)
         parts.append(Part(path, "learning_rate", used, source, path))
-    # Where a chain has a rate and a schedule of optax, which keeps only a count, the rate is the rate.
-    known = {part.label for part in parts if part.name == "learning_rate" and part.used is not None}
-    return [part for part in parts if part.used is not None or part.label not in known]
+    # Where a chain has a rate and beside it a schedule of optax, which keeps only a count, the rate is the rate.
+    known = {part.path[:-1] for part in parts if part.name == "learning_rate" and part.used is not None}
+    return [part for part in parts if part.used is not None or part.path[:-1] not in known]
 
 
 def _is_alone(path: Path, leaves: Iterable[Path]) -> bool:

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import Schedule
-from lrsched.checkpoint import described, side_by_side
+from lrsched.checkpoint import described
 from lrsched.holders import Path, path_of, without_variables
 from lrsched.live import unpacked
-from lrsched.node import shown
+from lrsched.node import shown, side_by_side
 
 T = TypeVar("T")
 _MOST = 10  # differences that an error lists
@@ -228,7 +228,9 @@ def _hint(mine: _Side, other: _Side, live: list[Path], replace: bool) -> list[st
         said += [f"{side.argument}={json.dumps(names if len(names) > 1 else names[0])}"] if names else []
     said += ['on_change="replace"'] if replace else []
     does = "keeps the template's values for what is added or replaced, and drops what is removed"
-    return [f"Hint: restore(..., {', '.join(said)}) {does}"]
+    begins = any(path[-1:] == ("step",) for path in mine.single) and any(path[-1:] == ("count",) for path in other.single)
+    start = ". Give the new schedule start=<updates made>, or it begins at step 0" if begins else ""
+    return [f"Hint: restore(..., {', '.join(said)}) {does}{start}"]
 
 
 def _compare_live(

@@ -129,6 +129,7 @@ def tick(
     """
     monitored = monitored_by(clocks_of(schedule))
     given = merged("tick", observations, named)
+    steps = numerics.array_of(steps)
     if steps is None:
         steps = 1
     elif "steps" in monitored and "steps" not in given:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,9 @@ from lrsched import numerics
 from lrsched.algebra import Schedule
 from lrsched.holders import Path, with_leaves
 from lrsched.live import packed, unpacked
-from lrsched.node import shown
+from lrsched.node import shown, side_by_side
 from lrsched.observations import check_spelling, merged, monitored_by
-from lrsched.parts import Part, by_path, meant, only, parts_of
+from lrsched.parts import UNKNOWN, Part, by_path, meant, only, parts_of
 from lrsched.running import ScheduleState, clocks_of, evaluate, tick_with
 from lrsched.transform import Applied, AppliedState, ScheduleLike, one_schedule
 
@@ -50,7 +51,9 @@ def learning_rate(state: Any, schedule: Schedule | None = None, *, at: str | Non
 
 
 def learning_rates(state: Any, schedules: Schedule | Mapping[str, Schedule] | None = None) -> dict[str, jax.Array]:
-    """All learning rates that the last update used, by the labels of their groups, for a logger.
+    """All learning rates in a state that the last update used, by the labels of their groups, for a logger.
+
+    A group whose optimizer keeps neither a rate nor a count, such as `optax.adam(1e-3)`, is not in it.
 
     Args:
         state: as in `learning_rate`.
@@ -103,10 +106,15 @@ def next_learning_rate(state: Any, schedule: Schedule | None = None, *, at: str 
     part = _rate("next_learning_rate", state, schedule, at)
     if part.source is None:
         return jnp.asarray(part.used)
+    if part.source is UNKNOWN:
+        raise ValueError(f"next_learning_rate(...) found a schedule at {part.where} that is none of this library")
     if not isinstance(part.source, (dict, AppliedState)):
         return _needed("next_learning_rate", part, schedule)(part.source)
     present, now = _present("next_learning_rate", part, schedule)
-    return evaluate(present, now)
+    call = evaluate
+    for _ in np.shape(now.step):  # a batch of states
+        call = jax.vmap(call, in_axes=(0 if present.batch_shape else None, 0))
+    return call(present, now)
 
 
 def hyperparameters(state: Any, *, at: str | None = None) -> dict[str, jax.Array]:
@@ -140,8 +148,11 @@ def hyperparameters(state: Any, *, at: str | None = None) -> dict[str, jax.Array
 def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, Any]:
     """What the clocks in a state read, by the metric that each observes, for a logger.
 
-    A `Counter("tokens")` gives `{"tokens": …}`; a `Plateau` gives `"value/plateaus"`, `"value/bad"` (observations without an
-    improvement) and `"value/best"`. A clock of your own says in `report` what it gives: by default its reading.
+    A `Counter("tokens")` gives `"tokens"`, the sum so far; a `Plateau` gives `"value/plateaus"`, `"value/best"` and
+    `"value/bad"`, the observations without an improvement since the best one or the last plateau; a `SinceBest` gives
+    `"value/since_best"` and `"value/best"`; a `Since` gives what its clock gives, and `"signal/since"`. A clock of your own
+    says in `report` what it gives: by default its reading. To log the epochs without improvement, let a factor of 1 count
+    them: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
 
     Args:
         state: as in `learning_rate`, or a state of `init` and `tick`.
@@ -149,7 +160,8 @@ def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = N
         at: as in `learning_rate`.
 
     Returns:
-        Numbers by name. Where two different clocks have one name, the later one has its path before it.
+        Numbers by name, the same names in every update. Where there are several groups, each name begins with its label; where
+        another clock has the same name, it ends with a number, "value/best/2".
 
     Raises:
         ValueError: if there are no clocks, or their schedule is not known.
@@ -163,22 +175,21 @@ def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = N
     """
     if isinstance(state, ScheduleState):
         state = AppliedState(*state, jnp.nan, ())
-    found: dict[str, Any] = {}
+    found, times = dict[str, Any](), collections.Counter[str]()
     parts = [part for part in parts_of(state) if part.has_clocks]
-    for part in meant("readings", parts, at) if parts else []:
+    parts = meant("readings", parts, at) if parts else []
+    several = len({part.label for part in parts}) > 1
+    for part in parts:
         present, now = _present("readings", part, schedule)
         for clock, clock_state in zip(clocks_of(present), now.clocks, strict=True):
             for name, value in clock.report(clock_state).items():
+                key = f"{part.label}/{name}" if several else name
+                times[key] += 1
                 number = numerics.moment(value)[0].value() if isinstance(value, numerics.Moment) else value
-                key = name if name not in found or _is_equal(found[name], number) else f"{part.where}/{name}"
-                found[key] = number
+                found[f"{key}/{times[key]}" if times[key] > 1 else key] = number
     if not found:
         raise ValueError("readings(...) found no clocks in this state: its schedules are functions of the step alone")
     return found
-
-
-def _is_equal(a: Any, b: Any) -> bool:
-    return a is b or (numerics.is_concrete(a, b) and bool(np.array_equal(a, b)))
 
 
 def schedule(state: Any, name: str = "learning_rate", *, at: str | None = None) -> Schedule:
@@ -254,20 +265,29 @@ def replace_schedule(state: Any, new: ScheduleLike, name: str = "learning_rate",
                 f" Hint: scheduled(..., live=True)(..., {name}=Constant(...)) can be replaced by another Constant"
             )
         one_schedule("replace_schedule", "new", new)  # its checks
-        return with_leaves(state, {part.path: jnp.full_like(part.used, new)})
+        return with_leaves(state, {part.path: _placed_as(part.used, jnp.full_like(part.used, new))})
     numbers = packed(new if isinstance(new, Schedule) else one_schedule("replace_schedule", "new", new))
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
     old = part.source if isinstance(part.source, dict) else {("live", *k): x for k, x in by_path(part.source.live).items()}
     shapes = [{path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (old, changes)]
     alike = isinstance(part.source, dict) or jax.tree.structure(part.source.live) == jax.tree.structure(numbers)
     if not alike or shapes[0] != shapes[1]:
-        there = "the schedule in this state" if isinstance(part.source, dict) else shown(unpacked(part.source.live))
+        is_named = isinstance(part.source, dict)
+        there = "the schedule that the optimizer was made with" if is_named else repr(unpacked(part.source.live))
         raise ValueError(
-            f"replace_schedule(...) takes another schedule of the structure of {there}, got {shown(new)}: only numbers can"
-            " change without compiling. Begin with a schedule that has all the parts, of length 0 where they are not needed"
-            " yet, or make a new optimizer"
+            "replace_schedule(...): expected a schedule of the structure of the one in the state, got another:\n"
+            + "\n".join(side_by_side(there, repr(new), heads=("state", "new")))
+            + "\nHint: only numbers can change without compiling. Begin with a schedule that has all the parts, of length 0"
+            " where they are not needed yet, or make a new optimizer"
         )
-    return with_leaves(state, {(*part.home, *path): x for path, x in changes.items()})
+    return with_leaves(state, {(*part.home, *path): _placed_as(old[path], x) for path, x in changes.items()})
+
+
+def _placed_as(old: Any, new: Any) -> Any:
+    """The new array on the devices of the old one: what runs on a mesh is not compiled again."""
+    if isinstance(old, jax.Array) and numerics.is_concrete(old, new) and len(old.sharding.device_set) > 1:
+        return jax.device_put(new, old.sharding)
+    return new
 
 
 def observe(
@@ -309,9 +329,11 @@ def observe(
     >>> print(ls.learning_rate(state))
     0.05
     """
-    if isinstance(schedule, Mapping):
+    if schedule is not None and not isinstance(schedule, Schedule):
         schedule, observations = None, schedule
     given = merged("observe", observations, named)
+    if not given:
+        raise TypeError("observe(...): expected an observation, got none. Hint: observe(state, value=<number>)")
     parts = [part for part in parts_of(state) if isinstance(part.source, (AppliedState, dict))]
     if not parts:
         raise ValueError(
@@ -322,12 +344,9 @@ def observe(
     ready = [(part, *_present("observe", part, schedule)) for part in driven]
     monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
     check_spelling("observe", monitored, given)
-    for name in given:
-        if name not in monitored:
-            raise TypeError(
-                f"observe({name}=...) is monitored by no clock in this state;"
-                + (f" what they monitor is {', '.join(monitored)}" if monitored else " it has no clocks")
-            )
+    if unknown := [name for name in given if name not in monitored]:
+        there = ", ".join(map(repr, monitored)) or "nothing, as its schedules have no clocks"
+        raise TypeError(f"observe(...): no clock in this state monitors {', '.join(map(repr, unknown))} (monitored: {there})")
     if any(np.ndim(now.step) for _, _, now in ready):
         raise ValueError("observe(...) takes one state, got a batch of them: map it with jax.vmap")
     changes: dict[Path, Any] = {}
@@ -341,7 +360,8 @@ def _rates_of(call: str, state: Any) -> list[Part]:
     parts = [part for part in parts_of(state) if part.name == "learning_rate"]
     if not parts:
         raise ValueError(
-            f"{call}(...) found no rate in this state: chain lrsched.scale_by_learning_rate(schedule) as the last link"
+            f"{call}(...) found no rate in this state. Hint: make the optimizer with lrsched.scheduled(optax.adamw)(schedule),"
+            " or optax.chain(optax.scale_by_adam(), lrsched.scale_by_learning_rate(schedule))"
         )
     return parts
 
@@ -363,20 +383,23 @@ def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
 def _needed(call: str, part: Part, schedule: Schedule | None) -> Schedule:
     if schedule is None:
         raise ValueError(
-            f"{call}(...) found no rate at {part.where}, only a count of updates: write {call}(state, schedule), or use"
-            " lrsched.scale_by_learning_rate, which keeps it"
+            f"{call}(...) found no rate at {part.where}, only a count of updates: write {call}(state, schedule)"
+            + (f", or for several groups {call}(state, {{{part.label!r}: schedule, ...}})" * (call == "learning_rates"))
+            + ", or use lrsched.scale_by_learning_rate, which keeps it"
         )
     return schedule
 
 
 def _live(call: str, state: Any, name: str, at: str | None) -> Part:
-    parts = [part for part in parts_of(state) if part.live or (part.source is None and part.used is not None)]
-    found = [part for part in parts if part.name == name]
+    parts = parts_of(state)
+    live = [part for part in parts if part.live or (part.source is None and part.used is not None)]
+    found = [part for part in live if part.name == name]
     if not found:
-        names = sorted({part.name for part in parts})
+        names = sorted({part.name for part in live})
+        there = any(part.name == name for part in parts) or not names
         raise ValueError(
             f"{call}(...) found no live schedule of {name} in this state"
-            + (f", only of {', '.join(names)}" if names else ": make the transform with live=True")
+            + (": make the transform with live=True" if there else f", only of {', '.join(names)}")
         )
     return only(call, "live schedules", meant(call, found, at))
 
@@ -384,12 +407,18 @@ def _live(call: str, state: Any, name: str, at: str | None) -> Part:
 def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule, ScheduleState]:
     """The schedule of a part as it is now, and its state."""
     if isinstance(part.source, AppliedState) and part.live:
+        if schedule is not None and jax.tree.structure(packed(schedule)) != jax.tree.structure(part.source.live):
+            raise ValueError(f"{call}(...) got a state of another schedule than {shown(schedule)}, at {part.where}")
         return part.source.live, ScheduleState(part.source.step, part.source.clocks)
-    if schedule is None:
-        what = "names and numbers" if part.live else "clocks" if part.has_clocks else "a state"
+    if schedule is None and part.live:
         raise ValueError(
-            f"{call}(...) found {what} at {part.where} without their schedule: make the transform with live=True, or write"
-            f" {call}(state, schedule, ...)"
+            f"{call}(...): expected a state with its structure, got names and numbers at {part.where}. Hint: pass the optimizer"
+            f" itself, or {call}(state, schedule, ...)"
+        )
+    if schedule is None:
+        raise ValueError(
+            f"{call}(...) found {'clocks' if part.has_clocks else 'a state'} at {part.where} without their schedule: make the"
+            f" transform with live=True, or write {call}(state, schedule, ...)"
         )
     template = Applied(call, schedule, part.live).init()
     wanted = by_path(template)

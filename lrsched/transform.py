@@ -17,6 +17,7 @@ import optax
 from lrsched import numerics
 from lrsched.algebra import Constant, Schedule
 from lrsched.clocks import Clock
+from lrsched.holders import array_of, leaves_of
 from lrsched.live import packed
 from lrsched.node import NUMBER, checked, shown
 from lrsched.numerics import Number
@@ -65,7 +66,8 @@ class Applied:
         given, present = merged(self.call, observations, named), self.present(state)
         self.missing.check(self.call, monitored_by(clocks_of(present)), given)
         now = ScheduleState(state.step, state.clocks)
-        return AppliedState(*tick_with(present, now, 1, given), evaluate(present, now), state.live)
+        after = AppliedState(*tick_with(present, now, 1, given), evaluate(present, now), state.live)
+        return typed_as(state, after)
 
     def present(self, state: AppliedState) -> Any:
         """The schedule as it is now: the one in the state, if it is live."""
@@ -75,6 +77,11 @@ class Applied:
                 " Hint: to change what a schedule gives, replace_schedule(state, new)"
             )
         if not self.live:
+            if state.live != ():
+                raise ValueError(
+                    f"{self.call}(...): expected a state without a live schedule, got one of {shown(state.live)}."
+                    f" Hint: {self.call}(..., live=True), or restore(optimizer.init(params), state, on_change='replace')"
+                )
             return self.schedule
         if jax.tree.structure(state.live) != self._live_structure:
             raise ValueError(
@@ -101,6 +108,17 @@ def finding_clocks() -> Iterator[list[Clock]]:
         yield clocks
     finally:
         _found.reset(token)
+    if (outer := _found.get()) is not None:
+        outer.extend(clocks)
+
+
+def typed_as(old: Any, new: Any) -> Any:
+    """A state in the types of the one before it, which another setting of x64 may have made."""
+
+    def typed(a: Any, b: Any) -> Any:
+        return b if not hasattr(a, "dtype") or a.dtype == b.dtype else jnp.asarray(b, a.dtype)
+
+    return jax.tree.map(typed, old, new)
 
 
 def scale_by_learning_rate(
@@ -197,7 +215,8 @@ ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     """One schedule, of a schedule, a number or a function of the step."""
     if not isinstance(schedule, Schedule):
-        schedule = Function(schedule) if callable(schedule) else Constant(checked(call, name, schedule, _NUMBER))
+        is_function = callable(schedule) and not numerics.is_number(schedule)  # a variable of flax is both
+        schedule = Function(schedule) if is_function else Constant(checked(call, name, schedule, _NUMBER))
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
@@ -212,31 +231,33 @@ def applied_as(call: str, name: str, schedule: ScheduleLike, *, live: bool = Fal
 
 
 def updates_made(call: str, start: Any) -> Any:
-    """How many updates were made before: a number, or the count in the state of an optimizer, also as nested dicts."""
-    if isinstance(start, (int, float)) or hasattr(start, "dtype"):
-        known = isinstance(start, int) and start == 0  # which costs nothing
-        return 0 if known else count_of_updates(f"{call}(start=...)", start)
+    """How many updates were made before: a number, or the count in what holds the state of an optimizer."""
+    if numerics.is_number(start):
+        return 0 if isinstance(start, int) and start == 0 else count_of_updates(f"{call}(start=...)", start)
     counts = _counts(start)
-    known = {int(count) if numerics.is_concrete(count) else id(count) for count in counts}
-    if len(known) != 1:
+    known = {int(count) for count in counts if numerics.is_concrete(count)}  # traced ones are taken to agree
+    if not counts or len(known) > 1:
         found = ", ".join(map(str, sorted(known))) or "none"
         raise ValueError(
             f"{call}(start=...): expected a number of updates, or an optimizer state with one count, got counts: {found}."
             " Hint: pass the part of the state that you mean, or the number"
         )
-    return counts[0]
+    return count_of_updates(f"{call}(start=...)", counts[0])
 
 
 def _counts(state: Any) -> list[Any]:
-    """The counts of updates in an optimizer state, optax's and ours."""
-    named = {
-        tuple(jax.tree_util.keystr((key,), simple=True) for key in path): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-    }
-    counts = []
-    for path, leaf in named.items():
-        path = path[:-1] if path[-1:] == ("value",) else path  # in a variable of flax.nnx
-        ours = path[-1:] == ("step",) and any(other[: len(path)] == (*path[:-1], "used") for other in named)
-        if ours or path[-1:] in (("count",), ("gradient_step",)):
-            counts.append(leaf)
-    return [x for x in counts if np.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.integer)]
+    """The counts of updates in an optimizer state: ours, or those of optax's schedules, or else any other."""
+    leaves = {path: array_of(leaf) for path, leaf in leaves_of(state)}
+    beside = {path: {other[-1] for other in leaves if other[:-1] == path[:-1]} for path in leaves}
+    ours = [path for path in leaves if path[-1:] == ("step",) and "used" in beside[path]]
+    counts = [path for path in leaves if path[-1:] in (("count",), ("gradient_step",)) and not beside[path] & _CYCLIC]
+    schedules = [path for path in counts if beside[path] == {"count"} or "hyperparams" in path[-2:-1]]
+    chosen = ours or schedules or counts
+    return [leaves[path] for path in chosen if np.shape(leaves[path]) == () and _is_whole(leaves[path])]
+
+
+_CYCLIC = {"plateau_count", "grad_acc"}  # beside a count that begins again: of reduce_on_plateau and of apply_every
+
+
+def _is_whole(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.integer)

@@ -202,7 +202,7 @@ def test_mistakes():
     optimizer = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(TOKENS), 2))
     state = optimizer.init(PARAMS)
     with pytest.raises(TypeError, match=r"did you mean tokens=\.\.\.\?"):
-        optimizer.update(GRADS, state, PARAMS, token=3)
+        optimizer.update(GRADS, state, PARAMS, tokns=3)
     with pytest.raises(TypeError, match=r"accumulate\(tokens=\.\.\.\): expected a scalar"):
         optimizer.update(GRADS, state, PARAMS, tokens=jnp.ones(2))
     with pytest.raises(ValueError, match=r"expected a number from 0"):
@@ -217,3 +217,27 @@ def test_mistakes():
 
     with pytest.raises(ValueError, match=r"Odd\.combine: expected 'mean'"):
         ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(RATE.on(Odd())), 2)).init(PARAMS)
+
+
+def test_an_accumulation_inside_of_another():
+    inner = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(TOKENS * ls.reduce_on_plateau(), live=True), 2))
+    states = run(ls.accumulate(optax.MultiSteps(inner, 2)), [{"tokens": 100, "value": x} for x in (1.0, 3.0, 2.0, 6.0)] * 2)
+    found = ls.readings(states[-1])
+    assert (float(found["tokens"]), float(found["value/best"])) == (800, 3.0)
+
+
+def test_an_init_that_is_compiled_inside_is_refused_when_it_no_longer_runs():
+    inner = ls.scale_by_learning_rate(TOKENS)
+    compiled = optax.GradientTransformationExtraArgs(jax.jit(inner.init), inner.update)
+    optimizer = ls.accumulate(optax.MultiSteps(compiled, 4))
+    assert set(optimizer.init(PARAMS).gathered) == {"tokens"}
+    with pytest.raises(ValueError, match=r"compiled inside. Hint: jit the init of accumulate"):
+        optimizer.init(PARAMS)
+
+
+def test_a_state_made_without_x64_keeps_its_types():
+    optimizer = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(TOKENS * ls.reduce_on_plateau()), 2))
+    state = optimizer.init(PARAMS)
+    with x64():
+        after = jax.jit(optimizer.update)(GRADS, state, PARAMS, tokens=3, value=1.0)[1]
+    assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)

@@ -79,6 +79,14 @@ class WithProperty:
         return self._kept
 
 
+class Agent(eqx.Module):
+    opt_state: Any
+    critic: Any = eqx.field(default_factory=lambda: jnp.ones(2))
+
+    def get_value(self, observation):
+        return observation
+
+
 class Other(NamedTuple):
     optimizer_state: Any
     step: int
@@ -113,7 +121,7 @@ HOLDERS = {
     "namespace": lambda x: SimpleNamespace(opt_state=x, step=3),
     "namespace, another name": lambda x: SimpleNamespace(adam=(1, {"state": x})),
     **{kind.__name__: kind for kind in (Plain, Frozen, Slots, FrozenSlots, Ordinary, Guarded, WithProperty)},
-    **{kind.__name__: lambda x, kind=kind: kind(opt_state=x) for kind in (Module, Struct, Chex, Registered)},
+    **{kind.__name__: lambda x, kind=kind: kind(opt_state=x) for kind in (Module, Agent, Struct, Chex, Registered)},
 }
 
 
@@ -232,7 +240,7 @@ def test_variables_of_nnx_change_in_place(name):
         for ask in (ls.schedule, lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(ValueError, match="names and numbers"):
                 ask(holder)
-        with pytest.raises(ValueError, match="of the structure of the schedule in this state"):
+        with pytest.raises(ValueError, match="of the structure of the one in the state"):
             ls.replace_schedule(holder, ls.Linear(1.0, 0.0, 10))
         with pytest.raises(ValueError, match="state of another schedule"):
             ls.observe(holder, ls.reduce_on_plateau(), value=1.0)
@@ -245,3 +253,15 @@ def test_names_and_arrays_alone():
     names = jax.tree.map(np.asarray, to_state_dict(OPTIMIZER.init(PARAMS)))
     names = ls.observe(ls.replace_schedule(names, NEW), NEW, value=1.0)
     np.testing.assert_allclose(ls.next_learning_rate(ls.observe(names, NEW, value=1.0), NEW), 0.4, rtol=1e-6)
+
+
+def test_an_observation_is_needed():
+    state = OPTIMIZER.init(PARAMS)
+    for call in (lambda: ls.observe(state), lambda: ls.observe(state, None)):
+        with pytest.raises(TypeError, match=r"expected an observation, got none. Hint: observe\(state, value="):
+            call()
+    for wrong in (0.7, jnp.float32(0.7)):
+        with pytest.raises(TypeError, match="expected observations as a mapping"):
+            ls.observe(state, wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="state of another schedule"):
+        ls.observe(state, ls.reduce_on_plateau(), value=1.0)

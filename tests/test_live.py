@@ -234,7 +234,10 @@ def test_a_sweep_starts_from_one_optimizer():
 def test_another_structure_is_refused():
     state = live(WSD).init(GRADS)
     for other in (ls.Cosine(0.1, 0.0, 100), WSD * 2, 0.1, ls.stack([WSD, WSD])):
-        with pytest.raises(ValueError, match=r"takes another schedule of the structure of Linear.* only numbers can change"):
+        with pytest.raises(
+            ValueError,
+            match=r"of the structure of the one in the state, got another:\n    state  Linear(.|\n)*only numbers can change",
+        ):
             ls.replace_schedule(state, other)
     with pytest.raises(TypeError, match="must be a schedule, a number, or a function of the step, got 'fast'"):
         ls.replace_schedule(state, "fast")  # pyright: ignore[reportArgumentType]
@@ -246,11 +249,11 @@ def test_another_structure_is_refused():
 
 def test_what_nobody_monitors_is_refused():
     state = live(0.1 * ls.reduce_on_plateau()).init(GRADS)
-    with pytest.raises(TypeError, match=r"observe\(loss=\.\.\.\) is monitored by no clock in this state; .* monitor is value"):
+    with pytest.raises(TypeError, match=r"no clock in this state monitors 'loss' \(monitored: 'value'\)"):
         ls.observe(state, value=1.0, loss=1.0)
     with pytest.raises(TypeError, match=r"expected a scalar, got shape \(2,\)"):
         ls.observe(state, value=jnp.ones(2))
-    with pytest.raises(TypeError, match=r"value=\.\.\.\) is monitored by no clock in this state; it has no clocks"):
+    with pytest.raises(TypeError, match=r"monitors 'value' \(monitored: nothing, as its schedules have no clocks"):
         ls.observe(live(WSD).init(GRADS), value=1.0)
     with pytest.raises(ValueError, match="found no schedule in this state"):
         ls.observe(optax.adam(0.1).init(GRADS), value=1.0)

@@ -135,11 +135,8 @@ def test_what_is_no_mapping_is_refused():
 # Spelling
 
 TYPOS = [
-    *(
-        ("val_loss", x)
-        for x in ("val_los", "vall_loss", "val_lsos", "valloss", "valLoss", "Val_Loss", "val-loss", "val_liss", "val_losss")
-    ),
-    ("tokens", "token"),
+    *(("val_loss", x) for x in ("val_los", "vall_loss", "val_lsos", "valloss", "valLoss", "Val_Loss", "val-loss", "val_losss")),
+    ("accuracy", "accurocy"),
     ("value", "vaule"),
     ("accuracy", "acuracy"),
     ("accuracy", "Accuracy"),
@@ -155,6 +152,12 @@ OTHERS = [
     ("loss", "loss2"),
     ("loss", "vloss"),
     ("value", "grad"),
+    ("mse", "mae"),
+    ("val_acc", "val_auc"),
+    ("fid", "fad"),
+    ("steps", "step"),
+    ("grads", "grad"),
+    ("tokens", "token"),
     ("d_loss", "g_loss"),
     ("kl", "lr"),
     ("top1", "top5"),
@@ -310,6 +313,9 @@ def test_anything_that_is_an_array_to_jax_is_observed():
         np.testing.assert_allclose(ls.evaluate(s, state), 0.3, rtol=1e-6)
         if kind is not Holds:  # which no jit takes
             np.testing.assert_allclose(inside(loss, tokens), 0.3, rtol=1e-6)
+    state = ls.tick(s, ls.init(s), value=1.0, tokens=1, steps=nnx.Variable(jnp.int32(0)))  # pyright: ignore[reportArgumentType]
+    assert state.step == 0
+    assert ls.learning_rate(ls.scale_by_learning_rate(nnx.Variable(jnp.float32(0.5))).init(PARAMS)) == 0.5
     optimizer = ls.scale_by_learning_rate(s)
     _, state = optimizer.update(PARAMS, optimizer.init(PARAMS), value=Holds(1.0), tokens=Holds(20))
     np.testing.assert_allclose(ls.next_learning_rate(state, s), 0.8, rtol=1e-6)

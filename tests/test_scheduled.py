@@ -180,7 +180,7 @@ def test_groups_have_schedules_of_their_own():
     np.testing.assert_allclose(ls.learning_rate(state, at="slow"), 0.01 * RATE(2), rtol=1e-6)
     with pytest.raises(ValueError, match=r"found 2 rates, at .*fast.*slow"):
         ls.learning_rate(state)
-    with pytest.raises(ValueError, match=r"got none of: fast, slow"):
+    with pytest.raises(ValueError, match=r"of what is there to answer: fast, slow"):
         ls.learning_rate(state, at="medium")
 
 
