@@ -73,7 +73,7 @@ def plot(
     driven = [bool(driven_parts(schedule)) for schedule in schedules]
     if any(driven) and observations is None:
         raise TypeError(
-            f"plot(...) of {shown(schedules[driven.index(True)])}, which is driven, needs the metric that it hears:"
+            f"plot(...) of {shown(schedules[driven.index(True)])}, which is driven, needs the metric that it observes:"
             " plot(s, observations=[...]), or plot_replay(s, [...]), which draws both; bind(s, state) is it as it stands"
         )
     replays = [_replayed(s, observations) if listens else None for s, listens in zip(schedules, driven, strict=True)]

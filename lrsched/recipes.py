@@ -477,8 +477,8 @@ def reduce_on_plateau(
 ) -> Schedule:
     """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
-    It moves only when it hears its metric: give it to `update` as `value=...`, or to `tick`. A training loop that passes none,
-    as flax's `TrainState.apply_gradients` does, leaves it at 1.
+    It moves only when it observes its metric: give it to `update` as `value=...`, to `observe` between updates, or to `tick`.
+    A training loop that does none of these leaves it at 1; `update` warns once.
 
     Args:
         factor: what each plateau multiplies with, in [0, 1].
