@@ -288,8 +288,7 @@ def _typed_as(old: Any, new: Any) -> Any:
     """A state with the types of the one before it, and none that is weak. What has them already is not touched."""
 
     def typed(a: Any, b: Any) -> Any:
-        numeric = hasattr(a, "dtype") and hasattr(b, "dtype") and jnp.issubdtype(a.dtype, jnp.number)  # no key
-        return jax.lax.convert_element_type(b, a.dtype) if numeric else b
+        return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
 
     return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
 
