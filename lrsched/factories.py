@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
 import inspect
-import types
-import typing
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, ParamSpec
+import re
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, ParamSpec
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -43,24 +40,22 @@ def scheduled(
     `state.hyperparams["learning_rate"]` is the value that the last update used.
 
     Args:
-        factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`, whose
-            arguments count as given.
-        static_args: names of arguments that go to the factory as they are, whatever they are.
+        factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`.
+        static_args: names of arguments that go to the factory as they are.
         hyperparam_dtype: the dtype of the hyperparameters. By default they are float32 and act as Python floats do: they
             widen neither parameters nor states in bfloat16.
-        live: whether the schedules are part of the state: see `scale_by_learning_rate`.
-        start: the number of the first update of all schedules: see `scale_by_learning_rate`.
+        live, start: as in `scale_by_learning_rate`, for all schedules.
 
     Returns:
         The factory, for the same arguments. Each of them is one of three:
 
-        - A schedule, or a callable in the place of a number, as an optax schedule: its value is computed in each update.
-          Where the annotation and the default do not say whether a number belongs there, a callable counts as a schedule if
-          it returns a real scalar for a step; `static_args` overrides that. `replace_schedule` changes a live schedule.
-        - A float: it stays what it is until `state.hyperparams["weight_decay"] = x` or
-          `optax.tree_utils.tree_set(state, weight_decay=x)` changes it. A write to one that follows a schedule raises.
-        - Anything else, and what is left out, goes to the factory as it is: a size, a seed, a key, a mask. An int stays an int
-          unless the factory's annotation or default says float; an unannotated int stays an int.
+        - A schedule, or a function of the count of updates where the factory's annotation or default says that a number
+          belongs there. Where neither says anything, a function is a schedule if it returns a real scalar for a count: name
+          it in `static_args` if it is something else, and give `Function(fn)` for a schedule that is not recognized.
+        - A float, until `state.hyperparams["weight_decay"] = x` or `optax.tree_utils.tree_set(state, weight_decay=x)`
+          changes it. Writing to one that follows a schedule raises: see `replace_schedule`.
+        - Anything else, such as a size, a key or a mask, goes to the factory as it is. An int stays an int, unless the
+          annotation or the default says float.
 
     Raises:
         TypeError: if the factory cannot be called, and for arguments that it does not take.
@@ -80,65 +75,87 @@ def scheduled(
     """
     if not callable(factory):
         raise TypeError(f"scheduled(factory=...) must make an optimizer, such as optax.adamw does, got {shown(factory)}")
-    places = _Places(factory, static_args)
-    made = updates_made(places.call, start)
+    partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
+    signature = inspect.signature(partial.func)
+    parameters = signature.parameters
+    call = f"scheduled({getattr(partial.func, '__name__', None) or shown(partial.func)})"
+    static = {static_args} if isinstance(static_args, str) else set(static_args)
+    if (unknown := sorted(static.difference(parameters))) and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}")
+    start = updates_made(call, start)
+    defaults = {name: p.default for name, p in parameters.items() if _is_schedule(p.default)}
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
-        return _injected(places.filled(args, kwargs), live, made, hyperparam_dtype)
+        try:
+            bound = signature.bind(*partial.args, *args, **(partial.keywords | kwargs))
+        except TypeError as error:
+            raise TypeError(f"{call}(...): {error}") from None
+        bound.arguments = defaults | bound.arguments  # pyright: ignore[reportAttributeAccessIssue]
+        given, missing, schedules, numbers = _by_name(bound), Missing(), {}, {}
+        for name, value in given.items():
+            value, place = numerics.array_of(value), parameters.get(name, _EXTRA)
+            if name.split("[")[0] in static:
+                continue
+            if _follows(value, place):
+                value = value if _is_schedule(value) else Function(OfCount(value))
+                ours = isinstance(value, Schedule)
+                schedules[name] = Applied(call, one_schedule(call, name, value), live, start, missing) if ours else value
+            elif _is_number(value, place):
+                if numerics.is_concrete(value) and np.isnan(float(value)):
+                    raise ValueError(f"{call}({name}=...): expected a number, got nan")
+                numbers[name] = value
+
+        def transform(values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
+            now = list((given | values).items())
+            made: Any = partial.func(*(x for _, x in now[: len(bound.args)]), **dict(now[len(bound.args) :]))
+            if not hasattr(made, "init") or not hasattr(made, "update"):
+                raise TypeError(f"{call}(...): expected an optax transformation from the factory, got {shown(made)}")
+            if isinstance(made, optax.MultiSteps):  # its own gradient_transformation() drops what is observed
+                made = optax.GradientTransformationExtraArgs(made.init, made.update)  # pyright: ignore[reportArgumentType]
+            return optax.with_extra_args_support(made)
+
+        return _injected(call, schedules, numbers, given, transform, hyperparam_dtype)
 
     return make
 
 
-class _Call(NamedTuple):
-    """A call of a factory: what each argument is, and the transformation for some values of the hyperparameters."""
-
-    name: str
-    schedules: dict[str, Any]  # ours, or stateful ones
-    numbers: dict[str, Any]
-    others: dict[str, Any]
-    transform: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs]
-
-
 def _injected(
-    call: _Call, live: bool, start: Any, hyperparam_dtype: jax.typing.DTypeLike | None
+    call: str,
+    schedules: dict[str, Any],
+    numbers: dict[str, Any],
+    given: dict[str, Any],
+    factory: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
+    dtype: jax.typing.DTypeLike | None,
 ) -> optax.GradientTransformationExtraArgs:
-    missing = Missing()
-    schedules = {
-        name: Applied(call.name, s, live, start, missing) if isinstance(s, Schedule) else s
-        for name, s in call.schedules.items()
-    }
+    """The transformation that a factory makes of the values of schedules and numbers, made anew for each update."""
 
     def recorded(value: Any) -> jax.Array:
-        return jnp.array(value, numerics.float_type() if hyperparam_dtype is None else hyperparam_dtype)
+        return jnp.array(value, numerics.float_type() if dtype is None else dtype).reshape(())
 
-    def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
-        return call.transform(values if hyperparam_dtype is not None else {k: _like_python(v) for k, v in values.items()})
-
-    @functools.cache
-    def structures() -> dict[str, Any]:
-        return {name: jax.tree.structure(jax.eval_shape(s.init)) for name, s in schedules.items()}
+    def made(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
+        return factory({name: _like_python(x) for name, x in values.items()} if dtype is None else values)
 
     def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
         states = {name: s.init() for name, s in schedules.items()}
-        values = {name: recorded(x) for name, x in call.numbers.items()}
+        values = {name: recorded(x) for name, x in numbers.items()}
         values |= {name: recorded(s(states[name])) for name, s in schedules.items()}
-        inner = transform(values).init(params)
-        count = jnp.zeros((), jnp.int32)
-        state = optax.InjectStatefulHyperparamsState(count, Hyperparameters(values, schedules), states, inner)
-        return _buffers_of_its_own(state, (params, call.others))
+        count, hyperparams = jnp.zeros((), jnp.int32), Hyperparameters(values, schedules)
+        state = optax.InjectStatefulHyperparamsState(count, hyperparams, states, made(values).init(params))
+        return _buffers_of_its_own(state, (params, given))
 
     def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
-        _check_written(call, state, structures())
         states, before = state.hyperparams_states, state.hyperparams
-        values = {name: recorded(_number_written(call.name, name, before[name])) for name in call.numbers}
+        for name in schedules:  # a number that somebody wrote into a copy has Python's type, not that of an array
+            if isinstance(before[name], (int, float)) or getattr(before[name], "weak_type", False):
+                raise TypeError(f"{call}: a number was written to {name} in the state; {_HINT.format(name=name)}")
+        values = {name: recorded(before[name]) for name in numbers}
         values |= {name: recorded(s(states[name], **observations)) for name, s in schedules.items()}
-        states = {name: s.update(states[name], **observations) for name, s in schedules.items()}
-        new, inner = transform(values).update(updates, state.inner_state, params, **observations)
+        new, inner = made(values).update(updates, state.inner_state, params, **observations)
         after = state._replace(
             count=optax.safe_increment(state.count),
             hyperparams=Hyperparameters(values, schedules) if isinstance(before, Hyperparameters) else values,
-            hyperparams_states=states,
+            hyperparams_states={name: s.update(states[name], **observations) for name, s in schedules.items()},
             inner_state=_typed_as(state.inner_state, inner),
         )
         return new, after
@@ -146,264 +163,76 @@ def _injected(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
 
+@functools.partial(jax.jit, inline=True)
+def _like_python(value: jax.Array) -> jax.Array:
+    """A scalar that takes the type of the array it meets, as a Python float does; XLA removes it."""
+    return jnp.asarray(0.0).at[()].set(value)
+
+
 # Arguments: which of them are schedules, and which are numbers.
 
-
-class _Places:
-    """The parameters of a factory, and what belongs into each of them."""
-
-    def __init__(self, factory: Callable[..., Any], static_args: str | Iterable[str]) -> None:
-        partial = isinstance(factory, functools.partial)
-        self.factory = factory.func if partial else factory
-        # A partial's own rules say how its arguments and those of the call go together.
-        self.collect = functools.partial(_collected, *factory.args, **factory.keywords) if partial else _collected
-        self.call = f"scheduled({getattr(self.factory, '__name__', None) or shown(self.factory)})"
-        self.signature = _signature(self.factory)
-        self.names = _annotations(self.factory, self.signature)
-        self.static = {static_args} if isinstance(static_args, str) else set(static_args)
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in self.signature.parameters.values())
-        unknown = sorted(self.static.difference(self.signature.parameters))
-        if unknown and not takes_any:
-            raise ValueError(
-                f"{self.call}: expected static_args among {', '.join(self.signature.parameters)}, got {', '.join(unknown)}"
-            )
-
-    def filled(self, args: Any, kwargs: Any) -> _Call:
-        """What a call gives."""
-        args, kwargs = self.collect(*args, **kwargs)
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.call}(...): {error}") from None
-        for name, parameter in self.signature.parameters.items():
-            if name not in bound.arguments and _is_schedule(parameter.default):
-                bound.arguments[name] = parameter.default
-        schedules, numbers, others, functions = {}, {}, {}, set()
-        for name, value, parameter in _each(bound):
-            if hasattr(value, "__jax_array__") and getattr(value, "shape", None) == ():
-                value = jnp.asarray(value)  # a variable of flax or Keras is the number in it
-            if {name, parameter.name} & self.static:
-                others[name] = value
-            elif self._follows(value, parameter):
-                schedules[name] = self._schedule(name, value)
-                functions |= {name} if self.names[parameter.name] - {"None"} == {"Schedule"} else set()
-            elif self._is_number(value, parameter):
-                numbers[name] = _not_nan(self.call, name, value)
-            else:
-                others[name] = value
-
-        def transform(values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
-            given = {name: _constant(x) if name in functions else x for name, x in values.items()}
-            made = _call_with(self.factory, bound, given)
-            if not callable(getattr(made, "init", None)) or not callable(getattr(made, "update", None)):
-                raise TypeError(f"{self.call}(...): expected an optax transformation from the factory, got {shown(made)}")
-            return _with_extra_args(made)
-
-        return _Call(self.call, schedules, numbers, others, transform)
-
-    def _schedule(self, name: str, value: Any) -> Any:
-        if not isinstance(value, Schedule) and _is_schedule(value):
-            return value
-        return one_schedule(self.call, name, value if isinstance(value, Schedule) else _function(value))
-
-    def _follows(self, value: Any, parameter: inspect.Parameter) -> bool:
-        """Whether an argument is a schedule: ours, a stateful one, or a callable in the place of a number."""
-        if _is_schedule(value):
-            return True
-        if not callable(value) or isinstance(value, type):  # jnp.bfloat16 is a class
-            return False
-        names = self.names[parameter.name]
-        if names & (_FLOATS | _ARRAYS) or _names_schedule(names):
-            return "Callable" not in names or _is_function_of_the_step(value)
-        if names - _ANYTHING:
-            return False
-        default = parameter.default
-        if isinstance(default, (bool, str)) or (callable(default) and default is not parameter.empty):
-            return False
-        return isinstance(default, float) or _is_function_of_the_step(value)
-
-    def _is_number(self, value: Any, parameter: inspect.Parameter) -> bool:
-        """Whether an argument is a number that may change from update to update."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
-            return False
-        if np.shape(value):
-            return False
-        dtype = getattr(value, "dtype", type(value))
-        names = self.names[parameter.name]
-        says_float = isinstance(parameter.default, float) or _names_schedule(names) or (names & _FLOATS and not names & _ARRAYS)
-        return bool(jnp.issubdtype(dtype, jnp.floating) or (says_float and jnp.issubdtype(dtype, jnp.integer)))
+_EXTRA = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY)  # in `*args` or `**kwargs`
+_BRACKETS = re.compile(r"(\w*)\[([^][]*)\]")
+_NUMBER = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
+_FLOAT = re.compile(r"(?!.*\bint\b).*\b(float|Float|\w*Schedule)\b")
+_ANYTHING = re.compile(r"(\b(_empty|typing|Any|object|None|NoneType)\b|\W)*")
 
 
-_FLOATS = {"float", "Float", "floating", "Scalar", "Real"}
-_ARRAYS = {"Array", "ArrayLike", "ndarray", "number", "Number", "Numeric", "ScalarLike"}  # a number of any type
-_ANYTHING = {"Any", "object", "None", "TypeVar"}
+def _text(annotation: Any) -> str:
+    """An annotation as text, without what is in brackets, but for those of unions."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    text = text.replace(str(optax.Schedule), "Schedule")
+    while (less := _BRACKETS.sub(lambda m: m[2] if m[1] in ("Optional", "Union") else m[1], text)) != text:
+        text = less
+    return text
 
 
-def _names_schedule(names: set[str]) -> bool:
-    return any(name.endswith("Schedule") for name in names)
+def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """The arguments of a call, those by position first; those in `*args` are `args[0]`, `args[1]`, …"""
+    names: list[str] = []
+    for name, value in bound.arguments.items():
+        several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{name}[{i}]" for i in range(len(value))] if several else [name]
+    return dict(zip(names, bound.args, strict=False)) | bound.kwargs
 
 
 def _is_schedule(x: Any) -> bool:
     """Whether something is a schedule, or has optax's protocol of a stateful one."""
-    if isinstance(x, type):
+    return isinstance(x, (Schedule, optax.schedules.StatefulSchedule)) and not isinstance(x, type)
+
+
+def _follows(value: Any, place: inspect.Parameter) -> bool:
+    """Whether an argument is a schedule, or a function in the place of a number."""
+    if _is_schedule(value) or not callable(value) or isinstance(value, type):  # jnp.bfloat16 is a class
+        return _is_schedule(value)
+    text, default = _text(place.annotation), place.default
+    if _NUMBER.search(text):
+        return "Callable" not in text or _is_function_of_the_count(value)
+    if not _ANYTHING.fullmatch(text) or (callable(default) and default is not place.empty):
         return False
-    return isinstance(x, Schedule) or (callable(x) and hasattr(x, "init") and hasattr(x, "update"))
+    return isinstance(default, float) or _is_function_of_the_count(value)
 
 
-def _collected(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-    return args, kwargs
+def _is_number(value: Any, place: inspect.Parameter) -> bool:
+    """Whether an argument is a number that may change from update to update."""
+    if not numerics.is_number(value) or np.shape(value):
+        return False
+    says_float = isinstance(place.default, float) or _FLOAT.match(_text(place.annotation))
+    return bool(says_float) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
 
 
-def _constant(value: Any) -> Callable[..., Any]:
-    return lambda *_: value
-
-
-def _signature(factory: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(factory)
-    except ValueError:  # some builtins have none
-        return inspect.signature(_collected)
-
-
-def _each(bound: inspect.BoundArguments) -> Iterator[tuple[str, Any, inspect.Parameter]]:
-    """Each argument with its name and its parameter; those in `*args` are `args[0]`, `args[1]`, …"""
-    for name, value in bound.arguments.items():
-        parameter = bound.signature.parameters[name]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            yield from ((f"{name}[{i}]", x, parameter) for i, x in enumerate(value))
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            yield from ((key, x, parameter) for key, x in value.items())
-        else:
-            yield name, value, parameter
-
-
-def _call_with(factory: Callable[..., Any], bound: inspect.BoundArguments, values: dict[str, Any]) -> Any:
-    """The factory called with some of its arguments replaced."""
-    arguments: dict[str, Any] = {}
-    for name, value, parameter in _each(bound):
-        new = values.get(name, value)
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            arguments[parameter.name] = (*arguments.get(parameter.name, ()), new)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            arguments.setdefault(parameter.name, {})[name] = new
-        else:
-            arguments[name] = new
-    full = inspect.BoundArguments(bound.signature, arguments)  # pyright: ignore[reportArgumentType] - any dict is ordered
-    return factory(*full.args, **full.kwargs)
-
-
-def _with_extra_args(made: Any) -> optax.GradientTransformationExtraArgs:
-    """What a factory made, also where it is optax.MultiSteps or another object with the two methods."""
-    if isinstance(made, optax.GradientTransformationExtraArgs):
-        return made
-    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(made.update).parameters.values()):
-        return optax.GradientTransformationExtraArgs(made.init, made.update)
-    return optax.with_extra_args_support(made)
-
-
-def _not_nan(call: str, name: str, value: Any) -> Any:
-    if numerics.is_concrete(value) and np.isnan(float(value)):
-        raise ValueError(f"{call}({name}=...): expected a number, got nan")
-    return value
-
-
-# Annotations: the names in them, but for those inside of Callable[...], list[...] and the like.
-
-
-def _annotations(factory: Callable[..., Any], signature: inspect.Signature) -> dict[str, set[str]]:
-    """For each parameter, the names in its annotation, as it is written and as it evaluates."""
-    try:
-        evaluated = inspect.signature(factory, eval_str=True)
-    except Exception:  # an annotation may name what is only there for type checkers
-        evaluated = signature
-    return {
-        name: _names(parameter.annotation) | _names(evaluated.parameters[name].annotation)
-        for name, parameter in signature.parameters.items()
-    }
-
-
-def _names(annotation: Any) -> set[str]:
-    """The names of the members of a type."""
-    if annotation is inspect.Parameter.empty:
-        return set()
-    if annotation is None or annotation is type(None):
-        return {"None"}
-    if isinstance(annotation, typing.ForwardRef):
-        annotation = annotation.__forward_arg__
-    if isinstance(annotation, str):
-        return _names_in_text(annotation)
-    if annotation == optax.Schedule:
-        return {"Schedule"}
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return set().union(*map(_names, typing.get_args(annotation)))
-    if origin is typing.Annotated:
-        return _names(typing.get_args(annotation)[0])
-    if isinstance(annotation, typing.TypeVar):
-        return {"TypeVar"}
-    name = getattr(origin or annotation, "__name__", str(annotation)).split("[")[0]
-    meaning = getattr(annotation, "__supertype__", None) or getattr(annotation, "__value__", None)  # NewType, type X = ...
-    return {name} if meaning is None else {name} | _names(meaning)
-
-
-def _names_in_text(text: str) -> set[str]:
-    try:
-        return _names_in_code(ast.parse(text.strip(), mode="eval").body)
-    except SyntaxError:
-        return {text}
-
-
-def _names_in_code(code: ast.expr) -> set[str]:
-    match code:
-        case ast.BinOp(left=left, right=right):
-            return _names_in_code(left) | _names_in_code(right)
-        case ast.Subscript(value=value, slice=inside):
-            members = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-            head = _names_in_code(value)
-            if head & {"Optional", "Union"}:
-                return set().union(*map(_names_in_code, members))
-            return _names_in_code(members[0]) if "Annotated" in head else head
-        case ast.Attribute(attr=name) | ast.Name(id=name):
-            return {name}
-        case ast.Constant(value=str(text)):
-            return _names_in_text(text)
-    return {ast.unparse(code)}
-
-
-# Callables: which of them are functions of the step.
-
-
-def _gives_real_scalar(fn: Callable[..., Any], dtype: Any) -> bool:
+def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:
     try:
         with jax.numpy_dtype_promotion("standard"):
-            value: Any = jax.eval_shape(fn, jax.ShapeDtypeStruct((), dtype))
+            value: Any = jax.eval_shape(fn, jax.ShapeDtypeStruct((), jnp.int32))
     except Exception:  # whatever a function raises on what is not for it
         return False
-    if not isinstance(value, jax.ShapeDtypeStruct) or value.shape:
-        return False
-    return jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)
-
-
-def _is_function_of_the_step(fn: Callable[..., Any]) -> bool:
-    """Whether a function gives a real scalar for a step, and computes nothing with a tree, as one of parameters would."""
-    if not _gives_real_scalar(fn, jnp.int32) and not _gives_real_scalar(fn, jnp.float32):
-        return False
-    computed = []
-
-    def on_tree(tree: Any) -> int:
-        computed.extend(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(fn(tree)))
-        return 0
-
-    try:
-        jax.eval_shape(on_tree, {"w": jax.ShapeDtypeStruct((2,), jnp.float32)})
-    except Exception:
-        return True
-    return not any(computed)
+    return isinstance(value, jax.ShapeDtypeStruct) and value.shape == () and numerics.is_real(value.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class OfCount:
-    """A function of a whole number of steps, such as one that indexes a table, as a function of time."""
+    """A function of the count of updates, an int32 as in optax, as a function of time."""
 
     fn: Callable[[Any], Any]
 
@@ -412,12 +241,12 @@ class OfCount:
         return self.fn(jnp.asarray(time).astype(jnp.int32))
 
 
-def _function(fn: Callable[..., Any]) -> Function:
-    only_counts = not _gives_real_scalar(fn, jnp.float32) and _gives_real_scalar(fn, jnp.int32)
-    return Function(OfCount(fn) if only_counts else fn)
-
-
 # The state: values that can be written, types, and buffers.
+
+_HINT = (
+    "this hyperparameter follows a schedule, which would overwrite the value. Hint: make the optimizer with live=True, and use"
+    ' lrsched.replace_schedule(state, new, "{name}")'
+)
 
 
 class Hyperparameters(dict[str, Any]):
@@ -434,97 +263,34 @@ class Hyperparameters(dict[str, Any]):
             raise KeyError(f"expected a hyperparameter among {', '.join(self)}, got {name}")
         if name in self.scheduled:
             raise TypeError(f"hyperparams[{name!r}] = ...: {_HINT.format(name=name)}")
+        if callable(value):
+            raise TypeError(f"hyperparams[{name!r}] = ...: expected a number, got {shown(value)}. Hint: give it to the factory")
         super().__setitem__(name, value)
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Writes several numbers."""
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
-
-    def copy(self) -> Hyperparameters:
-        """The same in another dict."""
-        return Hyperparameters(self, self.scheduled)
+    update = MutableMapping.update  # a dict's own does not go through __setitem__
 
     def __ior__(self, other: Any) -> Hyperparameters:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.update(other)
         return self
 
-    def __or__(self, other: Any) -> Hyperparameters:  # pyright: ignore[reportIncompatibleMethodOverride]
-        new = self.copy()
-        new.update(other)
-        return new
-
     def __reduce__(self) -> Any:
         return Hyperparameters, (dict(self), self.scheduled)
 
 
-def _flatten(x: Hyperparameters) -> Any:
-    names = tuple(sorted(x))
-    return [x[name] for name in names], (names, x.scheduled)
-
-
 jax.tree_util.register_pytree_with_keys(
     Hyperparameters,
-    lambda x: ([(jax.tree_util.DictKey(name), x[name]) for name in sorted(x)], _flatten(x)[1]),
+    lambda x: ([(jax.tree_util.DictKey(name), x[name]) for name in sorted(x)], (tuple(sorted(x)), x.scheduled)),
     lambda structure, values: Hyperparameters(zip(structure[0], values, strict=True), structure[1]),
-    _flatten,
 )
-
-_HINT = (
-    "this hyperparameter follows a schedule, which would overwrite the value. Hint: make the optimizer with live=True, and use"
-    ' lrsched.replace_schedule(state, new, "{name}")'
-)
-
-
-def _check_written(call: _Call, state: Any, structures: dict[str, Any]) -> None:
-    """Raises an error if something in the state was replaced that has no effect."""
-    wanted = sorted(call.schedules.keys() | call.numbers.keys())
-    if sorted(state.hyperparams) != wanted:
-        raise ValueError(
-            f"{call.name}: expected the hyperparameters {', '.join(wanted)} in the state, got {', '.join(state.hyperparams)}"
-        )
-    for name in call.schedules:
-        # A number that somebody wrote has Python's type, not that of an array; tree_set also writes it over the clocks.
-        value = state.hyperparams[name]
-        written = isinstance(value, (int, float)) or getattr(value, "weak_type", False)
-        if written or jax.tree.structure(state.hyperparams_states[name]) != structures[name]:
-            raise TypeError(f"{call.name}: a number was written to {name} in the state; {_HINT.format(name=name)}")
-
-
-def _number_written(call: str, name: str, value: Any) -> Any:
-    if isinstance(value, Schedule) or callable(value):
-        raise TypeError(
-            f"{call}: expected a number in hyperparams[{name!r}], got {shown(value)}."
-            f" Hint: give the schedule to the factory, {call}({name}=...)"
-        )
-    if np.shape(value):
-        raise ValueError(f"{call}: expected a scalar in hyperparams[{name!r}], got the shape {np.shape(value)}")
-    return value
-
-
-@functools.partial(jax.jit, inline=True)
-def _like_python(value: jax.Array) -> jax.Array:
-    """A scalar that takes the type of the array it meets, as a Python float does; XLA removes it."""
-    return jnp.asarray(0.0).at[()].set(value)
-
-
-def _is_weak(x: Any) -> bool:
-    return getattr(x, "weak_type", False)
 
 
 def _typed_as(old: Any, new: Any) -> Any:
-    """A state with the types of the one before it. What has them already is not touched."""
+    """A state with the types of the one before it, and none that is weak. What has them already is not touched."""
 
     def typed(a: Any, b: Any) -> Any:
-        if not hasattr(a, "dtype") or not hasattr(b, "dtype"):
-            return b
-        same = a.dtype == b.dtype and (_is_weak(a) or not _is_weak(b))
-        return b if same or jnp.issubdtype(a.dtype, jax.dtypes.extended) else jnp.asarray(b, a.dtype)
+        return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
 
     return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
-
-
-_SMALL = 16  # entries: a count, a key
 
 
 def _buffers_of_its_own(state: Any, elsewhere: Any) -> Any:
@@ -532,11 +298,9 @@ def _buffers_of_its_own(state: Any, elsewhere: Any) -> Any:
     taken = {id(x) for x in jax.tree.leaves(elsewhere)}
 
     def own(x: Any) -> Any:
-        if not isinstance(x, jax.Array):
-            return x
-        x = jax.lax.convert_element_type(x, x.dtype) if _is_weak(x) else x
-        x = jnp.copy(x) if x.size <= _SMALL or id(x) in taken else x
+        small = 16  # entries, as of a count or a key, which the factory may hold as well
+        x = jnp.copy(x) if isinstance(x, jax.Array) and (x.size <= small or id(x) in taken) else x
         taken.add(id(x))
         return x
 
-    return jax.tree.map(own, state)
+    return jax.tree.map(own, _typed_as(state, state))
