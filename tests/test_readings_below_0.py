@@ -54,7 +54,6 @@ MEANING = {
     "time": (TIME, lambda t: t),
     "function": (ls.Function(cubic), cubic),
     "exponential": (DOWN, down),
-    "exponential of 0": (ls.Exponential(1.0, 0.0), lambda t: 0.0 if t > 0 else 1.0 if t == 0 else float(np.finfo(np.float32).max)),
     "linear": (RAMP, ramp),
     "cosine": (ls.Cosine(1.0, 0.0, 2), lambda t: (1 + math.cos(math.pi * (1 - ramp(t)))) / 2),
     "polynomial": (ls.Polynomial(1.0, 0.0, 2, 2.0), lambda t: ramp(t) ** 2),
@@ -78,10 +77,10 @@ MEANING = {
     "warp": (RAMP @ (1 - TIME), lambda t: ramp(1 - t)),
     "warp of more": (DOWN @ (TIME + 1), lambda t: down(max(t + 1, 0))),
     "repeat": (TIME.take(2).repeat(), lambda t: max(t, 0) % 2),
-    "repeat that grows": (TIME.take(1).repeat(stretch=2), lambda t: 0.0 if t < 1 else (t - 1) / 2 % 1),
+    "repeat that grows": (TIME.take(1).repeat(stretch=2), lambda t: max(t, 0) if t < 1 else (t - 1) / 2 % 1),
     "sequence": (TIME.take(1) >> DOWN, lambda t: t if t < 1 else down(t - 1)),
     "sequence after nothing": (TIME.take(0) >> DOWN, lambda t: t if t < 0 else down(t)),
-    "sequence of many": (ls.join([TIME, *[DOWN] * 39], range(1, 40)), lambda t: t if t < 1 else down(t % 1)),
+    "sequence of many": (ls.join([TIME, *map(ls.Constant, range(39))], range(1, 40)), lambda t: t if t < 1 else t // 1 - 1),
     "choice": (ls.Choice((RAMP, DOWN), 1), down),
 }
 READINGS = np.arange(-6, 7) / 2
@@ -145,6 +144,13 @@ def test_since_a_clock_moved_down():
     for value in (0.0, -1.0, 0.0, 0.0):
         state = ls.tick(s, state, value=value)
     assert ls.evaluate(s, state) == 0.5
+
+
+def test_a_power_of_0_below_0_is_the_largest_number():
+    readings = np.asarray([-2.0, 0.0, 1.0], np.float32)
+    largest = np.finfo(np.float32).max
+    for start, first in ((1.0, largest), (-1e-3, -largest), (0.0, 0.0)):
+        np.testing.assert_array_equal(read(ls.Exponential(start, 0.0), readings), [first, np.float32(start), 0.0])
 
 
 def test_slopes_below_0_are_finite():
