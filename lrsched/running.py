@@ -171,7 +171,8 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
 
     def update(state: ScheduleState, observed: dict[str, Any]) -> Any:
         readings = tuple(
-            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value()) for clock, x in zip(clocks, state.clocks, strict=True)
+            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value())
+            for clock, x in zip(clocks, state.clocks, strict=True)
         )
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -369,7 +368,7 @@ class Function(Schedule):
                 " write jax.numpy.where(t < 5, a, b), and jax.numpy.exp for math.exp"
             )
             raise
-        if not numerics.is_number(value) and getattr(value, "dtype", type(value)) != bool:
+        if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):
             raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
         if jnp.shape(value) not in ((), np.shape(time)):
             raise TypeError(f"{shown(self)} must be elementwise: for times of shape {np.shape(time)} it gave {np.shape(value)}")

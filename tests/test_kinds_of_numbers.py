@@ -1,5 +1,8 @@
 """Steps and numbers of every type of Python, NumPy, ml_dtypes and JAX, and what stands for an array: variables."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -25,7 +28,7 @@ class Variable:
         return jnp.asarray(self.value)
 
 
-def forms(kind, number):
+def forms(kind: Any, number: Any) -> Iterator[Any]:
     """A number of a type as a scalar and as arrays."""
     array = np.asarray(number).astype(kind)
     yield from (kind(number), array, jnp.asarray(array), Variable(array))
@@ -84,7 +87,7 @@ def test_what_is_no_number(bad):
     with pytest.raises(TypeError):
         ls.Linear(0.0, bad, 10)
     with pytest.raises(TypeError):
-        ls.Time() * bad
+        _ = ls.Time() * bad
     with pytest.raises(TypeError):
         ls.Linear(0.0, 1.0, 10)(bad)
 

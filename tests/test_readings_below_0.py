@@ -20,13 +20,16 @@ TABLE = [0.0, 0.0, 1.0], [5.0, 1.0, 2.0]
 class UpAndDown(ls.Clock):
     """Reads the sum of what it observed."""
 
-    monitors = ("value",)
+    @property
+    def monitors(self):
+        return ("value",)
 
     def init(self):
         return jnp.zeros(())
 
-    def tick(self, state, steps, value=None, **observations):
-        return state if value is None else state + value
+    def tick(self, state, steps, **observations):
+        del steps
+        return state + observations.get("value", 0.0)
 
     def read(self, state):
         return state
@@ -104,7 +107,7 @@ def test_a_reading_below_0(name):
     eager = [at(kind(t)) for t in READINGS for kind in (np.float32, float)]
     np.testing.assert_allclose(eager, np.repeat(truth, 2), rtol=1e-6, atol=1e-7)
     known = jax.jit(jax.vmap(at))
-    whole = READINGS == np.round(READINGS)
+    whole = np.round(READINGS) == READINGS
     for readings, wanted in ((READINGS.astype(np.float32), truth), (READINGS[whole].astype(np.int32), truth[whole])):
         for found in (known(readings), read(schedule, readings), read(packed(schedule), readings)):
             np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
@@ -135,7 +138,7 @@ def test_a_controller_goes_down_and_up():
         state = ls.tick(s, state, value=change)
         rates.append(float(ls.evaluate(s, state)))
     np.testing.assert_allclose(rates, [0.05, 0.1, 0.2, 0.4, 0.1, 0.05], rtol=1e-6)
-    np.testing.assert_allclose(ls.replay(s, np.float32([1, -1, -1, -1, 2, 1, 0])), [0.1, *rates], rtol=1e-6)
+    np.testing.assert_allclose(ls.replay(s, np.asarray([1, -1, -1, -1, 2, 1, 0], np.float32)), [0.1, *rates], rtol=1e-6)
 
 
 def test_since_a_clock_moved_down():
@@ -157,7 +160,8 @@ def test_slopes_below_0_are_finite():
     def value(schedule, reading):
         return read(schedule, reading[None])[0]
 
-    for schedule, slope in ((DOWN, math.log(0.5) * 16), (ls.Exponential(2.0, 1e-30), None), (ls.Exponential(1.0, 0.0), None), (TIME, 1.0)):
+    small, nothing = ls.Exponential(2.0, 1e-30), ls.Exponential(1.0, 0.0)
+    for schedule, slope in ((DOWN, math.log(0.5) * 16), (small, None), (nothing, None), (TIME, 1.0)):
         numbers, reading = jax.grad(value, argnums=(0, 1))(schedule, jnp.float32(-3.0))
         assert all(np.isfinite(x) for x in jax.tree.leaves((numbers, reading)))
         assert slope is None or abs(reading - slope) < 1e-5 * abs(slope)

@@ -1,4 +1,4 @@
-"""Steps sharded over four devices give the values of those on one, sharded as the steps are; and so for a batch of schedules."""
+"""Steps sharded over four devices give the values of those on one, sharded as the steps are."""
 
 import functools
 import json

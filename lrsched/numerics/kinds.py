@@ -75,7 +75,7 @@ def is_real(dtype: Any) -> bool:
 
 
 def is_number(x: Any) -> bool:
-    """Whether it is a real number, or an array of them: of Python, NumPy, ml_dtypes or JAX, or something that stands for one."""
+    """Whether it is a real number, or an array of them: of Python, NumPy, ml_dtypes or JAX, or what stands for an array."""
     if isinstance(x, (int, float)):
         return not isinstance(x, bool)
     x = array_of(x)

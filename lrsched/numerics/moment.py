@@ -25,7 +25,20 @@ from lrsched.numerics.folding import (
     subtract,
     where,
 )
-from lrsched.numerics.kinds import HOST_MAX, Number, Span, float_type, host, int_type, is_concrete, largest, last_tick, real, rough, x64
+from lrsched.numerics.kinds import (
+    HOST_MAX,
+    Number,
+    Span,
+    float_type,
+    host,
+    int_type,
+    is_concrete,
+    largest,
+    last_tick,
+    real,
+    rough,
+    x64,
+)
 from lrsched.numerics.progress import Progress
 from lrsched.numerics.wide import Wide, wide
 
