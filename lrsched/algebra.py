@@ -62,9 +62,12 @@ class Schedule(_Hyperparameter):
     """An immutable pure function from a step to a value, and a pytree of the numbers that shape it.
 
     Calling it with a step, or with an array of steps, gives the value used by that update, float32 unless JAX's x64 is on,
-    elementwise and of the shape of the steps. A batch of schedules gives batch shape + step shape. Steps are counted from
-    0; a step below 0 counts as 0. A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with
-    other schedules and, but for the last two, with plain numbers. An array in the place of a number makes a batch.
+    elementwise, of the shape of the steps, and sharded as they are. A batch of schedules gives batch shape + step shape.
+    Steps are counted from 0; a step below 0 counts as 0. (What a clock reads does not: see `Driven`.) A step, like a number
+    of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
+
+    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules and, but for the
+    last two, with plain numbers. An array in the place of a number makes a batch.
 
     Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
     so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
@@ -81,7 +84,7 @@ class Schedule(_Hyperparameter):
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
 
     def at(self, moment: Moment) -> Any:
-        """The value at a moment >= 0."""
+        """The value at a moment, which is below 0 only where a clock reads so."""
         raise NotImplementedError(f"{type(self).__name__} must define at(moment)")
 
     @property
@@ -336,11 +339,12 @@ def _call(schedule: Schedule, step: Any) -> jax.Array:
 
 
 def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:
-    leaves = jax.tree.leaves(schedule)
+    leaves, step = jax.tree.leaves(schedule), numerics.array_of(step)
     if numerics.is_concrete(*leaves) and (isinstance(step, (list, tuple)) or numerics.is_concrete(step)):
         members = (jax.tree.map(lambda x, i=i: np.asarray(x, np.float64)[i], schedule) for i in np.ndindex(*batch))
         values = [np.asarray(member(step)) for member in members]
-        return jnp.asarray(np.reshape(np.stack(values), (*batch, *values[0].shape)))
+        values = jnp.asarray(np.reshape(np.stack(values), (*batch, *values[0].shape)))
+        return numerics.put_like(step, values)
 
     def call(one: Schedule) -> jax.Array:
         return one(step)
@@ -984,6 +988,10 @@ class Driven(Bending):
 
     It cannot be called by itself, for its value depends on what was observed: `lrsched.evaluate(s, state)` does it, and
     `lrsched.bind(s, state)` makes it an ordinary schedule.
+
+    A reading may be below 0: a controller goes up and down. Then `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)`
+    is a · r^t, while ramps, tables, `InverseSqrt`, `repeat`, `staircase` and `reverse` stand as at 0. Operators, `take`,
+    `stretch` and `drop` pass the time on, and a sequence asks its first part; `delay` and warps stop at 0, as they say.
 
     Args:
         schedule: the schedule, of the clock's reading.

@@ -306,7 +306,7 @@ def _as_table(values: Any) -> Any:
         live = any(isinstance(x, numerics.Span) for x in entries)
         return numerics.table(entries) if live else jnp.stack([numerics.real(x) for x in entries])
     # Their types may have no common one, as bfloat16 and float16 have none.
-    return _as_known([float(x) if isinstance(x, np.generic) and numerics.is_number(x) else x for x in values])
+    return _as_known(jax.tree.map(lambda x: numerics.host(x) if hasattr(x, "dtype") and numerics.is_number(x) else x, values))
 
 
 def _as_known(value: Any) -> Any:

@@ -368,8 +368,7 @@ class Function(Schedule):
                 " write jax.numpy.where(t < 5, a, b), and jax.numpy.exp for math.exp"
             )
             raise
-        is_condition = isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_
-        if not numerics.is_number(value) and not is_condition:
+        if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):
             raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
         if jnp.shape(value) not in ((), np.shape(time)):
             raise TypeError(f"{shown(self)} must be elementwise: for times of shape {np.shape(time)} it gave {np.shape(value)}")

@@ -46,6 +46,7 @@ from lrsched.numerics.kinds import last_tick as last_tick
 from lrsched.numerics.kinds import real as real
 from lrsched.numerics.kinds import rough as rough
 from lrsched.numerics.kinds import stands_for_array as stands_for_array
+from lrsched.numerics.meshes import put_like as put_like
 from lrsched.numerics.meshes import sharded_like as sharded_like
 from lrsched.numerics.moment import Moment as Moment
 from lrsched.numerics.moment import moment as moment

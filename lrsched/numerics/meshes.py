@@ -19,9 +19,7 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
     if not isinstance(step, jax.Array):
         return function(numbers, step)
     if is_concrete(step):
-        value = function(numbers, step)
-        several = len(step.sharding.device_set) > 1 and is_concrete(value)
-        return jax.device_put(value, step.sharding) if several else value
+        return put_like(step, function(numbers, step))
     leaves, structure = jax.tree.flatten((numbers, step))
     placed = {i: x for i, x in enumerate(leaves) if _is_placed(x)}
     mesh = next((mesh for x in placed.values() if (mesh := _explicit_mesh(x)) is not None), None)
@@ -32,6 +30,16 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
         return function(*jax.tree.unflatten(structure, [placed.get(i, x) for i, x in enumerate(leaves)]))
 
     return _on_auto_axes(call, NamedSharding(mesh, PartitionSpec(*jax.typeof(step).sharding.spec)), placed)
+
+
+def put_like(step: Any, value: Any) -> Any:
+    """A value, which may have more axes in front, on the devices where the step is."""
+    if not isinstance(step, jax.Array) or not is_concrete(step, value) or len(step.sharding.device_set) == 1:
+        return value
+    sharding = step.sharding
+    if isinstance(sharding, NamedSharding):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec(*[None] * (value.ndim - step.ndim), *sharding.spec))
+    return jax.device_put(value, sharding)
 
 
 def _is_placed(x: Any) -> bool:

@@ -1,0 +1,122 @@
+"""Every schedule on steps sharded over four devices: `python sharding.py CASES PLACE COUNT` prints what is wrong, as JSON.
+
+CASES are `shapes`, `torch` (the rows of the tables) or `calls` (of every signature), of which each COUNT-th from PLACE on is
+tried; of the shapes also all of `MANY`.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "golden")]
+
+import lrsched as ls  # noqa: E402
+from lrsched.algebra import driven_parts  # noqa: E402
+from lrsched.live import packed  # noqa: E402
+
+N = 600
+BY_CONTEXT = not hasattr(jax.sharding, "auto_axes")  # JAX 0.6 maps over sharded arrays only inside of a mesh's context
+KINDS = {"explicit": AxisType.Explicit, "auto": AxisType.Auto}
+LAYOUTS = ((1, P("x")), (2, P("x", "y")), (2, P(None, ("x", "y"))), (2, P("y")))
+MANY = {  # what looks numbers up in tables
+    "batch": ls.stack([ls.Piecewise([0, 2, k], [1.0, 0.1, 0.2]) for k in (3, 4, 5)]),
+    "table of many": ls.Piecewise(range(40), [float(k) for k in range(40)]),
+    "lines of many": ls.Piecewise(range(0, 80, 2), [float(k) for k in range(40)], kind="linear"),
+    "parts alike": ls.join([ls.Linear(0.0, 1.0 + k, 10) for k in range(40)], range(10, 400, 10)),
+    "stretched table": ls.Piecewise([0, 2, 5], [1.0, 0.1, 0.2], kind="linear").stretch(3),
+    "growing tables": ls.Piecewise([0, 2, 5], [1.0, 0.1, 0.2]).repeat(stretch=1.5),
+}
+
+
+def cases(table: str) -> Iterator[tuple[str, Any]]:
+    if table == "shapes":
+        from cases import CASES
+
+        yield from MANY.items()
+        yield from ((name, case.make(N)) for name, case in CASES.items())
+    elif table == "torch":
+        from torch_cases import TORCH
+
+        yield from ((name, case.make(N)) for name, case in TORCH.items())
+    else:
+        from signatures import CALLS, pure
+
+        yield from ((str(call), pure(call.make())) for call in CALLS)
+
+
+def placed(mesh: Any, layout: int) -> Any:
+    rank, spec = LAYOUTS[layout % len(LAYOUTS)]
+    steps = np.linspace(0, N + 16, 16).astype(np.int32).reshape((16,) if rank == 1 else (4, 4))
+    return jax.device_put(steps, NamedSharding(mesh, spec))
+
+
+def slope(s: Any, t: Any) -> Any:
+    t = t.astype(np.float32)
+    return jax.jvp(s, (t,), (jnp.ones_like(t),))[0]
+
+
+# Each gets a schedule and steps.
+WAYS: dict[str, Any] = {
+    "known": lambda s, t: jax.jit(lambda t: s(t))(t),
+    "eager": lambda s, t: s(t),
+    "traced": jax.jit(lambda s, t: s(t)),
+    "live": lambda s, t: WAYS["traced"](packed(s), t),
+    "mapped": jax.jit(lambda s, t: jax.vmap(s)(t)),
+    "known, mapped": lambda s, t: jax.jit(jax.vmap(s))(t),
+    "slope": lambda s, t: jax.jit(lambda t: slope(s, t))(t),
+}
+
+
+def mistakes(kind: str, k: int, name: str, schedule: Any, mesh: Any) -> Iterator[str]:
+    """What is wrong on a mesh, in every way, each with another layout; with the compiler in charge one way is enough."""
+    batch = schedule.batch_shape
+    for i, (way, call) in enumerate(WAYS.items() if kind == "explicit" else [("known", WAYS["known"])]):
+        if batch and way in ("mapped", "known, mapped", "slope"):
+            continue
+        steps = placed(mesh, k + i)
+        case = f"{kind}: {name}, {way}, {steps.sharding.spec}"
+        truth = np.asarray(schedule(np.asarray(steps)))
+        try:
+            found = call(schedule, steps)
+        except Exception as error:
+            yield f"{case}: {type(error).__name__}: {str(error)[:300]}"
+            continue
+        if not np.allclose(np.asarray(found), truth, rtol=1e-5, atol=1e-6):
+            yield f"{case}: {np.asarray(found)} and not {truth}"
+        # What is the same at every step hangs on none, and the compiler may put it anywhere.
+        sharding = NamedSharding(mesh, P(*[None] * len(batch), *steps.sharding.spec))
+        if (kind == "explicit" or np.ptp(truth)) and not found.sharding.is_equivalent_to(sharding, found.ndim):
+            yield f"{case}: sharded as {found.sharding}"
+
+
+def entered(mesh: Any, inside: bool) -> Any:
+    if not inside:
+        return contextlib.nullcontext()
+    return jax.set_mesh(mesh) if hasattr(jax, "set_mesh") else jax.sharding.use_mesh(mesh)  # pyright: ignore
+
+
+def main(table: str, place: str, count: str) -> None:
+    """Prints the number of cases that were tried, and what is wrong."""
+    chosen = [case for case in cases(table) if not driven_parts(case[1])]
+    always = len(MANY) if table == "shapes" else 0
+    chosen, wrong = chosen[:always] + chosen[always:][int(place) :: int(count)], []
+    for k, (name, schedule) in enumerate(chosen):
+        for kind, axes in KINDS.items():
+            mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=(axes, axes))
+            with entered(mesh, inside=k % 2 == 0 or BY_CONTEXT):
+                wrong += mistakes(kind, k, name, schedule, mesh)
+    print(json.dumps({"tried": len(chosen), "wrong": wrong}))
+
+
+if __name__ == "__main__":
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        main(*sys.argv[1:])
