@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
 import jax
@@ -16,11 +16,10 @@ import optax
 
 from lrsched import numerics
 from lrsched.algebra import Schedule
-from lrsched.interop import tell_flax_of_dict
 from lrsched.node import shown
 from lrsched.observations import Missing
 from lrsched.shapes import Function
-from lrsched.transform import Applied, one_schedule, updates_made
+from lrsched.transform import Applied, AppliedState, one_schedule, updates_made
 
 P = ParamSpec("P")
 
@@ -52,10 +51,12 @@ def scheduled(
         - A schedule, or a function of the count of updates where the factory's annotation or default says that a number
           belongs there. Where neither says anything, a function is a schedule if it returns a real scalar for a count: name
           it in `static_args` if it is something else, and give `Function(fn)` for a schedule that is not recognized.
-        - A float, until `state.hyperparams["weight_decay"] = x` or `optax.tree_utils.tree_set(state, weight_decay=x)`
-          changes it. Writing to one that follows a schedule raises: see `replace_schedule`.
+        - A float.
         - Anything else, such as a size, a key or a mask, goes to the factory as it is. An int stays an int, unless the
           annotation or the default says float.
+
+        A number that is written, `state.hyperparams["weight_decay"] = x`, is used from then on, also in the place of a
+        schedule, until another is written or `replace_schedule` changes the schedule.
 
     Raises:
         TypeError: if the factory cannot be called, and for arguments that it does not take.
@@ -140,25 +141,39 @@ def _injected(
         states = {name: s.init() for name, s in schedules.items()}
         values = {name: recorded(x) for name, x in numbers.items()}
         values |= {name: recorded(s(states[name])) for name, s in schedules.items()}
-        count, hyperparams = jnp.zeros((), jnp.int32), Hyperparameters(values, schedules)
-        state = optax.InjectStatefulHyperparamsState(count, hyperparams, states, made(values).init(params))
+        count = jnp.zeros((), jnp.int32)
+        state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
         return _buffers_of_its_own(state, (params, given))
+
+    def followed(name: str, written: Any, before: Any, after: Any) -> tuple[jax.Array, Any]:
+        """The value of a schedule and its state, or the number that was written in its place."""
+        if not isinstance(after, AppliedState):
+            return recorded(schedules[name](before)), after
+        # A value that is not the one used before was written. Then the state says that none was, so that it stays.
+        is_written = recorded(written) != recorded(before.used)
+        value = jnp.where(is_written, recorded(written), recorded(after.used))
+        return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
 
     def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
         states, before = state.hyperparams_states, state.hyperparams
-        for name in schedules:  # a number that somebody wrote into a copy has Python's type, not that of an array
-            if isinstance(before[name], (int, float)) or getattr(before[name], "weak_type", False):
-                raise TypeError(f"{call}: a number was written to {name} in the state; {_HINT.format(name=name)}")
+        for name in sorted({*before, *numbers, *schedules}):
+            if name not in before or not (name in numbers or name in schedules):
+                raise KeyError(
+                    f"{call}: expected the hyperparameters {', '.join(sorted({*numbers, *schedules}))}, got {name!r}"
+                )
+            if not numerics.is_number(before[name]):
+                raise TypeError(f"{call}: expected a number in hyperparams[{name!r}], got {shown(before[name])}")
         values = {name: recorded(before[name]) for name in numbers}
-        values |= {name: recorded(s(states[name], **observations)) for name, s in schedules.items()}
+        after = {name: s.update(states[name], **observations) for name, s in schedules.items()}
+        for name in schedules:
+            values[name], after[name] = followed(name, before[name], states[name], after[name])
         new, inner = made(values).update(updates, state.inner_state, params, **observations)
-        after = state._replace(
+        return new, state._replace(
             count=optax.safe_increment(state.count),
-            hyperparams=Hyperparameters(values, schedules) if isinstance(before, Hyperparameters) else values,
-            hyperparams_states={name: s.update(states[name], **observations) for name, s in schedules.items()},
+            hyperparams=values,
+            hyperparams_states=after,
             inner_state=_typed_as(state.inner_state, inner),
         )
-        return new, after
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
@@ -241,47 +256,7 @@ class OfCount:
         return self.fn(jnp.asarray(time).astype(jnp.int32))
 
 
-# The state: values that can be written, types, and buffers.
-
-_HINT = (
-    "this hyperparameter follows a schedule, which would overwrite the value. Hint: make the optimizer with live=True, and use"
-    ' lrsched.replace_schedule(state, new, "{name}")'
-)
-
-
-class Hyperparameters(dict[str, Any]):
-    """The values of the hyperparameters by name. A write to one that follows a schedule raises."""
-
-    def __init__(self, values: Any = (), scheduled: Iterable[str] = ()) -> None:
-        super().__init__(values)
-        self.scheduled = frozenset(scheduled)
-        tell_flax_of_dict(Hyperparameters, lambda old, values: Hyperparameters(values, old.scheduled))
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        """Writes a number."""
-        if name not in self:
-            raise KeyError(f"expected a hyperparameter among {', '.join(self)}, got {name}")
-        if name in self.scheduled:
-            raise TypeError(f"hyperparams[{name!r}] = ...: {_HINT.format(name=name)}")
-        if callable(value):
-            raise TypeError(f"hyperparams[{name!r}] = ...: expected a number, got {shown(value)}. Hint: give it to the factory")
-        super().__setitem__(name, value)
-
-    update = MutableMapping.update  # a dict's own does not go through __setitem__
-
-    def __ior__(self, other: Any) -> Hyperparameters:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self.update(other)
-        return self
-
-    def __reduce__(self) -> Any:
-        return Hyperparameters, (dict(self), self.scheduled)
-
-
-jax.tree_util.register_pytree_with_keys(
-    Hyperparameters,
-    lambda x: ([(jax.tree_util.DictKey(name), x[name]) for name in sorted(x)], (tuple(sorted(x)), x.scheduled)),
-    lambda structure, values: Hyperparameters(zip(structure[0], values, strict=True), structure[1]),
-)
+# The state: types, and buffers.
 
 
 def _typed_as(old: Any, new: Any) -> Any:

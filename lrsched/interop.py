@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 _told: set[type] = set()
@@ -34,27 +33,6 @@ def tell_flax(kind: type, names: tuple[str, ...]) -> None:
         restored.__dict__.update(vars(x))
         restored.__dict__.update({name: flax.from_state_dict(getattr(x, name), state[name], name=name) for name in names})
         return restored
-
-    flax.register_serialization_state(kind, to_state, from_state, override=True)
-    _told.add(kind)
-
-
-def tell_flax_of_dict(kind: type[dict[str, Any]], like: Callable[[Any, dict[str, Any]], Any]) -> None:
-    """Lets `flax.serialization` take apart objects of a subclass of dict, if flax is there.
-
-    Args:
-        kind: the subclass.
-        like: makes another object like the given one, with other values.
-    """
-    flax: Any = sys.modules.get("flax.serialization")
-    if flax is None or kind in _told:
-        return
-
-    def to_state(x: Any) -> dict[str, Any]:
-        return flax.to_state_dict(dict(x))
-
-    def from_state(x: Any, state: dict[str, Any]) -> Any:
-        return like(x, flax.from_state_dict(dict(x), state, name=kind.__name__))
 
     flax.register_serialization_state(kind, to_state, from_state, override=True)
     _told.add(kind)

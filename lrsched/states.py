@@ -280,7 +280,10 @@ def replace_schedule(state: Any, new: ScheduleLike, name: str = "learning_rate",
             + "\nHint: only numbers can change without compiling. Begin with a schedule that has all the parts, of length 0"
             " where they are not needed yet, or make a new optimizer"
         )
-    return with_leaves(state, {(*part.home, *path): _placed_as(old[path], x) for path, x in changes.items()})
+    leaves = {(*part.home, *path): _placed_as(old[path], x) for path, x in changes.items()}
+    if part.path != part.home:  # a number that was written in the place of the schedule no longer counts
+        leaves[(*part.home, "used")] = jnp.array(part.used)
+    return with_leaves(state, leaves)
 
 
 def _placed_as(old: Any, new: Any) -> Any:
