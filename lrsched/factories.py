@@ -139,7 +139,7 @@ def _injected(
 
     def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
         states = {name: s.init() for name, s in schedules.items()}
-        values = {name: recorded(x) for name, x in numbers.items()}
+        values: dict[str, Any] = {name: recorded(x) for name, x in numbers.items()}
         values |= {name: recorded(s(states[name])) for name, s in schedules.items()}
         count = jnp.zeros((), jnp.int32)
         state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
@@ -156,11 +156,10 @@ def _injected(
 
     def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
         states, before = state.hyperparams_states, state.hyperparams
-        for name in sorted({*before, *numbers, *schedules}):
-            if name not in before or not (name in numbers or name in schedules):
-                raise KeyError(
-                    f"{call}: expected the hyperparameters {', '.join(sorted({*numbers, *schedules}))}, got {name!r}"
-                )
+        names = sorted({*numbers, *schedules})
+        for name in sorted({*before, *names}):
+            if name not in before or name not in names:
+                raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {name!r}")
             if not numerics.is_number(before[name]):
                 raise TypeError(f"{call}: expected a number in hyperparams[{name!r}], got {shown(before[name])}")
         values = {name: recorded(before[name]) for name in numbers}

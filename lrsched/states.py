@@ -258,7 +258,8 @@ def replace_schedule(state: Any, new: ScheduleLike, name: str = "learning_rate",
     Linear(0.1, 0.0, 1000)
     """
     part = _live("replace_schedule", state, name, at)
-    if part.source is None:
+    source: Any = part.source
+    if source is None:
         if isinstance(new, Schedule) or callable(new):
             raise ValueError(
                 f"replace_schedule(name={name!r}): expected a number, since a number was given to scheduled, got {shown(new)}."
@@ -268,12 +269,12 @@ def replace_schedule(state: Any, new: ScheduleLike, name: str = "learning_rate",
         return with_leaves(state, {part.path: _placed_as(part.used, jnp.full_like(part.used, new))})
     numbers = packed(new if isinstance(new, Schedule) else one_schedule("replace_schedule", "new", new))
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
-    old = part.source if isinstance(part.source, dict) else {("live", *k): x for k, x in by_path(part.source.live).items()}
+    old = source if isinstance(source, dict) else {("live", *k): x for k, x in by_path(source.live).items()}
     shapes = [{path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (old, changes)]
-    alike = isinstance(part.source, dict) or jax.tree.structure(part.source.live) == jax.tree.structure(numbers)
+    alike = isinstance(source, dict) or jax.tree.structure(source.live) == jax.tree.structure(numbers)
     if not alike or shapes[0] != shapes[1]:
-        is_named = isinstance(part.source, dict)
-        there = "the schedule that the optimizer was made with" if is_named else repr(unpacked(part.source.live))
+        is_named = isinstance(source, dict)
+        there = "the schedule that the optimizer was made with" if is_named else repr(unpacked(source.live))
         raise ValueError(
             "replace_schedule(...): expected a schedule of the structure of the one in the state, got another:\n"
             + "\n".join(side_by_side(there, repr(new), heads=("state", "new")))

@@ -215,8 +215,9 @@ ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     """One schedule, of a schedule, a number or a function of the step."""
     if not isinstance(schedule, Schedule):
-        is_function = callable(schedule) and not numerics.is_number(schedule)  # a variable of flax is both
-        schedule = Function(schedule) if is_function else Constant(checked(call, name, schedule, _NUMBER))
+        given: Any = schedule
+        is_function = callable(given) and not numerics.is_number(given)  # a variable of flax is both
+        schedule = Function(given) if is_function else Constant(checked(call, name, schedule, _NUMBER))
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"

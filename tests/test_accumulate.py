@@ -229,7 +229,7 @@ def test_an_accumulation_inside_of_another():
 def test_an_init_that_is_compiled_inside_is_refused_when_it_no_longer_runs():
     inner = ls.scale_by_learning_rate(TOKENS)
     compiled = optax.GradientTransformationExtraArgs(jax.jit(inner.init), inner.update)
-    optimizer = ls.accumulate(optax.MultiSteps(compiled, 4))
+    optimizer: Any = ls.accumulate(optax.MultiSteps(compiled, 4))
     assert set(optimizer.init(PARAMS).gathered) == {"tokens"}
     with pytest.raises(ValueError, match=r"compiled inside. Hint: jit the init of accumulate"):
         optimizer.init(PARAMS)

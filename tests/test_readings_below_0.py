@@ -27,7 +27,7 @@ class UpAndDown(ls.Clock):
     def init(self):
         return jnp.zeros(())
 
-    def tick(self, state, steps, **observations):
+    def tick(self, state, steps, observations):
         del steps
         return state + observations.get("value", 0.0)
 

@@ -27,6 +27,7 @@ class KLAdaptive(ls.Clock):
         return jnp.zeros((), jnp.int32)
 
     def tick(self, state, steps, observations):
+        del steps
         kl = observations.get("kl")
         if kl is None:
             return state
