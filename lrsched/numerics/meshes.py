@@ -64,7 +64,7 @@ if hasattr(jax.sharding, "auto_axes"):
 else:  # JAX 0.6, whose vmap has to be outside of its auto_axes, or it names explicit axes inside
     from jax.custom_batching import custom_vmap
     from jax.experimental.shard import auto_axes  # pyright: ignore[reportMissingImports]
-    from jax.interpreters.batching import BatchTracer
+    from jax.interpreters.batching import BatchTracer  # pyright: ignore[reportAttributeAccessIssue]
 
     def _on_auto_axes(call: Callable[[Any], Any], sharding: NamedSharding, placed: Any) -> Any:
         def on_auto_axes(placed: Any) -> Any:
