@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lrsched.numerics.kinds import array_of, is_concrete
@@ -27,7 +28,9 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
         return function(numbers, step)
 
     def call(placed: dict[int, Any]) -> Any:
-        return function(*jax.tree.unflatten(structure, [placed.get(i, x) for i, x in enumerate(leaves)]))
+        numbers, step = jax.tree.unflatten(structure, [placed.get(i, x) for i, x in enumerate(leaves)])
+        value = function(numbers, step)
+        return jnp.where(step == 0, value, value)  # so that it hangs on the step, and JAX knows the devices, if it is constant
 
     return _on_auto_axes(call, NamedSharding(mesh, PartitionSpec(*jax.typeof(step).sharding.spec)), placed)
 
