@@ -6,13 +6,6 @@ import optax
 
 import lrsched as ls
 
-rate = ls.one_cycle(0.1, 100)
-ls.scheduled(optax.adamw)(rate, b1=ls.one_cycle_momentum(100), weight_decay=0.1 * rate).init({})
-ls.scheduled(optax.sgd, live=True)(1e-3, momentum=0.9, nesterov=True)
-ls.scheduled(optax.adamw)(rate, wieght_decay=0.1)  # pyright: ignore[reportCallIssue]
-ls.scheduled(optax.adamw)(b1=0.9)  # pyright: ignore[reportCallIssue]
-ls.scheduled(optax.adamw)(rate, nesterov="yes")  # pyright: ignore[reportArgumentType]
-
 
 @ls.node
 class KLAdaptive(ls.Clock):
@@ -38,5 +31,13 @@ class KLAdaptive(ls.Clock):
         return state
 
 
-ls.Exponential(3e-4, 1.5).on(KLAdaptive(target=0.02))
-KLAdaptive(tarqet=0.02)  # pyright: ignore[reportCallIssue]
+def uses() -> None:
+    """Is not called: some of it raises, as it should."""
+    rate = ls.one_cycle(0.1, 100)
+    ls.scheduled(optax.adamw)(rate, b1=ls.one_cycle_momentum(100), weight_decay=0.1 * rate).init({})
+    ls.scheduled(optax.sgd, live=True)(1e-3, momentum=0.9, nesterov=True)
+    ls.scheduled(optax.adamw)(rate, wieght_decay=0.1)  # pyright: ignore[reportCallIssue]
+    ls.scheduled(optax.adamw)(b1=0.9)  # pyright: ignore[reportCallIssue]
+    ls.scheduled(optax.adamw)(rate, nesterov="yes")  # pyright: ignore[reportArgumentType]
+    ls.Exponential(3e-4, 1.5).on(KLAdaptive(target=0.02))
+    KLAdaptive(tarqet=0.02)  # pyright: ignore[reportCallIssue]
