@@ -5,7 +5,8 @@ trace) is computed on the host in float64; what is *traced* becomes JAX operatio
 code gives exact lengths, fast and exact eager calls, and compiled ones, and folds whatever is constant while it traces.
 This package is the only place that knows about rounding: `kinds` says what numbers there are, `amounts` and `spans` compute
 with amounts of time in a trace, `folding` with any numbers, `powers` with logarithms and exponentials, `wide` with numbers of
-64 bits, `progress` is how far through a ramp it is, and `moment` the time that a schedule is asked about.
+64 bits, `cycles` finds cycles that grow, `progress` is how far through a ramp it is, `moment` the time that a schedule is asked
+about, and `meshes` puts values where steps are sharded.
 """
 
 from lrsched.numerics.amounts import as_span as as_span
