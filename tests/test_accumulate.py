@@ -116,9 +116,10 @@ def test_each_clock_combines_in_its_own_way(jit):
 def test_an_update_without_an_observation_moves_no_metric_clock():
     s = ls.reduce_on_plateau(factor=0.5, patience=0)
     optimizer = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(s, live=True), 2))
-    small = [{"value": 1.0}, {"value": None}, {"value": None}, {"value": None}, {"value": None}, {"value": 1.0}]
+    small = [{"value": 1.0}, {"value": None}, {"value": None}, {"value": None}, {"value": None}, {"value": 0.5}]
     states = run(optimizer, small)
-    assert [int(ls.readings(x)["value/plateaus"]) for x in states] == [0, 0, 0, 0, 0, 1]
+    assert [float(ls.readings(x)["value/best"]) for x in states] == [np.inf, 1.0, 1.0, 1.0, 1.0, 0.5]
+    assert int(ls.readings(states[-1])["value/plateaus"]) == 0  # no plateau at a mean of nothing
 
 
 def test_a_rejected_small_batch_has_not_happened():
