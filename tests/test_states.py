@@ -146,10 +146,15 @@ state = optimizer.init(params)
 for _ in range(4):
     params, state = step(params, state, batch)
 print(ls.learning_rate(state), state.clocks[0].best)
+
+everywhere = NamedSharding(mesh, P())
+live = ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 10), live=True)
+state = ls.replace_schedule(jax.device_put(live.init(params), everywhere), ls.Linear(0.5, 0.0, 10))
+assert all(x.sharding == everywhere for x in jax.tree.leaves(state))  # or the next step would be compiled again
 """
 
 
-def test_a_metric_of_a_batch_that_is_sharded_over_devices(monkeypatch):
+def test_a_metric_of_a_batch_and_a_state_that_are_on_several_devices(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, check=False)
