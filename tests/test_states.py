@@ -158,4 +158,4 @@ def test_a_metric_of_a_batch_and_a_state_that_are_on_several_devices(monkeypatch
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["0.05", "3.5"], done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["0.05", "3.5"]), done.stderr
