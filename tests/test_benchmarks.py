@@ -35,8 +35,8 @@ def cells(text, name):
     [
         (1.5, 1.5, True, False),
         (1.6, 1.5, False, False),
-        (3.0, 1.5, False, False),
-        (3.1, 1.5, False, True),
+        (4.5, 1.5, False, False),
+        (4.6, 1.5, False, True),
         (0, 0, True, False),
         (1, 0, False, True),
         (float("nan"), 1.5, False, True),
@@ -44,7 +44,7 @@ def cells(text, name):
         (9.0, None, None, False),
     ],
 )
-def test_a_regression_is_worse_than_twice_the_goal(figure, goal, met, regression):
+def test_a_regression_is_worse_than_three_times_the_goal(figure, goal, met, regression):
     row = Row("", figure, goal, "")
     assert (row.is_met("cpu"), row.is_regression("cpu")) == (met, regression)
 
@@ -57,7 +57,7 @@ def test_a_goal_that_is_known_to_be_missed_has_a_limit():
 
 
 def test_a_gpu_has_its_own_goal_where_there_is_one():
-    row = Row("", 3.0, 1.0, "", gpu_goal=4.0)
+    row = Row("", 3.5, 1.0, "", gpu_goal=4.0)
     assert (row.is_met("cpu"), row.is_regression("cpu")) == (False, True)
     assert (row.is_met("gpu"), row.is_regression("gpu")) == (True, False)
     assert MISSED.is_met("gpu") is False
