@@ -32,7 +32,7 @@ class Row(NamedTuple):
         return None if goal is None or self.figure is None else self.figure <= goal
 
     def is_regression(self, platform: str) -> bool:
-        """Whether the figure is worse than three times the goal, or than the limit where one is given, which fails a quick run."""
+        """Whether the figure is worse than three times the goal, or than the limit if there is one, which fails a quick run."""
         goal = self.goal_on(platform)
         if goal is None or self.figure is None:
             return False
