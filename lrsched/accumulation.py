@@ -18,7 +18,7 @@ _WAYS = ("mean", "sum", "max", "count")
 
 
 class AccumulateState(NamedTuple):
-    """The state of `accumulate`: what was observed since the last update, by name, and the state of `optax.MultiSteps`."""
+    """The state of `accumulate`: the observations since the last update, by name, and the state of `optax.MultiSteps`."""
 
     gathered: dict[str, Gathered]
     multi_steps: Any

@@ -84,7 +84,7 @@ class Clock(Node):
         raise NotImplementedError(f"{type(self).__name__} must define init()")
 
     def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
-        """The next state, `steps` (0 or 1) updates later; `observations` holds what was observed, by name, and no None."""
+        """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, and no None."""
         raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, observations)")
 
     def read(self, state: Any) -> Any:

@@ -129,7 +129,7 @@ def _users_level() -> int:
     return level
 
 
-# Gathering: what was observed since the last update, for clocks that are to see one number for each update.
+# Gathering: the observations since the last update, for clocks that see one number for each update.
 
 
 class Gathered(NamedTuple):
