@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.timing import Row
-from lrsched import live, numerics
+from lrsched.algebra import numerics
+from lrsched.training import live
 
 TINY = float(np.finfo(np.float32).tiny)
 GPU_PROCESSES = 4  # that share it, at most

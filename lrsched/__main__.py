@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from lrsched.codec import to_json
-from lrsched.expression import parse
-from lrsched.node import shown
-from lrsched.plotting import plot
-from lrsched.running import bind, init
-from lrsched.show import curve
-from lrsched.summary import Summary, summary
+from lrsched.algebra.node import shown
+from lrsched.clocks.running import bind, init
+from lrsched.views.codec import to_json
+from lrsched.views.expression import parse
+from lrsched.views.plotting import plot
+from lrsched.views.show import curve
+from lrsched.views.summary import Summary, summary
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath
 
-from lrsched.algebra import (
+from lrsched.algebra.schedule import (
     Choice,
     Constant,
     Delay,
@@ -27,7 +27,7 @@ from lrsched.algebra import (
     Take,
     Warp,
 )
-from lrsched.shapes import (
+from lrsched.algebra.shapes import (
     Cosine,
     Exponential,
     Function,

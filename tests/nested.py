@@ -15,8 +15,18 @@ import numpy as np
 from hypothesis import strategies as st
 
 import lrsched as ls
-from lrsched.algebra import Constant, Pointwise, Repeat, Schedule, Sequence, Take, Warp
-from lrsched.shapes import Cosine, Exponential, Function, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Polynomial
+from lrsched.algebra.schedule import Constant, Pointwise, Repeat, Schedule, Sequence, Take, Warp
+from lrsched.algebra.shapes import (
+    Cosine,
+    Exponential,
+    Function,
+    Geometric,
+    InverseSqrt,
+    Linear,
+    OneMinusSqrt,
+    Piecewise,
+    Polynomial,
+)
 
 COUNTS = tuple(k / 4 for k in range(61))
 VALUES = tuple(sorted((k / 5 for k in range(-16, 17)), key=abs))

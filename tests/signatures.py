@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 import lrsched as ls
-from lrsched.algebra import Sequence
-from lrsched.node import Node, Spec
-from lrsched.numerics import Number
+from lrsched.algebra.node import Node, Spec
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Sequence
 
 
 def rising(t, a, b):

@@ -13,7 +13,7 @@ from torch_cases import TORCH
 import lrsched as ls
 from benchmarks import bulk, eager, exactness, machine, progress, report, results, sequences
 from benchmarks.timing import Row
-from lrsched import shapes
+from lrsched.algebra import shapes
 
 MET, MISSED = Row("fast", 1.0, 1.5, "1 ms"), Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
 PLAIN, ABSENT = Row("plain", 7.0, None, "7 of 9", ""), Row("peer", None, 1.0, "torch is not installed")

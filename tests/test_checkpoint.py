@@ -17,7 +17,7 @@ from helpers import bits, relaxed
 from signatures import CALLS
 
 import lrsched as ls
-from lrsched.live import packed
+from lrsched.training.live import packed
 
 PARAMS: Any = {"a": jnp.ones(3), "b": jnp.ones((2, 2), jnp.bfloat16)}
 SCHEDULE = ls.Linear(0.0, 0.1, 2.5) >> (

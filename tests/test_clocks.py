@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.node import leaf, node
+from lrsched.algebra.node import leaf, node
 
 # Every observation of a flat metric but the first is bad, and each bad one is a plateau.
 EAGER = ls.Plateau(patience=0)

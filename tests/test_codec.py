@@ -16,10 +16,10 @@ from nested import schedules
 from signatures import CALLS, nodes
 
 import lrsched as ls
-from lrsched import codec
+from lrsched.algebra.node import leaf, node
+from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
-from lrsched.node import leaf, node
-from lrsched.shapes import Function
+from lrsched.views import codec
 
 TORCH = [
     torch.StepLR(0.1, 30),

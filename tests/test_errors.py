@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.algebra import Choice, Driven, Pointwise
+from lrsched.algebra.schedule import Choice, Driven, Pointwise
 from lrsched.dialects import torch
 
 INF, NAN = float("inf"), float("nan")

@@ -29,8 +29,8 @@ from signatures import (
 )
 
 import lrsched as ls
-from lrsched.algebra import Schedule, driven_parts
-from lrsched.node import Node
+from lrsched.algebra.node import Node
+from lrsched.algebra.schedule import Schedule, driven_parts
 
 # What the walk found when this was last looked at: it may find more, never less.
 CALLS_FOUND = 83

@@ -10,9 +10,9 @@ from jax import export
 from signatures import CALLS, METRIC, STEPS
 
 import lrsched as ls
-from lrsched.algebra import driven_parts
+from lrsched.algebra.schedule import driven_parts
 from lrsched.dialects import torch
-from lrsched.live import packed
+from lrsched.training.live import packed
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
 MADE: dict[str, ls.Schedule] = {f"{i} {call}": call.make() for i, call in enumerate(CALLS)}

@@ -9,8 +9,8 @@ from nested import schedules
 from signatures import CALLS
 
 import lrsched as ls
+from lrsched.algebra.shapes import Function
 from lrsched.dialects.torch import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, SequentialLR
-from lrsched.shapes import Function
 
 HOSTILE = {
     "__import__('os').system('true')": "__import__ makes no schedule",

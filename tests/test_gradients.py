@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from signatures import CALLS, Call, boundaries, nodes, pure, specs, structure
 
 import lrsched as ls
-from lrsched.algebra import Schedule
+from lrsched.algebra.schedule import Schedule
 
 # What the walk found when this was last looked at: it may find more, never less.
 STRUCTURES_FOUND = 71

@@ -13,10 +13,10 @@ from signatures import CALLS, nodes
 from test_codec import TORCH
 
 import lrsched as ls
-from lrsched.algebra import Repeat, driven_parts
+from lrsched.algebra.schedule import Repeat, driven_parts
+from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
-from lrsched.latex import formula, reading
-from lrsched.shapes import Function
+from lrsched.views.latex import formula, reading
 
 MADE: dict[str, Any] = {f"{i} {call}": call.make() for i, call in enumerate(CALLS)}
 MADE |= {repr(s): s for s in [*TORCH, torch.LambdaLR(0.1, abs), torch.MultiplicativeLR(0.1, abs)]}

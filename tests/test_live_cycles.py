@@ -24,9 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lrsched as ls
-from lrsched import numerics
+from lrsched.algebra import numerics
 from lrsched.dialects import torch
-from lrsched.live import packed
+from lrsched.training.live import packed
 
 END = 2**31 - 1
 STRETCHES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 3.0, math.pi)

@@ -11,9 +11,9 @@ from helpers import x64
 from meaning import meaning
 
 import lrsched as ls
-from lrsched.algebra import _MANY, Sequence
+from lrsched.algebra.numerics.spans import last_reached
+from lrsched.algebra.schedule import _MANY, Sequence
 from lrsched.dialects import torch
-from lrsched.numerics.spans import last_reached
 
 RNG = np.random.default_rng(0)
 

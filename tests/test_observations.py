@@ -15,7 +15,7 @@ from flax.training.train_state import TrainState
 from helpers import relaxed, x64
 
 import lrsched as ls
-from lrsched.observations import check_spelling
+from lrsched.clocks.observations import check_spelling
 
 PARAMS = {"w": jnp.ones(3), "b": jnp.ones(2)}
 RATE = ls.Linear(1.0, 0.0, 100)

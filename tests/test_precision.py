@@ -19,7 +19,7 @@ from meaning import meaning, mp
 from nested import node_classes
 
 import lrsched as ls
-from lrsched import recipes, shapes
+from lrsched.algebra import recipes, shapes
 
 LENGTHS = (10**3, 10**5, 2**31 - 2)
 TRACED_LENGTHS = (10**3, 10**5, 2**24)  # beyond, a float32 does not hold every length

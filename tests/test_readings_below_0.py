@@ -9,8 +9,8 @@ import pytest
 from helpers import x64
 
 import lrsched as ls
-from lrsched.live import packed
-from lrsched.node import node
+from lrsched.algebra.node import node
+from lrsched.training.live import packed
 
 DOWN, TIME, RAMP = ls.Exponential(2.0, 0.5), ls.Time(), ls.Linear(1.0, 0.0, 2)
 TABLE = [0.0, 0.0, 1.0], [5.0, 1.0, 2.0]

@@ -9,7 +9,7 @@ import pytest
 from helpers import relaxed
 
 import lrsched as ls
-from lrsched.node import leaf, node
+from lrsched.algebra.node import leaf, node
 
 
 @pytest.fixture(autouse=True)

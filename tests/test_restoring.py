@@ -15,7 +15,7 @@ from helpers import bits, relaxed
 from test_checkpoint import MAKERS, PARAMS, assert_equal, dicts
 
 import lrsched as ls
-from lrsched.holders import path_of
+from lrsched.training.holders import path_of
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from nested import schedules
 
 import lrsched as ls
 from lrsched import __main__ as shell
-from lrsched.show import HEIGHT, WIDTH, curve
+from lrsched.views.show import HEIGHT, WIDTH, curve
 
 EXPRESSION = "Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)"
 

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lrsched.algebra import Schedule
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
 from lrsched.lab.compare import compare
 from lrsched.lab.comparing.picture import write as draw

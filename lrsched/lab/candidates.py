@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lrsched.algebra import Constant, Schedule
-from lrsched.recipes import (
+from lrsched.algebra.recipes import (
     multi_step,
     one_cycle,
-    reduce_on_plateau,
     step_decay,
     triangular,
     warmup_cosine,
     warmup_linear,
     wsd,
 )
-from lrsched.shapes import Cosine, Exponential
+from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.shapes import Cosine, Exponential
+from lrsched.clocks.recipes import reduce_on_plateau
 
 
 class Candidate(NamedTuple):

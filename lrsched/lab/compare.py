@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from lrsched.algebra import Schedule
-from lrsched.batch import stack
+from lrsched.algebra.batch import stack
+from lrsched.algebra.node import TABLE, checked, shown
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab import progress
 from lrsched.lab.comparing import contract, rounds
 from lrsched.lab.comparing.result import Comparison
 from lrsched.lab.comparing.store import Store, by_run
 from lrsched.lab.plain import whole
-from lrsched.node import TABLE, checked, shown
 
 _ROUNDS = 16  # where a folder keeps them, so that something is kept before the end
 

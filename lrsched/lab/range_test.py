@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lrsched.algebra.node import POSITIVE, Spec, checked, shown
+from lrsched.algebra.shapes import Geometric
 from lrsched.lab import progress
 from lrsched.lab.plain import whole
 from lrsched.lab.ranging.batches import stacked
 from lrsched.lab.ranging.factory import Factory
 from lrsched.lab.ranging.result import RangeTest
 from lrsched.lab.ranging.sweep import Loss, checked_model, draw, sweep
-from lrsched.node import POSITIVE, Spec, checked, shown
-from lrsched.shapes import Geometric
 
 _SMOOTHING = Spec(
     holds=lambda x: (x >= 0) & (np.float32(x) < 1),  # as a float32 too: otherwise no loss has a weight

@@ -20,8 +20,8 @@ from jax.sharding import PartitionSpec as P
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "golden")]
 
 import lrsched as ls  # noqa: E402
-from lrsched.algebra import driven_parts  # noqa: E402
-from lrsched.live import packed  # noqa: E402
+from lrsched.algebra.schedule import driven_parts  # noqa: E402
+from lrsched.training.live import packed  # noqa: E402
 
 N = 600
 BY_CONTEXT = not hasattr(jax.sharding, "auto_axes")  # JAX 0.6 maps over sharded arrays only inside of a mesh's context

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lrsched import numerics
-from lrsched.algebra import Constant, Schedule, Spans, join
+from lrsched.algebra import numerics
+from lrsched.algebra.node import RISING, child, is_empty, leaf, node, shown
+from lrsched.algebra.numerics import Moment, Number
+from lrsched.algebra.schedule import Constant, Schedule, Spans, join
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, setting
 from lrsched.dialects.torch.schedulers import CyclicLR, OneCycleLR
-from lrsched.node import RISING, child, is_empty, leaf, node, shown
-from lrsched.numerics import Moment, Number
 
 
 def _checked_children(call: str, schedules: Any) -> tuple[Schedule, ...]:

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched import numerics
-from lrsched.algebra import Constant, Line, Schedule, join
-from lrsched.node import child, leaf, node
-from lrsched.numerics import Moment, Number
+from lrsched.algebra import numerics
+from lrsched.algebra.node import child, leaf, node
+from lrsched.algebra.numerics import Moment, Number
+from lrsched.algebra.schedule import Constant, Line, Schedule, join
 
 
 class Change(NamedTuple):

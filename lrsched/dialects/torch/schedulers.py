@@ -13,14 +13,27 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lrsched import numerics
-from lrsched.algebra import Constant, Schedule, join, maximum, minimum
-from lrsched.clocks import Plateau
+from lrsched.algebra import numerics
+from lrsched.algebra.node import (
+    COUNT,
+    NON_NEGATIVE,
+    POSITIVE,
+    TABLE,
+    bounded,
+    checked,
+    choice,
+    is_empty,
+    leaf,
+    node,
+    shown,
+    static,
+)
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.recipes import multi_step, step_decay, triangular
+from lrsched.algebra.schedule import Constant, Schedule, join, maximum, minimum
+from lrsched.algebra.shapes import Cosine, Exponential, Function, Linear, Piecewise, Polynomial, Time
+from lrsched.clocks.clock import Plateau
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, scaling
-from lrsched.node import COUNT, NON_NEGATIVE, POSITIVE, TABLE, bounded, checked, choice, is_empty, leaf, node, shown, static
-from lrsched.numerics import Number
-from lrsched.recipes import multi_step, step_decay, triangular
-from lrsched.shapes import Cosine, Exponential, Function, Linear, Piecewise, Polynomial, Time
 
 _FRACTION = dataclasses.replace(NON_NEGATIVE, holds=lambda x: (x >= 0) & (x <= 1), must="be in [0, 1]")
 _LENGTH = dataclasses.replace(POSITIVE, whole=True, mend="it is a number of steps")

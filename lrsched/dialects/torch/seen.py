@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lrsched.dialects.torch.scheduler import Recurrence, Scheduler
-from lrsched.edges import edges
-from lrsched.horizon import reach
-from lrsched.latex import Formula, Writer, formula, plus, times
-from lrsched.summary import Stretches, shape_name, stretches
+from lrsched.views.edges import edges
+from lrsched.views.horizon import reach
+from lrsched.views.latex import Formula, Writer, formula, plus, times
+from lrsched.views.summary import Stretches, shape_name, stretches
 
 
 @edges.register

@@ -14,8 +14,11 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import jax.numpy as jnp
 
-from lrsched import numerics
-from lrsched.algebra import Constant, Schedule
+from lrsched.algebra import numerics
+from lrsched.algebra.node import function_source, shown
+from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.shapes import Function
+from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.scheduler import Recurrence
 from lrsched.dialects.torch.schedulers import (
@@ -34,9 +37,6 @@ from lrsched.dialects.torch.schedulers import (
     ReduceLROnPlateau,
     StepLR,
 )
-from lrsched.node import function_source, shown
-from lrsched.running import ScheduleState, init
-from lrsched.shapes import Function
 
 _RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours: more is no rounding
 _OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change what they find

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrsched import codec
-from lrsched.algebra import Schedule
+from lrsched.algebra.node import shown
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab.comparing import arrays, columns, picture
 from lrsched.lab.plain import plain
-from lrsched.node import shown
+from lrsched.views import codec
 
 if TYPE_CHECKING:
     from lrsched.lab.comparing.result import Comparison

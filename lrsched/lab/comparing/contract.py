@@ -13,7 +13,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun  # pyright: ignore[reportPrivateImportUsage]
 
-from lrsched.algebra import Schedule
+from lrsched.algebra.schedule import Schedule
 
 Train = Callable[[Schedule, jax.Array], Mapping[str, Any]]
 

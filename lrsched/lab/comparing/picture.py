@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsched.algebra import driven_parts
-from lrsched.plotting import COLOURS, STYLES
+from lrsched.algebra.schedule import driven_parts
+from lrsched.views.plotting import COLOURS, STYLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsched.algebra import Schedule
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab.comparing import archive, columns, picture, statistics, table
 
 if TYPE_CHECKING:

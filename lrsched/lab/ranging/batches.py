@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lrsched.algebra.node import shown
 from lrsched.lab.ranging.model import is_array
-from lrsched.node import shown
 
 
 def stacked(call: str, batches: Any, most: int) -> tuple[Any, int]:

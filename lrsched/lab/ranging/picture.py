@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrsched.lab.ranging.result import BAND, SHARE, RangeTest
-from lrsched.plotting import COLOURS, pyplot
+from lrsched.views.plotting import COLOURS, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.algebra import Schedule
+from lrsched.algebra.node import shown
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab import progress
 from lrsched.lab.ranging.factory import Factory, optimizer_at
 from lrsched.lab.ranging.model import Model, is_array
-from lrsched.node import shown
 
 Loss = Callable[[Any, Any], jax.Array]
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.algebra import Schedule
+from lrsched.algebra.schedule import Schedule
+from lrsched.clocks.running import evaluate, init, tick
 from lrsched.lab import progress
-from lrsched.running import evaluate, init, tick
 
 EVALUATIONS = 50  # of the validation split in a run, evenly spaced
 

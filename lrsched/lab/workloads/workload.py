@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lrsched.algebra import Schedule
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab.workloads import training
 from lrsched.lab.workloads.training import Task
 

@@ -1,0 +1,1 @@
+"""Schedules as values: numbers, nodes, operators, shapes, recipes and batches."""

@@ -1,0 +1,164 @@
+"""Many schedules at once: a batch is a schedule whose numbers have one rank more, which `jax.vmap` maps over."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import shown
+from lrsched.algebra.schedule import Choice, Schedule
+
+
+def stack(schedules: Sequence[Schedule]) -> Schedule:
+    """A batch of schedules: schedules of one structure stack their numbers, others become a `Choice` among structures.
+
+    Args:
+        schedules: n >= 1 schedules, of any structures, or batches of one shape.
+
+    Returns:
+        One schedule of batch shape (n, ...). `jax.vmap` maps over it; calling it gives shape (n, ...) + step shape.
+
+    Raises:
+        TypeError: if something is no schedule.
+        ValueError: if there are none, or their batch shapes differ.
+
+    >>> import lrsched as ls
+    >>> s = ls.stack([ls.Linear(0.0, 1.0, 10), ls.Linear(0.0, 2.0, 10), ls.Exponential(1.0, 0.5)])
+    >>> print(s(5))
+    [0.5     1.      0.03125]
+    """
+    if isinstance(schedules, Schedule):
+        raise TypeError(f"stack(...) expects a list of schedules, got {shown(schedules)}")
+    schedules = list(schedules)
+    for schedule in schedules:
+        if not isinstance(schedule, Schedule):
+            raise TypeError(f"stack(...) expects schedules, got {shown(schedule)} ({type(schedule).__name__})")
+    if len({schedule.batch_shape for schedule in schedules}) != 1:
+        found = ", ".join(str(schedule.batch_shape) for schedule in schedules) or "none"
+        raise ValueError(f"stack(...) needs at least one schedule, all of one batch shape, got batch shapes: {found}")
+    batch = schedules[0].batch_shape
+    keys = [_structure(schedule, len(batch)) for schedule in schedules]
+    structures = dict(zip(reversed(keys), reversed(schedules), strict=True))  # each with its first schedule
+    order = list(dict.fromkeys(keys))
+    if len(order) == 1:
+        return _stack(schedules)
+    # Where a member has another structure, its place in a branch is filled with numbers that some member has there.
+    branches = tuple(
+        _stack([schedule if key == wanted else structures[wanted] for key, schedule in zip(keys, schedules, strict=True)])
+        for wanted in order
+    )
+    index = np.asarray([order.index(key) for key in keys], np.float64).reshape(-1, *[1] * len(batch))
+    return Choice(branches, np.broadcast_to(index, (len(schedules), *batch)))
+
+
+def _structure(schedule: Schedule, batch_rank: int) -> Any:
+    """What schedules must have in common to be stacked number by number: the tree, and the sizes of its tables."""
+    return jax.tree.structure(schedule), *(np.shape(leaf)[batch_rank:] for leaf in jax.tree.leaves(schedule))
+
+
+def _stack(schedules: Sequence[Schedule]) -> Any:
+    return jax.tree.map(_stack_leaves, *schedules)
+
+
+def _stack_leaves(*leaves: Any) -> Any:
+    if any(isinstance(leaf, jax.Array) for leaf in leaves):
+        return jnp.stack([numerics.real(leaf) for leaf in leaves])
+    return np.stack([np.asarray(leaf, np.float64) for leaf in leaves])
+
+
+def unstack(schedule: Schedule) -> list[Schedule]:
+    """The members of a batch along its first axis: `unstack(stack(schedules)) == schedules`.
+
+    Args:
+        schedule: a batch of shape (n, ...).
+
+    Returns:
+        n schedules of batch shape (...).
+
+    Raises:
+        ValueError: if the schedule is not a batch.
+
+    >>> import lrsched as ls
+    >>> ls.unstack(ls.stack([ls.Linear(0.0, 1.0, 10), ls.Exponential(1.0, 0.5)]))
+    [Linear(0.0, 1.0, 10), Exponential(1.0, 0.5)]
+    """
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"unstack(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__})")
+    if not schedule.batch_shape:
+        raise ValueError(f"unstack(...) takes a batch, such as stack([...]) makes, got {shown(schedule)}")
+    return [_chosen(jax.tree.map(lambda x, i=i: _entry(x, i), schedule)) for i in range(schedule.batch_shape[0])]
+
+
+def _entry(leaf: Any, i: int) -> Any:
+    entry = leaf[i]
+    return float(entry) if isinstance(entry, np.floating) else entry
+
+
+def _chosen(schedule: Schedule) -> Schedule:
+    """The branch that a choice takes, where it is known."""
+    if isinstance(schedule, Choice) and numerics.is_concrete(schedule.index) and not schedule.batch_shape:
+        return schedule.branches[round(float(numerics.host(schedule.index)))]
+    return schedule
+
+
+def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedule, dict[str, np.ndarray]]:
+    """One batch of schedules over the cartesian product of the arguments that are lists.
+
+    Args:
+        function: makes a schedule of keyword arguments.
+        arguments: a list, a tuple, a range or an array of rank 1 is an axis of the grid; anything else is the same for all. An
+            argument that is itself a list, such as milestones, goes into a list of lists.
+
+    Returns:
+        The batch of shape (n,), the last axis of the grid moving fastest, and the points: the n values of each axis, as an
+        array (of objects, where they are lists of different lengths).
+
+    Raises:
+        ValueError: if no argument is a list, one is empty, or the function makes batches.
+
+    >>> import lrsched as ls
+    >>> s, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 10], steps=100)
+    >>> print(s(0), points["peak"], points["warmup_steps"])
+    [0.1 0.  0.2 0. ] [0.1 0.1 0.2 0.2] [ 0 10  0 10]
+    """
+    axes = {name: list(value) for name, value in arguments.items() if _is_axis(value)}
+    if not axes or not all(axes.values()):
+        raise ValueError(
+            f"grid(...) needs at least one argument that is a list, and none that is empty, got {shown(arguments)}"
+        )
+    fixed = {name: value for name, value in arguments.items() if name not in axes}
+    points = list(itertools.product(*axes.values()))
+    schedules = []
+    for point in points:
+        values = dict(zip(axes, point, strict=True))
+        try:
+            schedules.append(function(**fixed, **values))
+        except (TypeError, ValueError) as error:
+            error.add_note(f"in grid(...) at {values}; an argument that is itself a list goes into a list of lists")
+            raise
+    for schedule, point in zip(schedules, points, strict=True):
+        if isinstance(schedule, Schedule) and schedule.batch_shape:
+            raise ValueError(
+                f"grid(...) at {shown(dict(zip(axes, point, strict=True)))} made a batch of shape {schedule.batch_shape}: an"
+                " argument is neither a number nor an axis; an axis is a list, a tuple, a range or an array of rank 1"
+            )
+    return stack(schedules), {name: _column([point[i] for point in points]) for i, name in enumerate(axes)}
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """An array of the values; of objects where they are lists of different lengths."""
+    if len({np.shape(value) for value in values}) == 1:
+        return np.asarray(values)
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+def _is_axis(value: Any) -> bool:
+    return isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1)

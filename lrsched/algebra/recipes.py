@@ -1,0 +1,487 @@
+"""Schedules derived from the nodes: functions that only compose."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import COUNT, CYCLES, NON_NEGATIVE, NUMBER, POSITIVE, RISING, bounded, checked, is_empty, shown
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
+
+_FRACTION = dataclasses.replace(
+    NON_NEGATIVE, holds=lambda x: (x >= 0) & (x <= 1), must="be in [0, 1]", mend="it is a fraction of the steps"
+)
+
+
+def _counts(call: str, **arguments: Any) -> list[Any]:
+    return [checked(call, name, value, COUNT) for name, value in arguments.items()]
+
+
+_WHOLE = dataclasses.replace(
+    COUNT,
+    holds=lambda x: ((x == 0) | (x >= 1)) & bounded(x),
+    must="be 0 or at least 1",
+    mend="it is the number of steps of the whole; are the arguments in their order?",
+)
+
+
+_EVERY = dataclasses.replace(POSITIVE, whole=True)
+_STRETCH = dataclasses.replace(POSITIVE, optional=True)
+_STRETCH_FOR_EVER = dataclasses.replace(
+    _STRETCH,
+    holds=lambda x: (x >= 1) & bounded(x),
+    must="be >= 1 to go on for ever",
+    mend="shrinking cycles come to an end; say how many with n",
+)
+
+
+def _numbers(call: str, **arguments: Any) -> list[Any]:
+    return [checked(call, name, value, NUMBER) for name, value in arguments.items()]
+
+
+def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
+    """Times `factor` every `every` steps: `start · factor^⌊t / every⌋`.
+
+    Args:
+        start: the value at step 0.
+        every: the number of steps between two drops, > 0.
+        factor: what each drop multiplies with, >= 0.
+
+    Raises:
+        ValueError: if `every` is not above 0, the factor below 0, or a number not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.step_decay(1.0, every=30, factor=0.5)([0, 29, 30, 60]))
+    [1.   1.   0.5  0.25]
+
+    References:
+        PyTorch's `StepLR`.
+    """
+    (start,) = _numbers("step_decay", start=start)
+    factor = checked("step_decay", "factor", factor, NON_NEGATIVE)
+    every = checked("step_decay", "every", every, _EVERY)
+    return Exponential(start, factor).stretch(every).staircase(every)
+
+
+def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
+    """Times `factor` at each milestone: `start · factor^#{m : m <= t}`.
+
+    Args:
+        start: the value at step 0.
+        milestones: the steps of the drops, rising from 0 or later; one that is given twice counts twice.
+        factor: what each drop multiplies with.
+
+    Raises:
+        ValueError: if the milestones do not rise from 0 or later, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.multi_step(1.0, milestones=[30, 80], factor=0.1)([29, 30, 80]))
+    [1.   0.1  0.01]
+
+    References:
+        PyTorch's `MultiStepLR`.
+    """
+    start, factor = _numbers("multi_step", start=start, factor=factor)
+    if is_empty(milestones):
+        return Constant(start)
+    milestones = checked("multi_step", "milestones", milestones, RISING)
+    steps, values = [0.0], [start]
+    for i in range(milestones.shape[-1]):
+        steps.append(milestones[..., i])
+        values.append(_bounded("multi_step", "factor", factor, numerics.multiply(values[-1], factor)))
+    return Piecewise(numerics.table(steps), numerics.table(values))
+
+
+def warmup_cosine(peak: Number, warmup_steps: Number, steps: Number, start: Number = 0.0, end: Number = 0.0) -> Schedule:
+    """A straight line from `start` up to `peak`, then half a cosine wave down to `end`.
+
+    Args:
+        peak: the value at step `warmup_steps`.
+        warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
+        steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
+        start: the value at step 0.
+        end: the value from step `steps` on.
+
+    Raises:
+        ValueError: if `steps` is less than `warmup_steps`.
+
+    >>> import lrsched as ls
+    >>> print(ls.warmup_cosine(1.0, warmup_steps=10, steps=110)([0, 5, 10, 60, 110]))
+    [0.  0.5 1.  0.5 0. ]
+
+    References:
+        Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts. optax's `warmup_cosine_decay_schedule`
+        takes the same numbers in another order: (start, peak, warmup_steps, steps, end).
+    """
+    peak, start, end = _numbers("warmup_cosine", peak=peak, start=start, end=end)
+    warmup_steps, steps = _counts("warmup_cosine", warmup_steps=warmup_steps, steps=steps)
+    checked("warmup_cosine", "steps", steps, _WHOLE)
+    warmup_steps, rest = _parted("warmup_cosine", steps, warmup_steps=warmup_steps)
+    return Linear(start, peak, warmup_steps) >> Cosine(peak, end, rest)
+
+
+def warmup_linear(peak: Number, warmup_steps: Number, steps: Number, start: Number = 0.0, end: Number = 0.0) -> Schedule:
+    """A straight line from `start` up to `peak`, then another down to `end`.
+
+    Args:
+        peak: the value at step `warmup_steps`.
+        warmup_steps: the length of the first line in steps, >= 0. With 0 it starts at the peak.
+        steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
+        start: the value at step 0.
+        end: the value from step `steps` on.
+
+    Raises:
+        ValueError: if `steps` is less than `warmup_steps`.
+
+    >>> import lrsched as ls
+    >>> print(ls.warmup_linear(1.0, warmup_steps=10, steps=110)([0, 5, 10, 60, 110]))
+    [0.  0.5 1.  0.5 0. ]
+
+    References:
+        Bergsma et al., *Straight to zero*, 2025 (arXiv 2502.15938); transformers' `linear`.
+    """
+    peak, start, end = _numbers("warmup_linear", peak=peak, start=start, end=end)
+    warmup_steps, steps = _counts("warmup_linear", warmup_steps=warmup_steps, steps=steps)
+    checked("warmup_linear", "steps", steps, _WHOLE)
+    warmup_steps, rest = _parted("warmup_linear", steps, warmup_steps=warmup_steps)
+    return Linear(start, peak, warmup_steps) >> Linear(peak, end, rest)
+
+
+def warmup_constant(peak: Number, warmup_steps: Number, start: Number = 0.0) -> Schedule:
+    """A straight line from `start` up to `peak`, which is held for ever.
+
+    Args:
+        peak: the value from step `warmup_steps` on.
+        warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
+        start: the value at step 0.
+
+    Raises:
+        ValueError: if the length is negative, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.warmup_constant(1.0, warmup_steps=10)([0, 5, 10, 60]))
+    [0.  0.5 1.  1. ]
+    """
+    peak, start = _numbers("warmup_constant", peak=peak, start=start)
+    (warmup_steps,) = _counts("warmup_constant", warmup_steps=warmup_steps)
+    return Linear(start, peak, warmup_steps)
+
+
+def warmup_inverse_sqrt(peak: Number, warmup_steps: Number, timescale: Number | None = None, start: Number = 0.0) -> Schedule:
+    """A straight line from `start` up to `peak`, then `peak / √(1 + (t - warmup_steps) / timescale)` for ever.
+
+    With a timescale as long as the warm-up that is `peak · √(warmup_steps / t)`.
+
+    Args:
+        peak: the value at step `warmup_steps`.
+        warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
+        timescale: the number of steps after the warm-up until the value has fallen to `peak / √2`, > 0; `warmup_steps` if None.
+        start: the value at step 0.
+
+    Raises:
+        ValueError: if there is neither a warm-up nor a timescale.
+
+    >>> import lrsched as ls
+    >>> print(ls.warmup_inverse_sqrt(1.0, warmup_steps=100)([0, 50, 100, 400]))
+    [0.  0.5 1.  0.5]
+
+    References:
+        Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762); Zhai et al., *Scaling vision transformers*, 2021
+        (arXiv 2106.04560).
+    """
+    peak, start = _numbers("warmup_inverse_sqrt", peak=peak, start=start)
+    (warmup_steps,) = _counts("warmup_inverse_sqrt", warmup_steps=warmup_steps)
+    if timescale is None and numerics.is_concrete(warmup_steps) and np.any(np.equal(warmup_steps, 0)):
+        raise ValueError("warmup_inverse_sqrt(warmup_steps=0) says nothing of the decay: give it a timescale")
+    decay = checked("warmup_inverse_sqrt", "timescale", warmup_steps if timescale is None else timescale, POSITIVE)
+    return Linear(start, peak, warmup_steps) >> InverseSqrt(peak, decay)
+
+
+def noam(dim: Number, warmup_steps: Number) -> Schedule:
+    """The transformer's schedule: `dim^-½ · min(t^-½, t · warmup_steps^-1.5)`, 0 at step 0.
+
+    The paper counts its steps from 1: `noam(dim, warmup_steps).drop(1)`.
+
+    Args:
+        dim: the width of the model, > 0.
+        warmup_steps: the number of steps up to the peak, > 0, which is `(dim · warmup_steps)^-½`.
+
+    Raises:
+        ValueError: if one of them is not above 0.
+
+    >>> import lrsched as ls
+    >>> print(ls.noam(dim=100, warmup_steps=400)([0, 200, 400, 1600]))
+    [0.     0.0025 0.005  0.0025]
+
+    References:
+        Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762).
+    """
+    dim = checked("noam", "dim", dim, POSITIVE)
+    warmup_steps = checked("noam", "warmup_steps", warmup_steps, POSITIVE)
+    peak = numerics.multiply(numerics.power(dim, -0.5), numerics.power(warmup_steps, -0.5))
+    return warmup_inverse_sqrt(_bounded("noam", "dim", dim, peak), warmup_steps)
+
+
+_COOL_DOWNS: dict[str, type[Ramp] | type[Geometric]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "1-sqrt": OneMinusSqrt,
+    "geometric": Geometric,
+}
+
+
+def wsd(
+    peak: Number,
+    warmup_steps: Number,
+    steps: Number,
+    decay_steps: Number,
+    start: Number = 0.0,
+    end: Number = 0.0,
+    shape: Literal["linear", "cosine", "1-sqrt", "geometric"] = "linear",
+) -> Schedule:
+    """Warm-up, stable, decay: a straight line from `start` up to `peak`, a long hold, and a cool-down to `end`.
+
+    Args:
+        peak: the value that is held.
+        warmup_steps: the length of the warm-up in steps, >= 0. With 0 it starts at the peak.
+        steps: the length of the whole in steps; `end` is reached at step `steps` and held.
+        decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
+        start: the value at step 0.
+        end: the value from step `steps` on; not 0 where the shape is "geometric".
+        shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`) or "geometric".
+
+    Raises:
+        ValueError: if `steps` is less than the warm-up and the cool-down take.
+
+    >>> import lrsched as ls
+    >>> print(ls.wsd(1.0, warmup_steps=10, steps=100, decay_steps=20)([0, 5, 10, 80, 90, 100]))
+    [0.  0.5 1.  1.  0.5 0. ]
+
+    References:
+        Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
+    """
+    if shape not in _COOL_DOWNS:
+        expected = " or ".join(map(repr, _COOL_DOWNS))
+        raise ValueError(f"wsd(shape=...) must be {expected}, got {shape!r}")
+    peak, start, end = _numbers("wsd", peak=peak, start=start, end=end)
+    warmup_steps, steps, decay_steps = _counts("wsd", warmup_steps=warmup_steps, steps=steps, decay_steps=decay_steps)
+    checked("wsd", "steps", steps, _WHOLE)
+    if shape == "geometric" and numerics.is_concrete(peak, end) and np.any(np.sign(peak) * np.sign(end) != 1):
+        raise ValueError(
+            f"wsd(end=...) must have the sign of the peak where the shape is 'geometric', got {shown(end)}: give it the lowest"
+            " rate of the decay"
+        )
+    hold = _rest("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
+    return Linear(start, peak, warmup_steps) >> Constant(peak, hold) >> _COOL_DOWNS[shape](peak, end, decay_steps)
+
+
+def cosine_restarts(
+    start: Number,
+    stop: Number,
+    steps: Number,
+    n: Number | None = None,
+    stretch: Number | None = None,
+    scale: Number | None = None,
+) -> Schedule:
+    """Cosine annealing with warm restarts: `Cosine(start, stop, steps).repeat(n, stretch, scale)`.
+
+    Args:
+        start: the value at step 0, where the first cycle begins.
+        stop: the value at which the first cycle ends.
+        steps: the length of the first cycle in steps.
+        n: the number of cycles, >= 1, rounded to a whole one; after the last its end is held. None: for ever.
+        stretch: how many times longer each cycle is than the one before, > 0. None: 1.
+        scale: how many times higher each cycle is than the one before, `start` and `stop` alike. None: 1. To lower the peaks
+            onto a floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
+
+    Raises:
+        ValueError: if it cannot repeat for ever: with 0 steps, or a stretch below 1.
+
+    >>> import lrsched as ls
+    >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
+    [1.  0.5 1.  0.5 1. ]
+
+    References:
+        Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
+    """
+    start, stop = _numbers("cosine_restarts", start=start, stop=stop)
+    (steps,) = _counts("cosine_restarts", steps=steps)
+    n = checked("cosine_restarts", "n", n, CYCLES)
+    stretch = checked("cosine_restarts", "stretch", stretch, _STRETCH_FOR_EVER if n is None else _STRETCH)
+    scale = checked("cosine_restarts", "scale", scale, dataclasses.replace(NUMBER, optional=True))
+    return Cosine(start, stop, steps).repeat(n, stretch, scale)
+
+
+def triangular(
+    low: Number,
+    high: Number,
+    up: Number,
+    down: Number | None = None,
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
+    gamma: Number = 1.0,
+) -> Schedule:
+    """Up and down between two values in straight lines, for ever: `low + (high - low) · h(t) · g(t)`.
+
+    h rises from 0 to 1 in `up` steps and falls back in `down` steps. g is 1 in mode "triangular", `½^cycle` in mode
+    "triangular2", and `gamma^t` in mode "exp_range".
+
+    Args:
+        low: the value at step 0, and after each cycle.
+        high: the value at step `up`, the peak of the first cycle.
+        up: the length of the rise in steps.
+        down: the length of the fall in steps; as long as the rise if None.
+        mode: "triangular", "triangular2" or "exp_range".
+        gamma: the factor of one step in mode "exp_range", >= 0; no other mode takes it.
+
+    Raises:
+        ValueError: if a cycle has no steps, a length or gamma is negative, the mode is unknown, or gamma is given in another.
+
+    >>> import lrsched as ls
+    >>> print(ls.triangular(1.0, 5.0, up=4, mode="triangular2")([0, 2, 4, 8, 12]))
+    [1. 3. 5. 1. 3.]
+
+    References:
+        Smith, *Cyclical learning rates for training neural networks*, 2015 (arXiv 1506.01186); PyTorch's `CyclicLR`.
+    """
+    low, high = _numbers("triangular", low=low, high=high)
+    rise, fall = _counts("triangular", up=up, down=up if down is None else down)
+    gamma = checked("triangular", "gamma", gamma, NON_NEGATIVE)
+    cycle = numerics.add(rise, fall)
+    if numerics.is_concrete(cycle) and np.any(np.equal(cycle, 0)):
+        raise ValueError(f"triangular(up={rise!r}, down={fall!r}) has cycles of 0 steps: give one of them some steps")
+    if mode not in ("triangular", "triangular2", "exp_range"):
+        raise ValueError(f"triangular(mode=...) must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
+    if mode != "exp_range" and not (isinstance(gamma, float) and gamma == 1.0):
+        raise ValueError(f"triangular(gamma=...) has a meaning in mode 'exp_range' only, got {gamma!r} in mode {mode!r}")
+    triangle = (Linear(low, high, rise) >> Linear(high, low, fall)).repeat()
+    if mode == "triangular":
+        return triangle
+    envelope = Constant(1.0, cycle).repeat(scale=0.5) if mode == "triangular2" else Exponential(1.0, gamma)
+    return triangle * envelope + Constant(low) * (1.0 - envelope)
+
+
+def one_cycle(
+    peak: Number,
+    steps: Number,
+    pct_start: Number = 0.3,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 1e4,
+    anneal: Literal["cosine", "linear"] = "cosine",
+    three_phase: bool = False,
+) -> Schedule:
+    """One rise to a high peak and one long fall far below the start: Smith's one-cycle policy.
+
+    With start = peak / div_factor and end = start / final_div_factor, the value goes from start to peak in
+    `pct_start · steps` steps, then to end by step `steps`. With `three_phase` it goes back to start as fast as it rose, and
+    from there to end.
+
+    Args:
+        peak: the highest value.
+        steps: the length of the whole in steps.
+        pct_start: the fraction of the steps that the rise takes, in [0, 1]; at most ½ with three phases.
+        div_factor: peak / start, > 0.
+        final_div_factor: start / end, > 0.
+        anneal: "cosine" or "linear", the shape of every phase.
+        three_phase: whether to return to start symmetrically before the last fall.
+
+    Raises:
+        ValueError: if `pct_start` leaves no steps for the fall, a divisor is not above 0, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.one_cycle(1.0, 100, pct_start=0.25, div_factor=10.0, anneal="linear")([0, 25, 100]))
+    [1.e-01 1.e+00 1.e-05]
+
+    References:
+        Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120). PyTorch's `OneCycleLR` has its phases end one step
+        earlier, at `pct_start · steps - 1` and `steps - 1`.
+    """
+    ramp, rise, rest = _phases("one_cycle", steps, pct_start, anneal, three_phase)
+    (peak,) = _numbers("one_cycle", peak=peak)
+    div_factor = checked("one_cycle", "div_factor", div_factor, POSITIVE)
+    final_div_factor = checked("one_cycle", "final_div_factor", final_div_factor, POSITIVE)
+    with np.errstate(over="ignore"):
+        start = _bounded("one_cycle", "div_factor", div_factor, numerics.divide(peak, div_factor))
+        end = _bounded("one_cycle", "final_div_factor", final_div_factor, numerics.divide(start, final_div_factor))
+    if three_phase:
+        return ramp(start, peak, rise) >> ramp(peak, start, rise) >> ramp(start, end, rest)
+    return ramp(start, peak, rise) >> ramp(peak, end, rest)
+
+
+def one_cycle_momentum(
+    steps: Number,
+    low: Number = 0.85,
+    high: Number = 0.95,
+    pct_start: Number = 0.3,
+    anneal: Literal["cosine", "linear"] = "cosine",
+    three_phase: bool = False,
+) -> Schedule:
+    """The momentum that goes with `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
+
+    Args:
+        steps: the length of the whole in steps.
+        low: the value where the learning rate has its peak.
+        high: the value at step 0 and from the end of the fall on.
+        pct_start: the fraction of the steps that the rise of the learning rate takes, in [0, 1]; at most ½ with three phases.
+        anneal: "cosine" or "linear", the shape of every phase.
+        three_phase: whether to go back to `high` as fast as it went down, and hold it there.
+
+    Raises:
+        ValueError: if `pct_start` leaves no steps for the way back, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.one_cycle_momentum(100, pct_start=0.25)([0, 25, 100]))
+    [0.95 0.85 0.95]
+
+    References:
+        Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120); PyTorch's `OneCycleLR`, whose phases end one
+        step earlier.
+    """
+    low, high = _numbers("one_cycle_momentum", low=low, high=high)
+    ramp, rise, rest = _phases("one_cycle_momentum", steps, pct_start, anneal, three_phase)
+    if three_phase:
+        return ramp(high, low, rise) >> ramp(low, high, rise) >> Constant(high, rest)
+    return ramp(high, low, rise) >> ramp(low, high, rest)
+
+
+def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Any, Any]:
+    """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
+    if anneal not in ("cosine", "linear"):
+        raise ValueError(f"{call}(anneal=...) must be 'cosine' or 'linear', got {anneal!r}")
+    (steps,) = _counts(call, steps=steps)
+    checked(call, "steps", steps, _WHOLE)
+    rise = numerics.multiply(checked(call, "pct_start", pct_start, _FRACTION), steps)
+    before = numerics.multiply(2.0, rise) if three_phase else rise
+    before, rest = _parted(call, steps, pct_start=before)
+    return Cosine if anneal == "cosine" else Linear, numerics.multiply(0.5, before) if three_phase else before, rest
+
+
+def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
+    """A value made with a number, unless that made it too large."""
+    if numerics.is_concrete(value) and not np.all(bounded(np.asarray(value))):
+        raise ValueError(f"{call}({name}=...) makes values too large for a float, got {number!r}")
+    return numerics.saturated(value)
+
+
+def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
+    """What one argument takes of the steps, and how many are left."""
+    (part,) = taken.values()
+    rest = _rest(call, steps, **taken)
+    return (part, rest) if numerics.is_concrete(rest) else numerics.parted(part, steps)
+
+
+def _rest(call: str, steps: Number, **taken: Number) -> Any:
+    """How many of the steps are left by what some arguments take."""
+    rest = steps
+    for number in taken.values():
+        rest = numerics.subtract(rest, number)
+    if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
+        rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
+    if numerics.is_concrete(rest) and np.any(np.less(rest, 0)):
+        names, numbers = ", ".join(f"{name}=..." for name in taken), " + ".join(map(shown, taken.values()))
+        raise ValueError(f"{call}({names}) takes {numbers} of {shown(steps)} steps: give it less, or more steps")
+    return rest

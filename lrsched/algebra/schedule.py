@@ -1,0 +1,1035 @@
+"""Schedules, the operators on them, and the nodes those operators build.
+
+A schedule denotes a function of time, ⟦s⟧ : time → value, and every operator is defined on those functions: ⟦a + b⟧(t) =
+⟦a⟧(t) + ⟦b⟧(t), and so on. The laws in the tests follow from that (Elliott, *Denotational design with type class
+morphisms*, 2009). Sequencing gives each schedule a length, as music does (Hudak, *An algebraic theory of polymorphic
+temporal media*, 2003).
+
+Each node below states its meaning in its docstring and in `at`, and has a `length`, the time from which it does not move
+any more. A node that lets its parts keep their own time also has `spans`: which part runs when. That is all that clocks
+need to know to tick inside it; a node without `spans` bends time, and cannot hold a driven schedule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import (
+    COUNT,
+    CYCLES,
+    NON_NEGATIVE,
+    NUMBER,
+    POSITIVE,
+    RISING,
+    UNBOUNDED,
+    Node,
+    checked,
+    checked_clock,
+    child,
+    choice,
+    is_empty,
+    leaf,
+    node,
+    shown,
+)
+from lrsched.algebra.numerics import Moment, Number
+
+Spans: TypeAlias = Iterator[tuple["Schedule", Moment, Any]]  # (part, its own time, whether it is running)
+
+
+if TYPE_CHECKING:
+
+    class _Hyperparameter(Node, complex):
+        """For type checkers: `jax.typing.ArrayLike`, as optax annotates hyperparameters. Not float, or `0.1 * s` were one."""
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+
+else:
+    _Hyperparameter = Node
+
+
+class Schedule(_Hyperparameter):
+    """An immutable pure function from a step to a value, and a pytree of the numbers that shape it.
+
+    Calling it with a step, or with an array of steps, gives the value used by that update, float32 unless JAX's x64 is on,
+    elementwise, of the shape of the steps, and sharded as they are. A batch of schedules gives batch shape + step shape.
+    Steps are counted from 0; a step below 0 counts as 0. (What a clock reads does not: see `Driven`.) A step, like a number
+    of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
+
+    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules and, but for the
+    last two, with plain numbers. An array in the place of a number makes a batch.
+
+    Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
+    so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
+
+    >>> import lrsched as ls
+    >>> s = ls.Linear(0.0, 0.1, 10) >> ls.Cosine(0.1, 0.0, 90) * 0.5
+    >>> print(s(5), s([0, 55]), s.length)
+    0.05 [0.    0.025] 100.0
+    """
+
+    # Whether its numbers may be looked up in tables: they lose nothing as float32, and time meets none but its counts of steps.
+    looked_up: ClassVar[bool] = False
+
+    __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
+
+    def at(self, moment: Moment) -> Any:
+        """The value at a moment, which is below 0 only where a clock reads so."""
+        raise NotImplementedError(f"{type(self).__name__} must define at(moment)")
+
+    @property
+    def length(self) -> Any:
+        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf` if it never settles."""
+        raise NotImplementedError(f"{type(self).__name__} must define length")
+
+    def spans(self, moment: Moment) -> Spans:
+        """The parts that keep their own time: each with that time and whether it is running. None by default."""
+        del moment
+        yield from ()
+
+    def line(self, moment: Moment) -> Line | None:
+        """Its value as a line through some moment, for a time warp that is not to round; None, the default, if it is none."""
+        del moment
+
+    def __call__(self, step: Number | list[Any] | tuple[Any, ...]) -> jax.Array:
+        """The value at a step or an array of steps.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10)(4))
+        0.4
+        """
+        if batch := self.batch_shape:
+            return _call_batch(self, batch, step)
+        return numerics.sharded_like(step, _call, self)
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"a schedule is neither true nor false: {shown(self)}; compare with ==, or call it with a step")
+
+    # Operators: each delegates to a named node, and leaves what it does not know to the other operand.
+
+    def __add__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("+", self, other)
+
+    def __radd__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("+", other, self)
+
+    def __sub__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("-", self, other)
+
+    def __rsub__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("-", other, self)
+
+    def __mul__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("*", self, other)
+
+    def __rmul__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("*", other, self)
+
+    def __truediv__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("/", self, other)
+
+    def __rtruediv__(self, other: Schedule | Number) -> Schedule:
+        return _pointwise("/", other, self)
+
+    def __neg__(self) -> Schedule:
+        return Pointwise("neg", (self,))
+
+    def __rshift__(self, other: Schedule) -> Schedule:
+        return self.then(other) if isinstance(other, Schedule) else NotImplemented
+
+    def __matmul__(self, other: Schedule) -> Schedule:
+        return self.warp(other) if isinstance(other, Schedule) else NotImplemented
+
+    # Methods
+
+    def then(self, other: Schedule) -> Schedule:
+        """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
+
+        Its length is the sum of theirs. At the boundary `other` counts.
+
+        Raises:
+            TypeError: if the other is no schedule.
+            ValueError: if this one goes on for ever: give it a length with `.take(n)`.
+
+        >>> import lrsched as ls
+        >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40))(30))
+        0.5
+        """
+        _expect("then", other)
+        parts = (s.parts if isinstance(s, Sequence) else (s,) for s in (self, other))
+        return Sequence(tuple(part for group in parts for part in group))
+
+    def warp(self, time: Schedule) -> Schedule:
+        """The schedule at the time that another one gives, `t ↦ self(time(t))`; also spelled `self @ time`.
+
+        A time below 0 counts as 0. What is made of `Time()`, plus and times known numbers, and the methods that move time is
+        exact; inside jit, any other time is a float32, exact to the step up to 2**24.
+
+        Args:
+            time: a schedule whose value is a number of steps.
+
+        Raises:
+            TypeError: if either is driven.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
+        Linear(0.0, 1.0, 10) @ Constant(3.0)
+        """
+        _expect("warp", time)
+        return Warp(self, time)
+
+    def take(self, steps: Number) -> Schedule:
+        """The schedule for so many steps, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
+
+        Args:
+            steps: a number of steps, >= 0; more than its length make it that much longer.
+
+        >>> import lrsched as ls
+        >>> print(ls.Exponential(1.0, 0.5).take(2)([1, 2, 3]))
+        [0.5  0.25 0.25]
+        """
+        return Take(self, steps)
+
+    def drop(self, steps: Number) -> Schedule:
+        """The schedule without its first steps: `t ↦ self(t + steps)`, as much shorter.
+
+        Args:
+            steps: a number of steps, >= 0.
+
+        Raises:
+            TypeError: if the schedule is driven.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).drop(5)([0, 1]))
+        [0.5 0.6]
+        """
+        return Drop(self, steps)
+
+    def delay(self, steps: Number) -> Schedule:
+        """The schedule so many steps later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
+
+        Args:
+            steps: a number of steps, >= 0.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).delay(5)([4, 5, 10]))
+        [0.  0.  0.5]
+        """
+        return Delay(self, steps)
+
+    def stretch(self, factor: Number) -> Schedule:
+        """The schedule so many times slower: `t ↦ self(t / factor)`, `factor` times as long.
+
+        `s.stretch(n).staircase(n)` is a schedule s that was written in epochs of n steps and moves once an epoch.
+
+        Args:
+            factor: a number above 0.
+
+        Raises:
+            TypeError: if the schedule is driven.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
+        0.5
+        """
+        return Stretch(self, factor)
+
+    def staircase(self, every: Number) -> Schedule:
+        """The schedule, moving only every so many steps: `t ↦ self(every · ⌊t / every⌋)`.
+
+        Its length is that of the schedule, rounded up to whole stairs.
+
+        Args:
+            every: a number of steps above 0.
+
+        Raises:
+            TypeError: if the schedule is driven.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).staircase(5)([4, 5, 9, 10]))
+        [0.  0.5 0.5 1. ]
+        """
+        return Staircase(self, every)
+
+    def reverse(self) -> Schedule:
+        """The schedule backwards: `t ↦ self(length - t)`, and its first value from its length on.
+
+        Raises:
+            TypeError: if the schedule is driven.
+            ValueError: if it never settles, and so has no end to begin with.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).reverse()([0, 1, 10]))
+        [1.  0.9 0. ]
+        """
+        return Reverse(self)
+
+    def repeat(self, n: Number | None = None, stretch: Number | None = None, scale: Number | None = None) -> Schedule:
+        """The schedule n times over; each cycle `stretch` times longer and `scale` times higher than the one before.
+
+        Cycle c = 0, 1, … is `u ↦ scale^c · self(u / stretch^c)` on its own time u, for `stretch^c · length` steps.
+
+        Args:
+            n: the number of cycles, >= 1, rounded to a whole one; after the last its end is held. None: for ever.
+            stretch: a number above 0, and at least 1 if it is to go on for ever. None: 1, known before any number is, so
+                that finding the cycle is a division, cheap and exact also where numbers are traced.
+            scale: a number. None: 1.
+
+        Raises:
+            TypeError: if the schedule is driven.
+            ValueError: if it never settles, or cannot repeat for ever: with a length of 0, or a stretch below 1.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(1.0, 0.0, 4).repeat(scale=0.5)([0, 2, 4, 6, 8]))
+        [1.   0.5  0.5  0.25 0.25]
+        """
+        return Repeat(self, n, stretch, scale)
+
+    def clip(self, low: Schedule | Number, high: Schedule | Number) -> Schedule:
+        """The schedule, kept between two values or schedules: `t ↦ min(max(self(t), low), high)`.
+
+        Args:
+            low: the lowest value, a number or a schedule.
+            high: the highest value, a number or a schedule; it counts where it is below `low`.
+
+        Raises:
+            ValueError: if both are numbers, and low is above high.
+
+        >>> import lrsched as ls
+        >>> print(ls.Linear(0.0, 1.0, 10).clip(0.2, 0.8)([0, 5, 10]))
+        [0.2 0.5 0.8]
+        """
+        mend = "to bound one side only, use maximum(schedule, low) or minimum(schedule, high)"
+        bounds = [_operand("clip", name, bound, mend) for name, bound in (("low", low), ("high", high))]
+        values = [bound.value for bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
+        if len(values) == 2 and np.any(numerics.subtract(*values) > 0):
+            raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
+        return minimum(maximum(self, bounds[0]), bounds[1])
+
+    def on(self, clock: Node) -> Schedule:
+        """The schedule with the reading of a clock for its time: a driven schedule.
+
+        Args:
+            clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, whose reading is how many plateaus there were.
+
+        Raises:
+            TypeError: if the schedule is driven already, or the clock is none.
+
+        >>> import lrsched as ls
+        >>> print(ls.Exponential(1.0, 0.1).on(ls.Plateau(patience=5)))
+        Exponential(1.0, 0.1).on(Plateau(patience=5))
+        """
+        return Driven(self, clock)
+
+
+def _call(schedule: Schedule, step: Any) -> jax.Array:
+    moment, shape = numerics.moment(step)
+    with np.errstate(all="ignore"):
+        return numerics.result(schedule.at(moment), shape)
+
+
+def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:
+    leaves, step = jax.tree.leaves(schedule), numerics.array_of(step)
+    if numerics.is_concrete(*leaves) and (isinstance(step, (list, tuple)) or numerics.is_concrete(step)):
+        members = (jax.tree.map(lambda x, i=i: np.asarray(x, np.float64)[i], schedule) for i in np.ndindex(*batch))
+        values = [np.asarray(member(step)) for member in members]
+        values = jnp.asarray(np.reshape(np.stack(values), (*batch, *values[0].shape)))
+        return numerics.put_like(step, values)
+
+    def call(one: Schedule) -> jax.Array:
+        return one(step)
+
+    for _ in batch:
+        call = jax.vmap(call)
+    return call(schedule)
+
+
+def _expect(call: str, schedule: Any) -> None:
+    if not isinstance(schedule, Schedule):
+        mend = f"; a number becomes one as Constant({shown(schedule)})" if numerics.is_number(schedule) else ""
+        if callable(schedule):
+            mend = "; a function of the step, such as a schedule of optax, becomes one as Function(fn)"
+        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__}){mend}")
+
+
+def _lift(operand: Any) -> Schedule | None:
+    """A schedule of an operand, None if there is none."""
+    if isinstance(operand, Schedule):
+        return operand
+    return Constant(operand) if numerics.is_number(operand) else None
+
+
+def _pointwise(operator: str, *operands: Any) -> Any:
+    try:
+        parts = tuple(part for operand in operands if (part := _lift(operand)) is not None)
+        return Pointwise(operator, parts) if len(parts) == len(operands) else NotImplemented
+    except ValueError as error:
+        written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
+        raise ValueError(f"{written}: {error}") from None
+
+
+def minimum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
+    """The lower of two schedules or numbers at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
+
+    Args:
+        a: a schedule or a number.
+        b: a schedule or a number.
+
+    Raises:
+        TypeError: if one of them is neither.
+
+    >>> import lrsched as ls
+    >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
+    0.25
+    """
+    return Pointwise("min", (_operand("minimum", "a", a), _operand("minimum", "b", b)))
+
+
+def maximum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
+    """The higher of two schedules or numbers at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
+
+    Args:
+        a: a schedule or a number.
+        b: a schedule or a number.
+
+    Raises:
+        TypeError: if one of them is neither.
+
+    >>> import lrsched as ls
+    >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
+    0.25
+    """
+    return Pointwise("max", (_operand("maximum", "a", a), _operand("maximum", "b", b)))
+
+
+def _operand(call: str, name: str, operand: Any, mend: str = "") -> Schedule:
+    if isinstance(operand, Schedule):
+        return operand
+    return Constant(checked(call, name, operand, dataclasses.replace(NUMBER, what="a schedule or a number", mend=mend)))
+
+
+def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
+    """Schedules one after the other, each on its own time from 0, cut or held at explicit boundaries.
+
+    `schedules[k]` runs from `boundaries[k - 1]` on, and so the first from 0 and the last for ever.
+
+    Args:
+        schedules: at least one schedule.
+        boundaries: the steps at which the second, third, … schedule begins: one fewer than schedules, rising.
+
+    Raises:
+        TypeError: if they are no schedules, or the boundaries no list of numbers.
+        ValueError: if the counts do not match or the boundaries do not rise.
+
+    >>> import lrsched as ls
+    >>> print(ls.join([ls.Constant(1.0), ls.Constant(2.0), ls.Constant(3.0)], [10, 20])([9, 10, 20]))
+    [1. 2. 3.]
+    """
+    if isinstance(schedules, Schedule):
+        raise TypeError(f"join(schedules=...) must be a list of schedules, got {shown(schedules)}")
+    parts = list(schedules)
+    for part in parts:
+        _expect("join", part)
+    mend = "sort them, and the schedules with them"
+    bounds = []
+    if not is_empty(boundaries):
+        table = checked("join", "boundaries", boundaries, dataclasses.replace(RISING, mend=mend))
+        bounds = [table[..., i][()] for i in range(table.shape[-1])]
+    if len(bounds) != len(parts) - 1:
+        raise ValueError(
+            f"join(...) takes one boundary fewer than schedules, got {len(parts)} schedules and {len(bounds)} boundaries"
+        )
+    lengths = [numerics.subtract(stop, start) for start, stop in itertools.pairwise([0.0, *bounds])]
+    cuts = (part.take(steps) for part, steps in zip(parts, lengths, strict=False))
+    return functools.reduce(Schedule.then, [*cuts, parts[-1]])
+
+
+@node
+class Constant(Schedule):
+    """One value: `t ↦ value`. Its length says how long `>>` stays on it, and is 0 unless given: a unit of `>>`.
+
+    Args:
+        value: the value.
+        steps: its length in steps, >= 0; `inf` for one that never ends.
+
+    >>> import lrsched as ls
+    >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
+    [0.1  0.05]
+    """
+
+    looked_up = True
+
+    value: Number = leaf()
+    steps: Number = leaf(UNBOUNDED, default=0.0)
+
+    def at(self, moment: Moment) -> Any:
+        del moment
+        return self.value
+
+    def line(self, moment: Moment) -> Line | None:
+        known = numerics.is_concrete(self.value) and not np.ndim(self.value)
+        return Line(moment, offset=float(numerics.host(self.value))) if known else None
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+
+_OPERATORS = {
+    "+": numerics.kept_finite(numerics.add),
+    "-": numerics.kept_finite(numerics.subtract),
+    "*": numerics.kept_finite(numerics.multiply),
+    "/": numerics.kept_finite(numerics.divide),
+    "neg": numerics.negative,
+    "min": numerics.minimum,
+    "max": numerics.maximum,
+}
+
+
+@node
+class Pointwise(Schedule):
+    """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
+
+    looked_up = True
+
+    operator: str = choice(*_OPERATORS)
+    parts: tuple[Schedule, ...] = child()
+
+    def _check(self) -> None:
+        if len(self.parts) != (1 if self.operator == "neg" else 2):
+            raise TypeError(
+                f"Pointwise(parts=...) takes one operand of neg, and two of any other operator, got {len(self.parts)}"
+            )
+        divisor = self.parts[-1].value if self.operator == "/" and isinstance(self.parts[-1], Constant) else 1.0
+        if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
+            raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")
+
+    def at(self, moment: Moment) -> Any:
+        return _OPERATORS[self.operator](*(part.at(moment) for part in self.parts))
+
+    def line(self, moment: Moment) -> Line | None:
+        lines = [line for part in self.parts if (line := part.line(moment)) is not None]
+        return Line.combined(self.operator, lines) if len(lines) == len(self.parts) else None
+
+    @property
+    def length(self) -> Any:
+        return functools.reduce(numerics.maximum, (part.length for part in self.parts))
+
+    def spans(self, moment: Moment) -> Spans:
+        for part in self.parts:
+            yield part, moment, True
+
+
+def _running_value(schedule: Schedule, moment: Moment) -> Any:
+    """The value of whichever part is running; what is known not to run is not evaluated."""
+    value = None
+    for part, own, running in schedule.spans(moment):
+        if isinstance(running, (bool, np.bool_)) and not running:
+            continue
+        value = part.at(own) if value is None else numerics.where(running, part.at(own), value)
+    return value
+
+
+def _is_looked_up(schedule: Schedule) -> bool:
+    return schedule.looked_up and all(isinstance(part, Schedule) and _is_looked_up(part) for part in schedule._nodes())
+
+
+def _looked_up(alike: list[Any], moment: Moment, row: Any) -> Any:
+    """One schedule for several of one structure, its numbers looked up in a row, those of steps in ticks of the moment."""
+    made = object.__new__(type(alike[0]))
+    for field in dataclasses.fields(alike[0]):
+        values, spec = [getattr(one, field.name) for one in alike], field.metadata.get("spec")
+        if spec is not None:
+            table = np.asarray([numerics.host(x) for x in values])
+            made.__dict__[field.name] = moment.counts_in_row(table, row) if spec.whole else numerics.pick(table, row)
+        elif "child" in field.metadata and isinstance(values[0], tuple):
+            made.__dict__[field.name] = tuple(_looked_up(list(parts), moment, row) for parts in zip(*values, strict=True))
+        elif "child" in field.metadata:
+            made.__dict__[field.name] = _looked_up(values, moment, row)
+        else:
+            made.__dict__[field.name] = values[0]
+    return made
+
+
+_MANY = 32  # parts: to evaluate fewer and choose is faster than to look up what is running
+
+
+@node
+class Sequence(Schedule):
+    """Its parts one after the other, each for its length and on its own time from 0; at a boundary the later part counts.
+
+    A part is asked only about its own span, so one that is singular elsewhere does no harm, to gradients either.
+    """
+
+    parts: tuple[Schedule, ...] = child()
+
+    def _check(self) -> None:
+        if not self.parts:
+            raise ValueError("a sequence needs at least one part; Constant(value) is the one that changes nothing")
+        for part in self.parts[:-1]:
+            if numerics.is_concrete(part.length) and np.any(np.isinf(part.length)):
+                raise ValueError(
+                    f"only the last part of >> may go on for ever, and {shown(part)} does: give it a length with .take(n)"
+                )
+
+    def at(self, moment: Moment) -> Any:
+        if self._starts is None or not moment.can_look_up():
+            return _running_value(self, moment)
+        if moment.is_host:
+            known = not np.ndim(moment.ticks) or numerics.is_concrete(*jax.tree.leaves(self))
+            return self._at_host(moment, moment.row_of(self._starts)) if known else _running_value(self, moment)
+        if len(self._groups) == len(self.parts) or len(self.parts) < _MANY:
+            return _running_value(self, moment)
+        # One evaluation for all parts of one structure, with the numbers of the part that is running looked up in tables.
+        row, value = moment.row_of(self._starts), None
+        starts, lengths = self._starts, np.diff(self._starts, append=np.inf)
+        for members in self._groups:
+            # In the rows of other parts the last member before them, whose time is over: it is evaluated within its own span.
+            local = np.maximum(np.searchsorted(members, np.arange(len(self.parts)), side="right") - 1, 0)
+            if len(members) == 1:
+                (k,) = members
+                found = self.parts[k].at(
+                    moment.since(starts[k]).until(lengths[k]) if k + 1 < len(self.parts) else moment.since(starts[k])
+                )
+            else:
+                place = jnp.asarray(local.astype(np.int32)).at[row].get(mode="promise_in_bounds")
+                own = moment.since_row(starts[members], place).until(moment.counts_in_row(lengths[members], place))
+                found = _looked_up([self.parts[k] for k in members], moment, place).at(own)
+            if value is None:
+                value = found
+            else:
+                inside = np.isin(np.arange(len(self.parts)), members)
+                value = numerics.where(jnp.asarray(inside).at[row].get(mode="promise_in_bounds"), found, value)
+        return value
+
+    def _at_host(self, moment: Moment, row: Any) -> Any:
+        starts, last = self._starts, len(self.parts) - 1
+        assert starts is not None
+
+        def value(k: int, now: Moment) -> Any:
+            start = float(starts[k])
+            own = now.since(start)
+            return self.parts[k].at(own.until(float(starts[k + 1]) - start) if k < last else own)
+
+        if np.ndim(row) == 0:
+            return value(int(row), moment)
+        found = np.empty(np.shape(row))
+        for k in np.unique(row):
+            here = row == k
+            found[here] = value(int(k), moment._replace(ticks=moment.ticks[here]))
+        return found
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray | None:
+        """When each part begins, if the lengths are known."""
+        lengths = [part.length for part in self.parts[:-1]]
+        if not numerics.is_concrete(*lengths) or any(map(np.ndim, lengths)):
+            return None
+        return np.cumsum([0.0, *map(numerics.host, lengths)])
+
+    @functools.cached_property
+    def _groups(self) -> list[np.ndarray]:
+        """The parts, by number, that one evaluation can serve: those of one structure, if their numbers can be looked up."""
+        groups: dict[Any, list[int]] = {}
+        for k, part in enumerate(self.parts):
+            leaves, structure = jax.tree.flatten(part)
+            alike = _is_looked_up(part) and numerics.is_concrete(*leaves)
+            groups.setdefault(structure if alike else k, []).append(k)
+        return [np.asarray(members) for members in groups.values()]
+
+    @property
+    def length(self) -> Any:
+        return functools.reduce(numerics.add, (part.length for part in self.parts))
+
+    def spans(self, moment: Moment) -> Spans:
+        # Known lengths are added up in float64. One that is traced is taken off the time instead: a sum would round it.
+        rest, start, begun = moment, 0.0, True
+        for part in self.parts[:-1]:
+            steps = part.length
+            own = rest.since(start).until(steps)
+            if numerics.is_concrete(steps):
+                start = numerics.add(start, steps)
+                ended = rest.reached(start)
+            else:
+                rest, start = rest.since(start), 0.0
+                ended = rest.reached(steps)
+                rest = rest.since(steps)
+            ended = numerics.both(begun, ended)  # before it has begun, its time stands at 0
+            yield part, own, numerics.both(begun, numerics.opposite(ended))
+            begun = ended
+        yield self.parts[-1], rest.since(start), begun
+
+
+@node
+class Moved(Schedule):
+    """The base of nodes that are a schedule at another time."""
+
+    schedule: Schedule = child()
+
+    def moved(self, moment: Moment) -> Moment:
+        """The time at which the schedule is asked."""
+        raise NotImplementedError(f"{type(self).__name__} must define moved(moment)")
+
+    def at(self, moment: Moment) -> Any:
+        return self.schedule.at(self.moved(moment))
+
+    def line(self, moment: Moment) -> Line | None:
+        return self.schedule.line(self.moved(moment))
+
+
+@node
+class Take(Moved):
+    """`t ↦ schedule(min(t, steps))`, of length `steps`."""
+
+    looked_up = True
+
+    _call = "take"
+
+    steps: Number = leaf(COUNT)
+
+    def moved(self, moment: Moment) -> Moment:
+        return moment.until(self.steps)
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+    def spans(self, moment: Moment) -> Spans:
+        yield self.schedule, self.moved(moment), moment.within(0.0, self.steps)
+
+
+class Bending(Schedule):
+    """The base of nodes that bend time, and so cannot hold a driven schedule."""
+
+    def _check(self) -> None:
+        for schedule in self._nodes():
+            if isinstance(schedule, Schedule) and driven_parts(schedule):
+                raise TypeError(
+                    f"{self._call}(...) bends time, but {shown(schedule)} is driven: its time is what its clock reads. Bend"
+                    " the schedule before it goes on the clock, or keep the driven factor apart"
+                )
+
+
+@node
+class Drop(Bending, Moved):
+    """`t ↦ schedule(t + steps)`, shorter by `steps`."""
+
+    looked_up = True
+
+    _call = "drop"
+
+    steps: Number = leaf(COUNT)
+
+    def moved(self, moment: Moment) -> Moment:
+        return moment.plus(self.steps)
+
+    @property
+    def length(self) -> Any:
+        return numerics.maximum(numerics.subtract(self.schedule.length, self.steps), 0.0)
+
+
+@node
+class Delay(Moved):
+    """`t ↦ schedule(max(t - steps, 0))`, longer by `steps`."""
+
+    looked_up = True
+
+    _call = "delay"
+
+    steps: Number = leaf(COUNT)
+
+    def moved(self, moment: Moment) -> Moment:
+        return moment.clamped().since(self.steps)
+
+    @property
+    def length(self) -> Any:
+        return numerics.add(self.schedule.length, self.steps)
+
+    def spans(self, moment: Moment) -> Spans:
+        yield self.schedule, self.moved(moment), moment.reached(self.steps)
+
+
+@node
+class Stretch(Bending, Moved):
+    """`t ↦ schedule(t / factor)`, `factor` times as long."""
+
+    _call = "stretch"
+
+    factor: Number = leaf(POSITIVE, mend="2 makes it twice as long, 0.5 half as long", whole=True)  # the steps of an epoch
+
+    def moved(self, moment: Moment) -> Moment:
+        return moment.slowed(self.factor)
+
+    @property
+    def length(self) -> Any:
+        return numerics.multiply(self.schedule.length, self.factor)
+
+
+@node
+class Staircase(Bending, Moved):
+    """`t ↦ schedule(every · ⌊t / every⌋)`, of the length of the schedule rounded up to whole stairs."""
+
+    _call = "staircase"
+
+    every: Number = leaf(POSITIVE, mend="it is the number of steps between two moves", whole=True)
+
+    def moved(self, moment: Moment) -> Moment:
+        return moment.floored(self.every)
+
+    @property
+    def length(self) -> Any:
+        return numerics.multiply(self.every, numerics.ceil_ratio(self.schedule.length, self.every))
+
+
+@node
+class Reverse(Bending, Moved):
+    """`t ↦ schedule(length - t)`, and `schedule(0)` from its length on."""
+
+    _call = "reverse"
+
+    def _check(self) -> None:
+        super()._check()
+        if numerics.is_concrete(self.schedule.length) and np.any(np.isinf(self.schedule.length)):
+            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it has no reverse: give it a length with .take(n)")
+
+    def moved(self, moment: Moment) -> Moment:
+        return moment.before(self.schedule.length)
+
+    @property
+    def length(self) -> Any:
+        return self.schedule.length
+
+
+class Line(NamedTuple):
+    """A value that is `(factor · time + offset) / divisor` of a moment, with known numbers and a divisor above 0."""
+
+    time: Moment
+    factor: float = 0.0
+    offset: float = 0.0
+    divisor: float = 1.0
+
+    @classmethod
+    def combined(cls, operator: str, lines: list[Line]) -> Line | None:
+        """The line that an operator makes of lines; None if it makes none, or they are not of the same moment."""
+        if operator == "neg":
+            (a,) = lines
+            return a._replace(factor=-a.factor, offset=-a.offset)
+        a, b = lines
+        if a.factor and b.factor and a.time is not b.time:
+            return None
+        time = a.time if a.factor else b.time
+        match operator:
+            case "-":
+                return cls.combined("+", [a, b._replace(factor=-b.factor, offset=-b.offset)])
+            case "+" if a.divisor == b.divisor:
+                return cls(time, a.factor + b.factor, a.offset + b.offset, a.divisor)
+            case "+":
+                cross = (a.factor * b.divisor + b.factor * a.divisor, a.offset * b.divisor + b.offset * a.divisor)
+                return cls(time, *cross, a.divisor * b.divisor)
+            case "*" if not a.factor:
+                return cls(time, b.factor * a.offset, b.offset * a.offset, b.divisor * a.divisor)
+            case "*" if not b.factor:
+                return cls.combined("*", [b, a])
+            case "/" if not b.factor and b.offset:
+                scale = math.copysign(b.divisor, b.offset)
+                return cls(time, a.factor * scale, a.offset * scale, a.divisor * abs(b.offset))
+        return None
+
+    def as_moment(self) -> Moment | None:
+        """The value as a time without rounding, 0 where it is below 0; None if some quotient of its numbers is no float."""
+        if not self.factor or not self.divisor:
+            return None
+        slower, zero, later = self.divisor / self.factor, -self.offset / self.factor, self.offset / self.divisor
+        if not slower or not all(map(math.isfinite, (slower, zero, later))):
+            return None
+        if slower < 0:
+            return self.time.before(max(zero, 0.0)).slowed(-slower)
+        return self.time.since(zero).slowed(slower) if zero > 0 else self.time.slowed(slower).plus(later)
+
+
+@node
+class Warp(Bending, Moved):
+    """`t ↦ schedule(time(t))`, of the length of `time`; a time below 0 counts as 0."""
+
+    _call = "warp"
+
+    time: Schedule = child()
+
+    def moved(self, moment: Moment) -> Moment:
+        line = self.time.line(moment) if moment.below is None else None
+        time = None if line is None else line.as_moment()
+        return numerics.time_given(self.time.at(moment)) if time is None else time
+
+    @property
+    def length(self) -> Any:
+        return self.time.length
+
+
+@node
+class Repeat(Bending):
+    """Cycle c = 0, 1, …, n - 1 lasts `longer^c · L` steps and is `t ↦ higher^c · schedule(t / longer^c)` on its own time.
+
+    After the last one its end is held. n is rounded to a whole number; None: for ever.
+    """
+
+    _call = "repeat"
+
+    schedule: Schedule = child()
+    n: Number | None = leaf(CYCLES, default=None)
+    longer: Number | None = leaf(
+        POSITIVE, name="stretch", mend="2 doubles every cycle's length, 1 keeps it", optional=True, default=None
+    )
+    higher: Number | None = leaf(name="scale", optional=True, default=None)
+
+    def _check(self) -> None:
+        super()._check()
+        steps = self.schedule.length
+        if not numerics.is_concrete(steps):
+            return
+        if not np.all(np.isfinite(steps)):
+            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it cannot repeat: give it a length with .take(n)")
+        if self.n is None and np.any(np.equal(steps, 0)):
+            raise ValueError(f"{shown(self.schedule)} has length 0, so it cannot repeat for ever: give it a length, or an n")
+        shrinks = self.longer is not None and numerics.is_concrete(self.longer) and np.any(np.less(self.longer, 1))
+        if self.n is None and shrinks:
+            raise ValueError(
+                f"repeat(stretch=...) must be >= 1 to go on for ever, got {self.longer!r}: shrinking cycles come to an end;"
+                " say how many with n"
+            )
+
+    def _cycle(self, moment: Moment) -> tuple[Any, Moment]:
+        steps = self.schedule.length
+        cycle, inside = moment.cycle(steps, self.n, self.longer)
+        return cycle, inside.until(steps)
+
+    def at(self, moment: Moment) -> Any:
+        cycle, inside = self._cycle(moment)
+        value = self.schedule.at(inside)
+        return value if self.higher is None else numerics.grown(value, self.higher, cycle)
+
+    def line(self, moment: Moment) -> Line | None:
+        return self.schedule.line(self._cycle(moment)[1]) if self.higher is None else None
+
+    @property
+    def length(self) -> Any:
+        if self.n is None:
+            return math.inf
+        if self.longer is None:
+            return numerics.multiply(self.schedule.length, numerics.rounded(self.n))
+        return numerics.sum_of_cycles(self.schedule.length, self.n, self.longer)
+
+
+@node
+class Choice(Schedule):
+    """One of several schedules, by an index that is a number: what a `stack` of different structures is made of.
+
+    The branches that are not chosen stand at time 0, and their clocks do not tick.
+
+    Args:
+        branches: a tuple of schedules.
+        index: which one, from 0; rounded where it is traced.
+
+    Raises:
+        ValueError: if there is no such branch.
+
+    >>> import lrsched as ls
+    >>> print(ls.Choice((ls.Constant(1.0), ls.Linear(0.0, 1.0, 10)), 1)(5))
+    0.5
+    """
+
+    branches: tuple[Schedule, ...] = child()
+    index: Number = leaf(NON_NEGATIVE, mend="it counts the branches from 0", whole=True)
+
+    def _check(self) -> None:
+        if not isinstance(self.branches, tuple) or not self.branches:
+            raise TypeError(f"Choice(branches=...) must be a tuple of schedules, got {shown(self.branches)}")
+        for branch in self.branches:
+            _expect("Choice", branch)
+        if numerics.is_concrete(self.index) and np.any(np.asarray(self.index) >= len(self.branches)):
+            raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
+
+    def _chosen(self) -> Any:
+        return numerics.minimum(numerics.rounded(self.index), len(self.branches) - 1.0)
+
+    def at(self, moment: Moment) -> Any:
+        return _running_value(self, moment)
+
+    @property
+    def length(self) -> Any:
+        chosen = self._chosen()
+        value = self.branches[0].length
+        for i, branch in enumerate(self.branches):
+            value = numerics.where(chosen == i, branch.length, value)
+        return value
+
+    def spans(self, moment: Moment) -> Spans:
+        chosen = self._chosen()
+        for i, branch in enumerate(self.branches):
+            running = chosen == i
+            if isinstance(running, (bool, np.bool_)):
+                yield branch, moment, running
+            else:
+                yield branch, numerics.where_moment(running, moment, moment.until(0.0)), running
+
+
+@node
+class Driven(Bending):
+    """A schedule whose time is what a clock reads, not the step; also spelled `schedule.on(clock)`.
+
+    It cannot be called by itself, for its value depends on what was observed: `lrsched.evaluate(s, state)` does it, and
+    `lrsched.bind(s, state)` makes it an ordinary schedule.
+
+    A reading may be below 0: a controller goes up and down. Then `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)`
+    is a · r^t, while ramps, tables, `InverseSqrt`, `repeat`, `staircase` and `reverse` stand as at 0. Operators, `take`,
+    `stretch` and `drop` pass the time on, and a sequence asks its first part; `delay` and warps stop at 0, as they say.
+
+    Args:
+        schedule: the schedule, of the clock's reading.
+        clock: a `lrsched.Clock`, for example a `lrsched.Plateau`.
+
+    Raises:
+        TypeError: if the schedule is driven itself, or the clock is none.
+
+    >>> import lrsched as ls
+    >>> s = ls.Driven(ls.Linear(0.0, 1.0, 10), ls.Steps())
+    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
+    0.1
+    """
+
+    _call = "on"
+
+    schedule: Schedule = child()
+    clock: Any = child()
+
+    def _check(self) -> None:
+        checked_clock("on", self.clock)
+        _expect("on", self.schedule)
+        super()._check()
+
+    def at(self, moment: Moment) -> Any:
+        del moment
+        raise TypeError(
+            f"{shown(self)} depends on what its clock has observed, not on the step alone. In an optax chain,"
+            " scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state) with state = init(s) and"
+            " state = tick(s, state, value=...), or bind(s, state) to get a schedule of the step"
+        )
+
+    @property
+    def length(self) -> Any:
+        return math.inf
+
+
+def driven_parts(schedule: Schedule) -> list[Driven]:
+    """The driven parts of a schedule, in the order of the tree."""
+    leaves = jax.tree.leaves(schedule, is_leaf=lambda x: isinstance(x, Driven))
+    return [leaf for leaf in leaves if isinstance(leaf, Driven)]

@@ -1,0 +1,379 @@
+"""The schedules that are not made of others.
+
+A ramp is two weights: one on its start, by the fraction of it that is left (q), and one on its stop, by the fraction that
+is done (p = 1 - q). Each is accurate by itself, so that nothing cancels near an end; the ends are exactly as given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import COUNT, NON_NEGATIVE, NOT_ZERO, POSITIVE, RISING, TABLE, choice, leaf, node, shown, static
+from lrsched.algebra.numerics import Moment, Number, Progress
+from lrsched.algebra.schedule import Line, Schedule
+
+
+@node
+class Ramp(Schedule):
+    """The base of ramps: `start · (1 - w(p)) + stop · w(p)`, with both weights as a subclass defines them."""
+
+    looked_up = True
+
+    start: Number = leaf()
+    stop: Number = leaf()
+    steps: Number = leaf(COUNT)
+
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
+        raise NotImplementedError("a ramp must define weights(progress)")
+
+    def at(self, moment: Moment) -> Any:
+        return _blend(self.start, self.stop, *self.weights(moment.progress(self.steps)))
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+
+def _blend(start: Number, stop: Number, first: Any, second: Any) -> Any:
+    return numerics.add(numerics.multiply(start, first), numerics.multiply(stop, second))
+
+
+@node
+class Linear(Ramp):
+    """A straight line: `start + (stop - start) · min(t / steps, 1)`.
+
+    Args:
+        start: the value at step 0.
+        stop: the value from step `steps` on.
+        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+
+    Raises:
+        ValueError: if the length is negative, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.Linear(0.0, 1.0, 4)([0, 1, 2, 3, 4, 5]))
+    [0.   0.25 0.5  0.75 1.   1.  ]
+    """
+
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        return progress.left, progress.done
+
+
+@node
+class Cosine(Ramp):
+    """Half a cosine wave: `stop + (start - stop) · ½(1 + cos(π · min(t / steps, 1)))`.
+
+    Computed as `start · sin²(πq/2) + stop · sin²(πp/2)`, with p the fraction done and q the fraction left: the same number,
+    but nothing cancels near the end. Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
+
+    Args:
+        start: the value at step 0.
+        stop: the value from step `steps` on.
+        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+
+    Raises:
+        ValueError: if the length is negative, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.Cosine(1.0, 0.0, 4)([0, 2, 4, 5]))
+    [1.  0.5 0.  0. ]
+
+    References:
+        Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts.
+    """
+
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        return progress.sine_squared()
+
+
+@node
+class Polynomial(Ramp):
+    """A power of what is left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
+
+    Computed as `start · q^power + stop · (1 - q^power)`, the second weight as `-expm1(power · log q)`.
+
+    Args:
+        start: the value at step 0.
+        stop: the value from step `steps` on.
+        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+        power: the exponent, > 0. 1 is a straight line; above 1 it falls fast at first, below 1 fast at the end.
+
+    Raises:
+        ValueError: if the length is negative, the power not above 0, or a number not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.Polynomial(1.0, 0.0, 4, power=2.0)([0, 2, 3, 4, 5]))
+    [1.     0.25   0.0625 0.     0.    ]
+
+    References:
+        PyTorch's `PolynomialLR`, with `stop` 0.
+    """
+
+    looked_up = False  # a power known in float64 is more exact
+
+    power: Number = leaf(POSITIVE, mend="it is the exponent; 1 is a straight line")
+
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        return progress.power(self.power)
+
+
+@node
+class OneMinusSqrt(Ramp):
+    """A root, steepest at its start: `start + (stop - start) · √(min(t / steps, 1))`. The cool-down of WSD.
+
+    Computed as `start · q / (1 + √p) + stop · √p`, with p the fraction done and q the fraction left.
+
+    Args:
+        start: the value at step 0.
+        stop: the value from step `steps` on.
+        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+
+    Raises:
+        ValueError: if the length is negative, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.OneMinusSqrt(1.0, 0.0, 4)([0, 1, 4, 5]))
+    [1.  0.5 0.  0. ]
+
+    References:
+        Hägele et al., *Scaling laws and compute-optimal training beyond fixed training durations*, 2024 (arXiv 2405.18392).
+    """
+
+    def weights(self, progress: Progress) -> tuple[Any, Any]:
+        root = numerics.root(progress.done)
+        return numerics.divide(progress.left, numerics.add(1.0, root)), root
+
+
+@node
+class Geometric(Schedule):
+    """A straight line on a logarithmic scale: `start^(1-p) · stop^p` with `p = min(t / steps, 1)`.
+
+    Where its numbers are traced and of different signs, it has the sign of `stop` between its ends.
+
+    Args:
+        start: the value at step 0, not 0.
+        stop: the value from step `steps` on, not 0 and of the sign of `start`.
+        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+
+    Raises:
+        ValueError: if the length is negative, an end is 0, the ends differ in sign, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.Geometric(1.0, 0.01, 4)([0, 2, 4, 5]))
+    [1.   0.1  0.01 0.01]
+
+    References:
+        The sweep of a learning-rate range test: Smith, *Cyclical learning rates*, 2015 (arXiv 1506.01186).
+    """
+
+    start: Number = leaf(NOT_ZERO)
+    stop: Number = leaf(NOT_ZERO)
+    steps: Number = leaf(COUNT)
+
+    def _check(self) -> None:
+        if numerics.is_concrete(self.start, self.stop) and np.any(np.sign(self.start) != np.sign(self.stop)):
+            raise ValueError(
+                f"Geometric(stop=...) must have the sign of start, got {self.stop!r} after {self.start!r}: no straight line on"
+                " a logarithmic scale goes through 0"
+            )
+
+    def at(self, moment: Moment) -> Any:
+        return moment.progress(self.steps).geometric(self.start, self.stop)
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+
+_WAYS: dict[str, Ramp] = {
+    "linear": Linear(0.0, 1.0, 1.0),
+    "cosine": Cosine(0.0, 1.0, 1.0),
+}  # from one point of a table to the next
+
+
+@node
+class Exponential(Schedule):
+    """A constant ratio from step to step: `start · rate^t`. It never settles: its length is infinite.
+
+    A value too large for the type of the result is the largest number of that type.
+
+    Args:
+        start: the value at step 0.
+        rate: the factor of one step, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
+
+    Raises:
+        ValueError: if the rate is negative, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.Exponential(8.0, 0.5)([0, 1, 2, 3]))
+    [8. 4. 2. 1.]
+    """
+
+    start: Number = leaf()
+    rate: Number = leaf(NON_NEGATIVE, mend="it is the factor from one step to the next, 0.99 for 1 % less")
+
+    def at(self, moment: Moment) -> Any:
+        return moment.exponential(self.start, self.rate)
+
+    @property
+    def length(self) -> Any:
+        return math.inf
+
+
+@node
+class InverseSqrt(Schedule):
+    """The inverse square root of time: `start / √(1 + t / timescale)`. It never settles: its length is infinite.
+
+    After a warm-up of W steps, a timescale of W gives `peak · √(W / t)`, counted from the start of the warm-up.
+
+    Args:
+        start: the value at step 0.
+        timescale: the number of steps after which it has fallen to `start / √2`, > 0. A traced one counts as 1e-12 at least.
+
+    Raises:
+        ValueError: if the timescale is not above 0, or a number is not finite.
+
+    >>> import lrsched as ls
+    >>> print(ls.InverseSqrt(1.0, 100)([0, 300, 9900]))
+    [1.  0.5 0.1]
+
+    References:
+        Zhai et al., *Scaling vision transformers*, 2021 (arXiv 2106.04560).
+    """
+
+    start: Number = leaf()
+    timescale: Number = leaf(POSITIVE, mend="it is the number of steps until the value has fallen to start / √2", whole=True)
+
+    def at(self, moment: Moment) -> Any:
+        return numerics.multiply(self.start, numerics.inverse_root(moment.clamped().value(), self.timescale))
+
+    @property
+    def length(self) -> Any:
+        return math.inf
+
+
+@node
+class Piecewise(Schedule):
+    """A table of values: `values[k]` from `steps[k]` on, or a way from there to the next point.
+
+    Before the first of its steps it has the first value, from the last one on the last value.
+
+    Args:
+        steps: a list of K steps, each at least the one before; where two are equal it jumps, and the later one counts.
+        values: a list of K values.
+        kind: "constant" between the points, "linear" or "cosine" from each to the next.
+
+    Raises:
+        ValueError: if the steps do not rise from 0 or later, or the two lists differ in length.
+
+    >>> import lrsched as ls
+    >>> print(ls.Piecewise([0, 10, 20], [1.0, 0.5, 0.1])([9, 10, 19, 20]))
+    [1.  0.5 0.5 0.1]
+    >>> print(ls.Piecewise([0, 10, 20], [0.0, 1.0, 0.5], kind="linear")([5, 10, 15]))
+    [0.5  1.   0.75]
+    """
+
+    steps: Any = leaf(RISING)
+    values: Any = leaf(TABLE)
+    kind: Literal["constant", "linear", "cosine"] = choice("constant", "linear", "cosine", default="constant")
+
+    def _check(self) -> None:
+        steps, values = np.shape(self.steps)[-1], np.shape(self.values)[-1]
+        if steps != values:
+            raise ValueError(f"Piecewise(...) takes as many values as steps, got {steps} steps and {values} values")
+
+    def at(self, moment: Moment) -> Any:
+        row, after, progress = moment.between(self.steps)
+        start = numerics.pick(self.values, row)
+        if self.kind == "constant":
+            return start
+        return _blend(start, numerics.pick(self.values, after), *_WAYS[self.kind].weights(progress))
+
+    @property
+    def length(self) -> Any:
+        return self.steps[..., -1][()]
+
+
+@node
+class Time(Schedule):
+    """The step itself: `t`. What a time warp is made of, as in `schedule @ (2 * Time())`.
+
+    >>> import lrsched as ls
+    >>> print((ls.Linear(0.0, 1.0, 10) @ (ls.Time() / 2))(10))
+    0.5
+    """
+
+    def at(self, moment: Moment) -> Any:
+        return moment.value()
+
+    def line(self, moment: Moment) -> Line:
+        return Line(moment, factor=1.0)
+
+    @property
+    def length(self) -> Any:
+        return math.inf
+
+
+@node
+class Function(Schedule):
+    """Any function of time: `fn(t, *arguments)`. It never settles: its length is infinite.
+
+    Args:
+        fn: a function of the time in steps, elementwise over arrays, and of the arguments. It belongs to the structure: two
+            schedules of different functions compile separately, so pass one `def`, not a new `lambda` each time. Write it
+            with operators and `jax.numpy`. It should be finite, with a finite derivative, at every `t >= 0`.
+        arguments: numbers, each of them a leaf like the numbers of any other schedule.
+
+    Raises:
+        TypeError: if fn cannot be called, or an argument is no number; on a call, if it gives no number.
+
+    It prints with the name of its function, and can be pickled if the function can.
+
+    >>> import jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> def inverse_time(t, start, decay):
+    ...     return start / (1 + decay * t)
+    >>> s = ls.Function(inverse_time, 0.1, 0.01)
+    >>> print(s([0, 100]), s)
+    [0.1  0.05] Function(inverse_time, 0.1, 0.01)
+    """
+
+    fn: Callable[..., Any] = static()
+    arguments: tuple[Number, ...] = leaf(several=True)
+
+    def __init__(self, fn: Callable[..., Any], *numbers: Number, arguments: tuple[Number, ...] = ()) -> None:
+        if not isinstance(arguments, tuple):
+            raise TypeError(f"Function(arguments=...) must be a tuple of numbers, got {shown(arguments)}")
+        self.__dict__.update(fn=fn, arguments=(*numbers, *arguments))  # by keyword for dataclasses.replace
+        self.__post_init__()
+
+    def _check(self) -> None:
+        if not callable(self.fn):
+            raise TypeError(f"Function(fn=...) must be a function of time, got {shown(self.fn)} ({type(self.fn).__name__})")
+
+    def at(self, moment: Moment) -> Any:
+        time = moment.value()
+        try:
+            value = numerics.array_of(self.fn(time, *self.arguments))
+        except (TypeError, ValueError) as error:
+            error.add_note(
+                f"in {shown(self)}, whose function is given arrays of times, and traced ones: instead of `a if t < 5 else b`"
+                " write jax.numpy.where(t < 5, a, b), and jax.numpy.exp for math.exp"
+            )
+            raise
+        if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):
+            raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
+        if jnp.shape(value) not in ((), np.shape(time)):
+            raise TypeError(f"{shown(self)} must be elementwise: for times of shape {np.shape(time)} it gave {np.shape(value)}")
+        return value
+
+    @property
+    def length(self) -> Any:
+        return math.inf

@@ -1,0 +1,1 @@
+"""The state of schedules: clocks, and the functions that run them."""

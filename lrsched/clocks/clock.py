@@ -1,0 +1,401 @@
+"""Clocks: where all the state is.
+
+A clock is a reducer. Its hyperparameters are its fields; its state is passed in and out. `init()` gives the first state,
+`tick` takes it past an update and whatever was observed, `read` says what time it is. A schedule whose time is a clock's
+reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a whole schedule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import COUNT, NON_NEGATIVE, Node, bounded, checked_clock, child, choice, leaf, node
+from lrsched.algebra.numerics import Number
+from lrsched.clocks.counts import LOW_BITS, Counted, advanced, as_number, count_of, counted, no_count, zero
+
+WINDOW = dataclasses.replace(
+    COUNT,
+    holds=lambda x: (x >= 1) & bounded(x),
+    must="be >= 1 and finite",
+    mend="it is the number of observations whose mean counts as one",
+)
+
+
+class Clock(Node):
+    """The base of clocks: reducers `(state, observations) -> state` with a reading, the time.
+
+    A subclass is decorated with `lrsched.node`. Its numbers are fields made with `lrsched.leaf`. It names the metric that it
+    observes in `monitor` (or several in `monitors`), and defines
+
+        init()                            the first state, a pytree of arrays, each a buffer of its own
+        tick(state, steps, observations)  the next state, of the same structure, shapes and types
+        read(state)                       the time, a scalar; it may go down, and below 0
+
+    and, where they differ from the defaults, in `combine` how several observations within one update become one (see
+    `accumulate`): "mean", "sum" or "max"; and in `report(state)` what `readings` shows of it.
+
+    This one counts up while the KL divergence of a policy update is too small and down while it is too large, between two
+    bounds, so that the learning rate adapts as in RL libraries (after Schulman et al., *Proximal policy optimization*, 2017):
+
+    >>> import jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> @ls.node
+    ... class KLAdaptive(ls.Clock):
+    ...     target: float = ls.leaf(default=0.01)
+    ...     low: float = ls.leaf(default=-14)
+    ...     high: float = ls.leaf(default=8)
+    ...     monitor = "kl"
+    ...
+    ...     def init(self):
+    ...         return jnp.zeros((), jnp.int32)
+    ...
+    ...     def tick(self, state, steps, observations):
+    ...         kl = observations.get("kl")
+    ...         if kl is None:
+    ...             return state
+    ...         change = jnp.where(kl > 2 * self.target, -1, jnp.where(kl < self.target / 2, 1, 0))
+    ...         return jnp.clip(state + change, self.low, self.high).astype(jnp.int32)
+    ...
+    ...     def read(self, state):
+    ...         return state
+    >>> s = ls.Exponential(3e-4, 1.5).on(KLAdaptive(target=0.02))
+    >>> state = ls.init(s)
+    >>> for kl in [0.1, 0.1, 0.001]:
+    ...     state = ls.tick(s, state, kl=kl)
+    >>> print(ls.evaluate(s, state))
+    0.0002
+    """
+
+    combine: ClassVar[str] = "mean"
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """The names of what it observes; by default its `monitor`, if it has one."""
+        return (self.monitor,) if hasattr(self, "monitor") else ()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def init(self) -> Any:
+        """The first state, a pytree of arrays."""
+        raise NotImplementedError(f"{type(self).__name__} must define init()")
+
+    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+        """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, and no None."""
+        raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, observations)")
+
+    def read(self, state: Any) -> Any:
+        """The time."""
+        raise NotImplementedError(f"{type(self).__name__} must define read(state)")
+
+    def report(self, state: Any) -> dict[str, Any]:
+        """What `readings` shows of it, by name; by default its reading, under the name of what it observes."""
+        return {"/".join(self.monitors) or type(self).__name__: self.read(state)}
+
+
+@node
+class Steps(Clock):
+    """Counts updates, from 0 where its part of the schedule begins.
+
+    >>> import lrsched as ls
+    >>> s = ls.Linear(0.0, 1.0, 10).on(ls.Steps())
+    >>> state = ls.init(s)
+    >>> for _ in range(4):
+    ...     state = ls.tick(s, state)
+    >>> print(ls.evaluate(s, state))
+    0.4
+    """
+
+    def init(self) -> Any:
+        return zero()
+
+    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+        del observations
+        return advanced(state, steps)
+
+    def read(self, state: Any) -> Any:
+        return state
+
+
+class PlateauState(NamedTuple):
+    """What a `Plateau` remembers; every entry is a scalar."""
+
+    best: Any  # the best observation so far
+    bad: Any  # observations since then, or since the last plateau
+    cooldown: Any  # observations left during which none counts as bad
+    plateaus: Any  # the reading
+    total: Any  # the sum of what was observed in this window
+    seen: Any  # how many that were
+
+
+@node
+class Plateau(Clock):
+    """Counts plateaus: how often a metric has gone without improving for more than `patience` observations.
+
+    An observation a is better than the best b so far, and becomes the best, if
+
+        mode "min":  a < b - margin        mode "max":  a > b + margin
+
+    where margin = threshold · |b| ("rel"; 0 while nothing was observed), threshold ("abs"), or threshold · b in mode "min"
+    and threshold · b in mode "max" with the sign of b ("rel_signed", PyTorch's rule, under which a flat metric below 0
+    counts as better every time). Any other, NaN included, is bad. When the count of bad ones exceeds `patience`, that is a
+    plateau: the reading goes up by one, the count starts again, and the next `cooldown` observations do not count as bad.
+
+    Args:
+        mode: "min" for a loss, "max" for a score.
+        patience: the number of bad observations in a row that it tolerates, >= 0.
+        threshold: how much better is better, >= 0.
+        threshold_mode: "rel", "abs" or "rel_signed".
+        cooldown: the number of observations after a plateau that do not count, >= 0.
+        monitor: the name of what it observes. Without it, a tick leaves the clock where it is.
+        window: the mean of so many observations counts as one, >= 1: for a loss that is observed at every update.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
+
+    >>> import lrsched as ls
+    >>> s = ls.Exponential(1.0, 0.5).on(ls.Plateau(patience=1))
+    >>> state = ls.init(s)
+    >>> for loss in [3.0, 2.0, 2.0, 2.0]:
+    ...     state = ls.tick(s, state, value=loss)
+    >>> print(ls.evaluate(s, state))
+    0.5
+
+    References:
+        PyTorch's `ReduceLROnPlateau`, whose counting it is; the margins of "rel" are not, nor is the window.
+    """
+
+    mode: Literal["min", "max"] = choice("min", "max", default="min")
+    patience: Number = leaf(COUNT, mend="it is the number of bad observations to tolerate", default=10.0)
+    threshold: Number = leaf(NON_NEGATIVE, mend="it is how much better counts as better", default=1e-4)
+    threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
+    cooldown: Number = leaf(COUNT, mend="it is the number of observations to ignore after a plateau", default=0.0)
+    monitor: str = choice(default="value")
+    window: Number = leaf(WINDOW, default=1.0)
+
+    def init(self) -> PlateauState:
+        # Each a buffer of its own, or the state could not be donated.
+        bad, cooldown, plateaus, seen = (zero() for _ in range(4))
+        return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
+
+    def tick(self, state: PlateauState, steps: Number, observations: Mapping[str, Any]) -> PlateauState:
+        del steps
+        value = _observed(self, observations)
+        if value is None:
+            return state
+        total, seen = state.total + value, state.seen + 1
+        whole = numerics.real(seen) >= numerics.real(self.window)
+        state = state._replace(total=jnp.where(whole, 0, total), seen=jnp.where(whole, 0, seen))
+        return jax.tree.map(lambda a, b: jnp.where(whole, a, b), self._counted(state, total / numerics.real(seen)), state)
+
+    def _counted(self, state: PlateauState, value: jax.Array) -> PlateauState:
+        better = _is_better(self, value, state.best)
+        cooling = state.cooldown > 0
+        bad = jnp.where(better | cooling, 0, state.bad + 1)
+        fired = numerics.real(bad) > numerics.real(self.patience)
+        cooldown = jnp.minimum(jnp.ceil(numerics.real(self.cooldown)), 2.0**30).astype(jnp.int32)
+        return state._replace(
+            best=jnp.where(better, value, state.best),
+            bad=jnp.where(fired, 0, bad),
+            cooldown=jnp.where(fired, cooldown, jnp.where(cooling, state.cooldown - 1, 0)),
+            plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
+        )
+
+    def read(self, state: PlateauState) -> Any:
+        return state.plateaus
+
+    def report(self, state: PlateauState) -> dict[str, Any]:
+        name = self.monitor
+        return {f"{name}/plateaus": state.plateaus, f"{name}/bad": state.bad, f"{name}/best": state.best}
+
+
+class SinceBestState(NamedTuple):
+    """What a `SinceBest` remembers; every entry is a scalar."""
+
+    best: Any  # the best observation so far
+    bad: Any  # the reading
+
+
+@node
+class SinceBest(Clock):
+    """Counts the observations since the best one: what early stopping goes by.
+
+    What is better is decided as by `Plateau`. A training loop can read it by itself, and stop:
+
+    >>> import lrsched as ls
+    >>> clock = ls.SinceBest(monitor="loss")
+    >>> state = clock.init()
+    >>> for epoch, loss in enumerate([3.0, 2.0, 1.0, 1.5, 1.2, 1.4, 0.9]):
+    ...     state = clock.tick(state, 0, {"loss": loss})
+    ...     if clock.read(state) >= 3:
+    ...         break
+    >>> print(epoch, state.best)
+    5 1.0
+
+    Args:
+        mode: "min" for a loss, "max" for a score.
+        threshold: how much better is better, >= 0.
+        threshold_mode: "rel", "abs" or "rel_signed", as in `Plateau`.
+        monitor: the name of what it observes.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
+    """
+
+    mode: Literal["min", "max"] = choice("min", "max", default="min")
+    threshold: Number = leaf(NON_NEGATIVE, mend="it is how much better counts as better", default=1e-4)
+    threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
+    monitor: str = choice(default="value")
+
+    def init(self) -> SinceBestState:
+        return SinceBestState(_worst(self.mode), zero())
+
+    def tick(self, state: SinceBestState, steps: Number, observations: Mapping[str, Any]) -> SinceBestState:
+        del steps
+        value = _observed(self, observations)
+        if value is None:
+            return state
+        better = _is_better(self, value, state.best)
+        return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
+
+    def read(self, state: SinceBestState) -> Any:
+        return state.bad
+
+    def report(self, state: SinceBestState) -> dict[str, Any]:
+        return {f"{self.monitor}/since_best": state.bad, f"{self.monitor}/best": state.best}
+
+
+@node
+class Counter(Clock):
+    """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
+
+    Whole numbers are added exactly up to 2**53, and fractions as exactly as in a float64, though JAX has no 64 bits by default.
+    The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the
+    first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
+
+    Args:
+        monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
+        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**53.
+
+    >>> import lrsched as ls
+    >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
+    >>> state = ls.init(s)
+    >>> for _ in range(5):
+    ...     state = ls.tick(s, state, tokens=1.5e12)
+    >>> print(ls.evaluate(s, state))
+    0.0005
+    """
+
+    combine: ClassVar[str] = "count"  # the sum, without rounding
+
+    monitor: str = choice()
+
+    def init(self) -> Counted:
+        return no_count()
+
+    def tick(self, state: Counted, steps: Number, observations: Mapping[str, Any]) -> Counted:
+        del steps
+        value = observations.get(self.monitor)
+        if value is None:
+            return state
+        return counted(state, count_of(_call(self), value))
+
+    def read(self, state: Counted) -> Any:
+        return numerics.time_of_parts(state.high, state.low, (state.part, state.rest), LOW_BITS)
+
+
+class SinceState(NamedTuple):
+    """What a `Since` remembers."""
+
+    clock: Any  # the state of the other clock
+    moved: Any  # whether it has moved
+    steps: Any  # the reading
+
+
+@node
+class Since(Clock):
+    """Counts updates since another clock first moved, and stands at 0 until then.
+
+    So one line holds a rate until a plateau, or until a signal from outside, and then cools down over n steps:
+
+    >>> import lrsched as ls
+    >>> s = ls.OneMinusSqrt(0.1, 0.0, 4).on(ls.Since(ls.Counter("signal")))
+    >>> state = ls.init(s)
+    >>> for _ in range(1000):
+    ...     state = ls.tick(s, state)
+    >>> print(ls.evaluate(s, state))
+    0.1
+    >>> state = ls.tick(s, state, steps=0, signal=1)  # somebody wants to see it end
+    >>> state = ls.tick(s, state)
+    >>> print(ls.evaluate(s, state))
+    0.05
+
+    After `>>` a clock observes only while its part runs, so that a signal during a warm-up would be lost: there, multiply,
+    `warmup * cooldown.on(Since(...))`.
+
+    Args:
+        clock: the other clock. The update after the one with which it moved is at time 0.
+
+    Raises:
+        TypeError: if it is no clock.
+    """
+
+    clock: Any = child()
+
+    def _check(self) -> None:
+        checked_clock("Since", self.clock)
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """What the other clock observes."""
+        return self.clock.monitors
+
+    @property
+    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
+        """How the other clock combines several observations within one update."""
+        return self.clock.combine
+
+    def init(self) -> SinceState:
+        return SinceState(self.clock.init(), jnp.zeros((), bool), zero())
+
+    def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
+        clock = self.clock.tick(state.clock, steps, observations)
+        now, first = (numerics.moment(self.clock.read(x), signed=True)[0].value() for x in (clock, self.clock.init()))
+        moved = state.moved | jnp.asarray(now != first)
+        return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
+
+    def read(self, state: SinceState) -> Any:
+        return state.steps
+
+    def report(self, state: SinceState) -> dict[str, Any]:
+        return {**self.clock.report(state.clock), f"{'/'.join(self.monitors) or 'clock'}/since": state.steps}
+
+
+def _call(clock: Any) -> str:
+    return f"{type(clock).__name__}(monitor={clock.monitor!r})"
+
+
+def _observed(clock: Any, observations: Mapping[str, Any]) -> Any:
+    """What the clock monitors, as a float; None if it was not observed."""
+    value = observations.get(clock.monitor)
+    return None if value is None else jnp.asarray(numerics.real(as_number(_call(clock), value)))
+
+
+def _worst(mode: str) -> jax.Array:
+    return jnp.full((), jnp.inf if mode == "min" else -jnp.inf, numerics.float_type())
+
+
+def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
+    threshold = numerics.real(clock.threshold)
+    if clock.threshold_mode == "abs":
+        margin = threshold
+    else:
+        finite = jnp.where(jnp.isinf(best), jnp.zeros_like(best), best)  # before the product: 0 · inf is no number
+        margin = threshold * (jnp.abs(finite) if clock.threshold_mode == "rel" else finite)
+    return value < best - margin if clock.mode == "min" else value > best + margin

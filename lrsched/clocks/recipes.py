@@ -1,0 +1,61 @@
+"""Schedules of a clock by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from lrsched.algebra.node import COUNT, NON_NEGATIVE, checked
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Exponential
+from lrsched.clocks.clock import WINDOW, Plateau
+
+_SCALE = dataclasses.replace(
+    NON_NEGATIVE, holds=lambda x: (x >= 0) & (x <= 1), must="be in [0, 1]", mend="it is a scale that reduces"
+)
+
+
+def reduce_on_plateau(
+    factor: Number = 0.1,
+    mode: Literal["min", "max"] = "min",
+    patience: Number = 10,
+    threshold: Number = 1e-4,
+    threshold_mode: Literal["rel", "abs", "rel_signed"] = "rel",
+    cooldown: Number = 0,
+    monitor: str = "value",
+    min_scale: Number = 0.0,
+    window: Number = 1,
+) -> Schedule:
+    """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
+
+    It moves only when it observes its metric: give it to `update` as `value=...`, to `observe` between updates, or to `tick`.
+    A training loop that does none of these leaves it at 1; `update` warns once.
+
+    Args:
+        factor: what each plateau multiplies with, in [0, 1].
+        min_scale: the lowest scale, in [0, 1].
+        mode, patience, threshold, threshold_mode, cooldown, monitor, window: see `Plateau`.
+
+    Raises:
+        ValueError: if the factor or the lowest scale is not in [0, 1], or as `Plateau` does.
+
+    >>> import lrsched as ls
+    >>> s = ls.Linear(1.0, 0.0, 100) * ls.reduce_on_plateau(factor=0.5, patience=0)
+    >>> state = ls.init(s)
+    >>> for loss in [2.0, 2.0]:
+    ...     state = ls.tick(s, state, value=loss)
+    >>> print(ls.evaluate(s, state))
+    0.49
+
+    References:
+        PyTorch's `ReduceLROnPlateau`, whose counting it is; see `Plateau` for the margins.
+    """
+    for name, value in (("factor", factor), ("min_scale", min_scale)):
+        checked("reduce_on_plateau", name, value, _SCALE)
+    for name, value in (("patience", patience), ("cooldown", cooldown)):
+        checked("reduce_on_plateau", name, value, COUNT)
+    checked("reduce_on_plateau", "threshold", threshold, NON_NEGATIVE)
+    checked("reduce_on_plateau", "window", window, WINDOW)
+    clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window)
+    return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)

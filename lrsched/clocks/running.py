@@ -1,0 +1,306 @@
+"""How the clocks of a whole schedule run.
+
+    state = init(s)                       # the step, and the state of every clock
+    rate = evaluate(s, state)             # the value to use for this update
+    state = tick(s, state, value=loss)    # the update has passed, and this was observed
+    pure = bind(s, state)                 # the schedule as it is now, a function of the step alone
+    rates = replay(s, losses)             # all of it, on metrics that were recorded
+
+A clock ticks while its part of the schedule is running, from its first step to its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import shown
+from lrsched.algebra.numerics import Moment, Number
+from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts
+from lrsched.clocks.clock import Clock
+from lrsched.clocks.counts import advanced
+from lrsched.clocks.observations import Gathered, check_monitored, merged, monitored_by
+
+S = TypeVar("S")
+
+
+class ScheduleState(NamedTuple):
+    """The state of a schedule: the step of the update to come, and the states of its clocks in the order of the tree."""
+
+    step: Any
+    clocks: tuple[Any, ...]
+
+
+def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
+    """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
+
+    Args:
+        schedule: one schedule, driven or not.
+        step: the number of the update to come, >= 0: how many were made before. It may be traced.
+
+    Raises:
+        TypeError: if the step is no whole number.
+        ValueError: if the schedule is a batch: map it with `jax.vmap`; or if the step is negative or above 2³¹ - 1.
+
+    >>> import lrsched as ls
+    >>> print(ls.init(ls.Constant(0.1)))
+    ScheduleState(step=Array(0, dtype=int32), clocks=())
+    >>> s = ls.Linear(0.0, 1.0, 10)
+    >>> print(ls.evaluate(s, ls.init(s, step=4)))
+    0.4
+    """
+    _single("init", schedule)
+    clocks = clocks_of(schedule)
+    first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
+    if isinstance(step, int) and step == 0:
+        return first
+    step = count_of_updates("init(step=...)", step)
+    if all(clock.tick(state, 1, {}) is state for clock, state in zip(clocks, first.clocks, strict=True)):
+        return ScheduleState(step, first.clocks)  # nothing moves without observations
+    return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
+
+
+def count_of_updates(call: str, given: Any) -> jax.Array:
+    """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
+    step = numerics.array_of(given)
+    known = not isinstance(step, jax.core.Tracer)
+    number = np.asarray(step) if known else step
+    if np.ndim(number) or not jnp.issubdtype(number.dtype, jnp.integer):
+        raise TypeError(f"{call}: expected a whole number of updates, got {shown(step)} ({type(step).__name__})")
+    if known and not 0 <= int(number) < 2**31:
+        raise ValueError(f"{call}: expected 0 to 2**31 - 1 updates, got {shown(step)}")
+    return jnp.array(number, jnp.int32)
+
+
+def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
+    """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
+
+    Args:
+        schedule: the schedule.
+        state: its state, from `init` or `tick`.
+
+    Raises:
+        ValueError: if the state is that of another schedule.
+
+    >>> import lrsched as ls
+    >>> s = ls.Linear(0.0, 1.0, 10)
+    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
+    0.1
+    """
+    return _bind("evaluate", schedule, state)(state.step)
+
+
+def tick(
+    schedule: Schedule,
+    state: ScheduleState,
+    observations: Mapping[str, Any] | None = None,
+    /,
+    *,
+    steps: Number | None = None,
+    **named: Any,
+) -> ScheduleState:
+    """The state after an update, and after what was observed with it.
+
+    Args:
+        schedule: the schedule.
+        state: its state before.
+        observations: scalars by name, for names that are no Python identifiers or are taken (`{"steps": 64}`).
+        steps: 1 for an update, the default, and 0 for something observed between two updates, like a validation metric.
+        named: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
+
+    Raises:
+        TypeError: if nothing that is observed is monitored by any of its clocks (a schedule without clocks takes anything), if
+            a name looks like a misspelling of one that is monitored, or if the observations are no mapping.
+        ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
+
+    >>> import lrsched as ls
+    >>> s = ls.reduce_on_plateau(factor=0.5, patience=0)
+    >>> state = ls.init(s)
+    >>> state = ls.tick(s, state, value=1.0)           # an update and its loss
+    >>> state = ls.tick(s, state, steps=0, value=1.0)  # a loss between two updates, and no better
+    >>> print(state.step, ls.evaluate(s, state))
+    1 0.5
+    """
+    monitored = monitored_by(clocks_of(schedule))
+    given = merged("tick", observations, named)
+    steps = numerics.array_of(steps)
+    if steps is None:
+        steps = 1
+    elif "steps" in monitored and "steps" not in given:
+        raise TypeError(
+            f"tick(steps={shown(steps)}): expected {{'steps': ...}} as a mapping, since a clock monitors 'steps'."
+            " Hint: steps= says how many updates have passed"
+        )
+    if not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
+        raise ValueError(
+            f"tick(steps=...): expected 1 for an update, or 0 for an observation between two, got {shown(steps)}."
+            " Hint: to start at a later step, init(schedule, step=...)"
+        )
+    check_monitored("tick", monitored, given)
+    return tick_with(schedule, state, steps, given)
+
+
+def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: Mapping[str, Any]) -> ScheduleState:
+    """`tick` without its checks."""
+    parts = _parts("tick", schedule, state)
+    given = {name: value for name, value in observations.items() if value is not None}
+    running = _running(schedule, numerics.moment(state.step)[0], True)
+    clocks = tuple(
+        _where(runs, _ticked(part.clock, clock, steps, given), clock)
+        for part, clock, runs in zip(parts, state.clocks, running, strict=True)
+    )
+    return ScheduleState(advanced(state.step, steps), clocks)
+
+
+def _ticked(clock: Clock, state: Any, steps: Number, observations: dict[str, Any]) -> Any:
+    """The next state of a clock, which sees one number in the place of those that were gathered, or none where none were."""
+    for name, value in observations.items():
+        if isinstance(value, Gathered):
+            others = {other: x for other, x in observations.items() if other != name}
+            if name not in clock.monitors:
+                return _ticked(clock, state, steps, others)
+            one = {**others, name: value.combined(clock.combine)}
+            return _where(value.seen > 0, _ticked(clock, state, steps, one), _ticked(clock, state, steps, others))
+    return clock.tick(state, steps, observations)
+
+
+def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
+    """The schedule with every driven part replaced by its present value: a function of the step alone.
+
+    Args:
+        schedule: the schedule.
+        state: its state, from `init` or `tick`.
+
+    Raises:
+        ValueError: if the state is that of another schedule.
+
+    >>> import lrsched as ls
+    >>> s = ls.Linear(0.0, 1.0, 4) >> ls.Exponential(1.0, 0.5).on(ls.Plateau())
+    >>> print(ls.bind(s, ls.init(s))([2, 4, 1000]))
+    [0.5 1.  1. ]
+    """
+    return _bind("bind", schedule, state)
+
+
+def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
+    """The values that a schedule would have used on metrics that were recorded: one scan over them.
+
+    Observation number i comes with the last of its `every` updates, and counts from the next update on.
+
+    Args:
+        schedule: the schedule; inside `jax.vmap` one of a batch.
+        observations: what its clocks monitor, an array of shape (n,), or a dict of such arrays by name.
+        every: how many updates there were for each observation: 1 for a training loss, those of an epoch for a validation
+            loss.
+
+    Returns:
+        The values of the n · `every` updates.
+
+    Raises:
+        TypeError: if the schedule's clocks monitor none of the names, or several and no names are given.
+        ValueError: if the arrays are not of one shape (n,), or `every` is below 1.
+
+    >>> import lrsched as ls
+    >>> s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=1)
+    >>> print(ls.replay(s, [3.0, 2.0, 2.0, 2.0, 2.0]))
+    [0.1  0.1  0.1  0.1  0.05]
+    """
+    return replayed(schedule, observations, every)[0]
+
+
+def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """The values of a replay, and what each clock read for them, in the order of the tree."""
+    _single("replay", schedule)
+    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
+        raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
+    clocks = clocks_of(schedule)
+    if not isinstance(observations, dict):
+        names = monitored_by(clocks)
+        if len(names) > 1:
+            raise TypeError(f"replay(...) needs a dict: the clocks of this schedule monitor {', '.join(names)}")
+        observations = {(names or ["value"])[0]: observations}
+    check_monitored("replay", monitored_by(clocks), observations)
+    tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
+    shapes = {np.shape(table) for table in tables.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        found = ", ".join(f"{name}: {np.shape(table)}" for name, table in tables.items()) or "none"
+        raise ValueError(f"replay(observations=...) must be arrays of one shape (n,), got {found}")
+
+    def update(state: ScheduleState, observed: dict[str, Any]) -> Any:
+        readings = tuple(
+            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value())
+            for clock, x in zip(clocks, state.clocks, strict=True)
+        )
+        return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
+
+    def updates(state: ScheduleState, observed: dict[str, Any]) -> Any:
+        state, before = jax.lax.scan(lambda state, _: update(state, {}), state, length=every - 1)
+        state, last = update(state, observed)
+        return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last)
+
+    values = jax.jit(lambda state, tables: jax.lax.scan(updates, state, tables)[1])(init(schedule), tables)
+    return jax.tree.map(jnp.ravel, values)
+
+
+def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
+    _parts(call, schedule, state)
+    clocks = iter(state.clocks)
+
+    def read(part: Any) -> Any:
+        if not isinstance(part, Driven):
+            return part
+        return Constant(part.schedule(numerics.moment(part.clock.read(next(clocks)), signed=True)[0]), np.inf)
+
+    return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
+
+
+def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
+    """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
+    _single(call, schedule)
+    if not hasattr(state, "step") or not hasattr(state, "clocks"):
+        raise TypeError(f"{call}(...) expects the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})")
+    parts = driven_parts(schedule)
+    if len(parts) != len(state.clocks):
+        raise ValueError(
+            f"{call}(...) got a state of {len(state.clocks)} clocks for a schedule of {len(parts)}, {shown(schedule)}: it is"
+            " the state of another schedule; init(schedule) makes one that fits"
+        )
+    return parts
+
+
+def clocks_of(schedule: Schedule) -> list[Any]:
+    """The clocks of a schedule, in the order of the tree."""
+    return [part.clock for part in driven_parts(schedule)]
+
+
+def _running(schedule: Schedule, moment: Moment, active: Any) -> list[Any]:
+    """For each driven part, in the order of the tree, whether its clock ticks now."""
+    if isinstance(schedule, Driven):
+        return [active]
+    flags = []
+    for part, own, runs in schedule.spans(moment):
+        flags += _running(part, own, _both(active, runs))
+    return flags
+
+
+def _both(a: Any, b: Any) -> Any:
+    return jnp.logical_and(a, b) if not numerics.is_concrete(a, b) else bool(a) and bool(b)
+
+
+def _where(condition: Any, new: S, old: S) -> S:
+    if isinstance(condition, bool):
+        return new if condition else old
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _single(call: str, schedule: Any) -> None:
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)}")
+    if batch := schedule.batch_shape:
+        raise ValueError(f"{call}(...) takes one schedule, got a batch of shape {batch}: map it with jax.vmap")

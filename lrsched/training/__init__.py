@@ -1,0 +1,1 @@
+"""Schedules inside optimizers: optax transforms, their states and checkpoints."""

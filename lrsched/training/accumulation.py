@@ -1,0 +1,120 @@
+"""Gradient accumulation: what clocks observe where one update is made of several small batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lrsched.algebra.node import shown
+from lrsched.clocks.observations import Gathered, Missing, gather, merged, nothing_gathered
+from lrsched.training.holders import leaves_of
+from lrsched.training.transform import AppliedState, finding_clocks, typed_as
+
+_WAYS = ("mean", "sum", "max", "count")
+
+
+class AccumulateState(NamedTuple):
+    """The state of `accumulate`: the observations since the last update, by name, and the state of `optax.MultiSteps`."""
+
+    gathered: dict[str, Gathered]
+    multi_steps: Any
+
+    @property
+    def mini_step(self) -> Any:
+        """How many small batches the next update has so far; with this, `optax.MultiSteps.has_updated` takes the state."""
+        return self.multi_steps.mini_step
+
+    @property
+    def gradient_step(self) -> Any:
+        """How many updates were made."""
+        return self.multi_steps.gradient_step
+
+
+def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
+    """Lets the clocks inside `optax.MultiSteps` observe all small batches of an update, not only the last one.
+
+    Each clock sees one number for each update, combined as the clock says in `combine`: a `Plateau` the mean, a `Counter`
+    the sum, which is exact. A small batch without an observation adds nothing, and one that `should_skip_update_fn` rejects
+    has not happened. Other transforms that take a monitored name are given the mean so far.
+
+    Args:
+        multi_steps: the accumulation, with the optimizer inside.
+
+    Raises:
+        TypeError: if it is no `optax.MultiSteps`; from `update`, as `scale_by_learning_rate`.
+        ValueError: from `init`, if a clock combines in no known way.
+
+    Warns:
+        UserWarning: from `update`, once, if a clock is not given what it monitors.
+
+    >>> import jax.numpy as jnp, optax
+    >>> import lrsched as ls
+    >>> s = ls.Linear(1.0, 0.0, 1000).on(ls.Counter("tokens"))
+    >>> optimizer = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(s), 4))
+    >>> state = optimizer.init(jnp.ones(3))
+    >>> for _ in range(12):  # three updates, of 400 tokens each
+    ...     _, state = optimizer.update(jnp.ones(3), state, tokens=100)
+    >>> print(ls.learning_rate(state))
+    0.2
+    """
+    if not isinstance(multi_steps, optax.MultiSteps):
+        raise TypeError(
+            f"accumulate(multi_steps=...): expected an optax.MultiSteps, got {shown(multi_steps)}"
+            f" ({type(multi_steps).__name__}). Hint: accumulate(optax.MultiSteps(optimizer, 4))"
+        )
+    missing = Missing()
+
+    def init_fn(params: optax.Params) -> AccumulateState:
+        with finding_clocks() as clocks:
+            state = multi_steps.init(params)
+        there = [x for _, x in leaves_of(state, lambda x: isinstance(x, AppliedState)) if isinstance(x, AppliedState)]
+        if len(clocks) < sum(len(one.clocks) for one in there):
+            raise ValueError(
+                "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
+                " Hint: jit the init of accumulate(...) instead"
+            )
+        ways: dict[str, set[str]] = {}
+        for clock in clocks:
+            if clock.combine not in _WAYS:
+                raise ValueError(
+                    f"{type(clock).__name__}.combine: expected {', '.join(map(repr, _WAYS))}, got {shown(clock.combine)}"
+                )
+            for name in clock.monitors:
+                ways.setdefault(name, set()).add(clock.combine)
+        return AccumulateState({name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}, state)
+
+    def update_fn(
+        updates: optax.Updates,
+        state: AccumulateState,
+        params: optax.Params | None = None,
+        *,
+        observations: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> tuple[optax.Updates, AccumulateState]:
+        given = merged("accumulate", observations, named)
+        missing.check("accumulate", state.gathered, given)
+        gathered = {
+            name: before if given.get(name) is None else gather(name, before, given[name])
+            for name, before in state.gathered.items()
+        }
+        means = {
+            name: gathered[name].combined("mean")
+            for name in named
+            if name in gathered and named[name] is not None and "mean" in gathered[name].totals
+        }
+        mapping = {**(observations or {}), **gathered}
+        extra = {**named, **means, **({"observations": mapping} if mapping else {})}
+        updates, after = multi_steps.update(updates, state.multi_steps, params, **extra)
+        done = after.gradient_step != state.gradient_step
+        rejected = ~done & (after.mini_step == state.mini_step)
+        fresh = {name: nothing_gathered(one.totals) for name, one in gathered.items()}
+        kept = jax.tree.map(
+            lambda new, old, first: jnp.where(done, first, jnp.where(rejected, old, new)), gathered, state.gathered, fresh
+        )
+        return updates, AccumulateState(typed_as(state.gathered, kept), after)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]

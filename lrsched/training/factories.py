@@ -1,0 +1,280 @@
+"""Optimizer factories whose hyperparameters follow schedules."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import shown
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Function
+from lrsched.clocks.observations import Missing
+from lrsched.training.transform import Applied, AppliedState, one_schedule, updates_made
+
+P = ParamSpec("P")
+
+
+def scheduled(
+    factory: Callable[P, optax.GradientTransformation],
+    static_args: str | Iterable[str] = (),
+    hyperparam_dtype: jax.typing.DTypeLike | None = None,
+    *,
+    live: bool = False,
+    start: Any = 0,
+) -> Callable[P, optax.GradientTransformationExtraArgs]:
+    """An optimizer factory whose numeric arguments take schedules.
+
+    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. All schedules
+    follow one count of updates and get the same observations. The state is that of `optax.inject_hyperparams`:
+    `state.hyperparams["learning_rate"]` is the value that the last update used.
+
+    Args:
+        factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`.
+        static_args: names of arguments that go to the factory as they are.
+        hyperparam_dtype: the dtype of the hyperparameters. By default they are float32 and act as Python floats do: they
+            widen neither parameters nor states in bfloat16.
+        live, start: as in `scale_by_learning_rate`, for all schedules.
+
+    Returns:
+        The factory, for the same arguments. Each of them is one of three:
+
+        - A schedule, or a function of the count of updates where the factory's annotation or default says that a number
+          belongs there. Where neither says anything, a function is a schedule if it returns a real scalar for a count: name
+          it in `static_args` if it is something else, and give `Function(fn)` for a schedule that is not recognized.
+        - A float.
+        - Anything else, such as a size, a key or a mask, goes to the factory as it is. An int stays an int, unless the
+          annotation or the default says float.
+
+        A number that is written, `state.hyperparams["weight_decay"] = x`, is used from then on, also in the place of a
+        schedule, until another is written or `replace_schedule` changes the schedule.
+
+    Raises:
+        TypeError: if the factory cannot be called, and for arguments that it does not take.
+        ValueError: if a schedule is a batch, a number is NaN, or `static_args` names no argument.
+
+    >>> import jax.numpy as jnp, optax
+    >>> import lrsched as ls
+    >>> rate = ls.one_cycle(peak=0.1, steps=100)
+    >>> optimizer = ls.scheduled(optax.adamw)(rate, b1=ls.one_cycle_momentum(steps=100), weight_decay=0.1 * rate)
+    >>> params = jnp.ones(3)
+    >>> updates, state = optimizer.update(params, optimizer.init(params), params)
+    >>> for name, value in ls.hyperparameters(state).items():
+    ...     print(name, value)
+    b1 0.95
+    learning_rate 0.004
+    weight_decay 0.0004
+    """
+    if not callable(factory):
+        raise TypeError(f"scheduled(factory=...) must make an optimizer, such as optax.adamw does, got {shown(factory)}")
+    partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
+    signature = inspect.signature(partial.func)
+    parameters = signature.parameters
+    call = f"scheduled({getattr(partial.func, '__name__', None) or shown(partial.func)})"
+    static = {static_args} if isinstance(static_args, str) else set(static_args)
+    if (unknown := sorted(static.difference(parameters))) and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}")
+    start = updates_made(call, start)
+    defaults = {name: p.default for name, p in parameters.items() if _is_schedule(p.default)}
+
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
+        try:
+            bound = signature.bind(*partial.args, *args, **(partial.keywords | kwargs))
+        except TypeError as error:
+            raise TypeError(f"{call}(...): {error}") from None
+        bound.arguments = defaults | bound.arguments  # pyright: ignore[reportAttributeAccessIssue]
+        given, missing, schedules, numbers = _by_name(bound), Missing(), {}, {}
+        for name, value in given.items():
+            value, place = numerics.array_of(value), parameters.get(name, _EXTRA)
+            if name.split("[")[0] in static:
+                continue
+            if _follows(value, place):
+                value = value if _is_schedule(value) else Function(OfCount(value))
+                ours = isinstance(value, Schedule)
+                schedules[name] = Applied(call, one_schedule(call, name, value), live, start, missing) if ours else value
+            elif _is_number(value, place):
+                if numerics.is_concrete(value) and np.isnan(float(value)):
+                    raise ValueError(f"{call}({name}=...): expected a number, got nan")
+                numbers[name] = value
+
+        def transform(values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
+            now = list((given | values).items())
+            made: Any = partial.func(*(x for _, x in now[: len(bound.args)]), **dict(now[len(bound.args) :]))
+            if not hasattr(made, "init") or not hasattr(made, "update"):
+                raise TypeError(f"{call}(...): expected an optax transformation from the factory, got {shown(made)}")
+            if isinstance(made, optax.MultiSteps):  # its own gradient_transformation() drops what is observed
+                made = optax.GradientTransformationExtraArgs(made.init, made.update)  # pyright: ignore[reportArgumentType]
+            return optax.with_extra_args_support(made)
+
+        return _injected(call, schedules, numbers, given, transform, hyperparam_dtype)
+
+    return make
+
+
+def _injected(
+    call: str,
+    schedules: dict[str, Any],
+    numbers: dict[str, Any],
+    given: dict[str, Any],
+    factory: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
+    dtype: jax.typing.DTypeLike | None,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation that a factory makes of the values of schedules and numbers, made anew for each update."""
+
+    def recorded(value: Any) -> jax.Array:
+        return jnp.array(value, numerics.float_type() if dtype is None else dtype).reshape(())
+
+    def made(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
+        return factory({name: _like_python(x) for name, x in values.items()} if dtype is None else values)
+
+    def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
+        states = {name: s.init() for name, s in schedules.items()}
+        values: dict[str, Any] = {name: recorded(x) for name, x in numbers.items()}
+        values |= {name: recorded(s(states[name])) for name, s in schedules.items()}
+        count = jnp.zeros((), jnp.int32)
+        state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
+        return _buffers_of_its_own(state, (params, given))
+
+    def followed(name: str, written: Any, before: Any, after: Any) -> tuple[jax.Array, Any]:
+        """The value of a schedule and its state, or the number that was written in its place."""
+        if not isinstance(after, AppliedState):
+            return recorded(schedules[name](before)), after
+        # A value that is not the one used before was written. Then the state says that none was, so that it stays.
+        is_written = recorded(written) != recorded(before.used)
+        value = jnp.where(is_written, recorded(written), recorded(after.used))
+        return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
+
+    def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
+        states, before = state.hyperparams_states, state.hyperparams
+        names = sorted({*numbers, *schedules})
+        for name in sorted({*before, *names}):
+            if name not in before or name not in names:
+                raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {name!r}")
+            if not numerics.is_number(before[name]):
+                raise TypeError(f"{call}: expected a number in hyperparams[{name!r}], got {shown(before[name])}")
+        values = {name: recorded(before[name]) for name in numbers}
+        after = {name: s.update(states[name], **observations) for name, s in schedules.items()}
+        for name in schedules:
+            values[name], after[name] = followed(name, before[name], states[name], after[name])
+        new, inner = made(values).update(updates, state.inner_state, params, **observations)
+        return new, state._replace(
+            count=optax.safe_increment(state.count),
+            hyperparams=values,
+            hyperparams_states=after,
+            inner_state=_typed_as(state.inner_state, inner),
+        )
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
+
+
+@functools.partial(jax.jit, inline=True)
+def _like_python(value: jax.Array) -> jax.Array:
+    """A scalar that takes the type of the array it meets, as a Python float does; XLA removes it."""
+    return jnp.asarray(0.0).at[()].set(value)
+
+
+# Arguments: which of them are schedules, and which are numbers.
+
+_EXTRA = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY)  # in `*args` or `**kwargs`
+_BRACKETS = re.compile(r"(\w*)\[([^][]*)\]")
+_NUMBER = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
+_FLOAT = re.compile(r"(?!.*\bint\b).*\b(float|Float|\w*Schedule)\b")
+_ANYTHING = re.compile(r"(\b(_empty|typing|Any|object|None|NoneType)\b|\W)*")
+
+
+def _text(annotation: Any) -> str:
+    """An annotation as text, without what is in brackets, but for those of unions."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    text = text.replace(str(optax.Schedule), "Schedule")
+    while (less := _BRACKETS.sub(lambda m: m[2] if m[1] in ("Optional", "Union") else m[1], text)) != text:
+        text = less
+    return text
+
+
+def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """The arguments of a call, those by position first; those in `*args` are `args[0]`, `args[1]`, …"""
+    names: list[str] = []
+    for name, value in bound.arguments.items():
+        several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{name}[{i}]" for i in range(len(value))] if several else [name]
+    return dict(zip(names, bound.args, strict=False)) | bound.kwargs
+
+
+def _is_schedule(x: Any) -> bool:
+    """Whether something is a schedule, or has optax's protocol of a stateful one."""
+    return isinstance(x, (Schedule, optax.schedules.StatefulSchedule)) and not isinstance(x, type)
+
+
+def _follows(value: Any, place: inspect.Parameter) -> bool:
+    """Whether an argument is a schedule, or a function in the place of a number."""
+    if _is_schedule(value) or not callable(value) or isinstance(value, type):  # jnp.bfloat16 is a class
+        return _is_schedule(value)
+    text, default = _text(place.annotation), place.default
+    if _NUMBER.search(text):
+        return "Callable" not in text or _is_function_of_the_count(value)
+    if not _ANYTHING.fullmatch(text) or (callable(default) and default is not place.empty):
+        return False
+    return isinstance(default, float) or _is_function_of_the_count(value)
+
+
+def _is_number(value: Any, place: inspect.Parameter) -> bool:
+    """Whether an argument is a number that may change from update to update."""
+    if not numerics.is_number(value) or np.shape(value):
+        return False
+    says_float = isinstance(place.default, float) or _FLOAT.match(_text(place.annotation))
+    return bool(says_float) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
+
+
+def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            value: Any = jax.eval_shape(fn, jax.ShapeDtypeStruct((), jnp.int32))
+    except Exception:  # whatever a function raises on what is not for it
+        return False
+    return isinstance(value, jax.ShapeDtypeStruct) and value.shape == () and numerics.is_real(value.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class OfCount:
+    """A function of the count of updates, an int32 as in optax, as a function of time."""
+
+    fn: Callable[[Any], Any]
+
+    def __call__(self, time: Any) -> Any:
+        """The value at a time."""
+        return self.fn(jnp.asarray(time).astype(jnp.int32))
+
+
+# The state: types, and buffers.
+
+
+def _typed_as(old: Any, new: Any) -> Any:
+    """A state with the types of the one before it, and none that is weak. What has them already is not touched."""
+
+    def typed(a: Any, b: Any) -> Any:
+        return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
+
+    return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
+
+
+def _buffers_of_its_own(state: Any, elsewhere: Any) -> Any:
+    """A first state that can be donated: no leaf shares its buffer with another, or with what is elsewhere."""
+    taken = {id(x) for x in jax.tree.leaves(elsewhere)}
+
+    def own(x: Any) -> Any:
+        small = 16  # entries, as of a count or a key, which the factory may hold as well
+        x = jnp.copy(x) if isinstance(x, jax.Array) and (x.size <= small or id(x) in taken) else x
+        taken.add(id(x))
+        return x
+
+    return jax.tree.map(own, _typed_as(state, state))

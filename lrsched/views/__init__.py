@@ -1,0 +1,1 @@
+"""Schedules as text, JSON, formulas, tables and pictures."""

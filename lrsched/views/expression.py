@@ -1,0 +1,208 @@
+"""Schedules from text: the expression that `repr` gives, read without running any code."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from lrsched.algebra import batch, recipes, shapes
+from lrsched.algebra import schedule as algebra
+from lrsched.algebra.node import Node
+from lrsched.algebra.schedule import Schedule
+from lrsched.clocks import clock as clocks
+from lrsched.clocks import recipes as clock_recipes
+
+LONGEST = 1_000_000  # characters: more than any schedule that a person wrote, and parsed in seconds
+DEEPEST = 100  # brackets inside brackets, and operators in a row but for >>, which makes nothing deeper
+MOST = 2000  # calls and operators
+_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.RShift: lambda a, b: a >> b,
+    ast.MatMult: lambda a, b: a @ b,
+}
+_METHODS = ("clip", "delay", "drop", "on", "repeat", "reverse", "staircase", "stretch", "take", "then", "warp")
+
+
+# Bases, what the operators make, and what holds a function: text has none.
+_NOT_CALLED = (Node, algebra.Moved, algebra.Pointwise, algebra.Sequence, shapes.Function, shapes.Ramp)
+
+
+def _names() -> dict[str, Callable[..., Any]]:
+    """What an expression may call: the nodes, the recipes, and the functions that make schedules of schedules."""
+    torch: Any = importlib.import_module("lrsched.dialects.torch")  # not before anyone asks: a third of the time of all imports
+
+    modules = (algebra, shapes, clocks, recipes, clock_recipes, torch)
+    found = {name: thing for module in modules for name, thing in vars(module).items() if _is_called(thing)}
+    found = {
+        name: thing for name, thing in found.items() if thing not in (torch.LambdaLR, torch.MultiplicativeLR, torch.Recurrence)
+    }
+    found["ReduceLROnPlateau"] = torch.ReduceLROnPlateau
+    return {**found, "join": algebra.join, "maximum": algebra.maximum, "minimum": algebra.minimum, "stack": batch.stack}
+
+
+def _is_called(thing: Any) -> bool:
+    if inspect.isclass(thing) and issubclass(thing, Node):
+        return "_numbers" in vars(thing) and thing not in _NOT_CALLED and not thing._call
+    return (
+        inspect.isfunction(thing)
+        and thing.__module__ in (recipes.__name__, clock_recipes.__name__)
+        and not thing.__name__.startswith("_")
+    )
+
+
+def parse(text: str) -> Schedule:
+    """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
+
+    It is read, not run: numbers, strings and lists, the operators, the public names that make schedules, and the methods of
+    schedules are all there is in it.
+
+    Args:
+        text: the expression, of at most a million characters and 2,000 calls and operators, nested at most 100 deep.
+
+    Raises:
+        TypeError: if it is no string.
+        ValueError: if it is no such expression, with the place that is wrong. A schedule with a function of your own, or of
+            a class of your own, is none.
+
+    >>> import lrsched as ls
+    >>> ls.parse("Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)")
+    Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900)
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"parse(text=...) must be a string, got {type(text).__name__}")
+    if len(text) > LONGEST:
+        raise ValueError(f"parse(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
+    text = re.sub(r"\r\n?", "\n", text).strip()  # as Python's own parser reads it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
+            tree = ast.parse(text, mode="eval").body
+        value = _Reader(text).read(tree, 0)
+    except SyntaxError as error:
+        raise _mistake(text, error.msg, error.lineno or 1, (error.offset or 1) - 1, None) from None
+    except UnicodeError as error:
+        raise ValueError(f"parse(text=...) must be text: {error}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError("parse(text=...) is nested too deeply for Python to read it") from None
+    if not isinstance(value, Schedule):
+        raise ValueError(f"parse(text=...) must write a schedule, got one of type {type(value).__name__}")
+    return value
+
+
+class _Reader:
+    """Evaluates a syntax tree of which every node is known to be harmless."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names = _names()
+        self.operations = 0
+
+    def read(self, tree: ast.expr, depth: int) -> Any:
+        if depth > DEEPEST:
+            raise self.mistake(tree, f"nested more than {DEEPEST} deep")
+        match tree:
+            case ast.Constant(value=bool() | int() | float() | str() | None as value):
+                if isinstance(value, int) and value.bit_length() > sys.float_info.max_exp:
+                    raise self.mistake(tree, "larger than any float")
+                return value
+            case ast.List(elts=entries) | ast.Tuple(elts=entries):
+                values = [self.read(entry, depth + 1) for entry in entries]
+                return values if isinstance(tree, ast.List) else tuple(values)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
+                value = self.operand(operand, depth)
+                return -value if isinstance(op, ast.USub) else value
+            case ast.BinOp():
+                return self.chain(tree, depth)
+            case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
+                return float(value)
+            case ast.Call(func=ast.Name(id=name)) if name in self.names:
+                return self.call(tree, self.names[name], depth)
+            case ast.Call(func=ast.Name(id=name) as function):
+                raise self.mistake(function, f"{name} makes no schedule{self.similar(name, list(self.names))}")
+            case ast.Call(func=ast.Attribute(value=owner, attr=name)):
+                schedule = self.read(owner, depth + 1)
+                if not isinstance(schedule, Schedule):
+                    raise self.mistake(owner, f"{name} is a method of schedules, and this is none")
+                if name not in _METHODS:
+                    raise self.mistake(tree.func, f"{name} is no method of a schedule{self.similar(name, list(_METHODS))}")
+                return self.call(tree, getattr(schedule, name), depth)
+            case ast.Name(id=name):
+                raise self.mistake(tree, f"{name} is no number and no call{self.similar(name, list(self.names))}")
+        raise self.mistake(tree, "this is no part of a schedule: there are numbers, lists, operators and calls")
+
+    def chain(self, tree: ast.expr, depth: int) -> Any:
+        """Operators from left to right, in a loop: there may be hundreds of parts."""
+        links = []
+        while isinstance(tree, ast.BinOp):
+            links.append(tree)
+            tree = tree.left
+        value = self.operand(tree, depth)
+        if sum(not isinstance(link.op, ast.RShift) for link in links) > DEEPEST:
+            raise self.mistake(tree, f"more than {DEEPEST} operators in a row: the schedule would be nested too deeply")
+        for link in reversed(links):
+            other = self.operand(link.right, depth)
+            operate = _OPERATORS.get(type(link.op))
+            if operate is None:
+                raise self.mistake(link, "there are the operators + - * / >> @")
+            value = self.tried(link, operate, value, other)
+        return value
+
+    def operand(self, tree: ast.expr, depth: int) -> Any:
+        value = self.read(tree, depth + 1)
+        if not isinstance(value, (Schedule, float, int)) or isinstance(value, bool):
+            raise self.mistake(tree, f"an operator takes schedules and numbers, not a {type(value).__name__}")
+        return float(value) if isinstance(value, int) else value
+
+    def call(self, tree: ast.Call, function: Callable[..., Any], depth: int) -> Any:
+        for argument in tree.args:
+            if isinstance(argument, ast.Starred):
+                raise self.mistake(argument, "write the arguments one by one, each once")
+        names = [keyword.arg for keyword in tree.keywords]
+        for keyword in tree.keywords:
+            if keyword.arg is None or names.count(keyword.arg) > 1:
+                raise self.mistake(keyword.value, "write the arguments one by one, each once")
+        args = [self.read(argument, depth + 1) for argument in tree.args]
+        kwargs = {str(keyword.arg): self.read(keyword.value, depth + 1) for keyword in tree.keywords}
+        return self.tried(tree, function, *args, **kwargs)
+
+    def tried(self, tree: ast.expr, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.operations += 1
+        if self.operations > MOST:
+            raise self.mistake(tree, f"more than {MOST:,} calls and operators")
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise self.mistake(tree, str(error)) from None
+
+    def similar(self, name: str, names: list[str]) -> str:
+        close = difflib.get_close_matches(name, names, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+    def mistake(self, tree: ast.expr, problem: str) -> ValueError:
+        end = tree.end_col_offset if tree.end_lineno == tree.lineno else None
+        # The offsets of a syntax tree count bytes.
+        line = self.text.split("\n")[tree.lineno - 1].encode()
+        begin = len(line[: tree.col_offset].decode())
+        return _mistake(self.text, problem, tree.lineno, begin, None if end is None else len(line[:end].decode()))
+
+
+def _mistake(text: str, problem: str, lineno: int, begin: int, end: int | None) -> ValueError:
+    """An error that shows the line, and under it where the mistake is."""
+    problem = problem if len(problem) <= 200 else f"{problem[:197]}..."
+    line = text.split("\n")[min(lineno - 1, text.count("\n"))]
+    begin = min(begin, len(line))
+    end = max(begin + 1, len(line) if end is None else end)
+    first = max(0, begin - 60)
+    shown, more = line[first : first + 120], "..." if first else ""
+    carets = "^" * max(1, min(end, first + 120) - begin)
+    return ValueError(f"{problem}\n    {more}{shown}\n    {' ' * (len(more) + begin - first)}{carets}")

@@ -1,0 +1,297 @@
+"""What a schedule does, as a table of its phases, and what in it looks like a mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from lrsched.algebra import numerics, shapes
+from lrsched.algebra import schedule as algebra
+from lrsched.algebra.node import shown
+from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.clocks.running import bind, init
+from lrsched.views.edges import edges
+from lrsched.views.horizon import horizon
+
+_MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
+_LAST_STEP = 2**31 - 1
+_JUMP = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of time in which a schedule has one shape: steps `start` <= t < `stop`."""
+
+    start: float
+    stop: float
+    shape: str
+    first: float
+    last: float  # the value that it comes to at `stop`, or of an endless one at the end of the run
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What `summary` found; `print` shows it as a table.
+
+    Attributes:
+        schedule: the schedule.
+        phases: its phases, from step 0 on, the last of them endless.
+        steps: the number of updates that were looked at.
+        peak: the largest value that an update uses.
+        peak_step: the first step that uses it.
+        lowest: the smallest value that an update uses.
+        final: the value of the last update.
+        mean: the mean over all updates.
+        warnings: what looks like a mistake, why it matters, and how to mend it.
+
+    >>> import lrsched as ls
+    >>> found = ls.summary(ls.one_cycle(0.1, 100))
+    >>> print(found.peak_step, [phase.shape for phase in found.phases])
+    30 ['Cosine', 'Cosine', 'held']
+    """
+
+    schedule: Schedule
+    phases: tuple[Phase, ...]
+    steps: int
+    peak: float
+    peak_step: int
+    lowest: float
+    final: float
+    mean: float
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [("from", "to", "shape", "values")]
+        for phase in self.phases:
+            stop = "" if math.isinf(phase.stop) else _number(phase.stop)
+            same = _number(phase.first) == _number(phase.last)
+            values = _number(phase.first) if same else f"{_number(phase.first)} → {_number(phase.last)}"
+            rows.append((_number(phase.start), stop, phase.shape, values))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        numbers = f"peak {_number(self.peak)} at step {self.peak_step}, final {_number(self.final)}, mean {_number(self.mean)}"
+        lines = [shown(self.schedule), *table, f"{numbers} over {self.steps} steps"]
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
+
+def summary(schedule: Schedule, steps: int | None = None) -> Summary:
+    """The phases of a schedule, its peak, end and mean, and warnings of what looks like a mistake.
+
+    Clocks are read as they stand at the start of a run.
+
+    Args:
+        schedule: one schedule, pure or driven.
+        steps: how many updates the run has; if None, as many as the schedule lasts, a fourth more if it then goes on at
+            its highest value; enough to see how it goes on, if it never settles.
+
+    Returns:
+        A `Summary`; `print` shows its table.
+
+    Raises:
+        TypeError: if it is no schedule.
+        ValueError: if it is a batch, or `steps` is no whole number above 0.
+
+    >>> import lrsched as ls
+    >>> print(ls.summary(ls.Linear(1e-4, 1e-3, 100) >> ls.Cosine(1e-3, 0.0, 900)))
+    Linear(0.0001, 0.001, 100) >> Cosine(0.001, 0.0, 900)
+    from  to    shape   values
+    0     100   Linear  0.0001 → 0.001
+    100   1000  Cosine  0.001 → 0
+    1000        held    0
+    peak 0.001 at step 100, final 3.046e-09, mean 0.000505 over 1000 steps
+    """
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"summary(schedule=...) must be a schedule, got {shown(schedule)} ({type(schedule).__name__})")
+    if batch := schedule.batch_shape:
+        raise ValueError(f"summary(...) takes one schedule, got a batch of shape {batch}: unstack(schedule) gives its members")
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps < 2**31):
+        raise ValueError(f"summary(steps=...) must be a whole number of updates, at least 1 and below 2**31, got {steps!r}")
+    pure = bind(schedule, init(schedule))
+    found = _until(stretches(schedule), math.inf)
+    count = min(int(steps or horizon(schedule)), _LAST_STEP)
+    grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
+    mean = float(np.asarray(pure(grid), np.float64).mean())
+    corners = np.ravel(np.ceil(edges(pure, count))[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
+    grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)])).astype(np.int64)
+    values = np.asarray(pure(grid), np.float64)
+    top = int(np.argmax(values))
+    tiny = 1e-9 * float(np.max(np.abs(values)))  # what is left of a 0 by rounding
+    phases = []
+    for start, stop, shape in found:
+        first, final = _at(pure, start), _before(pure, stop) if math.isfinite(stop) else _at(pure, max(count - 1, start))
+        phases.append(Phase(start, stop, shape, *(0.0 if abs(x) < tiny else x for x in (first, final))))
+    made = Summary(
+        schedule,
+        tuple(phases),
+        count,
+        peak=float(values[top]),
+        peak_step=int(grid[top]),
+        lowest=float(values.min()),
+        final=float(values[-1]),
+        mean=mean,
+        warnings=(),
+    )
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None)))
+
+
+def _warnings(found: Summary, told: bool) -> Any:
+    """Each says what is odd, why it matters, and how to mend it."""
+    yield from _skipped(found.schedule)
+    for phase in found.phases:
+        if told and phase.start >= found.steps and phase.shape != "held":
+            yield (
+                f"{phase.shape} begins at step {_number(phase.start)} and is never reached in {found.steps} steps: the run"
+                " ends before its plan does; shorten the parts before it, or train longer"
+            )
+    if found.phases[0].first == 0 and found.peak != 0:
+        yield ("the value at step 0 is 0, so the first update changes nothing: start above 0, or .drop(1) to begin one step in")
+    for before, after in zip(found.phases, found.phases[1:], strict=False):
+        low, high = sorted((abs(before.last), abs(after.first)))
+        if high > _JUMP * low and after.start < found.steps:
+            size = f"×{_number(after.first / before.last)}" if before.last else "from 0"
+            yield (
+                f"a jump at step {_number(after.start)}, from {_number(before.last)} to {_number(after.first)} ({size}): the"
+                f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
+            )
+    if found.lowest < 0:
+        yield f"the value falls to {_number(found.lowest)}, below 0, where updates go uphill: clip it, or mend its end"
+    ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
+    ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]
+    high, when = max(ends, default=(-math.inf, 0.0))
+    if high > found.peak + 1e-6 * abs(found.peak) and when != round(when):
+        yield (
+            f"the peak of {_number(high)} is at step {_number(when)}, between two updates, and the highest value used is"
+            f" {_number(found.peak)}: make the length before it a whole number of steps"
+        )
+
+
+def _skipped(schedule: Schedule) -> Any:
+    """Warnings of the parts of sequences that last no time."""
+    if isinstance(schedule, algebra.Sequence):
+        for part in schedule.parts[:-1]:
+            if isinstance(part, Constant) and part.length == 0:
+                yield (
+                    f"{shown(part)} before >> lasts 0 steps and is skipped: give it a length, {type(part).__name__}("
+                    f"{_number(_known(part.value))}, n)"
+                )
+            elif part.length == 0:
+                yield f"{shown(part)} lasts 0 steps and is never reached: give it a length, or leave it out"
+    if isinstance(schedule, algebra.Take):
+        inside = _until(stretches(schedule.schedule), math.inf)
+        for start, _, shape in inside:
+            if start >= _known(schedule.steps) > 0 and shape != "held":
+                yield (
+                    f"{shape} begins at step {_number(start)} of {shown(schedule.schedule)}, which .take("
+                    f"{_number(_known(schedule.steps))}) cuts off: it is never reached; take more steps, or leave it out"
+                )
+    for child in schedule._nodes():
+        if isinstance(child, Schedule):
+            yield from _skipped(child)
+
+
+Stretches = list[tuple[float, float, str]]  # from, to, shape
+
+
+@functools.singledispatch
+def stretches(schedule: Any) -> Stretches:
+    """Where a schedule has which shape, up to its length; by default one shape for all of it."""
+    return [(0.0, _known(schedule.length), shape_name(schedule))]
+
+
+@stretches.register
+def _(schedule: algebra.Sequence) -> Stretches:
+    found, begin = [], 0.0
+    for part in schedule.parts:
+        inside = stretches(part) if part is schedule.parts[-1] else _until(stretches(part), _known(part.length))
+        found += _moved(inside, 1.0, begin)
+        begin += _known(part.length)
+    return [one for one in found if one[1] > one[0]] or found[-1:]
+
+
+@stretches.register
+def _(schedule: algebra.Pointwise) -> Stretches:
+    parts = [_until(stretches(part), _known(schedule.length)) for part in schedule.parts]
+    if any(isinstance(part, Constant) for part in schedule.parts) or len(parts) == 1:
+        parts = [one for one, part in zip(parts, schedule.parts, strict=True) if not isinstance(part, Constant)] or parts
+        return parts[0]
+    ends = sorted({stop for part in parts for _, stop, _ in part})
+    return [
+        (start, stop, f" {schedule.operator} ".join(next(shape for _, end, shape in part if end >= stop) for part in parts))
+        for start, stop in zip([0.0, *ends[:-1]], ends, strict=True)
+    ]
+
+
+@stretches.register
+def _(schedule: algebra.Take) -> Stretches:
+    return _until(stretches(schedule.schedule), _known(schedule.length))
+
+
+@stretches.register(algebra.Staircase)
+@stretches.register(shapes.Piecewise)
+def _(schedule: Any) -> Stretches:
+    # What moves in jumps only is not held after the last of them: that is one more stair.
+    smooth = isinstance(schedule, shapes.Piecewise) and schedule.kind != "constant"
+    return [(0.0, _known(schedule.length) if smooth else math.inf, shape_name(schedule))]
+
+
+@stretches.register
+def _(schedule: algebra.Delay) -> Stretches:
+    wait = _known(schedule.steps)
+    return [*([(0.0, wait, "held")] if wait else []), *_moved(stretches(schedule.schedule), 1.0, wait)]
+
+
+@stretches.register
+def _(schedule: algebra.Drop) -> Stretches:
+    moved = _moved(stretches(schedule.schedule), 1.0, -_known(schedule.steps))
+    return [(max(start, 0.0), stop, shape) for start, stop, shape in moved if stop > 0] or [(0.0, 0.0, "held")]
+
+
+@stretches.register
+def _(schedule: algebra.Stretch) -> Stretches:
+    return _moved(stretches(schedule.schedule), _known(schedule.factor), 0.0)
+
+
+@stretches.register
+def _(schedule: algebra.Driven) -> Stretches:
+    return [(0.0, math.inf, f"{shape_name(schedule.schedule)} on {type(schedule.clock).__name__}")]
+
+
+def _moved(stretches: Stretches, factor: float, by: float) -> Stretches:
+    return [(start * factor + by, stop * factor + by, shape) for start, stop, shape in stretches]
+
+
+def _until(stretches: Stretches, end: float) -> Stretches:
+    """The stretches up to an end, where the last of them is held until then."""
+    kept = [(start, min(stop, end), shape) for start, stop, shape in stretches if start < end]
+    reached = kept[-1][1] if kept else 0.0
+    kept = [one for one in kept if one[1] > one[0]]
+    return [*kept, (reached, end, "held")] if reached < end else kept or [(0.0, end, "held")]
+
+
+def shape_name(schedule: Schedule) -> str:
+    """What a phase is called: the class of a shape, the expression of what bends time."""
+    if not any(isinstance(child, Schedule) for child in schedule._nodes()):
+        return type(schedule).__name__
+    text = repr(schedule)
+    return text if len(text) <= 40 else type(schedule).__name__
+
+
+def _known(number: Any) -> float:
+    return float(numerics.host(number))
+
+
+def _at(schedule: Schedule, step: float) -> float:
+    return float(np.asarray(schedule(step)))
+
+
+def _before(schedule: Schedule, step: float) -> float:
+    """The value that it comes to just before a step."""
+    return _at(schedule, float(np.nextafter(step, 0.0))) if step > 0 else _at(schedule, 0.0)
+
+
+def _number(x: float) -> str:
+    return f"{x:.4g}" if abs(x) < 1e4 and x != round(x) else f"{x:,.0f}".replace(",", "") if abs(x) < 1e15 else f"{x:.4g}"
