@@ -21,8 +21,8 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import shown
-from lrsched.algebra.numerics import Moment, Number
-from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts, value_at
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, check_monitored, merged, monitored_by
@@ -150,7 +150,7 @@ def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observati
     """`tick` without its checks."""
     parts = _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
-    running = _running(schedule, numerics.moment(state.step)[0], True)
+    running = _running(schedule._ready, numerics.time_of(state.step)[0], True)
     clocks = tuple(
         _where(runs, _ticked(part.clock, clock, steps, given), clock)
         for part, clock, runs in zip(parts, state.clocks, running, strict=True)
@@ -234,7 +234,7 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
 
     def update(state: ScheduleState, observed: dict[str, Any]) -> Any:
         readings = tuple(
-            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value())
+            jnp.asarray(numerics.real(numerics.time_of(clock.read(x), signed=True)[0]))
             for clock, x in zip(clocks, state.clocks, strict=True)
         )
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
@@ -255,7 +255,8 @@ def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
     def read(part: Any) -> Any:
         if not isinstance(part, Driven):
             return part
-        return Constant(part.schedule(numerics.moment(part.clock.read(next(clocks)), signed=True)[0]), np.inf)
+        reading = numerics.time_of(part.clock.read(next(clocks)), signed=True)
+        return Constant(value_at(part.schedule, *reading), np.inf)
 
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
@@ -279,12 +280,12 @@ def clocks_of(schedule: Schedule) -> list[Any]:
     return [part.clock for part in driven_parts(schedule)]
 
 
-def _running(schedule: Schedule, moment: Moment, active: Any) -> list[Any]:
+def _running(schedule: Schedule, t: Any, active: Any) -> list[Any]:
     """For each driven part, in the order of the tree, whether its clock ticks now."""
     if isinstance(schedule, Driven):
         return [active]
     flags = []
-    for part, own, runs in schedule.spans(moment):
+    for part, own, runs in schedule.spans(t):
         flags += _running(part, own, _both(active, runs))
     return flags
 

@@ -185,7 +185,7 @@ def readings(state: Any, schedule: Schedule | None = None, *, at: str | None = N
             for name, value in clock.report(clock_state).items():
                 key = f"{part.label}/{name}" if several else name
                 times[key] += 1
-                number = numerics.moment(value)[0].value() if isinstance(value, numerics.Moment) else value
+                number = numerics.real(value) if isinstance(value, numerics.Double) else value
                 found[f"{key}/{times[key]}" if times[key] > 1 else key] = number
     if not found:
         raise ValueError("readings(...) found no clocks in this state: its schedules are functions of the step alone")
