@@ -9,9 +9,7 @@ from lrsched.algebra.batch import unstack
 from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule, driven_parts
 from lrsched.clocks.running import replay, replayed
-from lrsched.views.edges import edges
-from lrsched.views.horizon import horizon
-from lrsched.views.summary import summary
+from lrsched.views.phases import horizon, phases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,7 +132,7 @@ def _members(schedule: Schedule) -> list[Schedule]:
 
 def _line(schedule: Schedule, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Times and values: every step, or many of them, and every edge with the moment just before it."""
-    corners = edges(schedule, count)
+    corners = phases(schedule).corners
     beside = 1e-12 * count  # a jump has two values at one place
     near = corners[:, None] + np.array([-1.0, 0.0, 1.0])  # a step around each, where not every step is drawn
     grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
@@ -144,7 +142,7 @@ def _line(schedule: Schedule, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mark_phases(ax: "Axes", schedule: Schedule, count: int) -> None:
-    ends = [phase.start for phase in summary(schedule).phases if 0 < phase.start <= count]
+    ends = [span.stop for span in phases(schedule).spans if span.stop <= count]
     if 0 < len(ends) <= _MOST_ENDS:
         whole = ax.get_xaxis_transform()  # from the bottom of the axes to their top
         ax.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
