@@ -19,7 +19,7 @@ import lrsched as ls
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
-from lrsched.views import codec
+from lrsched.views import names
 
 TORCH = [
     torch.StepLR(0.1, 30),
@@ -65,7 +65,7 @@ def test_every_node_comes_back(s):
 
 
 def test_every_class_of_nodes_has_a_name():
-    written = set(codec._classes().values())
+    written = set(names.nodes().values())
     made = {type(one) for call in CALLS for one in nodes(call.make())} | {type(one) for s in TORCH for one in nodes(s)}
     assert made <= written
     assert written - made <= {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function

@@ -16,19 +16,17 @@ and so on.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
 import json
 import math
 from typing import Any
 
 import numpy as np
 
-from lrsched.algebra import numerics, shapes
-from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import Node, Spec, function_source, shown
+from lrsched.algebra import numerics
+from lrsched.algebra.node import Node, function_source, shown
 from lrsched.algebra.schedule import Schedule
-from lrsched.clocks import clock as clocks
+from lrsched.clocks.clock import Clock
+from lrsched.views.names import nodes
 
 VERSION = 1
 DEEPEST = 100  # levels of nodes inside nodes
@@ -142,59 +140,32 @@ def _whole(digits: str) -> Any:
     return int(digits) if len(digits) <= 300 else float(digits)
 
 
-@functools.cache
-def _classes() -> dict[str, type[Node]]:
-    """The classes of nodes by the name that they are written under."""
-    torch: Any = importlib.import_module("lrsched.dialects.torch")  # not before anyone asks: a third of the time of all imports
-
-    found: dict[str, type[Node]] = {}
-    for prefix, modules in (("", (algebra, shapes, clocks)), ("torch.", (torch,))):
-        for name, thing in ((name, thing) for module in modules for name, thing in vars(module).items()):
-            is_node = isinstance(thing, type) and issubclass(thing, Node) and "_numbers" in vars(thing)
-            if is_node and thing not in (algebra.Moved, Node, shapes.Ramp):
-                found[prefix + name] = thing
-    return found
-
-
-@functools.cache
-def _names() -> dict[type[Node], str]:
-    return {cls: name for name, cls in _classes().items()}
-
-
 def _written(node: Node, depth: int) -> dict[str, Any]:
     if depth > DEEPEST:
         raise ValueError(f"to_dict(...) cannot write a schedule that is nested more than {DEEPEST} deep")
-    name = _names().get(type(node))
+    name = next((name for name, cls in nodes().items() if cls is type(node)), None)
     if name is None:
         raise ValueError(f"to_dict(...) cannot write a {type(node).__name__}: only the nodes of lrsched have names in JSON")
-    tree: dict[str, Any] = {"node": name}
-    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
-        tree[field.name] = _written_value(getattr(node, field.name), name, depth)
-    return tree
+    fields = [field.name for field in dataclasses.fields(node)]  # pyright: ignore[reportArgumentType]
+    return {"node": name, **{field: _written_value(getattr(node, field), name, depth) for field in fields}}
 
 
 def _written_value(value: Any, name: str, depth: int) -> Any:
     if isinstance(value, Node):
         return _written(value, depth + 1)
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_written_value(entry, name, depth) for entry in value]
     if value is None or isinstance(value, (str, bool)):
         return value
-    if isinstance(value, numerics.Span) and numerics.is_concrete(value):
-        value = numerics.host(value)
-    if isinstance(value, (float, np.ndarray)) or numerics.is_concrete(value):
-        return _written_number(np.asarray(value, np.float64).tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if callable(value):
         raise ValueError(
             f"to_dict(...) cannot write the function {function_source(value)} of a {name}: JSON holds no functions"
         )
-    raise ValueError(f"to_dict(...) cannot write a {name} of a number that is traced, {shown(value)}")
-
-
-def _written_number(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_written_number(entry) for entry in value]
-    return value if math.isfinite(value) else str(value)
+    if not numerics.is_concrete(value):
+        raise ValueError(f"to_dict(...) cannot write a {name} of a number that is traced, {shown(value)}")
+    return _written_value(np.asarray(numerics.host(value), np.float64).tolist(), name, depth)
 
 
 def _read(tree: Any, place: str, depth: int) -> Node:
@@ -204,7 +175,7 @@ def _read(tree: Any, place: str, depth: int) -> Node:
         raise ValueError(
             f'from_dict(...) expected a node, {{"node": "Linear", ...}}, at {_shortened(place)}, got {_briefly(tree)}'
         )
-    cls = _classes().get(tree["node"])
+    cls = nodes().get(tree["node"])
     if cls is None:
         raise ValueError(f"from_dict(...) knows no node called {_briefly(tree['node'])}, at {_shortened(place)}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
@@ -230,10 +201,9 @@ def _read_value(value: Any, field: dataclasses.Field[Any], place: str, depth: in
         if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
             raise ValueError(f"from_dict(...) expected a string or a boolean at {_shortened(place)}, got {_briefly(value)}")
         return value
-    spec: Spec = field.metadata["spec"]
     if value is None:
         return None
-    if spec.several:
+    if field.metadata["spec"].several:
         if not isinstance(value, list):
             raise ValueError(f"from_dict(...) expected a list at {_shortened(place)}, got {_briefly(value)}")
         return tuple(_read_number(entry, f"{place}[{i}]", 0) for i, entry in enumerate(value))
@@ -242,7 +212,7 @@ def _read_value(value: Any, field: dataclasses.Field[Any], place: str, depth: in
 
 def _read_children(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
     """What is checked by the operators that make nodes, and so by no node itself."""
-    kind = clocks.Clock if field.name == "clock" else Schedule
+    kind = Clock if field.name == "clock" else Schedule
     several = "tuple" in str(field.type)
     if several and not (isinstance(value, list) and value):
         raise ValueError(f"from_dict(...) expected a list of nodes at {_shortened(place)}, got {_briefly(value)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib
+import functools
 import inspect
 import re
 import sys
@@ -12,12 +12,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from lrsched.algebra import batch, recipes, shapes
-from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import Node
-from lrsched.algebra.schedule import Schedule
-from lrsched.clocks import clock as clocks
+from lrsched.algebra import recipes
+from lrsched.algebra.batch import stack
+from lrsched.algebra.schedule import Schedule, join, maximum, minimum
 from lrsched.clocks import recipes as clock_recipes
+from lrsched.views.names import nodes
 
 LONGEST = 1_000_000  # characters: more than any schedule that a person wrote, and parsed in seconds
 DEEPEST = 100  # brackets inside brackets, and operators in a row but for >>, which makes nothing deeper
@@ -33,31 +32,18 @@ _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
 _METHODS = ("clip", "delay", "drop", "on", "repeat", "reverse", "staircase", "stretch", "take", "then", "warp")
 
 
-# Bases, what the operators make, and what holds a function: text has none.
-_NOT_CALLED = (Node, algebra.Moved, algebra.Pointwise, algebra.Sequence, shapes.Function, shapes.Ramp)
+_NOT_CALLED = {"Pointwise", "Sequence", "Function", "LambdaLR", "MultiplicativeLR"}  # operators make it, or it holds a function
 
 
+@functools.cache
 def _names() -> dict[str, Callable[..., Any]]:
     """What an expression may call: the nodes, the recipes, and the functions that make schedules of schedules."""
-    torch: Any = importlib.import_module("lrsched.dialects.torch")  # not before anyone asks: a third of the time of all imports
-
-    modules = (algebra, shapes, clocks, recipes, clock_recipes, torch)
-    found = {name: thing for module in modules for name, thing in vars(module).items() if _is_called(thing)}
-    found = {
-        name: thing for name, thing in found.items() if thing not in (torch.LambdaLR, torch.MultiplicativeLR, torch.Recurrence)
-    }
-    found["ReduceLROnPlateau"] = torch.ReduceLROnPlateau
-    return {**found, "join": algebra.join, "maximum": algebra.maximum, "minimum": algebra.minimum, "stack": batch.stack}
-
-
-def _is_called(thing: Any) -> bool:
-    if inspect.isclass(thing) and issubclass(thing, Node):
-        return "_numbers" in vars(thing) and thing not in _NOT_CALLED and not thing._call
-    return (
-        inspect.isfunction(thing)
-        and thing.__module__ in (recipes.__name__, clock_recipes.__name__)
-        and not thing.__name__.startswith("_")
-    )
+    found: dict[str, Callable[..., Any]] = {cls.__name__: cls for cls in nodes().values() if not cls._call}
+    for module in (recipes, clock_recipes, sys.modules["lrsched.dialects.torch.schedulers"]):
+        functions = inspect.getmembers(module, inspect.isfunction)
+        found |= {name: made for name, made in functions if made.__module__ == module.__name__ and name[0] != "_"}
+    found |= {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}
+    return {name: made for name, made in found.items() if name not in _NOT_CALLED}
 
 
 def parse(text: str) -> Schedule:

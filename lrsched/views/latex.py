@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import operator
 import re
 from collections.abc import Callable
@@ -137,7 +136,7 @@ class Place:
     """Where a formula stands: at what time, whether that is known to be before the end, and the symbols written so far."""
 
     symbols: bool
-    time: Formula = Formula("t")  # noqa: RUF009 - frozen
+    time: Formula = Formula("t")
     inside: bool = False
     count: dict[str, int] = dataclasses.field(default_factory=dict)
     where: list[str] = dataclasses.field(default_factory=list)
