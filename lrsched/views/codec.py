@@ -88,12 +88,9 @@ def from_dict(tree: Any) -> Schedule:
     """
     if not isinstance(tree, dict) or set(tree) != {"lrsched", "schedule"}:
         raise ValueError(f'from_dict(tree=...) must be {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}')
-    if type(tree["lrsched"]) is not int or tree["lrsched"] != VERSION:
+    if isinstance(tree["lrsched"], bool) or tree["lrsched"] != VERSION:
         raise ValueError(f"from_dict(...) reads version {VERSION} of the form, got version {_briefly(tree['lrsched'])}")
-    schedule = _read(tree["schedule"], "schedule", 0)
-    if not isinstance(schedule, Schedule):
-        raise ValueError(f"from_dict(...) found a {type(schedule).__name__} at schedule, which is no schedule by itself")
-    return schedule
+    return _read(tree["schedule"], Schedule, "schedule", 0)
 
 
 def from_json(text: str) -> Schedule:
@@ -116,7 +113,7 @@ def from_json(text: str) -> Schedule:
     if len(text) > LONGEST:
         raise ValueError(f"from_json(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
     try:
-        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_whole)
+        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=float)
     except json.JSONDecodeError as error:
         raise ValueError(f"from_json(text=...) is no JSON: {error}") from None
     except RecursionError:
@@ -134,10 +131,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f'from_json(text=...) holds {name}, which is no JSON; what is infinite is the string "inf"')
-
-
-def _whole(digits: str) -> Any:
-    return int(digits) if len(digits) <= 300 else float(digits)
 
 
 def _written(node: Node, depth: int) -> dict[str, Any]:
@@ -168,60 +161,48 @@ def _written_value(value: Any, name: str, depth: int) -> Any:
     return _written_value(np.asarray(numerics.host(value), np.float64).tolist(), name, depth)
 
 
-def _read(tree: Any, place: str, depth: int) -> Node:
+def _wrong(place: str, expected: str, got: str) -> ValueError:
+    place = place if len(place) <= 80 else f"...{place[-77:]}"
+    return ValueError(f"from_dict(...): expected {expected} at {place}, got {got}")
+
+
+def _read(tree: Any, kind: type[Node], place: str, depth: int) -> Any:
+    """A node of a kind: a schedule or a clock."""
     if depth > DEEPEST:
-        raise ValueError(f"from_dict(...) found nodes nested more than {DEEPEST} deep, at {_shortened(place)}")
+        raise _wrong(place, f"nodes nested at most {DEEPEST} deep", "more")
     if not isinstance(tree, dict) or not isinstance(tree.get("node"), str):
-        raise ValueError(
-            f'from_dict(...) expected a node, {{"node": "Linear", ...}}, at {_shortened(place)}, got {_briefly(tree)}'
-        )
-    cls = nodes().get(tree["node"])
+        raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))
+    name, given = tree["node"], {field: value for field, value in tree.items() if field != "node"}
+    cls = nodes().get(name)
     if cls is None:
-        raise ValueError(f"from_dict(...) knows no node called {_briefly(tree['node'])}, at {_shortened(place)}")
+        raise _wrong(f"{place}.node", "the name of a node", _briefly(name))
+    if not issubclass(cls, kind):
+        raise _wrong(place, f"a {kind.__name__.lower()}", f"a {name}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
-    given = {name: value for name, value in tree.items() if name != "node"}
-    known = f"a {tree['node']} has {', '.join(fields) or 'no fields'}"
-    for name in given:
-        if name not in fields:
-            raise ValueError(f"from_dict(...) found {_briefly(name)} at {_shortened(place)}: {known}")
-    for name, field in fields.items():
-        if name not in given and field.default is dataclasses.MISSING:
-            raise ValueError(f"from_dict(...) misses {name} at {_shortened(place)}: {known}")
-    arguments = {name: _read_value(value, fields[name], f"{place}.{name}", depth) for name, value in given.items()}
+    needed = {field for field in fields if fields[field].default is dataclasses.MISSING}
+    if not needed <= set(given) <= set(fields):
+        raise _wrong(place, f"a {name} with {', '.join(fields) or 'no fields'}", _briefly(given))
+    arguments = {field: _read_value(value, fields[field], f"{place}.{field}", depth) for field, value in given.items()}
     try:
         return cls(**arguments)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"from_dict(...) cannot make the {tree['node']} at {_shortened(place)}: {error}") from None
+        raise _wrong(place, f"a valid {name}", f"an error: {error}") from None
 
 
 def _read_value(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
-    if "child" in field.metadata:
-        return _read_children(value, field, place, depth)
     if "options" in field.metadata:
         if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
-            raise ValueError(f"from_dict(...) expected a string or a boolean at {_shortened(place)}, got {_briefly(value)}")
+            raise _wrong(place, "a string or a boolean", _briefly(value))
         return value
-    if value is None:
-        return None
-    if field.metadata["spec"].several:
-        if not isinstance(value, list):
-            raise ValueError(f"from_dict(...) expected a list at {_shortened(place)}, got {_briefly(value)}")
-        return tuple(_read_number(entry, f"{place}[{i}]", 0) for i, entry in enumerate(value))
-    return _read_number(value, place, 0)
-
-
-def _read_children(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
-    """What is checked by the operators that make nodes, and so by no node itself."""
+    if "child" not in field.metadata:
+        return None if value is None else _read_number(value, place, 0)
+    # The operators that make nodes check their operands, and so no node does itself.
     kind = Clock if field.name == "clock" else Schedule
-    several = "tuple" in str(field.type)
-    if several and not (isinstance(value, list) and value):
-        raise ValueError(f"from_dict(...) expected a list of nodes at {_shortened(place)}, got {_briefly(value)}")
-    places = [f"{place}[{i}]" for i in range(len(value))] if several else [place]
-    children = [_read(one, at, depth + 1) for one, at in zip(value if several else [value], places, strict=True)]
-    for one, at in zip(children, places, strict=True):
-        if not isinstance(one, kind):
-            raise ValueError(f"from_dict(...) expected a {kind.__name__.lower()} at {at}, got a {type(one).__name__}")
-    return tuple(children) if several else children[0]
+    if "tuple" not in str(field.type):
+        return _read(value, kind, place, depth + 1)
+    if not isinstance(value, list) or not value:
+        raise _wrong(place, "a list of nodes", _briefly(value))
+    return tuple(_read(one, kind, f"{place}[{i}]", depth + 1) for i, one in enumerate(value))
 
 
 def _read_number(value: Any, place: str, depth: int) -> Any:
@@ -230,12 +211,8 @@ def _read_number(value: Any, place: str, depth: int) -> Any:
     if value in ("inf", "-inf"):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"from_dict(...) expected a number at {_shortened(place)}, got {_briefly(value)}")
+        raise _wrong(place, "a number", _briefly(value))
     return value
-
-
-def _shortened(place: str) -> str:
-    return place if len(place) <= 80 else f"...{place[-77:]}"
 
 
 def _briefly(value: Any) -> str:

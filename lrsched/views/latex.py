@@ -224,19 +224,13 @@ ramp(shapes.OneMinusSqrt, lambda a, b, p: b + (a - b) * (ONE - _sqrt(p)))
 ramp(shapes.Geometric, lambda a, b, p: a * (b / a) ** p)
 
 
-@formula.register
-def _(schedule: algebra.Constant, place: Place) -> Formula:
-    return place.number(schedule.value, "c")
-
-
-@formula.register
-def _(schedule: shapes.Exponential, place: Place) -> Formula:
-    return place.number(schedule.start, "a") * place.number(schedule.rate, "r") ** place.time
-
-
-@formula.register
-def _(schedule: shapes.InverseSqrt, place: Place) -> Formula:
-    return place.number(schedule.start, "a") / _sqrt(ONE + place.time / place.number(schedule.timescale, "n"))
+formula.register(algebra.Constant, lambda s, place: place.number(s.value, "c"))
+formula.register(shapes.Time, lambda _, place: place.time)
+formula.register(shapes.Exponential, lambda s, place: place.number(s.start, "a") * place.number(s.rate, "r") ** place.time)
+formula.register(
+    shapes.InverseSqrt,
+    lambda s, place: place.number(s.start, "a") / _sqrt(ONE + place.time / place.number(s.timescale, "n")),
+)
 
 
 @formula.register
@@ -254,12 +248,6 @@ def _(schedule: shapes.Piecewise, place: Place) -> Formula:
             value = a + (b - a) * ((ONE - called(r"\cos", PI * progress)) / TWO)
         rows.append((value, place.time, stop))
     return cases(rows, values[-1])
-
-
-@formula.register
-def _(schedule: shapes.Time, place: Place) -> Formula:
-    del schedule
-    return place.time
 
 
 @formula.register
@@ -313,6 +301,7 @@ _moved(algebra.Delay, lambda s, place: _not_below_0(place.time - place.number(s.
 _moved(algebra.Stretch, lambda s, place: place.time / place.number(s.factor, "m"), inside=True)
 _moved(algebra.Reverse, lambda s, place: _not_below_0(written(s.schedule.length) - place.time))
 _moved(algebra.Warp, lambda s, place: _not_below_0(formula(s.time, place.at(place.time))))
+_moved(algebra.Driven, lambda s, place: place.defined("p", reading(s.clock)))
 
 
 @formula.register
@@ -362,11 +351,6 @@ def _(schedule: algebra.Choice, place: Place) -> Formula:
         return formula(schedule.branches[round(index)], place)
     *branches, last = (formula(branch, place.at(place.time)) for branch in schedule.branches)
     return cases([(branch, Formula("i"), written(k + 1.0)) for k, branch in enumerate(branches)], last)
-
-
-@formula.register
-def _(schedule: algebra.Driven, place: Place) -> Formula:
-    return formula(schedule.schedule, place.at(place.defined("p", reading(schedule.clock))))
 
 
 def reading(clock: Any) -> str:

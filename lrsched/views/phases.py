@@ -105,25 +105,36 @@ def one_phase(schedule: algebra.Schedule, reach: float | None = None, corners: I
     return Phases([Span(0.0, length, name_of(schedule))], [*corners, length], reach)
 
 
+# A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Function):
     phases.register(_shape, one_phase)
+phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s.timescale)))
+phases.register(algebra.Take, lambda s: phases(s.schedule).until(known(s.length)))
+phases.register(algebra.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
+phases.register(algebra.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
+phases.register(algebra.Choice, lambda s: phases(s.branches[round(known(s.index))]))
+
+
+@phases.register
+def _(schedule: algebra.Moved) -> Phases:
+    """One phase, for where any other time meets the corners of the schedule is not known."""
+    inside, *times = map(phases, schedule._nodes())
+    reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 500)
+    if math.isinf(known(schedule.length)):
+        time = dataclasses.replace(schedule, schedule=shapes.Time())
+        reach = next(iter(tried[np.asarray(time(tried)) >= inside.reach]), reach)
+    return one_phase(schedule, reach, [corner for time in times for corner in time.corners])
 
 
 @phases.register
 def _(schedule: algebra.Constant) -> Phases:
-    length = known(schedule.length)
-    return Phases([], [], 0.0).until(length) if math.isinf(length) else one_phase(schedule)
+    return one_phase(schedule) if math.isfinite(known(schedule.length)) else Phases([Span(0.0, math.inf, "held")], [], 0.0)
 
 
 @phases.register
 def _(schedule: shapes.Exponential) -> Phases:
     rate = known(schedule.rate)
     return one_phase(schedule, math.log(_FALL) / abs(math.log(rate)) if rate not in (0.0, 1.0) else 0.0)
-
-
-@phases.register
-def _(schedule: shapes.InverseSqrt) -> Phases:
-    return one_phase(schedule, _TIMESCALES * known(schedule.timescale))
 
 
 def _stairs(schedule: algebra.Schedule, reach: float, corners: Iterable[float]) -> Phases:
@@ -138,13 +149,18 @@ def _(schedule: shapes.Piecewise) -> Phases:
 
 
 @phases.register
+def _(schedule: algebra.Staircase) -> Phases:
+    length, stairs = known(schedule.length), np.arange(_MOST) * known(schedule.every)
+    return _stairs(schedule, length if math.isfinite(length) else phases(schedule.schedule).reach, stairs[stairs <= length])
+
+
+@phases.register
 def _(schedule: algebra.Sequence) -> Phases:
     spans, corners, begin = [], [], 0.0
     for part in schedule.parts[:-1]:
         length = known(part.length)
         found = phases(part).until(length).moved(begin)
-        spans += found.spans
-        corners += [begin, *found.corners]
+        spans, corners = [*spans, *found.spans], [*corners, begin, *found.corners]
         begin += length
     last = phases(schedule.parts[-1])
     reach = begin + last.reach if last.reach or math.isfinite(known(schedule.length)) else 1.25 * begin
@@ -155,8 +171,8 @@ def _(schedule: algebra.Sequence) -> Phases:
 @phases.register
 def _(schedule: algebra.Pointwise) -> Phases:
     found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    parts = zip(schedule.parts, found, strict=True)
-    moving = [one for part, one in parts if not isinstance(part, algebra.Constant)] or found[:1]
+    constant = [isinstance(part, algebra.Constant) for part in schedule.parts]
+    moving = [one for one, still in zip(found, constant, strict=True) if not still] or found[:1]
     spans, begin = [], 0.0
     for end in sorted({span.stop for one in moving for span in one.spans}):
         names = [next(span.name for span in one.spans if span.stop >= end) for one in moving]
@@ -166,49 +182,10 @@ def _(schedule: algebra.Pointwise) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Choice) -> Phases:
-    return phases(schedule.branches[round(known(schedule.index))])
-
-
-@phases.register
-def _(schedule: algebra.Moved) -> Phases:
-    """One phase, for where any other time meets the corners of the schedule is not known."""
-    inside, *times = map(phases, schedule._nodes())
-    tried = np.geomspace(1.0, _LAST_STEP, 500)
-    length, reach = known(schedule.length), max((time.reach for time in times), default=_STILL)
-    if math.isinf(length):
-        arrived = tried[np.asarray(dataclasses.replace(schedule, schedule=shapes.Time())(tried)) >= inside.reach]
-        reach = float(arrived[0]) if arrived.size else reach
-    return one_phase(schedule, reach, [corner for time in times for corner in time.corners])
-
-
-@phases.register
-def _(schedule: algebra.Take) -> Phases:
-    return phases(schedule.schedule).until(known(schedule.length))
-
-
-@phases.register
-def _(schedule: algebra.Drop) -> Phases:
-    return phases(schedule.schedule).moved(-known(schedule.steps))
-
-
-@phases.register
 def _(schedule: algebra.Delay) -> Phases:
     steps = known(schedule.steps)
     found = phases(schedule.schedule).moved(steps)
     return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
-
-
-@phases.register
-def _(schedule: algebra.Stretch) -> Phases:
-    return phases(schedule.schedule).moved(0.0, known(schedule.factor))
-
-
-@phases.register
-def _(schedule: algebra.Staircase) -> Phases:
-    every, length = known(schedule.every), known(schedule.length)
-    stairs = np.arange(_MOST) * every
-    return _stairs(schedule, length if math.isfinite(length) else phases(schedule.schedule).reach, stairs[stairs <= length])
 
 
 @phases.register
@@ -229,8 +206,7 @@ def _(schedule: algebra.Repeat) -> Phases:
         factors = growth ** np.arange(cycles)
         begins = np.cumsum([0.0, *factors * length])
         corners = begins[:-1, None] + factors[:, None] * inside.corners
-    reach = length * sum(growth**cycle for cycle in range(_CYCLES))
-    return one_phase(schedule, reach, [*begins, *corners.ravel()])
+    return one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), [*begins, *corners.ravel()])
 
 
 @phases.register

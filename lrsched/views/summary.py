@@ -115,14 +115,14 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)])).astype(np.int64)
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
-    tiny = 1e-9 * float(np.max(np.abs(values)))  # what is left of a 0 by rounding
-    rows = []
-    for start, stop, shape in found.until(math.inf).spans:
-        first, final = _at(pure, start), _before(pure, stop) if math.isfinite(stop) else _at(pure, max(count - 1, start))
-        rows.append(Phase(start, stop, shape, *(0.0 if abs(x) < tiny else x for x in (first, final))))
+    spans = found.until(math.inf).spans
+    starts = [start for start, _, _ in spans]
+    ends = [np.nextafter(stop, 0.0) if math.isfinite(stop) else max(count - 1, start) for start, stop, _ in spans]
+    reached = np.asarray(pure([starts, ends]), np.float64)
+    reached[np.abs(reached) < 1e-9 * np.max(np.abs(values))] = 0.0  # what is left of a 0 by rounding
     made = Summary(
         schedule,
-        tuple(rows),
+        tuple(Phase(*span, *map(float, at)) for span, at in zip(spans, reached.T, strict=True)),
         count,
         peak=float(values[top]),
         peak_step=int(grid[top]),
@@ -186,15 +186,6 @@ def _skipped(schedule: Schedule) -> Any:
     for child in schedule._nodes():
         if isinstance(child, Schedule):
             yield from _skipped(child)
-
-
-def _at(schedule: Schedule, step: float) -> float:
-    return float(np.asarray(schedule(step)))
-
-
-def _before(schedule: Schedule, step: float) -> float:
-    """The value that it comes to just before a step."""
-    return _at(schedule, float(np.nextafter(step, 0.0))) if step > 0 else _at(schedule, 0.0)
 
 
 def _number(x: float) -> str:
