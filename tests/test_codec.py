@@ -146,7 +146,7 @@ HOSTILE = {
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a node",
     whole(LINEAR.replace("Linear", "__import__")): "expected the name of a node",
     whole(LINEAR.replace('"Linear"', '["Linear"]')): "expected a node",
-    whole(LINEAR.replace('"start": 0, ', "")): "expected a Linear with start, stop, steps at schedule, got an object with 'stop', 'steps'",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got an object with 'stop'",
     whole(LINEAR.replace("start", "strt")): "expected a Linear with start, stop, steps at schedule, got an object with 'strt'",
     whole(LINEAR.replace("start", "__class__")): "got an object with '__class__'",
     whole(LINEAR.replace("10", "-10")): r"expected a valid Linear at schedule, got an error: Linear\(steps=...\) must be >= 0",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,11 +97,11 @@ def name_of(schedule: algebra.Schedule) -> str:
     return text if 0 < len(text) <= 40 else type(schedule).__name__
 
 
-def one_phase(schedule: algebra.Schedule, reach: float | None = None, corners: Iterable[float] = ()) -> Phases:
+def one_phase(schedule: algebra.Schedule, reach: float | None = None, corners: Any = ()) -> Phases:
     """One phase, from 0 to the length, which is also its reach if it has an end."""
     length = known(schedule.length)
     reach = length if math.isfinite(length) else _STILL if reach is None else reach
-    return Phases([Span(0.0, length, name_of(schedule))], [*corners, length], reach)
+    return Phases([Span(0.0, length, name_of(schedule))], np.append(corners, length), reach)
 
 
 # A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
@@ -123,7 +122,7 @@ def _(schedule: algebra.Moved) -> Phases:
     if math.isinf(known(schedule.length)):
         time = dataclasses.replace(schedule, schedule=shapes.Time())
         reach = next(iter(tried[np.asarray(time(tried)) >= inside.reach]), reach)
-    return one_phase(schedule, reach, [corner for time in times for corner in time.corners])
+    return one_phase(schedule, reach, np.concatenate([[], *(time.corners for time in times)]))
 
 
 @phases.register
@@ -137,7 +136,7 @@ def _(schedule: shapes.Exponential) -> Phases:
     return one_phase(schedule, math.log(_FALL) / abs(math.log(rate)) if rate not in (0.0, 1.0) else 0.0)
 
 
-def _stairs(schedule: algebra.Schedule, reach: float, corners: Iterable[float]) -> Phases:
+def _stairs(schedule: algebra.Schedule, reach: float, corners: np.ndarray) -> Phases:
     """What moves in jumps is not held after the last of them: that is one more stair."""
     return Phases([Span(0.0, math.inf, name_of(schedule))], corners, reach)
 
@@ -200,13 +199,12 @@ def _(schedule: algebra.Reverse) -> Phases:
 def _(schedule: algebra.Repeat) -> Phases:
     inside, length = phases(schedule.schedule), known(schedule.schedule.length)
     growth = 1.0 if schedule.longer is None else known(schedule.longer)
-    cycles = _MOST // max(len(inside.corners), 1) + 1
-    cycles = cycles if schedule.n is None else min(round(known(schedule.n)), cycles)
+    cycles = _MOST if schedule.n is None else min(round(known(schedule.n)), _MOST)
     with np.errstate(all="ignore"):  # late cycles may be longer than any float
         factors = growth ** np.arange(cycles)
         begins = np.cumsum([0.0, *factors * length])
         corners = begins[:-1, None] + factors[:, None] * inside.corners
-    return one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), [*begins, *corners.ravel()])
+    return one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
 
 
 @phases.register

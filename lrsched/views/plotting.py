@@ -9,7 +9,7 @@ from lrsched.algebra.batch import unstack
 from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule, driven_parts
 from lrsched.clocks.running import replay, replayed
-from lrsched.views.phases import horizon, phases
+from lrsched.views.phases import horizon, known, phases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,41 +74,38 @@ def plot(
             f"plot(...) of {shown(schedules[driven.index(True)])}, which is driven, needs the metric that it observes:"
             " plot(s, observations=[...]), or plot_replay(s, [...]), which draws both; bind(s, state) is it as it stands"
         )
-    replays = [_replayed(s, observations) if listens else None for s, listens in zip(schedules, driven, strict=True)]
+    replays = [
+        [np.asarray(replay(member, observations), np.float64) for member in members(schedule)] if listens else None
+        for schedule, listens in zip(schedules, driven, strict=True)
+    ]
     told = max((len(rows[0]) for rows in replays if rows), default=None) if steps is None else int(steps)
     count = _range(schedules) if told is None else told
     drawn = [
-        [_line(member, count) for member in _members(schedule)] if rows is None else [_stairs(row, count) for row in rows]
+        [_line(member, count) for member in members(schedule)] if rows is None else [_stairs(row, count) for row in rows]
         for schedule, rows in zip(schedules, replays, strict=True)
     ]
     scale = None if points is None else _scale(schedules, points)
     several = len(schedules) > 1
-    if ax is None:
-        ax = _new_axes()
+    axes: Axes = pyplot("plot").subplots()[1] if ax is None else ax
     for i, (schedule, lines) in enumerate(zip(schedules, drawn, strict=True)):
         label = labels[i] if labels is not None else _short(repr(schedule)) if several else None
         for k, (times, values) in enumerate(lines):
             style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
             if scale is not None:
                 style = {"color": scale.colours[k], "linestyle": STYLES[scale.styles[k] % len(STYLES)]}
-            ax.plot(times, values, label=label if k == 0 else None, alpha=1.0 if len(lines) == 1 else 0.8, **style)
+            axes.plot(times, values, label=label if k == 0 else None, alpha=1.0 if len(lines) == 1 else 0.8, **style)
     if len(drawn) == len(drawn[0]) == 1 and not any(driven):
-        _mark_phases(ax, schedules[0], count)
+        _mark_phases(axes, schedules[0], count)
     if _asks_for_log(np.concatenate([values for lines in drawn for _, values in lines])):
-        ax.set_yscale("log")
-    ax.set_xlabel("step")
-    ax.set_ylabel("value")
-    ax.grid(alpha=0.3)
+        axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("value")
+    axes.grid(alpha=0.3)
     if scale is not None:
-        scale.explain(ax)
+        scale.explain(axes)
     if several or labels is not None:
-        ax.legend(fontsize="small")
-    return ax
-
-
-def _replayed(schedule: Schedule, observations: Any) -> list[np.ndarray]:
-    """The values of each member of a driven schedule on what was recorded."""
-    return [np.asarray(replay(member, observations), np.float64) for member in _members(schedule)]
+        axes.legend(fontsize="small")
+    return axes
 
 
 def _stairs(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,11 +120,9 @@ def _asks_for_log(values: np.ndarray) -> bool:
     return values.min() > 0 and high >= _LOG * low
 
 
-def _members(schedule: Schedule) -> list[Schedule]:
-    members = [schedule]
-    while members[0].batch_shape:
-        members = [one for member in members for one in unstack(member)]
-    return members
+def members(schedule: Schedule) -> list[Schedule]:
+    """The schedules of a batch, or the one."""
+    return [one for member in unstack(schedule) for one in members(member)] if schedule.batch_shape else [schedule]
 
 
 def _line(schedule: Schedule, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,10 +231,6 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     return above, below
 
 
-def _new_axes() -> "Axes":
-    return pyplot("plot").subplots()[1]
-
-
 def pyplot(call: str) -> Any:
     try:
         from matplotlib import pyplot as plt
@@ -249,9 +240,9 @@ def pyplot(call: str) -> Any:
 
 
 def _range(schedules: tuple[Schedule, ...]) -> int:
-    members = [member for schedule in schedules for member in _members(schedule)]
-    ending = [member for member in members if 0 < float(np.asarray(member.length)) < math.inf]
-    return math.ceil(1.05 * max(map(horizon, ending or members)))
+    every = [member for schedule in schedules for member in members(schedule)]
+    ending = [member for member in every if 0 < known(member.length) < math.inf]
+    return math.ceil(1.05 * max(map(horizon, ending or every)))
 
 
 def _short(text: str) -> str:
