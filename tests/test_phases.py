@@ -5,6 +5,7 @@ import math
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 import lrsched as ls
 from lrsched.algebra.node import leaf, node
@@ -13,6 +14,13 @@ from lrsched.views import latex
 from lrsched.views.phases import phases
 
 mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
 
 TWO = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
 
@@ -71,7 +79,7 @@ def test_corners(s, corners):
 
 
 def test_for_ever_has_an_end_of_its_corners():
-    s = ls.Linear(0, 1, 1).repeat().take(3).repeat(stretch=10.0)
+    s = ls.Linear(0, 1, 1).repeat().take(3).repeat(stretch=2.0)
     assert len(phases(s).corners) == 1000
 
 
@@ -88,11 +96,15 @@ def test_a_new_ramp_has_phases_and_needs_a_formula():
 
 def test_a_formula_is_one_line():
     @node
-    class Square(Ramp):
+    class Smoothstep(Ramp):
         weights = Linear.weights
 
-    latex.ramp(Square, lambda a, b, p: a + (b - a) * p**latex.TWO)
-    assert ls.latex(Square(0.0, 1.0, 10)).startswith(r"\begin{cases} \left(\frac{t}{10}\right)^{2} & \text{if } t < 10")
+    latex.ramp(Smoothstep, lambda a, b, p: a + (b - a) * (3 * p**2 - 2 * p**3))
+    p = r"\left(\frac{t}{10}\right)"
+    assert (
+        ls.latex(Smoothstep(0, 1, 10).repeat()).replace(r"t \;\mathrm{mod}\; 10", "t")
+        == rf"3 \cdot {p}^{{2}} - 2 \cdot {p}^{{3}}"
+    )
 
 
 @pytest.mark.parametrize("call", [phases, ls.summary, ls.plot, ls.latex])

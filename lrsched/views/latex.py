@@ -40,30 +40,41 @@ class Formula:
     def __neg__(self) -> Formula:
         return Formula(f"-{self.within(PRODUCT)}", SUM) if self.value is None else written(-self.value)
 
-    def __add__(self, other: Formula) -> Formula:
-        if self.value is not None and other.value is not None:
-            return written(self.value + other.value)
-        if self.value == 0 or other.value == 0:
-            return other if self.value == 0 else self
-        right = f"- {other.text[1:]}" if other.text.startswith("-") else f"+ {other.within(PRODUCT)}"
-        return Formula(f"{self.text} {right}", SUM)
+    def __add__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(a.value + b.value)
+        if a.value == 0 or b.value == 0:
+            return b if a.value == 0 else a
+        return Formula(f"{a.text} - {b.text[1:]}" if b.text[0] == "-" else f"{a.text} + {b.within(PRODUCT)}", SUM)
 
-    def __sub__(self, other: Formula) -> Formula:
-        return self + -other
+    def __sub__(self, other: Formula | float) -> Formula:
+        return self + -written(other)
 
-    def __mul__(self, other: Formula) -> Formula:
-        for one, rest in ((self, other), (other, self)):
-            if one.value in (0, 1):
-                return rest if one.value else one
-        if self.value is not None and self.value < 0:
-            return -(-self * other)
-        return Formula(rf"{self.within(PRODUCT)} \cdot {other.within(PRODUCT)}", PRODUCT)
+    def __mul__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value in (0, 1) or b.value in (0, 1):
+            return b if a.value == 1 or b.value == 0 else a
+        if a.value is not None and a.value < 0:
+            return -(-a * b)
+        return Formula(rf"{a.within(PRODUCT)} \cdot {b.within(PRODUCT)}", PRODUCT)
 
-    def __truediv__(self, other: Formula) -> Formula:
-        return self if other.value == 1 else Formula(rf"\frac{{{self.text}}}{{{other.text}}}", PRODUCT)
+    def __truediv__(self, other: Formula | float) -> Formula:
+        b = written(other)
+        return self if b.value == 1 else Formula(rf"\frac{{{self.text}}}{{{b.text}}}", PRODUCT)
 
-    def __pow__(self, other: Formula) -> Formula:
-        return self if other.value == 1 else Formula(f"{self.within(ATOM)}^{{{other.text}}}", POWER)
+    def __pow__(self, other: Formula | float) -> Formula:
+        b = written(other)
+        return self if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
+
+    def __radd__(self, other: float) -> Formula:
+        return written(other) + self
+
+    def __rsub__(self, other: float) -> Formula:
+        return written(other) - self
+
+    def __rmul__(self, other: float) -> Formula:
+        return written(other) * self
 
 
 Row = tuple[Formula, Formula, Formula]  # a value, while a time is below a bound
@@ -74,7 +85,7 @@ class Cases(Formula):
     """A value for each phase."""
 
     rows: tuple[Row, ...] = ()
-    rest: Formula | None = None
+    rest: Formula = Formula("")
 
 
 def cases(rows: list[Row], rest: Formula) -> Formula:
@@ -90,7 +101,9 @@ def cases(rows: list[Row], rest: Formula) -> Formula:
 
 
 def written(value: Any) -> Formula:
-    """A number."""
+    """A number as a formula, which a formula is already."""
+    if isinstance(value, Formula):
+        return value
     if not numerics.is_concrete(value):
         return Formula(r"\square")
     array = np.asarray(numerics.host(value), np.float64)
@@ -106,12 +119,16 @@ def written(value: Any) -> Formula:
     return Formula(text, SUM if x < 0 else POWER if digits == "1" else PRODUCT, x)
 
 
-ZERO, ONE, TWO, PI = written(0.0), written(1.0), written(2.0), Formula(r"\pi")
+PI = Formula(r"\pi")
 
 
-def called(name: str, *arguments: Formula) -> Formula:
+def called(name: str, *arguments: Formula | float) -> Formula:
     """A function of some arguments."""
-    return Formula(rf"{name}\left({', '.join(x.text for x in arguments)}\right)")
+    return Formula(rf"{name}\left({', '.join(written(x).text for x in arguments)}\right)")
+
+
+def _cos(x: Formula) -> Formula:
+    return called(r"\cos", x)
 
 
 def _sqrt(x: Formula) -> Formula:
@@ -123,7 +140,7 @@ def _floor(x: Formula) -> Formula:
 
 
 def _not_below_0(x: Formula) -> Formula:
-    return called(r"\max", x, ZERO)
+    return called(r"\max", x, 0)
 
 
 def name(text: str) -> str:
@@ -218,9 +235,9 @@ def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
 
 # From what is left of the start, so that a ramp to 0 is a product; but a line reads best from its start.
 ramp(shapes.Linear, lambda a, b, p: a + (b - a) * p)
-ramp(shapes.Cosine, lambda a, b, p: b + (a - b) * ((ONE + called(r"\cos", PI * p)) / TWO))
-ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (ONE - p) ** k)
-ramp(shapes.OneMinusSqrt, lambda a, b, p: b + (a - b) * (ONE - _sqrt(p)))
+ramp(shapes.Cosine, lambda a, b, p: b + (a - b) * ((1 + _cos(PI * p)) / 2))
+ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (1 - p) ** k)
+ramp(shapes.OneMinusSqrt, lambda a, b, p: b + (a - b) * (1 - _sqrt(p)))
 ramp(shapes.Geometric, lambda a, b, p: a * (b / a) ** p)
 
 
@@ -229,7 +246,7 @@ formula.register(shapes.Time, lambda _, place: place.time)
 formula.register(shapes.Exponential, lambda s, place: place.number(s.start, "a") * place.number(s.rate, "r") ** place.time)
 formula.register(
     shapes.InverseSqrt,
-    lambda s, place: place.number(s.start, "a") / _sqrt(ONE + place.time / place.number(s.timescale, "n")),
+    lambda s, place: place.number(s.start, "a") / _sqrt(1 + place.time / place.number(s.timescale, "n")),
 )
 
 
@@ -245,7 +262,7 @@ def _(schedule: shapes.Piecewise, place: Place) -> Formula:
         if schedule.kind == "linear":
             value = a + (b - a) * progress
         elif schedule.kind == "cosine":
-            value = a + (b - a) * ((ONE - called(r"\cos", PI * progress)) / TWO)
+            value = a + (b - a) * ((1 - _cos(PI * progress)) / 2)
         rows.append((value, place.time, stop))
     return cases(rows, values[-1])
 
@@ -267,15 +284,15 @@ def _(schedule: algebra.Pointwise, place: Place) -> Formula:
 
 @formula.register
 def _(schedule: algebra.Sequence, place: Place) -> Formula:
-    rows, begun = [], ZERO
+    rows, begun = [], written(0.0)
     for part in schedule.parts[:-1]:
-        if written(part.length) != ZERO:
+        if written(part.length).value != 0:
             value = formula(part, place.at(place.time - begun, inside=True))
             begun = begun + _length(part, place)
             rows.append((value, place.time, begun))
     own = place.time - begun
     end = formula(schedule.parts[-1], place.at(own, place.inside))
-    if isinstance(end, Cases) and end.rest:  # its cases are cases of the whole
+    if isinstance(end, Cases):  # its cases are cases of the whole
         rows += [(value, place.time, begun + bound) if time == own else (value, time, bound) for value, time, bound in end.rows]
         end = end.rest
     return cases(rows, end)

@@ -82,7 +82,7 @@ def phases(schedule: Any) -> Phases:
     name = type(schedule).__name__
     raise TypeError(
         f"phases(...): expected a node with known phases, got {shown(schedule)}. Hint: {name} may inherit from Ramp, or"
-        f" say what it does with @lrsched.views.phases.phases.register"
+        " say what it does with @lrsched.views.phases.phases.register"
     )
 
 
@@ -159,7 +159,8 @@ def _(schedule: algebra.Sequence) -> Phases:
     for part in schedule.parts[:-1]:
         length = known(part.length)
         found = phases(part).until(length).moved(begin)
-        spans, corners = [*spans, *found.spans], [*corners, begin, *found.corners]
+        spans += found.spans
+        corners += [begin, *found.corners]
         begin += length
     last = phases(schedule.parts[-1])
     reach = begin + last.reach if last.reach or math.isfinite(known(schedule.length)) else 1.25 * begin
