@@ -1,7 +1,7 @@
 """Pictures of schedules. matplotlib is imported only when one is asked for."""
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,16 +84,15 @@ def plot(
         [_line(member, count) for member in members(schedule)] if rows is None else [_stairs(row, count) for row in rows]
         for schedule, rows in zip(schedules, replays, strict=True)
     ]
-    scale = None if points is None else _scale(schedules, points)
+    styles, bar = (None, None) if points is None else _styles(schedules, points)
     several = len(schedules) > 1
     axes: Axes = pyplot("plot").subplots()[1] if ax is None else ax
     for i, (schedule, lines) in enumerate(zip(schedules, drawn, strict=True)):
         label = labels[i] if labels is not None else _short(repr(schedule)) if several else None
         for k, (times, values) in enumerate(lines):
             style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-            if scale is not None:
-                style = {"color": scale.colours[k], "linestyle": STYLES[scale.styles[k] % len(STYLES)]}
-            axes.plot(times, values, label=label if k == 0 else None, alpha=1.0 if len(lines) == 1 else 0.8, **style)
+            style = {**style, "label": label if k == 0 else None} if styles is None else styles[k]
+            axes.plot(times, values, alpha=1.0 if len(lines) == 1 else 0.8, **style)
     if len(drawn) == len(drawn[0]) == 1 and not any(driven):
         _mark_phases(axes, schedules[0], count)
     if _asks_for_log(np.concatenate([values for lines in drawn for _, values in lines])):
@@ -101,9 +100,9 @@ def plot(
     axes.set_xlabel("step")
     axes.set_ylabel("value")
     axes.grid(alpha=0.3)
-    if scale is not None:
-        scale.explain(axes)
-    if several or labels is not None:
+    if bar is not None:
+        axes.figure.colorbar(**bar, ax=axes)
+    elif several or labels is not None or styles is not None:
         axes.legend(fontsize="small")
     return axes
 
@@ -143,48 +142,33 @@ def _mark_phases(ax: "Axes", schedule: Schedule, count: int) -> None:
         ax.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
 
 
-class _Scale(NamedTuple):
-    """The colours and styles of the lines of a batch, and what they mean."""
+def _styles(schedules: tuple[Schedule, ...], points: Any) -> tuple[list[dict[str, Any]], Any]:
+    """How each line of a batch is drawn: the first value that varies gives its colour and the others its style.
 
-    name: str
-    values: list[Any]
-    colours: list[Any]
-    styles: list[int]
-    mappable: Any
-
-    def explain(self, ax: "Axes") -> None:
-        """Adds the colour bar, or a legend where the values are no numbers or few."""
-        if self.mappable is not None:
-            ax.figure.colorbar(self.mappable, ax=ax, label=self.name)
-            return
-        first = {value: k for k, value in reversed(list(enumerate(map(str, self.values))))}
-        for value, k in sorted(first.items(), key=lambda item: item[1]):
-            style = STYLES[self.styles[k] % len(STYLES)]
-            ax.plot([], [], color=self.colours[k], linestyle=style, label=f"{self.name} = {value}")
-        ax.legend(fontsize="small")
-
-
-def _scale(schedules: tuple[Schedule, ...], points: Any) -> _Scale:
+    And the bar that explains the colours, if the values are many numbers; else the first line of each has a label.
+    """
     if len(schedules) != 1 or not schedules[0].batch_shape:
         raise ValueError("plot(points=...) goes with a single batch, such as grid(...) makes")
     n = int(np.prod(schedules[0].batch_shape))
     if not isinstance(points, dict) or not points or any(len(values) != n for values in points.values()):
         raise ValueError(f"plot(points=...) must be the points that grid gave, with {n} values each, got {shown(points)}")
-    names = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
-    name, values = names[0], list(points[names[0]])
-    others = [tuple(str(points[other][k]) for other in names[1:]) for k in range(n)]
-    styles = [sorted(set(others)).index(other) for other in others]  # what else varies shows in the styles
-    plt = pyplot("plot")
-    distinct = sorted(set(values)) if all(isinstance(x, (int, float, np.number)) for x in values) else None
-    if distinct is None or len(distinct) <= len(COLOURS):
-        order = [str(x) for x in distinct] if distinct is not None else list(dict.fromkeys(map(str, values)))
-        return _Scale(name, values, [COLOURS[order.index(str(x)) % len(COLOURS)] for x in values], styles, None)
+    name, *others = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
+    numbers = all(isinstance(x, (int, float, np.number)) for x in points[name])
+    values = list(points[name] if numbers else map(str, points[name]))
+    rest = [tuple(str(points[other][k]) for other in others) for k in range(n)]
+    lines = [{"linestyle": STYLES[sorted(set(rest)).index(one) % len(STYLES)]} for one in rest]
+    distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
+    if not numbers or len(distinct) <= len(COLOURS):
+        colours = [COLOURS[distinct.index(x) % len(COLOURS)] for x in values]
+        labels = [None if x in values[:k] else f"{name} = {x}" for k, x in enumerate(values)]
+        return [{**line, "color": c, "label": label} for line, c, label in zip(lines, colours, labels, strict=True)], None
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
 
     low, high = float(distinct[0]), float(distinct[-1])
-    mappable = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), plt.get_cmap("viridis"))
-    return _Scale(name, values, list(mappable.to_rgba(np.asarray(values, np.float64))), styles, mappable)
+    scale = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), "viridis")
+    colours = scale.to_rgba(np.asarray(values, np.float64))
+    return [{**line, "color": c} for line, c in zip(lines, colours, strict=True)], {"mappable": scale, "label": name}
 
 
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
