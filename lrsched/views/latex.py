@@ -90,11 +90,10 @@ class Cases(Formula):
 
 def cases(rows: list[Row], rest: Formula) -> Formula:
     """The value of the first row whose time is below its bound, or the rest; what is never reached is left out."""
-    kept, reached = [], {}
-    for value, time, bound in rows:
-        if bound.value is None or bound.value > reached.get(time, 0.0):
-            kept.append((value, time, bound))
-            reached[time] = bound.value or 0.0
+    kept: list[Row] = []
+    for row in rows:
+        if row[2].value != 0 and not (kept and row[1:] == kept[-1][1:]):
+            kept.append(row)
     lines = [rf"{value.text} & \text{{if }} {time.text} < {bound.text}" for value, time, bound in kept]
     text = r" \\ ".join([*lines, rf"{rest.text} & \text{{otherwise}}"])
     return Cases(rf"\begin{{cases}} {text} \end{{cases}}", SUM, rows=tuple(kept), rest=rest) if kept else rest
