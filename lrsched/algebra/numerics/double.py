@@ -45,6 +45,8 @@ class Double:
             return self
         other = double(other)
         high, more = _sum(self.high, other.high)
+        if isinstance(other.low, np.ndarray) and not other.low.any():  # as of most numbers that are known
+            return Double(*_normal(high, more + self.low))
         low, rest = _sum(self.low, other.low)
         high, more = _normal(high, more + low)
         return Double(*_normal(high, more + rest))
@@ -87,6 +89,10 @@ class Double:
 
     def __ge__(self, other: Any) -> Any:
         return ~(self < other)
+
+    def shifted(self, power: int) -> "Double":
+        """The number times a power of 2, exactly."""
+        return Double(self.high * np.float32(2.0**power), self.low * np.float32(2.0**power))
 
     def each(self, function: Any) -> "Double":
         """A function to whole numbers, such as floor, of all of it."""
@@ -144,7 +150,7 @@ def _normal(high: Any, low: Any) -> tuple[Any, Any]:
 @jax.custom_jvp
 def snapped(x: Double) -> Double:
     """A number that may have been rounded, with its derivative; within 2**-42 of a multiple of 2**-10 it is that."""
-    near = (x * np.float32(2.0**10)).each(jnp.round) * np.float32(2.0**-10)
+    near = x.shifted(10).each(jnp.round).shifted(-10)
     off = (x.high - near.high) + (x.low - near.low)
     return chosen(jnp.abs(off) <= jnp.abs(x.high) * np.float32(2.0**-42), near, x)
 
@@ -157,13 +163,9 @@ def _snapped_jvp(numbers: Any, tangents: Any) -> Any:
 @jax.custom_jvp
 def _quotient(a: Double, b: Double) -> Double:
     """`a / b` within 2**-42, snapped: however a third is rounded, three thirds are 1."""
-    quotient, rest = a.high / b.high, a
-    total = Double(quotient, np.float32(0))
-    for _ in range(2):
-        rest = rest - b * Double(quotient, np.float32(0))
-        quotient = rest.high / b.high
-        total = total + Double(quotient, np.float32(0))
-    return snapped(total)
+    quotient = a.high / b.high
+    rest = a - b * Double(quotient, np.zeros((), np.float32))
+    return snapped(Double(*_normal(quotient, rest.high / b.high)))
 
 
 @_quotient.defjvp
