@@ -21,10 +21,8 @@ def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
 def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, str]:
     """What a checkpoint says of its schedule, as JSON can hold it: the expression that `repr` gives.
 
-    It belongs beside the arrays of every checkpoint, which do not say what they are the numbers of; `resume` compares it
-    with the schedule of the run that goes on.
-
-    A function of your own is in it by its name, and no more: that it computes something else by now cannot be seen.
+    It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
+    of your own is in it by its name alone: that it computes something else by then cannot be seen.
 
     Args:
         schedules: a schedule, or several by name, such as those of `scheduled`. Of a live one, `schedule(state)`.
@@ -64,17 +62,16 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     Args:
         saved: what `describe` gave, read again.
         schedules: the schedule of the program that goes on, or several by name.
-        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one. A
-            number that is as close as a float32 can be counts as equal if it was live, and a function if it has the same
-            name.
+        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one.
+            Numbers as a live state rounds them are equal, and functions of one name.
 
     Returns:
         A schedule, or a dict of schedules by name.
 
     Raises:
         TypeError: if it is not what `describe` gave, or not of what it is.
-        ValueError: if it is another schedule, shown beside the one that was saved; or if the one that was saved is to be kept
-            but cannot be read, because it holds a function or a class of your own.
+        ValueError: if it is another schedule, shown beside the saved one; or if the saved one is to be kept but cannot be read,
+            because it holds a function or a class of your own.
 
     >>> import lrsched as ls
     >>> saved = ls.describe(ls.Linear(0.1, 0.0, 100))

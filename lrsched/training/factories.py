@@ -36,9 +36,8 @@ def scheduled(
 ) -> Callable[P, optax.GradientTransformationExtraArgs]:
     """An optimizer factory whose numeric arguments take schedules.
 
-    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. All schedules
-    follow one count of updates and get the same observations. The state is that of `optax.inject_hyperparams`:
-    `state.hyperparams["learning_rate"]` is the value that the last update used.
+    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. The state is
+    that of `optax.inject_hyperparams`: `state.hyperparams["learning_rate"]` is the value that the last update used.
 
     Args:
         factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`.
@@ -181,8 +180,8 @@ def _like_python(value: jax.Array) -> jax.Array:
 
 _EXTRA = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY)  # in `*args` or `**kwargs`
 _BRACKETS = re.compile(r"(\w*)\[([^][]*)\]")
-_NUMBER = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
-_FLOAT = re.compile(r"(?!.*\bint\b).*\b(float|Float|\w*Schedule)\b")
+_FLOAT = re.compile(r"(?!.*\b(int|Callable)\b).*\b(float|Float|\w*Schedule)\b")
+_ARRAY = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
 _ANYTHING = re.compile(r"(\b(_empty|typing|Any|object|None|NoneType)\b|\W)*")
 
 
@@ -209,24 +208,28 @@ def _is_schedule(x: object) -> bool:
     return isinstance(x, (Schedule, optax.schedules.StatefulSchedule)) and not isinstance(x, type)
 
 
+def _wants_float(place: inspect.Parameter) -> bool | None:
+    """Whether a float belongs in a place, by its default or its annotation; None where either may be."""
+    text, default = _text(place.annotation), place.default
+    if isinstance(default, float) or _FLOAT.match(text):
+        return True
+    is_function = callable(default) and default is not place.empty
+    return None if not is_function and (_ARRAY.search(text) or _ANYTHING.fullmatch(text)) else False
+
+
 def _follows(value: Any, place: inspect.Parameter) -> bool:
-    """Whether an argument is a schedule, or a function in the place of a number."""
+    """Whether an argument is a schedule, or a function in the place of a float."""
     if _is_schedule(value) or not callable(value) or isinstance(value, type):  # jnp.bfloat16 is a class
         return _is_schedule(value)
-    text, default = _text(place.annotation), place.default
-    if _NUMBER.search(text):
-        return "Callable" not in text or _is_function_of_the_count(value)
-    if not _ANYTHING.fullmatch(text) or (callable(default) and default is not place.empty):
-        return False
-    return isinstance(default, float) or _is_function_of_the_count(value)
+    wants = _wants_float(place)
+    return _is_function_of_the_count(value) if wants is None else wants
 
 
 def _is_number(value: object, place: inspect.Parameter) -> bool:
     """Whether an argument is a number that may change from update to update."""
     if not numerics.is_number(value) or np.shape(value):
         return False
-    says_float = isinstance(place.default, float) or _FLOAT.match(_text(place.annotation))
-    return bool(says_float) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
+    return bool(_wants_float(place)) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
 
 
 def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:

@@ -31,14 +31,10 @@ def layerwise(
 
     It takes the place of `scale_by_learning_rate` in a chain, and `learning_rate` finds the rate at depth 0.
 
-    The depth of a parameter is a number, 0 for the head, and one more with each layer below it. For layers that are stacked
-    into one array, as `nn.scan` and `jax.vmap` make them, it is an array of shape (layers,), one depth for each entry of the
-    leading axis. Depths come from one of two:
-
-    - a callable, called with the path of each parameter, such as `"blocks/3/attention/kernel"`;
-    - a dict or a pytree of depths, whose paths begin those of the parameters: `{"embed": 12, "blocks": jnp.arange(11, -1, -1),
-      "head": 0}`. The longest one of whole parts wins; `""` begins every path. Lists and tuples are trees: an array has the
-      depths of stacked layers, a list those of a list of layers.
+    The depth of a parameter is a number, 0 for the head, and one more with each layer below it; for layers that `nn.scan` or
+    `jax.vmap` stacked into one array, it is an array of shape (layers,). Depths come from a function of the path of each
+    parameter, such as `"blocks/3/attention/kernel"`, or from a pytree whose paths begin those of the parameters:
+    `{"embed": 12, "blocks": jnp.arange(11, -1, -1), "head": 0}`. The longest one of whole parts wins; `""` begins every path.
 
     Args:
         schedule: the rate at depth 0, as in `scale_by_learning_rate`.
@@ -48,8 +44,7 @@ def layerwise(
         flip_sign, live, start: as in `scale_by_learning_rate`.
 
     Raises:
-        TypeError: if the schedule is no schedule, number or function, a depth or a factor is no number, or not exactly one of
-            depths and factors is given.
+        TypeError: if the schedule, a depth or a factor is none, or not exactly one of depths and factors is given.
         ValueError: if the schedule is a batch, the decay is not above 0, or a factor is below 0; in `init` and `update`, if no
             entry covers a parameter, an entry covers none, or an array does not have one number for each stacked layer.
 
@@ -57,8 +52,7 @@ def layerwise(
     >>> import lrsched as ls
     >>> params = {"head": jnp.ones(1), "blocks": [jnp.ones(1), jnp.ones(1)]}
     >>> optimizer = ls.layerwise(0.1, 0.5, {"head": 0, "blocks": [2, 1]})
-    >>> updates, state = optimizer.update(params, optimizer.init(params))
-    >>> print(updates)
+    >>> print(optimizer.update(params, optimizer.init(params))[0])
     {'blocks': [Array([-0.025], dtype=float32), Array([-0.05], dtype=float32)], 'head': Array([-0.1], dtype=float32)}
 
     References:

@@ -121,8 +121,10 @@ def counts_of(state: Tree) -> list[jax.Array]:
     return [x for x in found if np.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.integer)]
 
 
-def meant(call: str, parts: list[Part], at: str | None) -> list[Part]:
+def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Part]:
     """The parts that `at` names: by their whole path, their label, or a run of whole keys, whichever fits first."""
+    if not parts:
+        raise ValueError(f"{call}(...) {missing}")
     if at is None:
         return parts
     at = str(at)

@@ -24,27 +24,23 @@ from lrsched.training.transform import Applied, ScheduleLike, one_schedule
 def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
     """The learning rate that the last update used, wherever in an optimizer state it is.
 
-    It is found in the states of `scale_by_learning_rate`, `scheduled` and `optax.inject_hyperparams`. After a plain
-    `optax.adamw(schedule)` the state holds only a count of updates: give the schedule as well.
+    After a plain `optax.adamw(schedule)` the state holds only a count of updates: give the schedule as well.
 
     Args:
         state: an optimizer state, however nested, or what holds one: a flax `TrainState`, an `nnx.Optimizer` or its
             `nnx.state`, an equinox module, a dataclass or another object.
         schedule: the schedule, for a state or a group that holds only a count.
-        at: the one that is meant, where there are several: the label of a group (`"a"`, `"a/b"`), or a run of whole keys of
-            the path that the error shows.
+        at: which one, where there are several: the label of a group (`"a"`, `"a/b"`), or a run of whole keys of its path.
 
     Raises:
         ValueError: if there is none, or more than one, in which case it lists where they are.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
-    >>> schedule = ls.Linear(0.1, 0.0, 10)
-    >>> optimizer = optax.sgd(schedule)
-    >>> _, state = optimizer.update(jnp.ones(3), optimizer.init(jnp.ones(3)))
-    >>> _, state = optimizer.update(jnp.ones(3), state)
-    >>> print(ls.learning_rate(state, schedule))
-    0.09
+    >>> optimizer = ls.scheduled(optax.adamw)(ls.Linear(0.1, 0.0, 10))
+    >>> _, state = optimizer.update(jnp.ones(3), optimizer.init(jnp.ones(3)), jnp.ones(3))
+    >>> print(ls.learning_rate(state))
+    0.1
     """
     return _used("learning_rate", _rate("learning_rate", state, schedule, at), schedule)
 
@@ -67,8 +63,7 @@ def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | N
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
     >>> groups = {"slow": ls.scale_by_learning_rate(0.25), "fast": ls.scheduled(optax.adamw)(0.5)}
-    >>> optimizer = optax.partition(groups, {"w": "slow", "b": "fast"})
-    >>> state = optimizer.init({"w": jnp.ones(3), "b": jnp.ones(3)})
+    >>> state = optax.partition(groups, {"w": "slow", "b": "fast"}).init({"w": jnp.ones(3), "b": jnp.ones(3)})
     >>> print({label: float(rate) for label, rate in ls.learning_rates(state).items()})
     {'fast': 0.5, 'slow': 0.25}
     """
@@ -93,12 +88,10 @@ def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
-    >>> optimizer = ls.scale_by_learning_rate(0.1 * ls.reduce_on_plateau(factor=0.5, patience=0), live=True)
-    >>> state = optimizer.init(jnp.ones(3))
-    >>> for loss in [1.0, 1.0]:
-    ...     state = ls.observe(state, value=loss)
+    >>> optimizer = ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 10), live=True)
+    >>> _, state = optimizer.update(jnp.ones(3), optimizer.init(jnp.ones(3)))
     >>> print(ls.learning_rate(state), ls.next_learning_rate(state))
-    0.1 0.05
+    0.1 0.09
     """
     part = _rate("next_learning_rate", state, schedule, at)
     if not part.leaves:
@@ -128,16 +121,10 @@ def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Arra
     >>> print({name: float(x) for name, x in ls.hyperparameters(state).items()})
     {'learning_rate': 0.10000000149011612, 'momentum': 0.8999999761581421}
     """
-    parts = [part for part in parts_of(state) if part.used is not None]
-    if not parts:
-        raise ValueError(
-            "hyperparameters(...) found none in this state. Hint: make the optimizer with lrsched.scheduled(optax.adamw)(...),"
-            " or chain lrsched.scale_by_learning_rate(schedule)"
-        )
-    parts = meant("hyperparameters", parts, at)
+    call, parts = "hyperparameters", [part for part in parts_of(state) if part.used is not None]
+    parts = meant(call, parts, at, f"found none in this state. {_MAKE}")
     names = sorted({part.name for part in parts})
-    found = {name: only("hyperparameters", f"values of {name}", [x for x in parts if x.name == name]) for name in names}
-    return {name: _used("hyperparameters", part, None) for name, part in found.items()}
+    return {name: _used(call, only(call, f"values of {name}", [x for x in parts if x.name == name]), None) for name in names}
 
 
 def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, jax.Array]:
@@ -145,9 +132,8 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
 
     A `Counter("tokens")` gives `"tokens"`, the sum so far; a `Plateau` gives `"value/plateaus"`, `"value/best"` and
     `"value/bad"`, the observations without an improvement since the best one or the last plateau; a `SinceBest` gives
-    `"value/since_best"` and `"value/best"`; a `Since` gives what its clock gives, and `"signal/since"`. A clock of your own
-    says in `report` what it gives: by default its reading. To log the epochs without improvement, let a factor of 1 count
-    them: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
+    `"value/since_best"` and `"value/best"`; a `Since` gives what its clock gives, and `"signal/since"`; a clock of your own
+    what its `report` says. To log more, let a factor of 1 count it: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
 
     Args:
         state: as in `learning_rate`, or a state of `init` and `tick`.
@@ -155,8 +141,8 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
         at: as in `learning_rate`.
 
     Returns:
-        Numbers by name, the same names in every update. Where there are several groups, each name begins with its label; where
-        another clock has the same name, it ends with a number, "value/best/2".
+        Numbers by name, the same names in every update. With several groups each name begins with its label; where another
+        clock has the same name, it ends with a number, "value/best/2".
 
     Raises:
         ValueError: if there are no clocks, or their schedule is not known.
@@ -171,9 +157,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
     if isinstance(state, ScheduleState):
         state = AppliedState(*state, jnp.full((), jnp.nan), ())
     parts = [part for part in parts_of(state) if part.has("clocks")]
-    if not parts:
-        raise ValueError("readings(...) found no clocks in this state: its schedules are functions of the step alone")
-    parts = meant("readings", parts, at)
+    parts = meant("readings", parts, at, "found no clocks in this state: its schedules are functions of the step alone")
     several = len({part.label for part in parts}) > 1
     found, times = dict[str, Any](), collections.Counter[str]()
     for part in parts:
@@ -191,10 +175,8 @@ def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None)
     """The live schedule in an optimizer state, with numbers as short as they round to what is there.
 
     Args:
-        state: a state of `scale_by_learning_rate(..., live=True)` or `scheduled(..., live=True)`, however nested, or what
-            holds one, as in `learning_rate`; but not `nnx.state(optimizer)`, which keeps numbers and not whose they are.
+        state, at: as in `learning_rate`, made with `live=True`; but no `nnx.state`, which keeps numbers and not whose they are.
         name: of which hyperparameter.
-        at: as in `learning_rate`.
 
     Returns:
         The schedule; of a state that `jax.vmap` made, a batch. Of a plain number, a `Constant`.
@@ -204,8 +186,7 @@ def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None)
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
-    >>> optimizer = ls.scale_by_learning_rate(ls.Cosine(0.1, 0.0, 1000), live=True)
-    >>> print(ls.schedule(optimizer.init(jnp.ones(3))))
+    >>> print(ls.schedule(ls.scale_by_learning_rate(ls.Cosine(0.1, 0.0, 1000), live=True).init(jnp.ones(3))))
     Cosine(0.1, 0.0, 1000)
     """
     part = _live("schedule", state, name, at)
@@ -217,23 +198,16 @@ def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None)
 def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate", *, at: str | None = None) -> Tree:
     """The optimizer state with another live schedule, of the same structure and other numbers: nothing is compiled.
 
-    So a running job gets a longer horizon, another rate, or a cool-down from now on. The step and the clocks stay what they
-    are. To read what is there, and change a number of it, there is `schedule`:
-
-        s = ls.schedule(state)                          # warmup_cosine(1e-3, 100, 1000)
-        state = ls.replace_schedule(state, ls.warmup_cosine(1e-3, 100, 2000))
-
-    Inside `jit` the numbers may be traced.
+    So a running job gets a longer horizon, another rate, or a cool-down from here on. The step and the clocks stay what they
+    are. `schedule` reads what is there. Inside `jit` the numbers may be traced.
 
     Args:
-        state: as in `schedule`, `nnx.state(optimizer)` included.
+        state, at: as in `learning_rate`, made with `live=True`.
         new: the schedule, or a number for a constant one; a batch, where the state is one of `jax.vmap`.
         name: of which hyperparameter; a number that was given to `scheduled` is replaced by a number.
-        at: as in `learning_rate`.
 
     Returns:
-        The state, of the same kind: a `TrainState` for a `TrainState`. Of an `nnx.Optimizer` the variables are changed in
-        place, and it is what is returned.
+        The state, of the same kind: a `TrainState` for a `TrainState`. An `nnx.Optimizer` is changed in place, and returned.
 
     Raises:
         TypeError: if it is neither a schedule nor a number, or the state is in an object that cannot be rebuilt.
@@ -241,10 +215,8 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
-    >>> optimizer = ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 100), live=True)
-    >>> state = optimizer.init(jnp.ones(3))
-    >>> state = ls.replace_schedule(state, ls.Linear(0.1, 0.0, 1000))
-    >>> print(ls.schedule(state))
+    >>> state = ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 100), live=True).init(jnp.ones(3))
+    >>> print(ls.schedule(ls.replace_schedule(state, ls.Linear(0.1, 0.0, 1000))))
     Linear(0.1, 0.0, 1000)
     """
     part: Any = _live("replace_schedule", state, name, at)
@@ -257,10 +229,9 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
             )
         return with_leaves(state, {part.path: placed_as(part.used, jnp.full_like(part.used, new))})
     numbers = packed(checked)
-    old = {path: x for path, x in part.leaves.items() if path[0] == "live"}
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
-    alike = part.state is None or jax.tree.structure(part.state.live) == jax.tree.structure(numbers)
-    if not alike or {path: jnp.shape(x) for path, x in old.items()} != {path: jnp.shape(x) for path, x in changes.items()}:
+    old, new_shapes = ({path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (part.leaves, changes))
+    if old != new_shapes or (part.state and jax.tree.structure(part.state.live) != jax.tree.structure(numbers)):
         there = "the schedule that the optimizer was made with" if part.state is None else repr(unpacked(part.state.live))
         raise ValueError(
             "replace_schedule(...): expected a schedule of the structure of the one in the state, got another:\n"
@@ -268,7 +239,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
             + "\nHint: only numbers can change without compiling. Begin with a schedule that has all the parts, of length 0"
             " where they are not needed yet, or make a new optimizer"
         )
-    leaves = {(*part.home, *path): placed_as(old[path], x) for path, x in changes.items()}
+    leaves = {(*part.home, *path): placed_as(part.leaves[path], x) for path, x in changes.items()}
     if part.path != part.home:  # a number that was written in the place of the schedule no longer counts
         leaves[(*part.home, "used")] = jnp.array(part.used)
     return with_leaves(state, leaves)
@@ -290,8 +261,7 @@ def observe(
     Args:
         state: a state with a live schedule, or what holds one, as in `learning_rate`.
         schedule: the schedule, for a state that is not live.
-        observations: scalars by name, for names that are no Python identifiers or are taken (`{"at": 1.0}`); also in the place
-            of the schedule.
+        observations: scalars by name, for names that cannot be keywords (`{"at": 1.0}`); also in the place of the schedule.
         at: the group whose clocks observe, as in `learning_rate`; without it all do.
         named: scalars by name; None counts as not observed.
 
@@ -309,8 +279,7 @@ def observe(
     >>> state = optimizer.init(jnp.ones(3))
     >>> for loss in [1.0, 1.0]:
     ...     state = ls.observe(state, value=loss)
-    >>> _, state = optimizer.update(jnp.ones(3), state, value=None)
-    >>> print(ls.learning_rate(state))
+    >>> print(ls.next_learning_rate(state))
     0.05
     """
     if schedule is not None and not isinstance(schedule, Schedule):
@@ -319,13 +288,8 @@ def observe(
     if not given:
         raise TypeError("observe(...): expected an observation, got none. Hint: observe(state, value=<number>)")
     parts = [part for part in parts_of(state) if part.applied]
-    if not parts:
-        raise ValueError(
-            "observe(...) found no schedule in this state: chain lrsched.scale_by_learning_rate(schedule, live=True), or make"
-            " the optimizer with lrsched.scheduled(optax.adamw, live=True)(...)"
-        )
-    driven = [part for part in meant("observe", parts, at) if part.has("clocks")]
-    ready = [(part, *_present("observe", part, schedule)) for part in driven]
+    parts = meant("observe", parts, at, f"found no schedule in this state. {_MAKE}, live=True")
+    ready = [(part, *_present("observe", part, schedule)) for part in parts if part.has("clocks")]
     monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
     check_spelling("observe", monitored, given)
     if unknown := [name for name in given if name not in monitored]:
@@ -340,19 +304,17 @@ def observe(
     return with_leaves(state, changes)
 
 
-def _rates(call: str, state: Tree) -> list[Part]:
+_MAKE = "Hint: make the optimizer with lrsched.scheduled(optax.adamw)(...), or chain lrsched.scale_by_learning_rate(...)"
+
+
+def _rates(call: str, state: Tree, at: str | None = None) -> list[Part]:
     parts = [part for part in parts_of(state) if part.name == "learning_rate"]
-    if not parts:
-        raise ValueError(
-            f"{call}(...) found no rate in this state. Hint: make the optimizer with lrsched.scheduled(optax.adamw)(schedule),"
-            " or optax.chain(optax.scale_by_adam(), lrsched.scale_by_learning_rate(schedule))"
-        )
-    return parts
+    return meant(call, parts, at, f"found no rate in this state. {_MAKE}")
 
 
 def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> Part:
     """The one rate that is meant: where several are, and a schedule is given, the one that needs it."""
-    parts = meant(call, _rates(call, state), at)
+    parts = _rates(call, state, at)
     needing = [part for part in parts if part.used is None]
     return only(call, "rates", needing if schedule is not None and len(needing) == 1 else parts)
 
@@ -379,15 +341,11 @@ def _live(call: str, state: Tree, name: str, at: str | None) -> Part:
     """The one part that has a live schedule, or is a plain number."""
     parts = parts_of(state)
     live = [part for part in parts if part.live or not part.leaves]
+    others = ", ".join(sorted({part.name for part in live}))
+    is_there = any(part.name == name for part in parts) or not others
+    hint = ": make the transform with live=True" if is_there else f", only of {others}"
     found = [part for part in live if part.name == name]
-    if not found:
-        names = sorted({part.name for part in live})
-        there = any(part.name == name for part in parts) or not names
-        raise ValueError(
-            f"{call}(...) found no live schedule of {name} in this state"
-            + (": make the transform with live=True" if there else f", only of {', '.join(names)}")
-        )
-    return only(call, "live schedules", meant(call, found, at))
+    return only(call, "live schedules", meant(call, found, at, f"found no live schedule of {name} in this state{hint}"))
 
 
 def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule, ScheduleState]:

@@ -112,22 +112,19 @@ def scale_by_learning_rate(
     Update number t is multiplied by `-schedule(t)`, cast to the update's own type, as `optax.scale_by_learning_rate` does.
 
     Its clocks observe what `update` is given by name, `optimizer.update(grads, state, params, value=loss)`, or in one mapping,
-    `observations={"value": loss}`, which takes any name. Names that are for others are ignored. An update that is traced
-    without a monitored name warns once; `value=None` says that it is deliberate. To accumulate gradients, put `accumulate`
-    around `optax.MultiSteps`: without it clocks observe only the last small batch.
+    `observations={"value": loss}`. Names that are for others are ignored. An update without a monitored name warns once;
+    `value=None` says that it is deliberate. To accumulate gradients, put `accumulate` around `optax.MultiSteps`.
 
     Args:
         schedule: the schedule, a number for a constant rate, or any function of the step. It may be traced.
         flip_sign: whether to go downhill, that is, to multiply by minus the rate.
-        live: whether the schedule's numbers are part of the state, so that `schedule` reads them, `replace_schedule` changes
-            them in a running job without compiling anything, and `observe` can tick the clocks between updates. They are
-            float32 there, but for numbers of steps, which stay exact up to 2³¹.
-        start: the number of the first update, for a run that goes on after updates of another optimizer; or the state of that
-            optimizer, whose count is taken.
+        live: whether the schedule is part of the state, so that `schedule` reads it, `replace_schedule` changes its numbers
+            without compiling anything, and `observe` ticks the clocks between updates. The numbers are float32 there, but for
+            those of steps, which stay exact up to 2³¹.
+        start: the number of the first update, after those of another optimizer; or the state of that optimizer, with its count.
 
     Raises:
-        TypeError: if it is no schedule, number or function; from `update`, if a name looks like a misspelling of one that is
-            monitored.
+        TypeError: if it is no schedule, number or function; from `update`, if a monitored name seems misspelt.
         ValueError: if it is a batch: map over it with `jax.vmap`; or if `start` is a state that holds no count, or several.
 
     Warns:
@@ -140,7 +137,6 @@ def scale_by_learning_rate(
     >>> state = optimizer.init(params)
     >>> for _ in range(6):
     ...     updates, state = optimizer.update(params, state, params)
-    ...     params = optax.apply_updates(params, updates)
     >>> print(ls.learning_rate(state))
     0.05
     """
@@ -169,8 +165,7 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -
     `scheduled` does this for every hyperparameter; a pure schedule needs it nowhere.
 
     Args:
-        schedule: the schedule, a number, or any function of the step.
-        live, start: as in `scale_by_learning_rate`.
+        schedule, live, start: as in `scale_by_learning_rate`.
 
     Raises:
         TypeError: if it is none of these.
