@@ -112,8 +112,8 @@ def tick(
         named: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
 
     Raises:
-        TypeError: if nothing that is observed is monitored by any of its clocks (a schedule without clocks takes anything), if
-            a name looks like a misspelling of one that is monitored, or if the observations are no mapping.
+        TypeError: if its clocks monitor nothing of what is observed (a schedule without clocks takes anything), if a monitored
+            name seems misspelt, or if the observations are no mapping.
         ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
 
     >>> import lrsched as ls
@@ -200,8 +200,7 @@ def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
     Args:
         schedule: the schedule; inside `jax.vmap` one of a batch.
         observations: what its clocks monitor, an array of shape (n,), or a dict of such arrays by name.
-        every: how many updates there were for each observation: 1 for a training loss, those of an epoch for a validation
-            loss.
+        every: the number of updates for each observation: 1 for a training loss, those of an epoch for a validation loss.
 
     Returns:
         The values of the n · `every` updates.
@@ -237,10 +236,8 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
         raise ValueError(f"replay(observations=...) must be arrays of one shape (n,), got {found}")
 
     def update(state: ScheduleState, observed: Observations) -> Any:
-        readings = tuple(
-            jnp.asarray(numerics.moment(clock.read(x), signed=True)[0].value())
-            for clock, x in zip(clocks, state.clocks, strict=True)
-        )
+        times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
+        readings = tuple(jnp.asarray(numerics.moment(time, signed=True)[0].value()) for time in times)
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 
     def updates(state: ScheduleState, observed: Observations) -> Any:

@@ -32,7 +32,7 @@ def scheduled(
     hyperparam_dtype: jax.typing.DTypeLike | None = None,
     *,
     live: bool = False,
-    start: Any = 0,
+    start: Tree = 0,
 ) -> Callable[P, optax.GradientTransformationExtraArgs]:
     """An optimizer factory whose numeric arguments take schedules.
 

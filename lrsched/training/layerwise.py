@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +12,19 @@ import optax
 from lrsched.algebra import numerics
 from lrsched.algebra.node import NON_NEGATIVE, NUMBER, POSITIVE, checked, shown
 from lrsched.algebra.numerics import Number
-from lrsched.training.holders import path_of
+from lrsched.training.holders import Tree, path_of
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
 
 def layerwise(
     schedule: ScheduleLike,
     decay: Number | None = None,
-    depth_of: Any = None,
+    depth_of: Tree = None,
     *,
-    factors: Any = None,
+    factors: Tree = None,
     flip_sign: bool = True,
     live: bool = False,
-    start: Any = 0,
+    start: Tree = 0,
 ) -> optax.GradientTransformationExtraArgs:
     """Scales updates by a learning rate that differs by layer: `-schedule(t) · decay ** depth`, or `-schedule(t) · factor`.
 
@@ -67,8 +66,8 @@ def layerwise(
     base = None if decay is None else checked("layerwise", "decay", decay, POSITIVE)
     argument, given, spec = ("factors", factors, NON_NEGATIVE) if base is None else ("depth_of", depth_of, NUMBER)
 
-    def factor(path: str, value: Any) -> Any:
-        value = checked("layerwise", f"{argument}[{path!r}]", value, spec)
+    def factor(path: str, entry: object) -> Number:
+        value = checked("layerwise", f"{argument}[{path!r}]", entry, spec)
         if np.ndim(value) > 1:
             raise ValueError(
                 f"layerwise({argument}[{path!r}]=...): expected a number, or an array with one axis, got the shape"
@@ -95,15 +94,15 @@ def _is_masked(x: object) -> bool:
     return isinstance(x, optax.MaskedNode)
 
 
-def _by_path(tree: Any) -> list[tuple[str, Any]]:
+def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
     """The leaves of a tree with their paths; what `optax.masked` took out is a leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_masked)
     return [("/".join(path_of(keys)).strip("/"), x) for keys, x in leaves]
 
 
-def _entries(argument: str, given: Any, factor: Callable[[str, Any], Any]) -> dict[str, Any]:
+def _entries(argument: str, given: Tree, factor: Callable[[str, object], Number]) -> dict[str, Number]:
     """The factors by path, of a tree of what they are made of."""
-    entries: dict[str, Any] = {}
+    entries: dict[str, Number] = {}
     for path, value in _by_path(given):
         if path in entries:
             raise ValueError(f"layerwise({argument}=...): expected one entry for {path!r}, got two")
@@ -113,7 +112,7 @@ def _entries(argument: str, given: Any, factor: Callable[[str, Any], Any]) -> di
     return entries
 
 
-def _with_factors(tree: Any, factor_of: dict[str, Any] | Callable[[str], Any]) -> list[tuple[Any, jax.Array | None]]:
+def _with_factors(tree: Tree, factor_of: dict[str, Number] | Callable[[str], Number]) -> list[tuple[Tree, jax.Array | None]]:
     """The leaves of a tree, and the factor of each in a shape that fits, None for what is masked."""
     leaves = _by_path(tree)
     if isinstance(factor_of, dict):
@@ -132,13 +131,13 @@ def _with_factors(tree: Any, factor_of: dict[str, Any] | Callable[[str], Any]) -
     return [(x, None if _is_masked(x) else _fitting(factor_of(path), path, x)) for path, x in leaves]
 
 
-def _covering(entries: dict[str, Any], path: str) -> list[str]:
+def _covering(entries: dict[str, Number], path: str) -> list[str]:
     """The entries that begin a path, the longest first."""
     parts = path.split("/")
     return [start for n in range(len(parts), -1, -1) if (start := "/".join(parts[:n])) in entries]
 
 
-def _fitting(factor: Any, path: str, x: Any) -> jax.Array:
+def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
     """A factor in the shape of what it scales; an array has one for each of the stacked layers."""
     if np.ndim(factor) and np.shape(x)[:1] != np.shape(factor):
         raise ValueError(

@@ -88,8 +88,7 @@ def restore(
     mine = _Side("added", "template", "not in the checkpoint", template, added)
     other = _Side("removed", "checkpoint", "only in the checkpoint", loaded, removed)
     pairs = _checked_pairs(mine, other, replace=on_change == "replace")
-    live = {path: mine.under(path) for path in mine.live}
-    needed = {*mine.leaves} - {*pairs} | {leaf for leaves in live.values() for leaf in leaves if on_change == "raise"}
+    needed = {*mine.leaves} - {*pairs} | {leaf for path in mine.live for leaf in mine.under(path) if on_change == "raise"}
     if without := [path for path, x in mine.leaves.items() if path in needed and isinstance(x, jax.ShapeDtypeStruct)]:
         raise ValueError(
             f"restore(...) needs the value at {_text(without[0])} in the template, which has none."
@@ -98,8 +97,7 @@ def restore(
     values = mine.leaves | {path: _placed(other.leaves[there], mine.leaves[path]) for path, there in pairs.items()}
     restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
     if on_change in ("warn", "raise"):
-        numbers = {path: [(mine.leaves[leaf], values[leaf]) for leaf in leaves] for path, leaves in live.items()}
-        _compare_live(numbers, mine.schedules, _schedules(restored), on_change)
+        _compare_live(mine, values, _schedules(restored), on_change)
     return restored
 
 
@@ -174,8 +172,9 @@ def _matched(mine: _Side, other: _Side, is_whole: Callable[[Path, Path], bool], 
             found += _matched(mine, other, is_whole, a[key], b[key])
         else:
             found += [(a.get(key), None), (None, b.get(key))]
-    has_pair, is_element = any(None not in pair for pair in found), not (here in mine.full and there in other.full)
-    return found if has_pair or here in mine.live or (here and is_element) else [(here, None), (None, there)]
+    has_pair = any(None not in pair for pair in found)
+    is_apart = not here or (here in mine.full and there in other.full)  # not an element that one side has empty
+    return [(here, None), (None, there)] if is_apart and not has_pair and here not in mine.live else found
 
 
 def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
@@ -246,17 +245,16 @@ def _hint(alone: dict[_Side, list[Path]], replace: bool) -> list[str]:
     return [f"Hint: restore(..., {', '.join(said)}) {does}{start}"]
 
 
-def _compare_live(
-    pairs: dict[Path, list[tuple[Any, Any]]], ours: dict[Path, Schedule], restored: dict[Path, Schedule], on_change: str
-) -> None:
+def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Schedule], on_change: str) -> None:
     """Warns of the live schedules that were restored with other numbers than the template has, or raises."""
     lines: list[str] = []
-    for path, numbers in pairs.items():
-        known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in numbers for x in pair)
-        if (not known and on_change == "warn") or all(_are_close(*pair) for pair in numbers):
+    for path in mine.live:
+        pairs = [(mine.leaves[leaf], values[leaf]) for leaf in mine.under(path)]
+        known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in pairs for x in pair)
+        if (not known and on_change == "warn") or all(_are_close(*pair) for pair in pairs):
             continue
-        if path in ours:
-            lines += side_by_side(*(described(unpacked(x[path])) for x in (restored, ours)), _text(path))
+        if path in restored:
+            lines += side_by_side(*(described(unpacked(x[path])) for x in (restored, mine.schedules)), _text(path))
         else:
             lines.append(f"  {_text(path)}: other numbers in the checkpoint than in the template")
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))

@@ -105,7 +105,7 @@ def typed_as(old: Tree, new: T) -> T:
 
 
 def scale_by_learning_rate(
-    schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Any = 0
+    schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Tree = 0
 ) -> optax.GradientTransformationExtraArgs:
     """Scales updates by the learning rate of a schedule, pure or driven; the last link of an optax chain.
 
@@ -159,7 +159,7 @@ def scaled_by(
     return optax.GradientTransformationExtraArgs(lambda _: applied.init(), update_fn)  # pyright: ignore[reportArgumentType]
 
 
-def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -> Applied:
+def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
     """A schedule, driven ones included, as `optax.inject_hyperparams` takes it.
 
     `scheduled` does this for every hyperparameter; a pure schedule needs it nowhere.
@@ -179,7 +179,7 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -
     return applied_as("as_stateful", schedule, live, start)
 
 
-def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Any) -> Applied:
+def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree) -> Applied:
     """What a transform applies, made of the arguments that a person gave."""
     return Applied(call, one_schedule(call, "schedule", schedule), live, updates_made(call, start))
 
@@ -198,7 +198,7 @@ def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     return schedule
 
 
-def updates_made(call: str, start: Any) -> Number:
+def updates_made(call: str, start: Tree) -> Number:
     """How many updates were made before: a number, or the count in what holds the state of an optimizer."""
     if isinstance(start, int) and start == 0:
         return 0
