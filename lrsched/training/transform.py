@@ -149,6 +149,10 @@ def scaled_by(
 ) -> optax.GradientTransformationExtraArgs:
     """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
 
+    def init_fn(params: optax.Params) -> AppliedState:
+        del params
+        return applied.init()
+
     def update_fn(
         updates: optax.Updates, state: AppliedState, params: optax.Params | None = None, **observations: Any
     ) -> tuple[optax.Updates, AppliedState]:
@@ -156,7 +160,7 @@ def scaled_by(
         after = applied.update(state, **observations)
         return scale(-after.used if flip_sign else after.used, updates), after
 
-    return optax.GradientTransformationExtraArgs(lambda _: applied.init(), update_fn)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
 
 def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
