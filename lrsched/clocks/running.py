@@ -65,7 +65,7 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
 
 
-def count_of_updates(call: str, given: Any) -> jax.Array:
+def count_of_updates(call: str, given: Number) -> jax.Array:
     """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
     step = numerics.array_of(given)
     known = not isinstance(step, jax.core.Tracer)
@@ -107,9 +107,9 @@ def tick(
 
     Args:
         schedule, state: the schedule, and its state before.
-        observations: scalars by name, for names that are no Python identifiers or are taken (`{"steps": 64}`).
+        observations, named: scalars by name, in a mapping, which takes any name (`{"steps": 64}`), or by keyword. A clock takes
+            what it monitors; None counts as not observed.
         steps: 1 for an update, the default, and 0 for something observed between two updates, like a validation metric.
-        named: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
 
     Raises:
         TypeError: if its clocks monitor nothing of what is observed (a schedule without clocks takes anything), if a monitored
@@ -184,7 +184,7 @@ def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
     _parts("bind", schedule, state)
     clocks = iter(state.clocks)
 
-    def read(part: Any) -> Any:
+    def read(part: object) -> object:
         if not isinstance(part, Driven):
             return part
         return Constant(part.schedule(numerics.moment(part.clock.read(next(clocks)), signed=True)[0]), np.inf)
@@ -249,7 +249,7 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
     return jax.tree.map(jnp.ravel, values)
 
 
-def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
+def _parts(call: str, schedule: Schedule, state: ScheduleState) -> list[Driven]:
     """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
     _single(call, schedule)
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
@@ -285,7 +285,7 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _single(call: str, schedule: Any) -> None:
+def _single(call: str, schedule: object) -> None:
     if not isinstance(schedule, Schedule):
         raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)}")
     if batch := schedule.batch_shape:

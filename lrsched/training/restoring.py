@@ -145,12 +145,10 @@ class _Side:
     def children(self, part: Path) -> dict[str, Path]:
         """The parts of a part by their keys, but for those that were named: elements are counted without them."""
         inside = self.inside.get(part, [])
-        gone = [int(path[-1]) for path in inside if path in self.named and path[-1].isdecimal()]
-
-        def key(name: str) -> str:
-            return str(int(name) - sum(n < int(name) for n in gone)) if gone and name.isdecimal() else name
-
-        return {key(path[-1]): path for path in inside if path not in self.named}
+        left = {path[-1]: path for path in inside if path not in self.named}
+        if len(left) < len(inside) and all(key.isdecimal() for key in left):
+            return {str(i): left[key] for i, key in enumerate(sorted(left, key=int))}
+        return left
 
     def largest(self, part: Path) -> list[Path]:
         """The part, or where something in it was named, the largest parts of it without that; none without leaves."""

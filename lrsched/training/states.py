@@ -48,7 +48,7 @@ def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | No
 def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | None = None) -> dict[str, jax.Array]:
     """All learning rates in a state that the last update used, by the labels of their groups, for a logger.
 
-    A group whose optimizer keeps neither a rate nor a count, such as `optax.adam(1e-3)`, is not in it.
+    A group that keeps neither a rate nor a count, such as `optax.adam(1e-3)`, is not in it.
 
     Args:
         state: as in `learning_rate`.
@@ -223,10 +223,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     checked = new if isinstance(new, Schedule) else one_schedule("replace_schedule", "new", new)
     if not part.leaves:
         if isinstance(new, Schedule) or callable(new):
-            raise ValueError(
-                f"replace_schedule(name={name!r}): expected a number, since a number was given to scheduled, got {shown(new)}."
-                f" Hint: scheduled(..., live=True)(..., {name}=Constant(...)) can be replaced by another Constant"
-            )
+            raise ValueError(f"replace_schedule(name={name!r}): expected a number, as was given to scheduled, got {shown(new)}")
         return with_leaves(state, {part.path: placed_as(part.used, jnp.full_like(part.used, new))})
     numbers = packed(checked)
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
@@ -261,16 +258,15 @@ def observe(
     Args:
         state: a state with a live schedule, or what holds one, as in `learning_rate`.
         schedule: the schedule, for a state that is not live.
-        observations: scalars by name, for names that cannot be keywords (`{"at": 1.0}`); also in the place of the schedule.
+        observations, named: scalars by name, in a mapping (which may stand in the place of the schedule) or by keyword; None
+            counts as not observed.
         at: the group whose clocks observe, as in `learning_rate`; without it all do.
-        named: scalars by name; None counts as not observed.
 
     Returns:
         The state, of the same kind, as from `replace_schedule`.
 
     Raises:
-        TypeError: if no clock monitors one of the names, an observation is no scalar, or the state is in an object that
-            cannot be rebuilt.
+        TypeError: if no clock monitors a name, an observation is no scalar, or the state cannot be rebuilt.
         ValueError: if there is nothing in the state that could observe, or the state is a batch: use `jax.vmap`.
 
     >>> import jax.numpy as jnp
