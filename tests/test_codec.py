@@ -19,7 +19,7 @@ import lrsched as ls
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
-from lrsched.views import codec
+from lrsched.views import names
 
 TORCH = [
     torch.StepLR(0.1, 30),
@@ -65,7 +65,7 @@ def test_every_node_comes_back(s):
 
 
 def test_every_class_of_nodes_has_a_name():
-    written = set(codec._classes().values())
+    written = set(names.nodes().values())
     made = {type(one) for call in CALLS for one in nodes(call.make())} | {type(one) for s in TORCH for one in nodes(s)}
     assert made <= written
     assert written - made <= {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
@@ -141,15 +141,15 @@ HOSTILE = {
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'lrsched' twice",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "more": 1'): "must be",
     whole(LINEAR.replace('"start": 0', '"start": 0, "start": 1')): "'start' twice",
-    whole(LINEAR.replace("Linear", "Linea")): "knows no node called 'Linea', at schedule",
-    whole(LINEAR.replace("Linear", "Node")): "knows no node",
-    whole(LINEAR.replace("Linear", "Moved")): "knows no node",
-    whole(LINEAR.replace("Linear", "__import__")): "knows no node",
+    whole(LINEAR.replace("Linear", "Linea")): "expected the name of a node at schedule.node, got 'Linea'",
+    whole(LINEAR.replace("Linear", "Node")): "expected the name of a node",
+    whole(LINEAR.replace("Linear", "Moved")): "expected the name of a node",
+    whole(LINEAR.replace("Linear", "__import__")): "expected the name of a node",
     whole(LINEAR.replace('"Linear"', '["Linear"]')): "expected a node",
-    whole(LINEAR.replace('"start": 0, ', "")): "misses start at schedule: a Linear has start, stop, steps",
-    whole(LINEAR.replace("start", "strt")): "found 'strt' at schedule",
-    whole(LINEAR.replace("start", "__class__")): "found '__class__' at schedule",
-    whole(LINEAR.replace("10", "-10")): r"cannot make the Linear at schedule: Linear\(steps=...\) must be >= 0",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got an object with 'stop'",
+    whole(LINEAR.replace("start", "strt")): "expected a Linear with start, stop, steps at schedule, got an object with 'strt'",
+    whole(LINEAR.replace("start", "__class__")): "got an object with '__class__'",
+    whole(LINEAR.replace("10", "-10")): r"expected a valid Linear at schedule, got an error: Linear\(steps=...\) must be >= 0",
     whole(LINEAR.replace("10", "NaN")): "holds NaN",
     whole(LINEAR.replace("10", "-Infinity")): "holds -Infinity",
     whole(LINEAR.replace("10", '"nan"')): r"expected a number at schedule.steps, got 'nan'",
@@ -163,7 +163,7 @@ HOSTILE = {
     whole(LINEAR.replace("10", "[]")): "must be a number",
     whole(LINEAR.replace("10", "[[1, 2], [3]]")): "must be a number",
     whole(LINEAR.replace("10", "[" * 50 + "]" * 50)): "expected a number",
-    whole('{"node": "Plateau"}'): "found a Plateau at schedule, which is no schedule",
+    whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
     whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got an object",
     whole('{"node": "Sequence", "parts": []}'): "expected a list of nodes at schedule.parts, got a list of 0",
     whole('{"node": "Sequence", "parts": [{"node": "Plateau"}]}'): r"expected a schedule at schedule.parts\[0\], got a Plateau",
@@ -172,12 +172,12 @@ HOSTILE = {
     whole(
         '{"node": "Take", "schedule": {"node": "Plateau"}, "steps": 3}'
     ): "expected a schedule at schedule.schedule, got a Plateau",
-    whole(f'{{"node": "Pointwise", "operator": "**", "parts": [{LINEAR}, {LINEAR}]}}'): "cannot make the Pointwise",
-    whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "cannot make the Pointwise",
+    whole(f'{{"node": "Pointwise", "operator": "**", "parts": [{LINEAR}, {LINEAR}]}}'): "expected a valid Pointwise",
+    whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
     whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
-    whole('{"node": "Function", "fn": "print", "arguments": []}'): "cannot make the Function",
+    whole('{"node": "Function", "fn": "print", "arguments": []}'): "expected a valid Function",
     whole('{"node": "Function", "fn": {"node": "Time"}, "arguments": []}'): "expected a string or a boolean",
-    whole('{"node": "torch.LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "cannot make the torch.LambdaLR",
+    whole('{"node": "torch.LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "expected a valid torch.LambdaLR",
     whole(
         '{"node": "torch.OneCycleLR", "max_lr": 1, "total_steps": 10, "cycle_momentum": "yes"}'
     ): "expected a string or a boolean",

@@ -42,10 +42,7 @@ def test_has_an_example_and_its_arguments(name):
 
 
 SHAPES_AND_RECIPES = [
-    name
-    for name, value in PUBLIC.items()
-    if getattr(value, "__module__", "") in MADE_HERE
-    and parameters(value)
+    name for name, value in PUBLIC.items() if getattr(value, "__module__", "") in MADE_HERE and parameters(value)
 ]
 
 

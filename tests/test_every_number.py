@@ -29,6 +29,7 @@ from signatures import (
 )
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.algebra.node import Node
 from lrsched.algebra.schedule import Schedule, driven_parts
 
@@ -122,7 +123,7 @@ def seen_mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
 
     def value_and_length(x: Any, step: Any) -> tuple[Any, Any]:
         schedule = call.make(**{name: x})
-        return schedule(step), jnp.asarray(schedule.length, jnp.float32)
+        return schedule(step), numerics.real(schedule.length)
 
     # Over pairs of a number and a step, since without jit what takes time is how many different shapes there are.
     shape = len(numbers), len(STEPS)

@@ -7,7 +7,7 @@ from nested import schedules
 
 import lrsched as ls
 from lrsched.dialects import torch
-from lrsched.views.horizon import horizon
+from lrsched.views.phases import horizon
 
 RAMP = ls.Linear(1.0, 0.0, 100)
 

@@ -41,8 +41,11 @@ def found(s: Any, steps: Any) -> Any:
     """In which cycle each step is, and the whole steps, and the rest, of the time in it."""
 
     def at(t: Any) -> Any:
-        index, inside = numerics.moment(t)[0].cycle(s.schedule.length, s.n, s.longer)
-        return index, inside.ticks.whole, inside.ticks.part, inside.value()
+        ready = s._ready
+        last = math.inf if s.n is None else numerics.maximum(numerics.rounded(ready.n) - 1.0, 0.0)
+        index, start, growth = numerics.growing_cycle(numerics.time_of(t)[0], ready.schedule.length, ready.longer, last)
+        since = numerics.maximum(numerics.time_of(t)[0] - start, 0.0)
+        return index, since, numerics.real(numerics.ratio(since, growth))
 
     return jax.vmap(at)(steps)
 
@@ -74,18 +77,16 @@ def steps_for(starts: list[Fraction], seed: int) -> list[int]:
 def check(
     length: float, stretch: float, count: int | None, steps: list[int], starts: list[Fraction], kept: Any = packed
 ) -> None:
-    given = kept(ls.Linear(0.0, 1.0, length).repeat(count, stretch=stretch))
-    index, whole, part, value = (np.asarray(x) for x in found(given, jnp.asarray(steps, jnp.int32)))
-    rows = (x.tolist() for x in (index.astype(int), whole, part, value))
-    for t, i, *inside, local in zip(steps, *rows, strict=True):
+    given = kept(ls.Linear(0.0, 1.0, length).repeat(count, stretch=float(received(stretch))))
+    index, since, value = (numerics.host(x) for x in found(given, jnp.asarray(steps, jnp.int32)))
+    for t, i, elapsed, local in zip(steps, index.astype(int).tolist(), since.tolist(), value.tolist(), strict=True):
         right = bisect_right(starts, t) - 1
         if i != right:
             start = starts[max(i, right)]
             assert abs(i - right) == 1, (t, i, right)
             assert start.denominator != 1, (t, i, right)
             assert abs(t - start) < NEAR, (t, i, right)
-        elapsed = Fraction(inside[0]) + Fraction(inside[1])
-        assert abs(elapsed - (t - starts[i])) <= NEAR, (t, i, float(elapsed), float(t - starts[i]))
+        assert abs(Fraction(elapsed) - (t - starts[i])) <= NEAR, (t, i, float(elapsed), float(t - starts[i]))
         growth = received(stretch) ** i
         if i == right and growth * Fraction(length) > 1:
             exact = (t - starts[i]) / growth
@@ -192,10 +193,10 @@ def test_the_slopes_of_a_live_cycle():
         return 1 - (t - start) / (length * growth)
 
     for length, stretch, t in ((10.0, 1.5, 60), (7.25, 1.0, 100), (3.0, 1.0001, 3000), (1000.0, 1.2, 123_456)):
-        found = slopes(packed(ls.Linear(1.0, 0.0, length).repeat(stretch=stretch)), jnp.int32(t))
+        found = slopes(packed(ls.Linear(1.0, 0.0, length).repeat(stretch=float(received(stretch)))), jnp.int32(t))
         a, k = Fraction(length), received(stretch)
         expected = [(exact(a + small, k, t) - exact(a, k, t)) / small, (exact(a, k + small, t) - exact(a, k, t)) / small]
-        np.testing.assert_allclose([found.schedule.steps.part, found.longer], list(map(float, expected)), rtol=1e-4)
+        np.testing.assert_allclose([found.schedule.steps.high, found.longer.high], list(map(float, expected)), rtol=1e-4)
 
 
 def test_the_second_derivatives_of_a_live_cycle():
@@ -206,8 +207,8 @@ def test_the_second_derivatives_of_a_live_cycle():
         length, stretch, t = numbers
         s = dataclasses.replace(
             made,
-            schedule=dataclasses.replace(made.schedule, steps=dataclasses.replace(made.schedule.steps, part=length)),
-            longer=stretch,
+            schedule=dataclasses.replace(made.schedule, steps=dataclasses.replace(made.schedule.steps, high=length)),
+            longer=dataclasses.replace(made.longer, high=stretch),
         )
         return s(t)
 
@@ -218,7 +219,7 @@ def test_the_second_derivatives_of_a_live_cycle():
         return 0.5 * (1 + math.cos(math.pi * (t - start) / (length * growth)))
 
     at, h = (5.25, 1.5, 60.3), 1e-4
-    found = jax.jit(jax.hessian(value))(tuple(map(jnp.float32, (0.25, 1.5, 60.3))))
+    found = jax.jit(jax.hessian(value))(tuple(map(jnp.float32, at)))
     for i, j in itertools.product(range(3), range(3)):
         moved = [[at[k] + h * ((k == i) * a + (k == j) * b) for k in range(3)] for a, b in itertools.product((1, -1), (1, -1))]
         expected = np.dot([1, -1, -1, 1], [exact(*x) for x in moved]) / (4 * h * h)
@@ -301,10 +302,10 @@ def test_more_cycles_than_a_table_holds(way):
 def test_a_batch_of_known_cycles_begins_at_their_steps():
     stretches = [1.0, 1.1, 2.0, 3.5]
     s = ls.Linear(0.0, 1.0, 1000).repeat(20, stretch=np.asarray([float(received(x)) for x in stretches]))
-    compiled = jax.jit(lambda s, t: s.at(numerics.moment(t)[0]))
+    compiled = jax.jit(lambda s, t: s._ready.at(numerics.time_of(t)[0]))
     for t in (0, 999, 1000, 2100, 7000, 7001, 10**6, END):
         expected = [float(ls.Linear(0.0, 1.0, 1000).repeat(20, stretch=float(received(x)))(t)) for x in stretches]
-        got = [s.at(numerics.moment(t)[0]), compiled(s, t)]
+        got = [s._ready.at(numerics.time_of(t)[0]), compiled(s, t)]
         np.testing.assert_allclose(got, [expected] * 2, rtol=1e-6, atol=1e-7)
 
 

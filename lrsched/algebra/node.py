@@ -37,11 +37,16 @@ class Spec:
     holds: Callable[[np.ndarray], Any] = bounded
     must: str = "be finite"
     mend: str = ""
+    wide: bool = False  # computed with all of its digits in a trace
     whole: bool = False  # usually a count, so printed without ".0"
     name: str = ""  # what the argument is called, if not as the field
     optional: bool = False  # may be None
     several: bool = False  # a tuple of numbers, each of them a leaf
     what: str = ""  # what to give, if not just a number or a list of numbers
+
+    def __post_init__(self) -> None:
+        if self.whole:
+            object.__setattr__(self, "wide", True)
 
 
 NUMBER = Spec()
@@ -247,6 +252,20 @@ class Node:
         return mimebundle(self)
 
 
+def each_number(node: Any, function: Callable[[Any, Spec], Any]) -> Any:
+    """A node with a function of each number, and its spec, in the place of the number."""
+    changed = object.__new__(type(node))
+    for field in dataclasses.fields(node):
+        value, spec = getattr(node, field.name), field.metadata.get("spec")
+        if value is not None and spec is not None:
+            value = tuple(function(x, spec) for x in value) if spec.several else function(value, spec)
+        elif "child" in field.metadata:
+            several = isinstance(value, tuple)
+            value = tuple(each_number(x, function) for x in value) if several else each_number(value, function)
+        changed.__dict__[field.name] = value
+    return changed
+
+
 def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
 
@@ -255,10 +274,12 @@ def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
     if value is None and spec.optional:
         return None
     kept = _as_float(value)
-    kept = kept if spec.whole else numerics.rough(kept)  # only a number of steps may be a span
+    kept = kept.high + kept.low if isinstance(kept, numerics.Double) and not spec.wide else kept
     if kept is None or np.ndim(kept) < spec.rank or np.size(kept) == 0:
         what = spec.what or ("a number" if spec.rank == 0 else "a list of numbers")
         raise TypeError(f"{call}({name}=...) must be {what}, got {shown(value)} ({type(value).__name__})")
+    if spec.wide and not numerics.is_concrete(kept):
+        return numerics.wide(kept)
     known = np.asarray(numerics.host(kept), np.float64) if numerics.is_concrete(kept) else None
     if known is not None and not np.all(spec.holds(known)):
         mend = f": {spec.mend}" if spec.mend else ""
@@ -279,7 +300,7 @@ def checked_clock(call: str, clock: Any) -> None:
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
     value = numerics.array_of(value)
-    if isinstance(value, numerics.Span):
+    if isinstance(value, numerics.Double):
         return value
     if isinstance(value, jax.Array):
         if jnp.issubdtype(value.dtype, jnp.floating):
@@ -303,7 +324,7 @@ def _as_table(values: Any) -> Any:
         entries = [_as_float(x) for x in values]
         if any(x is None for x in entries):
             return None
-        live = any(isinstance(x, numerics.Span) for x in entries)
+        live = any(isinstance(x, numerics.Double) for x in entries)
         return numerics.table(entries) if live else jnp.stack([numerics.real(x) for x in entries])
     # Their types may have no common one, as bfloat16 and float16 have none.
     return _as_known(jax.tree.map(lambda x: numerics.host(x) if hasattr(x, "dtype") and numerics.is_number(x) else x, values))
@@ -362,7 +383,7 @@ def _in_a_word(character: str) -> bool:
 
 
 def _repeat(value: Any, batch: tuple[int, ...]) -> Any:
-    if isinstance(value, numerics.Span):
+    if isinstance(value, numerics.Double):
         return jax.tree.map(lambda x: _repeat(x, batch), value)
     xp = jnp if isinstance(value, jax.Array) else np
     return xp.broadcast_to(value, (*batch, *np.shape(value)))
@@ -422,8 +443,8 @@ def _tuple_source(nodes: tuple[Any, ...]) -> str:
 
 def number_source(value: Any, whole: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; whole numbers of steps without ".0"."""
-    if isinstance(value, numerics.Span):
-        value = numerics.host(value) if numerics.is_concrete(value) else value.whole
+    if isinstance(value, numerics.Double):
+        value = numerics.host(value) if numerics.is_concrete(value) else value.high
     if isinstance(value, jax.core.Tracer):
         return str(value.aval)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):

@@ -93,7 +93,7 @@ def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
     steps, values = [0.0], [start]
     for i in range(milestones.shape[-1]):
         steps.append(milestones[..., i])
-        values.append(_bounded("multi_step", "factor", factor, numerics.multiply(values[-1], factor)))
+        values.append(_bounded("multi_step", "factor", factor, values[-1] * factor))
     return Piecewise(numerics.table(steps), numerics.table(values))
 
 
@@ -223,7 +223,7 @@ def noam(dim: Number, warmup_steps: Number) -> Schedule:
     """
     dim = checked("noam", "dim", dim, POSITIVE)
     warmup_steps = checked("noam", "warmup_steps", warmup_steps, POSITIVE)
-    peak = numerics.multiply(numerics.power(dim, -0.5), numerics.power(warmup_steps, -0.5))
+    peak = numerics.power(dim, -0.5) * numerics.power(warmup_steps, -0.5)
     return warmup_inverse_sqrt(_bounded("noam", "dim", dim, peak), warmup_steps)
 
 
@@ -351,7 +351,7 @@ def triangular(
     low, high = _numbers("triangular", low=low, high=high)
     rise, fall = _counts("triangular", up=up, down=up if down is None else down)
     gamma = checked("triangular", "gamma", gamma, NON_NEGATIVE)
-    cycle = numerics.add(rise, fall)
+    cycle = rise + fall
     if numerics.is_concrete(cycle) and np.any(np.equal(cycle, 0)):
         raise ValueError(f"triangular(up={rise!r}, down={fall!r}) has cycles of 0 steps: give one of them some steps")
     if mode not in ("triangular", "triangular2", "exp_range"):
@@ -454,10 +454,10 @@ def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phas
         raise ValueError(f"{call}(anneal=...) must be 'cosine' or 'linear', got {anneal!r}")
     (steps,) = _counts(call, steps=steps)
     checked(call, "steps", steps, _WHOLE)
-    rise = numerics.multiply(checked(call, "pct_start", pct_start, _FRACTION), steps)
-    before = numerics.multiply(2.0, rise) if three_phase else rise
+    rise = checked(call, "pct_start", pct_start, _FRACTION) * steps
+    before = 2.0 * rise if three_phase else rise
     before, rest = _parted(call, steps, pct_start=before)
-    return Cosine if anneal == "cosine" else Linear, numerics.multiply(0.5, before) if three_phase else before, rest
+    return Cosine if anneal == "cosine" else Linear, 0.5 * before if three_phase else before, rest
 
 
 def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
@@ -470,15 +470,14 @@ def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
 def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
     """What one argument takes of the steps, and how many are left."""
     (part,) = taken.values()
-    rest = _rest(call, steps, **taken)
-    return (part, rest) if numerics.is_concrete(rest) else numerics.parted(part, steps)
+    return part, _rest(call, steps, **taken)
 
 
 def _rest(call: str, steps: Number, **taken: Number) -> Any:
     """How many of the steps are left by what some arguments take."""
     rest = steps
     for number in taken.values():
-        rest = numerics.subtract(rest, number)
+        rest = rest - number
     if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
         rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
     if numerics.is_concrete(rest) and np.any(np.less(rest, 0)):

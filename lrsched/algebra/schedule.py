@@ -16,14 +16,16 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import (
     COUNT,
     CYCLES,
@@ -33,18 +35,22 @@ from lrsched.algebra.node import (
     RISING,
     UNBOUNDED,
     Node,
+    Spec,
     checked,
     checked_clock,
     child,
     choice,
+    each_number,
     is_empty,
     leaf,
     node,
     shown,
 )
-from lrsched.algebra.numerics import Moment, Number
+from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, floor, opposite, ratio, rounded, snapped, where
+from lrsched.algebra.numerics import maximum as higher
+from lrsched.algebra.numerics import minimum as lower
 
-Spans: TypeAlias = Iterator[tuple["Schedule", Moment, Any]]  # (part, its own time, whether it is running)
+Spans: TypeAlias = Iterator[tuple["Schedule", Any, Any]]  # (part, its own time, whether it is running)
 
 
 if TYPE_CHECKING:
@@ -78,28 +84,21 @@ class Schedule(_Hyperparameter):
     0.05 [0.    0.025] 100.0
     """
 
-    # Whether its numbers may be looked up in tables: they lose nothing as float32, and time meets none but its counts of steps.
-    looked_up: ClassVar[bool] = False
-
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
 
-    def at(self, moment: Moment) -> Any:
-        """The value at a moment, which is below 0 only where a clock reads so."""
-        raise NotImplementedError(f"{type(self).__name__} must define at(moment)")
+    def at(self, t: Any) -> Any:
+        """The value at a time, which is below 0 only where a clock reads so."""
+        raise NotImplementedError(f"{type(self).__name__} must define at(t)")
 
     @property
     def length(self) -> Any:
         """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf` if it never settles."""
         raise NotImplementedError(f"{type(self).__name__} must define length")
 
-    def spans(self, moment: Moment) -> Spans:
+    def spans(self, t: Any) -> Spans:
         """The parts that keep their own time: each with that time and whether it is running. None by default."""
-        del moment
+        del t
         yield from ()
-
-    def line(self, moment: Moment) -> Line | None:
-        """Its value as a line through some moment, for a time warp that is not to round; None, the default, if it is none."""
-        del moment
 
     def __call__(self, step: Number | list[Any] | tuple[Any, ...]) -> jax.Array:
         """The value at a step or an array of steps.
@@ -110,7 +109,16 @@ class Schedule(_Hyperparameter):
         """
         if batch := self.batch_shape:
             return _call_batch(self, batch, step)
-        return numerics.sharded_like(step, _call, self)
+        return sharded_like(step, _call, self)
+
+    @property
+    def _ready(self) -> Schedule:
+        """The schedule with its known numbers on the host, and those of traced ones that count time with all their digits."""
+        return self if self._is_of_floats else each_number(self, _ready_number)
+
+    @functools.cached_property
+    def _is_of_floats(self) -> bool:
+        return all(type(x) is float for x in jax.tree.leaves(self))
 
     def __bool__(self) -> bool:
         raise TypeError(f"a schedule is neither true nor false: {shown(self)}; compare with ==, or call it with a step")
@@ -312,7 +320,7 @@ class Schedule(_Hyperparameter):
         mend = "to bound one side only, use maximum(schedule, low) or minimum(schedule, high)"
         bounds = [_operand("clip", name, bound, mend) for name, bound in (("low", low), ("high", high))]
         values = [bound.value for bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
-        if len(values) == 2 and np.any(numerics.subtract(*values) > 0):
+        if len(values) == 2 and np.any(np.greater(*map(numerics.host, values))):
             raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
         return minimum(maximum(self, bounds[0]), bounds[1])
 
@@ -332,10 +340,22 @@ class Schedule(_Hyperparameter):
         return Driven(self, clock)
 
 
+def _ready_number(x: Any, spec: Spec) -> Any:
+    if numerics.is_concrete(x):
+        return numerics.host(x)
+    if not spec.wide:
+        return numerics.real(x)
+    return higher(numerics.wide(x), 0.0) if spec.whole else numerics.wide(x)
+
+
 def _call(schedule: Schedule, step: Any) -> jax.Array:
-    moment, shape = numerics.moment(step)
+    return value_at(schedule, *numerics.time_of(step))
+
+
+def value_at(schedule: Schedule, t: Any, shape: tuple[int, ...]) -> jax.Array:
+    """The value at a time, or at times of a shape, as an array."""
     with np.errstate(all="ignore"):
-        return numerics.result(schedule.at(moment), shape)
+        return numerics.result(schedule._ready.at(t), shape)
 
 
 def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:
@@ -344,7 +364,7 @@ def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Ar
         members = (jax.tree.map(lambda x, i=i: np.asarray(x, np.float64)[i], schedule) for i in np.ndindex(*batch))
         values = [np.asarray(member(step)) for member in members]
         values = jnp.asarray(np.reshape(np.stack(values), (*batch, *values[0].shape)))
-        return numerics.put_like(step, values)
+        return put_like(step, values)
 
     def call(one: Schedule) -> jax.Array:
         return one(step)
@@ -449,7 +469,7 @@ def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
         raise ValueError(
             f"join(...) takes one boundary fewer than schedules, got {len(parts)} schedules and {len(bounds)} boundaries"
         )
-    lengths = [numerics.subtract(stop, start) for start, stop in itertools.pairwise([0.0, *bounds])]
+    lengths = [stop - start for start, stop in itertools.pairwise([0.0, *bounds])]
     cuts = (part.take(steps) for part, steps in zip(parts, lengths, strict=False))
     return functools.reduce(Schedule.then, [*cuts, parts[-1]])
 
@@ -467,40 +487,32 @@ class Constant(Schedule):
     [0.1  0.05]
     """
 
-    looked_up = True
-
     value: Number = leaf()
     steps: Number = leaf(UNBOUNDED, default=0.0)
 
-    def at(self, moment: Moment) -> Any:
-        del moment
+    def at(self, t: Any) -> Any:
+        del t
         return self.value
-
-    def line(self, moment: Moment) -> Line | None:
-        known = numerics.is_concrete(self.value) and not np.ndim(self.value)
-        return Line(moment, offset=float(numerics.host(self.value))) if known else None
 
     @property
     def length(self) -> Any:
         return self.steps
 
 
-_OPERATORS = {
-    "+": numerics.kept_finite(numerics.add),
-    "-": numerics.kept_finite(numerics.subtract),
-    "*": numerics.kept_finite(numerics.multiply),
+_OPERATORS: dict[str, Any] = {
+    "+": numerics.kept_finite(operator.add),
+    "-": numerics.kept_finite(operator.sub),
+    "*": numerics.kept_finite(operator.mul),
     "/": numerics.kept_finite(numerics.divide),
-    "neg": numerics.negative,
-    "min": numerics.minimum,
-    "max": numerics.maximum,
+    "neg": operator.neg,
+    "min": lower,
+    "max": higher,
 }
 
 
 @node
 class Pointwise(Schedule):
     """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
-
-    looked_up = True
 
     operator: str = choice(*_OPERATORS)
     parts: tuple[Schedule, ...] = child()
@@ -514,54 +526,29 @@ class Pointwise(Schedule):
         if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
             raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")
 
-    def at(self, moment: Moment) -> Any:
-        return _OPERATORS[self.operator](*(part.at(moment) for part in self.parts))
-
-    def line(self, moment: Moment) -> Line | None:
-        lines = [line for part in self.parts if (line := part.line(moment)) is not None]
-        return Line.combined(self.operator, lines) if len(lines) == len(self.parts) else None
+    def at(self, t: Any) -> Any:
+        return _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
 
     @property
     def length(self) -> Any:
-        return functools.reduce(numerics.maximum, (part.length for part in self.parts))
+        return functools.reduce(higher, (part.length for part in self.parts))
 
-    def spans(self, moment: Moment) -> Spans:
+    def spans(self, t: Any) -> Spans:
         for part in self.parts:
-            yield part, moment, True
+            yield part, t, True
 
 
-def _running_value(schedule: Schedule, moment: Moment) -> Any:
-    """The value of whichever part is running; what is known not to run is not evaluated."""
+def _running_value(spans: Iterable[tuple[Schedule, Any, Any]]) -> Any:
+    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
     value = None
-    for part, own, running in schedule.spans(moment):
-        if isinstance(running, (bool, np.bool_)) and not running:
+    for part, own, begun in spans:
+        if isinstance(begun, (bool, np.bool_)) and not begun:
             continue
-        value = part.at(own) if value is None else numerics.where(running, part.at(own), value)
+        value = part.at(own) if value is None else where(begun, part.at(own), value)
     return value
 
 
-def _is_looked_up(schedule: Schedule) -> bool:
-    return schedule.looked_up and all(isinstance(part, Schedule) and _is_looked_up(part) for part in schedule._nodes())
-
-
-def _looked_up(alike: list[Any], moment: Moment, row: Any) -> Any:
-    """One schedule for several of one structure, its numbers looked up in a row, those of steps in ticks of the moment."""
-    made = object.__new__(type(alike[0]))
-    for field in dataclasses.fields(alike[0]):
-        values, spec = [getattr(one, field.name) for one in alike], field.metadata.get("spec")
-        if spec is not None:
-            table = np.asarray([numerics.host(x) for x in values])
-            made.__dict__[field.name] = moment.counts_in_row(table, row) if spec.whole else numerics.pick(table, row)
-        elif "child" in field.metadata and isinstance(values[0], tuple):
-            made.__dict__[field.name] = tuple(_looked_up(list(parts), moment, row) for parts in zip(*values, strict=True))
-        elif "child" in field.metadata:
-            made.__dict__[field.name] = _looked_up(values, moment, row)
-        else:
-            made.__dict__[field.name] = values[0]
-    return made
-
-
-_MANY = 32  # parts: to evaluate fewer and choose is faster than to look up what is running
+_MANY = 32  # parts: to evaluate fewer, and choose, is faster than to look up the numbers of the one that is running
 
 
 @node
@@ -582,92 +569,86 @@ class Sequence(Schedule):
                     f"only the last part of >> may go on for ever, and {shown(part)} does: give it a length with .take(n)"
                 )
 
-    def at(self, moment: Moment) -> Any:
-        if self._starts is None or not moment.can_look_up():
-            return _running_value(self, moment)
-        if moment.is_host:
-            known = not np.ndim(moment.ticks) or numerics.is_concrete(*jax.tree.leaves(self))
-            return self._at_host(moment, moment.row_of(self._starts)) if known else _running_value(self, moment)
-        if len(self._groups) == len(self.parts) or len(self.parts) < _MANY:
-            return _running_value(self, moment)
-        # One evaluation for all parts of one structure, with the numbers of the part that is running looked up in tables.
-        row, value = moment.row_of(self._starts), None
-        starts, lengths = self._starts, np.diff(self._starts, append=np.inf)
+    @functools.cached_property
+    def _starts(self) -> list[Any]:
+        """When each part begins."""
+        return list(itertools.accumulate((part.length for part in self.parts[:-1]), operator.add, initial=0.0))
+
+    @functools.cached_property
+    def _groups(self) -> list[list[int]]:
+        """The parts, by number, that one evaluation can serve, as they are of one structure; the last by itself."""
+        groups: dict[Any, list[int]] = {}
+        for k, part in enumerate(self.parts):
+            structure = jax.tree.structure(part)
+            groups.setdefault(structure if k + 1 < len(self.parts) else k, []).append(k)
+        return list(groups.values())
+
+    def _own(self, k: int, t: Any) -> Any:
+        """The own time of a part: 0 until it begins, and standing still once it has ended. The first may be below 0."""
+        t = t if k == 0 else higher(t - self._starts[k], 0.0)
+        return t if k + 1 == len(self.parts) else lower(t, self.parts[k].length)
+
+    def at(self, t: Any) -> Any:
+        if numerics.is_concrete(t, *self._starts) and not any(map(np.ndim, self._starts)):
+            return self._at_host(t)
+        if len(self.parts) < _MANY or len(self._groups) == len(self.parts):
+            begun = (k == 0 or at_least(t, start) for k, start in enumerate(self._starts))
+            return _running_value(
+                (part, self._own(k, t), now) for k, (part, now) in enumerate(zip(self.parts, begun, strict=True))
+            )
+        row, starts = numerics.row_of(numerics.table(self._starts), t), self._starts
+        value = None
         for members in self._groups:
-            # In the rows of other parts the last member before them, whose time is over: it is evaluated within its own span.
-            local = np.maximum(np.searchsorted(members, np.arange(len(self.parts)), side="right") - 1, 0)
             if len(members) == 1:
-                (k,) = members
-                found = self.parts[k].at(
-                    moment.since(starts[k]).until(lengths[k]) if k + 1 < len(self.parts) else moment.since(starts[k])
-                )
-            else:
-                place = jnp.asarray(local.astype(np.int32)).at[row].get(mode="promise_in_bounds")
-                own = moment.since_row(starts[members], place).until(moment.counts_in_row(lengths[members], place))
-                found = _looked_up([self.parts[k] for k in members], moment, place).at(own)
-            if value is None:
-                value = found
-            else:
-                inside = np.isin(np.arange(len(self.parts)), members)
-                value = numerics.where(jnp.asarray(inside).at[row].get(mode="promise_in_bounds"), found, value)
+                for k in members:
+                    found = self.parts[k].at(self._own(k, t))
+                    value = found if value is None else where(row == k, found, value)
+                continue
+            place, parts = _stacked_row(members, row, len(starts)), [self.parts[k] for k in members]
+            own = t - numerics.pick_time(numerics.table([starts[k] for k in members]), place)
+            own = own if members[0] == 0 else higher(own, 0.0)
+            own = lower(own, numerics.pick_time(numerics.table([part.length for part in parts]), place))
+            found = _in_row(parts, place).at(own)
+            value = found if value is None else where(jnp.asarray(np.isin(np.arange(len(starts)), members))[row], found, value)
         return value
 
-    def _at_host(self, moment: Moment, row: Any) -> Any:
-        starts, last = self._starts, len(self.parts) - 1
-        assert starts is not None
-
-        def value(k: int, now: Moment) -> Any:
-            start = float(starts[k])
-            own = now.since(start)
-            return self.parts[k].at(own.until(float(starts[k + 1]) - start) if k < last else own)
-
+    def _at_host(self, t: Any) -> Any:
+        row = np.maximum(np.searchsorted(self._host_starts, t, side="right") - 1, 0)
         if np.ndim(row) == 0:
-            return value(int(row), moment)
+            return self.parts[row].at(self._own(int(row), t))
+        if not numerics.is_concrete(*jax.tree.leaves(self)):
+            return _running_value((part, self._own(k, t), row >= k) for k, part in enumerate(self.parts))
         found = np.empty(np.shape(row))
         for k in np.unique(row):
-            here = row == k
-            found[here] = value(int(k), moment._replace(ticks=moment.ticks[here]))
+            found[row == k] = self.parts[k].at(self._own(int(k), t[row == k]))
         return found
 
     @functools.cached_property
-    def _starts(self) -> np.ndarray | None:
-        """When each part begins, if the lengths are known."""
-        lengths = [part.length for part in self.parts[:-1]]
-        if not numerics.is_concrete(*lengths) or any(map(np.ndim, lengths)):
-            return None
-        return np.cumsum([0.0, *map(numerics.host, lengths)])
-
-    @functools.cached_property
-    def _groups(self) -> list[np.ndarray]:
-        """The parts, by number, that one evaluation can serve: those of one structure, if their numbers can be looked up."""
-        groups: dict[Any, list[int]] = {}
-        for k, part in enumerate(self.parts):
-            leaves, structure = jax.tree.flatten(part)
-            alike = _is_looked_up(part) and numerics.is_concrete(*leaves)
-            groups.setdefault(structure if alike else k, []).append(k)
-        return [np.asarray(members) for members in groups.values()]
+    def _host_starts(self) -> np.ndarray:
+        return np.asarray(self._starts, np.float64)
 
     @property
     def length(self) -> Any:
-        return functools.reduce(numerics.add, (part.length for part in self.parts))
+        return functools.reduce(operator.add, (part.length for part in self.parts))
 
-    def spans(self, moment: Moment) -> Spans:
-        # Known lengths are added up in float64. One that is traced is taken off the time instead: a sum would round it.
-        rest, start, begun = moment, 0.0, True
-        for part in self.parts[:-1]:
-            steps = part.length
-            own = rest.since(start).until(steps)
-            if numerics.is_concrete(steps):
-                start = numerics.add(start, steps)
-                ended = rest.reached(start)
-            else:
-                rest, start = rest.since(start), 0.0
-                ended = rest.reached(steps)
-                rest = rest.since(steps)
-            ended = numerics.both(begun, ended)  # before it has begun, its time stands at 0
-            yield part, own, numerics.both(begun, numerics.opposite(ended))
+    def spans(self, t: Any) -> Spans:
+        begun: Any = True
+        for k, part in enumerate(self.parts):
+            ended = at_least(t, self._starts[k + 1]) if k + 1 < len(self.parts) else False
+            yield part, self._own(k, t), both(begun, opposite(ended))
             begun = ended
-        yield self.parts[-1], rest.since(start), begun
+
+
+def _stacked_row(members: list[int], row: Any, rows: int) -> Any:
+    """Which of some parts is running, by number; in the rows of others the last one before, whose time is over."""
+    local = np.maximum(np.searchsorted(members, np.arange(rows), side="right") - 1, 0)
+    return jnp.asarray(local.astype(np.int32)).at[row].get(mode="promise_in_bounds")
+
+
+def _in_row(parts: list[Any], row: Any) -> Any:
+    """Several schedules of one structure as one: each of its numbers is looked up in the row of the one that is running."""
+    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Double))
+    return each_number(tables, lambda table, spec: (numerics.pick_time if spec.wide else numerics.pick)(table, row))
 
 
 @node
@@ -676,36 +657,31 @@ class Moved(Schedule):
 
     schedule: Schedule = child()
 
-    def moved(self, moment: Moment) -> Moment:
+    def moved(self, t: Any) -> Any:
         """The time at which the schedule is asked."""
-        raise NotImplementedError(f"{type(self).__name__} must define moved(moment)")
+        raise NotImplementedError(f"{type(self).__name__} must define moved(t)")
 
-    def at(self, moment: Moment) -> Any:
-        return self.schedule.at(self.moved(moment))
-
-    def line(self, moment: Moment) -> Line | None:
-        return self.schedule.line(self.moved(moment))
+    def at(self, t: Any) -> Any:
+        return self.schedule.at(self.moved(t))
 
 
 @node
 class Take(Moved):
     """`t ↦ schedule(min(t, steps))`, of length `steps`."""
 
-    looked_up = True
-
     _call = "take"
 
     steps: Number = leaf(COUNT)
 
-    def moved(self, moment: Moment) -> Moment:
-        return moment.until(self.steps)
+    def moved(self, t: Any) -> Any:
+        return lower(t, self.steps)
 
     @property
     def length(self) -> Any:
         return self.steps
 
-    def spans(self, moment: Moment) -> Spans:
-        yield self.schedule, self.moved(moment), moment.within(0.0, self.steps)
+    def spans(self, t: Any) -> Spans:
+        yield self.schedule, self.moved(t), both(at_least(t, 0.0), opposite(at_least(t, self.steps)))
 
 
 class Bending(Schedule):
@@ -724,39 +700,35 @@ class Bending(Schedule):
 class Drop(Bending, Moved):
     """`t ↦ schedule(t + steps)`, shorter by `steps`."""
 
-    looked_up = True
-
     _call = "drop"
 
     steps: Number = leaf(COUNT)
 
-    def moved(self, moment: Moment) -> Moment:
-        return moment.plus(self.steps)
+    def moved(self, t: Any) -> Any:
+        return t + self.steps
 
     @property
     def length(self) -> Any:
-        return numerics.maximum(numerics.subtract(self.schedule.length, self.steps), 0.0)
+        return higher(self.schedule.length - self.steps, 0.0)
 
 
 @node
 class Delay(Moved):
     """`t ↦ schedule(max(t - steps, 0))`, longer by `steps`."""
 
-    looked_up = True
-
     _call = "delay"
 
     steps: Number = leaf(COUNT)
 
-    def moved(self, moment: Moment) -> Moment:
-        return moment.clamped().since(self.steps)
+    def moved(self, t: Any) -> Any:
+        return higher(t - self.steps, 0.0)
 
     @property
     def length(self) -> Any:
-        return numerics.add(self.schedule.length, self.steps)
+        return self.schedule.length + self.steps
 
-    def spans(self, moment: Moment) -> Spans:
-        yield self.schedule, self.moved(moment), moment.reached(self.steps)
+    def spans(self, t: Any) -> Spans:
+        yield self.schedule, self.moved(t), at_least(t, self.steps)
 
 
 @node
@@ -767,12 +739,12 @@ class Stretch(Bending, Moved):
 
     factor: Number = leaf(POSITIVE, mend="2 makes it twice as long, 0.5 half as long", whole=True)  # the steps of an epoch
 
-    def moved(self, moment: Moment) -> Moment:
-        return moment.slowed(self.factor)
+    def moved(self, t: Any) -> Any:
+        return ratio(t, self.factor)
 
     @property
     def length(self) -> Any:
-        return numerics.multiply(self.schedule.length, self.factor)
+        return snapped(self.schedule.length * self.factor)
 
 
 @node
@@ -783,12 +755,12 @@ class Staircase(Bending, Moved):
 
     every: Number = leaf(POSITIVE, mend="it is the number of steps between two moves", whole=True)
 
-    def moved(self, moment: Moment) -> Moment:
-        return moment.floored(self.every)
+    def moved(self, t: Any) -> Any:
+        return snapped(self.every * floor(ratio(higher(t, 0.0), self.every)))
 
     @property
     def length(self) -> Any:
-        return numerics.multiply(self.every, numerics.ceil_ratio(self.schedule.length, self.every))
+        return snapped(self.every * ceil(ratio(self.schedule.length, self.every)))
 
 
 @node
@@ -802,59 +774,12 @@ class Reverse(Bending, Moved):
         if numerics.is_concrete(self.schedule.length) and np.any(np.isinf(self.schedule.length)):
             raise ValueError(f"{shown(self.schedule)} goes on for ever, so it has no reverse: give it a length with .take(n)")
 
-    def moved(self, moment: Moment) -> Moment:
-        return moment.before(self.schedule.length)
+    def moved(self, t: Any) -> Any:
+        return clip(self.schedule.length - t, 0.0, self.schedule.length)
 
     @property
     def length(self) -> Any:
         return self.schedule.length
-
-
-class Line(NamedTuple):
-    """A value that is `(factor · time + offset) / divisor` of a moment, with known numbers and a divisor above 0."""
-
-    time: Moment
-    factor: float = 0.0
-    offset: float = 0.0
-    divisor: float = 1.0
-
-    @classmethod
-    def combined(cls, operator: str, lines: list[Line]) -> Line | None:
-        """The line that an operator makes of lines; None if it makes none, or they are not of the same moment."""
-        if operator == "neg":
-            (a,) = lines
-            return a._replace(factor=-a.factor, offset=-a.offset)
-        a, b = lines
-        if a.factor and b.factor and a.time is not b.time:
-            return None
-        time = a.time if a.factor else b.time
-        match operator:
-            case "-":
-                return cls.combined("+", [a, b._replace(factor=-b.factor, offset=-b.offset)])
-            case "+" if a.divisor == b.divisor:
-                return cls(time, a.factor + b.factor, a.offset + b.offset, a.divisor)
-            case "+":
-                cross = (a.factor * b.divisor + b.factor * a.divisor, a.offset * b.divisor + b.offset * a.divisor)
-                return cls(time, *cross, a.divisor * b.divisor)
-            case "*" if not a.factor:
-                return cls(time, b.factor * a.offset, b.offset * a.offset, b.divisor * a.divisor)
-            case "*" if not b.factor:
-                return cls.combined("*", [b, a])
-            case "/" if not b.factor and b.offset:
-                scale = math.copysign(b.divisor, b.offset)
-                return cls(time, a.factor * scale, a.offset * scale, a.divisor * abs(b.offset))
-        return None
-
-    def as_moment(self) -> Moment | None:
-        """The value as a time without rounding, 0 where it is below 0; None if some quotient of its numbers is no float."""
-        if not self.factor or not self.divisor:
-            return None
-        slower, zero, later = self.divisor / self.factor, -self.offset / self.factor, self.offset / self.divisor
-        if not slower or not all(map(math.isfinite, (slower, zero, later))):
-            return None
-        if slower < 0:
-            return self.time.before(max(zero, 0.0)).slowed(-slower)
-        return self.time.since(zero).slowed(slower) if zero > 0 else self.time.slowed(slower).plus(later)
 
 
 @node
@@ -865,10 +790,8 @@ class Warp(Bending, Moved):
 
     time: Schedule = child()
 
-    def moved(self, moment: Moment) -> Moment:
-        line = self.time.line(moment) if moment.below is None else None
-        time = None if line is None else line.as_moment()
-        return numerics.time_given(self.time.at(moment)) if time is None else time
+    def moved(self, t: Any) -> Any:
+        return numerics.time_given(self.time.at(t))
 
     @property
     def length(self) -> Any:
@@ -907,26 +830,28 @@ class Repeat(Bending):
                 " say how many with n"
             )
 
-    def _cycle(self, moment: Moment) -> tuple[Any, Moment]:
-        steps = self.schedule.length
-        cycle, inside = moment.cycle(steps, self.n, self.longer)
-        return cycle, inside.until(steps)
+    def _cycle(self, t: Any) -> tuple[Any, Any]:
+        """The number of the cycle, and the time in it as the schedule counts it."""
+        t, steps = higher(t, 0.0), self.schedule.length
+        last = math.inf if self.n is None else higher(rounded(self.n) - 1.0, 0.0)
+        if self.longer is None:
+            cycle = where(steps > 0.0, lower(floor(ratio(t, steps)), last), 0.0 if self.n is None else last)
+            return cycle, clip(t - cycle * steps, 0.0, steps)
+        cycle, start, growth = numerics.growing_cycle(t, steps, self.longer, last)
+        return cycle, clip(ratio(t - start, growth), 0.0, steps)
 
-    def at(self, moment: Moment) -> Any:
-        cycle, inside = self._cycle(moment)
+    def at(self, t: Any) -> Any:
+        cycle, inside = self._cycle(t)
         value = self.schedule.at(inside)
         return value if self.higher is None else numerics.grown(value, self.higher, cycle)
-
-    def line(self, moment: Moment) -> Line | None:
-        return self.schedule.line(self._cycle(moment)[1]) if self.higher is None else None
 
     @property
     def length(self) -> Any:
         if self.n is None:
             return math.inf
         if self.longer is None:
-            return numerics.multiply(self.schedule.length, numerics.rounded(self.n))
-        return numerics.sum_of_cycles(self.schedule.length, self.n, self.longer)
+            return self.schedule.length * rounded(self.n)
+        return numerics.growing_cycle(math.inf, self.schedule.length, self.longer, rounded(self.n))[1]
 
 
 @node
@@ -959,27 +884,25 @@ class Choice(Schedule):
             raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
 
     def _chosen(self) -> Any:
-        return numerics.minimum(numerics.rounded(self.index), len(self.branches) - 1.0)
+        return lower(rounded(self.index), len(self.branches) - 1.0)
 
-    def at(self, moment: Moment) -> Any:
-        return _running_value(self, moment)
+    def at(self, t: Any) -> Any:
+        return _running_value(self.spans(t))
 
     @property
     def length(self) -> Any:
         chosen = self._chosen()
         value = self.branches[0].length
         for i, branch in enumerate(self.branches):
-            value = numerics.where(chosen == i, branch.length, value)
+            length = branch.length if numerics.is_concrete(chosen) else numerics.wide(branch.length)
+            value = where(numerics.equal(chosen, float(i)), length, value)
         return value
 
-    def spans(self, moment: Moment) -> Spans:
+    def spans(self, t: Any) -> Spans:
         chosen = self._chosen()
         for i, branch in enumerate(self.branches):
-            running = chosen == i
-            if isinstance(running, (bool, np.bool_)):
-                yield branch, moment, running
-            else:
-                yield branch, numerics.where_moment(running, moment, moment.until(0.0)), running
+            running = numerics.equal(chosen, float(i))
+            yield branch, (t if isinstance(running, (bool, np.bool_)) else where(running, t, lower(t, 0.0))), running
 
 
 @node
@@ -1016,8 +939,8 @@ class Driven(Bending):
         _expect("on", self.schedule)
         super()._check()
 
-    def at(self, moment: Moment) -> Any:
-        del moment
+    def at(self, t: Any) -> Any:
+        del t
         raise TypeError(
             f"{shown(self)} depends on what its clock has observed, not on the step alone. In an optax chain,"
             " scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state) with state = init(s) and"

@@ -15,15 +15,13 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import COUNT, NON_NEGATIVE, NOT_ZERO, POSITIVE, RISING, TABLE, choice, leaf, node, shown, static
-from lrsched.algebra.numerics import Moment, Number, Progress
-from lrsched.algebra.schedule import Line, Schedule
+from lrsched.algebra.numerics import Number, Progress, at_least, maximum, pick, pick_time, row_of, where
+from lrsched.algebra.schedule import Schedule
 
 
 @node
 class Ramp(Schedule):
     """The base of ramps: `start · (1 - w(p)) + stop · w(p)`, with both weights as a subclass defines them."""
-
-    looked_up = True
 
     start: Number = leaf()
     stop: Number = leaf()
@@ -33,8 +31,8 @@ class Ramp(Schedule):
         """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
         raise NotImplementedError("a ramp must define weights(progress)")
 
-    def at(self, moment: Moment) -> Any:
-        return _blend(self.start, self.stop, *self.weights(moment.progress(self.steps)))
+    def at(self, t: Any) -> Any:
+        return _blend(self.start, self.stop, *self.weights(Progress(t, self.steps)))
 
     @property
     def length(self) -> Any:
@@ -42,7 +40,7 @@ class Ramp(Schedule):
 
 
 def _blend(start: Number, stop: Number, first: Any, second: Any) -> Any:
-    return numerics.add(numerics.multiply(start, first), numerics.multiply(stop, second))
+    return start * first + stop * second
 
 
 @node
@@ -116,8 +114,6 @@ class Polynomial(Ramp):
         PyTorch's `PolynomialLR`, with `stop` 0.
     """
 
-    looked_up = False  # a power known in float64 is more exact
-
     power: Number = leaf(POSITIVE, mend="it is the exponent; 1 is a straight line")
 
     def weights(self, progress: Progress) -> tuple[Any, Any]:
@@ -148,7 +144,7 @@ class OneMinusSqrt(Ramp):
 
     def weights(self, progress: Progress) -> tuple[Any, Any]:
         root = numerics.root(progress.done)
-        return numerics.divide(progress.left, numerics.add(1.0, root)), root
+        return numerics.divide(progress.left, 1.0 + root), root
 
 
 @node
@@ -184,8 +180,8 @@ class Geometric(Schedule):
                 " a logarithmic scale goes through 0"
             )
 
-    def at(self, moment: Moment) -> Any:
-        return moment.progress(self.steps).geometric(self.start, self.stop)
+    def at(self, t: Any) -> Any:
+        return Progress(t, self.steps).geometric(self.start, self.stop)
 
     @property
     def length(self) -> Any:
@@ -219,8 +215,8 @@ class Exponential(Schedule):
     start: Number = leaf()
     rate: Number = leaf(NON_NEGATIVE, mend="it is the factor from one step to the next, 0.99 for 1 % less")
 
-    def at(self, moment: Moment) -> Any:
-        return moment.exponential(self.start, self.rate)
+    def at(self, t: Any) -> Any:
+        return numerics.exponential(self.start, self.rate, t)
 
     @property
     def length(self) -> Any:
@@ -251,8 +247,11 @@ class InverseSqrt(Schedule):
     start: Number = leaf()
     timescale: Number = leaf(POSITIVE, mend="it is the number of steps until the value has fallen to start / √2", whole=True)
 
-    def at(self, moment: Moment) -> Any:
-        return numerics.multiply(self.start, numerics.inverse_root(moment.clamped().value(), self.timescale))
+    def at(self, t: Any) -> Any:
+        least = 1e-28 if numerics.is_concrete(self.timescale) else 1e-12
+        return self.start / numerics.root(
+            1.0 + numerics.divide(numerics.real_if_traced(maximum(t, 0.0)), maximum(self.timescale, least))
+        )
 
     @property
     def length(self) -> Any:
@@ -289,12 +288,16 @@ class Piecewise(Schedule):
         if steps != values:
             raise ValueError(f"Piecewise(...) takes as many values as steps, got {steps} steps and {values} values")
 
-    def at(self, moment: Moment) -> Any:
-        row, after, progress = moment.between(self.steps)
-        start = numerics.pick(self.values, row)
+    def at(self, t: Any) -> Any:
+        t = maximum(t, 0.0)
+        row = row_of(self.steps, t)
+        start = pick(self.values, row)
         if self.kind == "constant":
             return start
-        return _blend(start, numerics.pick(self.values, after), *_WAYS[self.kind].weights(progress))
+        begin, after = pick_time(self.steps, row), numerics.next_row(row, np.shape(self.steps)[-1])
+        progress = Progress(t - begin, pick_time(self.steps, after) - begin)
+        value = _blend(start, pick(self.values, after), *_WAYS[self.kind].weights(progress))
+        return where(at_least(t, self.steps[..., 0]), value, start)
 
     @property
     def length(self) -> Any:
@@ -310,11 +313,8 @@ class Time(Schedule):
     0.5
     """
 
-    def at(self, moment: Moment) -> Any:
-        return moment.value()
-
-    def line(self, moment: Moment) -> Line:
-        return Line(moment, factor=1.0)
+    def at(self, t: Any) -> Any:
+        return t
 
     @property
     def length(self) -> Any:
@@ -358,8 +358,8 @@ class Function(Schedule):
         if not callable(self.fn):
             raise TypeError(f"Function(fn=...) must be a function of time, got {shown(self.fn)} ({type(self.fn).__name__})")
 
-    def at(self, moment: Moment) -> Any:
-        time = moment.value()
+    def at(self, t: Any) -> Any:
+        time = numerics.real(t) if isinstance(t, numerics.Double) else t
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:

@@ -307,7 +307,8 @@ class Counter(Clock):
         return counted(state, count_of(_call(self), value))
 
     def read(self, state: Counted) -> Any:
-        return numerics.time_of_parts(state.high, state.low, (state.part, state.rest), LOW_BITS)
+        count = numerics.wide(state.high) * 2.0**LOW_BITS + numerics.wide(state.low) + (state.part + state.rest)
+        return numerics.host(count) if numerics.is_concrete(count) else count
 
 
 class SinceState(NamedTuple):
@@ -366,7 +367,7 @@ class Since(Clock):
 
     def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
         clock = self.clock.tick(state.clock, steps, observations)
-        now, first = (numerics.moment(self.clock.read(x), signed=True)[0].value() for x in (clock, self.clock.init()))
+        now, first = (numerics.real(numerics.time_of(self.clock.read(x), signed=True)[0]) for x in (clock, self.clock.init()))
         moved = state.moved | jnp.asarray(now != first)
         return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import shown
-from lrsched.algebra.numerics import Moment, Number
-from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts, value_at
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
@@ -147,7 +147,7 @@ def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observati
     """`tick` without its checks."""
     parts = _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
-    running = _running(schedule, numerics.moment(state.step)[0])
+    running = _running(schedule._ready, numerics.time_of(state.step)[0])
     clocks = tuple(
         _where(runs, _ticked(part.clock, clock, steps, given), clock)
         for part, clock, runs in zip(parts, state.clocks, running, strict=True)
@@ -187,7 +187,7 @@ def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
     def read(part: object) -> object:
         if not isinstance(part, Driven):
             return part
-        return Constant(part.schedule(numerics.moment(part.clock.read(next(clocks)), signed=True)[0]), np.inf)
+        return Constant(value_at(part.schedule, *numerics.time_of(part.clock.read(next(clocks)), signed=True)), np.inf)
 
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
@@ -237,7 +237,7 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
 
     def update(state: ScheduleState, observed: Observations) -> Any:
         times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
-        readings = tuple(jnp.asarray(numerics.moment(time, signed=True)[0].value()) for time in times)
+        readings = tuple(jnp.asarray(numerics.real(numerics.time_of(time, signed=True)[0])) for time in times)
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 
     def updates(state: ScheduleState, observed: Observations) -> Any:
@@ -268,11 +268,11 @@ def clocks_of(schedule: Schedule) -> list[Clock]:
     return [part.clock for part in driven_parts(schedule)]
 
 
-def _running(schedule: Schedule, moment: Moment) -> list[bool | jax.Array]:
+def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:
     """For each driven part, in the order of the tree, whether its clock ticks now."""
     if isinstance(schedule, Driven):
         return [True]
-    return [_both(runs, inside) for part, own, runs in schedule.spans(moment) for inside in _running(part, own)]
+    return [_both(runs, inside) for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
 
 
 def _both(a: bool | jax.Array, b: bool | jax.Array) -> bool | jax.Array:

@@ -1,7 +1,6 @@
-"""Schedules as state: every number an array, of a type that no other value of it changes."""
+"""Schedules as state: each number two float32, so that what replaces it has the same types."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,64 +8,64 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import Spec
+from lrsched.algebra.node import Spec, each_number
+from lrsched.algebra.numerics import Double
 from lrsched.algebra.schedule import Schedule
 from lrsched.training.interop import tell_flax
 
 
 def packed(schedule: Schedule) -> Schedule:
-    """The schedule with a float array for each number, and for a number of steps an int32 and a float32 fraction.
-
-    So whatever replaces it has the same types, and lengths stay exact up to 2**31.
-    """
-    tell_flax(numerics.Span, ("whole", "part"))
-    return _each_number(_packed_number, schedule)
+    """The schedule with a `Double` for each number, 48 bits in two float32, or with a float64 when x64 is on."""
+    tell_flax(Double, ("high", "low"))
+    _tell_flax_of(schedule)
+    return each_number(schedule, _packed_number)
 
 
 def unpacked(schedule: Schedule) -> Schedule:
     """The schedule with Python numbers again: the shortest decimals that round to what was kept. What is traced stays."""
-    return _each_number(_unpacked_number, schedule)
+    return each_number(schedule, _unpacked_number)
 
 
-def _each_number(function: Callable[[Any, Spec], Any], node: Any) -> Any:
-    """A node with a function of each number, and its spec, in the place of the number."""
+def _tell_flax_of(node: Any) -> None:
     tell_flax(type(node), tuple(field.name for field in dataclasses.fields(node) if "options" not in field.metadata))
-    changed = object.__new__(type(node))
-    for field in dataclasses.fields(node):
-        value, spec = getattr(node, field.name), field.metadata.get("spec")
-        if spec is not None:
-            if spec.several:
-                value = tuple(function(x, spec) for x in value)
-            elif value is not None:
-                value = function(value, spec)
-        elif "child" in field.metadata:
-            several = isinstance(value, tuple)
-            value = tuple(_each_number(function, x) for x in value) if several else _each_number(function, value)
-        changed.__dict__[field.name] = value
-    return changed
+    for child in node._nodes():
+        _tell_flax_of(child)
 
 
 def _packed_number(x: Any, spec: Spec) -> Any:
-    # A copy: what nothing touches goes through jax.vmap as it is, as NumPy's float64.
-    return numerics.kept_exactly(x) if spec.whole else jnp.copy(numerics.real(x))
+    del spec
+    # Copies: each is a buffer of its own, and what nothing touches goes through jax.vmap as it is, as NumPy's float64.
+    if numerics.float_type() == np.float64:
+        return jnp.copy(numerics.real(x))
+    if isinstance(x, Double):
+        return jax.tree.map(jnp.copy, x)
+    high = numerics.real(x)
+    low = jnp.zeros_like(high)
+    if numerics.is_concrete(x) and np.all(np.isfinite(high)):
+        low = np.float32(numerics.host(x) - np.asarray(high, np.float64))
+    return Double(jnp.copy(high), jnp.copy(low))
 
 
 def _unpacked_number(x: Any, spec: Spec) -> Any:
     del spec
     if not numerics.is_concrete(x):
         return x
-    if isinstance(x, numerics.Span):
-        exact = np.asarray(x.whole, np.float64) + _decimal(x.part)
-        beyond = np.asarray(x.whole) == numerics.last_tick()  # where a float is all there is
-        return _plain(np.where(beyond, _decimal(exact.astype(x.part.dtype)), exact))
-    return _plain(_decimal(x))
+    if not isinstance(x, Double):
+        return numerics.host(np.asarray(x))
+    exact = np.asarray(numerics.host(x))
+    decimals = [_shortest(number) for number in exact.ravel().tolist()]
+    return np.asarray(decimals).reshape(exact.shape) if exact.ndim else decimals[0]
 
 
-def _plain(x: np.ndarray) -> Any:
-    return float(x) if x.ndim == 0 else x
+def _shortest(number: float) -> float:
+    """The number of fewest decimals that is the same in two float32."""
+    for digits in range(1, 17):
+        found = float(f"{number:.{digits}g}")
+        if found == number or _in_two(found) == _in_two(number):
+            return found
+    return number
 
 
-def _decimal(x: Any) -> np.ndarray:
-    """The float64 numbers with the shortest decimals that round to the given ones."""
-    x = np.asarray(jax.device_get(x))
-    return np.asarray([float(str(entry)) for entry in x.ravel()], np.float64).reshape(x.shape)
+def _in_two(number: float) -> tuple[float, float]:
+    high = float(np.float32(number))
+    return high, float(np.float32(number - high))

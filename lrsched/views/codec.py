@@ -16,19 +16,17 @@ and so on.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
 import json
 import math
 from typing import Any
 
 import numpy as np
 
-from lrsched.algebra import numerics, shapes
-from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import Node, Spec, function_source, shown
+from lrsched.algebra import numerics
+from lrsched.algebra.node import Node, function_source, shown
 from lrsched.algebra.schedule import Schedule
-from lrsched.clocks import clock as clocks
+from lrsched.clocks.clock import Clock
+from lrsched.views.names import nodes
 
 VERSION = 1
 DEEPEST = 100  # levels of nodes inside nodes
@@ -90,12 +88,9 @@ def from_dict(tree: Any) -> Schedule:
     """
     if not isinstance(tree, dict) or set(tree) != {"lrsched", "schedule"}:
         raise ValueError(f'from_dict(tree=...) must be {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}')
-    if type(tree["lrsched"]) is not int or tree["lrsched"] != VERSION:
+    if isinstance(tree["lrsched"], bool) or tree["lrsched"] != VERSION:
         raise ValueError(f"from_dict(...) reads version {VERSION} of the form, got version {_briefly(tree['lrsched'])}")
-    schedule = _read(tree["schedule"], "schedule", 0)
-    if not isinstance(schedule, Schedule):
-        raise ValueError(f"from_dict(...) found a {type(schedule).__name__} at schedule, which is no schedule by itself")
-    return schedule
+    return _read(tree["schedule"], Schedule, "schedule", 0)
 
 
 def from_json(text: str) -> Schedule:
@@ -118,7 +113,7 @@ def from_json(text: str) -> Schedule:
     if len(text) > LONGEST:
         raise ValueError(f"from_json(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
     try:
-        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_whole)
+        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=float)
     except json.JSONDecodeError as error:
         raise ValueError(f"from_json(text=...) is no JSON: {error}") from None
     except RecursionError:
@@ -138,120 +133,76 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f'from_json(text=...) holds {name}, which is no JSON; what is infinite is the string "inf"')
 
 
-def _whole(digits: str) -> Any:
-    return int(digits) if len(digits) <= 300 else float(digits)
-
-
-@functools.cache
-def _classes() -> dict[str, type[Node]]:
-    """The classes of nodes by the name that they are written under."""
-    torch: Any = importlib.import_module("lrsched.dialects.torch")  # not before anyone asks: a third of the time of all imports
-
-    found: dict[str, type[Node]] = {}
-    for prefix, modules in (("", (algebra, shapes, clocks)), ("torch.", (torch,))):
-        for name, thing in ((name, thing) for module in modules for name, thing in vars(module).items()):
-            is_node = isinstance(thing, type) and issubclass(thing, Node) and "_numbers" in vars(thing)
-            if is_node and thing not in (algebra.Moved, Node, shapes.Ramp):
-                found[prefix + name] = thing
-    return found
-
-
-@functools.cache
-def _names() -> dict[type[Node], str]:
-    return {cls: name for name, cls in _classes().items()}
-
-
 def _written(node: Node, depth: int) -> dict[str, Any]:
     if depth > DEEPEST:
         raise ValueError(f"to_dict(...) cannot write a schedule that is nested more than {DEEPEST} deep")
-    name = _names().get(type(node))
+    name = next((name for name, cls in nodes().items() if cls is type(node)), None)
     if name is None:
         raise ValueError(f"to_dict(...) cannot write a {type(node).__name__}: only the nodes of lrsched have names in JSON")
-    tree: dict[str, Any] = {"node": name}
-    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
-        tree[field.name] = _written_value(getattr(node, field.name), name, depth)
-    return tree
+    fields = [field.name for field in dataclasses.fields(node)]  # pyright: ignore[reportArgumentType]
+    return {"node": name, **{field: _written_value(getattr(node, field), name, depth) for field in fields}}
 
 
 def _written_value(value: Any, name: str, depth: int) -> Any:
     if isinstance(value, Node):
         return _written(value, depth + 1)
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_written_value(entry, name, depth) for entry in value]
     if value is None or isinstance(value, (str, bool)):
         return value
-    if isinstance(value, numerics.Span) and numerics.is_concrete(value):
-        value = numerics.host(value)
-    if isinstance(value, (float, np.ndarray)) or numerics.is_concrete(value):
-        return _written_number(np.asarray(value, np.float64).tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if callable(value):
         raise ValueError(
             f"to_dict(...) cannot write the function {function_source(value)} of a {name}: JSON holds no functions"
         )
-    raise ValueError(f"to_dict(...) cannot write a {name} of a number that is traced, {shown(value)}")
+    if not numerics.is_concrete(value):
+        raise ValueError(f"to_dict(...) cannot write a {name} of a number that is traced, {shown(value)}")
+    return _written_value(np.asarray(numerics.host(value), np.float64).tolist(), name, depth)
 
 
-def _written_number(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_written_number(entry) for entry in value]
-    return value if math.isfinite(value) else str(value)
+def _wrong(place: str, expected: str, got: str) -> ValueError:
+    place = place if len(place) <= 80 else f"...{place[-77:]}"
+    return ValueError(f"from_dict(...): expected {expected} at {place}, got {got}")
 
 
-def _read(tree: Any, place: str, depth: int) -> Node:
+def _read(tree: Any, kind: type[Node], place: str, depth: int) -> Any:
+    """A node of a kind: a schedule or a clock."""
     if depth > DEEPEST:
-        raise ValueError(f"from_dict(...) found nodes nested more than {DEEPEST} deep, at {_shortened(place)}")
+        raise _wrong(place, f"nodes nested at most {DEEPEST} deep", "more")
     if not isinstance(tree, dict) or not isinstance(tree.get("node"), str):
-        raise ValueError(
-            f'from_dict(...) expected a node, {{"node": "Linear", ...}}, at {_shortened(place)}, got {_briefly(tree)}'
-        )
-    cls = _classes().get(tree["node"])
+        raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))
+    name, given = tree["node"], {field: value for field, value in tree.items() if field != "node"}
+    cls = nodes().get(name)
     if cls is None:
-        raise ValueError(f"from_dict(...) knows no node called {_briefly(tree['node'])}, at {_shortened(place)}")
+        raise _wrong(f"{place}.node", "the name of a node", _briefly(name))
+    if not issubclass(cls, kind):
+        raise _wrong(place, f"a {kind.__name__.lower()}", f"a {name}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
-    given = {name: value for name, value in tree.items() if name != "node"}
-    known = f"a {tree['node']} has {', '.join(fields) or 'no fields'}"
-    for name in given:
-        if name not in fields:
-            raise ValueError(f"from_dict(...) found {_briefly(name)} at {_shortened(place)}: {known}")
-    for name, field in fields.items():
-        if name not in given and field.default is dataclasses.MISSING:
-            raise ValueError(f"from_dict(...) misses {name} at {_shortened(place)}: {known}")
-    arguments = {name: _read_value(value, fields[name], f"{place}.{name}", depth) for name, value in given.items()}
+    needed = {field for field in fields if fields[field].default is dataclasses.MISSING}
+    if not needed <= set(given) <= set(fields):
+        raise _wrong(place, f"a {name} with {', '.join(fields) or 'no fields'}", _briefly(given))
+    arguments = {field: _read_value(value, fields[field], f"{place}.{field}", depth) for field, value in given.items()}
     try:
         return cls(**arguments)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"from_dict(...) cannot make the {tree['node']} at {_shortened(place)}: {error}") from None
+        raise _wrong(place, f"a valid {name}", f"an error: {error}") from None
 
 
 def _read_value(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
-    if "child" in field.metadata:
-        return _read_children(value, field, place, depth)
     if "options" in field.metadata:
         if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
-            raise ValueError(f"from_dict(...) expected a string or a boolean at {_shortened(place)}, got {_briefly(value)}")
+            raise _wrong(place, "a string or a boolean", _briefly(value))
         return value
-    spec: Spec = field.metadata["spec"]
-    if value is None:
-        return None
-    if spec.several:
-        if not isinstance(value, list):
-            raise ValueError(f"from_dict(...) expected a list at {_shortened(place)}, got {_briefly(value)}")
-        return tuple(_read_number(entry, f"{place}[{i}]", 0) for i, entry in enumerate(value))
-    return _read_number(value, place, 0)
-
-
-def _read_children(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
-    """What is checked by the operators that make nodes, and so by no node itself."""
-    kind = clocks.Clock if field.name == "clock" else Schedule
-    several = "tuple" in str(field.type)
-    if several and not (isinstance(value, list) and value):
-        raise ValueError(f"from_dict(...) expected a list of nodes at {_shortened(place)}, got {_briefly(value)}")
-    places = [f"{place}[{i}]" for i in range(len(value))] if several else [place]
-    children = [_read(one, at, depth + 1) for one, at in zip(value if several else [value], places, strict=True)]
-    for one, at in zip(children, places, strict=True):
-        if not isinstance(one, kind):
-            raise ValueError(f"from_dict(...) expected a {kind.__name__.lower()} at {at}, got a {type(one).__name__}")
-    return tuple(children) if several else children[0]
+    if "child" not in field.metadata:
+        return None if value is None else _read_number(value, place, 0)
+    # The operators that make nodes check their operands, and so no node does itself.
+    kind = Clock if field.name == "clock" else Schedule
+    if "tuple" not in str(field.type):
+        return _read(value, kind, place, depth + 1)
+    if not isinstance(value, list) or not value:
+        raise _wrong(place, "a list of nodes", _briefly(value))
+    return tuple(_read(one, kind, f"{place}[{i}]", depth + 1) for i, one in enumerate(value))
 
 
 def _read_number(value: Any, place: str, depth: int) -> Any:
@@ -260,12 +211,8 @@ def _read_number(value: Any, place: str, depth: int) -> Any:
     if value in ("inf", "-inf"):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"from_dict(...) expected a number at {_shortened(place)}, got {_briefly(value)}")
+        raise _wrong(place, "a number", _briefly(value))
     return value
-
-
-def _shortened(place: str) -> str:
-    return place if len(place) <= 80 else f"...{place[-77:]}"
 
 
 def _briefly(value: Any) -> str:

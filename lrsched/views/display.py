@@ -9,14 +9,12 @@ import io
 import math
 from typing import Any
 
-import numpy as np
-
-from lrsched.algebra.batch import unstack
 from lrsched.algebra.node import mimebundle, shown
 from lrsched.algebra.schedule import Schedule, driven_parts
 from lrsched.clocks.running import bind, init
 from lrsched.views.latex import latex
-from lrsched.views.plotting import plot
+from lrsched.views.phases import known
+from lrsched.views.plotting import members, plot
 from lrsched.views.summary import Summary, summary
 
 _LONGEST_FORMULA = 2000  # characters: more is no longer read
@@ -33,35 +31,36 @@ def _(schedule: Schedule) -> dict[str, str]:
 
 
 def _page(schedule: Schedule) -> str:
-    members = [schedule]
-    while members[0].batch_shape:
-        members = [one for member in members for one in unstack(member)]
-    pures = [bind(member, init(member)) if driven_parts(member) else member for member in members[:_MOST_LINES]]
+    every = members(schedule)
+    pures = [bind(member, init(member)) for member in every[:_MOST_LINES]]
     found = [summary(pure) for pure in pures]
     steps = max(one.steps for one in found)
     parts = [f"<code>{html.escape(shown(schedule))}</code>"]
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(pures, steps))
-    text = latex(members[0])
-    if len(members) == 1 and len(text) <= _LONGEST_FORMULA:
-        parts.append(f"$$\\displaystyle s(t) = {html.escape(text, quote=False)}$$")
-    parts.append(_facts(members[0], found[0]) if len(members) == 1 else f"{len(members)} schedules, {_range(found)}")
+    if len(every) == 1:
+        parts += [*_formula(every[0]), _facts(known(every[0].length), found[0])]
+    else:
+        peaks = [one.peak for one in found]
+        parts.append(f"{len(every)} schedules, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
     if driven_parts(schedule):
         parts.append("It listens: this is how it goes on as long as nothing has been observed.")
     return "".join(f"<div>{part}</div>" for part in parts)
 
 
-def _facts(schedule: Schedule, found: Summary) -> str:
-    length = float(np.asarray(schedule.length))
-    lasts = f"lasts {length:g} steps" if np.isfinite(length) else "goes on for ever"
-    start = found.phases[0].first
-    end = f", ends at {found.phases[-1].first:.4g}" if np.isfinite(length) else ""
-    return f"{lasts}, starts at {start:.4g}, peaks at {found.peak:.4g} in step {found.peak_step}{end}"
+def _formula(schedule: Schedule) -> list[str]:
+    """The formula, if there is one that a person would read."""
+    try:
+        text = latex(schedule)
+    except TypeError:  # a node of one's own, without a formula
+        return []
+    return [f"$$\\displaystyle s(t) = {html.escape(text, quote=False)}$$"] if len(text) <= _LONGEST_FORMULA else []
 
 
-def _range(found: list[Summary]) -> str:
-    peaks = [one.peak for one in found]
-    return f"with peaks from {min(peaks):.4g} to {max(peaks):.4g}"
+def _facts(length: float, found: Summary) -> str:
+    lasts = f"lasts {length:g} steps" if math.isfinite(length) else "goes on for ever"
+    end = f", ends at {found.phases[-1].first:.4g}" if math.isfinite(length) else ""
+    return f"{lasts}, starts at {found.phases[0].first:.4g}, peaks at {found.peak:.4g} in step {found.peak_step}{end}"
 
 
 def _picture(schedules: list[Any], steps: int) -> str:

@@ -4,60 +4,47 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib
+import functools
 import inspect
+import operator
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from lrsched.algebra import batch, recipes, shapes
-from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import Node
-from lrsched.algebra.schedule import Schedule
-from lrsched.clocks import clock as clocks
+from lrsched.algebra import recipes
+from lrsched.algebra.batch import stack
+from lrsched.algebra.schedule import Schedule, join, maximum, minimum
 from lrsched.clocks import recipes as clock_recipes
+from lrsched.views.names import nodes
 
 LONGEST = 1_000_000  # characters: more than any schedule that a person wrote, and parsed in seconds
 DEEPEST = 100  # brackets inside brackets, and operators in a row but for >>, which makes nothing deeper
 MOST = 2000  # calls and operators
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.RShift: lambda a, b: a >> b,
-    ast.MatMult: lambda a, b: a @ b,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.RShift: operator.rshift,
+    ast.MatMult: operator.matmul,
 }
 _METHODS = ("clip", "delay", "drop", "on", "repeat", "reverse", "staircase", "stretch", "take", "then", "warp")
 
 
-# Bases, what the operators make, and what holds a function: text has none.
-_NOT_CALLED = (Node, algebra.Moved, algebra.Pointwise, algebra.Sequence, shapes.Function, shapes.Ramp)
+_NOT_CALLED = {"Pointwise", "Sequence", "Function", "LambdaLR", "MultiplicativeLR"}  # operators make it, or it holds a function
 
 
+@functools.cache
 def _names() -> dict[str, Callable[..., Any]]:
     """What an expression may call: the nodes, the recipes, and the functions that make schedules of schedules."""
-    torch: Any = importlib.import_module("lrsched.dialects.torch")  # not before anyone asks: a third of the time of all imports
-
-    modules = (algebra, shapes, clocks, recipes, clock_recipes, torch)
-    found = {name: thing for module in modules for name, thing in vars(module).items() if _is_called(thing)}
-    found = {
-        name: thing for name, thing in found.items() if thing not in (torch.LambdaLR, torch.MultiplicativeLR, torch.Recurrence)
-    }
-    found["ReduceLROnPlateau"] = torch.ReduceLROnPlateau
-    return {**found, "join": algebra.join, "maximum": algebra.maximum, "minimum": algebra.minimum, "stack": batch.stack}
-
-
-def _is_called(thing: Any) -> bool:
-    if inspect.isclass(thing) and issubclass(thing, Node):
-        return "_numbers" in vars(thing) and thing not in _NOT_CALLED and not thing._call
-    return (
-        inspect.isfunction(thing)
-        and thing.__module__ in (recipes.__name__, clock_recipes.__name__)
-        and not thing.__name__.startswith("_")
-    )
+    found: dict[str, Callable[..., Any]] = {cls.__name__: cls for cls in nodes().values() if not cls._call}
+    for module in (recipes, clock_recipes, sys.modules["lrsched.dialects.torch.schedulers"]):
+        functions = inspect.getmembers(module, inspect.isfunction)
+        found |= {name: made for name, made in functions if made.__module__ == module.__name__ and name[0] != "_"}
+    found |= {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}
+    return {name: made for name, made in found.items() if name not in _NOT_CALLED}
 
 
 def parse(text: str) -> Schedule:
@@ -89,7 +76,7 @@ def parse(text: str) -> Schedule:
             tree = ast.parse(text, mode="eval").body
         value = _Reader(text).read(tree, 0)
     except SyntaxError as error:
-        raise _mistake(text, error.msg, error.lineno or 1, (error.offset or 1) - 1, None) from None
+        raise _mistake(text, error.msg, error.lineno or 1, (error.offset or 1) - 1) from None
     except UnicodeError as error:
         raise ValueError(f"parse(text=...) must be text: {error}") from None
     except (RecursionError, MemoryError):
@@ -128,16 +115,16 @@ class _Reader:
             case ast.Call(func=ast.Name(id=name)) if name in self.names:
                 return self.call(tree, self.names[name], depth)
             case ast.Call(func=ast.Name(id=name) as function):
-                raise self.mistake(function, f"{name} makes no schedule{self.similar(name, list(self.names))}")
+                raise self.unknown(function, name, "makes no schedule", self.names)
             case ast.Call(func=ast.Attribute(value=owner, attr=name)):
                 schedule = self.read(owner, depth + 1)
                 if not isinstance(schedule, Schedule):
                     raise self.mistake(owner, f"{name} is a method of schedules, and this is none")
                 if name not in _METHODS:
-                    raise self.mistake(tree.func, f"{name} is no method of a schedule{self.similar(name, list(_METHODS))}")
+                    raise self.unknown(tree.func, name, "is no method of a schedule", _METHODS)
                 return self.call(tree, getattr(schedule, name), depth)
             case ast.Name(id=name):
-                raise self.mistake(tree, f"{name} is no number and no call{self.similar(name, list(self.names))}")
+                raise self.unknown(tree, name, "is no number and no call", self.names)
         raise self.mistake(tree, "this is no part of a schedule: there are numbers, lists, operators and calls")
 
     def chain(self, tree: ast.expr, depth: int) -> Any:
@@ -164,13 +151,11 @@ class _Reader:
         return float(value) if isinstance(value, int) else value
 
     def call(self, tree: ast.Call, function: Callable[..., Any], depth: int) -> Any:
-        for argument in tree.args:
-            if isinstance(argument, ast.Starred):
-                raise self.mistake(argument, "write the arguments one by one, each once")
         names = [keyword.arg for keyword in tree.keywords]
-        for keyword in tree.keywords:
-            if keyword.arg is None or names.count(keyword.arg) > 1:
-                raise self.mistake(keyword.value, "write the arguments one by one, each once")
+        odd = [argument for argument in tree.args if isinstance(argument, ast.Starred)]
+        odd += [keyword.value for keyword in tree.keywords if keyword.arg is None or names.count(keyword.arg) > 1]
+        if odd:
+            raise self.mistake(odd[0], "write the arguments one by one, each once")
         args = [self.read(argument, depth + 1) for argument in tree.args]
         kwargs = {str(keyword.arg): self.read(keyword.value, depth + 1) for keyword in tree.keywords}
         return self.tried(tree, function, *args, **kwargs)
@@ -184,25 +169,21 @@ class _Reader:
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self.mistake(tree, str(error)) from None
 
-    def similar(self, name: str, names: list[str]) -> str:
+    def unknown(self, tree: ast.expr, name: str, problem: str, names: Iterable[str]) -> ValueError:
         close = difflib.get_close_matches(name, names, n=1)
-        return f"; did you mean {close[0]}?" if close else ""
+        return self.mistake(tree, f"{name} {problem}" + (f"; did you mean {close[0]}?" if close else ""))
 
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
-        end = tree.end_col_offset if tree.end_lineno == tree.lineno else None
-        # The offsets of a syntax tree count bytes.
-        line = self.text.split("\n")[tree.lineno - 1].encode()
-        begin = len(line[: tree.col_offset].decode())
-        return _mistake(self.text, problem, tree.lineno, begin, None if end is None else len(line[:end].decode()))
+        line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # whose offsets count bytes
+        segment = ast.get_source_segment(self.text, tree) or ""
+        return _mistake(self.text, problem, tree.lineno, len(line.decode()), len(segment.split("\n")[0]))
 
 
-def _mistake(text: str, problem: str, lineno: int, begin: int, end: int | None) -> ValueError:
+def _mistake(text: str, problem: str, lineno: int, begin: int, width: int = 1) -> ValueError:
     """An error that shows the line, and under it where the mistake is."""
     problem = problem if len(problem) <= 200 else f"{problem[:197]}..."
     line = text.split("\n")[min(lineno - 1, text.count("\n"))]
-    begin = min(begin, len(line))
-    end = max(begin + 1, len(line) if end is None else end)
-    first = max(0, begin - 60)
-    shown, more = line[first : first + 120], "..." if first else ""
-    carets = "^" * max(1, min(end, first + 120) - begin)
-    return ValueError(f"{problem}\n    {more}{shown}\n    {' ' * (len(more) + begin - first)}{carets}")
+    first = max(0, min(begin, len(line)) - 60)
+    more = "..." if first else ""
+    place = " " * (len(more) + min(begin, len(line)) - first) + "^" * max(1, min(width, 60))
+    return ValueError(f"{problem}\n    {more}{line[first : first + 120]}\n    {place}")

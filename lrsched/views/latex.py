@@ -1,16 +1,17 @@
 r"""Schedules as mathematics: LaTeX that a notebook, a paper or matplotlib renders.
 
-Each node writes its formula of a time, itself a formula. A formula goes with how tightly its outermost operator binds, so that
-brackets are put only where they are needed.
+Each node writes its formula of a time, itself a formula. `Formula` has the operators of arithmetic, so that the code below
+reads like the mathematics. A node without a formula is an error, for any other formula would be false.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
+import operator
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,42 +25,160 @@ SUM, PRODUCT, POWER, ATOM = range(4)
 _MOST = 3  # entries of a batch that are shown
 
 
-class Formula(NamedTuple):
-    """Some LaTeX, and how tightly what is outermost in it binds."""
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """Some LaTeX, how tightly its outermost operator binds, and the value of a number that is known."""
 
     text: str
     binds: int = ATOM
+    value: float | None = None
 
     def within(self, at_least: int) -> str:
         """The text, in brackets if it binds less tightly."""
         return self.text if self.binds >= at_least else rf"\left({self.text}\right)"
 
+    def __neg__(self) -> Formula:
+        return Formula(f"-{self.within(PRODUCT)}", SUM) if self.value is None else written(-self.value)
 
-STEP = Formula("t")
-ZERO, ONE = Formula("0"), Formula("1")
+    def __add__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(a.value + b.value)
+        if a.value == 0 or b.value == 0:
+            return b if a.value == 0 else a
+        return Formula(f"{a.text} - {b.text[1:]}" if b.text[0] == "-" else f"{a.text} + {b.within(PRODUCT)}", SUM)
+
+    def __sub__(self, other: Formula | float) -> Formula:
+        return self + -written(other)
+
+    def __mul__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value in (0, 1) or b.value in (0, 1):
+            return b if a.value == 1 or b.value == 0 else a
+        if a.value is not None and a.value < 0:
+            return -(-a * b)
+        return Formula(rf"{a.within(PRODUCT)} \cdot {b.within(PRODUCT)}", PRODUCT)
+
+    def __truediv__(self, other: Formula | float) -> Formula:
+        b = written(other)
+        return self if b.value == 1 else Formula(rf"\frac{{{self.text}}}{{{b.text}}}", PRODUCT)
+
+    def __pow__(self, other: Formula | float) -> Formula:
+        b = written(other)
+        return self if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
+
+    def __radd__(self, other: float) -> Formula:
+        return written(other) + self
+
+    def __rsub__(self, other: float) -> Formula:
+        return written(other) - self
+
+    def __rmul__(self, other: float) -> Formula:
+        return written(other) * self
 
 
-@dataclasses.dataclass
-class Writer:
-    """How numbers are written, and what the formula refers to."""
+Row = tuple[Formula, Formula, Formula]  # a value, while a time is below a bound
+
+
+@dataclasses.dataclass(frozen=True)
+class Cases(Formula):
+    """A value for each phase."""
+
+    rows: tuple[Row, ...] = ()
+    rest: Formula = Formula("")
+
+
+def cases(rows: list[Row], rest: Formula) -> Formula:
+    """The value of the first row whose time is below its bound, or the rest; what is never reached is left out."""
+    kept: list[Row] = []
+    for row in rows:
+        if row[2].value != 0 and not (kept and row[1:] == kept[-1][1:]):
+            kept.append(row)
+    lines = [rf"{value.text} & \text{{if }} {time.text} < {bound.text}" for value, time, bound in kept]
+    text = r" \\ ".join([*lines, rf"{rest.text} & \text{{otherwise}}"])
+    return Cases(rf"\begin{{cases}} {text} \end{{cases}}", SUM, rows=tuple(kept), rest=rest) if kept else rest
+
+
+def written(value: Any) -> Formula:
+    """A number as a formula, which a formula is already."""
+    if isinstance(value, Formula):
+        return value
+    if not numerics.is_concrete(value):
+        return Formula(r"\square")
+    array = np.asarray(numerics.host(value), np.float64)
+    if array.ndim:
+        entries = [written(x).text for x in array.ravel()[:_MOST]]
+        return Formula(rf"\left\{{{', '.join(entries)}{', …' if array.size > _MOST else ''}\right\}}")
+    x = float(array) + 0.0  # -0.0 is 0
+    digits, _, exponent = f"{x:.6g}".replace("inf", r"\infty").partition("e")
+    if not exponent:
+        return Formula(digits, SUM if x < 0 else ATOM, x)
+    power = rf"10^{{{int(exponent)}}}"
+    text = power if digits == "1" else rf"{digits} \cdot {power}"
+    return Formula(text, SUM if x < 0 else POWER if digits == "1" else PRODUCT, x)
+
+
+PI = Formula(r"\pi")
+
+
+def called(name: str, *arguments: Formula | float) -> Formula:
+    """A function of some arguments."""
+    return Formula(rf"{name}\left({', '.join(written(x).text for x in arguments)}\right)")
+
+
+def _cos(x: Formula) -> Formula:
+    return called(r"\cos", x)
+
+
+def _sqrt(x: Formula) -> Formula:
+    return Formula(rf"\sqrt{{{x.text}}}")
+
+
+def _floor(x: Formula) -> Formula:
+    return Formula(rf"\left\lfloor {x.text} \right\rfloor")
+
+
+def _not_below_0(x: Formula) -> Formula:
+    return called(r"\max", x, 0)
+
+
+def name(text: str) -> str:
+    """A name as text, without what LaTeX or HTML would take for its own."""
+    return text.replace("_", r"\_").replace("<", "").replace(">", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a formula stands: at what time, whether that is known to be before the end, and the symbols written so far."""
 
     symbols: bool
+    time: Formula = Formula("t")
+    inside: bool = False
     count: dict[str, int] = dataclasses.field(default_factory=dict)
     where: list[str] = dataclasses.field(default_factory=list)
 
-    def number(self, value: Any, letter: str) -> Formula:
-        """A number, or a symbol of a letter with the next index."""
-        if not self.symbols:
-            return _number(value)
+    def at(self, time: Formula, inside: bool = False) -> Place:
+        """The same at another time."""
+        return dataclasses.replace(self, time=time, inside=inside)
+
+    def symbol(self, letter: str) -> Formula:
+        """The letter with the next index."""
         self.count[letter] = self.count.get(letter, 0) + 1
         return Formula(f"{letter}_{{{self.count[letter]}}}")
 
+    def number(self, value: Any, letter: str) -> Formula:
+        """A number, or a symbol for it."""
+        return self.symbol(letter) if self.symbols else written(value)
+
     def defined(self, letter: str, meaning: str) -> Formula:
         """A new symbol, which the end of the formula explains."""
-        self.count[letter] = self.count.get(letter, 0) + 1
-        name = f"{letter}_{{{self.count[letter]}}}"
-        self.where.append(f"{name} = {meaning}")
-        return Formula(name)
+        symbol = self.symbol(letter)
+        self.where.append(f"{symbol.text} = {meaning}")
+        return symbol
+
+    def until(self, steps: Formula, value: Formula, end: Formula) -> Formula:
+        """The value until some step, and its end from there on."""
+        return value if self.inside else cases([(value, self.time, steps)], end)
 
 
 def latex(schedule: Schedule, symbols: bool = False) -> str:
@@ -73,7 +192,7 @@ def latex(schedule: Schedule, symbols: bool = False) -> str:
         LaTeX without dollar signs, with the environment `cases` for phases.
 
     Raises:
-        TypeError: if it is no schedule.
+        TypeError: if it is no schedule, or holds a node that has no formula.
 
     >>> import lrsched as ls
     >>> print(ls.latex(ls.Exponential(0.1, 0.5)))
@@ -83,369 +202,186 @@ def latex(schedule: Schedule, symbols: bool = False) -> str:
     """
     if not isinstance(schedule, Schedule):
         raise TypeError(f"latex(schedule=...) must be a schedule, got {shown(schedule)} ({type(schedule).__name__})")
-    writer = Writer(symbols)
-    text = r",\quad ".join([formula(schedule, writer, STEP, False).text, *writer.where])
-    ramps = max((writer.count.get(letter, 0) for letter in "abn"), default=0)
-    for letter, count in writer.count.items():
+    place = Place(symbols)
+    text = r",\quad ".join([formula(schedule, place).text, *place.where])
+    ramps = max((place.count.get(letter, 0) for letter in "abn"), default=0)
+    for letter, count in place.count.items():
         if (ramps if letter in "abn" else count) == 1:  # needs no index
-            text = re.sub(rf"(?<![A-Za-z\\]){re.escape(letter)}_\{{1\}}", lambda _, letter=letter: letter, text)
+            text = re.sub(rf"(?<![A-Za-z\\]){letter}_\{{1\}}", letter, text)
     return text
 
 
 @functools.singledispatch
-def formula(schedule: Any, writer: Writer, time: Formula, inside: bool) -> Formula:
-    """The value of a schedule at a time; `inside` says that the time is known to be before its end."""
-    del writer, inside
-    return Formula(rf"\mathrm{{{_name(type(schedule).__name__)}}}\left({time.text}\right)")
+def formula(schedule: Any, place: Place) -> Formula:
+    """The value of a schedule at a place."""
+    del place
+    raise TypeError(
+        f"latex(...): expected a node with a formula, got {shown(schedule)}. Hint: give {type(schedule).__name__} one with"
+        " lrsched.views.latex.ramp, or @lrsched.views.latex.formula.register"
+    )
 
 
-def _name(text: str) -> str:
-    return text.replace("_", r"\_").replace("<", "").replace(">", "")
+def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
+    """Gives a ramp its formula: its value on the way from a to b, of which the part p is done, and of further numbers."""
+
+    @formula.register(cls)
+    def _(schedule: Any, place: Place) -> Formula:
+        letters = {"start": "a", "stop": "b", "steps": "n"}
+        names = [field.name for field in dataclasses.fields(schedule)]
+        a, b, n, *more = (place.number(getattr(schedule, name), letters.get(name, "k")) for name in names)
+        return place.until(n, way(a, b, place.time / n, *more), b)
 
 
-def _number(value: Any) -> Formula:
-    if isinstance(value, numerics.Span):
-        value = numerics.host(value)
-    if not numerics.is_concrete(value):
-        return Formula(r"\square")
-    array = np.asarray(value, np.float64)
-    if array.ndim:
-        entries = [_number(x).text for x in array.ravel()[:_MOST]]
-        return Formula(rf"\left\{{{', '.join(entries)}{', …' if array.size > _MOST else ''}\right\}}")
-    x = float(array)
-    if math.isinf(x):
-        return Formula(r"\infty" if x > 0 else r"-\infty", ATOM if x > 0 else SUM)
-    digits, _, exponent = f"{x:.6g}".partition("e")
-    if not exponent:
-        return Formula(digits, SUM if x < 0 else ATOM)
-    power = rf"10^{{{int(exponent)}}}"
-    text = power if digits == "1" else rf"{digits} \cdot {power}"
-    return Formula(text, SUM if x < 0 else POWER if digits == "1" else PRODUCT)
+# From what is left of the start, so that a ramp to 0 is a product; but a line reads best from its start.
+ramp(shapes.Linear, lambda a, b, p: a + (b - a) * p)
+ramp(shapes.Cosine, lambda a, b, p: b + (a - b) * ((1 + _cos(PI * p)) / 2))
+ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (1 - p) ** k)
+ramp(shapes.OneMinusSqrt, lambda a, b, p: b + (a - b) * (1 - _sqrt(p)))
+ramp(shapes.Geometric, lambda a, b, p: a * (b / a) ** p)
 
 
-def plus(a: Formula, b: Formula) -> Formula:
-    if ZERO in (a, b):
-        return b if a == ZERO else a
-    return Formula(f"{a.within(SUM)} - {b.text[1:]}" if b.text.startswith("-") else f"{a.within(SUM)} + {b.within(SUM)}", SUM)
-
-
-def _difference(a: Formula, b: Formula) -> Formula:
-    if b == ZERO:
-        return a
-    return Formula(f"{'' if a == ZERO else a.within(SUM) + ' '}-{'' if a == ZERO else ' '}{b.within(PRODUCT)}", SUM)
-
-
-def times(a: Formula, b: Formula) -> Formula:
-    if ONE in (a, b):
-        return b if a == ONE else a
-    return ZERO if ZERO in (a, b) else Formula(rf"{a.within(PRODUCT)} \cdot {b.within(PRODUCT)}", PRODUCT)
-
-
-def _fraction(a: Formula, b: Formula) -> Formula:
-    return a if b == ONE else Formula(rf"\frac{{{a.text}}}{{{b.text}}}", PRODUCT)
-
-
-def _power(a: Formula, b: Formula) -> Formula:
-    return a if b == ONE else Formula(f"{a.within(ATOM)}^{{{b.text}}}", POWER)
-
-
-def _called(name: str, *arguments: Formula) -> Formula:
-    return Formula(rf"\{name}\left({', '.join(x.text for x in arguments)}\right)")
-
-
-def _floor(x: Formula) -> Formula:
-    return Formula(rf"\left\lfloor {x.text} \right\rfloor")
-
-
-def _cases(rows: list[tuple[Formula, str]], otherwise: Formula) -> Formula:
-    if not rows:
-        return otherwise
-    lines = [rf"{value.text} & \text{{if }} {when}" for value, when in rows] + [rf"{otherwise.text} & \text{{otherwise}}"]
-    return _environment(lines)
-
-
-def _environment(lines: list[str]) -> Formula:
-    return Formula(r"\begin{cases} " + r" \\ ".join(lines) + r" \end{cases}", SUM)
-
-
-def _known(value: Any) -> float | None:
-    """A number if it is a single one that is known."""
-    if not numerics.is_concrete(value):
-        return None
-    value = np.asarray(numerics.host(value), np.float64)
-    return float(value) if value.ndim == 0 else None
-
-
-def _ended(value: Any, end: Formula, steps: Formula, time: Formula, inside: bool) -> Formula:
-    """The value until its end, and from then on the end."""
-    return value if inside else _cases([(value, f"{time.text} < {steps.text}")], end)
+formula.register(algebra.Constant, lambda s, place: place.number(s.value, "c"))
+formula.register(shapes.Time, lambda _, place: place.time)
+formula.register(shapes.Exponential, lambda s, place: place.number(s.start, "a") * place.number(s.rate, "r") ** place.time)
+formula.register(
+    shapes.InverseSqrt,
+    lambda s, place: place.number(s.start, "a") / _sqrt(1 + place.time / place.number(s.timescale, "n")),
+)
 
 
 @formula.register
-def _(schedule: algebra.Constant, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del time, inside
-    return writer.number(schedule.value, "c")
-
-
-@formula.register
-def _(schedule: shapes.Ramp, writer: Writer, time: Formula, inside: bool) -> Formula:
-    steps = writer.number(schedule.steps, "n")
-    a, b = writer.number(schedule.start, "a"), writer.number(schedule.stop, "b")
-    if _known(schedule.steps) == 0 and not writer.symbols:
-        return b
-    progress = _fraction(time, steps)
-    # The part of the start that is left, so that a ramp to 0 is a product.
-    match schedule:
-        case shapes.Cosine():
-            left = _fraction(plus(ONE, Formula(rf"\cos\left(\pi \cdot {progress.text}\right)")), Formula("2"))
-        case shapes.Polynomial():
-            left = _power(_difference(ONE, progress), writer.number(schedule.power, "k"))
-        case shapes.OneMinusSqrt():
-            left = _difference(ONE, Formula(rf"\sqrt{{{progress.text}}}"))
-        case _:
-            left = None
-    if left is None:  # a line reads best from its start
-        value = _towards(schedule.start, schedule.stop, a, b, progress, writer)
-    else:
-        value = _towards(schedule.stop, schedule.start, b, a, left, writer)
-    return _ended(value, b, steps, time, inside)
-
-
-def _towards(start: Any, stop: Any, a: Formula, b: Formula, progress: Formula, writer: Writer) -> Formula:
-    """`a + (b - a) · progress`, with the difference as a number where it is known."""
-    known = (_known(start), _known(stop))
-    if writer.symbols or known[0] is None or known[1] is None:
-        return plus(a, times(_difference(b, a), progress))
-    rise = known[1] - known[0]
-    part = times(_number(abs(rise)), progress)
-    return _difference(a, part) if rise < 0 else plus(a, part)
-
-
-@formula.register
-def _(schedule: shapes.Geometric, writer: Writer, time: Formula, inside: bool) -> Formula:
-    a, b = writer.number(schedule.start, "a"), writer.number(schedule.stop, "b")
-    steps = writer.number(schedule.steps, "n")
-    if _known(schedule.steps) == 0 and not writer.symbols:
-        return b
-    return _ended(times(a, _power(_fraction(b, a), _fraction(time, steps))), b, steps, time, inside)
-
-
-@formula.register
-def _(schedule: shapes.Exponential, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    start, rate = writer.number(schedule.start, "a"), writer.number(schedule.rate, "r")
-    return times(start, Formula(f"{rate.within(ATOM)}^{{{time.text}}}", POWER))
-
-
-@formula.register
-def _(schedule: shapes.InverseSqrt, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    start, timescale = writer.number(schedule.start, "a"), writer.number(schedule.timescale, "n")
-    return _fraction(start, Formula(rf"\sqrt{{{plus(ONE, _fraction(time, timescale)).text}}}"))
-
-
-@formula.register
-def _(schedule: shapes.Piecewise, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
+def _(schedule: shapes.Piecewise, place: Place) -> Formula:
     if schedule.batch_shape or not numerics.is_concrete(schedule.steps, schedule.values):
-        return Formula(rf"\mathrm{{Piecewise}}\left({time.text}\right)")
-    steps = [writer.number(x, "n") for x in np.asarray(schedule.steps)]
-    values = [writer.number(x, "c") for x in np.asarray(schedule.values)]
-    rows = [(values[0], f"{time.text} < {steps[0].text}")] if _known(schedule.steps[0]) != 0 or writer.symbols else []
-    for i in range(len(steps) - 1):
-        value, start, stop = values[i], schedule.steps[i], schedule.steps[i + 1]
-        if start == stop:
-            continue
-        if schedule.kind != "constant":
-            length = _difference(steps[i + 1], steps[i]) if writer.symbols else _number(stop - start)
-            progress = _fraction(_difference(time, steps[i]), length)
-            if schedule.kind == "cosine":
-                progress = _fraction(_difference(ONE, Formula(rf"\cos\left(\pi \cdot {progress.text}\right)")), Formula("2"))
-            value = _towards(schedule.values[i], schedule.values[i + 1], value, values[i + 1], progress, writer)
-        rows.append((value, f"{time.text} < {steps[i + 1].text}"))
-    return _cases(rows, values[-1])
+        return called(r"\mathrm{Piecewise}", place.time)
+    steps = [place.number(x, "n") for x in numerics.host(schedule.steps)]
+    values = [place.number(x, "c") for x in numerics.host(schedule.values)]
+    rows = [(values[0], place.time, steps[0])]
+    for a, b, start, stop in zip(values, values[1:], steps, steps[1:], strict=False):
+        value, progress = a, (place.time - start) / (stop - start)
+        if schedule.kind == "linear":
+            value = a + (b - a) * progress
+        elif schedule.kind == "cosine":
+            value = a + (b - a) * ((1 - _cos(PI * progress)) / 2)
+        rows.append((value, place.time, stop))
+    return cases(rows, values[-1])
 
 
 @formula.register
-def _(schedule: shapes.Time, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del schedule, writer, inside
-    return time
+def _(schedule: shapes.Function, place: Place) -> Formula:
+    arguments = (place.number(x, "x") for x in schedule.arguments)
+    return called(rf"\mathrm{{{name(function_source(schedule.fn))}}}", place.time, *arguments)
+
+
+_OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "neg": operator.neg}
 
 
 @formula.register
-def _(schedule: shapes.Function, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    arguments = [time, *(writer.number(x, "x") for x in schedule.arguments)]
-    name = rf"\mathrm{{{_name(function_source(schedule.fn))}}}"
-    return Formula(rf"{name}\left({', '.join(x.text for x in arguments)}\right)")
+def _(schedule: algebra.Pointwise, place: Place) -> Formula:
+    parts = (formula(part, place.at(place.time)) for part in schedule.parts)
+    return _OPERATORS.get(schedule.operator, functools.partial(called, rf"\{schedule.operator}"))(*parts)
 
 
 @formula.register
-def _(schedule: algebra.Pointwise, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    parts = [formula(part, writer, time, False) for part in schedule.parts]
-    match schedule.operator:
-        case "+":
-            return Formula(f"{parts[0].text} + {parts[1].within(PRODUCT)}", SUM)
-        case "-":
-            return Formula(f"{parts[0].text} - {parts[1].within(PRODUCT)}", SUM)
-        case "*":
-            return Formula(rf"{parts[0].within(PRODUCT)} \cdot {parts[1].within(PRODUCT)}", PRODUCT)
-        case "/":
-            return Formula(rf"\frac{{{parts[0].text}}}{{{parts[1].text}}}", PRODUCT)
-        case "neg":
-            return Formula(f"-{parts[0].within(PRODUCT)}", SUM)
-    return _called(schedule.operator, *parts)
-
-
-@formula.register
-def _(schedule: algebra.Sequence, writer: Writer, time: Formula, inside: bool) -> Formula:
-    rows: list[tuple[Formula, str]] = []
-    begun, begin = ZERO, 0.0  # where the part begins: as it is written, and where all is known as a number
+def _(schedule: algebra.Sequence, place: Place) -> Formula:
+    rows, begun = [], written(0.0)
     for part in schedule.parts[:-1]:
-        own = time if begun == ZERO else _difference(time, begun)
-        length = _length(part, writer)
-        if length == ZERO:
-            continue
-        value = formula(part, writer, own, True)
-        known = _known(part.length)
-        begin += math.nan if known is None else known
-        begun = plus(begun, length) if writer.symbols or math.isnan(begin) else _number(begin)
-        rows.append((value, f"{time.text} < {begun.text}"))
-    last = schedule.parts[-1]
-    own = time if begun == ZERO else _difference(time, begun)
-    end = formula(last, writer, own, inside)
-    # The phases of the last part are phases of the whole.
-    if end.text.startswith(r"\begin{cases}") and end.text.count(r"\begin{cases}") == 1:
-        body = end.text.removeprefix(r"\begin{cases} ").removesuffix(r" \end{cases}")
-        lines = [rf"{value.text} & \text{{if }} {when}" for value, when in rows]
-        length = _known(last.length)
-        if not writer.symbols and length is not None and not math.isnan(begin):
-            until = rf"\text{{if }} {time.text} < {_number(begin + length).text}"
-            body = body.replace(rf"\text{{if }} {own.text} < {_number(length).text}", until)
-        return _environment([*lines, body])
-    return _cases(rows, end)
+        if written(part.length).value != 0:
+            value = formula(part, place.at(place.time - begun, inside=True))
+            begun = begun + _length(part, place)
+            rows.append((value, place.time, begun))
+    own = place.time - begun
+    end = formula(schedule.parts[-1], place.at(own, place.inside))
+    if isinstance(end, Cases):  # its cases are cases of the whole
+        rows += [(value, place.time, begun + bound) if time == own else (value, time, bound) for value, time, bound in end.rows]
+        end = end.rest
+    return cases(rows, end)
 
 
-def _length(schedule: Schedule, writer: Writer) -> Formula:
-    """The length of a part, with the symbol that the next ramp will give it."""
-    length = schedule.length
-    if not writer.symbols:
-        return _number(length)
-    if isinstance(schedule, (shapes.Ramp, shapes.Geometric, algebra.Constant)) and _known(length) != 0:
-        if isinstance(schedule, algebra.Constant):
-            return writer.number(length, "n")
-        return Formula(f"n_{{{writer.count.get('n', 0) + 1}}}")
-    return _number(length)
+def _length(part: Schedule, place: Place) -> Formula:
+    """The length of a part whose formula is written, by its symbol if it has one."""
+    if place.symbols and isinstance(part, (shapes.Ramp, shapes.Geometric)):
+        return Formula(f"n_{{{place.count['n']}}}")
+    return place.number(part.length, "n") if isinstance(part, algebra.Constant) else written(part.length)
 
 
-@formula.register
-def _(schedule: algebra.Take, writer: Writer, time: Formula, inside: bool) -> Formula:
-    if inside:
-        return formula(schedule.schedule, writer, time, _known(schedule.schedule.length) == _known(schedule.length))
-    return formula(schedule.schedule, writer, _called("min", time, writer.number(schedule.steps, "n")), False)
+def _moved(cls: type[Schedule], time: Callable[[Any, Place], Formula], inside: bool = False) -> None:
+    """Gives a node that is a schedule at another time its formula; `inside`: a time before its end is one before that end."""
+
+    @formula.register(cls)
+    def _(schedule: Any, place: Place) -> Formula:
+        return formula(schedule.schedule, place.at(time(schedule, place), inside and place.inside))
+
+
+_moved(algebra.Drop, lambda s, place: place.time + place.number(s.steps, "n"), inside=True)
+_moved(algebra.Delay, lambda s, place: _not_below_0(place.time - place.number(s.steps, "n")), inside=True)
+_moved(algebra.Stretch, lambda s, place: place.time / place.number(s.factor, "m"), inside=True)
+_moved(algebra.Reverse, lambda s, place: _not_below_0(written(s.schedule.length) - place.time))
+_moved(algebra.Warp, lambda s, place: _not_below_0(formula(s.time, place.at(place.time))))
+_moved(algebra.Driven, lambda s, place: place.defined("p", reading(s.clock)))
 
 
 @formula.register
-def _(schedule: algebra.Drop, writer: Writer, time: Formula, inside: bool) -> Formula:
-    return formula(schedule.schedule, writer, plus(time, writer.number(schedule.steps, "n")), inside)
-
-
-@formula.register
-def _(schedule: algebra.Delay, writer: Writer, time: Formula, inside: bool) -> Formula:
-    later = _called("max", _difference(time, writer.number(schedule.steps, "n")), ZERO)
-    return formula(schedule.schedule, writer, later, inside)
-
-
-@formula.register
-def _(schedule: algebra.Stretch, writer: Writer, time: Formula, inside: bool) -> Formula:
-    return formula(schedule.schedule, writer, _fraction(time, writer.number(schedule.factor, "m")), inside)
-
-
-@formula.register
-def _(schedule: algebra.Staircase, writer: Writer, time: Formula, inside: bool) -> Formula:
+def _(schedule: algebra.Take, place: Place) -> Formula:
     inner = schedule.schedule
-    if not writer.symbols and isinstance(inner, algebra.Stretch) and _known(inner.factor) == _known(schedule.every) is not None:
-        return formula(inner.schedule, writer, _floor(_fraction(time, _number(inner.factor))), inside)
-    steps = writer.number(schedule.every, "m")
-    return formula(schedule.schedule, writer, times(steps, _floor(_fraction(time, steps))), inside)
+    if place.inside:
+        ends_with_it = written(inner.length).value == written(schedule.length).value is not None
+        return formula(inner, place.at(place.time, ends_with_it))
+    return formula(inner, place.at(called(r"\min", place.time, place.number(schedule.steps, "n"))))
 
 
 @formula.register
-def _(schedule: algebra.Reverse, writer: Writer, time: Formula, inside: bool) -> Formula:
-    back = _called("max", _difference(_number(schedule.schedule.length), time), ZERO)
-    return formula(schedule.schedule, writer, back, inside)
+def _(schedule: algebra.Staircase, place: Place) -> Formula:
+    inner, every = schedule.schedule, place.number(schedule.every, "m")
+    stair = _floor(place.time / every)
+    if isinstance(inner, algebra.Stretch) and every.value is not None and every == written(inner.factor):
+        return formula(inner.schedule, place.at(stair, place.inside))
+    return formula(inner, place.at(every * stair, place.inside))
 
 
 @formula.register
-def _(schedule: algebra.Warp, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    return formula(schedule.schedule, writer, _called("max", formula(schedule.time, writer, time, False), ZERO), False)
-
-
-@formula.register
-def _(schedule: algebra.Repeat, writer: Writer, time: Formula, inside: bool) -> Formula:
-    steps = _number(schedule.schedule.length)
+def _(schedule: algebra.Repeat, place: Place) -> Formula:
+    steps = written(schedule.schedule.length)
     if schedule.longer is None:
-        cycle = _floor(_fraction(time, steps))
-        own = Formula(rf"{time.within(PRODUCT)} \;\mathrm{{mod}}\; {steps.within(ATOM)}", PRODUCT)
+        cycle = _floor(place.time / steps)
+        own = Formula(rf"{place.time.within(PRODUCT)} \;\mathrm{{mod}}\; {steps.within(ATOM)}", PRODUCT)
     else:
-        longer = writer.number(schedule.longer, "m")
-        passed = rf"\sum_{{j < i}} {times(_power(longer, Formula('j')), steps).text}"
-        cycle = writer.defined("i", rf"\max\left\{{i : {passed} \leq {time.text}\right\}}")
+        longer = place.number(schedule.longer, "m")
+        passed = rf"\sum_{{j < i}} {(longer ** Formula('j') * steps).text}"
+        cycle = place.defined("i", rf"\max\left\{{i : {passed} \leq {place.time.text}\right\}}")
         begun = Formula(passed.replace("j < i", f"j < {cycle.text}"), PRODUCT)
-        own = _fraction(_difference(time, begun), _power(longer, cycle))
-    value = formula(schedule.schedule, writer, own, True)
+        own = (place.time - begun) / longer**cycle
+    value = formula(schedule.schedule, place.at(own, inside=True))
     if schedule.higher is not None:
-        value = times(_power(writer.number(schedule.higher, "h"), cycle), value)
-    if schedule.n is None or inside:
+        value = place.number(schedule.higher, "h") ** cycle * value
+    if schedule.n is None:
         return value
-    known = _known(schedule.length) is not None and not schedule.batch_shape
-    end = _number(schedule(schedule.length)) if known else Formula(r"\text{its end}")
-    return _cases([(value, f"{time.text} < {_number(schedule.length).text}")], end)
+    length = written(schedule.length)
+    end = Formula(r"\text{its end}") if length.value is None else written(schedule(schedule.length))
+    return place.until(length, value, end)
 
 
 @formula.register
-def _(schedule: algebra.Choice, writer: Writer, time: Formula, inside: bool) -> Formula:
-    if (index := _known(schedule.index)) is not None:
-        return formula(schedule.branches[round(index)], writer, time, inside)
-    branches = [formula(branch, writer, time, False) for branch in schedule.branches]
-    return _cases([(one, f"i = {k}") for k, one in enumerate(branches[:-1])], branches[-1])
+def _(schedule: algebra.Choice, place: Place) -> Formula:
+    index = written(schedule.index).value
+    if index is not None:
+        return formula(schedule.branches[round(index)], place)
+    *branches, last = (formula(branch, place.at(place.time)) for branch in schedule.branches)
+    return cases([(branch, Formula("i"), written(k + 1.0)) for k, branch in enumerate(branches)], last)
 
 
-@formula.register
-def _(schedule: algebra.Driven, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del time, inside
-    return formula(schedule.schedule, writer, writer.defined("p", reading(schedule.clock)), False)
-
-
-@functools.singledispatch
 def reading(clock: Any) -> str:
-    """What a clock reads, in words."""
-    return rf"\text{{{_name(type(clock).__name__)}}}"
-
-
-@reading.register
-def _(clock: clocks.Steps) -> str:
-    del clock
-    return r"\text{updates}"
-
-
-@reading.register
-def _(clock: clocks.Plateau) -> str:
-    return rf"\text{{plateaus of {_name(clock.monitor)}}}"
-
-
-@reading.register
-def _(clock: clocks.SinceBest) -> str:
-    return rf"\text{{observations since the best {_name(clock.monitor)}}}"
-
-
-@reading.register
-def _(clock: clocks.Counter) -> str:
-    return rf"\text{{{_name(clock.monitor)} so far}}"
-
-
-@reading.register
-def _(clock: clocks.Since) -> str:
-    return rf"\text{{updates since }} {reading(clock.clock)} \geq 1"
+    """What a clock reads, in words; its class, if it is one of your own."""
+    match clock:
+        case clocks.Since():
+            return rf"\text{{updates since }} {reading(clock.clock)} \geq 1"
+        case clocks.Steps():
+            words = "updates"
+        case clocks.Plateau():
+            words = f"plateaus of {clock.monitor}"
+        case clocks.SinceBest():
+            words = f"observations since the best {clock.monitor}"
+        case clocks.Counter():
+            words = f"{clock.monitor} so far"
+        case _:
+            words = type(clock).__name__
+    return rf"\text{{{name(words)}}}"

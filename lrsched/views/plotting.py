@@ -1,7 +1,7 @@
 """Pictures of schedules. matplotlib is imported only when one is asked for."""
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,9 +9,7 @@ from lrsched.algebra.batch import unstack
 from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule, driven_parts
 from lrsched.clocks.running import replay, replayed
-from lrsched.views.edges import edges
-from lrsched.views.horizon import horizon
-from lrsched.views.summary import summary
+from lrsched.views.phases import horizon, known, phases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,41 +74,37 @@ def plot(
             f"plot(...) of {shown(schedules[driven.index(True)])}, which is driven, needs the metric that it observes:"
             " plot(s, observations=[...]), or plot_replay(s, [...]), which draws both; bind(s, state) is it as it stands"
         )
-    replays = [_replayed(s, observations) if listens else None for s, listens in zip(schedules, driven, strict=True)]
+    replays = [
+        [np.asarray(replay(member, observations), np.float64) for member in members(schedule)] if listens else None
+        for schedule, listens in zip(schedules, driven, strict=True)
+    ]
     told = max((len(rows[0]) for rows in replays if rows), default=None) if steps is None else int(steps)
     count = _range(schedules) if told is None else told
     drawn = [
-        [_line(member, count) for member in _members(schedule)] if rows is None else [_stairs(row, count) for row in rows]
+        [_line(member, count) for member in members(schedule)] if rows is None else [_stairs(row, count) for row in rows]
         for schedule, rows in zip(schedules, replays, strict=True)
     ]
-    scale = None if points is None else _scale(schedules, points)
+    styles, bar = (None, None) if points is None else _styles(schedules, points)
     several = len(schedules) > 1
-    if ax is None:
-        ax = _new_axes()
+    axes: Axes = pyplot("plot").subplots()[1] if ax is None else ax
     for i, (schedule, lines) in enumerate(zip(schedules, drawn, strict=True)):
         label = labels[i] if labels is not None else _short(repr(schedule)) if several else None
         for k, (times, values) in enumerate(lines):
             style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-            if scale is not None:
-                style = {"color": scale.colours[k], "linestyle": STYLES[scale.styles[k] % len(STYLES)]}
-            ax.plot(times, values, label=label if k == 0 else None, alpha=1.0 if len(lines) == 1 else 0.8, **style)
+            style = {**style, "label": label if k == 0 else None} if styles is None else styles[k]
+            axes.plot(times, values, alpha=1.0 if len(lines) == 1 else 0.8, **style)
     if len(drawn) == len(drawn[0]) == 1 and not any(driven):
-        _mark_phases(ax, schedules[0], count)
+        _mark_phases(axes, schedules[0], count)
     if _asks_for_log(np.concatenate([values for lines in drawn for _, values in lines])):
-        ax.set_yscale("log")
-    ax.set_xlabel("step")
-    ax.set_ylabel("value")
-    ax.grid(alpha=0.3)
-    if scale is not None:
-        scale.explain(ax)
-    if several or labels is not None:
-        ax.legend(fontsize="small")
-    return ax
-
-
-def _replayed(schedule: Schedule, observations: Any) -> list[np.ndarray]:
-    """The values of each member of a driven schedule on what was recorded."""
-    return [np.asarray(replay(member, observations), np.float64) for member in _members(schedule)]
+        axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("value")
+    axes.grid(alpha=0.3)
+    if bar is not None:
+        axes.figure.colorbar(**bar, ax=axes)
+    elif several or labels is not None or styles is not None:
+        axes.legend(fontsize="small")
+    return axes
 
 
 def _stairs(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,16 +119,14 @@ def _asks_for_log(values: np.ndarray) -> bool:
     return values.min() > 0 and high >= _LOG * low
 
 
-def _members(schedule: Schedule) -> list[Schedule]:
-    members = [schedule]
-    while members[0].batch_shape:
-        members = [one for member in members for one in unstack(member)]
-    return members
+def members(schedule: Schedule) -> list[Schedule]:
+    """The schedules of a batch, or the one."""
+    return [one for member in unstack(schedule) for one in members(member)] if schedule.batch_shape else [schedule]
 
 
 def _line(schedule: Schedule, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Times and values: every step, or many of them, and every edge with the moment just before it."""
-    corners = edges(schedule, count)
+    corners = phases(schedule).corners
     beside = 1e-12 * count  # a jump has two values at one place
     near = corners[:, None] + np.array([-1.0, 0.0, 1.0])  # a step around each, where not every step is drawn
     grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
@@ -144,54 +136,39 @@ def _line(schedule: Schedule, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mark_phases(ax: "Axes", schedule: Schedule, count: int) -> None:
-    ends = [phase.start for phase in summary(schedule).phases if 0 < phase.start <= count]
+    ends = [span.stop for span in phases(schedule).spans if span.stop <= count]
     if 0 < len(ends) <= _MOST_ENDS:
         whole = ax.get_xaxis_transform()  # from the bottom of the axes to their top
         ax.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
 
 
-class _Scale(NamedTuple):
-    """The colours and styles of the lines of a batch, and what they mean."""
+def _styles(schedules: tuple[Schedule, ...], points: Any) -> tuple[list[dict[str, Any]], Any]:
+    """How each line of a batch is drawn: the first value that varies gives its colour and the others its style.
 
-    name: str
-    values: list[Any]
-    colours: list[Any]
-    styles: list[int]
-    mappable: Any
-
-    def explain(self, ax: "Axes") -> None:
-        """Adds the colour bar, or a legend where the values are no numbers or few."""
-        if self.mappable is not None:
-            ax.figure.colorbar(self.mappable, ax=ax, label=self.name)
-            return
-        first = {value: k for k, value in reversed(list(enumerate(map(str, self.values))))}
-        for value, k in sorted(first.items(), key=lambda item: item[1]):
-            style = STYLES[self.styles[k] % len(STYLES)]
-            ax.plot([], [], color=self.colours[k], linestyle=style, label=f"{self.name} = {value}")
-        ax.legend(fontsize="small")
-
-
-def _scale(schedules: tuple[Schedule, ...], points: Any) -> _Scale:
+    And the bar that explains the colours, if the values are many numbers; else the first line of each has a label.
+    """
     if len(schedules) != 1 or not schedules[0].batch_shape:
         raise ValueError("plot(points=...) goes with a single batch, such as grid(...) makes")
     n = int(np.prod(schedules[0].batch_shape))
     if not isinstance(points, dict) or not points or any(len(values) != n for values in points.values()):
         raise ValueError(f"plot(points=...) must be the points that grid gave, with {n} values each, got {shown(points)}")
-    names = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
-    name, values = names[0], list(points[names[0]])
-    others = [tuple(str(points[other][k]) for other in names[1:]) for k in range(n)]
-    styles = [sorted(set(others)).index(other) for other in others]  # what else varies shows in the styles
-    plt = pyplot("plot")
-    distinct = sorted(set(values)) if all(isinstance(x, (int, float, np.number)) for x in values) else None
-    if distinct is None or len(distinct) <= len(COLOURS):
-        order = [str(x) for x in distinct] if distinct is not None else list(dict.fromkeys(map(str, values)))
-        return _Scale(name, values, [COLOURS[order.index(str(x)) % len(COLOURS)] for x in values], styles, None)
+    name, *others = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
+    numbers = all(isinstance(x, (int, float, np.number)) for x in points[name])
+    values = list(points[name] if numbers else map(str, points[name]))
+    rest = [tuple(str(points[other][k]) for other in others) for k in range(n)]
+    lines = [{"linestyle": STYLES[sorted(set(rest)).index(one) % len(STYLES)]} for one in rest]
+    distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
+    if not numbers or len(distinct) <= len(COLOURS):
+        colours = [COLOURS[distinct.index(x) % len(COLOURS)] for x in values]
+        labels = [None if x in values[:k] else f"{name} = {x}" for k, x in enumerate(values)]
+        return [{**line, "color": c, "label": label} for line, c, label in zip(lines, colours, labels, strict=True)], None
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
 
     low, high = float(distinct[0]), float(distinct[-1])
-    mappable = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), plt.get_cmap("viridis"))
-    return _Scale(name, values, list(mappable.to_rgba(np.asarray(values, np.float64))), styles, mappable)
+    scale = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), "viridis")
+    colours = scale.to_rgba(np.asarray(values, np.float64))
+    return [{**line, "color": c} for line, c in zip(lines, colours, strict=True)], {"mappable": scale, "label": name}
 
 
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
@@ -238,10 +215,6 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     return above, below
 
 
-def _new_axes() -> "Axes":
-    return pyplot("plot").subplots()[1]
-
-
 def pyplot(call: str) -> Any:
     try:
         from matplotlib import pyplot as plt
@@ -251,9 +224,9 @@ def pyplot(call: str) -> Any:
 
 
 def _range(schedules: tuple[Schedule, ...]) -> int:
-    members = [member for schedule in schedules for member in _members(schedule)]
-    ending = [member for member in members if 0 < float(np.asarray(member.length)) < math.inf]
-    return math.ceil(1.05 * max(map(horizon, ending or members)))
+    every = [member for schedule in schedules for member in members(schedule)]
+    ending = [member for member in every if 0 < known(member.length) < math.inf]
+    return math.ceil(1.05 * max(map(horizon, ending or every)))
 
 
 def _short(text: str) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
 from lrsched.clocks.running import bind, init
@@ -16,50 +13,41 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 
 
-def curve(found: Summary, width: int = WIDTH, height: int = HEIGHT, plain: bool = False) -> str:
+def curve(found: Summary, plain: bool = False) -> str:
     """The values of a schedule over the steps of its summary, drawn in characters.
 
     Args:
         found: the summary.
-        width, height: the size of the drawing, in characters.
         plain: whether to draw with asterisks, for a terminal without Braille, rather than with dots.
     """
     across, down = (1, 1) if plain else (2, 4)
+    columns, height = WIDTH * across, HEIGHT * down
     pure = bind(found.schedule, init(found.schedule))
     last = found.steps - 1
-    edges = np.linspace(0, max(last, 1), width * across + 1)
+    edges = np.linspace(0, max(last, 1), columns + 1)
     # Each column shows all the values between its edges, so that nothing is too short to be seen.
-    finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), width * across * 8), _ends(found, last)]))
+    ends = np.array([phase.start for phase in found.phases[1:] if phase.start <= last])
+    finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), columns * 8), ends, np.nextafter(ends, 0.0)]))
     values = np.nan_to_num(np.asarray(pure(np.minimum(finer, last)), np.float64))
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     span = high - low or 1.0
-    rows = np.round((values - low) / span * (height * down - 1)).astype(int)
-    column = np.clip(np.searchsorted(edges, finer, side="right") - 1, 0, width * across - 1)
-    cells = np.zeros((height, width), int)
-    before: int | None = None
-    for i in range(width * across):
+    rows = np.round((values - low) / span * (height - 1)).astype(int)
+    column = np.clip(np.searchsorted(edges, finer, side="right") - 1, 0, columns - 1)
+    cells = np.zeros((HEIGHT, WIDTH), int)
+    before = rows[0]
+    for i in range(columns):
         here = rows[column == i]
-        if not here.size:
-            continue
-        bottom, top = int(here.min()), int(here.max())
-        if before is not None:  # a line from the last column, where there is a gap
-            bottom, top = min(bottom, before + 1 if before < bottom else bottom), max(top, before - 1 if before > top else top)
+        bottom, top = min(*here, before), max(*here, before)  # with a line from the last column
         for row in range(bottom, top + 1):
-            line, dot = divmod(height * down - 1 - row, down)
+            line, dot = divmod(height - 1 - row, down)
             cells[line, i // across] |= 1 if plain else _DOTS[dot][i % across]
-        before = int(here[-1])
+        before = here[-1]
     drawn = ["".join((" *"[cell] if plain else chr(_BLANK + cell)) for cell in line) for line in cells]
-    labels = {0: f"{high:.4g}", height - 1: f"{low:.4g}"}
+    labels = {0: f"{high:.4g}", HEIGHT - 1: f"{low:.4g}"}
     margin = max(map(len, labels.values()))
     axis = "|" if plain else "│"
     lines = [f"{labels.get(i, ''):>{margin}} {axis}{line}".rstrip() for i, line in enumerate(drawn)]
     corner, dash = ("+", "-") if plain else ("└", "─")
-    lines.append(f"{'':>{margin}} {corner}{dash * width}")
-    lines.append(f"{'':>{margin}} 0{last:>{width}}")
+    lines.append(f"{'':>{margin}} {corner}{dash * WIDTH}")
+    lines.append(f"{'':>{margin}} 0{last:>{WIDTH}}")
     return "\n".join(lines)
-
-
-def _ends(found: Summary, last: int) -> Any:
-    """The ends of the phases, and the moments just before them."""
-    ends = [phase.start for phase in found.phases if 0 < phase.start <= last]
-    return np.array([one for end in ends for one in (math.nextafter(end, 0.0), end)])

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
 import numpy as np
 
-from lrsched.algebra import numerics, shapes
-from lrsched.algebra import schedule as algebra
 from lrsched.algebra.node import shown
-from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.schedule import Constant, Schedule, Sequence, Take
 from lrsched.clocks.running import bind, init
-from lrsched.views.edges import edges
-from lrsched.views.horizon import horizon
+from lrsched.views.phases import horizon, known, phases
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _LAST_STEP = 2**31 - 1
@@ -111,22 +107,22 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps < 2**31):
         raise ValueError(f"summary(steps=...) must be a whole number of updates, at least 1 and below 2**31, got {steps!r}")
     pure = bind(schedule, init(schedule))
-    found = _until(stretches(schedule), math.inf)
+    found = phases(schedule)
     count = min(int(steps or horizon(schedule)), _LAST_STEP)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
-    corners = np.ravel(np.ceil(edges(pure, count))[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
+    corners = np.ravel(np.ceil(found.corners)[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)])).astype(np.int64)
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
-    tiny = 1e-9 * float(np.max(np.abs(values)))  # what is left of a 0 by rounding
-    phases = []
-    for start, stop, shape in found:
-        first, final = _at(pure, start), _before(pure, stop) if math.isfinite(stop) else _at(pure, max(count - 1, start))
-        phases.append(Phase(start, stop, shape, *(0.0 if abs(x) < tiny else x for x in (first, final))))
+    spans = found.until(math.inf).spans
+    starts = [start for start, _, _ in spans]
+    ends = [np.nextafter(stop, 0.0) if math.isfinite(stop) else max(count - 1, start) for start, stop, _ in spans]
+    reached = np.asarray(pure([starts, ends]), np.float64)
+    reached[np.abs(reached) < 1e-9 * np.max(np.abs(values))] = 0.0  # what is left of a 0 by rounding
     made = Summary(
         schedule,
-        tuple(phases),
+        tuple(Phase(*span, *map(float, at)) for span, at in zip(spans, reached.T, strict=True)),
         count,
         peak=float(values[top]),
         peak_step=int(grid[top]),
@@ -171,127 +167,26 @@ def _warnings(found: Summary, told: bool) -> Any:
 
 def _skipped(schedule: Schedule) -> Any:
     """Warnings of the parts of sequences that last no time."""
-    if isinstance(schedule, algebra.Sequence):
+    if isinstance(schedule, Sequence):
         for part in schedule.parts[:-1]:
             if isinstance(part, Constant) and part.length == 0:
                 yield (
                     f"{shown(part)} before >> lasts 0 steps and is skipped: give it a length, {type(part).__name__}("
-                    f"{_number(_known(part.value))}, n)"
+                    f"{_number(known(part.value))}, n)"
                 )
             elif part.length == 0:
                 yield f"{shown(part)} lasts 0 steps and is never reached: give it a length, or leave it out"
-    if isinstance(schedule, algebra.Take):
-        inside = _until(stretches(schedule.schedule), math.inf)
-        for start, _, shape in inside:
-            if start >= _known(schedule.steps) > 0 and shape != "held":
+    if isinstance(schedule, Take):
+        for start, _, shape in phases(schedule.schedule).spans:
+            if start >= known(schedule.steps) > 0 and shape != "held":
                 yield (
                     f"{shape} begins at step {_number(start)} of {shown(schedule.schedule)}, which .take("
-                    f"{_number(_known(schedule.steps))}) cuts off: it is never reached; take more steps, or leave it out"
+                    f"{_number(known(schedule.steps))}) cuts off: it is never reached; take more steps, or leave it out"
                 )
     for child in schedule._nodes():
         if isinstance(child, Schedule):
             yield from _skipped(child)
 
 
-Stretches = list[tuple[float, float, str]]  # from, to, shape
-
-
-@functools.singledispatch
-def stretches(schedule: Any) -> Stretches:
-    """Where a schedule has which shape, up to its length; by default one shape for all of it."""
-    return [(0.0, _known(schedule.length), shape_name(schedule))]
-
-
-@stretches.register
-def _(schedule: algebra.Sequence) -> Stretches:
-    found, begin = [], 0.0
-    for part in schedule.parts:
-        inside = stretches(part) if part is schedule.parts[-1] else _until(stretches(part), _known(part.length))
-        found += _moved(inside, 1.0, begin)
-        begin += _known(part.length)
-    return [one for one in found if one[1] > one[0]] or found[-1:]
-
-
-@stretches.register
-def _(schedule: algebra.Pointwise) -> Stretches:
-    parts = [_until(stretches(part), _known(schedule.length)) for part in schedule.parts]
-    if any(isinstance(part, Constant) for part in schedule.parts) or len(parts) == 1:
-        parts = [one for one, part in zip(parts, schedule.parts, strict=True) if not isinstance(part, Constant)] or parts
-        return parts[0]
-    ends = sorted({stop for part in parts for _, stop, _ in part})
-    return [
-        (start, stop, f" {schedule.operator} ".join(next(shape for _, end, shape in part if end >= stop) for part in parts))
-        for start, stop in zip([0.0, *ends[:-1]], ends, strict=True)
-    ]
-
-
-@stretches.register
-def _(schedule: algebra.Take) -> Stretches:
-    return _until(stretches(schedule.schedule), _known(schedule.length))
-
-
-@stretches.register(algebra.Staircase)
-@stretches.register(shapes.Piecewise)
-def _(schedule: Any) -> Stretches:
-    # What moves in jumps only is not held after the last of them: that is one more stair.
-    smooth = isinstance(schedule, shapes.Piecewise) and schedule.kind != "constant"
-    return [(0.0, _known(schedule.length) if smooth else math.inf, shape_name(schedule))]
-
-
-@stretches.register
-def _(schedule: algebra.Delay) -> Stretches:
-    wait = _known(schedule.steps)
-    return [*([(0.0, wait, "held")] if wait else []), *_moved(stretches(schedule.schedule), 1.0, wait)]
-
-
-@stretches.register
-def _(schedule: algebra.Drop) -> Stretches:
-    moved = _moved(stretches(schedule.schedule), 1.0, -_known(schedule.steps))
-    return [(max(start, 0.0), stop, shape) for start, stop, shape in moved if stop > 0] or [(0.0, 0.0, "held")]
-
-
-@stretches.register
-def _(schedule: algebra.Stretch) -> Stretches:
-    return _moved(stretches(schedule.schedule), _known(schedule.factor), 0.0)
-
-
-@stretches.register
-def _(schedule: algebra.Driven) -> Stretches:
-    return [(0.0, math.inf, f"{shape_name(schedule.schedule)} on {type(schedule.clock).__name__}")]
-
-
-def _moved(stretches: Stretches, factor: float, by: float) -> Stretches:
-    return [(start * factor + by, stop * factor + by, shape) for start, stop, shape in stretches]
-
-
-def _until(stretches: Stretches, end: float) -> Stretches:
-    """The stretches up to an end, where the last of them is held until then."""
-    kept = [(start, min(stop, end), shape) for start, stop, shape in stretches if start < end]
-    reached = kept[-1][1] if kept else 0.0
-    kept = [one for one in kept if one[1] > one[0]]
-    return [*kept, (reached, end, "held")] if reached < end else kept or [(0.0, end, "held")]
-
-
-def shape_name(schedule: Schedule) -> str:
-    """What a phase is called: the class of a shape, the expression of what bends time."""
-    if not any(isinstance(child, Schedule) for child in schedule._nodes()):
-        return type(schedule).__name__
-    text = repr(schedule)
-    return text if len(text) <= 40 else type(schedule).__name__
-
-
-def _known(number: Any) -> float:
-    return float(numerics.host(number))
-
-
-def _at(schedule: Schedule, step: float) -> float:
-    return float(np.asarray(schedule(step)))
-
-
-def _before(schedule: Schedule, step: float) -> float:
-    """The value that it comes to just before a step."""
-    return _at(schedule, float(np.nextafter(step, 0.0))) if step > 0 else _at(schedule, 0.0)
-
-
 def _number(x: float) -> str:
-    return f"{x:.4g}" if abs(x) < 1e4 and x != round(x) else f"{x:,.0f}".replace(",", "") if abs(x) < 1e15 else f"{x:.4g}"
+    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"

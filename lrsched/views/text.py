@@ -1,21 +1,9 @@
 """Schedules as text: `repr(s)` is an expression that evaluates back to an equal schedule, with the operators as written."""
 
+from typing import Any
+
 from lrsched.algebra.node import function_source, number_source, source
-from lrsched.algebra.schedule import (
-    Constant,
-    Delay,
-    Driven,
-    Drop,
-    Pointwise,
-    Repeat,
-    Reverse,
-    Schedule,
-    Sequence,
-    Staircase,
-    Stretch,
-    Take,
-    Warp,
-)
+from lrsched.algebra.schedule import Constant, Driven, Moved, Pointwise, Repeat, Schedule, Sequence, Warp
 from lrsched.algebra.shapes import Function
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
@@ -33,11 +21,14 @@ def _operand(schedule: Schedule, at_least: int) -> str:
     return text if _binding(schedule) >= at_least else f"({text})"
 
 
-def _argument(schedule: Schedule) -> str:
+def _is_number(schedule: Schedule) -> bool:
+    """Whether it is what an operator makes of a number."""
+    return isinstance(schedule, Constant) and isinstance(schedule.value, float) and bool(schedule.steps == 0.0)
+
+
+def _argument(schedule: Any) -> str:
     """What a call that lifts numbers is given."""
-    if isinstance(schedule, Constant) and isinstance(schedule.value, float) and schedule.steps == 0.0:
-        return number_source(schedule.value)
-    return repr(schedule)
+    return number_source(schedule.value) if _is_number(schedule) else repr(schedule)
 
 
 @source.register
@@ -51,10 +42,9 @@ def _(schedule: Pointwise) -> str:
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
     # A bare number beside an operator needs a schedule on the other side, or Python would do the sum itself.
-    bare = [isinstance(p, Constant) and isinstance(p.value, float) and p.value >= 0 and p.steps == 0.0 for p in parts]
-    level = _BINDING[operator]
+    bare = [_is_number(part) and "-" not in _argument(part) for part in parts]
     left, right = (
-        number_source(part.value) if bare[i] and not bare[1 - i] and isinstance(part, Constant) else _operand(part, level + i)
+        _argument(part) if bare[i] and not bare[1 - i] else _operand(part, _BINDING[operator] + i)
         for i, part in enumerate(parts)
     )
     return f"{left} {operator} {right}"
@@ -74,18 +64,15 @@ def _method(schedule: Schedule, name: str, *arguments: str) -> str:
     return f"{_operand(schedule, 4)}.{name}({', '.join(arguments)})"
 
 
-def _called(schedule: Take | Drop | Delay | Stretch | Staircase | Reverse) -> str:
-    arguments = (number_source(getattr(schedule, field.name), whole=True) for field, _ in schedule._numbers)
+@source.register
+def _(schedule: Moved) -> str:
+    arguments = (number_source(getattr(schedule, field.name), True) for field, _ in schedule._numbers)
     return _method(schedule.schedule, schedule._call, *arguments)
-
-
-for _node in (Take, Drop, Delay, Stretch, Staircase, Reverse):
-    source.register(_node, _called)
 
 
 @source.register
 def _(schedule: Repeat) -> str:
-    arguments = [] if schedule.n is None else [number_source(schedule.n, whole=True)]
+    arguments = [] if schedule.n is None else [number_source(schedule.n, True)]
     for name, value in (("stretch", schedule.longer), ("scale", schedule.higher)):
         if value is not None:
             arguments.append(f"{name}={number_source(value)}")

@@ -1,6 +1,5 @@
-"""What numbers there are: concrete or traced, and spans, which are more exact than a float32."""
+"""What numbers there are: concrete ones, which the host computes with in float64, and traced ones."""
 
-import dataclasses
 from typing import Any, TypeAlias
 
 import jax
@@ -9,36 +8,9 @@ import jax.numpy as jnp
 import jax.typing
 import numpy as np
 
+from lrsched.algebra.numerics.double import Double, double
+
 Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
-
-
-@dataclasses.dataclass(frozen=True)
-class Span:
-    """`whole + part` ticks with 0 <= part < 1; the Python number 0.0 says "no part" while tracing.
-
-    What lies beyond the last whole number stays in the part, so that comparisons still hold. A span can stand for a number of
-    steps in a node: so a live schedule keeps those exactly.
-    """
-
-    whole: Any
-    part: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape, as of an array."""
-        return np.shape(self.whole)
-
-    @property
-    def ndim(self) -> int:
-        """The rank, as of an array."""
-        return np.ndim(self.whole)
-
-    def __getitem__(self, key: Any) -> "Span":
-        """The amounts at an index, as of an array."""
-        return jax.tree.map(lambda x: x[key], self)
-
-
-jax.tree_util.register_dataclass(Span, data_fields=["whole", "part"], meta_fields=[])
 
 
 def is_concrete(*numbers: Any) -> bool:
@@ -52,8 +24,8 @@ def is_concrete(*numbers: Any) -> bool:
 def _is_concrete(x: Any) -> bool:
     if isinstance(x, (float, int, np.ndarray, np.generic)):
         return True
-    if isinstance(x, Span):
-        return is_concrete(x.whole, x.part)
+    if isinstance(x, Double):
+        return is_concrete(x.high, x.low)
     if isinstance(x, jax.core.Tracer):
         return False
     return isinstance(x, jax.Array) and x.is_fully_addressable
@@ -96,35 +68,23 @@ def host(x: Any) -> Any:
     """A concrete number as float64; Python floats stay as they are, being the fastest."""
     if isinstance(x, float):
         return x
-    if isinstance(x, Span):
-        return host(np.asarray(x.whole, np.float64) + np.asarray(x.part, np.float64))
+    if isinstance(x, Double):
+        return host(np.asarray(x.high, np.float64) + np.asarray(x.low, np.float64))
     return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
 
 
 def real(x: Any) -> Any:
     """The number in the result type, never weakly typed, ready for JAX operations."""
     if is_concrete(x):
-        return np.asarray(host(x) if isinstance(x, Span) else x, float_type())
-    if isinstance(x, Span):
-        return real(x.whole) + real(x.part)
+        return np.asarray(host(x) if isinstance(x, Double) else x, float_type())
+    if isinstance(x, Double):
+        return x.high + x.low
     return jax.lax.convert_element_type(x, float_type())
 
 
-def rough(x: Any) -> Any:
-    """A number that is no span: of a span, the float next to it."""
-    if isinstance(x, Span):
-        return host(x) if is_concrete(x) else real(x)
-    return x
-
-
-def int_type() -> Any:
-    """The type of the whole of a span."""
-    return np.int64 if x64() else np.int32
-
-
-def last_tick() -> int:
-    """The largest whole."""
-    return 2**53 if x64() else 2**31 - 1
+def wide(x: Any) -> Any:
+    """The number in a trace with all of its digits: a `Double`, or a float64 when x64 is on."""
+    return real(x) if x64() else double(x)
 
 
 def largest() -> float:

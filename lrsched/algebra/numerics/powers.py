@@ -1,10 +1,8 @@
-"""Powers in a trace, in float32: numbers in two floats, their logarithms, and exponentials of products.
+"""Powers in a trace, in float32: logarithms, and exponentials of products, of numbers in two floats.
 
 A power multiplies the relative error of its base, and an exponential makes a relative error of an absolute one: both need more
-bits than a float32 has. A compiler may fuse a product and a sum or not, so that exactness rests on short numbers only: the
-product of two numbers of 12 bits has 24 and is a float32. Logarithms and exponentials are polynomials, for those of XLA are
-loops of their own next to a division. All of it is within 3 ulp for any base and exponent, and a whole time and length below
-2**31; fractions of a step have the 24 bits of a float32, which tells where a length is of few steps and the exponent large.
+bits than a float32 has. The product of two heads of 12 bits is exact, whether or not a compiler fuses it with a sum. Logarithms
+and exponentials are polynomials, for those of XLA are loops of their own next to a division. All of it is within 3 ulp.
 """
 
 import functools
@@ -15,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.amounts import value
-from lrsched.algebra.numerics.folding import raised, saturated
-from lrsched.algebra.numerics.kinds import HOST_MAX, Span, host, is_concrete, real, x64
+from lrsched.algebra.numerics.arithmetic import equal, floor, maximum, saturated, where
+from lrsched.algebra.numerics.double import Double, double, split
+from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, is_concrete, largest, real, wide, x64
 
 
 class Two(NamedTuple):
-    """A number as the sum of two float32: a head of 12 bits, a constant to derivatives, and the rest, up to 2**-11 of it."""
+    """A number as a head of 12 bits, a constant to derivatives, and the rest, up to 2**-11 of it."""
 
     head: Any
     rest: Any
@@ -31,52 +29,34 @@ class Two(NamedTuple):
         return Two(jnp.where(condition, self.head, np.float32(otherwise)), jnp.where(condition, self.rest, np.float32(0)))
 
 
-def known(x: Any) -> Two:
-    """A float64, or an array of them, within 2**-36."""
-    mantissa, exponent = np.frexp(x)
-    head = np.ldexp(np.trunc(mantissa * 2**12), exponent - 12)
-    return Two(np.float32(head), np.float32(x - head))
+def two(x: Any) -> Two:
+    """A number in two floats: of a float64 of the host, or a `Double`, all but what is beyond 2**-36 of it."""
+    if is_concrete(x):
+        x = np.asarray(host(x))
+        mantissa, exponent = np.frexp(x)
+        head = np.ldexp(np.trunc(mantissa * 2**12), exponent - 12)
+        return Two(np.float32(head), np.float32(x - head))
+    x = double(x)
+    head, rest = split(x.high)
+    return Two(head, rest + x.low)
 
 
-def received(x: Any) -> Two:
-    """A traced float32, exactly."""
-    head = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, np.int32) & np.int32(~0xFFF), np.float32)
-    return Two(head, x - head)
-
-
-def amount(a: Span) -> Two:
-    """A number of ticks, below 2**31 exactly but for the rounding of a fraction."""
-    if is_concrete(a):
-        return known(host(a))
-    head = received(value(a)).head
-    whole = jnp.minimum(head, np.float32(2**31 - 128)).astype(np.int32)
-    return Two(head, real(a.whole - whole) + (real(whole) - head) + a.part)
-
-
-def ratio(a: Span, b: Two, inverse: Any = None) -> Two:
-    """`a / b` within 2**-34, for a traced b >= LEAST: the quotient is cut to 12 bits, and what that leaves of a is exact."""
-    whole, total = jnp.asarray(a.whole), b.head + b.rest
-    high, low = real(whole & ~0xFF), real(whole & 0xFF)
-    if inverse is None and not np.ndim(total):
-        inverse = 1 / total  # once, where it is not another one for each step
-
-    def over_total(x: Any) -> Any:
-        return x / total if inverse is None else x * inverse
-
-    head = received(over_total(value(a))).head
-    return Two(head, over_total((((high - head * b.head) + low) - head * b.rest) + a.part))
-
-
-LEAST = 1e-18  # whose square is a float, as derivatives need
+def ratio_in_two(a: Double, b: Two, inverse: Any) -> Two:
+    """`a / b` within 2**-34: the quotient is cut to 12 bits, and what that leaves of a is exact."""
+    head = split(a.high * inverse)[0]
+    return Two(head, (((a.high - head * b.head) - head * b.rest) + a.low) * inverse)
 
 
 def log2(x: Any) -> Two:
-    """The logarithm of a traced float32; of one that is not above 0, that of 1."""
-    x = jnp.where(x > 0, x, np.float32(1))
-    large = x > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
-    x = jnp.where(large, x * np.float32(2.0**-30), x)
-    exponent, scale = _exponent(x)
-    return _log2(jnp.where(large, exponent + 30, exponent), received(x * scale - 1))
+    """The logarithm of a traced number; of one that is not above 0, that of 1."""
+    x = double(x)
+    high = jnp.where(x.high > 0, x.high, np.float32(1))
+    large = high > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
+    shrink = jnp.where(large, np.float32(2.0**-30), np.float32(1))
+    exponent, scale = _exponent(high * shrink)
+    head, rest = split(high * shrink * scale - 1)
+    rest = rest + jnp.where(x.high > 0, x.low, np.float32(0)) * shrink * scale
+    return _log2(jnp.where(large, exponent + 30, exponent), Two(head, rest))
 
 
 def log2_of_rest(near: Two, is_done: Any) -> Two:
@@ -94,7 +74,7 @@ def difference(a: Two, b: Two) -> Two:
     """`a - b`."""
     heads = a.head - b.head
     rest = ((a.head - heads) - b.head) + (a.rest - b.rest)
-    head = received(heads + rest).head
+    head = split(heads + rest)[0]
     return Two(head, (heads - head) + rest)
 
 
@@ -114,17 +94,17 @@ def _log2(exponent: Any, y: Two) -> Two:
     total = y.head + y.rest
     inverse = series(2 + total, _RECIPROCAL)
     inverse = inverse * (2 - (2 + total) * inverse)
-    head = received(total * inverse).head
+    head = split(total * inverse)[0]
     rest = ((((y.head - 2 * head) - head * y.head) + y.rest) - head * y.rest) * inverse
     z = head + rest
     first = head * _DOUBLE.head
     more = (head * _DOUBLE.rest + rest * np.float32(2 / _LN2)) + z * (jnp.square(z) * series(jnp.square(z), _ARTANH))
-    cut = received(exponent + (first + more)).head
+    cut = split(exponent + (first + more))[0]
     return Two(cut, ((exponent - cut) + first) + more)
 
 
 _LN2 = math.log(2)
-_DOUBLE = known(2 / _LN2)
+_DOUBLE = two(2 / _LN2)
 _RECIPROCAL = (1.48146408, -0.72608254, 0.11774244)  # of 1 / x from 1 + √½ to 1 + √2, within 7e-4
 _ARTANH = (0.96179669, 0.57707978, 0.41190070, 0.33660048)  # of 2/ln 2 · (1/3 + w/5 + w²/7 + …) up to 0.0295, within 2e-9
 _RISE = (0.693147188, 0.240226509, 0.0555035710, 0.00961805667, 0.00133908674, 0.000154614475)  # of (2**f - 1) / f, within 8e-9
@@ -166,19 +146,40 @@ def weights_of_power(logarithm: Two, exponent: Two) -> tuple[Any, Any]:
     return power, jnp.where(whole == 0, -rise, 1 - power)
 
 
-def exponential(start: Any, base: Any, time: Two) -> Any:
-    """`start · base ** time` for a base > 0 that is known in float64, or a traced one >= 0; too large is the largest float."""
-    slope = known(np.log2(host(base))) if is_concrete(base) else log2(real(base))
+def exponential(start: Any, rate: Any, t: Any) -> Any:
+    """`start · rate ** t`, for a rate >= 0; what is too large is the largest float."""
+    if is_concrete(start, rate, t):
+        half = np.minimum(np.power(host(rate), host(t) / 2), HOST_MAX)  # as a whole it may overflow before the product
+        return saturated(host(start) * half * half)
+    known = is_concrete(rate)
+    if known and np.any(np.equal(rate, 0)) and np.ndim(rate):
+        known, rate = False, real(rate)
+    if known and np.all(np.equal(rate, 0)):
+        return where(real(t) > 0, 0.0, where(real(t) < 0, real(start) * 0 + _signed_largest(start), start))
+    positive = rate if known else where(real(rate) > 0, rate, 1.0)
+    if x64():
+        most = 700.0 / jnp.maximum(jnp.abs(jnp.log(real(positive))), 1e-300)  # of e; beyond it a float64 overflows
+        half = jax.lax.pow(*jnp.broadcast_arrays(real(positive), jnp.clip(real(t) / 2, -most, most)))
+        value = saturated(saturated(real(start) * half) * half)
+    else:
+        value = _exponential(real(start), two(np.log2(host(rate))) if known else log2(positive), two(t))
+    if known:
+        return value
+    # At a rate of 0: 1 at time 0, and 0 later, where it has the derivative of the rate itself at time 1.
+    now, rate, start = real(t), maximum(real(rate), 0.0), real(start)
+    later = jnp.where(now == 0, start, start * rate * (now == 1).astype(float_type()))
+    return jnp.where(rate > 0, value, jnp.where(now < 0, _signed_largest(start), later))
+
+
+def _signed_largest(x: Any) -> Any:
+    return jnp.sign(real(x)) * float_type()(largest())
+
+
+def _exponential(start: Any, slope: Two, time: Two) -> Any:
     # Far below the smallest float there is no derivative, rather than one that is infinite on the way.
     vanished = slope.head * time.head < -300
     whole, rise = exp2_of_product(slope.only_where(~vanished, 0.0), time)
-    value = saturated(scaled(real(start) * (1 + rise), jnp.where(vanished, np.float32(-254), whole)))
-    if is_concrete(base):
-        return value
-    # At a base of 0: 1 at time 0, and 0 later, where it has the derivative of the base itself at time 1.
-    now, base = time.head + time.rest, jnp.maximum(real(base), np.float32(0))
-    at_zero = jnp.where(now == 0, real(start), real(start) * base * (now == 1).astype(np.float32))
-    return jnp.where(base > 0, value, at_zero)
+    return saturated(scaled(start * (1 + rise), jnp.where(vanished, np.float32(-254), whole)))
 
 
 def grown(value: Any, base: Any, count: Any) -> Any:
@@ -187,12 +188,8 @@ def grown(value: Any, base: Any, count: Any) -> Any:
         half = np.floor(host(count) / 2)
         first, second = (np.clip(np.power(host(base), n), -HOST_MAX, HOST_MAX) for n in (half, host(count) - half))
         return saturated(host(value) * first * second)
-    known_sign = is_concrete(base) and not np.ndim(base)
-    if x64() or not jnp.issubdtype(jnp.result_type(count), jnp.integer) or (known_sign and host(base) == 0):
-        sign, size = real(base) < 0, jnp.abs(real(base))
-        grown = raised(real(value), size, count)
-    else:
-        sign = host(base) < 0 if known_sign else real(base) < 0
-        size = abs(host(base)) if known_sign else jnp.where(sign, -real(base), real(base))
-        grown = exponential(value, size, amount(Span(count, 0.0)))
-    return jnp.where(sign & (count % 2 == 1), -grown, grown)
+    size = np.abs(host(base)) if is_concrete(base) else where(base < 0, -base, base)
+    half = wide(count) * 0.5
+    odd = jnp.logical_not(equal(half, floor(half)))
+    sign = jnp.where((real(base) < 0) & odd, -1, 1).astype(float_type())
+    return sign * exponential(value, size, count)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import RISING, child, is_empty, leaf, node, shown
-from lrsched.algebra.numerics import Moment, Number
+from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Constant, Schedule, Spans, join
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, setting
 from lrsched.dialects.torch.schedulers import CyclicLR, OneCycleLR
@@ -76,7 +76,7 @@ class SequentialLR(Scheduler):
     @property
     def base(self) -> Number:
         first = self.schedules[0]
-        return first.base if isinstance(first, Scheduler) else first.at(numerics.moment(0)[0])
+        return first.base if isinstance(first, Scheduler) else first._ready.at(0.0)
 
     @functools.cached_property
     def _plain(self) -> Schedule:
@@ -92,7 +92,7 @@ class SequentialLR(Scheduler):
         for k, milestone in enumerate(self._steps()):
             later = self.schedules[k + 1]
             if isinstance(later, Scheduler) and not _is_known_to_be_0(milestone):
-                before = join(parts, self._steps()[:k]) @ Constant(numerics.subtract(milestone, 1.0))
+                before = join(parts, self._steps()[:k]) @ Constant(milestone - 1.0)
                 later = later.continued(before)
             parts.append(later)
         return join(parts, self._steps())
@@ -109,9 +109,9 @@ class SequentialLR(Scheduler):
         steps = self._steps()
         return Change(join([c.scale for c in changes], steps), join([c.offset for c in changes], steps))
 
-    def spans(self, moment: Moment) -> Spans:
+    def spans(self, t: Any) -> Spans:
         first, *later = self.schedules
-        yield from self._plain.spans(moment) if later else ((first, moment, True),)
+        yield from self._plain.spans(t) if later else ((first, t, True),)
 
     @property
     def length(self) -> Any:
@@ -201,9 +201,9 @@ class ChainedScheduler(Scheduler):
             return setting(self.composed)
         return self._change_of([s for s in self.schedules if isinstance(s, Scheduler)])
 
-    def spans(self, moment: Moment) -> Spans:
+    def spans(self, t: Any) -> Spans:
         for schedule in self.schedules:
-            yield schedule, moment, True
+            yield schedule, t, True
 
     @property
     def length(self) -> Any:

@@ -17,8 +17,8 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import child, leaf, node
-from lrsched.algebra.numerics import Moment, Number
-from lrsched.algebra.schedule import Constant, Line, Schedule, join
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Constant, Schedule, join
 
 
 class Change(NamedTuple):
@@ -96,11 +96,8 @@ class Scheduler(Schedule):
         del rate
         return self.started
 
-    def at(self, moment: Moment) -> Any:
-        return self.composed.at(moment)
-
-    def line(self, moment: Moment) -> Line | None:
-        return self.composed.line(moment)
+    def at(self, t: Any) -> Any:
+        return self.composed._ready.at(t)
 
     @property
     def length(self) -> Any:
@@ -136,8 +133,8 @@ class Recurrence(Schedule):
     scale: Schedule = child()
     offset: Schedule = child()
 
-    def at(self, moment: Moment) -> Any:
-        step = moment.clamped().value()
+    def at(self, t: Any) -> Any:
+        step = numerics.real_if_traced(numerics.maximum(t, 0.0))
         if numerics.is_concrete(step, *jax.tree.leaves(self)):
             return self._walked_on_host(np.floor(step))
         step = jnp.floor(numerics.real(step)).astype(np.int32)
@@ -158,11 +155,11 @@ class Recurrence(Schedule):
                 rates = numerics.saturated(of_one._walked_on_host(np.arange(float(_BEFOREHAND))))
         except TypeError:  # from JAX, of a function that uses a traced number which is no argument of it
             return None
-        return rates if known else numerics.multiply(self.start, rates)
+        return rates if known else self.start * rates
 
     def _changes(self, steps: Any) -> tuple[Any, Any]:
-        moment, _ = numerics.moment(steps)
-        return self.scale.at(moment), self.offset.at(moment)
+        t, _ = numerics.time_of(steps)
+        return self.scale.at(t), self.offset.at(t)
 
     def _walked_on_host(self, step: Any) -> Any:
         rate, values = float(numerics.host(self.start)), np.zeros(np.shape(step))
@@ -180,18 +177,16 @@ class Recurrence(Schedule):
         # is what is left to multiply with. Numbers that are known stay known.
         leaves, tree = jax.tree.flatten((self.scale, self.offset))
         traced = [i for i, x in enumerate(leaves) if not numerics.is_concrete(x)]
-        counts = [i for i in traced if jnp.issubdtype(leaves[i].dtype, jnp.integer)]  # the wholes of a live schedule
-        traced = [i for i in traced if i not in counts]
 
-        def walk(numbers: list[Any], wholes: list[Any], step: Any) -> Any:
+        def walk(numbers: list[Any], step: Any) -> Any:
             rate, *numbers = numbers
-            changed = dict(zip([*traced, *counts], [*numbers, *wholes], strict=True))
+            changed = dict(zip(traced, numbers, strict=True))
             changes = tree.unflatten([changed.get(i, x) for i, x in enumerate(leaves)])
 
             def body(state: Any) -> Any:
                 now, rate, values = state
-                moment, _ = numerics.moment(now)
-                scale, offset = (numerics.real(schedule.at(moment)) for schedule in changes)
+                t, _ = numerics.time_of(now)
+                scale, offset = (numerics.real(schedule._ready.at(t)) for schedule in changes)
                 rate = scale * rate + offset
                 return now + 1, rate, jnp.where(step == now, rate, values)
 
@@ -209,7 +204,7 @@ class Recurrence(Schedule):
                 start=jnp.zeros(step.shape, numerics.float_type()),
             )
 
-        return walked([numerics.real(x) for x in (rate, *(leaves[i] for i in traced))], [leaves[i] for i in counts], step)
+        return walked([numerics.real(x) for x in (rate, *(leaves[i] for i in traced))], step)
 
     @property
     def length(self) -> Any:

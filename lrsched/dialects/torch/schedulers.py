@@ -52,7 +52,7 @@ def _or_never(steps: Number) -> Any:
 
 def _ratios(factors: Schedule, steps: Number) -> Schedule:
     """What multiplies a rate in place, so that alone it is that of the factors: at step 0 their first, then their ratios."""
-    return join([factors.take(0), (factors.drop(1) / factors), Constant(1.0)], [1.0, numerics.add(steps, 1.0)])
+    return join([factors.take(0), (factors.drop(1) / factors), Constant(1.0)], [1.0, steps + 1.0])
 
 
 def _function(call: str, name: str, fn: Any) -> Any:
@@ -175,7 +175,7 @@ class StepLR(Scheduler):
 
     @property
     def change(self) -> Change:
-        rest = numerics.maximum(numerics.subtract(self.step_size, 1.0), 0.0)
+        rest = numerics.maximum(self.step_size - 1.0, 0.0)
         drops = (Constant(self.gamma, 1) >> Constant(1.0, rest)).repeat()
         return scaling(Constant(1.0, self.step_size) >> drops)
 
@@ -261,7 +261,7 @@ class ConstantLR(Scheduler):
         return self._held(self.base_lr, self.factor, _or_never(self.total_iters))
 
     def _held(self, rate: Number, factor: Number, steps: Number) -> Schedule:
-        return Constant(numerics.multiply(rate, factor), steps) >> Constant(rate)
+        return Constant(rate * factor, steps) >> Constant(rate)
 
     @property
     def multiplier(self) -> Schedule:
@@ -276,7 +276,7 @@ class ConstantLR(Scheduler):
         ended = _or_never(self.total_iters)
         back = numerics.where(numerics.equal(self.factor, 0.0), 1.0, numerics.divide(1.0, self.factor))
         factors = [Constant(self.factor), Constant(1.0), Constant(back), Constant(1.0)]
-        return scaling(join(factors, numerics.table([1.0, ended, numerics.add(ended, 1.0)])))
+        return scaling(join(factors, numerics.table([1.0, ended, ended + 1.0])))
 
 
 @node
@@ -309,7 +309,7 @@ class LinearLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        start, end = (numerics.multiply(self.base_lr, factor) for factor in (self.start_factor, self.end_factor))
+        start, end = ((self.base_lr * factor) for factor in (self.start_factor, self.end_factor))
         return Linear(start, end, _or_never(self.total_iters))
 
     @property
@@ -440,11 +440,11 @@ class CosineAnnealingLR(Scheduler):
     def change(self) -> Change:
         # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
         # the height before is 0, it goes up by the height of that step from the base rate instead.
-        height, period = self._wave(1.0, 0.0), numerics.multiply(2.0, self.T_max)
-        once = (Constant(1.0, 1) >> Constant(0.0, numerics.subtract(period, 1.0))).repeat()
-        rises = Constant(0.0, numerics.add(self.T_max, 1.0)) >> once
+        height, period = self._wave(1.0, 0.0), 2.0 * self.T_max
+        once = (Constant(1.0, 1) >> Constant(0.0, period - 1.0)).repeat()
+        rises = Constant(0.0, self.T_max + 1.0) >> once
         scale = rises + (1.0 - rises) * height / (height.delay(1) + rises)
-        first = Constant(numerics.subtract(self.base_lr, self.eta_min)) * (height @ Constant(numerics.add(self.T_max, 1.0)))
+        first = Constant(self.base_lr - self.eta_min) * (height @ Constant(self.T_max + 1.0))
         return Change(scale, (1.0 - scale) * Constant(self.eta_min) + rises * first)
 
 
@@ -503,7 +503,7 @@ class _Cyclic(Scheduler):
         if self.scale_fn is None:
             gamma = self.gamma if self.mode == "exp_range" else 1.0
             return triangular(low, high, self.step_size_up, down, self.mode, gamma)
-        cycle = numerics.add(self.step_size_up, down)
+        cycle = self.step_size_up + down
         count = Time().staircase(cycle) / Constant(cycle) + 1.0 if self.scale_mode == "cycle" else Time()
         scale = Function(self.scale_fn) @ count
         return triangular(low, high, self.step_size_up, down) * scale + Constant(low) * (1.0 - scale)
@@ -630,16 +630,16 @@ class _OneCycle(Scheduler):
 
     def _through(self, *values: Number) -> Schedule:
         """Through values at the ends of the phases."""
-        total = numerics.multiply(self.epochs, self.steps_per_epoch) if self.total_steps is None else self.total_steps
+        total = self.epochs * self.steps_per_epoch if self.total_steps is None else self.total_steps
         if not numerics.is_concrete(total, self.pct_start):
-            total = numerics.as_span(total)  # a float32 would not hold the ends of the phases
-        last, rise = numerics.subtract(total, 1.0), numerics.subtract(numerics.multiply(self.pct_start, total), 1.0)
-        ends = [0.0, rise, numerics.multiply(2.0, rise), last] if self.three_phase else [0.0, rise, last]
+            total = numerics.wide(total)  # a float32 would not hold the ends of the phases
+        last, rise = total - 1.0, self.pct_start * total - 1.0
+        ends = [0.0, rise, 2.0 * rise, last] if self.three_phase else [0.0, rise, last]
         ramp = Cosine if self.anneal_strategy == "cos" else Linear
         parts = []
         for i, (begin, end) in enumerate(itertools.pairwise(ends)):
             # Where a phase ends before step 0, the next one is taken to have begun there.
-            steps, gone = numerics.maximum(numerics.subtract(end, begin), 0.0), numerics.maximum(numerics.negative(begin), 0.0)
+            steps, gone = numerics.maximum(end - begin, 0.0), numerics.maximum(-begin, 0.0)
             # A last phase without steps is never entered.
             stop = numerics.where(numerics.equal(steps, 0.0), values[i], values[i + 1]) if end is last else values[i + 1]
             parts.append(ramp(values[i], stop, steps).drop(gone))
@@ -790,7 +790,7 @@ class SWALR(Scheduler):
     @property
     def change(self) -> Change:
         left = self._ramp(1.0, 0.0)
-        end = numerics.where(numerics.equal(self.anneal_epochs, 0.0), 0.0, numerics.add(self.anneal_epochs, 1.0))
+        end = numerics.where(numerics.equal(self.anneal_epochs, 0.0), 0.0, self.anneal_epochs + 1.0)
         scale = join([left / left.delay(1), Constant(0.0)], [end])
         return Change(scale, (1.0 - scale) * Constant(self.swa_lr))
 
@@ -866,15 +866,15 @@ def _reductions(base: Number, factor: Number, low: Number, eps: Number) -> Any:
     """How many reductions are by more than eps; they become smaller and smaller."""
 
     def by(k: Any) -> Any:
-        rates = [numerics.maximum(numerics.multiply(base, numerics.power(factor, n)), low) for n in (k, numerics.add(k, 1.0))]
+        rates = [numerics.maximum(base * numerics.power(factor, n), low) for n in (k, k + 1.0)]
         first = numerics.minimum(rates[0], base)
-        return numerics.subtract(first, rates[1])
+        return first - rates[1]
 
     # The first k of which the reduction is by no more: a binary search, since a logarithm would miss it by one at times.
     count = 0.0
     for j in reversed(range(_MOST_REDUCTIONS)):
-        more = numerics.add(count, 2.0**j - 1)
-        count = numerics.where(numerics.subtract(by(more), eps) > 0, numerics.add(more, 1.0), count)
+        more = count + 2.0**j - 1
+        count = numerics.where((by(more) - eps) > 0, more + 1.0, count)
     return count
 
 

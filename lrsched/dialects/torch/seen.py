@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
 
 from lrsched.dialects.torch.scheduler import Recurrence, Scheduler
-from lrsched.views.edges import edges
-from lrsched.views.horizon import reach
-from lrsched.views.latex import Formula, Writer, formula, plus, times
-from lrsched.views.summary import Stretches, shape_name, stretches
+from lrsched.views.latex import Formula, Place, formula
+from lrsched.views.phases import Phases, name_of, one_phase, phases
+
+phases.register(Recurrence, one_phase)
 
 
-@edges.register
-def _(schedule: Scheduler, until: float) -> np.ndarray:
-    return edges(schedule.composed, until)
-
-
-@reach.register
-def _(schedule: Scheduler) -> float:
-    return reach(schedule.composed)
-
-
-@stretches.register
-def _(schedule: Scheduler) -> Stretches:
-    found = stretches(schedule.composed)
-    return found if len(found) > 1 else [(start, stop, shape_name(schedule)) for start, stop, _ in found]
+@phases.register
+def _(schedule: Scheduler) -> Phases:
+    found = phases(schedule.composed)
+    spans = found.spans if len(found.spans) > 1 else [span._replace(name=name_of(schedule)) for span in found.spans]
+    return dataclasses.replace(found, spans=spans)
 
 
 @formula.register
-def _(schedule: Scheduler, writer: Writer, time: Formula, inside: bool) -> Formula:
-    return formula(schedule.composed, writer, time, inside)
+def _(schedule: Scheduler, place: Place) -> Formula:
+    return formula(schedule.composed, place)
 
 
 @formula.register
-def _(schedule: Recurrence, writer: Writer, time: Formula, inside: bool) -> Formula:
-    del inside
-    scale, offset = (formula(one, writer, Formula("j"), False) for one in (schedule.scale, schedule.offset))
-    start = writer.number(schedule.start, "a")
-    rule = plus(times(scale, Formula("u_{j - 1}")), offset)
-    writer.where.append(rf"u_{{j}} = {rule.text},\quad u_{{-1}} = {start.text}")
-    return Formula(rf"u_{{{time.text}}}")
+def _(schedule: Recurrence, place: Place) -> Formula:
+    scale, offset = (formula(one, place.at(Formula("j"))) for one in (schedule.scale, schedule.offset))
+    rule = scale * Formula("u_{j - 1}") + offset
+    place.where.append(rf"u_{{j}} = {rule.text},\quad u_{{-1}} = {place.number(schedule.start, 'a').text}")
+    return Formula(rf"u_{{{place.time.text}}}")

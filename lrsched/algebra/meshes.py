@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lrsched.algebra.numerics.kinds import array_of, is_concrete
+from lrsched.algebra.numerics import array_of, is_concrete
 
 
 def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -> Any:

@@ -1,0 +1,305 @@
+"""Functions of numbers: on the host in float64 where all are concrete, in JAX where one is traced.
+
+The operators of Python need no function. What they do not do is here: choices, whole numbers, quotients that come out whole,
+and results that stay finite, as do their derivatives.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra.numerics import double
+from lrsched.algebra.numerics.double import Double, chosen
+from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, is_concrete, largest, real, wide, x64
+
+LEAST = 1e-18  # a divisor of an amount of time counts as this at least; its square is a float32, as derivatives need
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """`a` where the condition holds, else `b`."""
+    if isinstance(condition, (bool, np.bool_)):
+        return a if condition else b
+    if is_concrete(condition, a, b):
+        return np.where(condition, host(a), host(b))
+    if isinstance(a, Double) or isinstance(b, Double):
+        return chosen(condition, a, b)
+    return jnp.where(condition, real(a), real(b))
+
+
+def all_floats(*numbers: Any) -> bool:
+    """Whether all are Python floats, which Python itself is the fastest to compute with."""
+    for x in numbers:  # noqa: SIM110 - a loop is faster than all()
+        if type(x) is not float:
+            return False
+    return True
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The lower of two numbers."""
+    if all_floats(a, b):
+        return a if a <= b or a != a else b
+    if is_concrete(a, b):
+        return np.minimum(host(a), host(b))[()]
+    return where(_below(a, b), a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The higher of two numbers."""
+    if all_floats(a, b):
+        return a if a >= b or a != a else b
+    if is_concrete(a, b):
+        return np.maximum(host(a), host(b))[()]
+    return where(_below(a, b), b, a)
+
+
+def _below(a: Any, b: Any) -> Any:
+    return a < b if isinstance(a, Double) or isinstance(b, Double) else real(a) < real(b)
+
+
+def clip(x: Any, low: Any, high: Any) -> Any:
+    """The number, at least `low` and at most `high`; `high` counts where it is below `low`."""
+    return minimum(maximum(x, low), high)
+
+
+def equal(a: Any, b: Any) -> Any:
+    """Whether two numbers are equal."""
+    if is_concrete(a, b):
+        return np.equal(host(a), host(b))
+    return both(at_least(a, b), at_least(b, a)) if isinstance(a, Double) or isinstance(b, Double) else real(a) == real(b)
+
+
+def both(a: Any, b: Any) -> Any:
+    """Whether two conditions hold."""
+    return np.logical_and(a, b) if is_concrete(a, b) else jnp.logical_and(a, b)
+
+
+def opposite(a: Any) -> Any:
+    """Whether a condition does not hold."""
+    return np.logical_not(a) if is_concrete(a) else jnp.logical_not(a)
+
+
+def _to_whole(on_host: Callable[[Any], Any], in_trace: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def apply(x: Any) -> Any:
+        if is_concrete(x):
+            return on_host(host(x))
+        return x.each(in_trace) if isinstance(x, Double) else in_trace(real(x))
+
+    return apply
+
+
+floor, ceil, rounded = _to_whole(np.floor, jnp.floor), _to_whole(np.ceil, jnp.ceil), _to_whole(np.round, jnp.round)
+
+
+def ratio(a: Any, b: Any) -> Any:
+    """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
+    if is_concrete(a, b):
+        return snapped(host(a) / maximum(b, LEAST))
+    a, b = wide(a), maximum(wide(b), LEAST)
+    return snapped(a / b) if x64() else a / b
+
+
+def snapped(x: Any) -> Any:
+    """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
+    if isinstance(x, Double):
+        return double.snapped(x)
+    if type(x) is float:
+        near = round(x * 2.0**10) * 2.0**-10 if abs(x) < double.MOST else x
+        return near if abs(near - x) <= 2.0**-50 * abs(x) else x
+    xp = np if is_concrete(x) else jnp
+    with np.errstate(invalid="ignore"):  # of infinity
+        off = xp.round(x * 2.0**10) * 2.0**-10 - x
+    off = xp.where(xp.abs(off) <= 2.0**-50 * xp.abs(x), off, 0.0)
+    return x + (off if xp is np else jax.lax.stop_gradient(off))
+
+
+@jax.custom_jvp
+def quotient(a: Any, b: Any) -> Any:
+    """`a / b` of traced floats, for a b that is not 0; exact where 21 bits hold it, as of 41 / 41 and of 495 / 990.
+
+    A GPU does not round a float32 division correctly: it may be off by two units in the last place.
+    """
+    value = a / b
+    if x64():
+        return value
+    near = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(value, np.int32) + 4 & ~7, np.float32)
+    return jnp.where(near * b == a, near, value)
+
+
+@quotient.defjvp
+def _quotient_jvp(numbers: Any, tangents: Any) -> Any:
+    # Not by way of 1 / b², which is too large for a float where b is small. What is too large itself has no derivative.
+    (a, b), (da, db) = numbers, tangents
+    value = quotient(a, b)
+    return value, (da - jnp.where(jnp.isfinite(value), value, jnp.zeros_like(value)) * db) / b
+
+
+def divide(a: Any, b: Any) -> Any:
+    """`a / b` of values, infinite or not a number where b is 0."""
+    if is_concrete(a, b):
+        with np.errstate(all="ignore"):
+            return np.divide(host(a), host(b) + 0.0)
+    if (isinstance(a, Double) or isinstance(b, Double)) and is_concrete(b) and np.all(np.not_equal(host(b), 0)):
+        return a / b
+    if is_concrete(b) and np.all(np.not_equal(b, 0)):
+        return _divided_by_known(real(a), host(b))
+    # Where b is 0 the quotient has no derivative, and 0 by definition: so one that is not used does no harm to gradients.
+    a, b = jnp.broadcast_arrays(real(a), real(b))
+    at_zero = jnp.where(a > 0, float_type()(np.inf), jnp.where(a < 0, float_type()(-np.inf), float_type()(np.nan)))
+    return jnp.where(b == 0, at_zero, quotient(a, jnp.where(b == 0, jnp.ones_like(b), b)))
+
+
+def _divided_by_known(a: Any, b: Any) -> Any:
+    least = np.finfo(float_type()).tiny
+    if np.any(np.abs(b) < least):  # next to nothing in the result type: so both are taken 2**126 times
+        a, b = a * float_type()(2.0**126), b * 2.0**126
+        b = np.where(np.abs(b) < least, np.copysign(least, b), b)
+    # A compiler that knew the divisor would multiply with 1 / b instead, exact for powers of two only.
+    return quotient(*jnp.broadcast_arrays(a, jnp.where(jnp.isnan(a), a, real(b))))
+
+
+def root(x: Any) -> Any:
+    """The square root, 0 below 0, with derivative 0 at 0."""
+    if is_concrete(x):
+        return np.sqrt(host(x))
+    x = real(x)
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, jnp.ones_like(x))), jnp.zeros_like(x))
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """`base ** exponent`; in a trace a base below 0 counts as 0, and derivatives are finite at 0."""
+    if is_concrete(base, exponent):
+        return np.power(host(base), host(exponent))
+    base, exponent = jnp.broadcast_arrays(jnp.maximum(real(base), 0), real(exponent))
+    one, zero = jnp.ones_like(base), jnp.zeros_like(base)
+    at_zero = jnp.where(exponent == 0, one, zero) + base * jnp.where(exponent == 1, one, zero)
+    return jnp.where(base == 0, at_zero, jax.lax.pow(jnp.where(base == 0, one, base), exponent))
+
+
+def saturated(x: Any) -> Any:
+    """The number, or the largest float of its sign if it is larger than that."""
+    if is_concrete(x):
+        return np.maximum(np.minimum(host(x), largest()), -largest())[()]
+    # Not by a minimum, through which 0 · inf gets into derivatives.
+    return jnp.where(jnp.abs(x) > float_type()(largest()), _limit(x), x)
+
+
+def _limit(x: Any) -> Any:
+    limit = float_type()(largest())
+    return jnp.where(x > 0, limit, -limit)
+
+
+def kept_finite(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operation on values, where its result is too large for a float that float of its sign; x / 0 stays what it is."""
+
+    def apply(a: Any, b: Any) -> Any:
+        value = operation(a, b)
+        if type(value) is float and math.isfinite(value):
+            return value
+        if isinstance(value, Double):
+            return value
+        finite = [jnp.isfinite(x) if not is_concrete(x) else np.isfinite(host(x)) for x in map(real_if_traced, (a, b))]
+        if operation is divide:
+            finite.append(np.not_equal(host(b), 0) if is_concrete(b) else real(b) != 0)
+        if is_concrete(value):
+            overflows = np.isinf(value) & np.logical_and.reduce(np.broadcast_arrays(*finite))
+            return where(overflows, np.copysign(HOST_MAX, value), value)
+        overflows = jnp.isinf(value)
+        for condition in finite:
+            overflows = overflows & condition
+        return jnp.where(overflows, _limit(value), value)
+
+    return apply
+
+
+def real_if_traced(x: Any) -> Any:
+    """The number as a float where it is traced."""
+    return x if is_concrete(x) else real(x)
+
+
+def table(entries: list[Any]) -> Any:
+    """A table of rank 1 of its entries, each a number or a batch of numbers."""
+    if is_concrete(*entries):
+        return np.stack(np.broadcast_arrays(*map(host, entries)), axis=-1)
+    if any(isinstance(x, Double) for x in entries):
+        highs, lows = ([getattr(wide(x), name) for x in entries] for name in ("high", "low"))
+        return Double(*(jnp.stack(jnp.broadcast_arrays(*xs), axis=-1) for xs in (highs, lows)))
+    return jnp.stack(jnp.broadcast_arrays(*map(real, entries)), axis=-1)
+
+
+def ascending(table: Any) -> Any:
+    """A table of rank 1 with its entries sorted."""
+    if is_concrete(table):
+        return np.sort(host(table), axis=-1)
+    if isinstance(table, Double):
+        return Double(*jax.lax.sort(tuple(jnp.broadcast_arrays(table.high, table.low)), num_keys=2))
+    return jnp.sort(real(table), axis=-1)
+
+
+def pick_time(table: Any, row: Any) -> Any:
+    """The entries of a table of times in rows, with all of their digits."""
+    return pick(table if is_concrete(table, row) else wide(table), row)
+
+
+def pick(table: Any, row: Any) -> Any:
+    """The entries of a table of rank 1 in rows."""
+    if is_concrete(table, row):
+        return np.asarray(host(table), np.float64)[row]
+    if isinstance(table, Double):
+        return Double(
+            *(jnp.broadcast_to(x, table.shape).at[row].get(mode="promise_in_bounds") for x in (table.high, table.low))
+        )
+    return jnp.asarray(real(table)).at[row].get(mode="promise_in_bounds")
+
+
+def row_of(points: Any, t: Any) -> Any:
+    """The row of the last of rising points that a time has reached, 0 before all of them."""
+    if is_concrete(points, t):
+        return np.maximum(np.searchsorted(host(points), t, side="right") - 1, 0)
+    if points.shape[-1] < _FEW:
+        reached = [at_least(t, points[i]).astype(np.int32) for i in range(1, points.shape[-1])]
+        return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
+    # A time has reached a point once its whole steps have reached the point rounded up.
+    starts, now = (jnp.asarray(_as_int(x)) for x in (ceil(points), floor(wide(t))))
+    return jnp.maximum(jnp.searchsorted(starts, now, side="right") - 1, 0)
+
+
+def next_row(row: Any, rows: int) -> Any:
+    """The row after, or the last one."""
+    return np.minimum(row + 1, rows - 1) if is_concrete(row) else jnp.minimum(row + 1, rows - 1)
+
+
+_FEW = 32  # to compare with each of fewer points is faster than to search among them
+
+
+def at_least(t: Any, steps: Any) -> Any:
+    """Whether a time is `steps` or later."""
+    if is_concrete(t, steps):
+        return np.greater_equal(host(t), host(steps))[()]
+    return jnp.asarray(wide(t) >= steps)
+
+
+def _as_int(x: Any) -> Any:
+    """Whole numbers >= 0 as uint32, those beyond it as the last one; as int64 when x64 is on."""
+    if x64():
+        return jnp.minimum(real(x), 2.0**53).astype(np.int64)
+    if is_concrete(x):
+        return np.minimum(host(x), 2.0**32 - 1).astype(np.uint32)
+    whole = jnp.clip(x.high, 0, np.float32(2.0**32 - 256)).astype(np.uint32)
+    return jnp.where(x.high < np.float32(2.0**32 - 256), whole + x.low.astype(np.int32).astype(np.uint32), np.uint32(2**32 - 1))
+
+
+def result(value: Any, shape: tuple[int, ...]) -> jax.Array:
+    """What a schedule returns: a strongly typed JAX array of the shape of the steps, without a negative zero."""
+    if is_concrete(value):
+        number = host(value)
+        with np.errstate(over="ignore"):
+            array = np.array(number, float_type()) + float_type()(0)
+        if not np.all(np.isfinite(array)):  # what is finite, and too large for the type, is its largest number
+            array = np.where(np.isinf(array) & np.isfinite(number), np.copysign(float_type()(largest()), array), array)
+        return jnp.asarray(array if array.shape == shape else np.broadcast_to(array, shape))
+    zero = np.zeros((), float_type())  # a compiler takes x + 0 for x, but not 0 - (0 - x)
+    return jnp.broadcast_to(zero - (zero - real(value)), shape)
