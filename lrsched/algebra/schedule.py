@@ -46,7 +46,7 @@ from lrsched.algebra.node import (
     node,
     shown,
 )
-from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, floor, opposite, ratio, rounded, snapped, where
+from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, opposite, ratio, rounded, snapped, where
 from lrsched.algebra.numerics import maximum as higher
 from lrsched.algebra.numerics import minimum as lower
 
@@ -647,7 +647,7 @@ def _stacked_row(members: list[int], row: Any, rows: int) -> Any:
 
 def _in_row(parts: list[Any], row: Any) -> Any:
     """Several schedules of one structure as one: each of its numbers is looked up in the row of the one that is running."""
-    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Double))
+    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Wide))
     return each_number(tables, lambda table, spec: (numerics.pick_time if spec.wide else numerics.pick)(table, row))
 
 
@@ -756,7 +756,7 @@ class Staircase(Bending, Moved):
     every: Number = leaf(POSITIVE, mend="it is the number of steps between two moves", whole=True)
 
     def moved(self, t: Any) -> Any:
-        return snapped(self.every * floor(ratio(higher(t, 0.0), self.every)))
+        return snapped(self.every * numerics.floor_ratio(higher(t, 0.0), self.every))
 
     @property
     def length(self) -> Any:
@@ -835,7 +835,7 @@ class Repeat(Bending):
         t, steps = higher(t, 0.0), self.schedule.length
         last = math.inf if self.n is None else higher(rounded(self.n) - 1.0, 0.0)
         if self.longer is None:
-            cycle = where(steps > 0.0, lower(floor(ratio(t, steps)), last), 0.0 if self.n is None else last)
+            cycle = where(steps > 0.0, lower(numerics.floor_ratio(t, steps), last), 0.0 if self.n is None else last)
             return cycle, clip(t - cycle * steps, 0.0, steps)
         cycle, start, growth = numerics.growing_cycle(t, steps, self.longer, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)

@@ -359,7 +359,7 @@ class Function(Schedule):
             raise TypeError(f"Function(fn=...) must be a function of time, got {shown(self.fn)} ({type(self.fn).__name__})")
 
     def at(self, t: Any) -> Any:
-        time = numerics.real(t) if isinstance(t, numerics.Double) else t
+        time = numerics.real(t) if isinstance(t, numerics.Wide) else t
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:
