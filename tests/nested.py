@@ -231,9 +231,9 @@ def _names(s: Schedule) -> Iterator[str]:
             yield "join"
         case Repeat():
             yield "repeat n times" if s.n else "repeat for ever"
-            longer: Any = s.longer
+            longer: Any = s.stretch_
             yield "repeat" if longer in (None, 1) else "repeat growing" if longer > 1 else "repeat shrinking"
-            if s.higher is not None:
+            if s.scale is not None:
                 yield "repeat scaled"
 
 
@@ -263,7 +263,7 @@ def size(s: Any) -> Any:
             return size(a) * size(b)
         case Pointwise("/", (a, b)):
             return size(a) / LEAST_DIVISOR * (1 + size(b) / LEAST_DIVISOR)
-        case Repeat(schedule=part, n=n, higher=scale):
+        case Repeat(schedule=part, n=n, scale=scale):
             return size(part) * max(1.0, abs(scale or 0.0)) ** (n or 1)
         case Warp(schedule=part):
             return size(part)

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 import lrsched as ls
-from lrsched.algebra.node import Node, Spec
+from lrsched.algebra.node import Node, Spec, argument
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Sequence
 
@@ -137,7 +137,7 @@ def _field(field: dataclasses.Field[Any]) -> Parameter:
     """A field of a node as a parameter."""
     has_default = field.default is not dataclasses.MISSING
     if (spec := field.metadata.get("spec")) is not None:
-        name = spec.name or field.name
+        name = argument(field)
         keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
         numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
         return Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,), has_default)

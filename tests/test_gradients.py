@@ -119,8 +119,8 @@ def smooth_rows(schedule: Schedule) -> list[Row]:
 def edge_rows(schedule: Schedule) -> Iterator[Row]:
     """At the start, at every boundary and past the end, also with each and with all numbers 0 that may be."""
     leaves = jax.tree.leaves(schedule)
-    may_be_0 = [i for i, spec in enumerate(specs(schedule)) if np.all(spec.holds(np.zeros(np.shape(leaves[i]))))]
-    counts = [i for i in may_be_0 if specs(schedule)[i].whole]
+    may_be_0 = [i for i, spec in enumerate(specs(schedule)) if spec.holds(np.zeros(np.shape(leaves[i])))]
+    counts = [i for i in may_be_0 if specs(schedule)[i].unit]
     steps = [0.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
     for zeros in [(), *((i,) for i in may_be_0), counts, may_be_0]:
         changed = [np.zeros(np.shape(x)) if i in zeros else x for i, x in enumerate(leaves)]

@@ -41,7 +41,7 @@ def found(s: Any, steps: Any) -> Any:
     """In which cycle each step is, and the whole steps, and the rest, of the time in it."""
 
     def at(t: Any) -> Any:
-        index, inside = numerics.moment(t)[0].cycle(s.schedule.length, s.n, s.longer)
+        index, inside = numerics.moment(t)[0].cycle(s.schedule.length, s.n, s.stretch_)
         return index, inside.ticks.whole, inside.ticks.part, inside.value()
 
     return jax.vmap(at)(steps)
@@ -195,7 +195,7 @@ def test_the_slopes_of_a_live_cycle():
         found = slopes(packed(ls.Linear(1.0, 0.0, length).repeat(stretch=stretch)), jnp.int32(t))
         a, k = Fraction(length), received(stretch)
         expected = [(exact(a + small, k, t) - exact(a, k, t)) / small, (exact(a, k + small, t) - exact(a, k, t)) / small]
-        np.testing.assert_allclose([found.schedule.steps.part, found.longer], list(map(float, expected)), rtol=1e-4)
+        np.testing.assert_allclose([found.schedule.steps.part, found.stretch_], list(map(float, expected)), rtol=1e-4)
 
 
 def test_the_second_derivatives_of_a_live_cycle():
@@ -207,7 +207,7 @@ def test_the_second_derivatives_of_a_live_cycle():
         s = dataclasses.replace(
             made,
             schedule=dataclasses.replace(made.schedule, steps=dataclasses.replace(made.schedule.steps, part=length)),
-            longer=stretch,
+            stretch_=stretch,
         )
         return s(t)
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Choice, Schedule
+from lrsched.algebra.written import shown
 
 
 def stack(schedules: Sequence[Schedule]) -> Schedule:

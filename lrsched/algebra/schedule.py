@@ -24,25 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import (
-    COUNT,
-    CYCLES,
-    NON_NEGATIVE,
-    NUMBER,
-    POSITIVE,
-    RISING,
-    UNBOUNDED,
-    Node,
-    checked,
-    checked_clock,
-    child,
-    choice,
-    is_empty,
-    leaf,
-    node,
-    shown,
-)
+from lrsched.algebra.node import Node, checked, child, choice, is_empty, leaf, node
 from lrsched.algebra.numerics import Moment, Number
+from lrsched.algebra.written import shown, unexpected
 
 Spans: TypeAlias = Iterator[tuple["Schedule", Moment, Any]]  # (part, its own time, whether it is running)
 
@@ -309,8 +293,8 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Linear(0.0, 1.0, 10).clip(0.2, 0.8)([0, 5, 10]))
         [0.2 0.5 0.8]
         """
-        mend = "to bound one side only, use maximum(schedule, low) or minimum(schedule, high)"
-        bounds = [_operand("clip", name, bound, mend) for name, bound in (("low", low), ("high", high))]
+        hint = "to bound one side only, use maximum(schedule, low) or minimum(schedule, high)"
+        bounds = [_operand("clip", name, bound, hint) for name, bound in (("low", low), ("high", high))]
         values = [bound.value for bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
         if len(values) == 2 and np.any(numerics.subtract(*values) > 0):
             raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
@@ -412,10 +396,10 @@ def maximum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
     return Pointwise("max", (_operand("maximum", "a", a), _operand("maximum", "b", b)))
 
 
-def _operand(call: str, name: str, operand: Any, mend: str = "") -> Schedule:
+def _operand(call: str, name: str, operand: Any, hint: str = "or a schedule") -> Schedule:
     if isinstance(operand, Schedule):
         return operand
-    return Constant(checked(call, name, operand, dataclasses.replace(NUMBER, what="a schedule or a number", mend=mend)))
+    return Constant(checked(call, name, operand, hint=hint))
 
 
 def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
@@ -440,10 +424,10 @@ def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
     parts = list(schedules)
     for part in parts:
         _expect("join", part)
-    mend = "sort them, and the schedules with them"
     bounds = []
     if not is_empty(boundaries):
-        table = checked("join", "boundaries", boundaries, dataclasses.replace(RISING, mend=mend))
+        hint = "sort them, and the schedules with them"
+        table = checked("join", "boundaries", boundaries, rank=1, rising=True, unit="steps", hint=hint)
         bounds = [table[..., i][()] for i in range(table.shape[-1])]
     if len(bounds) != len(parts) - 1:
         raise ValueError(
@@ -470,7 +454,7 @@ class Constant(Schedule):
     looked_up = True
 
     value: Number = leaf()
-    steps: Number = leaf(UNBOUNDED, default=0.0)
+    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=0.0)
 
     def at(self, moment: Moment) -> Any:
         del moment
@@ -551,7 +535,7 @@ def _looked_up(alike: list[Any], moment: Moment, row: Any) -> Any:
         values, spec = [getattr(one, field.name) for one in alike], field.metadata.get("spec")
         if spec is not None:
             table = np.asarray([numerics.host(x) for x in values])
-            made.__dict__[field.name] = moment.counts_in_row(table, row) if spec.whole else numerics.pick(table, row)
+            made.__dict__[field.name] = moment.counts_in_row(table, row) if spec.unit else numerics.pick(table, row)
         elif "child" in field.metadata and isinstance(values[0], tuple):
             made.__dict__[field.name] = tuple(_looked_up(list(parts), moment, row) for parts in zip(*values, strict=True))
         elif "child" in field.metadata:
@@ -695,7 +679,7 @@ class Take(Moved):
 
     _call = "take"
 
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, moment: Moment) -> Moment:
         return moment.until(self.steps)
@@ -728,7 +712,7 @@ class Drop(Bending, Moved):
 
     _call = "drop"
 
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, moment: Moment) -> Moment:
         return moment.plus(self.steps)
@@ -746,7 +730,7 @@ class Delay(Moved):
 
     _call = "delay"
 
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, moment: Moment) -> Moment:
         return moment.clamped().since(self.steps)
@@ -765,7 +749,7 @@ class Stretch(Bending, Moved):
 
     _call = "stretch"
 
-    factor: Number = leaf(POSITIVE, mend="2 makes it twice as long, 0.5 half as long", whole=True)  # the steps of an epoch
+    factor: Number = leaf(gt=0, unit="times", hint="2 makes it twice as long, 0.5 half as long")
 
     def moved(self, moment: Moment) -> Moment:
         return moment.slowed(self.factor)
@@ -781,7 +765,7 @@ class Staircase(Bending, Moved):
 
     _call = "staircase"
 
-    every: Number = leaf(POSITIVE, mend="it is the number of steps between two moves", whole=True)
+    every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
 
     def moved(self, moment: Moment) -> Moment:
         return moment.floored(self.every)
@@ -877,7 +861,7 @@ class Warp(Bending, Moved):
 
 @node
 class Repeat(Bending):
-    """Cycle c = 0, 1, …, n - 1 lasts `longer^c · L` steps and is `t ↦ higher^c · schedule(t / longer^c)` on its own time.
+    """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time.
 
     After the last one its end is held. n is rounded to a whole number; None: for ever.
     """
@@ -885,11 +869,9 @@ class Repeat(Bending):
     _call = "repeat"
 
     schedule: Schedule = child()
-    n: Number | None = leaf(CYCLES, default=None)
-    longer: Number | None = leaf(
-        POSITIVE, name="stretch", mend="2 doubles every cycle's length, 1 keeps it", optional=True, default=None
-    )
-    higher: Number | None = leaf(name="scale", optional=True, default=None)
+    n: Number | None = leaf(ge=1, unit="times", optional=True, default=None, hint="the number of cycles; None repeats for ever")
+    stretch_: Number | None = leaf(gt=0, optional=True, default=None, hint="2 doubles every cycle's length, 1 keeps it")
+    scale: Number | None = leaf(optional=True, default=None)
 
     def _check(self) -> None:
         super()._check()
@@ -900,33 +882,31 @@ class Repeat(Bending):
             raise ValueError(f"{shown(self.schedule)} goes on for ever, so it cannot repeat: give it a length with .take(n)")
         if self.n is None and np.any(np.equal(steps, 0)):
             raise ValueError(f"{shown(self.schedule)} has length 0, so it cannot repeat for ever: give it a length, or an n")
-        shrinks = self.longer is not None and numerics.is_concrete(self.longer) and np.any(np.less(self.longer, 1))
+        shrinks = self.stretch_ is not None and numerics.is_concrete(self.stretch_) and np.any(np.less(self.stretch_, 1))
         if self.n is None and shrinks:
-            raise ValueError(
-                f"repeat(stretch=...) must be >= 1 to go on for ever, got {self.longer!r}: shrinking cycles come to an end;"
-                " say how many with n"
-            )
+            hint = "shrinking cycles come to an end; say how many with n"
+            raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
 
     def _cycle(self, moment: Moment) -> tuple[Any, Moment]:
         steps = self.schedule.length
-        cycle, inside = moment.cycle(steps, self.n, self.longer)
+        cycle, inside = moment.cycle(steps, self.n, self.stretch_)
         return cycle, inside.until(steps)
 
     def at(self, moment: Moment) -> Any:
         cycle, inside = self._cycle(moment)
         value = self.schedule.at(inside)
-        return value if self.higher is None else numerics.grown(value, self.higher, cycle)
+        return value if self.scale is None else numerics.grown(value, self.scale, cycle)
 
     def line(self, moment: Moment) -> Line | None:
-        return self.schedule.line(self._cycle(moment)[1]) if self.higher is None else None
+        return self.schedule.line(self._cycle(moment)[1]) if self.scale is None else None
 
     @property
     def length(self) -> Any:
         if self.n is None:
             return math.inf
-        if self.longer is None:
+        if self.stretch_ is None:
             return numerics.multiply(self.schedule.length, numerics.rounded(self.n))
-        return numerics.sum_of_cycles(self.schedule.length, self.n, self.longer)
+        return numerics.sum_of_cycles(self.schedule.length, self.n, self.stretch_)
 
 
 @node
@@ -948,7 +928,7 @@ class Choice(Schedule):
     """
 
     branches: tuple[Schedule, ...] = child()
-    index: Number = leaf(NON_NEGATIVE, mend="it counts the branches from 0", whole=True)
+    index: Number = leaf(ge=0, unit="branches", hint="counted from 0")
 
     def _check(self) -> None:
         if not isinstance(self.branches, tuple) or not self.branches:
@@ -1027,6 +1007,14 @@ class Driven(Bending):
     @property
     def length(self) -> Any:
         return math.inf
+
+
+def checked_clock(call: str, clock: Any) -> None:
+    """Raises a TypeError if something is no clock, or is of a class that is no node."""
+    if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
+        raise TypeError(unexpected(call, "clock", clock, "a clock, such as Plateau(patience=5)"))
+    if "_numbers" not in vars(type(clock)):
+        raise TypeError(f"{type(clock).__name__} is not a node: decorate the class with lrsched.node")
 
 
 def driven_parts(schedule: Schedule) -> list[Driven]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import as_number, count_of, counted, no_count
 

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
 from lrsched.algebra.numerics import Moment, Number
 from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, check_monitored, merged, monitored_by

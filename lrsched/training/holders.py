@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import jax
 
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 
 Path: TypeAlias = tuple[str, ...]  # ("opt_state", "1", "step"): attributes, keys and indices, as checkpoints name them
 

@@ -11,8 +11,9 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import NON_NEGATIVE, NUMBER, POSITIVE, Spec, checked, shown
+from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.written import shown
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
 
@@ -83,22 +84,22 @@ def _factors(decay: Any, depth_of: Any, factors: Any) -> Entries:
     if factors is not None:
         if decay is not None or depth_of is not None:
             raise TypeError("layerwise(...): expected factors, or decay and depth_of, got both")
-        return _entries("factors", factors, NON_NEGATIVE)
+        return _entries("factors", factors, ge=0)
     if decay is None or depth_of is None:
         missing = " and ".join(name for name, x in (("decay", decay), ("depth_of", depth_of)) if x is None)
         raise TypeError(f"layerwise(...): expected decay and depth_of, or factors, got no {missing}")
-    decay = checked("layerwise", "decay", decay, POSITIVE)
-    depths = _entries("depth_of", depth_of, NUMBER)
+    decay = checked("layerwise", "decay", decay, gt=0)
+    depths = _entries("depth_of", depth_of)
     if isinstance(depths, dict):
         return {path: numerics.power(decay, depth) for path, depth in depths.items()}
     return lambda path: numerics.power(decay, depths(path))
 
 
-def _entries(argument: str, given: Any, spec: Spec) -> Entries:
+def _entries(argument: str, given: Any, **bounds: Any) -> Entries:
     """Checked numbers by path: a dict of them, or a function."""
 
     def number(path: str, value: Any) -> Any:
-        value = checked("layerwise", f"{argument}[{path!r}]", value, spec)
+        value = checked("layerwise", f"{argument}[{path!r}]", value, **bounds)
         if np.ndim(value) > 1:
             raise ValueError(
                 f"layerwise({argument}[{path!r}]=...): expected a number, or an array with one axis, got the shape"

@@ -48,7 +48,7 @@ def _each_number(function: Callable[[Any, Spec], Any], node: Any) -> Any:
 
 def _packed_number(x: Any, spec: Spec) -> Any:
     # A copy: what nothing touches goes through jax.vmap as it is, as NumPy's float64.
-    return numerics.kept_exactly(x) if spec.whole else jnp.copy(numerics.real(x))
+    return numerics.kept_exactly(x) if spec.unit else jnp.copy(numerics.real(x))
 
 
 def _unpacked_number(x: Any, spec: Spec) -> Any:

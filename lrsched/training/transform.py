@@ -15,10 +15,11 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import NUMBER, checked, shown
+from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Constant, Schedule
 from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import Missing, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
@@ -208,7 +209,6 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -
     return applied_as("as_stateful", "schedule", schedule, live=live, start=start)
 
 
-_NUMBER = dataclasses.replace(NUMBER, what="a schedule, a number, or a function of the step")
 ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 
 
@@ -217,7 +217,11 @@ def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     if not isinstance(schedule, Schedule):
         given: Any = schedule
         is_function = callable(given) and not numerics.is_number(given)  # a variable of flax is both
-        schedule = Function(given) if is_function else Constant(checked(call, name, schedule, _NUMBER))
+        schedule = (
+            Function(given)
+            if is_function
+            else Constant(checked(call, name, schedule, hint="or a schedule, or a function of the step"))
+        )
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"

@@ -26,8 +26,9 @@ import numpy as np
 
 from lrsched.algebra import numerics, shapes
 from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import Node, Spec, function_source, shown
+from lrsched.algebra.node import Node, Spec
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import function_source, shown
 from lrsched.clocks import clock as clocks
 
 VERSION = 1

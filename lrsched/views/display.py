@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra.batch import unstack
-from lrsched.algebra.node import mimebundle, shown
 from lrsched.algebra.schedule import Schedule, driven_parts
+from lrsched.algebra.written import mimebundle, shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.latex import latex
 from lrsched.views.plotting import plot

@@ -104,7 +104,7 @@ def _(schedule: algebra.Reverse, until: float) -> np.ndarray:
 @edges.register
 def _(schedule: algebra.Repeat, until: float) -> np.ndarray:
     length = float(_known(schedule.schedule.length))
-    longer = 1.0 if schedule.longer is None else float(_known(schedule.longer))
+    longer = 1.0 if schedule.stretch_ is None else float(_known(schedule.stretch_))
     cycles = MOST if schedule.n is None else min(round(float(_known(schedule.n))), MOST)
     inside = edges(schedule.schedule, length)
     found, begin, factor = [], 0.0, 1.0

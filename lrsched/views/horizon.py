@@ -108,7 +108,7 @@ def _(schedule: algebra.Staircase) -> float:
 def _(schedule: algebra.Repeat) -> float:
     if schedule.n is not None:
         return _known(schedule.length)
-    longer = 1.0 if schedule.longer is None else _known(schedule.longer)
+    longer = 1.0 if schedule.stretch_ is None else _known(schedule.stretch_)
     return _known(schedule.schedule.length) * sum(longer**cycle for cycle in range(_CYCLES))
 
 

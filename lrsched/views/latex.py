@@ -16,8 +16,8 @@ import numpy as np
 
 from lrsched.algebra import numerics, shapes
 from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import function_source, shown
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import function_source, shown
 from lrsched.clocks import clock as clocks
 
 SUM, PRODUCT, POWER, ATOM = range(4)
@@ -386,18 +386,18 @@ def _(schedule: algebra.Warp, writer: Writer, time: Formula, inside: bool) -> Fo
 @formula.register
 def _(schedule: algebra.Repeat, writer: Writer, time: Formula, inside: bool) -> Formula:
     steps = _number(schedule.schedule.length)
-    if schedule.longer is None:
+    if schedule.stretch_ is None:
         cycle = _floor(_fraction(time, steps))
         own = Formula(rf"{time.within(PRODUCT)} \;\mathrm{{mod}}\; {steps.within(ATOM)}", PRODUCT)
     else:
-        longer = writer.number(schedule.longer, "m")
+        longer = writer.number(schedule.stretch_, "m")
         passed = rf"\sum_{{j < i}} {times(_power(longer, Formula('j')), steps).text}"
         cycle = writer.defined("i", rf"\max\left\{{i : {passed} \leq {time.text}\right\}}")
         begun = Formula(passed.replace("j < i", f"j < {cycle.text}"), PRODUCT)
         own = _fraction(_difference(time, begun), _power(longer, cycle))
     value = formula(schedule.schedule, writer, own, True)
-    if schedule.higher is not None:
-        value = times(_power(writer.number(schedule.higher, "h"), cycle), value)
+    if schedule.scale is not None:
+        value = times(_power(writer.number(schedule.scale, "h"), cycle), value)
     if schedule.n is None or inside:
         return value
     known = _known(schedule.length) is not None and not schedule.batch_shape

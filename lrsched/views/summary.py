@@ -11,8 +11,8 @@ import numpy as np
 
 from lrsched.algebra import numerics, shapes
 from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.edges import edges
 from lrsched.views.horizon import horizon

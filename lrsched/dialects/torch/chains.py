@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import RISING, child, is_empty, leaf, node, shown
+from lrsched.algebra.node import child, is_empty, leaf, node
 from lrsched.algebra.numerics import Moment, Number
 from lrsched.algebra.schedule import Constant, Schedule, Spans, join
+from lrsched.algebra.written import shown
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, setting
 from lrsched.dialects.torch.schedulers import CyclicLR, OneCycleLR
 
@@ -54,7 +55,7 @@ class SequentialLR(Scheduler):
     """
 
     schedules: tuple[Schedule, ...] = child()
-    milestones: Any = leaf(RISING, optional=True)
+    milestones: Any = leaf(rank=1, rising=True, unit="steps", optional=True)
 
     def __init__(self, schedules: Any, milestones: Any) -> None:
         parts = _checked_children("SequentialLR", schedules)
