@@ -46,6 +46,11 @@ def has_function(s: Any) -> bool:
     return any(isinstance(one, Function) for one in nodes(s))
 
 
+def test_a_repeat_has_the_names_of_its_arguments():
+    tree = ls.to_dict(ls.Linear(0.0, 1.0, 4).repeat(3, stretch=2.0, scale=0.5))["schedule"]
+    assert [tree[name] for name in ("n", "stretch", "scale")] == [3.0, 2.0, 0.5]
+
+
 @given(schedules)
 def test_what_is_written_comes_back(s):
     if has_function(s):

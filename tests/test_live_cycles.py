@@ -207,7 +207,7 @@ def test_the_second_derivatives_of_a_live_cycle():
         s = dataclasses.replace(
             made,
             schedule=dataclasses.replace(made.schedule, steps=dataclasses.replace(made.schedule.steps, part=length)),
-            stretch_=stretch,
+            stretch=stretch,
         )
         return s(t)
 

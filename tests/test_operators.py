@@ -1,5 +1,6 @@
 """What the operators mean: each against plain NumPy, and every boundary to the exact step."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -336,6 +337,14 @@ def test_equality_is_structural():
     assert RAMP + DECAY != DECAY + RAMP
     assert RAMP != 1.0
     assert ls.Piecewise([0], [1], "linear") != ls.Piecewise([0], [1], "cosine")
+
+
+def test_a_repeat_is_replaced_by_the_names_of_its_arguments():
+    s = RAMP.repeat(3, stretch=2, scale=0.5)
+    assert dataclasses.replace(RAMP.repeat(3), stretch=2, scale=0.5) == s
+    assert dataclasses.replace(s, n=4) == RAMP.repeat(4, stretch=2, scale=0.5)
+    assert dataclasses.replace(s, stretch=None) == RAMP.repeat(3, scale=0.5)
+    assert s.stretch(2).length == 2 * s.length
 
 
 def test_a_schedule_does_not_change():

@@ -873,6 +873,19 @@ class Repeat(Bending):
     stretch_: Number | None = leaf(gt=0, optional=True, default=None, hint="2 doubles every cycle's length, 1 keeps it")
     scale: Number | None = leaf(optional=True, default=None)
 
+    # The argument is `stretch`, but a field of that name would hide the method. `dataclasses.replace` gives `stretch_`, too.
+    def __init__(
+        self,
+        schedule: Schedule,
+        n: Number | None = None,
+        stretch: Any = dataclasses.MISSING,
+        scale: Number | None = None,
+        stretch_: Number | None = None,
+    ) -> None:
+        stretch = stretch_ if stretch is dataclasses.MISSING else stretch
+        self.__dict__.update(schedule=schedule, n=n, stretch_=stretch, scale=scale)
+        self.__post_init__()
+
     def _check(self) -> None:
         super()._check()
         steps = self.schedule.length

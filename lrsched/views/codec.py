@@ -26,7 +26,7 @@ import numpy as np
 
 from lrsched.algebra import numerics, shapes
 from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import Node, Spec
+from lrsched.algebra.node import Node, Spec, argument
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import function_source, shown
 from lrsched.clocks import clock as clocks
@@ -170,7 +170,7 @@ def _written(node: Node, depth: int) -> dict[str, Any]:
         raise ValueError(f"to_dict(...) cannot write a {type(node).__name__}: only the nodes of lrsched have names in JSON")
     tree: dict[str, Any] = {"node": name}
     for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
-        tree[field.name] = _written_value(getattr(node, field.name), name, depth)
+        tree[argument(field)] = _written_value(getattr(node, field.name), name, depth)
     return tree
 
 
@@ -208,7 +208,7 @@ def _read(tree: Any, place: str, depth: int) -> Node:
     cls = _classes().get(tree["node"])
     if cls is None:
         raise ValueError(f"from_dict(...) knows no node called {_briefly(tree['node'])}, at {_shortened(place)}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+    fields = {argument(field): field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     given = {name: value for name, value in tree.items() if name != "node"}
     known = f"a {tree['node']} has {', '.join(fields) or 'no fields'}"
     for name in given:
