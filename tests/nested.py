@@ -114,6 +114,7 @@ FINITE_SHAPES: tuple[Grow, ...] = (
 )
 SHAPES: tuple[Grow, ...] = (
     *FINITE_SHAPES,
+    lambda g: ls.Constant(g.value()),
     lambda g: ls.Exponential(g.value(), g.one_of((1.0, 0.9, 0.5, 0.0))),
     lambda g: ls.InverseSqrt(g.value(), g.positive()),
     lambda g: ls.Function(inverse_time, g.value(), g.one_of((0.25, 0.0, 3.0))),
@@ -165,6 +166,7 @@ FINITE: tuple[Grow, ...] = (
 )
 ANY: tuple[Grow, ...] = (
     *FINITE,
+    lambda g: g.finite() >> g.value(),
     lambda g: g.lasting().repeat(),
     lambda g: g.lasting().repeat(scale=g.one_of((-1.0, 0.5))),
     lambda g: g.lasting().repeat(stretch=g.one_of((2.0, 1.0)), scale=g.one_of((None, -1.0, 0.5))),

@@ -84,7 +84,9 @@ OPERATORS = {
     "__rtruediv__": "/",
     "__neg__": "-",
     "__rshift__": ">>",
+    "__rrshift__": ">>",
     "__matmul__": "@",
+    "__rmatmul__": "@",
 }
 
 STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
@@ -163,7 +165,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
 
 def _is_number(hint: Any) -> bool:
     """Whether an annotation is `Number`, perhaps with alternatives."""
-    return set(typing.get_args(Number)) <= set(typing.get_args(hint))
+    return all(kind in typing.get_args(hint) for kind in typing.get_args(Number))
 
 
 def _thing(name: str, has_default: bool) -> Parameter:
@@ -231,7 +233,7 @@ def _on_clock(cls: type[ls.Clock], **arguments: Any) -> ls.Schedule:
 
 def _functions() -> Iterator[Call]:
     for name, function in vars(ls).items():
-        if _makes_a_schedule(function) and _takes_a_number(function):
+        if _makes_a_schedule(function) and _takes_a_number(function) and function is not ls.bind:  # which takes no batch
             yield from _calls(name, function, function)
 
 

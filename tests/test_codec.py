@@ -88,7 +88,7 @@ def test_batches_tables_and_infinite_lengths_come_back():
         ls.grid(ls.warmup_cosine, peak=[0.1, 1 / 3], warmup_steps=[0, 7], steps=100)[0],
         ls.stack([ls.Linear(0.0, 1.0, 10), ls.reduce_on_plateau()]),
         ls.stack([ls.Piecewise([0, 10], [1.0, 0.1]), ls.Piecewise([0, 20], [1.0, 0.2])]),
-        ls.Constant(0.1, float("inf")),
+        ls.Constant(0.1, 0),
         jax.device_put(ls.Linear(0.1, 0.2, 1 / 3)),
         ls.Linear(jnp.arange(3.0), 0.0, 10),
         ls.schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),

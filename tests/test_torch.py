@@ -411,7 +411,7 @@ BAD = [
         "(milestones=[5, 3]): expected a list of numbers that rise",
     ),
     (lambda: dialect.SequentialLR(STEP, [3]), TypeError, "SequentialLR(schedules=...) must be a list of schedules"),
-    (lambda: dialect.SequentialLR([STEP, 0.1], [3]), TypeError, "must be schedules, got 0.1"),
+    (lambda: dialect.SequentialLR([STEP, "0.1"], [3]), TypeError, "SequentialLR(schedules='0.1'): expected a schedule"),
     (lambda: dialect.ChainedScheduler([]), ValueError, "ChainedScheduler(schedules=...) must be at least one schedule"),
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), ValueError, "needs a scheduler of this dialect"),
     (lambda: dialect.ChainedScheduler([STEP, dialect.StepLR(0.1, 3)]), ValueError, "take one base_lr, got 0.5, 0.1"),

@@ -4,8 +4,7 @@ A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a 
 *choice* (a string) or *static* (a function), which belong to the structure. One rank more than declared is a batch; a node
 holds either no batch at all or one of the same shape in every number, so that `jax.vmap` can map over the node as it is.
 
-JAX rebuilds trees with things that are no numbers (tracers, axes, shapes, None), so rebuilding goes round the constructor:
-checks and conversions run exactly once.
+JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding goes round the constructor: checks run exactly once.
 """
 
 import dataclasses
@@ -164,8 +163,7 @@ def node(cls: type[T]) -> type[T]:
         return [getattr(x, name) for name in inner], tuple(getattr(x, name) for name in outer)
 
     def flatten_with_keys(x: Any) -> Any:
-        children, structure = flatten(x)
-        return list(zip(keys, children, strict=True)), structure
+        return list(zip(keys, flatten(x)[0], strict=True)), flatten(x)[1]
 
     def unflatten(structure: Any, children: Any) -> Any:
         x = object.__new__(cls)
@@ -213,9 +211,8 @@ class Node:
         """The shape of the batch in each of its numbers."""
         for field, spec in self._numbers:
             value = getattr(self, field.name)
-            for x in value if spec.several else (value,):
-                if x is not None:
-                    yield () if isinstance(x, float) else tuple(np.shape(x)[: np.ndim(x) - spec.rank])
+            numbers = value if spec.several else () if value is None else (value,)
+            yield from (() if isinstance(x, float) else np.shape(x)[: np.ndim(x) - spec.rank] for x in numbers)
 
     def _batch(self) -> tuple[int, ...] | None:
         """The batch shape by the first number found, None if there is none."""
@@ -249,11 +246,11 @@ class Node:
         if not isinstance(other, Node):
             return NotImplemented
         (mine, structure), (others, other_structure) = jax.tree.flatten(self), jax.tree.flatten(other)
-        return structure == other_structure and all(map(_same, mine, others))
+        return structure == other_structure and list(map(_key, mine)) == list(map(_key, others))
 
     def __hash__(self) -> int:
         leaves, structure = jax.tree.flatten(self)
-        return hash((structure, *map(_hashed, leaves)))
+        return hash((structure, *map(_key, leaves)))
 
     def __repr__(self) -> str:
         return source(self)
@@ -316,14 +313,9 @@ def _repeat(tree: Any, batch: tuple[int, ...]) -> Any:
     return jax.tree.map(repeated, tree)
 
 
-def _same(a: Any, b: Any) -> bool:
-    if numerics.is_concrete(a, b):
-        return np.array_equal(np.asarray(a, np.float64), np.asarray(b, np.float64))
-    return a is b or not (isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer) or a != b)
-
-
-def _hashed(leaf: Any) -> Any:
-    if not numerics.is_concrete(leaf):  # by identity in a trace, so that JAX can take the schedule for a function there
+def _key(leaf: Any) -> Any:
+    """What equal numbers have in common. A traced one equals itself only, so that JAX can compare functions by it."""
+    if not numerics.is_concrete(leaf):
         return id(leaf) if isinstance(leaf, jax.core.Tracer) else leaf
     array = np.asarray(leaf, np.float64) + 0.0  # -0.0 equals 0.0
     return array.shape, array.tobytes()

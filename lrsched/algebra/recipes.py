@@ -75,7 +75,7 @@ def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
     """
     start, factor = _numbers("multi_step", start=start, factor=factor)
     if is_empty(milestones):
-        return Constant(start)
+        return Constant(start, 0.0)
     milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
     steps, values = [0.0], [start]
     for i in range(milestones.shape[-1]):
@@ -346,7 +346,7 @@ def triangular(
     if mode == "triangular":
         return triangle
     envelope = Constant(1.0, cycle).repeat(scale=0.5) if mode == "triangular2" else Exponential(1.0, gamma)
-    return triangle * envelope + Constant(low) * (1.0 - envelope)
+    return triangle * envelope + Constant(low, 0.0) * (1.0 - envelope)
 
 
 def one_cycle(

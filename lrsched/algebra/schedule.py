@@ -16,8 +16,8 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +50,8 @@ class Schedule(_Hyperparameter):
     Steps are counted from 0; a step below 0 counts as 0. (What a clock reads does not: see `Driven`.) A step, like a number
     of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
 
-    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules and, but for the
-    last two, with plain numbers. An array in the place of a number makes a batch.
+    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers and
+    with functions of the step. An array in the place of a number makes a batch.
 
     Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
     so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
@@ -65,7 +65,16 @@ class Schedule(_Hyperparameter):
     # Whether its numbers may be looked up in tables: they lose nothing as float32, and time meets none but its counts of steps.
     looked_up: ClassVar[bool] = False
 
+    _of_function: ClassVar[Callable[[Any], Schedule]]  # `Function`, which shapes.py puts here
+
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
+
+    def __post_init__(self) -> None:
+        for field in self._children:
+            if field.name != "clock":
+                call = self._call or type(self).__name__
+                self._change(field, functools.partial(as_schedule, call, field.name))
+        super().__post_init__()
 
     def at(self, moment: Moment) -> Any:
         """The value at a moment, which is below 0 only where a clock reads so."""
@@ -101,76 +110,90 @@ class Schedule(_Hyperparameter):
 
     # Operators: each delegates to a named node, and leaves what it does not know to the other operand.
 
-    def __add__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("+", self, other)
+    def __add__(self, other: ScheduleLike) -> Schedule:
+        return _operated("+", self, other)
 
-    def __radd__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("+", other, self)
+    def __radd__(self, other: ScheduleLike) -> Schedule:
+        return _operated("+", other, self)
 
-    def __sub__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("-", self, other)
+    def __sub__(self, other: ScheduleLike) -> Schedule:
+        return _operated("-", self, other)
 
-    def __rsub__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("-", other, self)
+    def __rsub__(self, other: ScheduleLike) -> Schedule:
+        return _operated("-", other, self)
 
-    def __mul__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("*", self, other)
+    def __mul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("*", self, other)
 
-    def __rmul__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("*", other, self)
+    def __rmul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("*", other, self)
 
-    def __truediv__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("/", self, other)
+    def __truediv__(self, other: ScheduleLike) -> Schedule:
+        return _operated("/", self, other)
 
-    def __rtruediv__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("/", other, self)
+    def __rtruediv__(self, other: ScheduleLike) -> Schedule:
+        return _operated("/", other, self)
 
     def __neg__(self) -> Schedule:
         return Pointwise("neg", (self,))
 
-    def __rshift__(self, other: Schedule) -> Schedule:
-        return self.then(other) if isinstance(other, Schedule) else NotImplemented
+    def __pow__(self, exponent: Any, modulus: Any = None) -> NoReturn:
+        del modulus
+        power = shown(exponent)
+        raise TypeError(
+            f"schedule ** {power}: schedules have no powers. Hint: write s * s, or Function(lambda t: s(t) ** {power})"
+        )
 
-    def __matmul__(self, other: Schedule) -> Schedule:
-        return self.warp(other) if isinstance(other, Schedule) else NotImplemented
+    def __rshift__(self, other: ScheduleLike) -> Schedule:
+        return _operated(">>", self, other)
+
+    def __rrshift__(self, other: Callable[[Any], Any]) -> Schedule:
+        return _operated(">>", other, self)
+
+    def __matmul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("@", self, other)
+
+    def __rmatmul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("@", other, self)
 
     # Methods
 
-    def then(self, other: Schedule) -> Schedule:
+    def then(self, other: ScheduleLike) -> Schedule:
         """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
 
         Its length is the sum of theirs. At the boundary `other` counts.
 
+        Args:
+            other: a schedule, a number for ever, or a function of the step.
+
         Raises:
-            TypeError: if the other is no schedule.
+            TypeError: if the other is none of these.
             ValueError: if this one goes on for ever: give it a length with `.take(n)`.
 
         >>> import lrsched as ls
-        >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40))(30))
-        0.5
+        >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40) >> 0.1)([30, 50]))
+        [0.5 0.1]
         """
-        _expect("then", other)
-        parts = (s.parts if isinstance(s, Sequence) else (s,) for s in (self, other))
-        return Sequence(tuple(part for group in parts for part in group))
+        sides = (self, as_schedule("then", "other", other))
+        return Sequence(tuple(part for s in sides for part in (s.parts if isinstance(s, Sequence) else (s,))))
 
-    def warp(self, time: Schedule) -> Schedule:
+    def warp(self, time: ScheduleLike) -> Schedule:
         """The schedule at the time that another one gives, `t ↦ self(time(t))`; also spelled `self @ time`.
 
         A time below 0 counts as 0. What is made of `Time()`, plus and times known numbers, and the methods that move time is
         exact; inside jit, any other time is a float32, exact to the step up to 2**24.
 
         Args:
-            time: a schedule whose value is a number of steps.
+            time: a schedule whose value is a number of steps, a number, or a function of the step.
 
         Raises:
-            TypeError: if either is driven.
+            TypeError: if it is none of these, or either is driven.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
         Linear(0.0, 1.0, 10) @ Constant(3.0)
         """
-        _expect("warp", time)
-        return Warp(self, time)
+        return Warp(self, as_schedule("warp", "time", time))
 
     def take(self, steps: Number) -> Schedule:
         """The schedule for so many steps, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
@@ -279,12 +302,12 @@ class Schedule(_Hyperparameter):
         """
         return Repeat(self, n, stretch, scale)
 
-    def clip(self, low: Schedule | Number, high: Schedule | Number) -> Schedule:
+    def clip(self, low: ScheduleLike | None = None, high: ScheduleLike | None = None) -> Schedule:
         """The schedule, kept between two values or schedules: `t ↦ min(max(self(t), low), high)`.
 
         Args:
-            low: the lowest value, a number or a schedule.
-            high: the highest value, a number or a schedule; it counts where it is below `low`.
+            low: the lowest value, a number, a schedule or a function of the step; None bounds it from above only.
+            high: the highest value, like `low`; it counts where it is below `low`. None bounds it from below only.
 
         Raises:
             ValueError: if both are numbers, and low is above high.
@@ -293,12 +316,12 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Linear(0.0, 1.0, 10).clip(0.2, 0.8)([0, 5, 10]))
         [0.2 0.5 0.8]
         """
-        hint = "to bound one side only, use maximum(schedule, low) or minimum(schedule, high)"
-        bounds = [_operand("clip", name, bound, hint) for name, bound in (("low", low), ("high", high))]
-        values = [bound.value for bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
+        given = (("max", "low", low), ("min", "high", high))
+        bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
+        values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
         if len(values) == 2 and np.any(numerics.subtract(*values) > 0):
             raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
-        return minimum(maximum(self, bounds[0]), bounds[1])
+        return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, self)
 
     def on(self, clock: Node) -> Schedule:
         """The schedule with the reading of a clock for its time: a driven schedule.
@@ -338,77 +361,80 @@ def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Ar
     return call(schedule)
 
 
-def _expect(call: str, schedule: Any) -> None:
-    if not isinstance(schedule, Schedule):
-        mend = f"; a number becomes one as Constant({shown(schedule)})" if numerics.is_number(schedule) else ""
-        if callable(schedule):
-            mend = "; a function of the step, such as a schedule of optax, becomes one as Function(fn)"
-        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__}){mend}")
+ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 
 
-def _lift(operand: Any) -> Schedule | None:
-    """A schedule of an operand, None if there is none."""
-    if isinstance(operand, Schedule):
-        return operand
-    return Constant(operand) if numerics.is_number(operand) else None
+def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
+    """The schedule that something is or stands for: a number a `Constant`, a function of the step a `Function`; else None."""
+    if isinstance(x, Schedule):
+        return x
+    if numerics.is_number(x):
+        return Constant(x, steps)
+    return Schedule._of_function(x) if callable(x) and not isinstance(x, type) else None
 
 
-def _pointwise(operator: str, *operands: Any) -> Any:
-    try:
-        parts = tuple(part for operand in operands if (part := _lift(operand)) is not None)
-        return Pointwise(operator, parts) if len(parts) == len(operands) else NotImplemented
+def as_schedule(call: str, name: str, x: Any, steps: Number = math.inf) -> Schedule:
+    """What an argument stands for, as `lifted`, or an error that names it."""
+    schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
+    if schedule is None:
+        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
+    return schedule
+
+
+def _operated(operator: str, *operands: Any) -> Any:
+    """What an operator makes of its operands. What stands for no schedule is left to the other operand."""
+    try:  # beside an operator on values, a number adds nothing to the length
+        schedules = [lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands]
     except ValueError as error:
         written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
         raise ValueError(f"{written}: {error}") from None
+    a, b = schedules
+    if a is None or b is None:
+        return NotImplemented
+    return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
 
 
-def minimum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
-    """The lower of two schedules or numbers at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
+def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
 
     Args:
-        a: a schedule or a number.
-        b: a schedule or a number.
+        a: a schedule, a number or a function of the step.
+        b: like a.
 
     Raises:
-        TypeError: if one of them is neither.
+        TypeError: if one of them is none of these.
 
     >>> import lrsched as ls
     >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
     0.25
     """
-    return Pointwise("min", (_operand("minimum", "a", a), _operand("minimum", "b", b)))
+    return Pointwise("min", (as_schedule("minimum", "a", a, 0.0), as_schedule("minimum", "b", b, 0.0)))
 
 
-def maximum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
-    """The higher of two schedules or numbers at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
+def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
 
     Args:
-        a: a schedule or a number.
-        b: a schedule or a number.
+        a: a schedule, a number or a function of the step.
+        b: like a.
 
     Raises:
-        TypeError: if one of them is neither.
+        TypeError: if one of them is none of these.
 
     >>> import lrsched as ls
     >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
     0.25
     """
-    return Pointwise("max", (_operand("maximum", "a", a), _operand("maximum", "b", b)))
+    return Pointwise("max", (as_schedule("maximum", "a", a, 0.0), as_schedule("maximum", "b", b, 0.0)))
 
 
-def _operand(call: str, name: str, operand: Any, hint: str = "or a schedule") -> Schedule:
-    if isinstance(operand, Schedule):
-        return operand
-    return Constant(checked(call, name, operand, hint=hint))
-
-
-def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
+def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
     """Schedules one after the other, each on its own time from 0, cut or held at explicit boundaries.
 
     `schedules[k]` runs from `boundaries[k - 1]` on, and so the first from 0 and the last for ever.
 
     Args:
-        schedules: at least one schedule.
+        schedules: at least one schedule, number or function of the step.
         boundaries: the steps at which the second, third, … schedule begins: one fewer than schedules, rising.
 
     Raises:
@@ -416,14 +442,12 @@ def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
         ValueError: if the counts do not match or the boundaries do not rise.
 
     >>> import lrsched as ls
-    >>> print(ls.join([ls.Constant(1.0), ls.Constant(2.0), ls.Constant(3.0)], [10, 20])([9, 10, 20]))
+    >>> print(ls.join([1.0, 2.0, 3.0], [10, 20])([9, 10, 20]))
     [1. 2. 3.]
     """
     if isinstance(schedules, Schedule):
         raise TypeError(f"join(schedules=...) must be a list of schedules, got {shown(schedules)}")
-    parts = list(schedules)
-    for part in parts:
-        _expect("join", part)
+    parts = [as_schedule("join", "schedules", part) for part in schedules]
     bounds = []
     if not is_empty(boundaries):
         hint = "sort them, and the schedules with them"
@@ -440,11 +464,13 @@ def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
 
 @node
 class Constant(Schedule):
-    """One value: `t ↦ value`. Its length says how long `>>` stays on it, and is 0 unless given: a unit of `>>`.
+    """One value, for ever or for a length: `t ↦ value`. Its length says how long `>>` stays on it.
+
+    `Constant(value, 0)` is the unit of `>>`, and what a plain number beside an operator on values stands for.
 
     Args:
         value: the value.
-        steps: its length in steps, >= 0; `inf` for one that never ends.
+        steps: its length in steps, >= 0, for ever if it is not given.
 
     >>> import lrsched as ls
     >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
@@ -454,7 +480,7 @@ class Constant(Schedule):
     looked_up = True
 
     value: Number = leaf()
-    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=0.0)
+    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=math.inf)
 
     def at(self, moment: Moment) -> Any:
         del moment
@@ -559,12 +585,12 @@ class Sequence(Schedule):
 
     def _check(self) -> None:
         if not self.parts:
-            raise ValueError("a sequence needs at least one part; Constant(value) is the one that changes nothing")
+            raise ValueError("a sequence needs at least one part; Constant(value, 0) is the one that changes nothing")
         for part in self.parts[:-1]:
             if numerics.is_concrete(part.length) and np.any(np.isinf(part.length)):
-                raise ValueError(
-                    f"only the last part of >> may go on for ever, and {shown(part)} does: give it a length with .take(n)"
-                )
+                text = shown(part)
+                text = f"{text[:-1]}, steps)" if isinstance(part, Constant) else f"({text}).take(steps)"
+                raise ValueError(f"only the last part of a sequence may be unbounded; write {text}")
 
     def at(self, moment: Moment) -> Any:
         if self._starts is None or not moment.can_look_up():
@@ -946,8 +972,6 @@ class Choice(Schedule):
     def _check(self) -> None:
         if not isinstance(self.branches, tuple) or not self.branches:
             raise TypeError(f"Choice(branches=...) must be a tuple of schedules, got {shown(self.branches)}")
-        for branch in self.branches:
-            _expect("Choice", branch)
         if numerics.is_concrete(self.index) and np.any(np.asarray(self.index) >= len(self.branches)):
             raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
 
@@ -1006,7 +1030,6 @@ class Driven(Bending):
 
     def _check(self) -> None:
         checked_clock("on", self.clock)
-        _expect("on", self.schedule)
         super()._check()
 
     def at(self, moment: Moment) -> Any:

@@ -378,3 +378,6 @@ class Function(Schedule):
     @property
     def length(self) -> Any:
         return math.inf
+
+
+Schedule._of_function = Function

@@ -21,7 +21,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.numerics import Moment, Number
-from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts
+from lrsched.algebra.schedule import Constant, Driven, Schedule, ScheduleLike, as_schedule, driven_parts
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
@@ -37,7 +37,7 @@ class ScheduleState(NamedTuple):
     clocks: tuple[Any, ...]
 
 
-def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
+def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
     """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
 
     Args:
@@ -55,7 +55,7 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     >>> print(ls.evaluate(s, ls.init(s, step=4)))
     0.4
     """
-    _single("init", schedule)
+    schedule = _single("init", schedule)
     clocks = clocks_of(schedule)
     first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
     if isinstance(step, int) and step == 0:
@@ -78,7 +78,7 @@ def count_of_updates(call: str, given: Any) -> jax.Array:
     return jnp.array(number, jnp.int32)
 
 
-def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
+def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
 
     Args:
@@ -97,7 +97,7 @@ def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
 
 
 def tick(
-    schedule: Schedule,
+    schedule: ScheduleLike,
     state: ScheduleState,
     observations: Mapping[str, Any] | None = None,
     /,
@@ -146,8 +146,9 @@ def tick(
     return tick_with(schedule, state, steps, given)
 
 
-def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: Mapping[str, Any]) -> ScheduleState:
+def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, observations: Mapping[str, Any]) -> ScheduleState:
     """`tick` without its checks."""
+    schedule = _single("tick", schedule)
     parts = _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
     running = _running(schedule, numerics.moment(state.step)[0], True)
@@ -170,7 +171,7 @@ def _ticked(clock: Clock, state: Any, steps: Number, observations: dict[str, Any
     return clock.tick(state, steps, observations)
 
 
-def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
+def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     """The schedule with every driven part replaced by its present value: a function of the step alone.
 
     Args:
@@ -188,7 +189,7 @@ def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
     return _bind("bind", schedule, state)
 
 
-def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
+def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
     """The values that a schedule would have used on metrics that were recorded: one scan over them.
 
     Observation number i comes with the last of its `every` updates, and counts from the next update on.
@@ -214,9 +215,9 @@ def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
     return replayed(schedule, observations, every)[0]
 
 
-def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and what each clock read for them, in the order of the tree."""
-    _single("replay", schedule)
+    schedule = _single("replay", schedule)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
     clocks = clocks_of(schedule)
@@ -248,7 +249,8 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
     return jax.tree.map(jnp.ravel, values)
 
 
-def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
+def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
+    schedule = _single(call, schedule)
     _parts(call, schedule, state)
     clocks = iter(state.clocks)
 
@@ -262,7 +264,6 @@ def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
 
 def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
     """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
-    _single(call, schedule)
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(f"{call}(...) expects the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})")
     parts = driven_parts(schedule)
@@ -274,7 +275,7 @@ def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
     return parts
 
 
-def clocks_of(schedule: Schedule) -> list[Any]:
+def clocks_of(schedule: Any) -> list[Any]:
     """The clocks of a schedule, in the order of the tree."""
     return [part.clock for part in driven_parts(schedule)]
 
@@ -299,8 +300,8 @@ def _where(condition: Any, new: S, old: S) -> S:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _single(call: str, schedule: Any) -> None:
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)}")
+def _single(call: str, given: ScheduleLike) -> Schedule:
+    schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...) takes one schedule, got a batch of shape {batch}: map it with jax.vmap")
+    return schedule

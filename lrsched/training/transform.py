@@ -6,8 +6,8 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,7 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked
-from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Constant, Schedule
-from lrsched.algebra.shapes import Function
+from lrsched.algebra.schedule import Schedule, ScheduleLike, as_schedule
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import Missing, merged, monitored_by
@@ -209,19 +206,9 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -
     return applied_as("as_stateful", "schedule", schedule, live=live, start=start)
 
 
-ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
-
-
 def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     """One schedule, of a schedule, a number or a function of the step."""
-    if not isinstance(schedule, Schedule):
-        given: Any = schedule
-        is_function = callable(given) and not numerics.is_number(given)  # a variable of flax is both
-        schedule = (
-            Function(given)
-            if is_function
-            else Constant(checked(call, name, schedule, hint="or a schedule, or a function of the step"))
-        )
+    schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"

@@ -51,7 +51,7 @@ def _(schedule: Pointwise) -> str:
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
     # A bare number beside an operator needs a schedule on the other side, or Python would do the sum itself.
-    bare = [isinstance(p, Constant) and isinstance(p.value, float) and p.value >= 0 and p.steps == 0.0 for p in parts]
+    bare = [isinstance(p, Constant) and isinstance(p.value, float) and p.steps == 0.0 for p in parts]
     level = _BINDING[operator]
     left, right = (
         number_source(part.value) if bare[i] and not bare[1 - i] and isinstance(part, Constant) else _operand(part, level + i)

@@ -22,9 +22,6 @@ def _checked_children(call: str, schedules: Any) -> tuple[Schedule, ...]:
         raise TypeError(f"{call}(schedules=...) must be a list of schedules, got {shown(schedules)}")
     if not schedules:
         raise ValueError(f"{call}(schedules=...) must be at least one schedule, got none")
-    for schedule in schedules:
-        if not isinstance(schedule, Schedule):
-            raise TypeError(f"{call}(schedules=...) must be schedules, got {shown(schedule)} ({type(schedule).__name__})")
     return tuple(schedules)
 
 
@@ -93,7 +90,7 @@ class SequentialLR(Scheduler):
         for k, milestone in enumerate(self._steps()):
             later = self.schedules[k + 1]
             if isinstance(later, Scheduler) and not _is_known_to_be_0(milestone):
-                before = join(parts, self._steps()[:k]) @ Constant(numerics.subtract(milestone, 1.0))
+                before = join(parts, self._steps()[:k]) @ Constant(numerics.subtract(milestone, 1.0), 0.0)
                 later = later.continued(before)
             parts.append(later)
         return join(parts, self._steps())
@@ -175,7 +172,7 @@ class ChainedScheduler(Scheduler):
     def composed(self) -> Schedule:
         multipliers = [x for s in self.schedules if (x := self._multiplier(s)) is not None]
         if len(multipliers) == len(self.schedules):
-            return functools.reduce(operator.mul, multipliers, Constant(self.base))
+            return functools.reduce(operator.mul, multipliers, Constant(self.base, 0.0))
         change = self._change_of([s for s in self.schedules if isinstance(s, Scheduler)])
         rate = change.offset if change.replaces else Recurrence(self.base, *change)
         return functools.reduce(operator.mul, self._others(), rate)
@@ -184,7 +181,7 @@ class ChainedScheduler(Scheduler):
         return schedule.multiplier if isinstance(schedule, Scheduler) else self._relative(schedule)
 
     def _relative(self, schedule: Schedule) -> Schedule:
-        return schedule / Constant(self.base)
+        return schedule / Constant(self.base, 0.0)
 
     def _others(self) -> list[Schedule]:
         return [self._relative(s) for s in self.schedules if not isinstance(s, Scheduler)]

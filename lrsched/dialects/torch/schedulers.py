@@ -69,7 +69,7 @@ class LambdaLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Constant(self.base_lr) * Function(self.lr_lambda)
+        return Constant(self.base_lr, 0.0) * Function(self.lr_lambda)
 
 
 @node
@@ -190,7 +190,11 @@ class MultiStepLR(Scheduler):
         self.__post_init__()
 
     def _drops(self, rate: Number) -> Schedule:
-        return Constant(rate) if self.milestones is None else multi_step(rate, numerics.ascending(self.milestones), self.gamma)
+        return (
+            Constant(rate, 0.0)
+            if self.milestones is None
+            else multi_step(rate, numerics.ascending(self.milestones), self.gamma)
+        )
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -241,7 +245,7 @@ class ConstantLR(Scheduler):
         return self._held(self.base_lr, self.factor, _or_never(self.total_iters))
 
     def _held(self, rate: Number, factor: Number, steps: Number) -> Schedule:
-        return Constant(numerics.multiply(rate, factor), steps) >> Constant(rate)
+        return Constant(numerics.multiply(rate, factor), steps) >> Constant(rate, 0.0)
 
     @property
     def multiplier(self) -> Schedule:
@@ -484,9 +488,9 @@ class _Cyclic(Scheduler):
             gamma = self.gamma if self.mode == "exp_range" else 1.0
             return triangular(low, high, self.step_size_up, down, self.mode, gamma)
         cycle = numerics.add(self.step_size_up, down)
-        count = Time().staircase(cycle) / Constant(cycle) + 1.0 if self.scale_mode == "cycle" else Time()
+        count = Time().staircase(cycle) / Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else Time()
         scale = Function(self.scale_fn) @ count
-        return triangular(low, high, self.step_size_up, down) * scale + Constant(low) * (1.0 - scale)
+        return triangular(low, high, self.step_size_up, down) * scale + Constant(low, 0.0) * (1.0 - scale)
 
 
 @node
