@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import Counted, as_number, count_of, counted, no_count
 

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts, value_at
+from lrsched.algebra.schedule import Constant, Driven, Schedule, ScheduleLike, as_schedule, driven_parts, value_at
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
@@ -36,7 +36,7 @@ class ScheduleState(NamedTuple):
     clocks: tuple[Any, ...]
 
 
-def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
+def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
     """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
 
     Args:
@@ -54,7 +54,7 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     >>> print(ls.evaluate(s, ls.init(s, step=4)))
     0.4
     """
-    _single("init", schedule)
+    schedule = _single("init", schedule)
     clocks = clocks_of(schedule)
     first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
     if isinstance(step, int) and step == 0:
@@ -77,7 +77,7 @@ def count_of_updates(call: str, given: Number) -> jax.Array:
     return jnp.array(number, jnp.int32)
 
 
-def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
+def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
 
     Args:
@@ -95,7 +95,7 @@ def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
 
 
 def tick(
-    schedule: Schedule,
+    schedule: ScheduleLike,
     state: ScheduleState,
     observations: Observations | None = None,
     /,
@@ -124,6 +124,7 @@ def tick(
     >>> print(state.step, ls.evaluate(s, state))
     1 0.5
     """
+    schedule = _single("tick", schedule)
     monitored = monitored_by(clocks_of(schedule))
     given = merged("tick", observations, named)
     steps = numerics.array_of(steps)
@@ -143,8 +144,9 @@ def tick(
     return tick_with(schedule, state, steps, given)
 
 
-def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: Observations) -> ScheduleState:
+def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, observations: Observations) -> ScheduleState:
     """`tick` without its checks."""
+    schedule = _single("tick", schedule)
     parts = _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
     running = _running(schedule._ready, numerics.time_of(state.step)[0])
@@ -167,7 +169,7 @@ def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -
     return _where(value.seen > 0, _ticked(clock, state, steps, {**others, gathered: value.combined(clock.combine)}), without)
 
 
-def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
+def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     """The schedule with every driven part replaced by its present value: a function of the step alone.
 
     Args:
@@ -181,6 +183,7 @@ def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
     >>> print(ls.bind(s, ls.init(s))([2, 4, 1000]))
     [0.5 1.  1. ]
     """
+    schedule = _single("bind", schedule)
     _parts("bind", schedule, state)
     clocks = iter(state.clocks)
 
@@ -192,7 +195,7 @@ def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
 
-def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
+def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
     """The values that a schedule would have used on metrics that were recorded: one scan over them.
 
     Observation number i comes with the last of its `every` updates, and counts from the next update on.
@@ -217,9 +220,9 @@ def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
     return replayed(schedule, observations, every)[0]
 
 
-def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and what each clock read for them, in the order of the tree."""
-    _single("replay", schedule)
+    schedule = _single("replay", schedule)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
     clocks = clocks_of(schedule)
@@ -251,7 +254,6 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
 
 def _parts(call: str, schedule: Schedule, state: ScheduleState) -> list[Driven]:
     """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
-    _single(call, schedule)
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(f"{call}(...) expects the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})")
     parts = driven_parts(schedule)
@@ -285,8 +287,8 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _single(call: str, schedule: object) -> None:
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)}")
+def _single(call: str, given: ScheduleLike) -> Schedule:
+    schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...) takes one schedule, got a batch of shape {batch}: map it with jax.vmap")
+    return schedule

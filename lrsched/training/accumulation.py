@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.clocks.observations import WAYS, Gathered, Missing, Observations, gather, merged, nothing_gathered
 from lrsched.training.holders import leaves_of
 from lrsched.training.parts import AppliedState

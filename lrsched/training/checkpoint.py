@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
-from lrsched.algebra.node import shown, side_by_side
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, side_by_side
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
 

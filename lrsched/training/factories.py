@@ -15,9 +15,9 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import shown
 from lrsched.clocks.observations import Missing
 from lrsched.training.holders import Tree
 from lrsched.training.parts import AppliedState

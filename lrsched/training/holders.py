@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import jax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 
 Path: TypeAlias = tuple[str, ...]  # ("opt_state", "1", "step"): attributes, keys and indices, as checkpoints name them
 Tree: TypeAlias = Any  # a pytree, or an object that holds one

@@ -10,8 +10,9 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import NON_NEGATIVE, NUMBER, POSITIVE, checked, shown
+from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.written import shown
 from lrsched.training.holders import Tree, path_of
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
@@ -63,11 +64,11 @@ def layerwise(
     if factors is None and (decay is None or depth_of is None):
         missing = " and ".join(name for name, x in (("decay", decay), ("depth_of", depth_of)) if x is None)
         raise TypeError(f"layerwise(...): expected decay and depth_of, or factors, got no {missing}")
-    base = None if decay is None else checked("layerwise", "decay", decay, POSITIVE)
-    argument, given, spec = ("factors", factors, NON_NEGATIVE) if base is None else ("depth_of", depth_of, NUMBER)
+    base = None if decay is None else checked("layerwise", "decay", decay, gt=0)
+    argument, given, bounds = ("factors", factors, {"ge": 0}) if base is None else ("depth_of", depth_of, {})
 
     def factor(path: str, entry: object) -> Number:
-        value = checked("layerwise", f"{argument}[{path!r}]", entry, spec)
+        value = checked("layerwise", f"{argument}[{path!r}]", entry, **bounds)
         if np.ndim(value) > 1:
             raise ValueError(
                 f"layerwise({argument}[{path!r}]=...): expected a number, or an array with one axis, got the shape"

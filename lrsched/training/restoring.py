@@ -12,8 +12,8 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.node import shown, side_by_side
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, side_by_side
 from lrsched.training.checkpoint import described
 from lrsched.training.holders import Path, Tree, by_path, placed_as, without_variables
 from lrsched.training.live import unpacked

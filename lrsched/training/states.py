@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown, side_by_side
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, side_by_side
 from lrsched.clocks.observations import Observations, check_spelling, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, evaluate, tick_with
 from lrsched.training.holders import Path, Tree, by_path, placed_as, with_leaves

@@ -7,16 +7,15 @@ import contextvars
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import NUMBER, checked, shown
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Constant, Schedule
-from lrsched.algebra.shapes import Function
+from lrsched.algebra.schedule import Schedule, ScheduleLike, as_schedule
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import Missing, Observations, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
@@ -25,8 +24,6 @@ from lrsched.training.live import packed
 from lrsched.training.parts import AppliedState, counts_of
 
 T = TypeVar("T")
-ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
-_NUMBER = dataclasses.replace(NUMBER, what="a schedule, a number, or a function of the step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,10 +187,7 @@ def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree) -> Ap
 
 def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     """One schedule, of a schedule, a number or a function of the step."""
-    if not isinstance(schedule, Schedule):
-        given: Any = schedule
-        is_function = callable(given) and not numerics.is_number(given)  # a variable of flax is both
-        schedule = Function(given) if is_function else Constant(checked(call, name, schedule, _NUMBER))
+    schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"

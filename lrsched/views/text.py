@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lrsched.algebra.node import function_source, number_source, source
 from lrsched.algebra.schedule import Constant, Driven, Moved, Pointwise, Repeat, Schedule, Sequence, Warp
 from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import function_source, number_source, source
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "min": 4, "max": 4}
@@ -66,14 +66,14 @@ def _method(schedule: Schedule, name: str, *arguments: str) -> str:
 
 @source.register
 def _(schedule: Moved) -> str:
-    arguments = (number_source(getattr(schedule, field.name), True) for field, _ in schedule._numbers)
+    arguments = (number_source(getattr(schedule, field.name), amount=True) for field, _ in schedule._numbers)
     return _method(schedule.schedule, schedule._call, *arguments)
 
 
 @source.register
 def _(schedule: Repeat) -> str:
-    arguments = [] if schedule.n is None else [number_source(schedule.n, True)]
-    for name, value in (("stretch", schedule.longer), ("scale", schedule.higher)):
+    arguments = [] if schedule.n is None else [number_source(schedule.n, amount=True)]
+    for name, value in (("stretch", schedule.stretch_), ("scale", schedule.scale)):
         if value is not None:
             arguments.append(f"{name}={number_source(value)}")
     return _method(schedule.schedule, "repeat", *arguments)

@@ -41,6 +41,7 @@ from lrsched.algebra.numerics.kinds import Number as Number
 from lrsched.algebra.numerics.kinds import array_of as array_of
 from lrsched.algebra.numerics.kinds import float_type as float_type
 from lrsched.algebra.numerics.kinds import host as host
+from lrsched.algebra.numerics.kinds import in_place as in_place
 from lrsched.algebra.numerics.kinds import is_concrete as is_concrete
 from lrsched.algebra.numerics.kinds import is_number as is_number
 from lrsched.algebra.numerics.kinds import is_real as is_real

@@ -262,7 +262,9 @@ def pick_time(table: Any, row: Any) -> Any:
     if isinstance(table, Whole):
         return Whole(_picked(table.value, row), table.least, table.most)
     table = in_floats(table)
-    return Double(*(_picked(jnp.broadcast_to(x, table.shape) if not is_concrete(x) else x, row) for x in (table.high, table.low)))
+    return Double(
+        *(_picked(jnp.broadcast_to(x, table.shape) if not is_concrete(x) else x, row) for x in (table.high, table.low))
+    )
 
 
 def pick(table: Any, row: Any) -> Any:

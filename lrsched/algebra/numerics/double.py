@@ -16,8 +16,9 @@ MOST = 1e30  # no amount of time is larger, so that products of two, and their d
 
 
 class Wide:
-    """A number in a trace with more digits than a float32."""
+    """A number in a trace with more digits than a float32; its operators mean what they do for floats."""
 
+    shape: Any
     __array_ufunc__ = None  # or NumPy would make arrays of objects
 
 

@@ -96,6 +96,13 @@ def in_floats(x: Any) -> Any:
     return real(x) if x64() else double(x)
 
 
+def in_place(x: Any, exact: Any) -> Any:
+    """What a node keeps, or computes with, in the place of a number: of a traced one all of its digits, or a float."""
+    if x is None or (is_concrete(x) and not isinstance(x, Wide)):
+        return x
+    return wide(x) if exact else real(x)
+
+
 def largest() -> float:
     """The largest float of the result type."""
     return HOST_MAX if x64() else _LARGEST_FLOAT32

@@ -28,7 +28,8 @@ def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
                     f"a schedule is called with a step, or an array of them; got a list of the shapes {sorted(set(shapes))}"
                 )
             broadcast = [
-                jax.tree.map(lambda x, s=shape: jnp.broadcast_to(x, s), in_floats(t)) for t, shape in zip(times, shapes, strict=True)
+                jax.tree.map(lambda x, s=shape: jnp.broadcast_to(x, s), in_floats(t))
+                for t, shape in zip(times, shapes, strict=True)
             ]
             return jax.tree.map(lambda *xs: jnp.stack(xs), *broadcast), (len(times), *shapes[0])
     low = -_LATEST if signed else 0.0
