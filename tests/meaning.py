@@ -12,7 +12,7 @@ from typing import Any
 
 import mpmath
 
-from lrsched.algebra.schedule import (
+from lrsched.algebra.combinators import (
     Choice,
     Constant,
     Delay,
@@ -20,13 +20,13 @@ from lrsched.algebra.schedule import (
     Pointwise,
     Repeat,
     Reverse,
-    Schedule,
-    Sequence,
     Staircase,
     Stretch,
     Take,
     Warp,
 )
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import (
     Cosine,
     Exponential,

@@ -15,7 +15,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 import lrsched as ls
-from lrsched.algebra.schedule import Constant, Pointwise, Repeat, Schedule, Sequence, Take, Warp
+from lrsched.algebra.combinators import Constant, Pointwise, Repeat, Take, Warp
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import (
     Cosine,
     Exponential,

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from lrsched.algebra.schedule import Constant, Driven, Moved, Pointwise, Repeat, Schedule, Sequence, Warp
+from lrsched.algebra.combinators import Constant, Moved, Pointwise, Repeat, Warp
+from lrsched.algebra.driven import Driven
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, number_source, source
 
