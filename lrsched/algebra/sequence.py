@@ -102,8 +102,8 @@ class Sequence(Schedule):
         return t if k + 1 == len(self.parts) else lower(t, self.parts[k].length)
 
     def at(self, t: Any) -> Any:
-        if numerics.is_concrete(t, *self._starts) and not any(map(np.ndim, self._starts)):
-            return self._at_host(t)
+        if self._known_starts is not None and numerics.is_concrete(t):
+            return self._at_host(t, self._known_starts)
         if len(self.parts) < _MANY or len(self._groups) == len(self.parts):
             begun = (k == 0 or at_least(t, start) for k, start in enumerate(self._starts))
             return running_value(
@@ -125,8 +125,8 @@ class Sequence(Schedule):
             value = found if value is None else where(jnp.asarray(np.isin(np.arange(len(starts)), members))[row], found, value)
         return value
 
-    def _at_host(self, t: Any) -> Any:
-        row = np.maximum(np.searchsorted(self._host_starts, t, side="right") - 1, 0)
+    def _at_host(self, t: Any, starts: np.ndarray) -> Any:
+        row = np.maximum(starts.searchsorted(t, side="right") - 1, 0)
         if np.ndim(row) == 0:
             return self.parts[row].at(self._own(int(row), t))
         if not numerics.is_concrete(*jax.tree.leaves(self)):
@@ -137,8 +137,9 @@ class Sequence(Schedule):
         return found
 
     @functools.cached_property
-    def _host_starts(self) -> np.ndarray:
-        return np.asarray(self._starts, np.float64)
+    def _known_starts(self) -> np.ndarray | None:
+        known = numerics.is_concrete(*self._starts) and not any(map(np.ndim, self._starts))
+        return np.asarray(self._starts, np.float64) if known else None
 
     @property
     def length(self) -> Any:

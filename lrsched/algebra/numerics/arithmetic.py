@@ -292,8 +292,29 @@ def row_of(points: Any, t: Any) -> Any:
         reached = [jnp.asarray(at_least(t, points[i]), np.int32) for i in range(1, points.shape[-1])]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
     # A time has reached a point once its whole steps have reached the point rounded up.
-    starts, now = (jnp.asarray(_as_int(x)) for x in (ceil(points), floor(wide(t))))
-    return jnp.maximum(jnp.searchsorted(starts, now, side="right") - 1, 0)
+    starts, now = _as_int(ceil(points)), jnp.asarray(_as_int(floor(wide(t))))
+    if not isinstance(starts, np.ndarray):
+        return jnp.maximum(jnp.searchsorted(starts, now, side="right") - 1, 0)
+    return _row_of_known(starts, now)
+
+
+def _row_of_known(starts: np.ndarray, now: Any) -> Any:
+    """Each number first finds its bucket, one of four a row, and then searches the rows of that bucket, mostly few."""
+    last = len(starts) - 1
+    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
+    edges = np.arange((int(starts[-1]) >> shift) + 2) << shift
+    first = np.maximum(starts.searchsorted(edges, side="right").astype(np.int32) - 1, 0)
+    most = int(np.max(np.minimum(np.diff(first), last)))  # rows in a bucket, beside the first
+    low = _picked(first, jnp.minimum(now >> now.dtype.type(shift), len(edges) - 2).astype(np.int32))
+
+    def halve(_: Any, rows: tuple[Any, Any]) -> tuple[Any, Any]:
+        low, high = rows
+        middle = (low + high + 1) >> 1
+        reached = _picked(starts, middle) <= now
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+
+    depth = most.bit_length()
+    return jax.lax.fori_loop(0, depth, halve, (low, jnp.minimum(low + most, last)), unroll=depth <= 2 or 1)[0]
 
 
 def next_row(row: Any, rows: int) -> Any:
@@ -315,7 +336,7 @@ def at_least(t: Any, steps: Any) -> Any:
 def _as_int(x: Any) -> Any:
     """Whole numbers >= 0 as uint32, those beyond it as the last one; as int64 when x64 is on."""
     if x64():
-        return jnp.minimum(real(x), 2.0**53).astype(np.int64)
+        return (np if is_concrete(x) else jnp).minimum(real(x), 2.0**53).astype(np.int64)
     if is_concrete(x):
         return np.minimum(host(x), 2.0**32 - 1).astype(np.uint32)
     if isinstance(x, Whole):
@@ -326,6 +347,9 @@ def _as_int(x: Any) -> Any:
 
 def result(value: Any, shape: tuple[int, ...]) -> jax.Array:
     """What a schedule returns: a strongly typed JAX array of the shape of the steps, without a negative zero."""
+    if type(value) is float and math.isfinite(value):  # most calls outside a trace
+        array = np.asarray(min(max(value + 0.0, -largest()), largest()), float_type())
+        return jnp.asarray(array if shape == () else np.broadcast_to(array, shape))
     if is_concrete(value):
         number = host(value)
         with np.errstate(over="ignore"):
