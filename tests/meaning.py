@@ -4,11 +4,13 @@ Written from the docstrings and DESIGN, and independent of the library's numeric
 fractions without rounding; everything else has 60 digits. A driven schedule has no meaning before it is bound.
 """
 
+import dataclasses
 import functools
 import math
 import operator
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import mpmath
 
@@ -37,6 +39,7 @@ from lrsched.algebra.shapes import (
     OneMinusSqrt,
     Piecewise,
     Polynomial,
+    Ramp,
     Time,
 )
 
@@ -85,24 +88,35 @@ def number(x: Any) -> Any:
     return math.inf if x == math.inf else Fraction(float(x))
 
 
-def line(p: Any) -> Any:
-    return p
+def done(t: Any, steps: Any) -> Fraction:
+    return Fraction(1) if t >= steps else exact(t) / exact(steps)
 
 
-def wave(p: Any) -> Any:
-    return (1 - mp.cos(mp.pi * p)) / 2
+class Way(NamedTuple):
+    """What a ramp means: its value between a and b where the part p of it is done, and examples of its further numbers."""
+
+    value: Callable[..., Any]
+    examples: tuple[tuple[float, ...], ...] = ((),)
 
 
-def root(p: Any) -> Any:
-    return mp.sqrt(p)
+RAMPS: dict[type[Schedule], Way] = {
+    Linear: Way(lambda a, b, p: a + (b - a) * p),
+    Cosine: Way(lambda a, b, p: b + (a - b) * (1 + mp.cos(mp.pi * p)) / 2),
+    Polynomial: Way(lambda a, b, p, power: b + (a - b) * mp.mpf(1 - p) ** power, ((1.0,), (2.0,), (3.0,), (0.5,), (0.9,))),
+    OneMinusSqrt: Way(lambda a, b, p: a + (b - a) * mp.sqrt(p)),
+    Geometric: Way(lambda a, b, p: a * mp.mpf(b / a) ** p),
+}
 
 
-def done(t: Fraction, steps: Any) -> Fraction:
-    return Fraction(1) if t >= steps else t / steps
+@value.register
+def _(s: Ramp | Geometric, t: Fraction) -> Any:
+    start, stop, steps, *more = (number(getattr(s, field.name)) for field in dataclasses.fields(s))
+    return RAMPS[type(s)].value(start, stop, done(t, steps), *more)
 
 
-def between(start: Any, stop: Any, weight: Any) -> Any:
-    return start + (stop - start) * weight
+@length.register
+def _(s: Ramp | Geometric) -> Any:
+    return number(s.steps)
 
 
 @value.register
@@ -113,42 +127,6 @@ def _(s: Constant, t: Fraction) -> Any:
 
 @length.register
 def _(s: Constant) -> Any:
-    return number(s.steps)
-
-
-@value.register
-def _(s: Linear, t: Fraction) -> Any:
-    return between(number(s.start), number(s.stop), line(done(t, number(s.steps))))
-
-
-@value.register
-def _(s: Cosine, t: Fraction) -> Any:
-    return between(number(s.start), number(s.stop), wave(done(t, number(s.steps))))
-
-
-@value.register
-def _(s: OneMinusSqrt, t: Fraction) -> Any:
-    return between(number(s.start), number(s.stop), root(done(t, number(s.steps))))
-
-
-@value.register
-def _(s: Polynomial, t: Fraction) -> Any:
-    left = 1 - done(t, number(s.steps))
-    return between(number(s.stop), number(s.start), mp.mpf(left) ** number(s.power))
-
-
-@value.register
-def _(s: Geometric, t: Fraction) -> Any:
-    start, stop, p = mp.mpf(number(s.start)), mp.mpf(number(s.stop)), done(t, number(s.steps))
-    return start * (stop / start) ** p
-
-
-@length.register(Linear)
-@length.register(Cosine)
-@length.register(OneMinusSqrt)
-@length.register(Polynomial)
-@length.register(Geometric)
-def _(s: Any) -> Any:
     return number(s.steps)
 
 
@@ -188,9 +166,8 @@ def _(s: Piecewise, t: Fraction) -> Any:
     passed = sum(step <= t for step in steps)
     if passed == 0 or passed == len(steps) or s.kind == "constant":
         return values[max(passed - 1, 0)]
-    weight = {"linear": line, "cosine": wave}[s.kind]
-    start, stop = steps[passed - 1], steps[passed]
-    return between(values[passed - 1], values[passed], weight((t - start) / (stop - start)))
+    way, start, stop = {"linear": Linear, "cosine": Cosine}[s.kind], steps[passed - 1], steps[passed]
+    return RAMPS[way].value(values[passed - 1], values[passed], (t - start) / (stop - start))
 
 
 @length.register

@@ -10,7 +10,7 @@ checks and conversions run exactly once.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
@@ -411,19 +411,24 @@ def _hashed(leaf: Any) -> Any:
 @functools.singledispatch
 def source(x: Any) -> str:
     """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
+    return f"{type(x).__name__}({arguments_source(x, dataclasses.fields(x))})"
+
+
+def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: bool = False) -> str:
+    """The arguments of a call from which the fields of a node came; `by_name`: those behind one with a default by keyword."""
     arguments, positional = [], True
-    for field in dataclasses.fields(x):
-        value = getattr(x, field.name)
+    for field in fields:
+        value, spec = getattr(x, field.name), field.metadata.get("spec")
         if isinstance(value, (str, float, bool, type(None))) and value == field.default:
             positional = False
             continue
-        spec = field.metadata.get("spec")
         if callable(value) and not isinstance(value, Node):
             text = function_source(value)
         else:
             text = _tuple_source(value) if isinstance(value, tuple) else number_source(value, spec is not None and spec.whole)
-        arguments.append(text if positional else f"{field.name}={text}")
-    return f"{type(x).__name__}({', '.join(arguments)})"
+        arguments.append(text if positional else f"{(spec and spec.name) or field.name}={text}")
+        positional = positional and not (by_name and field.default is not dataclasses.MISSING)
+    return ", ".join(arguments)
 
 
 @functools.singledispatch

@@ -1,9 +1,10 @@
 """Schedules as text: `repr(s)` is an expression that evaluates back to an equal schedule, with the operators as written."""
 
+import dataclasses
 from typing import Any
 
-from lrsched.algebra.node import function_source, number_source, source
-from lrsched.algebra.schedule import Constant, Driven, Moved, Pointwise, Repeat, Schedule, Sequence, Warp
+from lrsched.algebra.node import arguments_source, function_source, number_source, source
+from lrsched.algebra.schedule import Constant, Pointwise, Schedule, Sequence, Warp
 from lrsched.algebra.shapes import Function
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
@@ -37,7 +38,7 @@ def _(schedule: Pointwise) -> str:
     if operator in ("min", "max"):
         first, second = parts
         if operator == "min" and isinstance(first, Pointwise) and first.operator == "max":
-            return _method(first.parts[0], "clip", _argument(first.parts[1]), _argument(second))
+            return _method(first.parts[0], "clip", f"{_argument(first.parts[1])}, {_argument(second)}")
         return f"{operator}imum({_argument(first)}, {_argument(second)})"
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
@@ -60,30 +61,19 @@ def _(schedule: Warp) -> str:
     return f"{_operand(schedule.schedule, 2)} @ {_operand(schedule.time, 3)}"
 
 
-def _method(schedule: Schedule, name: str, *arguments: str) -> str:
-    return f"{_operand(schedule, 4)}.{name}({', '.join(arguments)})"
+def _method(schedule: Schedule, name: str, arguments: str) -> str:
+    return f"{_operand(schedule, 4)}.{name}({arguments})"
 
 
 @source.register
-def _(schedule: Moved) -> str:
-    arguments = (number_source(getattr(schedule, field.name), True) for field, _ in schedule._numbers)
-    return _method(schedule.schedule, schedule._call, *arguments)
-
-
-@source.register
-def _(schedule: Repeat) -> str:
-    arguments = [] if schedule.n is None else [number_source(schedule.n, True)]
-    for name, value in (("stretch", schedule.longer), ("scale", schedule.higher)):
-        if value is not None:
-            arguments.append(f"{name}={number_source(value)}")
-    return _method(schedule.schedule, "repeat", *arguments)
+def _(schedule: Schedule) -> str:
+    """What a method makes of its first field, as a call of the method; anything else as a call of its class."""
+    if not schedule._call:
+        return source.dispatch(object)(schedule)
+    first, *others = dataclasses.fields(schedule)  # pyright: ignore[reportArgumentType]
+    return _method(getattr(schedule, first.name), schedule._call, arguments_source(schedule, others, by_name=True))
 
 
 @source.register
 def _(schedule: Function) -> str:
     return f"Function({', '.join([function_source(schedule.fn), *map(number_source, schedule.arguments)])})"
-
-
-@source.register
-def _(schedule: Driven) -> str:
-    return _method(schedule.schedule, "on", repr(schedule.clock))
