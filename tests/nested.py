@@ -42,7 +42,8 @@ class Growth:
         return self.one_of(kinds[self.depth > 0])(self)
 
     def one_of(self, options: tuple[Any, ...]) -> Any:
-        return options[next(self.choices, 0) % len(options)] if len(options) > 1 else options[0]
+        chosen = next(self.choices, 0) if len(options) > 1 else 0
+        return options[chosen % len(options)]
 
     def count(self) -> float:
         return self.one_of(COUNTS)

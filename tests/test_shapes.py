@@ -125,7 +125,7 @@ def ramp(kind, start, stop, steps):
     return kind(start, stop, steps, *RAMPS[kind].examples[-1])
 
 
-MAKES = {kind.__name__: functools.partial(ramp, kind) for kind in RAMPS if issubclass(kind, Ramp)}
+MAKES: dict[str, Any] = {kind.__name__: functools.partial(ramp, kind) for kind in RAMPS if issubclass(kind, Ramp)}
 MAKES["waves"] = lambda a, b, n: ls.Piecewise([0, n], [a, b], kind="cosine")
 each_ramp = pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
 
