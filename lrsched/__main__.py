@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.codec import to_json
 from lrsched.views.expression import parse

@@ -260,7 +260,7 @@ def _(s: algebra.Warp) -> Any:
 def repetition(s: algebra.Repeat) -> tuple[Any, Fraction, Fraction]:
     """How many cycles, and the ratios of their lengths and heights."""
     count = math.inf if s.n is None else round(number(s.n))
-    longer, higher = (Fraction(1) if x is None else number(x) for x in (s.longer, s.higher))
+    longer, higher = (Fraction(1) if x is None else number(x) for x in (s.stretch_, s.scale))
     return count, longer, higher
 
 

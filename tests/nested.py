@@ -106,6 +106,7 @@ FINITE_SHAPES: tuple[Grow, ...] = (
 )
 SHAPES: tuple[Grow, ...] = (
     *FINITE_SHAPES,
+    lambda g: ls.Constant(g.value()),
     lambda g: ls.Exponential(g.value(), g.one_of((1.0, 0.9, 0.5, 0.0))),
     lambda g: ls.InverseSqrt(g.value(), g.positive()),
     lambda g: ls.Function(inverse_time, g.value(), g.one_of((0.25, 0.0, 3.0))),
@@ -157,6 +158,7 @@ FINITE: tuple[Grow, ...] = (
 )
 ANY: tuple[Grow, ...] = (
     *FINITE,
+    lambda g: g.finite() >> g.value(),
     lambda g: g.lasting().repeat(),
     lambda g: g.lasting().repeat(scale=g.one_of((-1.0, 0.5))),
     lambda g: g.lasting().repeat(stretch=g.one_of((2.0, 1.0)), scale=g.one_of((None, -1.0, 0.5))),
@@ -223,9 +225,9 @@ def _names(s: Schedule) -> Iterator[str]:
             yield "join"
         case Repeat():
             yield "repeat n times" if s.n else "repeat for ever"
-            longer: Any = s.longer
+            longer: Any = s.stretch_
             yield "repeat" if longer in (None, 1) else "repeat growing" if longer > 1 else "repeat shrinking"
-            if s.higher is not None:
+            if s.scale is not None:
                 yield "repeat scaled"
 
 
@@ -255,7 +257,7 @@ def size(s: Any) -> Any:
             return size(a) * size(b)
         case Pointwise("/", (a, b)):
             return size(a) / LEAST_DIVISOR * (1 + size(b) / LEAST_DIVISOR)
-        case Repeat(schedule=part, n=n, higher=scale):
+        case Repeat(schedule=part, n=n, scale=scale):
             return size(part) * max(1.0, abs(scale or 0.0)) ** (n or 1)
         case Warp(schedule=part):
             return size(part)

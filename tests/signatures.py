@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 import lrsched as ls
-from lrsched.algebra.node import Node, Spec
+from lrsched.algebra.node import Node, Spec, argument
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Sequence
 
@@ -84,7 +84,9 @@ OPERATORS = {
     "__rtruediv__": "/",
     "__neg__": "-",
     "__rshift__": ">>",
+    "__rrshift__": ">>",
     "__matmul__": "@",
+    "__rmatmul__": "@",
 }
 
 STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
@@ -137,7 +139,7 @@ def _field(field: dataclasses.Field[Any]) -> Parameter:
     """A field of a node as a parameter."""
     has_default = field.default is not dataclasses.MISSING
     if (spec := field.metadata.get("spec")) is not None:
-        name = spec.name or field.name
+        name = argument(field)
         keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
         numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
         return Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,), has_default)
@@ -163,7 +165,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
 
 def _is_number(hint: Any) -> bool:
     """Whether an annotation is `Number`, perhaps with alternatives."""
-    return set(typing.get_args(Number)) <= set(typing.get_args(hint))
+    return all(kind in typing.get_args(hint) for kind in typing.get_args(Number))
 
 
 def _thing(name: str, has_default: bool) -> Parameter:
@@ -231,7 +233,7 @@ def _on_clock(cls: type[ls.Clock], **arguments: Any) -> ls.Schedule:
 
 def _functions() -> Iterator[Call]:
     for name, function in vars(ls).items():
-        if _makes_a_schedule(function) and _takes_a_number(function):
+        if _makes_a_schedule(function) and _takes_a_number(function) and function is not ls.bind:  # which takes no batch
             yield from _calls(name, function, function)
 
 

@@ -37,9 +37,9 @@ HOSTILE = {
     "": "invalid syntax",
     "\0": "null|no expression",
     "Linear(0, 1, float('12'))": "float makes no schedule",
-    "Cosine('a', [], None)": "must be a number",
-    "Linear(0, 1, float('nan'))": "must be >= 0",
-    "Linear(0, 1, 1e999)": "must be >= 0",
+    "Cosine('a', [], None)": "expected a number",
+    "Linear(0, 1, float('nan'))": "expected a finite number",
+    "Linear(0, 1, 1e999)": "expected a finite number",
     "Linear(0, 1, steps=1, steps=2)": "each once",
     "Linear('\u2028', \u2028 Foo())": "invalid non-printable|Foo makes no schedule",
     "Linear('\x1c \x85', \x0c Foo())": "Foo makes no schedule",
@@ -97,7 +97,7 @@ def test_every_public_call_is_read_from_its_repr(call):
         ls.stack([ls.Linear(0.0, 1.0, 10), ls.Linear(0.0, 1 / 3, 7.3)]),
         ls.stack([ls.Linear(0.0, 1.0, 10), ls.Exponential(0.1, 0.5)]),
         ls.join([ls.Linear(0.0, 1.0, 10)] * 300, [10 * i for i in range(1, 300)]),
-        ls.Constant(0.1, float("inf")),
+        ls.Constant(0.1, 0),
         ls.Linear(5e-324, -0.0, 1e20),
     ],
     ids=lambda s: repr(s)[:40],
@@ -133,7 +133,7 @@ def test_the_mistake_is_pointed_at():
         ls.parse("Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)")
     _, line, carets = str(raised.value).split("\n")
     assert line[carets.index("^") : carets.index("^") + carets.count("^")] == "Cosin"
-    with pytest.raises(ValueError, match=r"Cosine\(steps=\.\.\.\) must be >= 0 and finite, got -9") as raised:
+    with pytest.raises(ValueError, match=r"Cosine\(steps=-9.0\): expected steps >= 0") as raised:
         ls.parse(f"Linear(0, 'é', 3) >> {'1 * ' * 100} Cosine(1e-3, 0, -9)".replace("'é'", "1"))
     _, line, carets = str(raised.value).split("\n")
     assert line[carets.index("^") : carets.index("^") + carets.count("^")] == "Cosine(1e-3, 0, -9)"

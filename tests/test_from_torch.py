@@ -73,7 +73,7 @@ def test_every_scheduler_is_recorded():
 def refusal(record: dict[str, Any], rate: float) -> str | None:
     """Why it is refused: a rate of changing sign, or one that PyTorch has left its documentation to come to."""
     if record["object"]["attributes"].get("gamma", 0.0) < 0:
-        return r"\(gamma=\.\.\.\) must be >= 0"
+        return r"\(gamma=.*\): expected gamma >= 0"
     if "promised" in record and not math.isclose(record["groups"][0]["lr"], rate, rel_tol=1e-6):
         return "runs a sequence of sequences or chains otherwise than it documents"
     return None
@@ -389,7 +389,7 @@ def test_a_chain_at_several_steps_is_refused():
         ("MultiStepLR", {"milestones": Counter([1, 2.5])}, "has milestones 2.5"),
         ("ConstantLR", {"total_iters": math.inf}, "has total_iters inf"),
         ("SequentialLR", {"_milestones": [2.5]}, "has _milestones 2.5"),
-        ("ExponentialLR", {"gamma": -0.5}, r"ExponentialLR\(gamma=...\) must be >= 0"),
+        ("ExponentialLR", {"gamma": -0.5}, r"ExponentialLR\(gamma=-0.5\): expected gamma >= 0"),
     ],
 )
 def test_numbers_that_the_dialect_does_not_take_are_refused(name, changes, message):
@@ -400,7 +400,7 @@ def test_numbers_that_the_dialect_does_not_take_are_refused(name, changes, messa
 def test_a_final_rate_of_0_is_refused():
     scheduler = one("OneCycleLR", 0)
     scheduler.optimizer.param_groups[0]["min_lr"] = 0.0
-    with pytest.raises(ValueError, match=r"OneCycleLR\(final_div_factor=...\) must be > 0 and finite"):
+    with pytest.raises(ValueError, match=r"OneCycleLR\(final_div_factor=.*\): expected"):
         from_torch(scheduler)
 
 

@@ -76,8 +76,9 @@ class Comparison:
         """The derivatives of a schedule, of which the first rows are at the smooth steps."""
         with x64():
             self._compare(f"{about}: {schedule} by the step", by_step, *differences(lambda k: schedule(SMOOTH_STEPS + k)))
+            finite = [np.all(np.isfinite(x)) for x in jax.tree.leaves(schedule)]  # but for the length of what lasts for ever
             for leaf, found in enumerate(by_leaf):
-                for entry in np.ndindex(found.shape[1:]):
+                for entry in np.ndindex(found.shape[1:]) if finite[leaf] else ():
                     wanted = differences_by_number(schedule, leaf, entry)
                     self._compare(f"{about}: {schedule} by leaf {leaf}{list(entry)}", found[(slice(None), *entry)], *wanted)
 
@@ -119,8 +120,8 @@ def smooth_rows(schedule: Schedule) -> list[Row]:
 def edge_rows(schedule: Schedule) -> Iterator[Row]:
     """At the start, at every boundary and past the end, also with each and with all numbers 0 that may be."""
     leaves = jax.tree.leaves(schedule)
-    may_be_0 = [i for i, spec in enumerate(specs(schedule)) if np.all(spec.holds(np.zeros(np.shape(leaves[i]))))]
-    counts = [i for i in may_be_0 if specs(schedule)[i].whole]
+    may_be_0 = [i for i, spec in enumerate(specs(schedule)) if spec.holds(np.zeros(np.shape(leaves[i])))]
+    counts = [i for i in may_be_0 if specs(schedule)[i].unit]
     steps = [0.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
     for zeros in [(), *((i,) for i in may_be_0), counts, may_be_0]:
         changed = [np.zeros(np.shape(x)) if i in zeros else x for i, x in enumerate(leaves)]

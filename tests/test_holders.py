@@ -176,6 +176,7 @@ def test_what_cannot_be_rebuilt_is_refused():
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(TypeError, match=r"container that can be rebuilt.* Hint: pass its opt_state"):
                 change(holder)
+        assert ls.schedule(holder) == S  # as it was
     for nothing in (SimpleNamespace(opt_state=None), SimpleNamespace(), object(), 3, lambda: OPTIMIZER.init(PARAMS)):
         with pytest.raises(ValueError, match="found no schedule in this state"):
             ls.observe(nothing, value=1.0)

@@ -20,8 +20,8 @@ RAMP = ls.Linear(1.0, 0.0, 100)
         (ls.warmup_constant(0.1, 100), 125),
         (ls.multi_step(0.1, [30, 80], 0.1), 100),  # the last drop is seen
         (ls.Constant(1.0), 1000),
-        (ls.Constant(1.0, float("inf")), 1000),
-        (ls.Constant(1.0, 50) >> ls.Constant(0.5, float("inf")), 63),
+        (ls.Constant(1.0, 0), 1000),
+        (ls.Constant(1.0, 50) >> ls.Constant(0.5), 63),
         (ls.Exponential(1.0, 0.5), 10),  # 1 / 1000
         (ls.Exponential(1.0, 2.0), 10),
         (ls.Exponential(1.0, 0.0), 1000),

@@ -285,7 +285,7 @@ def test_then_associates(a, b, c):
 
 @law(values, schedules)
 def test_a_constant_is_a_left_unit_of_then(c, b):
-    yield ls.Constant(c) >> b, b
+    yield ls.Constant(c, 0) >> b, b
 
 
 @law(finite, schedules, st.sampled_from([-2.0, 0.5, 0.1, 3.0]))

@@ -154,7 +154,7 @@ def test_lengths_of_other_names_stay_exact(make, boundary):
 def test_what_is_given_comes_back():
     for s in (
         ls.Linear(0.0, 1e-3, 500) >> ls.Cosine(1e-3, 1e-5, 9_500),
-        ls.Constant(0.1, float("inf")),
+        ls.Constant(0.1),
         ls.Linear(1.0, 0.0, 10).repeat(5, stretch=1.5, scale=0.3).stretch(3).staircase(2),
         ls.Choice((ls.Constant(1.0), ls.Piecewise([1, 2.5], [0.1, 0.2], "cosine")), 1),
         0.1 * ls.reduce_on_plateau(patience=3, cooldown=2, window=4) / (1 + ls.Time()),
@@ -239,7 +239,7 @@ def test_another_structure_is_refused():
             match=r"of the structure of the one in the state, got another:\n    state  Linear(.|\n)*only numbers can change",
         ):
             ls.replace_schedule(state, other)
-    with pytest.raises(TypeError, match="must be a schedule, a number, or a function of the step, got 'fast'"):
+    with pytest.raises(TypeError, match=r"\(new='fast'\): expected a schedule, a number or a function"):
         ls.replace_schedule(state, "fast")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="found no live schedule of learning_rate in this state: make the"):
         ls.replace_schedule(ls.scale_by_learning_rate(WSD).init(GRADS), WSD)

@@ -43,7 +43,7 @@ def found(s: Any, steps: Any) -> Any:
     def at(t: Any) -> Any:
         ready = s._ready
         last = math.inf if s.n is None else numerics.maximum(numerics.rounded(ready.n) - 1.0, 0.0)
-        index, start, growth = numerics.growing_cycle(numerics.time_of(t)[0], ready.schedule.length, ready.longer, last)
+        index, start, growth = numerics.growing_cycle(numerics.time_of(t)[0], ready.schedule.length, ready.stretch_, last)
         since = numerics.maximum(numerics.time_of(t)[0] - start, 0.0)
         return index, since, numerics.real(numerics.ratio(since, growth))
 
@@ -196,7 +196,7 @@ def test_the_slopes_of_a_live_cycle():
         found = slopes(packed(ls.Linear(1.0, 0.0, length).repeat(stretch=float(received(stretch)))), jnp.int32(t))
         a, k = Fraction(length), received(stretch)
         expected = [(exact(a + small, k, t) - exact(a, k, t)) / small, (exact(a, k + small, t) - exact(a, k, t)) / small]
-        np.testing.assert_allclose([found.schedule.steps.high, found.longer.high], list(map(float, expected)), rtol=1e-4)
+        np.testing.assert_allclose([found.schedule.steps.high, found.stretch_.high], list(map(float, expected)), rtol=1e-4)
 
 
 def test_the_second_derivatives_of_a_live_cycle():
@@ -208,7 +208,7 @@ def test_the_second_derivatives_of_a_live_cycle():
         s = dataclasses.replace(
             made,
             schedule=dataclasses.replace(made.schedule, steps=dataclasses.replace(made.schedule.steps, high=length)),
-            longer=dataclasses.replace(made.longer, high=stretch),
+            stretch=dataclasses.replace(made.stretch_, high=stretch),
         )
         return s(t)
 

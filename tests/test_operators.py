@@ -1,5 +1,6 @@
 """What the operators mean: each against plain NumPy, and every boundary to the exact step."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from helpers import WAYS, ulps, ways
 
 import lrsched as ls
+from lrsched.algebra.schedule import Choice
 
 STEPS = np.arange(-2, 45).astype(np.int32)
 T = np.maximum(STEPS, 0).astype(np.float64)
@@ -135,7 +137,7 @@ def test_tripling_cycles_begin_on_the_exact_step(way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("stretch", [1.0, 2.0, None])
 def test_cycles_of_no_length_are_over_at_once(stretch, way):
-    s = ls.Constant(0.5).repeat(3, stretch=stretch, scale=0.5)
+    s = ls.Constant(0.5, 0).repeat(3, stretch=stretch, scale=0.5)
     np.testing.assert_array_equal(ways(s)[way](jnp.arange(3)), [0.125] * 3)
 
 
@@ -214,7 +216,7 @@ def test_then_is_the_operator():
 
 
 def test_a_part_of_no_length_is_skipped():
-    s = ls.Linear(0.0, 1.0, 0) >> ls.Constant(3.0) >> ls.Linear(5.0, 6.0, 4)
+    s = ls.Linear(0.0, 1.0, 0) >> ls.Constant(3.0, 0) >> ls.Linear(5.0, 6.0, 4)
     np.testing.assert_array_equal(s([0, 2, 4]), [5, 5.5, 6])
 
 
@@ -278,10 +280,10 @@ def test_length(s, length):
     assert s.length == length
 
 
-OPERATORS = ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "rshift", "matmul"]
+OPERATORS = ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "rshift", "rrshift", "matmul", "rmatmul"]
 
 
-@pytest.mark.parametrize("other", ["1", None, [1.0], {}, object(), 1j, True, lambda t: t], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("other", ["1", None, [1.0], {}, object(), 1j, True, float], ids=lambda x: type(x).__name__)
 def test_unknown_operands_are_left_to_the_other_side(other):
     for name in OPERATORS:
         assert getattr(RAMP, f"__{name}__")(other) is NotImplemented
@@ -320,10 +322,33 @@ def test_a_schedule_is_no_container_and_has_no_truth(use):
         use(RAMP)
 
 
-def test_a_number_is_neither_a_next_schedule_nor_a_time():
-    for expression in ("s >> 1.0", "1.0 >> s", "s @ 1.0", "1.0 @ s", "s.then(1.0)", "s.warp(1.0)"):
-        with pytest.raises(TypeError):
-            eval(expression, {"s": RAMP})
+def rising(t):
+    return 2.0 * t
+
+
+STANDING_FOR = [
+    *("s >> half", "s >> f", "s.then(f)", "s @ half", "half @ s", "s @ f", "f @ s", "s + f", "f - s"),
+    *("ls.minimum(f, s)", "ls.maximum(s, f)", "s.clip(high=f)", "ls.join([f, s, half], [1, 4])", "ls.stack([s, half, f])"),
+    *("Choice((s, half, f), 1)", "ls.bind(f, ls.init(f)) + ls.bind(half, ls.init(half))"),
+]
+
+
+@pytest.mark.parametrize("expression", STANDING_FOR)
+def test_a_number_and_a_function_stand_for_schedules(expression):
+    names = {"s": RAMP, "ls": ls, "Choice": Choice}
+    schedules = {"half": ls.Constant(0.5), "f": ls.Function(rising)}
+    assert eval(expression, {**names, "half": 0.5, "f": rising}) == eval(expression, {**names, **schedules})
+
+
+def test_clip_takes_one_bound():
+    assert RAMP.clip(low=2.0) == ls.maximum(RAMP, 2.0)
+    assert RAMP.clip(high=2.0) == ls.minimum(RAMP, 2.0)
+
+
+def test_a_constant_lasts_for_ever_and_a_number_beside_an_operator_does_not():
+    assert ls.Constant(0.5).length == math.inf
+    assert (RAMP + 0.5).length == RAMP.length
+    assert (RAMP + ls.Constant(0.5)).length == math.inf
 
 
 def test_equality_is_structural():
@@ -336,6 +361,15 @@ def test_equality_is_structural():
     assert RAMP + DECAY != DECAY + RAMP
     assert RAMP != 1.0
     assert ls.Piecewise([0], [1], "linear") != ls.Piecewise([0], [1], "cosine")
+
+
+def test_a_repeat_is_replaced_by_the_names_of_its_arguments():
+    s: Any = RAMP.repeat(3, stretch=2, scale=0.5)
+    plain: Any = RAMP.repeat(3)
+    assert dataclasses.replace(plain, stretch=2, scale=0.5) == s
+    assert dataclasses.replace(s, n=4) == RAMP.repeat(4, stretch=2, scale=0.5)
+    assert dataclasses.replace(s, stretch=None) == RAMP.repeat(3, scale=0.5)
+    assert s.stretch(2).length == 2 * s.length
 
 
 def test_a_schedule_does_not_change():

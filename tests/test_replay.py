@@ -56,8 +56,8 @@ def test_bad_input_is_refused():
         ls.replay(PLATEAU, {"loss": np.ones(3)})
     with pytest.raises(ValueError, match=r"every=\.\.\.\) must be .* at least 1, got 0"):
         ls.replay(PLATEAU, LOSSES, 0)
-    with pytest.raises(TypeError, match="expects a schedule"):
-        ls.replay(0.1, LOSSES)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="expected a schedule, a number or a function"):
+        ls.replay("0.1", LOSSES)  # pyright: ignore[reportArgumentType]
 
 
 def test_no_metrics_at_all():

@@ -178,9 +178,9 @@ def test_gradient_with_respect_to_a_length():
 @pytest.mark.parametrize(
     ("s", "length"),
     [
-        (ls.Constant(1.0), 0),
+        (ls.Constant(1.0), math.inf),
         (ls.Constant(1.0, 5), 5),
-        (ls.Constant(1.0, math.inf), math.inf),
+        (ls.Constant(1.0, 0), 0),
         (ls.Linear(0.0, 1.0, 7), 7),
         (ls.Cosine(0.0, 1.0, 2.5), 2.5),
         (ls.Exponential(1.0, 0.5), math.inf),

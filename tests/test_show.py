@@ -86,7 +86,7 @@ def test_steps(capsys):
     ("arguments", "said"),
     [
         (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
-        (["Linear(0, 1, -3)"], "must be >= 0 and finite, got -3"),
+        (["Linear(0, 1, -3)"], "(steps=-3.0): expected steps >= 0"),
         (["__import__('os').system('echo')"], "__import__ makes no schedule"),
         (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "takes one schedule, got a batch"),
         (["Time()", "--steps", "0"], "must be a whole number, at least 1"),

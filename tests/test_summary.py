@@ -51,7 +51,7 @@ def test_the_phases_of_a_sequence():
             ls.Linear(0, 1, 10) >> ls.reduce_on_plateau().take(90),
             [(0, 10, "Linear"), (10, 100, "Exponential(1.0, 0.1).clip(0.0, 1.0) on Plateau"), (100, math.inf, "held")],
         ),
-        (ls.Constant(0.1), [(0, math.inf, "held")]),
+        (ls.Constant(0.1), [(0, math.inf, "Constant")]),
         (ls.Exponential(0.1, 0.9), [(0, math.inf, "Exponential")]),
         (ls.Cosine(1, 0, 5).repeat(3), [(0, 15, "Cosine(1.0, 0.0, 5).repeat(3)"), (15, math.inf, "held")]),
     ],
@@ -64,8 +64,8 @@ def test_the_phases_of_others(s, expected):
 # A schedule that looks like a mistake, what is said of it, and one that does not.
 WARNINGS = {
     "a bare constant": (
-        ls.Constant(1.0) >> ls.Linear(1.0, 0.1, 9),
-        r"Constant\(1.0\) before >> lasts 0 steps",
+        ls.Constant(1.0, 0) >> ls.Linear(1.0, 0.1, 9),
+        r"Constant\(1.0, 0\) before >> lasts 0 steps",
         ls.Constant(1.0, 5) >> ls.Linear(1.0, 0.1, 9),
     ),
     "a warm-up of no steps": (

@@ -70,7 +70,7 @@ def test_trajectories_are_those_of_pytorch(path):
     assert recording["sha256"] == script_hash(), "record anew: python tests/golden/record.py"
     for record in records(path):
         if any(refused(record) for refused in REFUSED):
-            with pytest.raises(ValueError, match=r"(gamma|factor|threshold)=\.\.\.\) must be"):
+            with pytest.raises(ValueError, match=r"(gamma|factor|threshold)=.*\): expected"):
                 ours(record["class"], record["arguments"], record["base_lr"])
             continue
         for mine, theirs, base_lr in traces(record):
@@ -372,46 +372,54 @@ def test_a_chain_is_walked_to_any_step():
 
 NO = float("nan")
 BAD = [
-    (lambda: dialect.LambdaLR(0.1, 0.9), TypeError, "LambdaLR(lr_lambda=...) must be a function of the step, got 0.9"),
-    (lambda: dialect.LambdaLR(NO, inverse), ValueError, "LambdaLR(base_lr=...) must be finite, got nan"),
-    (lambda: dialect.MultiplicativeLR(0.1, None), TypeError, "MultiplicativeLR(lr_lambda=...) must be a function"),
-    (lambda: dialect.StepLR(0.1, 0), ValueError, "StepLR(step_size=...) must be > 0 and finite, got 0"),
-    (lambda: dialect.StepLR(0.1, 30, -0.5), ValueError, "StepLR(gamma=...) must be >= 0 and finite, got -0.5"),
-    (lambda: dialect.MultiStepLR(0.1, 30), TypeError, "MultiStepLR(milestones=...) must be a list of numbers, got 30"),
-    (lambda: dialect.MultiStepLR(0.1, [-1]), ValueError, "MultiStepLR(milestones=...) must be >= 0, got [-1]"),
-    (lambda: dialect.ConstantLR(0.1, 1.5), ValueError, "ConstantLR(factor=...) must be in [0, 1], got 1.5"),
-    (lambda: dialect.ConstantLR(0.1, 0.5, -1), ValueError, "ConstantLR(total_iters=...) must be >= 0"),
-    (lambda: dialect.LinearLR(0.1, 2.0), ValueError, "LinearLR(start_factor=...) must be in [0, 1], got 2.0"),
-    (lambda: dialect.LinearLR(0.1, 0.5, -1), ValueError, "LinearLR(end_factor=...) must be in [0, 1], got -1"),
-    (lambda: dialect.PolynomialLR(0.1, 5, -1), ValueError, "PolynomialLR(power=...) must be >= 0"),
-    (lambda: dialect.CosineAnnealingLR(0.1, 0), ValueError, "CosineAnnealingLR(T_max=...) must be > 0"),
-    (lambda: dialect.CosineAnnealingWarmRestarts(0.1, 0), ValueError, "(T_0=...) must be a whole number, at least 1, got 0"),
-    (lambda: dialect.CosineAnnealingWarmRestarts(0.1, 5, 1.5), ValueError, "(T_mult=...) must be a whole number, at least 1"),
-    (lambda: dialect.CyclicLR(0.1, 1.0, mode="square"), ValueError, "CyclicLR(mode=...) must be 'triangular' or"),
-    (lambda: dialect.CyclicLR(0.1, 1.0, 0), ValueError, "CyclicLR(step_size_up=...) must be > 0"),
-    (lambda: dialect.CyclicLR(0.1, 1.0, scale_fn=1), TypeError, "CyclicLR(scale_fn=...) must be a function"),
+    (lambda: dialect.LambdaLR(0.1, 0.9), TypeError, "LambdaLR(lr_lambda=0.9): expected a function of the step"),
+    (lambda: dialect.LambdaLR(NO, inverse), ValueError, "LambdaLR(base_lr=nan): expected a finite number"),
+    (lambda: dialect.MultiplicativeLR(0.1, None), TypeError, "MultiplicativeLR(lr_lambda=None): expected a function"),
+    (lambda: dialect.StepLR(0.1, 0), ValueError, "StepLR(step_size=0): expected step_size > 0"),
+    (lambda: dialect.StepLR(0.1, 30, -0.5), ValueError, "StepLR(gamma=-0.5): expected gamma >= 0"),
+    (lambda: dialect.MultiStepLR(0.1, 30), TypeError, "MultiStepLR(milestones=30): expected a list of numbers"),
+    (lambda: dialect.MultiStepLR(0.1, [-1]), ValueError, "MultiStepLR(milestones=[-1]): expected milestones >= 0"),
+    (lambda: dialect.ConstantLR(0.1, 1.5), ValueError, "ConstantLR(factor=1.5): expected factor >= 0 and <= 1"),
+    (lambda: dialect.ConstantLR(0.1, 0.5, -1), ValueError, "ConstantLR(total_iters=-1): expected total_iters >= 0"),
+    (lambda: dialect.LinearLR(0.1, 2.0), ValueError, "LinearLR(start_factor=2.0): expected start_factor >= 0 and <= 1"),
+    (lambda: dialect.LinearLR(0.1, 0.5, -1), ValueError, "LinearLR(end_factor=-1): expected end_factor >= 0 and <= 1"),
+    (lambda: dialect.PolynomialLR(0.1, 5, -1), ValueError, "PolynomialLR(power=-1): expected power >= 0"),
+    (lambda: dialect.CosineAnnealingLR(0.1, 0), ValueError, "CosineAnnealingLR(T_max=0): expected T_max > 0"),
+    (lambda: dialect.CosineAnnealingWarmRestarts(0.1, 0), ValueError, "(T_0=0): expected T_0 >= 1 and whole"),
+    (lambda: dialect.CosineAnnealingWarmRestarts(0.1, 5, 1.5), ValueError, "(T_mult=1.5): expected T_mult >= 1 and whole"),
+    (lambda: dialect.CyclicLR(0.1, 1.0, mode="square"), ValueError, "CyclicLR(mode='square'): expected 'triangular' or"),
+    (lambda: dialect.CyclicLR(0.1, 1.0, 0), ValueError, "CyclicLR(step_size_up=0): expected step_size_up > 0"),
+    (lambda: dialect.CyclicLR(0.1, 1.0, scale_fn=1), TypeError, "CyclicLR(scale_fn=1): expected a function"),
     (lambda: dialect.CyclicMomentum(0.1, 1.0, cycle_momentum=False), ValueError, "CyclicMomentum(cycle_momentum=False)"),
     (lambda: dialect.OneCycleLR(0.1), ValueError, "OneCycleLR(...) needs its length: either total_steps, or both"),
     (lambda: dialect.OneCycleLR(0.1, epochs=3), ValueError, "OneCycleLR(...) needs its length"),
-    (lambda: dialect.OneCycleLR(0.1, 0), ValueError, "OneCycleLR(total_steps=...) must be a whole number, at least 1"),
-    (lambda: dialect.OneCycleLR(0.1, 10, pct_start=2.0), ValueError, "OneCycleLR(pct_start=...) must be in [0, 1], got 2.0"),
-    (lambda: dialect.OneCycleLR(0.1, 10, anneal_strategy="cosine"), ValueError, "must be 'cos' or 'linear', got 'cosine'"),
+    (lambda: dialect.OneCycleLR(0.1, 0), ValueError, "OneCycleLR(total_steps=0): expected total_steps >= 1 and whole"),
+    (
+        lambda: dialect.OneCycleLR(0.1, 10, pct_start=2.0),
+        ValueError,
+        "OneCycleLR(pct_start=2.0): expected pct_start >= 0 and <= 1",
+    ),
+    (lambda: dialect.OneCycleLR(0.1, 10, anneal_strategy="cosine"), ValueError, "='cosine'): expected 'cos' or 'linear'"),
     (lambda: dialect.OneCycleMomentum(0.1, 10, cycle_momentum=False), ValueError, "leaves the momentum alone"),
-    (lambda: dialect.SWALR(0.1, 0.05, -1), ValueError, "SWALR(anneal_epochs=...) must be >= 0"),
-    (lambda: dialect.SWALR(0.1, 0.05, 5, "exp"), ValueError, "SWALR(anneal_strategy=...) must be 'cos' or 'linear'"),
+    (lambda: dialect.SWALR(0.1, 0.05, -1), ValueError, "SWALR(anneal_epochs=-1): expected anneal_epochs >= 0"),
+    (lambda: dialect.SWALR(0.1, 0.05, 5, "exp"), ValueError, "SWALR(anneal_strategy='exp'): expected 'cos' or 'linear'"),
     (lambda: dialect.SequentialLR([], []), ValueError, "SequentialLR(schedules=...) must be at least one schedule"),
     (lambda: dialect.SequentialLR([STEP], [3]), ValueError, "takes one milestone fewer than schedules, got 1 schedules and 1"),
-    (lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]), ValueError, "(milestones=...) must rise"),
+    (
+        lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]),
+        ValueError,
+        "(milestones=[5, 3]): expected a list of numbers that rise",
+    ),
     (lambda: dialect.SequentialLR(STEP, [3]), TypeError, "SequentialLR(schedules=...) must be a list of schedules"),
-    (lambda: dialect.SequentialLR([STEP, 0.1], [3]), TypeError, "must be schedules, got 0.1"),
+    (lambda: dialect.SequentialLR([STEP, "0.1"], [3]), TypeError, "SequentialLR(schedules='0.1'): expected a schedule"),
     (lambda: dialect.ChainedScheduler([]), ValueError, "ChainedScheduler(schedules=...) must be at least one schedule"),
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), ValueError, "needs a scheduler of this dialect"),
     (lambda: dialect.ChainedScheduler([STEP, dialect.StepLR(0.1, 3)]), ValueError, "take one base_lr, got 0.5, 0.1"),
     (lambda: dialect.ChainedScheduler([dialect.LinearLR(0.5, 0.0), COSINE])(3), ValueError, "what is 0 stays 0"),
-    (lambda: dialect.ReduceLROnPlateau(0.1, mode="up"), ValueError, "Plateau(mode=...) must be 'min' or 'max', got 'up'"),
-    (lambda: dialect.ReduceLROnPlateau(0.1, factor=1.0), ValueError, "(factor=...) must be in [0, 1), got 1.0"),
-    (lambda: dialect.ReduceLROnPlateau(0.1, threshold_mode="rel_signed"), ValueError, "must be 'rel' or 'abs'"),
-    (lambda: dialect.ReduceLROnPlateau(0.1, patience=-1), ValueError, "ReduceLROnPlateau(patience=...) must be >= 0"),
+    (lambda: dialect.ReduceLROnPlateau(0.1, mode="up"), ValueError, "Plateau(mode='up'): expected 'min' or 'max'"),
+    (lambda: dialect.ReduceLROnPlateau(0.1, factor=1.0), ValueError, "(factor=1.0): expected factor >= 0 and < 1"),
+    (lambda: dialect.ReduceLROnPlateau(0.1, threshold_mode="rel_signed"), ValueError, "expected 'rel' or 'abs'"),
+    (lambda: dialect.ReduceLROnPlateau(0.1, patience=-1), ValueError, "ReduceLROnPlateau(patience=-1): expected patience >= 0"),
 ]
 
 

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
-from lrsched.algebra.schedule import Choice, Schedule
+from lrsched.algebra.schedule import Choice, Schedule, ScheduleLike, as_schedule
+from lrsched.algebra.written import shown
 
 
-def stack(schedules: Sequence[Schedule]) -> Schedule:
+def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
     """A batch of schedules: schedules of one structure stack their numbers, others become a `Choice` among structures.
 
     Args:
-        schedules: n >= 1 schedules, of any structures, or batches of one shape.
+        schedules: n >= 1 schedules, numbers or functions of the step, of any structures, or batches of one shape.
 
     Returns:
         One schedule of batch shape (n, ...). `jax.vmap` maps over it; calling it gives shape (n, ...) + step shape.
@@ -35,26 +35,23 @@ def stack(schedules: Sequence[Schedule]) -> Schedule:
     """
     if isinstance(schedules, Schedule):
         raise TypeError(f"stack(...) expects a list of schedules, got {shown(schedules)}")
-    schedules = list(schedules)
-    for schedule in schedules:
-        if not isinstance(schedule, Schedule):
-            raise TypeError(f"stack(...) expects schedules, got {shown(schedule)} ({type(schedule).__name__})")
-    if len({schedule.batch_shape for schedule in schedules}) != 1:
-        found = ", ".join(str(schedule.batch_shape) for schedule in schedules) or "none"
+    several = [as_schedule("stack", "schedules", one) for one in schedules]
+    if len({one.batch_shape for one in several}) != 1:
+        found = ", ".join(str(one.batch_shape) for one in several) or "none"
         raise ValueError(f"stack(...) needs at least one schedule, all of one batch shape, got batch shapes: {found}")
-    batch = schedules[0].batch_shape
-    keys = [_structure(schedule, len(batch)) for schedule in schedules]
-    structures = dict(zip(reversed(keys), reversed(schedules), strict=True))  # each with its first schedule
+    batch = several[0].batch_shape
+    keys = [_structure(one, len(batch)) for one in several]
+    structures = dict(zip(reversed(keys), reversed(several), strict=True))  # each with its first schedule
     order = list(dict.fromkeys(keys))
     if len(order) == 1:
-        return _stack(schedules)
+        return _stack(several)
     # Where a member has another structure, its place in a branch is filled with numbers that some member has there.
     branches = tuple(
-        _stack([schedule if key == wanted else structures[wanted] for key, schedule in zip(keys, schedules, strict=True)])
+        _stack([schedule if key == wanted else structures[wanted] for key, schedule in zip(keys, several, strict=True)])
         for wanted in order
     )
     index = np.asarray([order.index(key) for key in keys], np.float64).reshape(-1, *[1] * len(batch))
-    return Choice(branches, np.broadcast_to(index, (len(schedules), *batch)))
+    return Choice(branches, np.broadcast_to(index, (len(several), *batch)))
 
 
 def _structure(schedule: Schedule, batch_rank: int) -> Any:

@@ -4,13 +4,12 @@ A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a 
 *choice* (a string) or *static* (a function), which belong to the structure. One rank more than declared is a batch; a node
 holds either no batch at all or one of the same shape in every number, so that `jax.vmap` can map over the node as it is.
 
-JAX rebuilds trees with things that are no numbers (tracers, axes, shapes, None), so rebuilding goes round the constructor:
-checks and conversions run exactly once.
+JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding goes round the constructor: checks run exactly once.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
@@ -19,80 +18,107 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.written import mimebundle, source, unexpected
 
 T = TypeVar("T")
-_WIDTH = 110  # characters of a schedule that an error shows
-
-
-def bounded(x: np.ndarray) -> Any:
-    """Whether a number is finite, also as a number of the result type."""
-    return np.abs(x) <= numerics.largest() / 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a number may be: its rank, its range, and what to say when it is outside."""
+    """What a number may be: finite, unless said otherwise, and within these bounds."""
 
-    rank: int = 0
-    holds: Callable[[np.ndarray], Any] = bounded
-    must: str = "be finite"
-    mend: str = ""
-    wide: bool = False  # computed with all of its digits in a trace
-    whole: bool = False  # usually a count, so printed without ".0"
-    name: str = ""  # what the argument is called, if not as the field
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    nonzero: bool = False
+    integer: bool = False
+    rising: bool = False  # a table that does, from 0 or later
+    infinite: bool = False  # may be
     optional: bool = False  # may be None
+    rank: int = 0  # 1: a table
     several: bool = False  # a tuple of numbers, each of them a leaf
-    what: str = ""  # what to give, if not just a number or a list of numbers
+    unit: str = ""  # of an amount of time: computed with all of its digits, and printed without ".0"
+    exact: bool = False  # computed with all of its digits
+    hint: str = ""
 
-    def __post_init__(self) -> None:
-        if self.whole:
-            object.__setattr__(self, "wide", True)
+    def _bounds(self, x: np.ndarray) -> Iterator[tuple[str, Any]]:
+        """Each bound as an error says it, and where it holds."""
+        for name, sign in {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}.items():
+            if (bound := getattr(self, name)) is not None:
+                yield f"{sign} {bound:g}", getattr(operator, name)(x, bound)
+        if self.nonzero:
+            yield "!= 0", x != 0
+        if self.integer:
+            yield "whole", x == np.round(x)
+        if self.rising:
+            yield "a list of numbers that rise from 0 or later", np.diff(x, prepend=0.0, axis=-1) >= 0
+
+    def holds(self, x: np.ndarray) -> bool:
+        """Whether a number that is known is within the bounds."""
+        return all(np.all(holds) for _, holds in self._bounds(x))
+
+    def checked(self, call: str, name: str, value: Any) -> Any:
+        """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
+
+        Raises a TypeError or a ValueError that names the call and the argument. A traced value is not validated.
+        """
+        if value is None and self.optional:
+            return None
+        if self.several and isinstance(value, tuple):
+            one = dataclasses.replace(self, several=False)
+            return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
+        kept, kind = _as_float(value), "a list of {}numbers" if self.rank else "a {}number"
+        kept = numerics.in_place(kept, self.unit or self.exact)
+        hint = self.hint or (self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}")
+        if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
+            raise TypeError(unexpected(call, name, value, kind.format(""), hint))
+        if numerics.is_concrete(kept):
+            known = np.asarray(numerics.host(kept), np.float64)
+            if not self.infinite and not is_finite(known):
+                most = f"the largest {np.dtype(numerics.float_type())} with room to compute is {numerics.largest() / 2:.1e}"
+                hint = most if np.all(np.isfinite(known)) else hint
+                raise ValueError(unexpected(call, name, value, kind.format("finite "), hint))
+            if not self.holds(known):
+                bounds = " and ".join(text for text, _ in self._bounds(known))
+                raise ValueError(unexpected(call, name, value, bounds if self.rising else f"{name} {bounds}", hint))
+        return kept
 
 
-NUMBER = Spec()
-COUNT = Spec(
-    holds=lambda x: (x >= 0) & bounded(x),
-    must="be >= 0 and finite",
-    mend="it is a number of steps, 0 for none at all",
-    whole=True,
-)
-UNBOUNDED = dataclasses.replace(COUNT, holds=lambda x: x >= 0, must="be >= 0")
-POSITIVE = Spec(holds=lambda x: (x > 0) & bounded(x), must="be > 0 and finite")
-NON_NEGATIVE = Spec(holds=lambda x: (x >= 0) & bounded(x), must="be >= 0 and finite")
-NOT_ZERO = Spec(holds=lambda x: (x != 0) & bounded(x), must="be finite and not 0")
-CYCLES = Spec(
-    holds=lambda x: bounded(x) & (np.round(x) >= 1),
-    must="be at least 1 and finite",
-    mend="it is the number of cycles; None repeats for ever",
-    whole=True,
-    optional=True,
-)
-TABLE = Spec(rank=1)
-RISING = Spec(
-    rank=1,
-    holds=lambda x: bounded(x) & (np.diff(x, prepend=0.0, axis=-1) >= 0),
-    must="rise, from 0 or later",
-    mend="sort the steps, and move what lies before step 0 to step 0",
-    whole=True,
-)
+def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
+    """An argument as a node keeps it, if it is within some bounds, those of `Spec`."""
+    return Spec(**bounds).checked(call, name, value)
 
 
-def leaf(spec: Spec = NUMBER, *, default: Any = dataclasses.MISSING, **changes: Any) -> Any:
+def checked_choice(call: str, name: str, value: Any, options: Collection[str]) -> None:
+    """Raises an error if an argument is none of a few strings, or with no options, if it is no string."""
+    if not options and not isinstance(value, str):
+        raise TypeError(unexpected(call, name, value, "a string"))
+    if options and value not in options:
+        raise ValueError(unexpected(call, name, value, " or ".join(map(repr, options))))
+
+
+def is_finite(x: Any) -> bool:
+    """Whether a number is finite, also as a number of the result type, with room to compute."""
+    return bool(np.all(np.abs(x) <= numerics.largest() / 2))
+
+
+def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
     """A field of a node that holds a number, a leaf of the tree: what `jax.vmap` and gradients reach.
 
     Args:
-        spec: what the number may be: any finite number unless said otherwise.
         default: its default.
-        changes: changes of the spec, such as `must` and `mend`, texts of its errors.
+        bounds: what it may be, any finite number unless said otherwise: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"`
+            says that it is an amount of time, and `hint` is the end of its errors; the others are the fields of `Spec`.
 
     >>> import lrsched as ls
     >>> @ls.node
     ... class Ago(ls.Clock):
-    ...     steps: float = ls.leaf(default=10)
-    >>> Ago(steps=3.0), Ago().steps
-    (Ago(3.0), 10.0)
+    ...     steps: float = ls.leaf(ge=0, unit="steps", default=10)
+    >>> Ago(steps=3.5), Ago().steps
+    (Ago(3.5), 10.0)
     """
-    return dataclasses.field(default=default, metadata={"spec": dataclasses.replace(spec, **changes)})
+    return dataclasses.field(default=default, metadata={"spec": Spec(**bounds)})
 
 
 def choice(*options: str, default: Any = dataclasses.MISSING) -> Any:
@@ -138,19 +164,23 @@ def node(cls: type[T]) -> type[T]:
         return [getattr(x, name) for name in inner], tuple(getattr(x, name) for name in outer)
 
     def flatten_with_keys(x: Any) -> Any:
-        children, structure = flatten(x)
-        return list(zip(keys, children, strict=True)), structure
+        return list(zip(keys, flatten(x)[0], strict=True)), flatten(x)[1]
 
     def unflatten(structure: Any, children: Any) -> Any:
         x = object.__new__(cls)
-        x.__dict__.update(zip(inner, children, strict=True))
-        x.__dict__.update(zip(outer, structure, strict=True))
+        x.__dict__.update(zip((*inner, *outer), (*children, *structure), strict=True))
         return x
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     cls._numbers = tuple((f, f.metadata["spec"]) for f in fields if "spec" in f.metadata)  # pyright: ignore
+    cls._choices = tuple((f.name, f.metadata["options"]) for f in fields if f.metadata.get("options") is not None)  # pyright: ignore
     cls._children = tuple(f for f in fields if "child" in f.metadata)  # pyright: ignore
     return cls
+
+
+def argument(field: dataclasses.Field[Any]) -> str:
+    """What the argument of a field is called: as the field, but for the underscore of one that would hide a method."""
+    return field.name.rstrip("_")
 
 
 class Node:
@@ -158,24 +188,15 @@ class Node:
 
     _call: ClassVar[str] = ""  # what a person calls to make one, if not the class
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
+    _choices: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
     _children: ClassVar[tuple[dataclasses.Field[Any], ...]] = ()
 
     def __post_init__(self) -> None:
         call = self._call or type(self).__name__
         for field, spec in self._numbers:
-            name, value = spec.name or field.name, getattr(self, field.name)
-            self.__dict__[field.name] = (
-                tuple(checked(call, f"{name}[{i}]", x, spec) for i, x in enumerate(value))
-                if spec.several
-                else checked(call, name, value, spec)
-            )
-        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            options, value = field.metadata.get("options"), getattr(self, field.name)
-            if options == () and not isinstance(value, str):
-                raise TypeError(f"{call}({field.name}=...) must be a string, got {shown(value)} ({type(value).__name__})")
-            if options and value not in options:
-                expected = " or ".join(map(repr, options))
-                raise ValueError(f"{call}({field.name}=...) must be {expected}, got {value!r}")
+            self.__dict__[field.name] = spec.checked(call, argument(field), getattr(self, field.name))
+        for name, options in self._choices:
+            checked_choice(call, name, getattr(self, name), options)
         self._check()
         self._spread_batch()
 
@@ -187,22 +208,18 @@ class Node:
             value = getattr(self, field.name)
             yield from value if isinstance(value, tuple) else (value,)
 
-    def _ranked(self) -> Iterator[tuple[Any, int]]:
-        """Its numbers, and the ranks that they would have without a batch."""
+    def _batches(self) -> Iterator[tuple[int, ...]]:
+        """The shape of the batch in each of its numbers."""
         for field, spec in self._numbers:
             value = getattr(self, field.name)
-            for x in value if spec.several else (value,):
-                if x is not None:
-                    yield x, spec.rank
+            numbers = value if spec.several else () if value is None else (value,)
+            yield from (() if isinstance(x, float) else np.shape(x)[: np.ndim(x) - spec.rank] for x in numbers)
 
     def _batch(self) -> tuple[int, ...] | None:
         """The batch shape by the first number found, None if there is none."""
-        for value, rank in self._ranked():
-            return () if isinstance(value, float) else tuple(np.shape(value)[: np.ndim(value) - rank])
-        for one in self._nodes():
-            if (shape := one._batch()) is not None:
-                return shape
-        return None
+        for shape in self._batches():
+            return shape
+        return next((shape for one in self._nodes() if (shape := one._batch()) is not None), None)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -211,38 +228,30 @@ class Node:
 
     def _spread_batch(self) -> None:
         """Gives every number the batch shape of those that have one."""
-        shapes = [tuple(np.shape(x)[: np.ndim(x) - rank]) for x, rank in self._ranked()]
-        shapes = {shape for shape in [*shapes, *(one.batch_shape for one in self._nodes())] if shape}
-        if not shapes:
-            return
+        shapes = {*self._batches(), *(one.batch_shape for one in self._nodes())} - {()}
         if len(shapes) > 1:
             found = ", ".join(map(str, sorted(shapes)))
             raise ValueError(f"{type(self).__name__}(...) mixes batches of the shapes {found}: they must be the same")
-        (batch,) = shapes
-        for field, spec in self._numbers:
-            value = getattr(self, field.name)
-            spread = [
-                _repeat(x, batch) if x is not None and np.ndim(x) == spec.rank else x
-                for x in (value if spec.several else (value,))
-            ]
-            self.__dict__[field.name] = tuple(spread) if spec.several else spread[0]
-        for field in self._children:
-            value = getattr(self, field.name)
-            ones = tuple(
-                one if one.batch_shape else jax.tree.map(lambda x: _repeat(x, batch), one)
-                for one in (value if isinstance(value, tuple) else (value,))
-            )
-            self.__dict__[field.name] = ones if isinstance(value, tuple) else ones[0]
+        for batch in shapes:
+            for field, spec in self._numbers:
+                self._change(field, lambda x, to=batch, rank=spec.rank: _repeat(x, to) if np.ndim(x) == rank else x)
+            for field in self._children:
+                self._change(field, lambda one, to=batch: one if one.batch_shape else _repeat(one, to))
+
+    def _change(self, field: dataclasses.Field[Any], function: Callable[[Any], Any]) -> None:
+        """Puts a function of a field, or of each of several in it, in its place; only while the node is made."""
+        value = getattr(self, field.name)
+        self.__dict__[field.name] = tuple(map(function, value)) if isinstance(value, tuple) else function(value)
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Node):
             return NotImplemented
         (mine, structure), (others, other_structure) = jax.tree.flatten(self), jax.tree.flatten(other)
-        return structure == other_structure and all(map(_same, mine, others))
+        return structure == other_structure and list(map(_key, mine)) == list(map(_key, others))
 
     def __hash__(self) -> int:
         leaves, structure = jax.tree.flatten(self)
-        return hash((structure, *map(_hashed, leaves)))
+        return hash((structure, *map(_key, leaves)))
 
     def __repr__(self) -> str:
         return source(self)
@@ -266,52 +275,16 @@ def each_number(node: Any, function: Callable[[Any, Spec], Any]) -> Any:
     return changed
 
 
-def checked(call: str, name: str, value: Any, spec: Spec) -> Any:
-    """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
-
-    Raises a TypeError or a ValueError that names the call and the argument. What is traced is not checked.
-    """
-    if value is None and spec.optional:
-        return None
-    kept = _as_float(value)
-    kept = kept.high + kept.low if isinstance(kept, numerics.Double) and not spec.wide else kept
-    if kept is None or np.ndim(kept) < spec.rank or np.size(kept) == 0:
-        what = spec.what or ("a number" if spec.rank == 0 else "a list of numbers")
-        raise TypeError(f"{call}({name}=...) must be {what}, got {shown(value)} ({type(value).__name__})")
-    if spec.wide and not numerics.is_concrete(kept):
-        return numerics.wide(kept)
-    known = np.asarray(numerics.host(kept), np.float64) if numerics.is_concrete(kept) else None
-    if known is not None and not np.all(spec.holds(known)):
-        mend = f": {spec.mend}" if spec.mend else ""
-        if np.all(np.isfinite(known)) and not np.all(bounded(known)):
-            mend = f": a {np.dtype(numerics.float_type())} holds no more than {numerics.largest() / 2:.1e} with room to compute"
-        raise ValueError(f"{call}({name}=...) must {spec.must}, got {shown(value)}{mend}")
-    return kept
-
-
-def checked_clock(call: str, clock: Any) -> None:
-    """Raises a TypeError if something is no clock, or is of a class that is no node."""
-    if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
-        raise TypeError(f"{call}(clock=...) must be a clock, such as Plateau(patience=5), got {shown(clock)}")
-    if "_numbers" not in vars(type(clock)):
-        raise TypeError(f"{type(clock).__name__} is not a node: decorate the class with lrsched.node")
-
-
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
     value = numerics.array_of(value)
     if isinstance(value, numerics.Double):
         return value
-    if isinstance(value, jax.Array):
-        if jnp.issubdtype(value.dtype, jnp.floating):
-            return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value
-        if not jnp.issubdtype(value.dtype, jnp.integer):
-            return None
-        if isinstance(value, jax.core.Tracer):
-            return jax.lax.convert_element_type(value, numerics.float_type())
-    if isinstance(value, (list, tuple)):
-        return _as_table(value)
-    return _as_known(value)
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value
+    if isinstance(value, jax.core.Tracer):
+        return jax.lax.convert_element_type(value, numerics.float_type()) if numerics.is_real(value.dtype) else None
+    return _as_table(value) if isinstance(value, (list, tuple)) else _as_known(value)
 
 
 def _as_table(values: Any) -> Any:
@@ -324,8 +297,8 @@ def _as_table(values: Any) -> Any:
         entries = [_as_float(x) for x in values]
         if any(x is None for x in entries):
             return None
-        live = any(isinstance(x, numerics.Double) for x in entries)
-        return numerics.table(entries) if live else jnp.stack([numerics.real(x) for x in entries])
+        amounts = any(isinstance(x, numerics.Wide) for x in entries)
+        return numerics.table(entries) if amounts else jnp.stack(list(map(numerics.real, entries)))
     # Their types may have no common one, as bfloat16 and float16 have none.
     return _as_known(jax.tree.map(lambda x: numerics.host(x) if hasattr(x, "dtype") and numerics.is_number(x) else x, values))
 
@@ -333,16 +306,14 @@ def _as_table(values: Any) -> Any:
 def _as_known(value: Any) -> Any:
     """What is known, as a Python float or a NumPy float64 array; None for what is no number."""
     try:
-        kept = np.array(value)
-        if not numerics.is_real(kept.dtype) and not (kept.dtype == object and all(isinstance(x, int) for x in kept.flat)):
+        given = np.array(value)
+        if not numerics.is_real(given.dtype) and not (given.dtype == object and all(isinstance(x, int) for x in given.flat)):
             return None
-        kept = kept.astype(np.float64)
+        kept = given.astype(np.float64)
     except (ValueError, TypeError, OverflowError):  # a ragged list, an integer beyond any float
         return None
-    if kept.ndim == 0:
-        return float(kept)
     kept.setflags(write=False)
-    return kept
+    return kept if kept.ndim else float(kept)
 
 
 def is_empty(values: Any) -> bool:
@@ -350,114 +321,16 @@ def is_empty(values: Any) -> bool:
     return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
 
 
-def shown(value: Any) -> str:
-    """A value as an error shows it: not all of it, where it is a whole model."""
-    text = " ".join(repr(value).split("\n"))
-    return text if len(text) <= 100 else f"{text[:97]}..."
+def _repeat(tree: Any, batch: tuple[int, ...]) -> Any:
+    def repeated(x: Any) -> Any:
+        return (jnp if isinstance(x, jax.Array) else np).broadcast_to(x, (*batch, *np.shape(x)))
+
+    return jax.tree.map(repeated, tree)
 
 
-def side_by_side(saved: str, now: str, name: str = "", heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
-    """Two texts one above the other, and marks under the words of the second from where they part to where they meet."""
-    shorter = min(len(saved), len(now))
-    first = next((i for i in range(shorter) if saved[i] != now[i]), shorter)
-    after = next((i for i in range(shorter - first) if saved[-1 - i] != now[-1 - i]), shorter - first)
-    last = len(now) - after
-    while first > 0 and _in_a_word(now[first - 1]):
-        first -= 1
-    while last < len(now) and _in_a_word(now[last]):
-        last += 1
-    begin = max(0, first - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
-    before = "..." if begin else ""
-
-    def window(text: str) -> str:
-        return before + text[begin : begin + _WIDTH] + ("..." if len(text) > begin + _WIDTH else "")
-
-    width = max(map(len, heads))
-    first_head, second_head = (f"    {head:{width}}  " for head in heads)
-    marks = " " * (len(second_head) + len(before) + first - begin) + "^" * max(1, min(last, begin + _WIDTH) - first)
-    return [*([f"  {name}"] if name else []), first_head + window(saved), second_head + window(now), marks]
-
-
-def _in_a_word(character: str) -> bool:
-    return character.isalnum() or character in "._-"
-
-
-def _repeat(value: Any, batch: tuple[int, ...]) -> Any:
-    if isinstance(value, numerics.Double):
-        return jax.tree.map(lambda x: _repeat(x, batch), value)
-    xp = jnp if isinstance(value, jax.Array) else np
-    return xp.broadcast_to(value, (*batch, *np.shape(value)))
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return a == b
-    if numerics.is_concrete(a, b):
-        return np.array_equal(np.asarray(a, np.float64), np.asarray(b, np.float64))
-    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
-        return a is b
-    return a is b or bool(a == b)
-
-
-def _hashed(leaf: Any) -> Any:
-    if isinstance(leaf, jax.core.Tracer):
-        return id(leaf)  # so that JAX can take the schedule for a function within a trace
-    if isinstance(leaf, float) or not numerics.is_concrete(leaf):
-        return leaf
+def _key(leaf: Any) -> Any:
+    """What equal numbers have in common. A traced one equals itself only, so that JAX can compare functions by it."""
+    if not numerics.is_concrete(leaf):
+        return id(leaf) if isinstance(leaf, jax.core.Tracer) else leaf
     array = np.asarray(leaf, np.float64) + 0.0  # -0.0 equals 0.0
-    return float(array) if array.ndim == 0 else (array.shape, array.tobytes())
-
-
-@functools.singledispatch
-def source(x: Any) -> str:
-    """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
-    return f"{type(x).__name__}({arguments_source(x, dataclasses.fields(x))})"
-
-
-def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: bool = False) -> str:
-    """The arguments of a call from which the fields of a node came; `by_name`: those behind one with a default by keyword."""
-    arguments, positional = [], True
-    for field in fields:
-        value, spec = getattr(x, field.name), field.metadata.get("spec")
-        if isinstance(value, (str, float, bool, type(None))) and value == field.default:
-            positional = False
-            continue
-        if callable(value) and not isinstance(value, Node):
-            text = function_source(value)
-        else:
-            text = _tuple_source(value) if isinstance(value, tuple) else number_source(value, spec is not None and spec.whole)
-        arguments.append(text if positional else f"{(spec and spec.name) or field.name}={text}")
-        positional = positional and not (by_name and field.default is not dataclasses.MISSING)
-    return ", ".join(arguments)
-
-
-@functools.singledispatch
-def mimebundle(x: Any) -> dict[str, str]:
-    """What a notebook shows of a node, by its type: by default its text."""
-    return {"text/plain": repr(x)}
-
-
-def function_source(fn: Any) -> str:
-    """The name of a function."""
-    return getattr(fn, "__name__", None) or repr(fn)
-
-
-def _tuple_source(nodes: tuple[Any, ...]) -> str:
-    return f"({', '.join(map(repr, nodes))}{',' if len(nodes) == 1 else ''})"
-
-
-def number_source(value: Any, whole: bool = False) -> str:
-    """A number so that evaluating the text gives it back exactly; whole numbers of steps without ".0"."""
-    if isinstance(value, numerics.Double):
-        value = numerics.host(value) if numerics.is_concrete(value) else value.high
-    if isinstance(value, jax.core.Tracer):
-        return str(value.aval)
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        value = np.asarray(value, np.float64).tolist()
-    if isinstance(value, list):
-        return f"[{', '.join(number_source(x, whole) for x in value)}]"
-    if isinstance(value, float) and not np.isfinite(value):
-        return f'float("{value}")'
-    if isinstance(value, float) and whole and value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value)
+    return array.shape, array.tobytes()

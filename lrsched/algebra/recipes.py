@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Literal
 
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import COUNT, CYCLES, NON_NEGATIVE, NUMBER, POSITIVE, RISING, bounded, checked, is_empty, shown
+from lrsched.algebra.node import checked, checked_choice, is_empty, is_finite
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Constant, Schedule
 from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
-
-_FRACTION = dataclasses.replace(
-    NON_NEGATIVE, holds=lambda x: (x >= 0) & (x <= 1), must="be in [0, 1]", mend="it is a fraction of the steps"
-)
-
-
-def _counts(call: str, **arguments: Any) -> list[Any]:
-    return [checked(call, name, value, COUNT) for name, value in arguments.items()]
-
-
-_WHOLE = dataclasses.replace(
-    COUNT,
-    holds=lambda x: ((x == 0) | (x >= 1)) & bounded(x),
-    must="be 0 or at least 1",
-    mend="it is the number of steps of the whole; are the arguments in their order?",
-)
-
-
-_EVERY = dataclasses.replace(POSITIVE, whole=True)
-_STRETCH = dataclasses.replace(POSITIVE, optional=True)
-_STRETCH_FOR_EVER = dataclasses.replace(
-    _STRETCH,
-    holds=lambda x: (x >= 1) & bounded(x),
-    must="be >= 1 to go on for ever",
-    mend="shrinking cycles come to an end; say how many with n",
-)
+from lrsched.algebra.written import shown, unexpected
 
 
 def _numbers(call: str, **arguments: Any) -> list[Any]:
-    return [checked(call, name, value, NUMBER) for name, value in arguments.items()]
+    return [checked(call, name, value) for name, value in arguments.items()]
+
+
+def _counts(call: str, **arguments: Any) -> list[Any]:
+    return [checked(call, name, value, ge=0, unit="steps") for name, value in arguments.items()]
+
+
+def _total(call: str, steps: Number) -> Any:
+    """The length of a whole, in steps."""
+    (total,) = _counts(call, steps=steps)
+    if numerics.is_concrete(total) and np.any(np.less(0, total) & np.less(total, 1)):
+        hint = "the number of updates of the whole; check the order of the arguments"
+        raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
+    return total
 
 
 def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
@@ -63,8 +50,8 @@ def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
         PyTorch's `StepLR`.
     """
     (start,) = _numbers("step_decay", start=start)
-    factor = checked("step_decay", "factor", factor, NON_NEGATIVE)
-    every = checked("step_decay", "every", every, _EVERY)
+    factor = checked("step_decay", "factor", factor, ge=0)
+    every = checked("step_decay", "every", every, gt=0, unit="steps")
     return Exponential(start, factor).stretch(every).staircase(every)
 
 
@@ -88,8 +75,8 @@ def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
     """
     start, factor = _numbers("multi_step", start=start, factor=factor)
     if is_empty(milestones):
-        return Constant(start)
-    milestones = checked("multi_step", "milestones", milestones, RISING)
+        return Constant(start, 0.0)
+    milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
     steps, values = [0.0], [start]
     for i in range(milestones.shape[-1]):
         steps.append(milestones[..., i])
@@ -119,9 +106,8 @@ def warmup_cosine(peak: Number, warmup_steps: Number, steps: Number, start: Numb
         takes the same numbers in another order: (start, peak, warmup_steps, steps, end).
     """
     peak, start, end = _numbers("warmup_cosine", peak=peak, start=start, end=end)
-    warmup_steps, steps = _counts("warmup_cosine", warmup_steps=warmup_steps, steps=steps)
-    checked("warmup_cosine", "steps", steps, _WHOLE)
-    warmup_steps, rest = _parted("warmup_cosine", steps, warmup_steps=warmup_steps)
+    (warmup_steps,) = _counts("warmup_cosine", warmup_steps=warmup_steps)
+    warmup_steps, rest = _parted("warmup_cosine", _total("warmup_cosine", steps), warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Cosine(peak, end, rest)
 
 
@@ -146,9 +132,8 @@ def warmup_linear(peak: Number, warmup_steps: Number, steps: Number, start: Numb
         Bergsma et al., *Straight to zero*, 2025 (arXiv 2502.15938); transformers' `linear`.
     """
     peak, start, end = _numbers("warmup_linear", peak=peak, start=start, end=end)
-    warmup_steps, steps = _counts("warmup_linear", warmup_steps=warmup_steps, steps=steps)
-    checked("warmup_linear", "steps", steps, _WHOLE)
-    warmup_steps, rest = _parted("warmup_linear", steps, warmup_steps=warmup_steps)
+    (warmup_steps,) = _counts("warmup_linear", warmup_steps=warmup_steps)
+    warmup_steps, rest = _parted("warmup_linear", _total("warmup_linear", steps), warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Linear(peak, end, rest)
 
 
@@ -198,7 +183,8 @@ def warmup_inverse_sqrt(peak: Number, warmup_steps: Number, timescale: Number | 
     (warmup_steps,) = _counts("warmup_inverse_sqrt", warmup_steps=warmup_steps)
     if timescale is None and numerics.is_concrete(warmup_steps) and np.any(np.equal(warmup_steps, 0)):
         raise ValueError("warmup_inverse_sqrt(warmup_steps=0) says nothing of the decay: give it a timescale")
-    decay = checked("warmup_inverse_sqrt", "timescale", warmup_steps if timescale is None else timescale, POSITIVE)
+    timescale = warmup_steps if timescale is None else timescale
+    decay = checked("warmup_inverse_sqrt", "timescale", timescale, gt=0, unit="steps")
     return Linear(start, peak, warmup_steps) >> InverseSqrt(peak, decay)
 
 
@@ -221,8 +207,8 @@ def noam(dim: Number, warmup_steps: Number) -> Schedule:
     References:
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762).
     """
-    dim = checked("noam", "dim", dim, POSITIVE)
-    warmup_steps = checked("noam", "warmup_steps", warmup_steps, POSITIVE)
+    dim = checked("noam", "dim", dim, gt=0)
+    warmup_steps = checked("noam", "warmup_steps", warmup_steps, gt=0, unit="steps")
     peak = numerics.power(dim, -0.5) * numerics.power(warmup_steps, -0.5)
     return warmup_inverse_sqrt(_bounded("noam", "dim", dim, peak), warmup_steps)
 
@@ -265,12 +251,10 @@ def wsd(
     References:
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
     """
-    if shape not in _COOL_DOWNS:
-        expected = " or ".join(map(repr, _COOL_DOWNS))
-        raise ValueError(f"wsd(shape=...) must be {expected}, got {shape!r}")
+    checked_choice("wsd", "shape", shape, _COOL_DOWNS)
     peak, start, end = _numbers("wsd", peak=peak, start=start, end=end)
-    warmup_steps, steps, decay_steps = _counts("wsd", warmup_steps=warmup_steps, steps=steps, decay_steps=decay_steps)
-    checked("wsd", "steps", steps, _WHOLE)
+    warmup_steps, decay_steps = _counts("wsd", warmup_steps=warmup_steps, decay_steps=decay_steps)
+    steps = _total("wsd", steps)
     if shape == "geometric" and numerics.is_concrete(peak, end) and np.any(np.sign(peak) * np.sign(end) != 1):
         raise ValueError(
             f"wsd(end=...) must have the sign of the peak where the shape is 'geometric', got {shown(end)}: give it the lowest"
@@ -311,9 +295,10 @@ def cosine_restarts(
     """
     start, stop = _numbers("cosine_restarts", start=start, stop=stop)
     (steps,) = _counts("cosine_restarts", steps=steps)
-    n = checked("cosine_restarts", "n", n, CYCLES)
-    stretch = checked("cosine_restarts", "stretch", stretch, _STRETCH_FOR_EVER if n is None else _STRETCH)
-    scale = checked("cosine_restarts", "scale", scale, dataclasses.replace(NUMBER, optional=True))
+    n = checked("cosine_restarts", "n", n, ge=1, unit="times", optional=True)
+    bound = {"ge": 1, "hint": "shrinking cycles come to an end; say how many with n"} if n is None else {"gt": 0}
+    stretch = checked("cosine_restarts", "stretch", stretch, optional=True, **bound)
+    scale = checked("cosine_restarts", "scale", scale, optional=True)
     return Cosine(start, stop, steps).repeat(n, stretch, scale)
 
 
@@ -350,19 +335,18 @@ def triangular(
     """
     low, high = _numbers("triangular", low=low, high=high)
     rise, fall = _counts("triangular", up=up, down=up if down is None else down)
-    gamma = checked("triangular", "gamma", gamma, NON_NEGATIVE)
+    gamma = checked("triangular", "gamma", gamma, ge=0)
     cycle = rise + fall
     if numerics.is_concrete(cycle) and np.any(np.equal(cycle, 0)):
         raise ValueError(f"triangular(up={rise!r}, down={fall!r}) has cycles of 0 steps: give one of them some steps")
-    if mode not in ("triangular", "triangular2", "exp_range"):
-        raise ValueError(f"triangular(mode=...) must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
+    checked_choice("triangular", "mode", mode, ("triangular", "triangular2", "exp_range"))
     if mode != "exp_range" and not (isinstance(gamma, float) and gamma == 1.0):
         raise ValueError(f"triangular(gamma=...) has a meaning in mode 'exp_range' only, got {gamma!r} in mode {mode!r}")
     triangle = (Linear(low, high, rise) >> Linear(high, low, fall)).repeat()
     if mode == "triangular":
         return triangle
     envelope = Constant(1.0, cycle).repeat(scale=0.5) if mode == "triangular2" else Exponential(1.0, gamma)
-    return triangle * envelope + Constant(low) * (1.0 - envelope)
+    return triangle * envelope + Constant(low, 0.0) * (1.0 - envelope)
 
 
 def one_cycle(
@@ -402,8 +386,8 @@ def one_cycle(
     """
     ramp, rise, rest = _phases("one_cycle", steps, pct_start, anneal, three_phase)
     (peak,) = _numbers("one_cycle", peak=peak)
-    div_factor = checked("one_cycle", "div_factor", div_factor, POSITIVE)
-    final_div_factor = checked("one_cycle", "final_div_factor", final_div_factor, POSITIVE)
+    div_factor = checked("one_cycle", "div_factor", div_factor, gt=0)
+    final_div_factor = checked("one_cycle", "final_div_factor", final_div_factor, gt=0)
     with np.errstate(over="ignore"):
         start = _bounded("one_cycle", "div_factor", div_factor, numerics.divide(peak, div_factor))
         end = _bounded("one_cycle", "final_div_factor", final_div_factor, numerics.divide(start, final_div_factor))
@@ -450,11 +434,9 @@ def one_cycle_momentum(
 
 def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Any, Any]:
     """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
-    if anneal not in ("cosine", "linear"):
-        raise ValueError(f"{call}(anneal=...) must be 'cosine' or 'linear', got {anneal!r}")
-    (steps,) = _counts(call, steps=steps)
-    checked(call, "steps", steps, _WHOLE)
-    rise = checked(call, "pct_start", pct_start, _FRACTION) * steps
+    checked_choice(call, "anneal", anneal, ("cosine", "linear"))
+    steps = _total(call, steps)
+    rise = checked(call, "pct_start", pct_start, ge=0, le=1, hint="a fraction of the steps") * steps
     before = 2.0 * rise if three_phase else rise
     before, rest = _parted(call, steps, pct_start=before)
     return Cosine if anneal == "cosine" else Linear, 0.5 * before if three_phase else before, rest
@@ -462,7 +444,7 @@ def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phas
 
 def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
     """A value made with a number, unless that made it too large."""
-    if numerics.is_concrete(value) and not np.all(bounded(np.asarray(value))):
+    if numerics.is_concrete(value) and not is_finite(value):
         raise ValueError(f"{call}({name}=...) makes values too large for a float, got {number!r}")
     return numerics.saturated(value)
 

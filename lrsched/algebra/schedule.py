@@ -17,8 +17,8 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,29 +26,11 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.meshes import put_like, sharded_like
-from lrsched.algebra.node import (
-    COUNT,
-    CYCLES,
-    NON_NEGATIVE,
-    NUMBER,
-    POSITIVE,
-    RISING,
-    UNBOUNDED,
-    Node,
-    Spec,
-    checked,
-    checked_clock,
-    child,
-    choice,
-    each_number,
-    is_empty,
-    leaf,
-    node,
-    shown,
-)
-from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, floor, opposite, ratio, rounded, snapped, where
+from lrsched.algebra.node import Node, Spec, checked, child, choice, each_number, is_empty, leaf, node
+from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, opposite, ratio, rounded, snapped, where
 from lrsched.algebra.numerics import maximum as higher
 from lrsched.algebra.numerics import minimum as lower
+from lrsched.algebra.written import shown, unexpected
 
 Spans: TypeAlias = Iterator[tuple["Schedule", Any, Any]]  # (part, its own time, whether it is running)
 
@@ -72,8 +54,8 @@ class Schedule(_Hyperparameter):
     Steps are counted from 0; a step below 0 counts as 0. (What a clock reads does not: see `Driven`.) A step, like a number
     of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
 
-    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules and, but for the
-    last two, with plain numbers. An array in the place of a number makes a batch.
+    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers and
+    with functions of the step. An array in the place of a number makes a batch.
 
     Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
     so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
@@ -84,7 +66,16 @@ class Schedule(_Hyperparameter):
     0.05 [0.    0.025] 100.0
     """
 
+    _of_function: ClassVar[Callable[[Any], Schedule]]  # `Function`, which shapes.py puts here
+
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
+
+    def __post_init__(self) -> None:
+        for field in self._children:
+            if field.name != "clock":
+                call = self._call or type(self).__name__
+                self._change(field, functools.partial(as_schedule, call, field.name))
+        super().__post_init__()
 
     def at(self, t: Any) -> Any:
         """The value at a time, which is below 0 only where a clock reads so."""
@@ -125,76 +116,90 @@ class Schedule(_Hyperparameter):
 
     # Operators: each delegates to a named node, and leaves what it does not know to the other operand.
 
-    def __add__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("+", self, other)
+    def __add__(self, other: ScheduleLike) -> Schedule:
+        return _operated("+", self, other)
 
-    def __radd__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("+", other, self)
+    def __radd__(self, other: ScheduleLike) -> Schedule:
+        return _operated("+", other, self)
 
-    def __sub__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("-", self, other)
+    def __sub__(self, other: ScheduleLike) -> Schedule:
+        return _operated("-", self, other)
 
-    def __rsub__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("-", other, self)
+    def __rsub__(self, other: ScheduleLike) -> Schedule:
+        return _operated("-", other, self)
 
-    def __mul__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("*", self, other)
+    def __mul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("*", self, other)
 
-    def __rmul__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("*", other, self)
+    def __rmul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("*", other, self)
 
-    def __truediv__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("/", self, other)
+    def __truediv__(self, other: ScheduleLike) -> Schedule:
+        return _operated("/", self, other)
 
-    def __rtruediv__(self, other: Schedule | Number) -> Schedule:
-        return _pointwise("/", other, self)
+    def __rtruediv__(self, other: ScheduleLike) -> Schedule:
+        return _operated("/", other, self)
 
     def __neg__(self) -> Schedule:
         return Pointwise("neg", (self,))
 
-    def __rshift__(self, other: Schedule) -> Schedule:
-        return self.then(other) if isinstance(other, Schedule) else NotImplemented
+    def __pow__(self, exponent: Any, modulus: Any = None) -> NoReturn:
+        del modulus
+        power = shown(exponent)
+        raise TypeError(
+            f"schedule ** {power}: schedules have no powers. Hint: write s * s, or Function(lambda t: s(t) ** {power})"
+        )
 
-    def __matmul__(self, other: Schedule) -> Schedule:
-        return self.warp(other) if isinstance(other, Schedule) else NotImplemented
+    def __rshift__(self, other: ScheduleLike) -> Schedule:
+        return _operated(">>", self, other)
+
+    def __rrshift__(self, other: Callable[[Any], Any]) -> Schedule:
+        return _operated(">>", other, self)
+
+    def __matmul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("@", self, other)
+
+    def __rmatmul__(self, other: ScheduleLike) -> Schedule:
+        return _operated("@", other, self)
 
     # Methods
 
-    def then(self, other: Schedule) -> Schedule:
+    def then(self, other: ScheduleLike) -> Schedule:
         """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
 
         Its length is the sum of theirs. At the boundary `other` counts.
 
+        Args:
+            other: a schedule, a number for ever, or a function of the step.
+
         Raises:
-            TypeError: if the other is no schedule.
+            TypeError: if the other is none of these.
             ValueError: if this one goes on for ever: give it a length with `.take(n)`.
 
         >>> import lrsched as ls
-        >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40))(30))
-        0.5
+        >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40) >> 0.1)([30, 50]))
+        [0.5 0.1]
         """
-        _expect("then", other)
-        parts = (s.parts if isinstance(s, Sequence) else (s,) for s in (self, other))
-        return Sequence(tuple(part for group in parts for part in group))
+        sides = (self, as_schedule("then", "other", other))
+        return Sequence(tuple(part for s in sides for part in (s.parts if isinstance(s, Sequence) else (s,))))
 
-    def warp(self, time: Schedule) -> Schedule:
+    def warp(self, time: ScheduleLike) -> Schedule:
         """The schedule at the time that another one gives, `t ↦ self(time(t))`; also spelled `self @ time`.
 
         A time below 0 counts as 0. What is made of `Time()`, plus and times known numbers, and the methods that move time is
         exact; inside jit, any other time is a float32, exact to the step up to 2**24.
 
         Args:
-            time: a schedule whose value is a number of steps.
+            time: a schedule whose value is a number of steps, a number, or a function of the step.
 
         Raises:
-            TypeError: if either is driven.
+            TypeError: if it is none of these, or either is driven.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
         Linear(0.0, 1.0, 10) @ Constant(3.0)
         """
-        _expect("warp", time)
-        return Warp(self, time)
+        return Warp(self, as_schedule("warp", "time", time))
 
     def take(self, steps: Number) -> Schedule:
         """The schedule for so many steps, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
@@ -303,12 +308,12 @@ class Schedule(_Hyperparameter):
         """
         return Repeat(self, n, stretch, scale)
 
-    def clip(self, low: Schedule | Number, high: Schedule | Number) -> Schedule:
+    def clip(self, low: ScheduleLike | None = None, high: ScheduleLike | None = None) -> Schedule:
         """The schedule, kept between two values or schedules: `t ↦ min(max(self(t), low), high)`.
 
         Args:
-            low: the lowest value, a number or a schedule.
-            high: the highest value, a number or a schedule; it counts where it is below `low`.
+            low: the lowest value, a number, a schedule or a function of the step; None bounds it from above only.
+            high: the highest value, like `low`; it counts where it is below `low`. None bounds it from below only.
 
         Raises:
             ValueError: if both are numbers, and low is above high.
@@ -317,12 +322,12 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Linear(0.0, 1.0, 10).clip(0.2, 0.8)([0, 5, 10]))
         [0.2 0.5 0.8]
         """
-        mend = "to bound one side only, use maximum(schedule, low) or minimum(schedule, high)"
-        bounds = [_operand("clip", name, bound, mend) for name, bound in (("low", low), ("high", high))]
-        values = [bound.value for bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
+        given = (("max", "low", low), ("min", "high", high))
+        bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
+        values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
         if len(values) == 2 and np.any(np.greater(*map(numerics.host, values))):
             raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
-        return minimum(maximum(self, bounds[0]), bounds[1])
+        return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, self)
 
     def on(self, clock: Node) -> Schedule:
         """The schedule with the reading of a clock for its time: a driven schedule.
@@ -343,9 +348,8 @@ class Schedule(_Hyperparameter):
 def _ready_number(x: Any, spec: Spec) -> Any:
     if numerics.is_concrete(x):
         return numerics.host(x)
-    if not spec.wide:
-        return numerics.real(x)
-    return higher(numerics.wide(x), 0.0) if spec.whole else numerics.wide(x)
+    x = numerics.in_place(x, spec.unit or spec.exact)
+    return higher(x, 0.0) if spec.unit else x
 
 
 def _call(schedule: Schedule, step: Any) -> jax.Array:
@@ -374,77 +378,80 @@ def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Ar
     return call(schedule)
 
 
-def _expect(call: str, schedule: Any) -> None:
-    if not isinstance(schedule, Schedule):
-        mend = f"; a number becomes one as Constant({shown(schedule)})" if numerics.is_number(schedule) else ""
-        if callable(schedule):
-            mend = "; a function of the step, such as a schedule of optax, becomes one as Function(fn)"
-        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__}){mend}")
+ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 
 
-def _lift(operand: Any) -> Schedule | None:
-    """A schedule of an operand, None if there is none."""
-    if isinstance(operand, Schedule):
-        return operand
-    return Constant(operand) if numerics.is_number(operand) else None
+def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
+    """The schedule that something is or stands for: a number a `Constant`, a function of the step a `Function`; else None."""
+    if isinstance(x, Schedule):
+        return x
+    if numerics.is_number(x):
+        return Constant(x, steps)
+    return Schedule._of_function(x) if callable(x) and not isinstance(x, type) else None
 
 
-def _pointwise(operator: str, *operands: Any) -> Any:
-    try:
-        parts = tuple(part for operand in operands if (part := _lift(operand)) is not None)
-        return Pointwise(operator, parts) if len(parts) == len(operands) else NotImplemented
+def as_schedule(call: str, name: str, x: Any, steps: Number = math.inf) -> Schedule:
+    """What an argument stands for, as `lifted`, or an error that names it."""
+    schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
+    if schedule is None:
+        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
+    return schedule
+
+
+def _operated(operator: str, *operands: Any) -> Any:
+    """What an operator makes of its operands. What stands for no schedule is left to the other operand."""
+    try:  # beside an operator on values, a number adds nothing to the length
+        schedules = [lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands]
     except ValueError as error:
         written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
         raise ValueError(f"{written}: {error}") from None
+    a, b = schedules
+    if a is None or b is None:
+        return NotImplemented
+    return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
 
 
-def minimum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
-    """The lower of two schedules or numbers at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
+def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
 
     Args:
-        a: a schedule or a number.
-        b: a schedule or a number.
+        a: a schedule, a number or a function of the step.
+        b: like a.
 
     Raises:
-        TypeError: if one of them is neither.
+        TypeError: if one of them is none of these.
 
     >>> import lrsched as ls
     >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
     0.25
     """
-    return Pointwise("min", (_operand("minimum", "a", a), _operand("minimum", "b", b)))
+    return Pointwise("min", (as_schedule("minimum", "a", a, 0.0), as_schedule("minimum", "b", b, 0.0)))
 
 
-def maximum(a: Schedule | Number, b: Schedule | Number) -> Schedule:
-    """The higher of two schedules or numbers at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
+def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
 
     Args:
-        a: a schedule or a number.
-        b: a schedule or a number.
+        a: a schedule, a number or a function of the step.
+        b: like a.
 
     Raises:
-        TypeError: if one of them is neither.
+        TypeError: if one of them is none of these.
 
     >>> import lrsched as ls
     >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
     0.25
     """
-    return Pointwise("max", (_operand("maximum", "a", a), _operand("maximum", "b", b)))
+    return Pointwise("max", (as_schedule("maximum", "a", a, 0.0), as_schedule("maximum", "b", b, 0.0)))
 
 
-def _operand(call: str, name: str, operand: Any, mend: str = "") -> Schedule:
-    if isinstance(operand, Schedule):
-        return operand
-    return Constant(checked(call, name, operand, dataclasses.replace(NUMBER, what="a schedule or a number", mend=mend)))
-
-
-def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
+def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
     """Schedules one after the other, each on its own time from 0, cut or held at explicit boundaries.
 
     `schedules[k]` runs from `boundaries[k - 1]` on, and so the first from 0 and the last for ever.
 
     Args:
-        schedules: at least one schedule.
+        schedules: at least one schedule, number or function of the step.
         boundaries: the steps at which the second, third, … schedule begins: one fewer than schedules, rising.
 
     Raises:
@@ -452,18 +459,16 @@ def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
         ValueError: if the counts do not match or the boundaries do not rise.
 
     >>> import lrsched as ls
-    >>> print(ls.join([ls.Constant(1.0), ls.Constant(2.0), ls.Constant(3.0)], [10, 20])([9, 10, 20]))
+    >>> print(ls.join([1.0, 2.0, 3.0], [10, 20])([9, 10, 20]))
     [1. 2. 3.]
     """
     if isinstance(schedules, Schedule):
         raise TypeError(f"join(schedules=...) must be a list of schedules, got {shown(schedules)}")
-    parts = list(schedules)
-    for part in parts:
-        _expect("join", part)
-    mend = "sort them, and the schedules with them"
+    parts = [as_schedule("join", "schedules", part) for part in schedules]
     bounds = []
     if not is_empty(boundaries):
-        table = checked("join", "boundaries", boundaries, dataclasses.replace(RISING, mend=mend))
+        hint = "sort them, and the schedules with them"
+        table = checked("join", "boundaries", boundaries, rank=1, rising=True, unit="steps", hint=hint)
         bounds = [table[..., i][()] for i in range(table.shape[-1])]
     if len(bounds) != len(parts) - 1:
         raise ValueError(
@@ -476,11 +481,13 @@ def join(schedules: Iterable[Schedule], boundaries: Any) -> Schedule:
 
 @node
 class Constant(Schedule):
-    """One value: `t ↦ value`. Its length says how long `>>` stays on it, and is 0 unless given: a unit of `>>`.
+    """One value, for ever or for a length: `t ↦ value`. Its length says how long `>>` stays on it.
+
+    `Constant(value, 0)` is the unit of `>>`, and what a plain number beside an operator on values stands for.
 
     Args:
         value: the value.
-        steps: its length in steps, >= 0; `inf` for one that never ends.
+        steps: its length in steps, >= 0, for ever if it is not given.
 
     >>> import lrsched as ls
     >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
@@ -488,7 +495,7 @@ class Constant(Schedule):
     """
 
     value: Number = leaf()
-    steps: Number = leaf(UNBOUNDED, default=0.0)
+    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=math.inf)
 
     def at(self, t: Any) -> Any:
         del t
@@ -562,12 +569,12 @@ class Sequence(Schedule):
 
     def _check(self) -> None:
         if not self.parts:
-            raise ValueError("a sequence needs at least one part; Constant(value) is the one that changes nothing")
+            raise ValueError("a sequence needs at least one part; Constant(value, 0) is the one that changes nothing")
         for part in self.parts[:-1]:
             if numerics.is_concrete(part.length) and np.any(np.isinf(part.length)):
-                raise ValueError(
-                    f"only the last part of >> may go on for ever, and {shown(part)} does: give it a length with .take(n)"
-                )
+                text = shown(part)
+                text = f"{text[:-1]}, steps)" if isinstance(part, Constant) else f"({text}).take(steps)"
+                raise ValueError(f"only the last part of a sequence may be unbounded; write {text}")
 
     @functools.cached_property
     def _starts(self) -> list[Any]:
@@ -647,8 +654,10 @@ def _stacked_row(members: list[int], row: Any, rows: int) -> Any:
 
 def _in_row(parts: list[Any], row: Any) -> Any:
     """Several schedules of one structure as one: each of its numbers is looked up in the row of the one that is running."""
-    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Double))
-    return each_number(tables, lambda table, spec: (numerics.pick_time if spec.wide else numerics.pick)(table, row))
+    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Wide))
+    return each_number(
+        tables, lambda table, spec: (numerics.pick_time if spec.unit or spec.exact else numerics.pick)(table, row)
+    )
 
 
 @node
@@ -671,7 +680,7 @@ class Take(Moved):
 
     _call = "take"
 
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, t: Any) -> Any:
         return lower(t, self.steps)
@@ -702,7 +711,7 @@ class Drop(Bending, Moved):
 
     _call = "drop"
 
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, t: Any) -> Any:
         return t + self.steps
@@ -718,7 +727,7 @@ class Delay(Moved):
 
     _call = "delay"
 
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, t: Any) -> Any:
         return higher(t - self.steps, 0.0)
@@ -737,7 +746,7 @@ class Stretch(Bending, Moved):
 
     _call = "stretch"
 
-    factor: Number = leaf(POSITIVE, mend="2 makes it twice as long, 0.5 half as long", whole=True)  # the steps of an epoch
+    factor: Number = leaf(gt=0, unit="times", hint="2 makes it twice as long, 0.5 half as long")
 
     def moved(self, t: Any) -> Any:
         return ratio(t, self.factor)
@@ -753,10 +762,10 @@ class Staircase(Bending, Moved):
 
     _call = "staircase"
 
-    every: Number = leaf(POSITIVE, mend="it is the number of steps between two moves", whole=True)
+    every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
 
     def moved(self, t: Any) -> Any:
-        return snapped(self.every * floor(ratio(higher(t, 0.0), self.every)))
+        return snapped(self.every * numerics.floor_ratio(higher(t, 0.0), self.every))
 
     @property
     def length(self) -> Any:
@@ -800,7 +809,7 @@ class Warp(Bending, Moved):
 
 @node
 class Repeat(Bending):
-    """Cycle c = 0, 1, …, n - 1 lasts `longer^c · L` steps and is `t ↦ higher^c · schedule(t / longer^c)` on its own time.
+    """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time.
 
     After the last one its end is held. n is rounded to a whole number; None: for ever.
     """
@@ -808,11 +817,22 @@ class Repeat(Bending):
     _call = "repeat"
 
     schedule: Schedule = child()
-    n: Number | None = leaf(CYCLES, default=None)
-    longer: Number | None = leaf(
-        POSITIVE, name="stretch", mend="2 doubles every cycle's length, 1 keeps it", optional=True, default=None
-    )
-    higher: Number | None = leaf(name="scale", optional=True, default=None)
+    n: Number | None = leaf(ge=1, unit="times", optional=True, default=None, hint="the number of cycles; None repeats for ever")
+    stretch_: Number | None = leaf(gt=0, optional=True, default=None, exact=True, hint="2 doubles every cycle's length, 1 keeps it")
+    scale: Number | None = leaf(optional=True, default=None, exact=True)
+
+    # The argument is `stretch`, but a field of that name would hide the method. `dataclasses.replace` gives `stretch_`, too.
+    def __init__(
+        self,
+        schedule: Schedule,
+        n: Number | None = None,
+        stretch: Any = dataclasses.MISSING,
+        scale: Number | None = None,
+        stretch_: Number | None = None,
+    ) -> None:
+        stretch = stretch_ if stretch is dataclasses.MISSING else stretch
+        self.__dict__.update(schedule=schedule, n=n, stretch_=stretch, scale=scale)
+        self.__post_init__()
 
     def _check(self) -> None:
         super()._check()
@@ -823,35 +843,33 @@ class Repeat(Bending):
             raise ValueError(f"{shown(self.schedule)} goes on for ever, so it cannot repeat: give it a length with .take(n)")
         if self.n is None and np.any(np.equal(steps, 0)):
             raise ValueError(f"{shown(self.schedule)} has length 0, so it cannot repeat for ever: give it a length, or an n")
-        shrinks = self.longer is not None and numerics.is_concrete(self.longer) and np.any(np.less(self.longer, 1))
+        shrinks = self.stretch_ is not None and numerics.is_concrete(self.stretch_) and np.any(np.less(self.stretch_, 1))
         if self.n is None and shrinks:
-            raise ValueError(
-                f"repeat(stretch=...) must be >= 1 to go on for ever, got {self.longer!r}: shrinking cycles come to an end;"
-                " say how many with n"
-            )
+            hint = "shrinking cycles come to an end; say how many with n"
+            raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
 
     def _cycle(self, t: Any) -> tuple[Any, Any]:
         """The number of the cycle, and the time in it as the schedule counts it."""
         t, steps = higher(t, 0.0), self.schedule.length
         last = math.inf if self.n is None else higher(rounded(self.n) - 1.0, 0.0)
-        if self.longer is None:
-            cycle = where(steps > 0.0, lower(floor(ratio(t, steps)), last), 0.0 if self.n is None else last)
+        if self.stretch_ is None:
+            cycle = where(steps > 0.0, lower(numerics.floor_ratio(t, steps), last), 0.0 if self.n is None else last)
             return cycle, clip(t - cycle * steps, 0.0, steps)
-        cycle, start, growth = numerics.growing_cycle(t, steps, self.longer, last)
+        cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)
 
     def at(self, t: Any) -> Any:
         cycle, inside = self._cycle(t)
         value = self.schedule.at(inside)
-        return value if self.higher is None else numerics.grown(value, self.higher, cycle)
+        return value if self.scale is None else numerics.grown(value, self.scale, cycle)
 
     @property
     def length(self) -> Any:
         if self.n is None:
             return math.inf
-        if self.longer is None:
+        if self.stretch_ is None:
             return self.schedule.length * rounded(self.n)
-        return numerics.growing_cycle(math.inf, self.schedule.length, self.longer, rounded(self.n))[1]
+        return numerics.growing_cycle(math.inf, self.schedule.length, self.stretch_, rounded(self.n))[1]
 
 
 @node
@@ -873,13 +891,11 @@ class Choice(Schedule):
     """
 
     branches: tuple[Schedule, ...] = child()
-    index: Number = leaf(NON_NEGATIVE, mend="it counts the branches from 0", whole=True)
+    index: Number = leaf(ge=0, unit="branches", hint="counted from 0")
 
     def _check(self) -> None:
         if not isinstance(self.branches, tuple) or not self.branches:
             raise TypeError(f"Choice(branches=...) must be a tuple of schedules, got {shown(self.branches)}")
-        for branch in self.branches:
-            _expect("Choice", branch)
         if numerics.is_concrete(self.index) and np.any(np.asarray(self.index) >= len(self.branches)):
             raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
 
@@ -936,7 +952,6 @@ class Driven(Bending):
 
     def _check(self) -> None:
         checked_clock("on", self.clock)
-        _expect("on", self.schedule)
         super()._check()
 
     def at(self, t: Any) -> Any:
@@ -950,6 +965,14 @@ class Driven(Bending):
     @property
     def length(self) -> Any:
         return math.inf
+
+
+def checked_clock(call: str, clock: Any) -> None:
+    """Raises a TypeError if something is no clock, or is of a class that is no node."""
+    if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
+        raise TypeError(unexpected(call, "clock", clock, "a clock, such as Plateau(patience=5)"))
+    if "_numbers" not in vars(type(clock)):
+        raise TypeError(f"{type(clock).__name__} is not a node: decorate the class with lrsched.node")
 
 
 def driven_parts(schedule: Schedule) -> list[Driven]:

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import COUNT, NON_NEGATIVE, NOT_ZERO, POSITIVE, RISING, TABLE, choice, leaf, node, shown, static
+from lrsched.algebra.node import choice, leaf, node, static
 from lrsched.algebra.numerics import Number, Progress, at_least, maximum, pick, pick_time, row_of, where
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, unexpected
 
 
 @node
@@ -25,7 +26,7 @@ class Ramp(Schedule):
 
     start: Number = leaf()
     stop: Number = leaf()
-    steps: Number = leaf(COUNT)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def weights(self, progress: Progress) -> tuple[Any, Any]:
         """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
@@ -114,7 +115,7 @@ class Polynomial(Ramp):
         PyTorch's `PolynomialLR`, with `stop` 0.
     """
 
-    power: Number = leaf(POSITIVE, mend="it is the exponent; 1 is a straight line")
+    power: Number = leaf(gt=0, exact=True, hint="the exponent; 1 is a straight line")
 
     def weights(self, progress: Progress) -> tuple[Any, Any]:
         return progress.power(self.power)
@@ -169,9 +170,9 @@ class Geometric(Schedule):
         The sweep of a learning-rate range test: Smith, *Cyclical learning rates*, 2015 (arXiv 1506.01186).
     """
 
-    start: Number = leaf(NOT_ZERO)
-    stop: Number = leaf(NOT_ZERO)
-    steps: Number = leaf(COUNT)
+    start: Number = leaf(nonzero=True, exact=True)
+    stop: Number = leaf(nonzero=True, exact=True)
+    steps: Number = leaf(ge=0, unit="steps")
 
     def _check(self) -> None:
         if numerics.is_concrete(self.start, self.stop) and np.any(np.sign(self.start) != np.sign(self.stop)):
@@ -213,7 +214,7 @@ class Exponential(Schedule):
     """
 
     start: Number = leaf()
-    rate: Number = leaf(NON_NEGATIVE, mend="it is the factor from one step to the next, 0.99 for 1 % less")
+    rate: Number = leaf(ge=0, exact=True, hint="the factor from one step to the next, 0.99 for 1 % less")
 
     def at(self, t: Any) -> Any:
         return numerics.exponential(self.start, self.rate, t)
@@ -245,7 +246,7 @@ class InverseSqrt(Schedule):
     """
 
     start: Number = leaf()
-    timescale: Number = leaf(POSITIVE, mend="it is the number of steps until the value has fallen to start / √2", whole=True)
+    timescale: Number = leaf(gt=0, unit="steps", hint="the number of updates until the value has fallen to start / √2")
 
     def at(self, t: Any) -> Any:
         least = 1e-28 if numerics.is_concrete(self.timescale) else 1e-12
@@ -279,8 +280,8 @@ class Piecewise(Schedule):
     [0.5  1.   0.75]
     """
 
-    steps: Any = leaf(RISING)
-    values: Any = leaf(TABLE)
+    steps: Any = leaf(rank=1, rising=True, unit="steps", hint="sort them, and move what lies before step 0 to step 0")
+    values: Any = leaf(rank=1)
     kind: Literal["constant", "linear", "cosine"] = choice("constant", "linear", "cosine", default="constant")
 
     def _check(self) -> None:
@@ -356,10 +357,10 @@ class Function(Schedule):
 
     def _check(self) -> None:
         if not callable(self.fn):
-            raise TypeError(f"Function(fn=...) must be a function of time, got {shown(self.fn)} ({type(self.fn).__name__})")
+            raise TypeError(unexpected("Function", "fn", self.fn, "a function of time"))
 
     def at(self, t: Any) -> Any:
-        time = numerics.real(t) if isinstance(t, numerics.Double) else t
+        time = numerics.real(t) if isinstance(t, numerics.Wide) else t
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:
@@ -377,3 +378,6 @@ class Function(Schedule):
     @property
     def length(self) -> Any:
         return math.inf
+
+
+Schedule._of_function = Function

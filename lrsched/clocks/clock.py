@@ -7,7 +7,6 @@ reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a who
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -15,16 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import COUNT, NON_NEGATIVE, Node, bounded, checked_clock, child, choice, leaf, node
+from lrsched.algebra.node import Node, child, choice, leaf, node
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import checked_clock
 from lrsched.clocks.counts import LOW_BITS, Counted, advanced, as_number, count_of, counted, no_count, zero
-
-WINDOW = dataclasses.replace(
-    COUNT,
-    holds=lambda x: (x >= 1) & bounded(x),
-    must="be >= 1 and finite",
-    mend="it is the number of observations whose mean counts as one",
-)
 
 
 class Clock(Node):
@@ -169,12 +162,12 @@ class Plateau(Clock):
     """
 
     mode: Literal["min", "max"] = choice("min", "max", default="min")
-    patience: Number = leaf(COUNT, mend="it is the number of bad observations to tolerate", default=10.0)
-    threshold: Number = leaf(NON_NEGATIVE, mend="it is how much better counts as better", default=1e-4)
+    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
     threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
-    cooldown: Number = leaf(COUNT, mend="it is the number of observations to ignore after a plateau", default=0.0)
+    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
     monitor: str = choice(default="value")
-    window: Number = leaf(WINDOW, default=1.0)
+    window: Number = leaf(ge=1, unit="observations", default=1.0)
 
     def init(self) -> PlateauState:
         # Each a buffer of its own, or the state could not be donated.
@@ -246,7 +239,7 @@ class SinceBest(Clock):
     """
 
     mode: Literal["min", "max"] = choice("min", "max", default="min")
-    threshold: Number = leaf(NON_NEGATIVE, mend="it is how much better counts as better", default=1e-4)
+    threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
     threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
     monitor: str = choice(default="value")
 

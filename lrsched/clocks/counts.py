@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 
 _LAST = np.int32(2**31 - 1)
 LOW_BITS = 22  # of a count; the others fit into an int32, and these into the fraction of a float32

@@ -6,23 +6,25 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.counts import as_number, count_of, counted, no_count
+from lrsched.clocks.counts import Counted, as_number, count_of, counted, no_count
+
+Observations: TypeAlias = Mapping[str, Any]  # scalars by name, None for what was not observed; or `Gathered`
 
 
-def merged(call: str, mapping: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+def merged(call: str, mapping: Observations | None, named: Observations) -> dict[str, Any]:
     """Observations given as one mapping and by keyword, in one dict.
 
     Raises a TypeError for what is no mapping, and for a name that is given in both ways.
     """
-    if mapping is None:
-        return dict(named)
+    mapping = {} if mapping is None else mapping
     if not isinstance(mapping, Mapping):
         raise TypeError(
             f"{call}(...): expected observations as a mapping from names to numbers, got {shown(mapping)}"
@@ -38,7 +40,10 @@ def monitored_by(clocks: Iterable[Clock]) -> list[str]:
     return sorted({name for clock in clocks for name in clock.monitors})
 
 
-def check_spelling(call: str, monitored: Iterable[str], observations: Mapping[str, Any]) -> None:
+# Names.
+
+
+def check_spelling(call: str, monitored: Iterable[str], observations: Observations) -> None:
     """Raises a TypeError if a monitored name is missing, and what was given instead looks like a misspelling of it."""
     monitored = set(monitored)
     for missing in sorted(monitored - set(observations)):
@@ -50,7 +55,7 @@ def check_spelling(call: str, monitored: Iterable[str], observations: Mapping[st
                 )
 
 
-def check_monitored(call: str, monitored: Iterable[str], observations: Mapping[str, Any]) -> None:
+def check_monitored(call: str, monitored: Iterable[str], observations: Observations) -> None:
     """Raises a TypeError if observations were given, and none of them is monitored. (Without clocks anything goes.)"""
     monitored = set(monitored)
     check_spelling(call, monitored, observations)
@@ -72,31 +77,24 @@ def _is_misspelt(name: str, meant: str) -> bool:
     `mae`; `vloss`, `loss`; `grad`, `grads`) are taken for different metrics.
     """
     words, others = _words(name), _words(meant)
-    if words == others or "".join(words) == "".join(others):
+    if "".join(words) == "".join(others):
         return name != meant
-    if len(words) != len(others):
+    differing = [(a, b) for a, b in zip(words, others, strict=False) if a != b]
+    if len(words) != len(others) or len(differing) != 1:
         return False
-    differing = [(a, b) for a, b in zip(words, others, strict=True) if a != b]
-    if len(differing) != 1:
+    short, long = sorted(differing[0], key=len)
+    if short[0] != long[0] or short.isdigit() or len(short) < 3:
         return False
-    a, b = differing[0]
-    plural = any(x == f"{y}s" and not y.endswith("s") for x, y in ((a, b), (b, a)))
-    shortest = 5 if len(a) == len(b) and sorted(a) != sorted(b) else 3  # mse and mae are two metrics
-    return a[0] == b[0] and min(len(a), len(b)) >= shortest and not plural and not (a + b).isdigit() and _is_one_edit_away(a, b)
+    if len(short) < len(long):  # a letter more
+        is_plural = long == f"{short}s" and not short.endswith("s")
+        return not is_plural and any(short == long[:i] + long[i + 1 :] for i in range(len(long)))
+    letters = [(a, b) for a, b in zip(short, long, strict=True) if a != b]
+    is_swapped = len(letters) == 2 and letters[0] == letters[1][::-1]
+    return is_swapped or (len(letters) == 1 and len(short) >= 5)  # mse and mae are two metrics
 
 
 def _words(name: str) -> list[str]:
     return re.findall(r"[0-9]+|[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) or [name]
-
-
-def _is_one_edit_away(a: str, b: str) -> bool:
-    """Whether one letter was left out, put in, replaced, or exchanged with the next."""
-    if len(a) > len(b):
-        a, b = b, a
-    i = next((i for i in range(len(a)) if a[i] != b[i]), len(a))
-    if len(a) < len(b):
-        return a[i:] == b[i + 1 :]
-    return a[i + 1 :] == b[i + 1 :] or (a[i : i + 2] == b[i : i + 2][::-1] and a[i + 2 :] == b[i + 2 :])
 
 
 class Missing:
@@ -105,7 +103,7 @@ class Missing:
     def __init__(self) -> None:
         self._warned = set[str]()
 
-    def check(self, call: str, monitored: Iterable[str], observations: Mapping[str, Any]) -> None:
+    def check(self, call: str, monitored: Iterable[str], observations: Observations) -> None:
         """Raises a TypeError for a probable misspelling, and warns of what is missing. A None is missing on purpose."""
         check_spelling(call, monitored, observations)
         for name in set(monitored) - set(observations) - self._warned:
@@ -118,13 +116,11 @@ class Missing:
             )
 
 
-_LIBRARIES = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
-
-
 def _users_level() -> int:
     """The stacklevel of the line that called into libraries, seen from who calls this."""
+    libraries = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
     level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in libraries:
         level, frame = level + 1, frame.f_back
     return level
 
@@ -135,40 +131,31 @@ def _users_level() -> int:
 class Gathered(NamedTuple):
     """What was observed under one name since the last update: how often, and one number for each way of combining."""
 
-    seen: Any  # int32
-    totals: dict[str, Any]  # by way: floats, and for "count" a `Counted`
+    seen: jax.Array
+    totals: dict[str, jax.Array | Counted]
 
-    def combined(self, how: str) -> Any:
+    def combined(self, how: str) -> jax.Array | Counted:
         """The one number that stands for all of them."""
         total = self.totals[how]
-        return total / numerics.real(jnp.maximum(self.seen, 1)) if how == "mean" else total
+        return total if isinstance(total, Counted) or how != "mean" else total / numerics.real(jnp.maximum(self.seen, 1))
+
+
+# The ways of combining: two totals, and the total of nothing.
+WAYS = {"mean": (jnp.add, 0.0), "sum": (jnp.add, 0.0), "max": (jnp.maximum, -jnp.inf), "count": (counted, None)}
 
 
 def nothing_gathered(ways: Iterable[str]) -> Gathered:
     """The start: nothing was observed."""
-    first = {"mean": lambda: _float(0.0), "sum": lambda: _float(0.0), "max": lambda: _float(-jnp.inf), "count": no_count}
-    return Gathered(jnp.zeros((), jnp.int32), {way: first[way]() for way in ways})
+    first = {way: WAYS[way][1] for way in ways}
+    totals = {way: no_count() if x is None else jnp.full((), x, numerics.float_type()) for way, x in first.items()}
+    return Gathered(jnp.zeros((), jnp.int32), totals)
 
 
 def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
-    """With one more observation."""
-    if isinstance(value, Gathered):  # by an accumulation around this one
-        return _joined(gathered, value)
-    call = f"accumulate({name}=...)"
-    number = jnp.asarray(numerics.real(as_number(call, value)))
-    add = {
-        "mean": lambda total: total + number,
-        "sum": lambda total: total + number,
-        "max": lambda total: jnp.maximum(total, number),
-        "count": lambda total: counted(total, count_of(call, value)),
-    }
-    return Gathered(gathered.seen + 1, {way: add[way](total) for way, total in gathered.totals.items()})
-
-
-def _joined(a: Gathered, b: Gathered) -> Gathered:
-    join = {"mean": jnp.add, "sum": jnp.add, "max": jnp.maximum, "count": counted}
-    return Gathered(a.seen + b.seen, {way: join[way](total, b.totals[way]) for way, total in a.totals.items()})
-
-
-def _float(x: float) -> Any:
-    return jnp.full((), x, numerics.float_type())
+    """With one more observation, or with those that an accumulation around this one has gathered."""
+    if not isinstance(value, Gathered):
+        call = f"accumulate({name}=...)"
+        number = jnp.asarray(numerics.real(as_number(call, value)))
+        value = Gathered(jnp.int32(1), {way: count_of(call, value) if way == "count" else number for way in gathered.totals})
+    totals = {way: WAYS[way][0](total, value.totals[way]) for way, total in gathered.totals.items()}
+    return Gathered(gathered.seen + value.seen, totals)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
-from lrsched.algebra.node import COUNT, NON_NEGATIVE, checked
+from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
-from lrsched.clocks.clock import WINDOW, Plateau
-
-_SCALE = dataclasses.replace(
-    NON_NEGATIVE, holds=lambda x: (x >= 0) & (x <= 1), must="be in [0, 1]", mend="it is a scale that reduces"
-)
+from lrsched.clocks.clock import Plateau
 
 
 def reduce_on_plateau(
@@ -52,10 +47,9 @@ def reduce_on_plateau(
         PyTorch's `ReduceLROnPlateau`, whose counting it is; see `Plateau` for the margins.
     """
     for name, value in (("factor", factor), ("min_scale", min_scale)):
-        checked("reduce_on_plateau", name, value, _SCALE)
-    for name, value in (("patience", patience), ("cooldown", cooldown)):
-        checked("reduce_on_plateau", name, value, COUNT)
-    checked("reduce_on_plateau", "threshold", threshold, NON_NEGATIVE)
-    checked("reduce_on_plateau", "window", window, WINDOW)
+        checked("reduce_on_plateau", name, value, ge=0, le=1, hint="a scale that reduces")
+    for name, value, least in (("patience", patience, 0), ("cooldown", cooldown, 0), ("window", window, 1)):
+        checked("reduce_on_plateau", name, value, ge=least, unit="observations")
+    checked("reduce_on_plateau", "threshold", threshold, ge=0)
     clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window)
     return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)

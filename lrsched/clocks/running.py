@@ -11,7 +11,6 @@ A clock ticks while its part of the schedule is running, from its first step to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -20,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Constant, Driven, Schedule, driven_parts, value_at
+from lrsched.algebra.schedule import Constant, Driven, Schedule, ScheduleLike, as_schedule, driven_parts, value_at
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
-from lrsched.clocks.observations import Gathered, check_monitored, merged, monitored_by
+from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
 
 S = TypeVar("S")
 
@@ -33,11 +32,11 @@ S = TypeVar("S")
 class ScheduleState(NamedTuple):
     """The state of a schedule: the step of the update to come, and the states of its clocks in the order of the tree."""
 
-    step: Any
+    step: jax.Array
     clocks: tuple[Any, ...]
 
 
-def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
+def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
     """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
 
     Args:
@@ -55,7 +54,7 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     >>> print(ls.evaluate(s, ls.init(s, step=4)))
     0.4
     """
-    _single("init", schedule)
+    schedule = _single("init", schedule)
     clocks = clocks_of(schedule)
     first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
     if isinstance(step, int) and step == 0:
@@ -66,7 +65,7 @@ def init(schedule: Schedule, step: Number = 0) -> ScheduleState:
     return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
 
 
-def count_of_updates(call: str, given: Any) -> jax.Array:
+def count_of_updates(call: str, given: Number) -> jax.Array:
     """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
     step = numerics.array_of(given)
     known = not isinstance(step, jax.core.Tracer)
@@ -78,12 +77,11 @@ def count_of_updates(call: str, given: Any) -> jax.Array:
     return jnp.array(number, jnp.int32)
 
 
-def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
+def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
 
     Args:
-        schedule: the schedule.
-        state: its state, from `init` or `tick`.
+        schedule, state: the schedule, and its state from `init` or `tick`.
 
     Raises:
         ValueError: if the state is that of another schedule.
@@ -93,13 +91,13 @@ def evaluate(schedule: Schedule, state: ScheduleState) -> jax.Array:
     >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
     0.1
     """
-    return _bind("evaluate", schedule, state)(state.step)
+    return bind(schedule, state)(state.step)
 
 
 def tick(
-    schedule: Schedule,
+    schedule: ScheduleLike,
     state: ScheduleState,
-    observations: Mapping[str, Any] | None = None,
+    observations: Observations | None = None,
     /,
     *,
     steps: Number | None = None,
@@ -108,15 +106,14 @@ def tick(
     """The state after an update, and after what was observed with it.
 
     Args:
-        schedule: the schedule.
-        state: its state before.
-        observations: scalars by name, for names that are no Python identifiers or are taken (`{"steps": 64}`).
+        schedule, state: the schedule, and its state before.
+        observations, named: scalars by name, in a mapping, which takes any name (`{"steps": 64}`), or by keyword. A clock takes
+            what it monitors; None counts as not observed.
         steps: 1 for an update, the default, and 0 for something observed between two updates, like a validation metric.
-        named: scalars by name, such as `value=loss`. A clock takes what it monitors; None counts as not observed.
 
     Raises:
-        TypeError: if nothing that is observed is monitored by any of its clocks (a schedule without clocks takes anything), if
-            a name looks like a misspelling of one that is monitored, or if the observations are no mapping.
+        TypeError: if its clocks monitor nothing of what is observed (a schedule without clocks takes anything), if a monitored
+            name seems misspelt, or if the observations are no mapping.
         ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
 
     >>> import lrsched as ls
@@ -127,6 +124,7 @@ def tick(
     >>> print(state.step, ls.evaluate(s, state))
     1 0.5
     """
+    schedule = _single("tick", schedule)
     monitored = monitored_by(clocks_of(schedule))
     given = merged("tick", observations, named)
     steps = numerics.array_of(steps)
@@ -146,11 +144,12 @@ def tick(
     return tick_with(schedule, state, steps, given)
 
 
-def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: Mapping[str, Any]) -> ScheduleState:
+def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, observations: Observations) -> ScheduleState:
     """`tick` without its checks."""
+    schedule = _single("tick", schedule)
     parts = _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
-    running = _running(schedule._ready, numerics.time_of(state.step)[0], True)
+    running = _running(schedule._ready, numerics.time_of(state.step)[0])
     clocks = tuple(
         _where(runs, _ticked(part.clock, clock, steps, given), clock)
         for part, clock, runs in zip(parts, state.clocks, running, strict=True)
@@ -158,24 +157,23 @@ def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observati
     return ScheduleState(advanced(state.step, steps), clocks)
 
 
-def _ticked(clock: Clock, state: Any, steps: Number, observations: dict[str, Any]) -> Any:
+def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -> S:
     """The next state of a clock, which sees one number in the place of those that were gathered, or none where none were."""
-    for name, value in observations.items():
-        if isinstance(value, Gathered):
-            others = {other: x for other, x in observations.items() if other != name}
-            if name not in clock.monitors:
-                return _ticked(clock, state, steps, others)
-            one = {**others, name: value.combined(clock.combine)}
-            return _where(value.seen > 0, _ticked(clock, state, steps, one), _ticked(clock, state, steps, others))
-    return clock.tick(state, steps, observations)
+    gathered = next((name for name, value in observations.items() if isinstance(value, Gathered)), None)
+    if gathered is None:
+        return clock.tick(state, steps, observations)
+    value, others = observations[gathered], {name: x for name, x in observations.items() if name != gathered}
+    without = _ticked(clock, state, steps, others)
+    if gathered not in clock.monitors:
+        return without
+    return _where(value.seen > 0, _ticked(clock, state, steps, {**others, gathered: value.combined(clock.combine)}), without)
 
 
-def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
+def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     """The schedule with every driven part replaced by its present value: a function of the step alone.
 
     Args:
-        schedule: the schedule.
-        state: its state, from `init` or `tick`.
+        schedule, state: the schedule, and its state from `init` or `tick`.
 
     Raises:
         ValueError: if the state is that of another schedule.
@@ -185,10 +183,19 @@ def bind(schedule: Schedule, state: ScheduleState) -> Schedule:
     >>> print(ls.bind(s, ls.init(s))([2, 4, 1000]))
     [0.5 1.  1. ]
     """
-    return _bind("bind", schedule, state)
+    schedule = _single("bind", schedule)
+    _parts("bind", schedule, state)
+    clocks = iter(state.clocks)
+
+    def read(part: object) -> object:
+        if not isinstance(part, Driven):
+            return part
+        return Constant(value_at(part.schedule, *numerics.time_of(part.clock.read(next(clocks)), signed=True)), np.inf)
+
+    return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
 
-def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
+def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
     """The values that a schedule would have used on metrics that were recorded: one scan over them.
 
     Observation number i comes with the last of its `every` updates, and counts from the next update on.
@@ -196,8 +203,7 @@ def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
     Args:
         schedule: the schedule; inside `jax.vmap` one of a batch.
         observations: what its clocks monitor, an array of shape (n,), or a dict of such arrays by name.
-        every: how many updates there were for each observation: 1 for a training loss, those of an epoch for a validation
-            loss.
+        every: the number of updates for each observation: 1 for a training loss, those of an epoch for a validation loss.
 
     Returns:
         The values of the n · `every` updates.
@@ -214,32 +220,30 @@ def replay(schedule: Schedule, observations: Any, every: int = 1) -> jax.Array:
     return replayed(schedule, observations, every)[0]
 
 
-def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and what each clock read for them, in the order of the tree."""
-    _single("replay", schedule)
+    schedule = _single("replay", schedule)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
     clocks = clocks_of(schedule)
+    names = monitored_by(clocks)
     if not isinstance(observations, dict):
-        names = monitored_by(clocks)
         if len(names) > 1:
             raise TypeError(f"replay(...) needs a dict: the clocks of this schedule monitor {', '.join(names)}")
         observations = {(names or ["value"])[0]: observations}
-    check_monitored("replay", monitored_by(clocks), observations)
+    check_monitored("replay", names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
     shapes = {np.shape(table) for table in tables.values()}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+    if [len(shape) for shape in shapes] != [1]:
         found = ", ".join(f"{name}: {np.shape(table)}" for name, table in tables.items()) or "none"
         raise ValueError(f"replay(observations=...) must be arrays of one shape (n,), got {found}")
 
-    def update(state: ScheduleState, observed: dict[str, Any]) -> Any:
-        readings = tuple(
-            jnp.asarray(numerics.real(numerics.time_of(clock.read(x), signed=True)[0]))
-            for clock, x in zip(clocks, state.clocks, strict=True)
-        )
+    def update(state: ScheduleState, observed: Observations) -> Any:
+        times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
+        readings = tuple(jnp.asarray(numerics.real(numerics.time_of(time, signed=True)[0])) for time in times)
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 
-    def updates(state: ScheduleState, observed: dict[str, Any]) -> Any:
+    def updates(state: ScheduleState, observed: Observations) -> Any:
         state, before = jax.lax.scan(lambda state, _: update(state, {}), state, length=every - 1)
         state, last = update(state, observed)
         return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last)
@@ -248,22 +252,8 @@ def replayed(schedule: Schedule, observations: Any, every: int) -> tuple[jax.Arr
     return jax.tree.map(jnp.ravel, values)
 
 
-def _bind(call: str, schedule: Schedule, state: ScheduleState) -> Schedule:
-    _parts(call, schedule, state)
-    clocks = iter(state.clocks)
-
-    def read(part: Any) -> Any:
-        if not isinstance(part, Driven):
-            return part
-        reading = numerics.time_of(part.clock.read(next(clocks)), signed=True)
-        return Constant(value_at(part.schedule, *reading), np.inf)
-
-    return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
-
-
-def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
+def _parts(call: str, schedule: Schedule, state: ScheduleState) -> list[Driven]:
     """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
-    _single(call, schedule)
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(f"{call}(...) expects the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})")
     parts = driven_parts(schedule)
@@ -275,33 +265,30 @@ def _parts(call: str, schedule: Schedule, state: Any) -> list[Driven]:
     return parts
 
 
-def clocks_of(schedule: Schedule) -> list[Any]:
+def clocks_of(schedule: Schedule) -> list[Clock]:
     """The clocks of a schedule, in the order of the tree."""
     return [part.clock for part in driven_parts(schedule)]
 
 
-def _running(schedule: Schedule, t: Any, active: Any) -> list[Any]:
+def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:
     """For each driven part, in the order of the tree, whether its clock ticks now."""
     if isinstance(schedule, Driven):
-        return [active]
-    flags = []
-    for part, own, runs in schedule.spans(t):
-        flags += _running(part, own, _both(active, runs))
-    return flags
+        return [True]
+    return [_both(runs, inside) for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
 
 
-def _both(a: Any, b: Any) -> Any:
-    return jnp.logical_and(a, b) if not numerics.is_concrete(a, b) else bool(a) and bool(b)
+def _both(a: bool | jax.Array, b: bool | jax.Array) -> bool | jax.Array:
+    return bool(a) and bool(b) if numerics.is_concrete(a, b) else jnp.logical_and(a, b)
 
 
-def _where(condition: Any, new: S, old: S) -> S:
+def _where(condition: bool | jax.Array, new: S, old: S) -> S:
     if isinstance(condition, bool):
         return new if condition else old
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _single(call: str, schedule: Any) -> None:
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"{call}(...) expects a schedule, got {shown(schedule)}")
+def _single(call: str, given: ScheduleLike) -> Schedule:
+    schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...) takes one schedule, got a batch of shape {batch}: map it with jax.vmap")
+    return schedule

@@ -13,8 +13,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lrsched.algebra.batch import stack
-from lrsched.algebra.node import TABLE, checked, shown
+from lrsched.algebra.node import checked
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown
 from lrsched.lab import progress
 from lrsched.lab.comparing import contract, rounds
 from lrsched.lab.comparing.result import Comparison
@@ -164,7 +165,7 @@ def _check_mesh(mesh: Any) -> None:
 
 
 def _checked_peaks(peaks: Any) -> tuple[float, ...]:
-    values = checked("compare", "peaks", peaks, TABLE)
+    values = checked("compare", "peaks", peaks, rank=1)
     if np.any(np.less_equal(values, 0)) or len(np.unique(values)) != len(values):
         raise ValueError(f"compare(peaks=...) must be different rates above 0, got {peaks!r}")
     return tuple(np.asarray(values, np.float64).tolist())

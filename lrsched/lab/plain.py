@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 
 
 def whole(call: str, name: str, value: Any, least: int) -> int:

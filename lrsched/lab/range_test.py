@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.algebra.node import POSITIVE, Spec, checked, shown
+from lrsched.algebra.node import checked
 from lrsched.algebra.shapes import Geometric
+from lrsched.algebra.written import shown
 from lrsched.lab import progress
 from lrsched.lab.plain import whole
 from lrsched.lab.ranging.batches import stacked
@@ -16,12 +17,7 @@ from lrsched.lab.ranging.factory import Factory
 from lrsched.lab.ranging.result import RangeTest
 from lrsched.lab.ranging.sweep import Loss, checked_model, draw, sweep
 
-_SMOOTHING = Spec(
-    holds=lambda x: (x >= 0) & (np.float32(x) < 1),  # as a float32 too: otherwise no loss has a weight
-    must="be at least 0 and below 1",
-    mend="0 does not smooth at all",
-)
-_DIVERGENCE = Spec(holds=lambda x: x > 1, must="be above 1", mend="math.inf stops only at a loss that is not finite")
+_BELOW_1 = 1 - 2.0**-25  # as a float32 too: otherwise no loss has a weight
 _FEWEST = 6  # as in fastai, whose rules leave out the last five
 
 
@@ -97,11 +93,11 @@ def range_test(
         `Learner.lr_find`, for smoothing, the end and the rules; its rates are `start · (stop / start)^(i / steps)`, which stay
         below `stop`, and it goes on after a NaN.
     """
-    start, stop = (float(checked("range_test", name, x, POSITIVE)) for name, x in (("start", start), ("stop", stop)))
+    start, stop = (float(checked("range_test", name, x, gt=0)) for name, x in (("start", start), ("stop", stop)))
     if not start < stop:
         raise ValueError(f"range_test(stop=...) must be above start={start!r}, got {stop!r}: the rates rise from start to stop")
-    smoothing = float(checked("range_test", "smoothing", smoothing, _SMOOTHING))
-    divergence = float(checked("range_test", "divergence", divergence, _DIVERGENCE))
+    smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=_BELOW_1))
+    divergence = float(checked("range_test", "divergence", divergence, gt=1, infinite=True))
     steps, seed = whole("range_test", "steps", steps, _FEWEST), whole("range_test", "seed", seed, 0)
     seeds = None if seeds is None else whole("range_test", "seeds", seeds, 1)
     for name, value in (("loss_fn", loss_fn), ("optimizer", optimizer)):

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.algebra.node import shown
-from lrsched.clocks.observations import Gathered, Missing, gather, merged, nothing_gathered
+from lrsched.algebra.written import shown
+from lrsched.clocks.observations import WAYS, Gathered, Missing, Observations, gather, merged, nothing_gathered
 from lrsched.training.holders import leaves_of
-from lrsched.training.transform import AppliedState, finding_clocks, typed_as
-
-_WAYS = ("mean", "sum", "max", "count")
+from lrsched.training.parts import AppliedState
+from lrsched.training.transform import finding_clocks, typed_as
 
 
 class AccumulateState(NamedTuple):
     """The state of `accumulate`: the observations since the last update, by name, and the state of `optax.MultiSteps`."""
 
     gathered: dict[str, Gathered]
-    multi_steps: Any
+    multi_steps: Any  # an `optax.MultiStepsState`
 
     @property
-    def mini_step(self) -> Any:
+    def mini_step(self) -> jax.Array:
         """How many small batches the next update has so far; with this, `optax.MultiSteps.has_updated` takes the state."""
         return self.multi_steps.mini_step
 
     @property
-    def gradient_step(self) -> Any:
+    def gradient_step(self) -> jax.Array:
         """How many updates were made."""
         return self.multi_steps.gradient_step
 
@@ -71,18 +69,17 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
     def init_fn(params: optax.Params) -> AccumulateState:
         with finding_clocks() as clocks:
             state = multi_steps.init(params)
-        there = [x for _, x in leaves_of(state, lambda x: isinstance(x, AppliedState)) if isinstance(x, AppliedState)]
-        if len(clocks) < sum(len(one.clocks) for one in there):
+        applied = leaves_of(state, lambda x: isinstance(x, AppliedState)).values()
+        if len(clocks) < sum(len(x.clocks) for x in applied if isinstance(x, AppliedState)):
             raise ValueError(
                 "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
                 " Hint: jit the init of accumulate(...) instead"
             )
         ways: dict[str, set[str]] = {}
         for clock in clocks:
-            if clock.combine not in _WAYS:
-                raise ValueError(
-                    f"{type(clock).__name__}.combine: expected {', '.join(map(repr, _WAYS))}, got {shown(clock.combine)}"
-                )
+            if clock.combine not in WAYS:
+                expected = ", ".join(map(repr, WAYS))
+                raise ValueError(f"{type(clock).__name__}.combine: expected {expected}, got {shown(clock.combine)}")
             for name in clock.monitors:
                 ways.setdefault(name, set()).add(clock.combine)
         return AccumulateState({name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}, state)
@@ -92,7 +89,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         state: AccumulateState,
         params: optax.Params | None = None,
         *,
-        observations: Mapping[str, Any] | None = None,
+        observations: Observations | None = None,
         **named: Any,
     ) -> tuple[optax.Updates, AccumulateState]:
         given = merged("accumulate", observations, named)
@@ -101,14 +98,12 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
             name: before if given.get(name) is None else gather(name, before, given[name])
             for name, before in state.gathered.items()
         }
-        means = {
-            name: gathered[name].combined("mean")
-            for name in named
-            if name in gathered and named[name] is not None and "mean" in gathered[name].totals
-        }
-        mapping = {**(observations or {}), **gathered}
-        extra = {**named, **means, **({"observations": mapping} if mapping else {})}
-        updates, after = multi_steps.update(updates, state.multi_steps, params, **extra)
+        for name, one in gathered.items():  # for other transforms, the mean so far
+            if named.get(name) is not None and "mean" in one.totals:
+                named[name] = one.combined("mean")
+        if mapping := {**(observations or {}), **gathered}:
+            named["observations"] = mapping
+        updates, after = multi_steps.update(updates, state.multi_steps, params, **named)
         done = after.gradient_step != state.gradient_step
         rejected = ~done & (after.mini_step == state.mini_step)
         fresh = {name: nothing_gathered(one.totals) for name, one in gathered.items()}

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
-from lrsched.algebra.node import shown, side_by_side
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, side_by_side
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
+
+S = TypeVar("S", Schedule, Mapping[str, Schedule])
 
 
 @overload
 def describe(schedules: Schedule) -> str: ...
 @overload
 def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
-def describe(schedules: Any) -> Any:
+def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, str]:
     """What a checkpoint says of its schedule, as JSON can hold it: the expression that `repr` gives.
 
-    It belongs beside the arrays of every checkpoint, which do not say what they are the numbers of; `resume` compares it
-    with the schedule of the run that goes on.
-
-    A function of your own is in it by its name, and no more: that it computes something else by now cannot be seen.
+    It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
+    of your own is in it by its name alone: that it computes something else by then cannot be seen.
 
     Args:
         schedules: a schedule, or several by name, such as those of `scheduled`. Of a live one, `schedule(state)`.
@@ -50,13 +50,7 @@ def described(schedule: Schedule) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedule))  # of an object without a name, which is elsewhere in every process
 
 
-@overload
-def resume(saved: Any, schedules: Schedule, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule: ...
-@overload
-def resume(
-    saved: Any, schedules: Mapping[str, Schedule], on_change: Literal["raise", "keep", "replace"] = "raise"
-) -> dict[str, Schedule]: ...
-def resume(saved: Any, schedules: Any, on_change: Literal["raise", "keep", "replace"] = "raise") -> Any:
+def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replace"] = "raise") -> S:
     """The schedule to go on with after a checkpoint, once it is sure that it is the one of the checkpoint.
 
     Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
@@ -68,17 +62,16 @@ def resume(saved: Any, schedules: Any, on_change: Literal["raise", "keep", "repl
     Args:
         saved: what `describe` gave, read again.
         schedules: the schedule of the program that goes on, or several by name.
-        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one. A
-            number that is as close as a float32 can be counts as equal if it was live, and a function if it has the same
-            name.
+        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one.
+            Numbers as a live state rounds them are equal, and functions of one name.
 
     Returns:
         A schedule, or a dict of schedules by name.
 
     Raises:
         TypeError: if it is not what `describe` gave, or not of what it is.
-        ValueError: if it is another schedule, shown beside the one that was saved; or if the one that was saved is to be kept
-            but cannot be read, because it holds a function or a class of your own.
+        ValueError: if it is another schedule, shown beside the saved one; or if the saved one is to be kept but cannot be read,
+            because it holds a function or a class of your own.
 
     >>> import lrsched as ls
     >>> saved = ls.describe(ls.Linear(0.1, 0.0, 100))
@@ -94,25 +87,24 @@ def resume(saved: Any, schedules: Any, on_change: Literal["raise", "keep", "repl
     """
     if on_change not in ("raise", "keep", "replace"):
         raise ValueError(f'resume(on_change=...) must be "raise", "keep" or "replace", got {on_change!r}')
-    now = describe(schedules)
-    if isinstance(now, str):
+    now: Any = schedules
+    if isinstance(describe(now), str):
         if not isinstance(saved, str):
             raise TypeError(f"resume(saved=...) must be what describe(schedule) gave, a string, got {shown(saved)}")
-        return _resumed({"": saved}, {"": schedules}, on_change)[""]
+        return _resumed({"": saved}, {"": now}, on_change)[""]
     if not isinstance(saved, Mapping) or not all(isinstance(text, str) for text in saved.values()):
         raise TypeError(f"resume(saved=...) must be what describe(schedules) gave, a dict of strings, got {shown(saved)}")
-    return _resumed(saved, schedules, on_change)
+    return _resumed(saved, now, on_change)
 
 
-def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: str) -> dict[str, Schedule]:
+def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: str) -> Any:
     changed = [name for name in {**saved, **now} if not (name in saved and name in now and _is_same(saved[name], now[name]))]
     if on_change == "keep":
         return {name: _read(name, text) if name in changed else now[name] for name, text in saved.items()}
     if changed and on_change == "raise":
-        lines = []
+        lines, texts = list[str](), {name: described(s) for name, s in now.items()}
         for name in changed:
-            text = described(now[name]) if name in now else "no schedule"
-            lines += side_by_side(saved.get(name, "no schedule"), text, name)
+            lines += side_by_side(saved.get(name, "no schedule"), texts.get(name, "no schedule"), name)
         raise ValueError(
             "\n".join(["resume(...) got another schedule than that of the checkpoint:", *lines])
             + '\nsay on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
@@ -125,17 +117,16 @@ def _is_same(saved: str, now: Schedule) -> bool:
     if saved in (described(now), described(live)):
         return True
     try:
-        read = parse(saved)
+        return parse(saved) in (now, live)
     except ValueError:  # a function, a class of somebody's own: the text is all there is to compare
         return False
-    return read in (now, live)
 
 
 def _read(name: str, text: str) -> Schedule:
     try:
         return parse(text)
     except ValueError as error:
-        what = f"the schedule of {name}" if name else "the schedule of the checkpoint"
+        what = f"the schedule of {name or 'the checkpoint'}"
         raise ValueError(
             f'resume(on_change="keep") cannot read {what}: {error}\nmake that schedule in the program, as it was'
         ) from None

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec
 
 import jax
@@ -15,11 +15,13 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import shown
 from lrsched.clocks.observations import Missing
-from lrsched.training.transform import Applied, AppliedState, one_schedule, updates_made
+from lrsched.training.holders import Tree
+from lrsched.training.parts import AppliedState
+from lrsched.training.transform import Applied, one_schedule, typed_as, updates_made
 
 P = ParamSpec("P")
 
@@ -30,13 +32,12 @@ def scheduled(
     hyperparam_dtype: jax.typing.DTypeLike | None = None,
     *,
     live: bool = False,
-    start: Any = 0,
+    start: Tree = 0,
 ) -> Callable[P, optax.GradientTransformationExtraArgs]:
     """An optimizer factory whose numeric arguments take schedules.
 
-    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. All schedules
-    follow one count of updates and get the same observations. The state is that of `optax.inject_hyperparams`:
-    `state.hyperparams["learning_rate"]` is the value that the last update used.
+    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. The state is
+    that of `optax.inject_hyperparams`: `state.hyperparams["learning_rate"]` is the value that the last update used.
 
     Args:
         factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`.
@@ -46,14 +47,11 @@ def scheduled(
         live, start: as in `scale_by_learning_rate`, for all schedules.
 
     Returns:
-        The factory, for the same arguments. Each of them is one of three:
-
-        - A schedule, or a function of the count of updates where the factory's annotation or default says that a number
-          belongs there. Where neither says anything, a function is a schedule if it returns a real scalar for a count: name
-          it in `static_args` if it is something else, and give `Function(fn)` for a schedule that is not recognized.
-        - A float.
-        - Anything else, such as a size, a key or a mask, goes to the factory as it is. An int stays an int, unless the
-          annotation or the default says float.
+        The factory, for the same arguments. Schedules and floats are hyperparameters. So are functions of the count of updates
+        and ints where the factory's annotation or default says that a float belongs there. Where neither says anything, a
+        function is a schedule if it returns a real scalar for a count: name it in `static_args` if it is something else, and
+        give `Function(fn)` for a schedule that is not recognized. Anything else, such as a size, a key or a mask, goes to the
+        factory as it is.
 
         A number that is written, `state.hyperparams["weight_decay"] = x`, is used from then on, also in the place of a
         schedule, until another is written or `replace_schedule` changes the schedule.
@@ -107,7 +105,8 @@ def scheduled(
                     raise ValueError(f"{call}({name}=...): expected a number, got nan")
                 numbers[name] = value
 
-        def transform(values: dict[str, Any]) -> optax.GradientTransformationExtraArgs:
+        def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
+            values = {name: _like_python(x) for name, x in values.items()} if hyperparam_dtype is None else values
             now = list((given | values).items())
             made: Any = partial.func(*(x for _, x in now[: len(bound.args)]), **dict(now[len(bound.args) :]))
             if not hasattr(made, "init") or not hasattr(made, "update"):
@@ -123,19 +122,16 @@ def scheduled(
 
 def _injected(
     call: str,
-    schedules: dict[str, Any],
-    numbers: dict[str, Any],
-    given: dict[str, Any],
-    factory: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
+    schedules: Mapping[str, optax.schedules.StatefulSchedule],
+    numbers: Mapping[str, numerics.Number],
+    given: Tree,
+    made: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
     dtype: jax.typing.DTypeLike | None,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation that a factory makes of the values of schedules and numbers, made anew for each update."""
 
-    def recorded(value: Any) -> jax.Array:
+    def recorded(value: numerics.Number) -> jax.Array:
         return jnp.array(value, numerics.float_type() if dtype is None else dtype).reshape(())
-
-    def made(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
-        return factory({name: _like_python(x) for name, x in values.items()} if dtype is None else values)
 
     def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
         states = {name: s.init() for name, s in schedules.items()}
@@ -145,7 +141,7 @@ def _injected(
         state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
         return _buffers_of_its_own(state, (params, given))
 
-    def followed(name: str, written: Any, before: Any, after: Any) -> tuple[jax.Array, Any]:
+    def followed(name: str, written: numerics.Number, before: Tree, after: Tree) -> tuple[jax.Array, Tree]:
         """The value of a schedule and its state, or the number that was written in its place."""
         if not isinstance(after, AppliedState):
             return recorded(schedules[name](before)), after
@@ -154,25 +150,22 @@ def _injected(
         value = jnp.where(is_written, recorded(written), recorded(after.used))
         return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
 
-    def update_fn(updates: Any, state: Any, params: Any = None, **observations: Any) -> Any:
+    def update_fn(
+        updates: optax.Updates, state: optax.InjectStatefulHyperparamsState, params: optax.Params | None = None, **extra: Any
+    ) -> tuple[optax.Updates, optax.InjectStatefulHyperparamsState]:
         states, before = state.hyperparams_states, state.hyperparams
         names = sorted({*numbers, *schedules})
-        for name in sorted({*before, *names}):
-            if name not in before or name not in names:
-                raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {name!r}")
-            if not numerics.is_number(before[name]):
-                raise TypeError(f"{call}: expected a number in hyperparams[{name!r}], got {shown(before[name])}")
+        if strange := sorted(before.keys() ^ set(names)):
+            raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {strange[0]!r}")
+        if wrong := [name for name in names if not numerics.is_number(before[name])]:
+            raise TypeError(f"{call}: expected a number in hyperparams[{wrong[0]!r}], got {shown(before[wrong[0]])}")
         values = {name: recorded(before[name]) for name in numbers}
-        after = {name: s.update(states[name], **observations) for name, s in schedules.items()}
+        after = {name: s.update(states[name], **extra) for name, s in schedules.items()}
         for name in schedules:
             values[name], after[name] = followed(name, before[name], states[name], after[name])
-        new, inner = made(values).update(updates, state.inner_state, params, **observations)
-        return new, state._replace(
-            count=optax.safe_increment(state.count),
-            hyperparams=values,
-            hyperparams_states=after,
-            inner_state=_typed_as(state.inner_state, inner),
-        )
+        new, inner = made(values).update(updates, state.inner_state, params, **extra)
+        count, inner = optax.safe_increment(state.count), typed_as(state.inner_state, inner)
+        return new, state._replace(count=count, hyperparams=values, hyperparams_states=after, inner_state=inner)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
@@ -187,12 +180,12 @@ def _like_python(value: jax.Array) -> jax.Array:
 
 _EXTRA = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY)  # in `*args` or `**kwargs`
 _BRACKETS = re.compile(r"(\w*)\[([^][]*)\]")
-_NUMBER = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
-_FLOAT = re.compile(r"(?!.*\bint\b).*\b(float|Float|\w*Schedule)\b")
+_FLOAT = re.compile(r"(?!.*\b(int|Callable)\b).*\b(float|Float|\w*Schedule)\b")
+_ARRAY = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
 _ANYTHING = re.compile(r"(\b(_empty|typing|Any|object|None|NoneType)\b|\W)*")
 
 
-def _text(annotation: Any) -> str:
+def _text(annotation: object) -> str:
     """An annotation as text, without what is in brackets, but for those of unions."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     text = text.replace(str(optax.Schedule), "Schedule")
@@ -210,29 +203,33 @@ def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
     return dict(zip(names, bound.args, strict=False)) | bound.kwargs
 
 
-def _is_schedule(x: Any) -> bool:
+def _is_schedule(x: object) -> bool:
     """Whether something is a schedule, or has optax's protocol of a stateful one."""
     return isinstance(x, (Schedule, optax.schedules.StatefulSchedule)) and not isinstance(x, type)
 
 
+def _wants_float(place: inspect.Parameter) -> bool | None:
+    """Whether a float belongs in a place, by its default or its annotation; None where either may be."""
+    text, default = _text(place.annotation), place.default
+    if isinstance(default, float) or _FLOAT.match(text):
+        return True
+    is_function = callable(default) and default is not place.empty
+    return None if not is_function and (_ARRAY.search(text) or _ANYTHING.fullmatch(text)) else False
+
+
 def _follows(value: Any, place: inspect.Parameter) -> bool:
-    """Whether an argument is a schedule, or a function in the place of a number."""
+    """Whether an argument is a schedule, or a function in the place of a float."""
     if _is_schedule(value) or not callable(value) or isinstance(value, type):  # jnp.bfloat16 is a class
         return _is_schedule(value)
-    text, default = _text(place.annotation), place.default
-    if _NUMBER.search(text):
-        return "Callable" not in text or _is_function_of_the_count(value)
-    if not _ANYTHING.fullmatch(text) or (callable(default) and default is not place.empty):
-        return False
-    return isinstance(default, float) or _is_function_of_the_count(value)
+    wants = _wants_float(place)
+    return _is_function_of_the_count(value) if wants is None else wants
 
 
-def _is_number(value: Any, place: inspect.Parameter) -> bool:
+def _is_number(value: object, place: inspect.Parameter) -> bool:
     """Whether an argument is a number that may change from update to update."""
     if not numerics.is_number(value) or np.shape(value):
         return False
-    says_float = isinstance(place.default, float) or _FLOAT.match(_text(place.annotation))
-    return bool(says_float) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
+    return bool(_wants_float(place)) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
 
 
 def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:
@@ -255,19 +252,7 @@ class OfCount:
         return self.fn(jnp.asarray(time).astype(jnp.int32))
 
 
-# The state: types, and buffers.
-
-
-def _typed_as(old: Any, new: Any) -> Any:
-    """A state with the types of the one before it, and none that is weak. What has them already is not touched."""
-
-    def typed(a: Any, b: Any) -> Any:
-        return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
-
-    return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
-
-
-def _buffers_of_its_own(state: Any, elsewhere: Any) -> Any:
+def _buffers_of_its_own(state: Tree, elsewhere: Tree) -> Tree:
     """A first state that can be donated: no leaf shares its buffer with another, or with what is elsewhere."""
     taken = {id(x) for x in jax.tree.leaves(elsewhere)}
 
@@ -277,4 +262,4 @@ def _buffers_of_its_own(state: Any, elsewhere: Any) -> Any:
         taken.add(id(x))
         return x
 
-    return jax.tree.map(own, _typed_as(state, state))
+    return jax.tree.map(own, typed_as(state, state))

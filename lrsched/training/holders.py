@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
 
-from lrsched.algebra.node import shown
+from lrsched.algebra import numerics
+from lrsched.algebra.written import shown
 
 Path: TypeAlias = tuple[str, ...]  # ("opt_state", "1", "step"): attributes, keys and indices, as checkpoints name them
+Tree: TypeAlias = Any  # a pytree, or an object that holds one
 
 
-def path_of(keys: Any) -> Path:
+def path_of(keys: jax.tree_util.KeyPath) -> Path:
     """The path of a leaf, without what kind of container each part of it is in."""
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in keys)
 
 
-def leaves_of(state: Any, is_leaf: Callable[[Any], bool] = lambda _: False) -> list[tuple[Path, Any]]:
-    """The leaves of a state with their paths; of an object that is no pytree, those of its attributes."""
-    return [leaf for prefix, tree in _trees(state).items() for leaf in _leaves(tree, prefix, is_leaf)]
+def by_path(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[Path, Any]:
+    """The leaves of a pytree by their paths."""
+    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)}
 
 
-def _leaves(tree: Any, prefix: Path, is_leaf: Callable[[Any], bool]) -> Iterator[tuple[Path, Any]]:
-    for keys, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: is_leaf(x) or is_variable(x)):
-        yield (*prefix, *path_of(keys)), leaf
+def leaves_of(state: Tree, is_leaf: Callable[[Any], bool] = lambda _: False) -> dict[Path, Any]:
+    """The leaves of a state by their paths; of an object that is no pytree, those of its attributes."""
+    trees = {prefix: by_path(tree, lambda x: is_leaf(x) or is_variable(x)) for prefix, tree in _trees(state).items()}
+    return {(*prefix, *path): leaf for prefix, leaves in trees.items() for path, leaf in leaves.items()}
 
 
-def with_leaves(state: Any, changes: Mapping[Path, Any]) -> Any:
+def with_leaves(state: Tree, changes: Mapping[Path, jax.Array]) -> Tree:
     """The state with other leaves at some paths, of the same kind.
 
     The variables of flax.nnx are changed in place, and what holds them is returned. Any other container is rebuilt: a pytree by
@@ -37,105 +40,64 @@ def with_leaves(state: Any, changes: Mapping[Path, Any]) -> Any:
 
     Raises a TypeError if that is not possible.
     """
-    rebuilt, left = state, set(changes)
+    leaves = leaves_of(state)
+    for path in changes:
+        if is_variable(leaves[path]):
+            leaves[path][...] = changes[path]
+    others = {path: x for path, x in changes.items() if not is_variable(leaves[path])}
     for prefix, tree in _trees(state).items():
-        leaves, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_variable)
-        new = []
-        for keys, leaf in leaves:
-            path = (*prefix, *path_of(keys))
-            if path not in left:
-                new.append(leaf)
-            elif is_variable(leaf):
-                _assign(leaf, changes[path])
-                new.append(leaf)
-            else:
-                new.append(changes[path])
-            left.discard(path)
-        if all(a is b for a, (_, b) in zip(new, leaves, strict=True)):
-            continue
-        changed = jax.tree.unflatten(structure, new)
-        rebuilt = _with_attribute(rebuilt, prefix[0], changed) if prefix else changed
-    if left:
-        raise TypeError(
-            f"expected a container whose leaves have paths of their own, got none at {', '.join(map('/'.join, left))}"
-        )
-    return rebuilt
+        if any(path[: len(prefix)] == prefix for path in others):
+            new = jax.tree_util.tree_map_with_path(
+                lambda keys, leaf, prefix=prefix: others.get((*prefix, *path_of(keys)), leaf), tree, is_leaf=is_variable
+            )
+            state = _with_attribute(state, prefix[0], new) if prefix else new
+    return state
 
 
-def _trees(state: Any) -> dict[Path, Any]:
+def _trees(state: Tree) -> dict[Path, Tree]:
     """The pytrees of a state: itself, or the attributes of an object that JAX takes for a leaf."""
-    if not jax.tree_util.all_leaves([state]) or is_variable(state):
+    if is_variable(state) or not jax.tree_util.all_leaves([state]):
         return {(): state}
-    attributes = {name: getattr(state, name) for name in _names(state)}
+    kept: Any = object.__getstate__(state)
+    in_dict, in_slots = kept if isinstance(kept, tuple) else (kept, None)
+    attributes = {**(in_dict or {}), **(in_slots or {})}
     computed = getattr(state, "opt_state", None)
     if computed is not None and not any(value is computed for value in attributes.values()):
         attributes = {"opt_state": computed}  # a property
-    return {(name,): value for name, value in attributes.items() if value is not state}
+    return {(name,): value for name, value in attributes.items()}
 
 
-def _names(state: Any) -> list[str]:
-    """The attributes that an object stores."""
-    slots = [name for kind in type(state).__mro__ for name in _slots(kind)]
-    return [name for name in (*getattr(state, "__dict__", {}), *slots) if hasattr(state, name)]
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = kind.__dict__.get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(name for name in names if not name.startswith("__"))
-
-
-def _with_attribute(holder: Any, name: str, value: Any) -> Any:
+def _with_attribute(holder: Any, name: str, value: Tree) -> Any:
     """A shallow copy of an object with another attribute."""
-    made = None
-    try:
+    with contextlib.suppress(Exception):  # whatever somebody else's __copy__ raises
         made = copy.copy(holder)
-        try:
+        if made is not holder:
             object.__setattr__(made, name, value)  # a frozen dataclass refuses its own
-        except AttributeError:
-            setattr(made, name, value)
-        kept = made is not holder and getattr(made, name, None) is value
-    except (TypeError, AttributeError, ValueError, RuntimeError, copy.Error):
-        kept = False
-    if not kept:
-        raise TypeError(
-            f"expected a container that can be rebuilt (a pytree, a dataclass, an object that can be copied), got"
-            f" {shown(holder)} ({type(holder).__name__}). Hint: pass its {name}, and put back what is returned"
-        )
-    return made
+            return made
+    raise TypeError(
+        f"expected a container that can be rebuilt (a pytree, a dataclass, an object that can be copied), got"
+        f" {shown(holder)} ({type(holder).__name__}). Hint: pass its {name}, and put back what is returned"
+    )
 
 
-def has_only_names(state: Any) -> bool:
+def has_only_names(state: Tree) -> bool:
     """Whether all containers are dicts and lists, as of `nnx.state` and of formats of checkpoints."""
-    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_variable)
     kinds = (jax.tree_util.DictKey, jax.tree_util.SequenceKey)
+    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_variable)
     return all(isinstance(key, kinds) for keys, _ in leaves for key in keys)
 
 
-def is_variable(x: Any) -> bool:
-    """Whether something is a variable of flax.nnx, which holds an array."""
-    return _is_variable(type(x))
+def is_variable(x: object) -> bool:
+    """Whether something holds an array, as a variable of flax.nnx does."""
+    return hasattr(type(x), "__jax_array__") and not isinstance(x, jax.Array)  # as tracers are
 
 
-@functools.cache
-def _is_variable(kind: type) -> bool:
-    return any(c.__name__ in ("Variable", "VariableState") and c.__module__.startswith("flax.nnx") for c in kind.__mro__)
-
-
-def array_of(x: Any) -> Any:
-    """The array in a variable of flax.nnx; anything else as it is."""
-    if not is_variable(x):
-        return x
-    return x.get_value() if hasattr(x, "get_value") else x.value
-
-
-def without_variables(tree: Any) -> Any:
+def without_variables(tree: Tree) -> Tree:
     """The tree with arrays in the place of variables."""
-    return jax.tree.map(array_of, tree, is_leaf=is_variable)
+    return jax.tree.map(numerics.array_of, tree, is_leaf=is_variable)
 
 
-def _assign(variable: Any, new: Any) -> None:
-    if hasattr(variable, "set_value"):
-        variable.set_value(new)
-    else:
-        variable.value = new
+def placed_as(like: Any, x: Any) -> Any:
+    """An array where another one is, if that is on several devices: what runs on a mesh is not compiled again."""
+    sharding = getattr(like, "sharding", None)
+    return x if sharding is None or len(sharding.device_set) == 1 else jax.device_put(x, sharding)

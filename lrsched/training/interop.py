@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 _told: set[type] = set()
 
 
 def tell_flax(kind: type, names: tuple[str, ...]) -> None:
-    """Lets `flax.serialization` take objects of a class apart, if flax is there.
-
-    Args:
-        kind: a class of pytrees.
-        names: the attributes that are in its tree.
-    """
+    """Lets `flax.serialization`, if it is there, take objects of a class apart: into the attributes that are in its tree."""
     flax: Any = sys.modules.get("flax.serialization")
     if flax is None or kind in _told:
         return
 
-    def to_state(x: Any) -> dict[str, Any]:
+    def to_state(x: object) -> dict[str, Any]:
         return {name: flax.to_state_dict(getattr(x, name)) for name in names}
 
-    def from_state(x: Any, state: dict[str, Any]) -> Any:
-        if not isinstance(state, dict) or set(state) != set(names):
-            found = ", ".join(sorted(state)) if isinstance(state, dict) else type(state).__name__
+    def from_state(x: T, state: Any) -> T:
+        found = sorted(state) if isinstance(state, dict) else [type(state).__name__]
+        if found != sorted(names):
             raise ValueError(
                 f"the state of a {kind.__name__} holds {', '.join(names) or 'nothing'}, and what was saved at path"
-                f" {flax.current_path()} is {found or 'nothing'}: it is the state of another schedule"
+                f" {flax.current_path()} is {', '.join(found) or 'nothing'}: it is the state of another schedule"
             )
         restored = object.__new__(kind)
         restored.__dict__.update(vars(x))

@@ -1,4 +1,4 @@
-"""Where the hyperparameters are in the state of an optimizer.
+"""What is where in the state of an optimizer: hyperparameters, the schedules that they follow, and counts of updates.
 
 They are found by the names of fields, and so also where a container kept only those, as `nnx.state` does.
 """
@@ -6,22 +6,35 @@ They are found by the names of fields, and so also where a container kept only t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
-from lrsched.training.holders import Path, array_of, has_only_names, leaves_of, path_of, without_variables
-from lrsched.training.transform import AppliedState
+from lrsched.training.holders import Path, Tree, by_path, has_only_names, leaves_of, without_variables
 
-UNKNOWN = object()  # a schedule with a state that is neither optax's nor ours
 _FIELDS = frozenset(  # names on a path that are no labels
     (
         *("opt_state", "optimizer_state", "inner_states", "inner_state", "inner_opt_state", "base_optimizer_state"),
         *("fast_state", "multi_steps", "hyperparams", "hyperparams_states"),
     )
 )
+_CYCLIC = ("plateau_count", "grad_acc")  # beside a count that begins again: of reduce_on_plateau and of apply_every
+
+
+class AppliedState(NamedTuple):
+    """The state of a schedule that a transform applies.
+
+    `used` is the value that the last update used, or before the first update the one that it will use. (It is not called
+    `learning_rate`, so that `optax.tree_utils.tree_set(state, learning_rate=...)`, which could not change the rate, raises.)
+    """
+
+    step: jax.Array  # the number of the update to come
+    clocks: tuple[Tree, ...]  # their states, in the order of the tree
+    used: jax.Array
+    live: Any  # the schedule, if it is live, else ()
 
 
 class Part(NamedTuple):
@@ -29,9 +42,10 @@ class Part(NamedTuple):
 
     path: Path
     name: str
-    used: Any  # the value that the last update used; None where optax keeps only a count
-    source: Any  # an `AppliedState`, the same as a dict of leaves by path, or a count of updates; None for a plain number
-    home: Path  # the path of the source
+    used: jax.Array | None  # the value that the last update used; None where optax keeps only a count
+    home: Path  # where the state of its schedule is
+    leaves: dict[Path, jax.Array]  # of that state, by their paths in it; none for a plain number
+    state: AppliedState | None  # that state, where more is left than its names and numbers
 
     @property
     def label(self) -> str:
@@ -50,59 +64,67 @@ class Part(NamedTuple):
         return "/".join(self.path) or "the top"
 
     @property
-    def live(self) -> bool:
-        """Whether its schedule is in the state."""
-        if isinstance(self.source, dict):
-            return any(path[0] == "live" for path in self.source)
-        return isinstance(self.source, AppliedState) and self.source.live != ()
+    def applied(self) -> bool:
+        """Whether it follows a schedule that a transform of ours applies."""
+        return ("used",) in self.leaves
 
     @property
-    def has_clocks(self) -> bool:
-        """Whether its schedule is driven."""
-        if isinstance(self.source, dict):
-            return any(path[0] == "clocks" for path in self.source)
-        return isinstance(self.source, AppliedState) and bool(self.source.clocks)
+    def live(self) -> bool:
+        """Whether its schedule is in the state."""
+        return self.has("live") or (self.state is not None and self.state.live != ())
+
+    def has(self, field: str) -> bool:
+        """Whether a field of the state of its schedule has leaves."""
+        return any(path[:1] == (field,) for path in self.leaves)
 
 
-def parts_of(state: Any) -> list[Part]:
+def parts_of(state: Tree) -> list[Part]:
     """All hyperparameters in a state, in the order of the tree."""
-    leaves = dict(leaves_of(state, lambda x: isinstance(x, (AppliedState, optax.ScaleByScheduleState))))
-    only_names = has_only_names(state)
-    sources: dict[Path, Any] = {}
-    for path, leaf in leaves.items():
-        if isinstance(leaf, AppliedState):
-            sources[path] = without_variables(leaf)
-        elif isinstance(leaf, optax.ScaleByScheduleState):
-            sources[path] = array_of(leaf.count)
-        elif only_names and path[-1:] == ("used",) and (*path[:-1], "step") in leaves:
-            inside = {other[len(path) - 1 :]: x for other, x in leaves.items() if other[: len(path) - 1] == path[:-1]}
-            sources[path[:-1]] = without_variables(inside)
-        elif only_names and path[-1:] == ("count",) and _is_alone(path, leaves) and "clocks" not in path:
-            sources[path[:-1]] = array_of(leaf)  # of a schedule of optax
+    leaves = leaves_of(state, lambda x: isinstance(x, (AppliedState, optax.ScaleByScheduleState)))
+    leaves = {path: without_variables(x) for path, x in leaves.items()}
+    states = {path: x for path, x in leaves.items() if isinstance(x, AppliedState)}
+    homes = {path: by_path(x) for path, x in leaves.items() if isinstance(x, (AppliedState, optax.ScaleByScheduleState))}
+
+    def inside(home: Path) -> dict[Path, jax.Array]:
+        return homes.get(home) or {path[len(home) :]: x for path, x in leaves.items() if path[: len(home)] == home}
+
+    if has_only_names(state):
+        for path in leaves:
+            if path[-1:] == ("used",) and (*path[:-1], "step") in leaves:
+                homes[path[:-1]] = inside(path[:-1])
+            elif path[-1:] == ("count",) and "clocks" not in path and len(inside(path[:-1])) == 1 < len(path):
+                homes[path[:-1]] = inside(path[:-1])  # of a schedule of optax
     parts = []
     for path, value in leaves.items():
         if path[-2:-1] == ("hyperparams",) and (*path[:-2], "count") in leaves:  # injected, by optax or by us
             home = (*path[:-2], "hyperparams_states", path[-1])
-            inside = [other for other in leaves if other[: len(home)] == home]
-            source = sources.pop(home, None)
-            if source is None and inside:
-                source = array_of(leaves[inside[0]]) if inside == [(*home, "count")] else UNKNOWN
-            parts.append(Part(path, path[-1], array_of(value), source, home))
-    for path, source in sources.items():
-        used = source[("used",)] if isinstance(source, dict) else getattr(source, "used", None)
-        parts.append(Part(path, "learning_rate", used, source, path))
+            parts.append(Part(path, path[-1], value, home, inside(home), states.get(home)))
+            homes.pop(home, None)
+    for home, found in homes.items():
+        parts.append(Part(home, "learning_rate", found.get(("used",)), home, found, states.get(home)))
     # Where a chain has a rate and beside it a schedule of optax, which keeps only a count, the rate is the rate.
     known = {part.path[:-1] for part in parts if part.name == "learning_rate" and part.used is not None}
     return [part for part in parts if part.used is not None or part.path[:-1] not in known]
 
 
-def _is_alone(path: Path, leaves: Iterable[Path]) -> bool:
-    """Whether a leaf is all that there is in a container that kept only names."""
-    return sum(other[: len(path) - 1] == path[:-1] for other in leaves) == 1 < len(path)
+def counts_of(state: Tree) -> list[jax.Array]:
+    """The counts of updates in a state: those of our schedules, or else of schedules of optax, or else any other."""
+    parts, leaves = parts_of(state), without_variables(leaves_of(state))
+    ours = [part.leaves["step",] for part in parts if part.applied]
+    schedules = [part.leaves["count",] for part in parts if part.leaves.keys() == {("count",)}]
+    others = [
+        x
+        for path, x in leaves.items()
+        if path[-1:] in (("count",), ("gradient_step",)) and not any((*path[:-1], other) in leaves for other in _CYCLIC)
+    ]
+    found = ours or schedules or others
+    return [x for x in found if np.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.integer)]
 
 
-def meant(call: str, parts: list[Part], at: str | None) -> list[Part]:
+def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Part]:
     """The parts that `at` names: by their whole path, their label, or a run of whole keys, whichever fits first."""
+    if not parts:
+        raise ValueError(f"{call}(...) {missing}")
     if at is None:
         return parts
     at = str(at)
@@ -129,8 +151,3 @@ def only(call: str, what: str, parts: list[Part]) -> Part:
         f"{call}(...) found {len(parts)} {what}, at {paths}. Hint: say which with at=..., its label or whole keys of its"
         " path, or pass the part of the state you mean"
     )
-
-
-def by_path(tree: Any) -> dict[Path, Any]:
-    """The leaves of a tree by their paths."""
-    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -6,37 +6,24 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import NUMBER, checked, shown
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Constant, Schedule
-from lrsched.algebra.shapes import Function
+from lrsched.algebra.schedule import Schedule, ScheduleLike, as_schedule
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.observations import Missing, merged, monitored_by
+from lrsched.clocks.observations import Missing, Observations, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
-from lrsched.training.holders import array_of, leaves_of
+from lrsched.training.holders import Tree
 from lrsched.training.live import packed
+from lrsched.training.parts import AppliedState, counts_of
 
-
-class AppliedState(NamedTuple):
-    """The state of a schedule that a transform applies.
-
-    `used` is the value that the last update used, or before the first update the one that it will use. (It is not called
-    `learning_rate`, so that `optax.tree_utils.tree_set(state, learning_rate=...)`, which could not change the rate, raises.)
-    """
-
-    step: Any  # the number of the update to come
-    clocks: tuple[Any, ...]  # their states, in the order of the tree
-    used: Any
-    live: Any  # the schedule, if it is live, else ()
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,22 +33,22 @@ class Applied:
     call: str  # what a person calls to make the transform
     schedule: Schedule
     live: bool = False
-    start: Any = 0  # the number of the first update
+    start: Number = 0  # the number of the first update
     missing: Missing = dataclasses.field(default_factory=Missing, compare=False)
 
     def init(self) -> AppliedState:
         """The first state. Each of its leaves is a buffer of its own."""
-        if (found := _found.get()) is not None:
-            found.extend(clocks_of(self.schedule))
+        for clocks in _finders.get():
+            clocks += clocks_of(self.schedule)
         state = init(self.schedule, self.start)
         return AppliedState(*state, evaluate(self.schedule, state), packed(self.schedule) if self.live else ())
 
-    def __call__(self, state: AppliedState, /, **observations: Any) -> jax.Array:
+    def __call__(self, state: AppliedState, /, **observations: object) -> jax.Array:
         """The value for the update to come."""
         del observations
         return evaluate(self.present(state), ScheduleState(state.step, state.clocks))
 
-    def update(self, state: AppliedState, /, *, observations: Mapping[str, Any] | None = None, **named: Any) -> AppliedState:
+    def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
         given, present = merged(self.call, observations, named), self.present(state)
         self.missing.check(self.call, monitored_by(clocks_of(present)), given)
@@ -69,82 +56,72 @@ class Applied:
         after = AppliedState(*tick_with(present, now, 1, given), evaluate(present, now), state.live)
         return typed_as(state, after)
 
-    def present(self, state: AppliedState) -> Any:
+    def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""
         if not isinstance(state, AppliedState):
             raise TypeError(
                 f"{self.call}(...): expected the state that init gave, got {shown(state)} ({type(state).__name__})."
                 " Hint: to change what a schedule gives, replace_schedule(state, new)"
             )
-        if not self.live:
-            if state.live != ():
-                raise ValueError(
-                    f"{self.call}(...): expected a state without a live schedule, got one of {shown(state.live)}."
-                    f" Hint: {self.call}(..., live=True), or restore(optimizer.init(params), state, on_change='replace')"
-                )
-            return self.schedule
-        if jax.tree.structure(state.live) != self._live_structure:
+        if jax.tree.structure(state.live) != self._structure:
+            mine = f", live=True): expected a state with the numbers of {shown(self.schedule)}"
             raise ValueError(
-                f"{self.call}(..., live=True): expected a state with the numbers of {shown(self.schedule)}, got"
-                f" {shown(state.live) if isinstance(state.live, Schedule) else 'one without a live schedule'}."
-                " Hint: make the optimizer with the schedule of the checkpoint, or restore(..., on_change='replace')"
+                f"{self.call}(...{mine if self.live else '): expected a state without a live schedule'}, got"
+                f" one {'without a live schedule' if state.live == () else f'of {shown(state.live)}'}."
+                f" Hint: {self.call}(..., live=True) with the schedule of the checkpoint, or"
+                " restore(optimizer.init(params), state, on_change='replace')"
             )
-        return state.live
+        return state.live if self.live else self.schedule
 
     @functools.cached_property
-    def _live_structure(self) -> Any:
-        return jax.tree.structure(packed(self.schedule))
+    def _structure(self) -> Any:
+        return jax.tree.structure(packed(self.schedule) if self.live else ())
 
 
-_found: contextvars.ContextVar[list[Clock] | None] = contextvars.ContextVar("found", default=None)
+_finders: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextVar("finders", default=())
 
 
 @contextlib.contextmanager
 def finding_clocks() -> Iterator[list[Clock]]:
     """The clocks of all transforms whose first state is made meanwhile."""
     clocks: list[Clock] = []
-    token = _found.set(clocks)
+    token = _finders.set((*_finders.get(), clocks))
     try:
         yield clocks
     finally:
-        _found.reset(token)
-    if (outer := _found.get()) is not None:
-        outer.extend(clocks)
+        _finders.reset(token)
 
 
-def typed_as(old: Any, new: Any) -> Any:
-    """A state in the types of the one before it, which another setting of x64 may have made."""
+def typed_as(old: Tree, new: T) -> T:
+    """A state in the types of the one before it, none of them weak. What has them already is not touched."""
 
     def typed(a: Any, b: Any) -> Any:
-        return b if not hasattr(a, "dtype") or a.dtype == b.dtype else jnp.asarray(b, a.dtype)
+        return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
 
-    return jax.tree.map(typed, old, new)
+    return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
 
 
 def scale_by_learning_rate(
-    schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Any = 0
+    schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Tree = 0
 ) -> optax.GradientTransformationExtraArgs:
     """Scales updates by the learning rate of a schedule, pure or driven; the last link of an optax chain.
 
     Update number t is multiplied by `-schedule(t)`, cast to the update's own type, as `optax.scale_by_learning_rate` does.
 
     Its clocks observe what `update` is given by name, `optimizer.update(grads, state, params, value=loss)`, or in one mapping,
-    `observations={"value": loss}`, which takes any name. Names that are for others are ignored. An update that is traced
-    without a monitored name warns once; `value=None` says that it is deliberate. To accumulate gradients, put `accumulate`
-    around `optax.MultiSteps`: without it clocks observe only the last small batch.
+    `observations={"value": loss}`. Names that are for others are ignored. An update without a monitored name warns once;
+    `value=None` says that it is deliberate. To accumulate gradients, put `accumulate` around `optax.MultiSteps`.
 
     Args:
         schedule: the schedule, a number for a constant rate, or any function of the step. It may be traced.
         flip_sign: whether to go downhill, that is, to multiply by minus the rate.
-        live: whether the schedule's numbers are part of the state, so that `schedule` reads them, `replace_schedule` changes
-            them in a running job without compiling anything, and `observe` can tick the clocks between updates. They are
-            float32 there, but for numbers of steps, which stay exact up to 2³¹.
-        start: the number of the first update, for a run that goes on after updates of another optimizer; or the state of that
-            optimizer, whose count is taken.
+        live: whether the schedule is part of the state, so that `schedule` reads it, `replace_schedule` changes its numbers
+            without compiling anything, and `observe` ticks the clocks between updates. The numbers are float32 there, but for
+            those of steps, which stay exact up to 2³¹.
+        start: the number of the first update, after those of another optimizer; or the state of that optimizer, with its count.
 
     Raises:
-        TypeError: if it is no schedule, number or function; from `update`, if a name looks like a misspelling of one that is
-            monitored.
+        TypeError: if it is no schedule, number or function; from `update`, if a monitored name seems misspelt.
         ValueError: if it is a batch: map over it with `jax.vmap`; or if `start` is a state that holds no count, or several.
 
     Warns:
@@ -157,15 +134,16 @@ def scale_by_learning_rate(
     >>> state = optimizer.init(params)
     >>> for _ in range(6):
     ...     updates, state = optimizer.update(params, state, params)
-    ...     params = optax.apply_updates(params, updates)
     >>> print(ls.learning_rate(state))
     0.05
     """
-    applied = applied_as("scale_by_learning_rate", "schedule", schedule, live=live, start=start)
+    applied = applied_as("scale_by_learning_rate", schedule, live, start)
     return scaled_by(applied, flip_sign, lambda rate, updates: jax.tree.map(lambda u: rate.astype(u.dtype) * u, updates))
 
 
-def scaled_by(applied: Applied, flip_sign: bool, scale: Any) -> optax.GradientTransformationExtraArgs:
+def scaled_by(
+    applied: Applied, flip_sign: bool, scale: Callable[[jax.Array, optax.Updates], optax.Updates]
+) -> optax.GradientTransformationExtraArgs:
     """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
 
     def init_fn(params: optax.Params) -> AppliedState:
@@ -173,28 +151,22 @@ def scaled_by(applied: Applied, flip_sign: bool, scale: Any) -> optax.GradientTr
         return applied.init()
 
     def update_fn(
-        updates: optax.Updates,
-        state: AppliedState,
-        params: optax.Params | None = None,
-        *,
-        observations: Mapping[str, Any] | None = None,
-        **named: Any,
+        updates: optax.Updates, state: AppliedState, params: optax.Params | None = None, **observations: Any
     ) -> tuple[optax.Updates, AppliedState]:
         del params
-        after = applied.update(state, observations=observations, **named)
+        after = applied.update(state, **observations)
         return scale(-after.used if flip_sign else after.used, updates), after
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
 
-def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -> Applied:
+def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
     """A schedule, driven ones included, as `optax.inject_hyperparams` takes it.
 
     `scheduled` does this for every hyperparameter; a pure schedule needs it nowhere.
 
     Args:
-        schedule: the schedule, a number, or any function of the step.
-        live, start: as in `scale_by_learning_rate`.
+        schedule, live, start: as in `scale_by_learning_rate`.
 
     Raises:
         TypeError: if it is none of these.
@@ -205,19 +177,17 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -
     >>> s = ls.as_stateful(0.1 * ls.reduce_on_plateau(patience=5))
     >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=s)
     """
-    return applied_as("as_stateful", "schedule", schedule, live=live, start=start)
+    return applied_as("as_stateful", schedule, live, start)
 
 
-_NUMBER = dataclasses.replace(NUMBER, what="a schedule, a number, or a function of the step")
-ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
+def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree) -> Applied:
+    """What a transform applies, made of the arguments that a person gave."""
+    return Applied(call, one_schedule(call, "schedule", schedule), live, updates_made(call, start))
 
 
 def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     """One schedule, of a schedule, a number or a function of the step."""
-    if not isinstance(schedule, Schedule):
-        given: Any = schedule
-        is_function = callable(given) and not numerics.is_number(given)  # a variable of flax is both
-        schedule = Function(given) if is_function else Constant(checked(call, name, schedule, _NUMBER))
+    schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
@@ -226,39 +196,18 @@ def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
     return schedule
 
 
-def applied_as(call: str, name: str, schedule: ScheduleLike, *, live: bool = False, start: Any = 0) -> Applied:
-    """What a transform applies, made of the arguments that a person gave."""
-    return Applied(call, one_schedule(call, name, schedule), live, updates_made(call, start))
-
-
-def updates_made(call: str, start: Any) -> Any:
+def updates_made(call: str, start: Tree) -> Number:
     """How many updates were made before: a number, or the count in what holds the state of an optimizer."""
-    if numerics.is_number(start):
-        return 0 if isinstance(start, int) and start == 0 else count_of_updates(f"{call}(start=...)", start)
-    counts = _counts(start)
-    known = {int(count) for count in counts if numerics.is_concrete(count)}  # traced ones are taken to agree
-    if not counts or len(known) > 1:
-        found = ", ".join(map(str, sorted(known))) or "none"
-        raise ValueError(
-            f"{call}(start=...): expected a number of updates, or an optimizer state with one count, got counts: {found}."
-            " Hint: pass the part of the state that you mean, or the number"
-        )
-    return count_of_updates(f"{call}(start=...)", counts[0])
-
-
-def _counts(state: Any) -> list[Any]:
-    """The counts of updates in an optimizer state: ours, or those of optax's schedules, or else any other."""
-    leaves = {path: array_of(leaf) for path, leaf in leaves_of(state)}
-    beside = {path: {other[-1] for other in leaves if other[:-1] == path[:-1]} for path in leaves}
-    ours = [path for path in leaves if path[-1:] == ("step",) and "used" in beside[path]]
-    counts = [path for path in leaves if path[-1:] in (("count",), ("gradient_step",)) and not beside[path] & _CYCLIC]
-    schedules = [path for path in counts if beside[path] == {"count"} or "hyperparams" in path[-2:-1]]
-    chosen = ours or schedules or counts
-    return [leaves[path] for path in chosen if np.shape(leaves[path]) == () and _is_whole(leaves[path])]
-
-
-_CYCLIC = {"plateau_count", "grad_acc"}  # beside a count that begins again: of reduce_on_plateau and of apply_every
-
-
-def _is_whole(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.integer)
+    if isinstance(start, int) and start == 0:
+        return 0
+    if not numerics.is_number(start):
+        counts = counts_of(start)
+        known = {int(count) for count in counts if numerics.is_concrete(count)}  # traced ones are taken to agree
+        if not counts or len(known) > 1:
+            found = ", ".join(map(str, sorted(known))) or "none"
+            raise ValueError(
+                f"{call}(start=...): expected a number of updates, or an optimizer state with one count, got counts: {found}."
+                " Hint: pass the part of the state that you mean, or the number"
+            )
+        start = counts[0]
+    return count_of_updates(f"{call}(start=...)", start)

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import Node, function_source, shown
+from lrsched.algebra.node import Node, argument
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import function_source, shown
 from lrsched.clocks.clock import Clock
 from lrsched.views.names import nodes
 
@@ -139,8 +140,8 @@ def _written(node: Node, depth: int) -> dict[str, Any]:
     name = next((name for name, cls in nodes().items() if cls is type(node)), None)
     if name is None:
         raise ValueError(f"to_dict(...) cannot write a {type(node).__name__}: only the nodes of lrsched have names in JSON")
-    fields = [field.name for field in dataclasses.fields(node)]  # pyright: ignore[reportArgumentType]
-    return {"node": name, **{field: _written_value(getattr(node, field), name, depth) for field in fields}}
+    fields = dataclasses.fields(node)  # pyright: ignore[reportArgumentType]
+    return {"node": name, **{argument(f): _written_value(getattr(node, f.name), name, depth) for f in fields}}
 
 
 def _written_value(value: Any, name: str, depth: int) -> Any:
@@ -178,7 +179,7 @@ def _read(tree: Any, kind: type[Node], place: str, depth: int) -> Any:
         raise _wrong(f"{place}.node", "the name of a node", _briefly(name))
     if not issubclass(cls, kind):
         raise _wrong(place, f"a {kind.__name__.lower()}", f"a {name}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+    fields = {argument(field): field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     needed = {field for field in fields if fields[field].default is dataclasses.MISSING}
     if not needed <= set(given) <= set(fields):
         raise _wrong(place, f"a {name} with {', '.join(fields) or 'no fields'}", _briefly(given))

@@ -9,8 +9,8 @@ import io
 import math
 from typing import Any
 
-from lrsched.algebra.node import mimebundle, shown
 from lrsched.algebra.schedule import Schedule, driven_parts
+from lrsched.algebra.written import mimebundle, shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.latex import latex
 from lrsched.views.phases import known

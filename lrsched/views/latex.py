@@ -17,8 +17,8 @@ import numpy as np
 
 from lrsched.algebra import numerics, shapes
 from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import function_source, shown
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import function_source, shown
 from lrsched.clocks import clock as clocks
 
 SUM, PRODUCT, POWER, ATOM = range(4)
@@ -341,18 +341,18 @@ def _(schedule: algebra.Staircase, place: Place) -> Formula:
 @formula.register
 def _(schedule: algebra.Repeat, place: Place) -> Formula:
     steps = written(schedule.schedule.length)
-    if schedule.longer is None:
+    if schedule.stretch_ is None:
         cycle = _floor(place.time / steps)
         own = Formula(rf"{place.time.within(PRODUCT)} \;\mathrm{{mod}}\; {steps.within(ATOM)}", PRODUCT)
     else:
-        longer = place.number(schedule.longer, "m")
+        longer = place.number(schedule.stretch_, "m")
         passed = rf"\sum_{{j < i}} {(longer ** Formula('j') * steps).text}"
         cycle = place.defined("i", rf"\max\left\{{i : {passed} \leq {place.time.text}\right\}}")
         begun = Formula(passed.replace("j < i", f"j < {cycle.text}"), PRODUCT)
         own = (place.time - begun) / longer**cycle
     value = formula(schedule.schedule, place.at(own, inside=True))
-    if schedule.higher is not None:
-        value = place.number(schedule.higher, "h") ** cycle * value
+    if schedule.scale is not None:
+        value = place.number(schedule.scale, "h") ** cycle * value
     if schedule.n is None:
         return value
     length = written(schedule.length)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrsched.algebra import numerics, shapes
 from lrsched.algebra import schedule as algebra
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 
 _MOST = 1000  # corners: a schedule that repeats for ever has no end of them
@@ -199,7 +199,7 @@ def _(schedule: algebra.Reverse) -> Phases:
 @phases.register
 def _(schedule: algebra.Repeat) -> Phases:
     inside, length = phases(schedule.schedule), known(schedule.schedule.length)
-    growth = 1.0 if schedule.longer is None else known(schedule.longer)
+    growth = 1.0 if schedule.stretch_ is None else known(schedule.stretch_)
     cycles = _MOST if schedule.n is None else min(round(known(schedule.n)), _MOST)
     with np.errstate(all="ignore"):  # late cycles may be longer than any float
         factors = growth ** np.arange(cycles)

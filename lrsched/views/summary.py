@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Constant, Schedule, Sequence, Take
+from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.phases import horizon, known, phases
 

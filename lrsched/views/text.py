@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
-from lrsched.algebra.node import arguments_source, function_source, number_source, source
 from lrsched.algebra.schedule import Constant, Pointwise, Schedule, Sequence, Warp
 from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import arguments_source, function_source, number_source, source
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "min": 4, "max": 4}

@@ -15,6 +15,7 @@ from lrsched.algebra.numerics.arithmetic import clip as clip
 from lrsched.algebra.numerics.arithmetic import divide as divide
 from lrsched.algebra.numerics.arithmetic import equal as equal
 from lrsched.algebra.numerics.arithmetic import floor as floor
+from lrsched.algebra.numerics.arithmetic import floor_ratio as floor_ratio
 from lrsched.algebra.numerics.arithmetic import kept_finite as kept_finite
 from lrsched.algebra.numerics.arithmetic import maximum as maximum
 from lrsched.algebra.numerics.arithmetic import minimum as minimum
@@ -35,10 +36,12 @@ from lrsched.algebra.numerics.arithmetic import table as table
 from lrsched.algebra.numerics.arithmetic import where as where
 from lrsched.algebra.numerics.cycles import growing_cycle as growing_cycle
 from lrsched.algebra.numerics.double import Double as Double
+from lrsched.algebra.numerics.double import Wide as Wide
 from lrsched.algebra.numerics.kinds import Number as Number
 from lrsched.algebra.numerics.kinds import array_of as array_of
 from lrsched.algebra.numerics.kinds import float_type as float_type
 from lrsched.algebra.numerics.kinds import host as host
+from lrsched.algebra.numerics.kinds import in_place as in_place
 from lrsched.algebra.numerics.kinds import is_concrete as is_concrete
 from lrsched.algebra.numerics.kinds import is_number as is_number
 from lrsched.algebra.numerics.kinds import is_real as is_real

@@ -4,6 +4,7 @@ The operators of Python need no function. What they do not do is here: choices, 
 and results that stay finite, as do their derivatives.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.numerics import double
-from lrsched.algebra.numerics.double import Double, chosen
-from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, is_concrete, largest, real, wide, x64
+from lrsched.algebra.numerics.double import Double, Whole, Wide, chosen, whole
+from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, in_floats, is_concrete, largest, real, wide, x64
 
 LEAST = 1e-18  # a divisor of an amount of time counts as this at least; its square is a float32, as derivatives need
 
@@ -25,7 +26,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
         return a if condition else b
     if is_concrete(condition, a, b):
         return np.where(condition, host(a), host(b))
-    if isinstance(a, Double) or isinstance(b, Double):
+    if isinstance(a, Wide) or isinstance(b, Wide):
         return chosen(condition, a, b)
     return jnp.where(condition, real(a), real(b))
 
@@ -57,7 +58,7 @@ def maximum(a: Any, b: Any) -> Any:
 
 
 def _below(a: Any, b: Any) -> Any:
-    return a < b if isinstance(a, Double) or isinstance(b, Double) else real(a) < real(b)
+    return a < b if isinstance(a, Wide) or isinstance(b, Wide) else real(a) < real(b)
 
 
 def clip(x: Any, low: Any, high: Any) -> Any:
@@ -69,16 +70,20 @@ def equal(a: Any, b: Any) -> Any:
     """Whether two numbers are equal."""
     if is_concrete(a, b):
         return np.equal(host(a), host(b))
-    return both(at_least(a, b), at_least(b, a)) if isinstance(a, Double) or isinstance(b, Double) else real(a) == real(b)
+    return both(at_least(a, b), at_least(b, a)) if isinstance(a, Wide) or isinstance(b, Wide) else real(a) == real(b)
 
 
 def both(a: Any, b: Any) -> Any:
     """Whether two conditions hold."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return (a and b) if isinstance(a, bool) else (a if b else False)
     return np.logical_and(a, b) if is_concrete(a, b) else jnp.logical_and(a, b)
 
 
 def opposite(a: Any) -> Any:
     """Whether a condition does not hold."""
+    if isinstance(a, bool):
+        return not a
     return np.logical_not(a) if is_concrete(a) else jnp.logical_not(a)
 
 
@@ -86,6 +91,8 @@ def _to_whole(on_host: Callable[[Any], Any], in_trace: Callable[[Any], Any]) -> 
     def apply(x: Any) -> Any:
         if is_concrete(x):
             return on_host(host(x))
+        if isinstance(x, Whole):
+            return x
         return x.each(in_trace) if isinstance(x, Double) else in_trace(real(x))
 
     return apply
@@ -104,8 +111,8 @@ def ratio(a: Any, b: Any) -> Any:
 
 def snapped(x: Any) -> Any:
     """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
-    if isinstance(x, Double):
-        return double.snapped(x)
+    if isinstance(x, Wide):
+        return x if isinstance(x, Whole) else double.snapped(x)
     if type(x) is float:
         near = round(x * 2.0**10) * 2.0**-10 if abs(x) < double.MOST else x
         return near if abs(near - x) <= 2.0**-50 * abs(x) else x
@@ -114,6 +121,14 @@ def snapped(x: Any) -> Any:
         off = xp.round(x * 2.0**10) * 2.0**-10 - x
     off = xp.where(xp.abs(off) <= 2.0**-50 * xp.abs(x), off, 0.0)
     return x + (off if xp is np else jax.lax.stop_gradient(off))
+
+
+def floor_ratio(a: Any, b: Any) -> Any:
+    """`⌊a / b⌋` of amounts of time."""
+    divisor = whole(b)
+    if isinstance(a, Whole) and isinstance(divisor, Whole) and divisor.least > 0 <= a.least:
+        return Whole(a.value // divisor.value, 0, a.most // divisor.least)
+    return floor(ratio(a, b))
 
 
 @jax.custom_jvp
@@ -142,7 +157,7 @@ def divide(a: Any, b: Any) -> Any:
     if is_concrete(a, b):
         with np.errstate(all="ignore"):
             return np.divide(host(a), host(b) + 0.0)
-    if (isinstance(a, Double) or isinstance(b, Double)) and is_concrete(b) and np.all(np.not_equal(host(b), 0)):
+    if (isinstance(a, Wide) or isinstance(b, Wide)) and is_concrete(b) and np.all(np.not_equal(host(b), 0)):
         return a / b
     if is_concrete(b) and np.all(np.not_equal(b, 0)):
         return _divided_by_known(real(a), host(b))
@@ -199,7 +214,7 @@ def kept_finite(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], An
         value = operation(a, b)
         if type(value) is float and math.isfinite(value):
             return value
-        if isinstance(value, Double):
+        if isinstance(value, Wide):
             return value
         finite = [jnp.isfinite(x) if not is_concrete(x) else np.isfinite(host(x)) for x in map(real_if_traced, (a, b))]
         if operation is divide:
@@ -224,8 +239,8 @@ def table(entries: list[Any]) -> Any:
     """A table of rank 1 of its entries, each a number or a batch of numbers."""
     if is_concrete(*entries):
         return np.stack(np.broadcast_arrays(*map(host, entries)), axis=-1)
-    if any(isinstance(x, Double) for x in entries):
-        highs, lows = ([getattr(wide(x), name) for x in entries] for name in ("high", "low"))
+    if any(isinstance(x, Wide) for x in entries):
+        highs, lows = ([getattr(in_floats(x), name) for x in entries] for name in ("high", "low"))
         return Double(*(jnp.stack(jnp.broadcast_arrays(*xs), axis=-1) for xs in (highs, lows)))
     return jnp.stack(jnp.broadcast_arrays(*map(real, entries)), axis=-1)
 
@@ -241,18 +256,28 @@ def ascending(table: Any) -> Any:
 
 def pick_time(table: Any, row: Any) -> Any:
     """The entries of a table of times in rows, with all of their digits."""
-    return pick(table if is_concrete(table, row) else wide(table), row)
+    if is_concrete(table, row) or x64():
+        return pick(table, row)
+    table = whole(host(table)) if is_concrete(table) else table
+    if isinstance(table, Whole):
+        return Whole(_picked(table.value, row), table.least, table.most)
+    table = in_floats(table)
+    return Double(
+        *(_picked(jnp.broadcast_to(x, table.shape) if not is_concrete(x) else x, row) for x in (table.high, table.low))
+    )
 
 
 def pick(table: Any, row: Any) -> Any:
     """The entries of a table of rank 1 in rows."""
     if is_concrete(table, row):
         return np.asarray(host(table), np.float64)[row]
-    if isinstance(table, Double):
-        return Double(
-            *(jnp.broadcast_to(x, table.shape).at[row].get(mode="promise_in_bounds") for x in (table.high, table.low))
-        )
-    return jnp.asarray(real(table)).at[row].get(mode="promise_in_bounds")
+    return _picked(real(table), row)
+
+
+def _picked(table: Any, row: Any) -> Any:
+    if is_concrete(table) and np.size(table) <= _FEWER:
+        return functools.reduce(lambda found, k: jnp.where(row >= k, table[k], found), range(1, np.size(table)), table[0])
+    return jnp.asarray(table).at[row].get(mode="promise_in_bounds")
 
 
 def row_of(points: Any, t: Any) -> Any:
@@ -260,7 +285,7 @@ def row_of(points: Any, t: Any) -> Any:
     if is_concrete(points, t):
         return np.maximum(np.searchsorted(host(points), t, side="right") - 1, 0)
     if points.shape[-1] < _FEW:
-        reached = [at_least(t, points[i]).astype(np.int32) for i in range(1, points.shape[-1])]
+        reached = [jnp.asarray(at_least(t, points[i]), np.int32) for i in range(1, points.shape[-1])]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
     # A time has reached a point once its whole steps have reached the point rounded up.
     starts, now = (jnp.asarray(_as_int(x)) for x in (ceil(points), floor(wide(t))))
@@ -273,13 +298,14 @@ def next_row(row: Any, rows: int) -> Any:
 
 
 _FEW = 32  # to compare with each of fewer points is faster than to search among them
+_FEWER = 8  # to choose among so many numbers is faster than to look one up
 
 
 def at_least(t: Any, steps: Any) -> Any:
     """Whether a time is `steps` or later."""
     if is_concrete(t, steps):
         return np.greater_equal(host(t), host(steps))[()]
-    return jnp.asarray(wide(t) >= steps)
+    return wide(t) >= steps
 
 
 def _as_int(x: Any) -> Any:
@@ -288,6 +314,8 @@ def _as_int(x: Any) -> Any:
         return jnp.minimum(real(x), 2.0**53).astype(np.int64)
     if is_concrete(x):
         return np.minimum(host(x), 2.0**32 - 1).astype(np.uint32)
+    if isinstance(x, Whole):
+        return x.value.astype(np.uint32)
     whole = jnp.clip(x.high, 0, np.float32(2.0**32 - 256)).astype(np.uint32)
     return jnp.where(x.high < np.float32(2.0**32 - 256), whole + x.low.astype(np.int32).astype(np.uint32), np.uint32(2**32 - 1))
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.numerics.arithmetic import at_least, both, minimum, pick_time, row_of, where
-from lrsched.algebra.numerics.kinds import is_concrete, wide
+from lrsched.algebra.numerics.kinds import in_floats, is_concrete
 
 _LEVELS = 31  # cycles are counted in 31 bits in a trace
 _MOST = 1e15  # more than any time; a product of two of them is a float32
@@ -39,7 +39,7 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
         index, total, growth = found
         return index, length * total, growth
     shape = np.broadcast_shapes(*map(np.shape, (t, length, stretch, last)))
-    stretch = wide(minimum(stretch, _MOST))
+    stretch = in_floats(minimum(stretch, _MOST))
     t, length, last, zero, one = (_broadcast(x, shape) for x in (t, length, last, 0.0, 1.0))
 
     def double(run: Any, _: Any) -> Any:
@@ -50,13 +50,13 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
 
     first = _broadcast(1.0, np.shape(stretch)), _broadcast(stretch, np.shape(stretch))
     _, runs = jax.lax.scan(double, first, length=_LEVELS)
-    counts = jax.tree.map(jnp.asarray, wide(2.0 ** np.arange(_LEVELS)))
+    counts = jax.tree.map(jnp.asarray, in_floats(2.0 ** np.arange(_LEVELS)))
     (index, total, growth), _ = jax.lax.scan(extend, (zero, zero, one), (counts, runs), reverse=True)
     return index, length * total, growth
 
 
 def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    return jax.tree.map(lambda part: jnp.broadcast_to(part, shape), wide(x))
+    return jax.tree.map(lambda part: jnp.broadcast_to(part, shape), in_floats(x))
 
 
 _FEW = 1024  # cycles: more are not looked up

@@ -15,14 +15,19 @@ import numpy as np
 MOST = 1e30  # no amount of time is larger, so that products of two, and their derivatives, stay finite after a cap
 
 
+class Wide:
+    """A number in a trace with more digits than a float32; its operators mean what they do for floats."""
+
+    shape: Any
+    __array_ufunc__ = None  # or NumPy would make arrays of objects
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Double:
+class Double(Wide):
     """`high + low`, with low at most half a unit in the last place of high."""
 
     high: Any
     low: Any
-
-    __array_ufunc__ = None  # or NumPy would make arrays of objects
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,6 +50,8 @@ class Double:
             return self
         other = double(other)
         high, more = _sum(self.high, other.high)
+        if isinstance(other.low, np.ndarray) and not other.low.any():  # as of most numbers that are known
+            return Double(*_normal(high, more + self.low))
         low, rest = _sum(self.low, other.low)
         high, more = _normal(high, more + low)
         return Double(*_normal(high, more + rest))
@@ -88,6 +95,10 @@ class Double:
     def __ge__(self, other: Any) -> Any:
         return ~(self < other)
 
+    def shifted(self, power: int) -> "Double":
+        """The number times a power of 2, exactly."""
+        return Double(self.high * np.float32(2.0**power), self.low * np.float32(2.0**power))
+
     def each(self, function: Any) -> "Double":
         """A function to whole numbers, such as floor, of all of it."""
         high = function(self.high)
@@ -98,10 +109,107 @@ class Double:
 jax.tree_util.register_dataclass(Double, data_fields=["high", "low"], meta_fields=[])
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Whole(Wide):
+    """An int32 array, and bounds known while tracing. It becomes a `Double` where a result is not whole, or may be too large.
+
+    So whole steps and known whole lengths, as they mostly are, cost no more than integers.
+    """
+
+    value: Any
+    least: int
+    most: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, as of an array."""
+        return np.shape(self.value)
+
+    @property
+    def ndim(self) -> int:
+        """The rank, as of an array."""
+        return np.ndim(self.value)
+
+    def __getitem__(self, key: Any) -> "Whole":
+        return Whole(self.value[key], self.least, self.most)
+
+    def __neg__(self) -> "Whole":
+        return Whole(-self.value, -self.most, -self.least)
+
+    def __add__(self, other: Any) -> Any:
+        other = whole(other)
+        if isinstance(other, Whole) and _fits(self.least + other.least, self.most + other.most):
+            return Whole(self.value + other.value, self.least + other.least, self.most + other.most)
+        return double(self) + other
+
+    def __sub__(self, other: Any) -> Any:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __mul__(self, other: Any) -> Any:
+        other = whole(other)
+        if isinstance(other, Whole):
+            ends = [x * y for x in (self.least, self.most) for y in (other.least, other.most)]
+            if _fits(min(ends), max(ends)):
+                return Whole(self.value * other.value, min(ends), max(ends))
+        return double(self) * other
+
+    def __truediv__(self, other: Any) -> Any:
+        return self if _is(other, 1.0) else double(self) / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / double(self)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __lt__(self, other: Any) -> Any:
+        if isinstance(other, float):  # no whole number lies between it and the one above
+            other = float(np.ceil(np.clip(other, self.least, self.most + 1.0)))
+        other = whole(other)
+        if not isinstance(other, Whole):
+            return double(self) < other
+        if self.most < other.least or self.least >= other.most:
+            return self.most < other.least
+        return self.value < other.value
+
+    def __gt__(self, other: Any) -> Any:
+        return -self < -other
+
+    def __le__(self, other: Any) -> Any:
+        return _opposite(self > other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _opposite(self < other)
+
+
+jax.tree_util.register_dataclass(Whole, data_fields=["value"], meta_fields=["least", "most"])
+
+
+def whole(x: Any) -> Any:
+    """A number as a `Whole`, if it is known to be one; else as it is."""
+    if isinstance(x, (float, np.floating, np.ndarray)) and np.size(x) and np.all((np.abs(x) < 2**31) & (x == np.floor(x))):
+        return Whole(np.asarray(x, np.int32), int(np.min(x)), int(np.max(x)))
+    return x
+
+
+def _fits(least: int, most: int) -> bool:
+    return -(2**31) < least and most < 2**31
+
+
+def _opposite(x: Any) -> Any:
+    return not x if isinstance(x, bool) else ~x
+
+
 def double(x: Any) -> Double:
     """A number as a `Double`: a float64 of the host within 2**-49, an integer up to 2**47 and a float32 exactly."""
     if isinstance(x, Double):
         return x
+    if isinstance(x, Whole):
+        if -(2**24) <= x.least and x.most <= 2**24:
+            return Double(x.value.astype(np.float32), np.zeros((), np.float32))
+        x = x.value
     if not isinstance(x, jax.Array):
         x = np.clip(np.asarray(x, np.float64), -MOST, MOST)
         high = x.astype(np.float32)
@@ -113,8 +221,12 @@ def double(x: Any) -> Double:
     return Double(x, jnp.zeros_like(x))
 
 
-def chosen(condition: Any, a: Any, b: Any) -> Double:
-    """`a` where the condition holds, else `b`."""
+def chosen(condition: Any, a: Any, b: Any) -> Any:
+    """`a` where the condition holds, else `b`, of which one is wide."""
+    first, second = whole(a), whole(b)
+    if isinstance(first, Whole) and isinstance(second, Whole):
+        value = jnp.where(condition, first.value, second.value)
+        return Whole(value, min(first.least, second.least), max(first.most, second.most))
     a, b = double(a), double(b)
     return Double(jnp.where(condition, a.high, b.high), jnp.where(condition, a.low, b.low))
 
@@ -144,7 +256,7 @@ def _normal(high: Any, low: Any) -> tuple[Any, Any]:
 @jax.custom_jvp
 def snapped(x: Double) -> Double:
     """A number that may have been rounded, with its derivative; within 2**-42 of a multiple of 2**-10 it is that."""
-    near = (x * np.float32(2.0**10)).each(jnp.round) * np.float32(2.0**-10)
+    near = x.shifted(10).each(jnp.round).shifted(-10)
     off = (x.high - near.high) + (x.low - near.low)
     return chosen(jnp.abs(off) <= jnp.abs(x.high) * np.float32(2.0**-42), near, x)
 
@@ -157,13 +269,9 @@ def _snapped_jvp(numbers: Any, tangents: Any) -> Any:
 @jax.custom_jvp
 def _quotient(a: Double, b: Double) -> Double:
     """`a / b` within 2**-42, snapped: however a third is rounded, three thirds are 1."""
-    quotient, rest = a.high / b.high, a
-    total = Double(quotient, np.float32(0))
-    for _ in range(2):
-        rest = rest - b * Double(quotient, np.float32(0))
-        quotient = rest.high / b.high
-        total = total + Double(quotient, np.float32(0))
-    return snapped(total)
+    quotient = a.high / b.high
+    rest = a - b * Double(quotient, np.zeros((), np.float32))
+    return snapped(Double(*_normal(quotient, rest.high / b.high)))
 
 
 @_quotient.defjvp

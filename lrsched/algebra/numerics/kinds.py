@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.typing
 import numpy as np
 
-from lrsched.algebra.numerics.double import Double, double
+from lrsched.algebra.numerics.double import Double, Whole, Wide, double
 
 Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
 
@@ -26,6 +26,8 @@ def _is_concrete(x: Any) -> bool:
         return True
     if isinstance(x, Double):
         return is_concrete(x.high, x.low)
+    if isinstance(x, Whole):
+        return is_concrete(x.value)
     if isinstance(x, jax.core.Tracer):
         return False
     return isinstance(x, jax.Array) and x.is_fully_addressable
@@ -68,6 +70,8 @@ def host(x: Any) -> Any:
     """A concrete number as float64; Python floats stay as they are, being the fastest."""
     if isinstance(x, float):
         return x
+    if isinstance(x, Whole):
+        return host(x.value)
     if isinstance(x, Double):
         return host(np.asarray(x.high, np.float64) + np.asarray(x.low, np.float64))
     return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
@@ -76,15 +80,27 @@ def host(x: Any) -> Any:
 def real(x: Any) -> Any:
     """The number in the result type, never weakly typed, ready for JAX operations."""
     if is_concrete(x):
-        return np.asarray(host(x) if isinstance(x, Double) else x, float_type())
+        return np.asarray(host(x) if isinstance(x, Wide) else x, float_type())
     if isinstance(x, Double):
         return x.high + x.low
-    return jax.lax.convert_element_type(x, float_type())
+    return jax.lax.convert_element_type(x.value if isinstance(x, Whole) else x, float_type())
 
 
 def wide(x: Any) -> Any:
-    """The number in a trace with all of its digits: a `Double`, or a float64 when x64 is on."""
+    """The number in a trace with all of its digits: a `Whole` or a `Double`, or a float64 when x64 is on."""
+    return real(x) if x64() else x if isinstance(x, Whole) else double(x)
+
+
+def in_floats(x: Any) -> Any:
+    """The number in a trace as a `Double`, or as a float64 when x64 is on: of one structure, as loops need it."""
     return real(x) if x64() else double(x)
+
+
+def in_place(x: Any, exact: Any) -> Any:
+    """What a node keeps, or computes with, in the place of a number: of a traced one all of its digits, or a float."""
+    if x is None or (is_concrete(x) and not isinstance(x, Wide)):
+        return x
+    return wide(x) if exact else real(x)
 
 
 def largest() -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from lrsched.algebra.numerics.arithmetic import equal, floor, maximum, saturated, where
 from lrsched.algebra.numerics.double import Double, double, split
-from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, is_concrete, largest, real, wide, x64
+from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, in_floats, is_concrete, largest, real, x64
 
 
 class Two(NamedTuple):
@@ -189,7 +189,7 @@ def grown(value: Any, base: Any, count: Any) -> Any:
         first, second = (np.clip(np.power(host(base), n), -HOST_MAX, HOST_MAX) for n in (half, host(count) - half))
         return saturated(host(value) * first * second)
     size = np.abs(host(base)) if is_concrete(base) else where(base < 0, -base, base)
-    half = wide(count) * 0.5
+    half = in_floats(count) * 0.5
     odd = jnp.logical_not(equal(half, floor(half)))
     sign = jnp.where((real(base) < 0) & odd, -1, 1).astype(float_type())
     return sign * exponential(value, size, count)

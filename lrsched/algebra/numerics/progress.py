@@ -9,6 +9,7 @@ import numpy as np
 
 from lrsched.algebra.numerics import powers
 from lrsched.algebra.numerics.arithmetic import LEAST, all_floats, maximum, minimum, power, quotient, where
+from lrsched.algebra.numerics.double import double
 from lrsched.algebra.numerics.kinds import Number, host, is_concrete, real, wide, x64
 
 
@@ -57,7 +58,7 @@ class Progress:
     def _in_two(self, part: Any) -> powers.Two:
         """A part of the length as a fraction in two floats."""
         length = maximum(self._length, LEAST)
-        return powers.ratio_in_two(part, powers.two(length), 1 / real(length))
+        return powers.ratio_in_two(double(part), powers.two(length), 1 / real(length))
 
     @functools.cached_property
     def _nearer(self) -> tuple[Any, powers.Two]:
@@ -85,7 +86,7 @@ class Progress:
         """`q ** exponent` of the fraction q left, for an exponent > 0, and what that leaves of 1."""
         if not (self._known and is_concrete(exponent)) and not x64():
             if self._known:  # but not the exponent
-                return Progress(wide(self._now) + jnp.float32(0), self._length).power(exponent)
+                return Progress(double(self._now) + jnp.float32(0), self._length).power(exponent)
             is_done, near = self._nearer
             exponent = minimum(exponent, 1e30)  # that of no fraction below 1 makes a difference by then
             first, second = powers.weights_of_power(powers.log2_of_rest(near, is_done), powers.two(exponent))

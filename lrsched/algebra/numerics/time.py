@@ -8,8 +8,8 @@ import numpy as np
 
 from lrsched.algebra.numerics import kinds
 from lrsched.algebra.numerics.arithmetic import clip, maximum
-from lrsched.algebra.numerics.double import Double
-from lrsched.algebra.numerics.kinds import host, is_concrete, real, wide
+from lrsched.algebra.numerics.double import Whole, Wide
+from lrsched.algebra.numerics.kinds import host, in_floats, is_concrete, real, wide, x64
 
 _LATEST = 2.0**62  # infinity has no place in a cycle
 
@@ -28,11 +28,12 @@ def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
                     f"a schedule is called with a step, or an array of them; got a list of the shapes {sorted(set(shapes))}"
                 )
             broadcast = [
-                jax.tree.map(lambda x, s=shape: jnp.broadcast_to(x, s), wide(t)) for t, shape in zip(times, shapes, strict=True)
+                jax.tree.map(lambda x, s=shape: jnp.broadcast_to(x, s), in_floats(t))
+                for t, shape in zip(times, shapes, strict=True)
             ]
             return jax.tree.map(lambda *xs: jnp.stack(xs), *broadcast), (len(times), *shapes[0])
     low = -_LATEST if signed else 0.0
-    if isinstance(step, Double) and not is_concrete(step):
+    if isinstance(step, Wide) and not is_concrete(step):
         return clip(step, low, _LATEST), step.shape
     if not isinstance(step, jax.Array) or is_concrete(step):
         steps = _host_steps(step)
@@ -46,16 +47,17 @@ def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
         return wide(jnp.where(steps >= low, jnp.minimum(steps, _LATEST), jnp.full_like(steps, low))), step.shape
     if not signed and not jnp.issubdtype(step.dtype, jnp.unsignedinteger):
         step = jnp.maximum(step, jnp.zeros_like(step))
-    if step.dtype.itemsize < 4:
-        step = step.astype(np.int32)
-    return wide(step), step.shape
+    info = jnp.iinfo(step.dtype)
+    if x64() or info.max >= 2**31:
+        return wide(step), step.shape
+    return Whole(step.astype(np.int32), max(int(info.min), 1 - 2**31) if signed else 0, int(info.max)), step.shape
 
 
 def _host_steps(step: Any) -> np.ndarray:
     """Steps in float64, of any types of numbers."""
     if isinstance(step, (list, tuple)):
         return np.asarray([_host_steps(x) for x in step], np.float64)
-    if isinstance(step, Double):
+    if isinstance(step, Wide):
         return np.asarray(host(step))
     steps = np.asarray(step)
     if not kinds.is_real(steps.dtype) and not (steps.dtype == object and all(isinstance(x, int) for x in steps.flat)):
@@ -67,7 +69,7 @@ def time_given(value: Any) -> Any:
     """A value as a time; one below 0, or none at all, counts as 0."""
     if is_concrete(value):
         return np.clip(np.nan_to_num(np.asarray(host(value)), nan=0.0, posinf=_LATEST), 0.0, _LATEST)[()]
-    if not isinstance(value, Double):
+    if not isinstance(value, Wide):
         value = real(value)
         value = jnp.where(value > 0, jnp.minimum(value, _LATEST), jnp.zeros_like(value))
     return maximum(wide(value), 0.0)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import RISING, child, is_empty, leaf, node, shown
+from lrsched.algebra.node import child, is_empty, leaf, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Constant, Schedule, Spans, join
+from lrsched.algebra.written import shown
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, setting
 from lrsched.dialects.torch.schedulers import CyclicLR, OneCycleLR
 
@@ -21,9 +22,6 @@ def _checked_children(call: str, schedules: Any) -> tuple[Schedule, ...]:
         raise TypeError(f"{call}(schedules=...) must be a list of schedules, got {shown(schedules)}")
     if not schedules:
         raise ValueError(f"{call}(schedules=...) must be at least one schedule, got none")
-    for schedule in schedules:
-        if not isinstance(schedule, Schedule):
-            raise TypeError(f"{call}(schedules=...) must be schedules, got {shown(schedule)} ({type(schedule).__name__})")
     return tuple(schedules)
 
 
@@ -54,7 +52,7 @@ class SequentialLR(Scheduler):
     """
 
     schedules: tuple[Schedule, ...] = child()
-    milestones: Any = leaf(RISING, optional=True)
+    milestones: Any = leaf(rank=1, rising=True, unit="steps", optional=True)
 
     def __init__(self, schedules: Any, milestones: Any) -> None:
         parts = _checked_children("SequentialLR", schedules)
@@ -92,7 +90,7 @@ class SequentialLR(Scheduler):
         for k, milestone in enumerate(self._steps()):
             later = self.schedules[k + 1]
             if isinstance(later, Scheduler) and not _is_known_to_be_0(milestone):
-                before = join(parts, self._steps()[:k]) @ Constant(milestone - 1.0)
+                before = join(parts, self._steps()[:k]) @ Constant(milestone - 1.0, 0.0)
                 later = later.continued(before)
             parts.append(later)
         return join(parts, self._steps())
@@ -174,7 +172,7 @@ class ChainedScheduler(Scheduler):
     def composed(self) -> Schedule:
         multipliers = [x for s in self.schedules if (x := self._multiplier(s)) is not None]
         if len(multipliers) == len(self.schedules):
-            return functools.reduce(operator.mul, multipliers, Constant(self.base))
+            return functools.reduce(operator.mul, multipliers, Constant(self.base, 0.0))
         change = self._change_of([s for s in self.schedules if isinstance(s, Scheduler)])
         rate = change.offset if change.replaces else Recurrence(self.base, *change)
         return functools.reduce(operator.mul, self._others(), rate)
@@ -183,7 +181,7 @@ class ChainedScheduler(Scheduler):
         return schedule.multiplier if isinstance(schedule, Scheduler) else self._relative(schedule)
 
     def _relative(self, schedule: Schedule) -> Schedule:
-        return schedule / Constant(self.base)
+        return schedule / Constant(self.base, 0.0)
 
     def _others(self) -> list[Schedule]:
         return [self._relative(s) for s in self.schedules if not isinstance(s, Scheduler)]

@@ -5,7 +5,6 @@ Each says what it is by itself (`composed`), and what it does to a rate in place
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -14,34 +13,15 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import (
-    COUNT,
-    NON_NEGATIVE,
-    POSITIVE,
-    TABLE,
-    bounded,
-    checked,
-    choice,
-    is_empty,
-    leaf,
-    node,
-    shown,
-    static,
-)
+from lrsched.algebra.node import checked, checked_choice, choice, is_empty, leaf, node, static
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.recipes import multi_step, step_decay, triangular
 from lrsched.algebra.schedule import Constant, Schedule, join, maximum, minimum
 from lrsched.algebra.shapes import Cosine, Exponential, Function, Linear, Piecewise, Polynomial, Time
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Plateau
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, scaling
 
-_FRACTION = dataclasses.replace(NON_NEGATIVE, holds=lambda x: (x >= 0) & (x <= 1), must="be in [0, 1]")
-_LENGTH = dataclasses.replace(POSITIVE, whole=True, mend="it is a number of steps")
-_WHOLE = dataclasses.replace(
-    _LENGTH, holds=lambda x: (x >= 1) & (x == np.round(x)) & bounded(x), must="be a whole number, at least 1"
-)
-_GAMMA = dataclasses.replace(NON_NEGATIVE, mend="it is what each drop multiplies with")
-_MILESTONES = dataclasses.replace(TABLE, holds=lambda x: (x >= 0) & bounded(x), must="be >= 0", whole=True, optional=True)
 _NEVER = 1e30  # a step beyond all others
 
 
@@ -57,7 +37,7 @@ def _ratios(factors: Schedule, steps: Number) -> Schedule:
 
 def _function(call: str, name: str, fn: Any) -> Any:
     if not callable(fn):
-        raise TypeError(f"{call}({name}=...) must be a function of the step, got {shown(fn)} ({type(fn).__name__})")
+        raise TypeError(unexpected(call, name, fn, "a function of the step"))
     return fn
 
 
@@ -89,7 +69,7 @@ class LambdaLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Constant(self.base_lr) * Function(self.lr_lambda)
+        return Constant(self.base_lr, 0.0) * Function(self.lr_lambda)
 
 
 @node
@@ -162,8 +142,8 @@ class StepLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    step_size: Number = leaf(_LENGTH)
-    gamma: Number = leaf(_GAMMA, default=0.1)
+    step_size: Number = leaf(gt=0, unit="steps")
+    gamma: Number = leaf(ge=0, default=0.1)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -201,8 +181,8 @@ class MultiStepLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    milestones: Any = leaf(_MILESTONES)  # None for an empty list
-    gamma: Number = leaf(_GAMMA, default=0.1)
+    milestones: Any = leaf(ge=0, unit="steps", rank=1, optional=True)  # None for an empty list
+    gamma: Number = leaf(ge=0, default=0.1)
 
     def __init__(self, base_lr: Number, milestones: Any, gamma: Number = 0.1) -> None:
         milestones = None if is_empty(milestones) else milestones
@@ -210,7 +190,11 @@ class MultiStepLR(Scheduler):
         self.__post_init__()
 
     def _drops(self, rate: Number) -> Schedule:
-        return Constant(rate) if self.milestones is None else multi_step(rate, numerics.ascending(self.milestones), self.gamma)
+        return (
+            Constant(rate, 0.0)
+            if self.milestones is None
+            else multi_step(rate, numerics.ascending(self.milestones), self.gamma)
+        )
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -253,15 +237,15 @@ class ConstantLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    factor: Number = leaf(_FRACTION, default=1 / 3)
-    total_iters: Number = leaf(COUNT, default=5.0)
+    factor: Number = leaf(ge=0, le=1, default=1 / 3)
+    total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
 
     @functools.cached_property
     def composed(self) -> Schedule:
         return self._held(self.base_lr, self.factor, _or_never(self.total_iters))
 
     def _held(self, rate: Number, factor: Number, steps: Number) -> Schedule:
-        return Constant(rate * factor, steps) >> Constant(rate)
+        return Constant(rate * factor, steps) >> Constant(rate, 0.0)
 
     @property
     def multiplier(self) -> Schedule:
@@ -303,9 +287,9 @@ class LinearLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    start_factor: Number = leaf(_FRACTION, default=1 / 3)
-    end_factor: Number = leaf(_FRACTION, default=1.0)
-    total_iters: Number = leaf(COUNT, default=5.0)
+    start_factor: Number = leaf(ge=0, le=1, default=1 / 3)
+    end_factor: Number = leaf(ge=0, le=1, default=1.0)
+    total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -346,7 +330,7 @@ class ExponentialLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    gamma: Number = leaf(_GAMMA)
+    gamma: Number = leaf(ge=0)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -384,8 +368,8 @@ class PolynomialLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    total_iters: Number = leaf(COUNT, default=5.0)
-    power: Number = leaf(NON_NEGATIVE, mend="it is the exponent; 1 is a straight line", default=1.0)
+    total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
+    power: Number = leaf(ge=0, default=1.0, hint="the exponent; 1 is a straight line")
 
     def _fall(self, rate: Number) -> Schedule:
         flat = numerics.equal(self.power, 0.0)
@@ -426,7 +410,7 @@ class CosineAnnealingLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    T_max: Number = leaf(_LENGTH)
+    T_max: Number = leaf(gt=0, unit="steps")
     eta_min: Number = leaf(default=0.0)
 
     @functools.cached_property
@@ -444,7 +428,8 @@ class CosineAnnealingLR(Scheduler):
         once = (Constant(1.0, 1) >> Constant(0.0, period - 1.0)).repeat()
         rises = Constant(0.0, self.T_max + 1.0) >> once
         scale = rises + (1.0 - rises) * height / (height.delay(1) + rises)
-        first = Constant(self.base_lr - self.eta_min) * (height @ Constant(self.T_max + 1.0))
+        base: Any = self.base_lr
+        first = Constant(base - self.eta_min) * (height @ Constant(self.T_max + 1.0))
         return Change(scale, (1.0 - scale) * Constant(self.eta_min) + rises * first)
 
 
@@ -474,8 +459,8 @@ class CosineAnnealingWarmRestarts(Scheduler):
     """
 
     base_lr: Number = leaf()
-    T_0: Number = leaf(_WHOLE)
-    T_mult: Number = leaf(_WHOLE, mend="2 doubles every cycle's length, 1 keeps it", default=1.0)
+    T_0: Number = leaf(ge=1, integer=True, unit="steps")
+    T_mult: Number = leaf(ge=1, integer=True, unit="times", default=1.0, hint="2 doubles every cycle's length, 1 keeps it")
     eta_min: Number = leaf(default=0.0)
 
     @functools.cached_property
@@ -504,9 +489,9 @@ class _Cyclic(Scheduler):
             gamma = self.gamma if self.mode == "exp_range" else 1.0
             return triangular(low, high, self.step_size_up, down, self.mode, gamma)
         cycle = self.step_size_up + down
-        count = Time().staircase(cycle) / Constant(cycle) + 1.0 if self.scale_mode == "cycle" else Time()
+        count = Time().staircase(cycle) / Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else Time()
         scale = Function(self.scale_fn) @ count
-        return triangular(low, high, self.step_size_up, down) * scale + Constant(low) * (1.0 - scale)
+        return triangular(low, high, self.step_size_up, down) * scale + Constant(low, 0.0) * (1.0 - scale)
 
 
 @node
@@ -543,12 +528,12 @@ class CyclicLR(_Cyclic):
 
     base_lr: Number = leaf()
     max_lr: Number = leaf()
-    step_size_up: Number = leaf(_LENGTH, default=2000.0)
-    step_size_down: Number | None = leaf(COUNT, optional=True, default=None)
+    step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
+    step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
     mode: Literal["triangular", "triangular2", "exp_range"] = choice(
         "triangular", "triangular2", "exp_range", default="triangular"
     )
-    gamma: Number = leaf(_GAMMA, default=1.0)
+    gamma: Number = leaf(ge=0, default=1.0)
     scale_fn: Callable[[Any], Any] | None = static(default=None)
     scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
     cycle_momentum: bool = static(default=True)
@@ -586,12 +571,12 @@ class CyclicMomentum(_Cyclic):
 
     base_lr: Number = leaf()
     max_lr: Number = leaf()
-    step_size_up: Number = leaf(_LENGTH, default=2000.0)
-    step_size_down: Number | None = leaf(COUNT, optional=True, default=None)
+    step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
+    step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
     mode: Literal["triangular", "triangular2", "exp_range"] = choice(
         "triangular", "triangular2", "exp_range", default="triangular"
     )
-    gamma: Number = leaf(_GAMMA, default=1.0)
+    gamma: Number = leaf(ge=0, default=1.0)
     scale_fn: Callable[[Any], Any] | None = static(default=None)
     scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
     cycle_momentum: bool = static(default=True)
@@ -630,7 +615,8 @@ class _OneCycle(Scheduler):
 
     def _through(self, *values: Number) -> Schedule:
         """Through values at the ends of the phases."""
-        total = self.epochs * self.steps_per_epoch if self.total_steps is None else self.total_steps
+        epochs: Any = self.epochs
+        total = epochs * self.steps_per_epoch if self.total_steps is None else self.total_steps
         if not numerics.is_concrete(total, self.pct_start):
             total = numerics.wide(total)  # a float32 would not hold the ends of the phases
         last, rise = total - 1.0, self.pct_start * total - 1.0
@@ -679,16 +665,16 @@ class OneCycleLR(_OneCycle):
     """
 
     max_lr: Number = leaf()
-    total_steps: Number | None = leaf(_WHOLE, optional=True, default=None)
-    epochs: Number | None = leaf(_WHOLE, optional=True, default=None)
-    steps_per_epoch: Number | None = leaf(_WHOLE, optional=True, default=None)
-    pct_start: Number = leaf(_FRACTION, default=0.3)
+    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
+    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    pct_start: Number = leaf(ge=0, le=1, default=0.3)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
     cycle_momentum: bool = static(default=True)
     base_momentum: Number = leaf(default=0.85)
     max_momentum: Number = leaf(default=0.95)
-    div_factor: Number = leaf(POSITIVE, default=25.0)
-    final_div_factor: Number = leaf(POSITIVE, default=1e4)
+    div_factor: Number = leaf(gt=0, default=25.0)
+    final_div_factor: Number = leaf(gt=0, default=1e4)
     three_phase: bool = static(default=False)
 
     @property
@@ -729,16 +715,16 @@ class OneCycleMomentum(_OneCycle):
     """
 
     max_lr: Number = leaf()
-    total_steps: Number | None = leaf(_WHOLE, optional=True, default=None)
-    epochs: Number | None = leaf(_WHOLE, optional=True, default=None)
-    steps_per_epoch: Number | None = leaf(_WHOLE, optional=True, default=None)
-    pct_start: Number = leaf(_FRACTION, default=0.3)
+    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
+    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    pct_start: Number = leaf(ge=0, le=1, default=0.3)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
     cycle_momentum: bool = static(default=True)
     base_momentum: Number = leaf(default=0.85)
     max_momentum: Number = leaf(default=0.95)
-    div_factor: Number = leaf(POSITIVE, default=25.0)
-    final_div_factor: Number = leaf(POSITIVE, default=1e4)
+    div_factor: Number = leaf(gt=0, default=25.0)
+    final_div_factor: Number = leaf(gt=0, default=1e4)
     three_phase: bool = static(default=False)
 
     def _check(self) -> None:
@@ -777,7 +763,7 @@ class SWALR(Scheduler):
 
     base_lr: Number = leaf()
     swa_lr: Number = leaf()
-    anneal_epochs: Number = leaf(COUNT, default=10.0)
+    anneal_epochs: Number = leaf(ge=0, unit="steps", default=10.0)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
 
     def _ramp(self, start: Number, stop: Number) -> Schedule:
@@ -846,16 +832,16 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
         algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
     call = "ReduceLROnPlateau"
-    base_lr = checked(call, "base_lr", base_lr, NON_NEGATIVE)
-    spec = dataclasses.replace(NON_NEGATIVE, holds=lambda x: (x >= 0) & (x < 1), must="be in [0, 1)")
-    factor = checked(call, "factor", factor, dataclasses.replace(spec, mend="it reduces"))
-    patience, cooldown = checked(call, "patience", patience, COUNT), checked(call, "cooldown", cooldown, COUNT)
-    min_lr, eps = checked(call, "min_lr", min_lr, NON_NEGATIVE), checked(call, "eps", eps, NON_NEGATIVE)
-    if threshold_mode not in ("rel", "abs"):
-        raise ValueError(f"{call}(threshold_mode=...) must be 'rel' or 'abs', got {threshold_mode!r}")
-    relative = mode == "min" and threshold_mode == "rel"
-    mend = "no loss is better by all of itself"
-    threshold = checked(call, "threshold", threshold, dataclasses.replace(spec, mend=mend) if relative else NON_NEGATIVE)
+    factor = checked(call, "factor", factor, ge=0, lt=1, hint="it reduces")
+    base_lr, min_lr, eps = (
+        checked(call, name, x, ge=0) for name, x in (("base_lr", base_lr), ("min_lr", min_lr), ("eps", eps))
+    )
+    patience, cooldown = (
+        checked(call, name, x, ge=0, unit="observations") for name, x in (("patience", patience), ("cooldown", cooldown))
+    )
+    checked_choice(call, "threshold_mode", threshold_mode, ("rel", "abs"))
+    below = {"lt": 1, "hint": "no loss is better by all of itself"} if mode == "min" and threshold_mode == "rel" else {}
+    threshold = checked(call, "threshold", threshold, ge=0, **below)
     clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
     # Never above the base rate, where the lowest rate is.
     rate = minimum(base_lr, maximum(Exponential(base_lr, factor), min_lr))

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import function_source, shown
 from lrsched.algebra.schedule import Constant, Schedule
 from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import function_source, shown
 from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.scheduler import Recurrence

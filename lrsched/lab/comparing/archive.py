@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown
 from lrsched.lab.comparing import arrays, columns, picture
 from lrsched.lab.plain import plain
 from lrsched.views import codec

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.node import shown
+from lrsched.algebra.written import shown
 from lrsched.lab.ranging.model import is_array
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown
 
 Factory = Callable[[Any], optax.GradientTransformation]
 Optimizer = optax.GradientTransformationExtraArgs

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.algebra.node import shown
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown
 from lrsched.lab import progress
 from lrsched.lab.ranging.factory import Factory, optimizer_at
 from lrsched.lab.ranging.model import Model, is_array

@@ -1,0 +1,101 @@
+"""Nodes as text: the expression that makes one, and values as errors show them."""
+
+import dataclasses
+import functools
+import string
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.core
+import numpy as np
+
+from lrsched.algebra import numerics
+
+_WIDTH = 110  # characters of a schedule that an error shows
+_IN_WORDS = string.ascii_letters + string.digits + "._-"
+
+
+@functools.singledispatch
+def source(x: Any) -> str:
+    """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
+    return f"{type(x).__name__}({arguments_source(x, dataclasses.fields(x))})"
+
+
+def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: bool = False) -> str:
+    """The arguments of a call, of the fields that they became; `by_name`: those after one with a default by keyword."""
+    arguments, positional = [], True
+    for field in fields:
+        value = getattr(x, field.name)
+        if isinstance(value, (str, float, bool, type(None))) and value == field.default:
+            positional = False
+            continue
+        if isinstance(value, tuple):
+            text = f"({', '.join(map(repr, value))}{',' if len(value) == 1 else ''})"
+        elif "options" in field.metadata and callable(value):
+            text = function_source(value)
+        else:
+            text = number_source(value, "spec" in field.metadata and bool(field.metadata["spec"].unit))
+        arguments.append(text if positional else f"{field.name.rstrip('_')}={text}")
+        positional = positional and not (by_name and field.default is not dataclasses.MISSING)
+    return ", ".join(arguments)
+
+
+@functools.singledispatch
+def mimebundle(x: Any) -> dict[str, str]:
+    """What a notebook shows of a node, by its type: by default its text."""
+    return {"text/plain": repr(x)}
+
+
+def function_source(fn: Any) -> str:
+    """The name of a function."""
+    return getattr(fn, "__name__", None) or repr(fn)
+
+
+def number_source(value: Any, amount: bool = False) -> str:
+    """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
+    if isinstance(value, numerics.Wide):
+        value = numerics.host(value) if numerics.is_concrete(value) else numerics.real(value)
+    if isinstance(value, jax.core.Tracer):
+        return str(value.aval)
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        value = np.asarray(value, np.float64).tolist()
+    if isinstance(value, list):
+        return f"[{', '.join(number_source(x, amount) for x in value)}]"
+    if isinstance(value, float) and not np.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, float) and amount and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: not all of it, where it is a whole model."""
+    text = " ".join(repr(value).split("\n"))
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def unexpected(call: str, name: str, value: Any, expected: str, hint: str = "") -> str:
+    """The text of an error about an argument."""
+    return f"{call}({name}={shown(value)}): expected {expected}.{hint and f' Hint: {hint}.'}"
+
+
+def side_by_side(saved: str, now: str, name: str = "", heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
+    """Two texts one above the other, and marks under the words of the second from where they part to where they meet."""
+    first = _alike(saved, now)
+    after = _alike(saved[first:][::-1], now[first:][::-1])
+    last = len(now) - len(now[len(now) - after :].lstrip(_IN_WORDS))
+    first = len(now[:first].rstrip(_IN_WORDS))
+    begin = max(0, first - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
+    before, width = "..." if begin else "", max(map(len, heads))
+    rows = [
+        f"    {head:{width}}  {before}{text[begin : begin + _WIDTH]}{'...' if len(text) > begin + _WIDTH else ''}"
+        for head, text in zip(heads, (saved, now), strict=True)
+    ]
+    marks = " " * (4 + width + 2 + len(before) + first - begin) + "^" * max(1, min(last, begin + _WIDTH) - first)
+    return [*([f"  {name}"] if name else []), *rows, marks]
+
+
+def _alike(a: str, b: str) -> int:
+    """How many characters two texts begin with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
