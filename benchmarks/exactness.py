@@ -132,11 +132,11 @@ _WAYS = {"known": _known, "argument": _argument}
 
 
 def _is_span(x: Any) -> bool:
-    return isinstance(x, numerics.Span)
+    return isinstance(x, numerics.Double)
 
 
 def _received(x: Any) -> Any:
-    return np.float64(x.whole) + np.float64(x.part) if _is_span(x) else np.float64(x)
+    return np.float64(x.high) + np.float64(x.low) if _is_span(x) else np.float64(x)
 
 
 def _lengths(case: Any, lengths: Iterable[int], quick: bool) -> list[int]:

@@ -3,6 +3,11 @@
 from lrsched.algebra.batch import grid as grid
 from lrsched.algebra.batch import stack as stack
 from lrsched.algebra.batch import unstack as unstack
+from lrsched.algebra.combinators import Choice as Choice
+from lrsched.algebra.combinators import Constant as Constant
+from lrsched.algebra.combinators import maximum as maximum
+from lrsched.algebra.combinators import minimum as minimum
+from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.node import leaf as leaf
 from lrsched.algebra.node import node as node
 from lrsched.algebra.recipes import cosine_restarts as cosine_restarts
@@ -17,13 +22,8 @@ from lrsched.algebra.recipes import warmup_cosine as warmup_cosine
 from lrsched.algebra.recipes import warmup_inverse_sqrt as warmup_inverse_sqrt
 from lrsched.algebra.recipes import warmup_linear as warmup_linear
 from lrsched.algebra.recipes import wsd as wsd
-from lrsched.algebra.schedule import Choice as Choice
-from lrsched.algebra.schedule import Constant as Constant
-from lrsched.algebra.schedule import Driven as Driven
 from lrsched.algebra.schedule import Schedule as Schedule
-from lrsched.algebra.schedule import join as join
-from lrsched.algebra.schedule import maximum as maximum
-from lrsched.algebra.schedule import minimum as minimum
+from lrsched.algebra.sequence import join as join
 from lrsched.algebra.shapes import Cosine as Cosine
 from lrsched.algebra.shapes import Exponential as Exponential
 from lrsched.algebra.shapes import Function as Function

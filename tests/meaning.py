@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import mpmath
 
-from lrsched.algebra import schedule as algebra
-from lrsched.algebra import shapes
+from lrsched.algebra import combinators, shapes
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 
 mp = mpmath.MPContext()
 mp.dps = 60
@@ -95,13 +95,13 @@ def _(s: shapes.Ramp | shapes.Geometric) -> Any:
 
 
 @value.register
-def _(s: algebra.Constant, t: Fraction) -> Any:
+def _(s: combinators.Constant, t: Fraction) -> Any:
     del t
     return number(s.value)
 
 
 @length.register
-def _(s: algebra.Constant) -> Any:
+def _(s: combinators.Constant) -> Any:
     return number(s.steps)
 
 
@@ -162,17 +162,17 @@ OPERATORS: dict[str, Any] = {
 
 
 @value.register
-def _(s: algebra.Pointwise, t: Fraction) -> Any:
+def _(s: combinators.Pointwise, t: Fraction) -> Any:
     return OPERATORS[s.operator](*(value(part, t) for part in s.parts))
 
 
 @length.register
-def _(s: algebra.Pointwise) -> Any:
+def _(s: combinators.Pointwise) -> Any:
     return max(map(length, s.parts))
 
 
 @value.register
-def _(s: algebra.Sequence, t: Fraction) -> Any:
+def _(s: Sequence, t: Fraction) -> Any:
     for part in s.parts[:-1]:
         if t < length(part):
             return value(part, t)
@@ -181,83 +181,83 @@ def _(s: algebra.Sequence, t: Fraction) -> Any:
 
 
 @length.register
-def _(s: algebra.Sequence) -> Any:
+def _(s: Sequence) -> Any:
     return sum(map(length, s.parts))
 
 
 @value.register
-def _(s: algebra.Take, t: Fraction) -> Any:
+def _(s: combinators.Take, t: Fraction) -> Any:
     return value(s.schedule, min(t, number(s.steps)))
 
 
 @length.register
-def _(s: algebra.Take) -> Any:
+def _(s: combinators.Take) -> Any:
     return number(s.steps)
 
 
 @value.register
-def _(s: algebra.Drop, t: Fraction) -> Any:
+def _(s: combinators.Drop, t: Fraction) -> Any:
     return value(s.schedule, t + number(s.steps))
 
 
 @length.register
-def _(s: algebra.Drop) -> Any:
+def _(s: combinators.Drop) -> Any:
     return max(length(s.schedule) - number(s.steps), Fraction(0))
 
 
 @value.register
-def _(s: algebra.Delay, t: Fraction) -> Any:
+def _(s: combinators.Delay, t: Fraction) -> Any:
     return value(s.schedule, max(t - number(s.steps), Fraction(0)))
 
 
 @length.register
-def _(s: algebra.Delay) -> Any:
+def _(s: combinators.Delay) -> Any:
     return length(s.schedule) + number(s.steps)
 
 
 @value.register
-def _(s: algebra.Stretch, t: Fraction) -> Any:
+def _(s: combinators.Stretch, t: Fraction) -> Any:
     return value(s.schedule, t / number(s.factor))
 
 
 @length.register
-def _(s: algebra.Stretch) -> Any:
+def _(s: combinators.Stretch) -> Any:
     return length(s.schedule) * number(s.factor)
 
 
 @value.register
-def _(s: algebra.Staircase, t: Fraction) -> Any:
+def _(s: combinators.Staircase, t: Fraction) -> Any:
     every = number(s.every)
     return value(s.schedule, every * math.floor(t / every))
 
 
 @length.register
-def _(s: algebra.Staircase) -> Any:
+def _(s: combinators.Staircase) -> Any:
     every, whole = number(s.every), length(s.schedule)
     return whole if whole == math.inf else every * math.ceil(whole / every)
 
 
 @value.register
-def _(s: algebra.Reverse, t: Fraction) -> Any:
+def _(s: combinators.Reverse, t: Fraction) -> Any:
     return value(s.schedule, max(length(s.schedule) - t, Fraction(0)))
 
 
 @length.register
-def _(s: algebra.Reverse) -> Any:
+def _(s: combinators.Reverse) -> Any:
     return length(s.schedule)
 
 
 @value.register
-def _(s: algebra.Warp, t: Fraction) -> Any:
+def _(s: combinators.Warp, t: Fraction) -> Any:
     return value(s.schedule, exact(value(s.time, t)))
 
 
 @length.register
-def _(s: algebra.Warp) -> Any:
+def _(s: combinators.Warp) -> Any:
     return length(s.time)
 
 
-def repetition(s: algebra.Repeat) -> tuple[Any, Fraction, Fraction]:
+def repetition(s: combinators.Repeat) -> tuple[Any, Fraction, Fraction]:
     """How many cycles, and the ratios of their lengths and heights."""
     count = math.inf if s.n is None else round(number(s.n))
     longer, higher = (Fraction(1) if x is None else number(x) for x in (s.stretch_, s.scale))
@@ -265,7 +265,7 @@ def repetition(s: algebra.Repeat) -> tuple[Any, Fraction, Fraction]:
 
 
 @value.register
-def _(s: algebra.Repeat, t: Fraction) -> Any:
+def _(s: combinators.Repeat, t: Fraction) -> Any:
     (count, longer, higher), steps = repetition(s), length(s.schedule)
     cycle, growth = 0, Fraction(1)
     if longer == 1 and steps > 0:
@@ -278,20 +278,20 @@ def _(s: algebra.Repeat, t: Fraction) -> Any:
 
 
 @length.register
-def _(s: algebra.Repeat) -> Any:
+def _(s: combinators.Repeat) -> Any:
     count, longer, _ = repetition(s)
     return math.inf if count == math.inf else length(s.schedule) * sum(longer**c for c in range(count))
 
 
-def chosen(s: algebra.Choice) -> Schedule:
+def chosen(s: combinators.Choice) -> Schedule:
     return s.branches[min(round(number(s.index)), len(s.branches) - 1)]
 
 
 @value.register
-def _(s: algebra.Choice, t: Fraction) -> Any:
+def _(s: combinators.Choice, t: Fraction) -> Any:
     return value(chosen(s), t)
 
 
 @length.register
-def _(s: algebra.Choice) -> Any:
+def _(s: combinators.Choice) -> Any:
     return length(chosen(s))

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from meaning import RAMPS
 
 import lrsched as ls
-from lrsched.algebra.schedule import Choice, Constant, Moved, Pointwise, Repeat, Schedule, Sequence, Take, Warp
+from lrsched.algebra.combinators import Choice, Constant, Moved, Pointwise, Repeat, Take, Warp
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Exponential, Function, Geometric, InverseSqrt, Piecewise, Ramp
 
 COUNTS = tuple(k / 4 for k in range(61))

@@ -18,7 +18,7 @@ import numpy as np
 import lrsched as ls
 from lrsched.algebra.node import Node, Spec, argument
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Sequence
+from lrsched.algebra.sequence import Sequence
 
 
 def rising(t, a, b):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.algebra.schedule import Choice
+from lrsched.algebra.combinators import Choice
 
 STEPS = np.array([0, 1, 5, 9, 10, 11, 30])
 SAME = [ls.Linear(0, 1, 10), ls.Linear(2, 1, 5), ls.Linear(-1, 3, 0)]

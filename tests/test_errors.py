@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.algebra.schedule import Choice, Driven, Pointwise
+from lrsched.algebra.combinators import Choice, Pointwise
+from lrsched.algebra.driven import Driven
 from lrsched.dialects import torch
 
 INF, NAN = float("inf"), float("nan")

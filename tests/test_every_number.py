@@ -30,8 +30,9 @@ from signatures import (
 
 import lrsched as ls
 from lrsched.algebra import numerics
+from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.node import Node
-from lrsched.algebra.schedule import Schedule, driven_parts
+from lrsched.algebra.schedule import Schedule
 
 # What the walk found when this was last looked at: it may find more, never less.
 CALLS_FOUND = 98

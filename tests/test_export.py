@@ -10,7 +10,7 @@ from jax import export
 from signatures import CALLS, METRIC, STEPS
 
 import lrsched as ls
-from lrsched.algebra.schedule import driven_parts
+from lrsched.algebra.driven import driven_parts
 from lrsched.dialects import torch
 from lrsched.training.live import packed
 

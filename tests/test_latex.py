@@ -13,7 +13,8 @@ from signatures import CALLS, nodes
 from test_codec import TORCH
 
 import lrsched as ls
-from lrsched.algebra.schedule import Repeat, driven_parts
+from lrsched.algebra.combinators import Repeat
+from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
 from lrsched.views.latex import formula, reading

@@ -40,7 +40,9 @@ from nested import (
 )
 
 import lrsched as ls
-from lrsched.algebra.schedule import Driven, Pointwise, Schedule
+from lrsched.algebra.combinators import Pointwise
+from lrsched.algebra.driven import Driven
+from lrsched.algebra.schedule import Schedule
 
 HUGE = [1000, 2**20, 2**24 + 1, 10**9, 2**30 + 1, 2**31 - 1]
 WHOLE = np.array([*range(24), 26, 30, 47, 60, 61, 100, 128, *HUGE])

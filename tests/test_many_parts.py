@@ -12,7 +12,7 @@ from meaning import meaning
 
 import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.schedule import _MANY, Sequence
+from lrsched.algebra.sequence import _MANY, Sequence
 from lrsched.dialects import torch
 
 RNG = np.random.default_rng(0)
@@ -159,4 +159,4 @@ def test_the_row_is_found_in_any_table():
         now = np.concatenate([RNG.integers(0, 2**31 - 1, 100), starts, starts - 1, starts + 1.0, [2**31 - 1]])
         now = now.clip(0, 2**31 - 1).astype(np.int32)
         expected = np.searchsorted(starts, now, side="right") - 1
-        np.testing.assert_array_equal(jax.jit(lambda t: numerics.row_of(starts.astype(float), t))(now), expected)
+        np.testing.assert_array_equal(jax.jit(functools.partial(numerics.row_of, starts.astype(float)))(now), expected)

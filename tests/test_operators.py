@@ -11,7 +11,7 @@ import pytest
 from helpers import WAYS, ulps, ways
 
 import lrsched as ls
-from lrsched.algebra.schedule import Choice
+from lrsched.algebra.combinators import Choice
 
 STEPS = np.arange(-2, 45).astype(np.int32)
 T = np.maximum(STEPS, 0).astype(np.float64)

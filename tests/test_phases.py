@@ -34,8 +34,8 @@ class Mine(Ramp):
 class Unknown(ls.Schedule):
     value: float = leaf()
 
-    def at(self, moment):
-        del moment
+    def at(self, t):
+        del t
         return self.value
 
     @property

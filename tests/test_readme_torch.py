@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.algebra.schedule import driven_parts
+from lrsched.algebra.driven import driven_parts
 from lrsched.dialects import torch
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

@@ -143,8 +143,8 @@ class Noisy(ls.Schedule):
 
     value: float = leaf()
 
-    def at(self, moment):
-        del moment
+    def at(self, t):
+        del t
         CALLS.append(self.value)
         return self.value
 

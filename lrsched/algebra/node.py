@@ -265,9 +265,12 @@ def each_number(node: Any, function: Callable[[Any, Spec], Any]) -> Any:
     """A node with a function of each number, and its spec, in the place of the number."""
     changed = object.__new__(type(node))
     for field in dataclasses.fields(node):
-        value, spec = getattr(node, field.name), field.metadata.get("spec")
-        if value is not None and spec is not None:
-            value = tuple(function(x, spec) for x in value) if spec.several else function(value, spec)
+        value: Any = getattr(node, field.name)
+        spec: Spec | None = field.metadata.get("spec")
+        if spec is not None and spec.several:
+            value = tuple(function(x, spec) for x in value)
+        elif spec is not None:
+            value = None if value is None else function(value, spec)
         elif "child" in field.metadata:
             several = isinstance(value, tuple)
             value = tuple(each_number(x, function) for x in value) if several else each_number(value, function)

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.combinators import Constant
 from lrsched.algebra.node import checked, checked_choice, is_empty, is_finite
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
 from lrsched.algebra.written import shown, unexpected
 
@@ -457,7 +458,7 @@ def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
 
 def _rest(call: str, steps: Number, **taken: Number) -> Any:
     """How many of the steps are left by what some arguments take."""
-    rest = steps
+    rest: Any = steps
     for number in taken.values():
         rest = rest - number
     if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
+from lrsched.algebra.driven import checked_clock
 from lrsched.algebra.node import Node, child, choice, leaf, node
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import checked_clock
 from lrsched.clocks.counts import LOW_BITS, Counted, advanced, as_number, count_of, counted, no_count, zero
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from lrsched.algebra.combinators import Constant
 from lrsched.algebra.recipes import (
     multi_step,
     one_cycle,
@@ -12,7 +13,7 @@ from lrsched.algebra.recipes import (
     warmup_linear,
     wsd,
 )
-from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Cosine, Exponential
 from lrsched.clocks.recipes import reduce_on_plateau
 

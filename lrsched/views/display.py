@@ -9,7 +9,8 @@ import io
 import math
 from typing import Any
 
-from lrsched.algebra.schedule import Schedule, driven_parts
+from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import mimebundle, shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.latex import latex

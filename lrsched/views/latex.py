@@ -16,8 +16,22 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics, shapes
-from lrsched.algebra import schedule as algebra
+from lrsched.algebra.combinators import (
+    Choice,
+    Constant,
+    Delay,
+    Drop,
+    Pointwise,
+    Repeat,
+    Reverse,
+    Staircase,
+    Stretch,
+    Take,
+    Warp,
+)
+from lrsched.algebra.driven import Driven
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import function_source, shown
 from lrsched.clocks import clock as clocks
 
@@ -240,7 +254,7 @@ ramp(shapes.OneMinusSqrt, lambda a, b, p: b + (a - b) * (1 - _sqrt(p)))
 ramp(shapes.Geometric, lambda a, b, p: a * (b / a) ** p)
 
 
-formula.register(algebra.Constant, lambda s, place: place.number(s.value, "c"))
+formula.register(Constant, lambda s, place: place.number(s.value, "c"))
 formula.register(shapes.Time, lambda _, place: place.time)
 formula.register(shapes.Exponential, lambda s, place: place.number(s.start, "a") * place.number(s.rate, "r") ** place.time)
 formula.register(
@@ -276,13 +290,13 @@ _OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": oper
 
 
 @formula.register
-def _(schedule: algebra.Pointwise, place: Place) -> Formula:
+def _(schedule: Pointwise, place: Place) -> Formula:
     parts = (formula(part, place.at(place.time)) for part in schedule.parts)
     return _OPERATORS.get(schedule.operator, functools.partial(called, rf"\{schedule.operator}"))(*parts)
 
 
 @formula.register
-def _(schedule: algebra.Sequence, place: Place) -> Formula:
+def _(schedule: Sequence, place: Place) -> Formula:
     rows, begun = [], written(0.0)
     for part in schedule.parts[:-1]:
         if written(part.length).value != 0:
@@ -301,7 +315,7 @@ def _length(part: Schedule, place: Place) -> Formula:
     """The length of a part whose formula is written, by its symbol if it has one."""
     if place.symbols and isinstance(part, (shapes.Ramp, shapes.Geometric)):
         return Formula(f"n_{{{place.count['n']}}}")
-    return place.number(part.length, "n") if isinstance(part, algebra.Constant) else written(part.length)
+    return place.number(part.length, "n") if isinstance(part, Constant) else written(part.length)
 
 
 def _moved(cls: type[Schedule], time: Callable[[Any, Place], Formula], inside: bool = False) -> None:
@@ -312,16 +326,16 @@ def _moved(cls: type[Schedule], time: Callable[[Any, Place], Formula], inside: b
         return formula(schedule.schedule, place.at(time(schedule, place), inside and place.inside))
 
 
-_moved(algebra.Drop, lambda s, place: place.time + place.number(s.steps, "n"), inside=True)
-_moved(algebra.Delay, lambda s, place: _not_below_0(place.time - place.number(s.steps, "n")), inside=True)
-_moved(algebra.Stretch, lambda s, place: place.time / place.number(s.factor, "m"), inside=True)
-_moved(algebra.Reverse, lambda s, place: _not_below_0(written(s.schedule.length) - place.time))
-_moved(algebra.Warp, lambda s, place: _not_below_0(formula(s.time, place.at(place.time))))
-_moved(algebra.Driven, lambda s, place: place.defined("p", reading(s.clock)))
+_moved(Drop, lambda s, place: place.time + place.number(s.steps, "n"), inside=True)
+_moved(Delay, lambda s, place: _not_below_0(place.time - place.number(s.steps, "n")), inside=True)
+_moved(Stretch, lambda s, place: place.time / place.number(s.factor, "m"), inside=True)
+_moved(Reverse, lambda s, place: _not_below_0(written(s.schedule.length) - place.time))
+_moved(Warp, lambda s, place: _not_below_0(formula(s.time, place.at(place.time))))
+_moved(Driven, lambda s, place: place.defined("p", reading(s.clock)))
 
 
 @formula.register
-def _(schedule: algebra.Take, place: Place) -> Formula:
+def _(schedule: Take, place: Place) -> Formula:
     inner = schedule.schedule
     if place.inside:
         ends_with_it = written(inner.length).value == written(schedule.length).value is not None
@@ -330,16 +344,16 @@ def _(schedule: algebra.Take, place: Place) -> Formula:
 
 
 @formula.register
-def _(schedule: algebra.Staircase, place: Place) -> Formula:
+def _(schedule: Staircase, place: Place) -> Formula:
     inner, every = schedule.schedule, place.number(schedule.every, "m")
     stair = _floor(place.time / every)
-    if isinstance(inner, algebra.Stretch) and every.value is not None and every == written(inner.factor):
+    if isinstance(inner, Stretch) and every.value is not None and every == written(inner.factor):
         return formula(inner.schedule, place.at(stair, place.inside))
     return formula(inner, place.at(every * stair, place.inside))
 
 
 @formula.register
-def _(schedule: algebra.Repeat, place: Place) -> Formula:
+def _(schedule: Repeat, place: Place) -> Formula:
     steps = written(schedule.schedule.length)
     if schedule.stretch_ is None:
         cycle = _floor(place.time / steps)
@@ -361,7 +375,7 @@ def _(schedule: algebra.Repeat, place: Place) -> Formula:
 
 
 @formula.register
-def _(schedule: algebra.Choice, place: Place) -> Formula:
+def _(schedule: Choice, place: Place) -> Formula:
     index = written(schedule.index).value
     if index is not None:
         return formula(schedule.branches[round(index)], place)

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrsched.algebra import numerics, shapes
-from lrsched.algebra import schedule as algebra
+from lrsched.algebra import combinators, numerics, shapes
+from lrsched.algebra.driven import Driven
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 
@@ -91,13 +93,13 @@ def known(number: Any) -> float:
     return float(numerics.host(number))
 
 
-def name_of(schedule: algebra.Schedule) -> str:
+def name_of(schedule: Schedule) -> str:
     """What a phase is called: the class of a shape, the expression of a node with parts."""
-    text = repr(schedule) if any(isinstance(part, algebra.Schedule) for part in schedule._nodes()) else ""
+    text = repr(schedule) if any(isinstance(part, Schedule) for part in schedule._nodes()) else ""
     return text if 0 < len(text) <= 40 else type(schedule).__name__
 
 
-def one_phase(schedule: algebra.Schedule, reach: float | None = None, corners: Any = ()) -> Phases:
+def one_phase(schedule: Schedule, reach: float | None = None, corners: Any = ()) -> Phases:
     """One phase, from 0 to the length, which is also its reach if it has an end."""
     length = known(schedule.length)
     reach = length if math.isfinite(length) else _STILL if reach is None else reach
@@ -108,14 +110,14 @@ def one_phase(schedule: algebra.Schedule, reach: float | None = None, corners: A
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s.timescale)))
-phases.register(algebra.Take, lambda s: phases(s.schedule).until(known(s.length)))
-phases.register(algebra.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
-phases.register(algebra.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
-phases.register(algebra.Choice, lambda s: phases(s.branches[round(known(s.index))]))
+phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.length)))
+phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
+phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
+phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
 @phases.register
-def _(schedule: algebra.Moved) -> Phases:
+def _(schedule: combinators.Moved) -> Phases:
     """One phase, for where any other time meets the corners of the schedule is not known."""
     inside, *times = map(phases, schedule._nodes())
     reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 500)
@@ -126,7 +128,7 @@ def _(schedule: algebra.Moved) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Constant) -> Phases:
+def _(schedule: combinators.Constant) -> Phases:
     return one_phase(schedule) if math.isfinite(known(schedule.length)) else Phases([Span(0.0, math.inf, "held")], [], 0.0)
 
 
@@ -136,7 +138,7 @@ def _(schedule: shapes.Exponential) -> Phases:
     return one_phase(schedule, math.log(_FALL) / abs(math.log(rate)) if rate not in (0.0, 1.0) else 0.0)
 
 
-def _stairs(schedule: algebra.Schedule, reach: float, corners: np.ndarray) -> Phases:
+def _stairs(schedule: Schedule, reach: float, corners: np.ndarray) -> Phases:
     """What moves in jumps is not held after the last of them: that is one more stair."""
     return Phases([Span(0.0, math.inf, name_of(schedule))], corners, reach)
 
@@ -148,13 +150,13 @@ def _(schedule: shapes.Piecewise) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Staircase) -> Phases:
+def _(schedule: combinators.Staircase) -> Phases:
     length, stairs = known(schedule.length), np.arange(_MOST) * known(schedule.every)
     return _stairs(schedule, length if math.isfinite(length) else phases(schedule.schedule).reach, stairs[stairs <= length])
 
 
 @phases.register
-def _(schedule: algebra.Sequence) -> Phases:
+def _(schedule: Sequence) -> Phases:
     spans, corners, begin = [], [], 0.0
     for part in schedule.parts[:-1]:
         length = known(part.length)
@@ -169,9 +171,9 @@ def _(schedule: algebra.Sequence) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Pointwise) -> Phases:
+def _(schedule: combinators.Pointwise) -> Phases:
     found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    constant = [isinstance(part, algebra.Constant) for part in schedule.parts]
+    constant = [isinstance(part, combinators.Constant) for part in schedule.parts]
     moving = [one for one, still in zip(found, constant, strict=True) if not still] or found[:1]
     spans, begin = [], 0.0
     for end in sorted({span.stop for one in moving for span in one.spans}):
@@ -182,14 +184,14 @@ def _(schedule: algebra.Pointwise) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Delay) -> Phases:
+def _(schedule: combinators.Delay) -> Phases:
     steps = known(schedule.steps)
     found = phases(schedule.schedule).moved(steps)
     return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
 
 
 @phases.register
-def _(schedule: algebra.Reverse) -> Phases:
+def _(schedule: combinators.Reverse) -> Phases:
     length = known(schedule.length)
     found = phases(schedule.schedule).until(length)
     spans = [Span(length - stop, length - start, name) for start, stop, name in reversed(found.spans)]
@@ -197,7 +199,7 @@ def _(schedule: algebra.Reverse) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Repeat) -> Phases:
+def _(schedule: combinators.Repeat) -> Phases:
     inside, length = phases(schedule.schedule), known(schedule.schedule.length)
     growth = 1.0 if schedule.stretch_ is None else known(schedule.stretch_)
     cycles = _MOST if schedule.n is None else min(round(known(schedule.n)), _MOST)
@@ -209,12 +211,12 @@ def _(schedule: algebra.Repeat) -> Phases:
 
 
 @phases.register
-def _(schedule: algebra.Driven) -> Phases:
+def _(schedule: Driven) -> Phases:
     name = f"{name_of(schedule.schedule)} on {type(schedule.clock).__name__}"
     return Phases([Span(0.0, math.inf, name)], [], 0.0)  # it stands still until something is observed
 
 
-def horizon(schedule: algebra.Schedule) -> int:
+def horizon(schedule: Schedule) -> int:
     """How many steps to look at: as many as it lasts, a fourth more where it ends in a jump or on its highest value.
 
     Of one that never settles, enough steps to see how it goes on; of one that never moves, a thousand.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsched.algebra.batch import unstack
-from lrsched.algebra.schedule import Schedule, driven_parts
+from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import shown
 from lrsched.clocks.running import replay, replayed
 from lrsched.views.phases import horizon, known, phases

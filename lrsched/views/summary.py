@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lrsched.algebra.schedule import Constant, Schedule, Sequence, Take
+from lrsched.algebra.combinators import Constant, Take
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.phases import horizon, known, phases

@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Any
 
-from lrsched.algebra.schedule import Constant, Pointwise, Schedule, Sequence, Warp
+from lrsched.algebra.combinators import Constant, Pointwise, Warp
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import arguments_source, function_source, number_source, source
 

@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "golden")]
 
 import lrsched as ls  # noqa: E402
-from lrsched.algebra.schedule import driven_parts  # noqa: E402
+from lrsched.algebra.driven import driven_parts  # noqa: E402
 from lrsched.training.live import packed  # noqa: E402
 
 N = 600

@@ -1,10 +1,10 @@
 """Numbers and time: the only place that knows about rounding.
 
 A number that is *concrete* (of Python or NumPy, or a JAX array outside a trace) is computed with on the host, in float64. One
-that is *traced* is a float32, or, where it counts time, a `Double` of 48 bits; with x64 on both are float64. `+ - * / < >=` mean
-the same for all of them, so code in nodes is arithmetic. `kinds` says what numbers there are, `arithmetic` has the functions
-that are not operators, `time` makes times of steps, `progress` is how far through a ramp it is, `powers` and `cycles` are what
-the powers of rates and of growing cycles need.
+that is *traced* is a float32, or, where it counts time, a `Whole` of 32 bits or a `Double` of 48; with x64 on all of these are
+float64. `+ - * / < >=` mean the same for each, so code in nodes is arithmetic. `kinds` says what numbers there are, `double` has
+those that are more than a float32, `arithmetic` the functions that are not operators, `time` makes times of steps, `progress` is
+how far through a ramp it is, and `powers` and `cycles` are what rates and growing cycles need.
 """
 
 from lrsched.algebra.numerics.arithmetic import ascending as ascending

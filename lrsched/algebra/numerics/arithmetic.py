@@ -26,9 +26,13 @@ def where(condition: Any, a: Any, b: Any) -> Any:
         return a if condition else b
     if is_concrete(condition, a, b):
         return np.where(condition, host(a), host(b))
-    if isinstance(a, Wide) or isinstance(b, Wide):
+    if _is_wide(a, b):
         return chosen(condition, a, b)
     return jnp.where(condition, real(a), real(b))
+
+
+def _is_wide(*numbers: Any) -> bool:
+    return any(isinstance(x, Wide) for x in numbers)
 
 
 def all_floats(*numbers: Any) -> bool:
@@ -58,7 +62,7 @@ def maximum(a: Any, b: Any) -> Any:
 
 
 def _below(a: Any, b: Any) -> Any:
-    return a < b if isinstance(a, Wide) or isinstance(b, Wide) else real(a) < real(b)
+    return a < b if _is_wide(a, b) else real(a) < real(b)
 
 
 def clip(x: Any, low: Any, high: Any) -> Any:
@@ -70,7 +74,7 @@ def equal(a: Any, b: Any) -> Any:
     """Whether two numbers are equal."""
     if is_concrete(a, b):
         return np.equal(host(a), host(b))
-    return both(at_least(a, b), at_least(b, a)) if isinstance(a, Wide) or isinstance(b, Wide) else real(a) == real(b)
+    return both(at_least(a, b), at_least(b, a)) if _is_wide(a, b) else real(a) == real(b)
 
 
 def both(a: Any, b: Any) -> Any:
@@ -157,7 +161,7 @@ def divide(a: Any, b: Any) -> Any:
     if is_concrete(a, b):
         with np.errstate(all="ignore"):
             return np.divide(host(a), host(b) + 0.0)
-    if (isinstance(a, Wide) or isinstance(b, Wide)) and is_concrete(b) and np.all(np.not_equal(host(b), 0)):
+    if _is_wide(a, b) and is_concrete(b) and np.all(np.not_equal(host(b), 0)):
         return a / b
     if is_concrete(b) and np.all(np.not_equal(b, 0)):
         return _divided_by_known(real(a), host(b))

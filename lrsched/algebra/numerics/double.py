@@ -195,7 +195,7 @@ def whole(x: Any) -> Any:
 
 
 def _fits(least: int, most: int) -> bool:
-    return -(2**31) < least and most < 2**31
+    return least > -(2**31) and most < 2**31
 
 
 def _opposite(x: Any) -> Any:
@@ -207,7 +207,7 @@ def double(x: Any) -> Double:
     if isinstance(x, Double):
         return x
     if isinstance(x, Whole):
-        if -(2**24) <= x.least and x.most <= 2**24:
+        if x.least >= -(2**24) and x.most <= 2**24:
             return Double(x.value.astype(np.float32), np.zeros((), np.float32))
         x = x.value
     if not isinstance(x, jax.Array):

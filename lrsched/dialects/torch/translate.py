@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.schedule import Constant, Schedule
+from lrsched.algebra.combinators import Constant
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown
 from lrsched.clocks.running import ScheduleState, init

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsched.algebra.schedule import driven_parts
+from lrsched.algebra.driven import driven_parts
 from lrsched.views.plotting import COLOURS, STYLES
 
 if TYPE_CHECKING:

@@ -1,0 +1,425 @@
+"""Schedules made of others: operators on values, and changes of time.
+
+Each node states its meaning in its docstring, and its code is that meaning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.driven import Bending
+from lrsched.algebra.node import checked, child, choice, leaf, node
+from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, opposite, ratio, rounded, snapped, where
+from lrsched.algebra.numerics import maximum as higher
+from lrsched.algebra.numerics import minimum as lower
+from lrsched.algebra.schedule import Schedule, ScheduleLike, Spans
+from lrsched.algebra.written import shown, unexpected
+
+
+def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
+    """The schedule that something is or stands for: a number a `Constant`, a function of the step a `Function`; else None."""
+    if isinstance(x, Schedule):
+        return x
+    if numerics.is_number(x):
+        return Constant(x, steps)
+    return Schedule._of_function(x) if callable(x) and not isinstance(x, type) else None
+
+
+def as_schedule(call: str, name: str, x: Any, steps: Number = math.inf) -> Schedule:
+    """What an argument stands for, as `lifted`, or an error that names it."""
+    schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
+    if schedule is None:
+        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
+    return schedule
+
+
+def operated(operator: str, *operands: Any) -> Any:
+    """What an operator makes of its operands. What stands for no schedule is left to the other operand."""
+    try:  # beside an operator on values, a number adds nothing to the length
+        schedules = [lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands]
+    except ValueError as error:
+        written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
+        raise ValueError(f"{written}: {error}") from None
+    a, b = schedules
+    if a is None or b is None:
+        return NotImplemented
+    return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
+
+
+def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
+
+    Args:
+        a: a schedule, a number or a function of the step.
+        b: like a.
+
+    Raises:
+        TypeError: if one of them is none of these.
+
+    >>> import lrsched as ls
+    >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
+    0.25
+    """
+    return Pointwise("min", (as_schedule("minimum", "a", a, 0.0), as_schedule("minimum", "b", b, 0.0)))
+
+
+def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
+
+    Args:
+        a: a schedule, a number or a function of the step.
+        b: like a.
+
+    Raises:
+        TypeError: if one of them is none of these.
+
+    >>> import lrsched as ls
+    >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
+    0.25
+    """
+    return Pointwise("max", (as_schedule("maximum", "a", a, 0.0), as_schedule("maximum", "b", b, 0.0)))
+
+
+@node
+class Constant(Schedule):
+    """One value, for ever or for a length: `t ↦ value`. Its length says how long `>>` stays on it.
+
+    `Constant(value, 0)` is the unit of `>>`, and what a plain number beside an operator on values stands for.
+
+    Args:
+        value: the value.
+        steps: its length in steps, >= 0, for ever if it is not given.
+
+    >>> import lrsched as ls
+    >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
+    [0.1  0.05]
+    """
+
+    value: Number = leaf()
+    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=math.inf)
+
+    def at(self, t: Any) -> Any:
+        del t
+        return self.value
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+
+_OPERATORS: dict[str, Any] = {
+    "+": numerics.kept_finite(operator.add),
+    "-": numerics.kept_finite(operator.sub),
+    "*": numerics.kept_finite(operator.mul),
+    "/": numerics.kept_finite(numerics.divide),
+    "neg": operator.neg,
+    "min": lower,
+    "max": higher,
+}
+
+
+@node
+class Pointwise(Schedule):
+    """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
+
+    operator: str = choice(*_OPERATORS)
+    parts: tuple[Schedule, ...] = child()
+
+    def _check(self) -> None:
+        if len(self.parts) != (1 if self.operator == "neg" else 2):
+            raise TypeError(
+                f"Pointwise(parts=...) takes one operand of neg, and two of any other operator, got {len(self.parts)}"
+            )
+        divisor = self.parts[-1].value if self.operator == "/" and isinstance(self.parts[-1], Constant) else 1.0
+        if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
+            raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")
+
+    def at(self, t: Any) -> Any:
+        return _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
+
+    @property
+    def length(self) -> Any:
+        return functools.reduce(higher, (part.length for part in self.parts))
+
+    def spans(self, t: Any) -> Spans:
+        for part in self.parts:
+            yield part, t, True
+
+
+def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | None) -> Schedule:
+    """What `Schedule.clip` documents."""
+    given = (("max", "low", low), ("min", "high", high))
+    bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
+    values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
+    if len(values) == 2 and np.any(np.greater(*map(numerics.host, values))):
+        raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
+    return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, schedule)
+
+
+def running_value(spans: Iterable[tuple[Schedule, Any, Any]]) -> Any:
+    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
+    value = None
+    for part, own, begun in spans:
+        if isinstance(begun, (bool, np.bool_)) and not begun:
+            continue
+        value = part.at(own) if value is None else where(begun, part.at(own), value)
+    return value
+
+
+@node
+class Moved(Schedule):
+    """The base of nodes that are a schedule at another time."""
+
+    schedule: Schedule = child()
+
+    def moved(self, t: Any) -> Any:
+        """The time at which the schedule is asked."""
+        raise NotImplementedError(f"{type(self).__name__} must define moved(t)")
+
+    def at(self, t: Any) -> Any:
+        return self.schedule.at(self.moved(t))
+
+
+@node
+class Take(Moved):
+    """`t ↦ schedule(min(t, steps))`, of length `steps`."""
+
+    _call = "take"
+
+    steps: Number = leaf(ge=0, unit="steps")
+
+    def moved(self, t: Any) -> Any:
+        return lower(t, self.steps)
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+    def spans(self, t: Any) -> Spans:
+        yield self.schedule, self.moved(t), both(at_least(t, 0.0), opposite(at_least(t, self.steps)))
+
+
+@node
+class Drop(Bending, Moved):
+    """`t ↦ schedule(t + steps)`, shorter by `steps`."""
+
+    _call = "drop"
+
+    steps: Number = leaf(ge=0, unit="steps")
+
+    def moved(self, t: Any) -> Any:
+        return t + self.steps
+
+    @property
+    def length(self) -> Any:
+        return higher(self.schedule.length - self.steps, 0.0)
+
+
+@node
+class Delay(Moved):
+    """`t ↦ schedule(max(t - steps, 0))`, longer by `steps`."""
+
+    _call = "delay"
+
+    steps: Number = leaf(ge=0, unit="steps")
+
+    def moved(self, t: Any) -> Any:
+        return higher(t - self.steps, 0.0)
+
+    @property
+    def length(self) -> Any:
+        return self.schedule.length + self.steps
+
+    def spans(self, t: Any) -> Spans:
+        yield self.schedule, self.moved(t), at_least(t, self.steps)
+
+
+@node
+class Stretch(Bending, Moved):
+    """`t ↦ schedule(t / factor)`, `factor` times as long."""
+
+    _call = "stretch"
+
+    factor: Number = leaf(gt=0, unit="times", hint="2 makes it twice as long, 0.5 half as long")
+
+    def moved(self, t: Any) -> Any:
+        return ratio(t, self.factor)
+
+    @property
+    def length(self) -> Any:
+        return snapped(self.schedule.length * self.factor)
+
+
+@node
+class Staircase(Bending, Moved):
+    """`t ↦ schedule(every · ⌊t / every⌋)`, of the length of the schedule rounded up to whole stairs."""
+
+    _call = "staircase"
+
+    every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
+
+    def moved(self, t: Any) -> Any:
+        return snapped(self.every * numerics.floor_ratio(higher(t, 0.0), self.every))
+
+    @property
+    def length(self) -> Any:
+        return snapped(self.every * ceil(ratio(self.schedule.length, self.every)))
+
+
+@node
+class Reverse(Bending, Moved):
+    """`t ↦ schedule(length - t)`, and `schedule(0)` from its length on."""
+
+    _call = "reverse"
+
+    def _check(self) -> None:
+        super()._check()
+        if numerics.is_concrete(self.schedule.length) and np.any(np.isinf(self.schedule.length)):
+            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it has no reverse: give it a length with .take(n)")
+
+    def moved(self, t: Any) -> Any:
+        return clip(self.schedule.length - t, 0.0, self.schedule.length)
+
+    @property
+    def length(self) -> Any:
+        return self.schedule.length
+
+
+@node
+class Warp(Bending, Moved):
+    """`t ↦ schedule(time(t))`, of the length of `time`; a time below 0 counts as 0."""
+
+    _call = "warp"
+
+    time: Schedule = child()
+
+    def moved(self, t: Any) -> Any:
+        return numerics.time_given(self.time.at(t))
+
+    @property
+    def length(self) -> Any:
+        return self.time.length
+
+
+@node
+class Repeat(Bending):
+    """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time.
+
+    After the last one its end is held. n is rounded to a whole number; None: for ever.
+    """
+
+    _call = "repeat"
+
+    schedule: Schedule = child()
+    n: Number | None = leaf(ge=1, unit="times", optional=True, default=None, hint="the number of cycles; None repeats for ever")
+    stretch_: Number | None = leaf(
+        gt=0, optional=True, default=None, exact=True, hint="2 doubles every cycle's length, 1 keeps it"
+    )
+    scale: Number | None = leaf(optional=True, default=None, exact=True)
+
+    # The argument is `stretch`, but a field of that name would hide the method. `dataclasses.replace` gives `stretch_`, too.
+    def __init__(
+        self,
+        schedule: Schedule,
+        n: Number | None = None,
+        stretch: Any = dataclasses.MISSING,
+        scale: Number | None = None,
+        stretch_: Number | None = None,
+    ) -> None:
+        stretch = stretch_ if stretch is dataclasses.MISSING else stretch
+        self.__dict__.update(schedule=schedule, n=n, stretch_=stretch, scale=scale)
+        self.__post_init__()
+
+    def _check(self) -> None:
+        super()._check()
+        steps = self.schedule.length
+        if not numerics.is_concrete(steps):
+            return
+        if not np.all(np.isfinite(steps)):
+            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it cannot repeat: give it a length with .take(n)")
+        if self.n is None and np.any(np.equal(steps, 0)):
+            raise ValueError(f"{shown(self.schedule)} has length 0, so it cannot repeat for ever: give it a length, or an n")
+        shrinks = self.stretch_ is not None and numerics.is_concrete(self.stretch_) and np.any(np.less(self.stretch_, 1))
+        if self.n is None and shrinks:
+            hint = "shrinking cycles come to an end; say how many with n"
+            raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
+
+    def _cycle(self, t: Any) -> tuple[Any, Any]:
+        """The number of the cycle, and the time in it as the schedule counts it."""
+        t, steps = higher(t, 0.0), self.schedule.length
+        last = math.inf if self.n is None else higher(rounded(self.n) - 1.0, 0.0)
+        if self.stretch_ is None:
+            cycle = where(steps > 0.0, lower(numerics.floor_ratio(t, steps), last), 0.0 if self.n is None else last)
+            return cycle, clip(t - cycle * steps, 0.0, steps)
+        cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
+        return cycle, clip(ratio(t - start, growth), 0.0, steps)
+
+    def at(self, t: Any) -> Any:
+        cycle, inside = self._cycle(t)
+        value = self.schedule.at(inside)
+        return value if self.scale is None else numerics.grown(value, self.scale, cycle)
+
+    @property
+    def length(self) -> Any:
+        if self.n is None:
+            return math.inf
+        if self.stretch_ is None:
+            return self.schedule.length * rounded(self.n)
+        return numerics.growing_cycle(math.inf, self.schedule.length, self.stretch_, rounded(self.n))[1]
+
+
+@node
+class Choice(Schedule):
+    """One of several schedules, by an index that is a number: what a `stack` of different structures is made of.
+
+    The branches that are not chosen stand at time 0, and their clocks do not tick.
+
+    Args:
+        branches: a tuple of schedules.
+        index: which one, from 0; rounded where it is traced.
+
+    Raises:
+        ValueError: if there is no such branch.
+
+    >>> import lrsched as ls
+    >>> print(ls.Choice((ls.Constant(1.0), ls.Linear(0.0, 1.0, 10)), 1)(5))
+    0.5
+    """
+
+    branches: tuple[Schedule, ...] = child()
+    index: Number = leaf(ge=0, unit="branches", hint="counted from 0")
+
+    def _check(self) -> None:
+        if not isinstance(self.branches, tuple) or not self.branches:
+            raise TypeError(f"Choice(branches=...) must be a tuple of schedules, got {shown(self.branches)}")
+        if numerics.is_concrete(self.index) and np.any(np.asarray(self.index) >= len(self.branches)):
+            raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
+
+    def _chosen(self) -> Any:
+        return lower(rounded(self.index), len(self.branches) - 1.0)
+
+    def at(self, t: Any) -> Any:
+        return running_value(self.spans(t))
+
+    @property
+    def length(self) -> Any:
+        chosen = self._chosen()
+        value = self.branches[0].length
+        for i, branch in enumerate(self.branches):
+            length = branch.length if numerics.is_concrete(chosen) else numerics.wide(branch.length)
+            value = where(numerics.equal(chosen, float(i)), length, value)
+        return value
+
+    def spans(self, t: Any) -> Spans:
+        chosen = self._chosen()
+        for i, branch in enumerate(self.branches):
+            running = numerics.equal(chosen, float(i))
+            yield branch, (t if isinstance(running, (bool, np.bool_)) else where(running, t, lower(t, 0.0))), running

@@ -1,0 +1,84 @@
+"""Schedules whose time is what a clock reads."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+
+from lrsched.algebra.node import Node, child, node
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, unexpected
+
+
+class Bending(Schedule):
+    """The base of nodes that bend time, and so cannot hold a driven schedule."""
+
+    def _check(self) -> None:
+        for schedule in self._nodes():
+            if isinstance(schedule, Schedule) and driven_parts(schedule):
+                raise TypeError(
+                    f"{self._call}(...) bends time, but {shown(schedule)} is driven: its time is what its clock reads. Bend"
+                    " the schedule before it goes on the clock, or keep the driven factor apart"
+                )
+
+
+@node
+class Driven(Bending):
+    """A schedule whose time is what a clock reads, not the step; also spelled `schedule.on(clock)`.
+
+    It cannot be called by itself, for its value depends on what was observed: `lrsched.evaluate(s, state)` does it, and
+    `lrsched.bind(s, state)` makes it an ordinary schedule.
+
+    A reading may be below 0: a controller goes up and down. Then `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)`
+    is a · r^t, while ramps, tables, `InverseSqrt`, `repeat`, `staircase` and `reverse` stand as at 0. Operators, `take`,
+    `stretch` and `drop` pass the time on, and a sequence asks its first part; `delay` and warps stop at 0, as they say.
+
+    Args:
+        schedule: the schedule, of the clock's reading.
+        clock: a `lrsched.Clock`, for example a `lrsched.Plateau`.
+
+    Raises:
+        TypeError: if the schedule is driven itself, or the clock is none.
+
+    >>> import lrsched as ls
+    >>> s = ls.Driven(ls.Linear(0.0, 1.0, 10), ls.Steps())
+    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
+    0.1
+    """
+
+    _call = "on"
+
+    schedule: Schedule = child()
+    clock: Any = child()
+
+    def _check(self) -> None:
+        checked_clock("on", self.clock)
+        super()._check()
+
+    def at(self, t: Any) -> Any:
+        del t
+        raise TypeError(
+            f"{shown(self)} depends on what its clock has observed, not on the step alone. In an optax chain,"
+            " scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state) with state = init(s) and"
+            " state = tick(s, state, value=...), or bind(s, state) to get a schedule of the step"
+        )
+
+    @property
+    def length(self) -> Any:
+        return math.inf
+
+
+def checked_clock(call: str, clock: Any) -> None:
+    """Raises a TypeError if something is no clock, or is of a class that is no node."""
+    if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
+        raise TypeError(unexpected(call, "clock", clock, "a clock, such as Plateau(patience=5)"))
+    if "_numbers" not in vars(type(clock)):
+        raise TypeError(f"{type(clock).__name__} is not a node: decorate the class with lrsched.node")
+
+
+def driven_parts(schedule: Schedule) -> list[Driven]:
+    """The driven parts of a schedule, in the order of the tree."""
+    leaves = jax.tree.leaves(schedule, is_leaf=lambda x: isinstance(x, Driven))
+    return [leaf for leaf in leaves if isinstance(leaf, Driven)]

@@ -1,0 +1,5 @@
+"""The nodes that the operators and methods of schedules build."""
+
+from lrsched.algebra.combinators import *  # noqa: F403
+from lrsched.algebra.driven import Driven as Driven
+from lrsched.algebra.sequence import sequence as sequence
