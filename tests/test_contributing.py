@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r'^```python\n# (\S+), (?:(above|below) "([^\n]*)"|at the end)\n(.*?)^```', re.MULTILINE | re.DOTALL)
-EXAMPLES = {  # the number of places, and what finds the new name there
-    "Example: add a shape": (4, "smoothstep or every_shape", ("algebra/shapes", "shapes", "precision", "latex", "summary")),
+EXAMPLES = {  # the most places to edit, but for the optional formula, and the tests that find the new name
+    "Example: add a shape": (3, "smoothstep or every_shape", ("algebra/shapes", "shapes", "precision", "latex", "summary")),
     "Example: add a combinator": (
         5,
         "mirror or test_a_value_is_the_meaning or every_node_has_a_meaning",
@@ -33,13 +33,14 @@ def edit(root: Path, path: str, where: str, anchor: str, code: str) -> None:
 
 @pytest.mark.parametrize("title", EXAMPLES)
 def test_an_example_works(title, tmp_path):
-    places, names, (module, *files) = EXAMPLES[title]
+    most, names, (module, *files) = EXAMPLES[title]
     for name in ("lrsched", "tests", "benchmarks"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "golden"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     section = (ROOT / "CONTRIBUTING.md").read_text().split(f"## {title}\n")[1].split("\n## ")[0]
     blocks = BLOCK.findall(section)
-    assert len(blocks) == section.count("```python") == places
+    assert len(blocks) == section.count("```python")
+    assert len([path for path, *_ in blocks if path != "lrsched/views/latex.py"]) <= most
     for block in blocks:
         edit(tmp_path, *block)
     command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", "-k", names, f"lrsched/{module}.py"]
