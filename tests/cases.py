@@ -6,16 +6,18 @@ The formulas of the recipes are from their docstrings and papers; a shape is wha
 import functools
 import itertools
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from meaning import exact, meaning, mp
+from meaning import RAMPS, done, exact, meaning, mp
 from nested import inverse_time
 
 import lrsched as ls
+from lrsched.algebra.shapes import Ramp
 
 
 class Case(NamedTuple):
@@ -49,7 +51,7 @@ def ramp(kind: Any, start: float, stop: float, *more: float, size: float = 0.0) 
         lambda n: kind(start, stop, n, *more),
         known=lambda n: {0: start, n: stop, n + 1: stop},
         size=size,
-        power=kind in (ls.Polynomial, ls.Geometric),
+        power=kind is ls.Geometric or more != (),
     )
 
 
@@ -62,25 +64,21 @@ def table(kind: Any) -> Case:
     )
 
 
-POWERS = (0.5, 0.9, 1.0, 2.0, 3.0)
+def words(kind: type) -> str:
+    """The name of a class as words."""
+    return re.sub("(?<=.)(?=[A-Z])", " ", kind.__name__).lower()
+
+
+ENDS = {"": (1e-3, 1e-7), " to 0": (0.1, 0.0), " from 0": (0.0, 0.3), " through 0": (0.7, -0.3)}
 SHAPES = {
     "constant": Case(lambda n: ls.Constant(0.3, n), known=lambda n: {0: 0.3, n: 0.3}),
-    "linear": ramp(ls.Linear, 1e-3, 1e-7),
-    "linear to 0": ramp(ls.Linear, 0.1, 0.0),
-    "linear from 0": ramp(ls.Linear, 0.0, 0.3),
-    "linear through 0": ramp(ls.Linear, -0.3, 0.7, size=0.7),
-    "cosine": ramp(ls.Cosine, 1e-3, 1e-7),
-    "cosine to 0": ramp(ls.Cosine, 0.1, 0.0),
-    "cosine from 0": ramp(ls.Cosine, 0.0, 0.3),
-    "cosine through 0": ramp(ls.Cosine, 0.7, -0.3, size=0.7),
-    **{f"polynomial {power}": ramp(ls.Polynomial, 1e-3, 1e-7, power) for power in POWERS},
-    "polynomial to 0": ramp(ls.Polynomial, 0.1, 0.0, 0.9),
-    **{f"polynomial {power} from 0": ramp(ls.Polynomial, 0.0, 0.3, power) for power in POWERS},
-    "polynomial through 0": ramp(ls.Polynomial, 0.7, -0.3, 2.0, size=0.7),
-    "one minus sqrt": ramp(ls.OneMinusSqrt, 1e-3, 1e-7),
-    "one minus sqrt to 0": ramp(ls.OneMinusSqrt, 0.1, 0.0),
-    "one minus sqrt from 0": ramp(ls.OneMinusSqrt, 0.0, 0.3),
-    "one minus sqrt through 0": ramp(ls.OneMinusSqrt, 0.7, -0.3, size=0.7),
+    **{
+        " ".join([words(kind), *map(str, more)]) + what: ramp(kind, *ends, *more, size=0.7 * ("through" in what))
+        for kind, way in RAMPS.items()
+        if issubclass(kind, Ramp)
+        for more in way.examples
+        for what, ends in ENDS.items()
+    },
     "geometric": ramp(ls.Geometric, 1e-3, 1e-5),
     "geometric up": ramp(ls.Geometric, 1e-7, 10.0),
     "geometric down": ramp(ls.Geometric, 1e30, 1e-30),
@@ -106,24 +104,11 @@ SHAPES = {
 # Recipes, from their docstrings and papers
 
 
-def done(t: Any, steps: Any) -> Any:
-    return Fraction(1) if t >= steps else max(exact(t) / exact(steps), Fraction(0))
+def way(kind: Any) -> Callable[..., Any]:
+    return lambda a, b, p: RAMPS[kind].value(mp.mpf(a), mp.mpf(b), p)
 
 
-def line(a: float, b: float, p: Any) -> Any:
-    return mp.mpf(a) + (mp.mpf(b) - mp.mpf(a)) * p
-
-
-def wave(a: float, b: float, p: Any) -> Any:
-    return mp.mpf(b) + (mp.mpf(a) - mp.mpf(b)) * (1 + mp.cos(mp.pi * p)) / 2
-
-
-def decay_of_root(a: float, b: float, p: Any) -> Any:
-    return mp.mpf(a) + (mp.mpf(b) - mp.mpf(a)) * mp.sqrt(p)
-
-
-def straight_in_log(a: float, b: float, p: Any) -> Any:
-    return mp.mpf(a) ** (1 - p) * mp.mpf(b) ** p
+line, wave, decay_of_root, straight_in_log = map(way, (ls.Linear, ls.Cosine, ls.OneMinusSqrt, ls.Geometric))
 
 
 def after_warmup(t: int, start: float, peak: float, warmup_steps: Any, rest: Any) -> Any:

@@ -89,4 +89,4 @@ WAYS = ("eager", "captured", "argument", "vmapped")
 
 def as_float32(numbers: Any) -> Any:
     """The numbers that a jitted function receives: rounded to float32."""
-    return jax.tree.map(lambda x: float(np.float32(x)), numbers)
+    return jax.tree.map(lambda x: np.asarray(x, np.float32).astype(np.float64), numbers)

@@ -4,41 +4,19 @@ Written from the docstrings and DESIGN, and independent of the library's numeric
 fractions without rounding; everything else has 60 digits. A driven schedule has no meaning before it is bound.
 """
 
+import dataclasses
 import functools
 import math
 import operator
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import mpmath
 
-from lrsched.algebra.combinators import (
-    Choice,
-    Constant,
-    Delay,
-    Drop,
-    Pointwise,
-    Repeat,
-    Reverse,
-    Staircase,
-    Stretch,
-    Take,
-    Warp,
-)
+from lrsched.algebra import combinators, shapes
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.shapes import (
-    Cosine,
-    Exponential,
-    Function,
-    Geometric,
-    InverseSqrt,
-    Linear,
-    OneMinusSqrt,
-    Piecewise,
-    Polynomial,
-    Time,
-)
 
 mp = mpmath.MPContext()
 mp.dps = 60
@@ -85,116 +63,90 @@ def number(x: Any) -> Any:
     return math.inf if x == math.inf else Fraction(float(x))
 
 
-def line(p: Any) -> Any:
-    return p
+def done(t: Any, steps: Any) -> Fraction:
+    return Fraction(1) if t >= steps else exact(t) / exact(steps)
 
 
-def wave(p: Any) -> Any:
-    return (1 - mp.cos(mp.pi * p)) / 2
+class Way(NamedTuple):
+    """What a ramp means: its value between a and b where the part p of it is done, and examples of its further numbers."""
+
+    value: Callable[..., Any]
+    examples: tuple[tuple[float, ...], ...] = ((),)
 
 
-def root(p: Any) -> Any:
-    return mp.sqrt(p)
-
-
-def done(t: Fraction, steps: Any) -> Fraction:
-    return Fraction(1) if t >= steps else t / steps
-
-
-def between(start: Any, stop: Any, weight: Any) -> Any:
-    return start + (stop - start) * weight
+RAMPS: dict[type[Schedule], Way] = {
+    shapes.Linear: Way(lambda a, b, p: a + (b - a) * p),
+    shapes.Cosine: Way(lambda a, b, p: b + (a - b) * (1 + mp.cos(mp.pi * p)) / 2),
+    shapes.Polynomial: Way(lambda a, b, p, k: b + (a - b) * mp.mpf(1 - p) ** k, ((1.0,), (2.0,), (3.0,), (0.5,), (0.9,))),
+    shapes.OneMinusSqrt: Way(lambda a, b, p: a + (b - a) * mp.sqrt(p)),
+    shapes.Geometric: Way(lambda a, b, p: a * mp.mpf(b / a) ** p),
+}
 
 
 @value.register
-def _(s: Constant, t: Fraction) -> Any:
+def _(s: shapes.Ramp | shapes.Geometric, t: Fraction) -> Any:
+    start, stop, steps, *more = (number(getattr(s, field.name)) for field in dataclasses.fields(s))
+    return RAMPS[type(s)].value(start, stop, done(t, steps), *more)
+
+
+@length.register
+def _(s: shapes.Ramp | shapes.Geometric) -> Any:
+    return number(s.steps)
+
+
+@value.register
+def _(s: combinators.Constant, t: Fraction) -> Any:
     del t
     return number(s.value)
 
 
 @length.register
-def _(s: Constant) -> Any:
+def _(s: combinators.Constant) -> Any:
     return number(s.steps)
 
 
 @value.register
-def _(s: Linear, t: Fraction) -> Any:
-    return between(number(s.start), number(s.stop), line(done(t, number(s.steps))))
-
-
-@value.register
-def _(s: Cosine, t: Fraction) -> Any:
-    return between(number(s.start), number(s.stop), wave(done(t, number(s.steps))))
-
-
-@value.register
-def _(s: OneMinusSqrt, t: Fraction) -> Any:
-    return between(number(s.start), number(s.stop), root(done(t, number(s.steps))))
-
-
-@value.register
-def _(s: Polynomial, t: Fraction) -> Any:
-    left = 1 - done(t, number(s.steps))
-    return between(number(s.stop), number(s.start), mp.mpf(left) ** number(s.power))
-
-
-@value.register
-def _(s: Geometric, t: Fraction) -> Any:
-    start, stop, p = mp.mpf(number(s.start)), mp.mpf(number(s.stop)), done(t, number(s.steps))
-    return start * (stop / start) ** p
-
-
-@length.register(Linear)
-@length.register(Cosine)
-@length.register(OneMinusSqrt)
-@length.register(Polynomial)
-@length.register(Geometric)
-def _(s: Any) -> Any:
-    return number(s.steps)
-
-
-@value.register
-def _(s: Exponential, t: Fraction) -> Any:
+def _(s: shapes.Exponential, t: Fraction) -> Any:
     return number(s.start) * mp.mpf(number(s.rate)) ** t
 
 
 @value.register
-def _(s: InverseSqrt, t: Fraction) -> Any:
+def _(s: shapes.InverseSqrt, t: Fraction) -> Any:
     return number(s.start) / mp.sqrt(1 + t / number(s.timescale))
 
 
 @value.register
-def _(s: Time, t: Fraction) -> Any:
+def _(s: shapes.Time, t: Fraction) -> Any:
     del s
     return t
 
 
 @value.register
-def _(s: Function, t: Fraction) -> Any:
+def _(s: shapes.Function, t: Fraction) -> Any:
     return s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments))
 
 
-@length.register(Exponential)
-@length.register(InverseSqrt)
-@length.register(Time)
-@length.register(Function)
+@length.register(shapes.Exponential)
+@length.register(shapes.InverseSqrt)
+@length.register(shapes.Time)
+@length.register(shapes.Function)
 def _(s: Any) -> Any:
     del s
     return math.inf
 
 
 @value.register
-def _(s: Piecewise, t: Fraction) -> Any:
+def _(s: shapes.Piecewise, t: Fraction) -> Any:
     steps, values = list(map(number, s.steps)), list(map(number, s.values))
     passed = sum(step <= t for step in steps)
     if passed == 0 or passed == len(steps) or s.kind == "constant":
         return values[max(passed - 1, 0)]
-    weight = {"linear": line, "cosine": wave}[s.kind]
-    start, stop = steps[passed - 1], steps[passed]
-    return between(values[passed - 1], values[passed], weight((t - start) / (stop - start)))
+    way, start, stop = {"linear": shapes.Linear, "cosine": shapes.Cosine}[s.kind], steps[passed - 1], steps[passed]
+    return RAMPS[way].value(values[passed - 1], values[passed], (t - start) / (stop - start))
 
 
 @length.register
-def _(s: Piecewise) -> Any:
+def _(s: shapes.Piecewise) -> Any:
     return number(s.steps[-1])
 
 
@@ -210,12 +162,12 @@ OPERATORS: dict[str, Any] = {
 
 
 @value.register
-def _(s: Pointwise, t: Fraction) -> Any:
+def _(s: combinators.Pointwise, t: Fraction) -> Any:
     return OPERATORS[s.operator](*(value(part, t) for part in s.parts))
 
 
 @length.register
-def _(s: Pointwise) -> Any:
+def _(s: combinators.Pointwise) -> Any:
     return max(map(length, s.parts))
 
 
@@ -234,78 +186,78 @@ def _(s: Sequence) -> Any:
 
 
 @value.register
-def _(s: Take, t: Fraction) -> Any:
+def _(s: combinators.Take, t: Fraction) -> Any:
     return value(s.schedule, min(t, number(s.steps)))
 
 
 @length.register
-def _(s: Take) -> Any:
+def _(s: combinators.Take) -> Any:
     return number(s.steps)
 
 
 @value.register
-def _(s: Drop, t: Fraction) -> Any:
+def _(s: combinators.Drop, t: Fraction) -> Any:
     return value(s.schedule, t + number(s.steps))
 
 
 @length.register
-def _(s: Drop) -> Any:
+def _(s: combinators.Drop) -> Any:
     return max(length(s.schedule) - number(s.steps), Fraction(0))
 
 
 @value.register
-def _(s: Delay, t: Fraction) -> Any:
+def _(s: combinators.Delay, t: Fraction) -> Any:
     return value(s.schedule, max(t - number(s.steps), Fraction(0)))
 
 
 @length.register
-def _(s: Delay) -> Any:
+def _(s: combinators.Delay) -> Any:
     return length(s.schedule) + number(s.steps)
 
 
 @value.register
-def _(s: Stretch, t: Fraction) -> Any:
+def _(s: combinators.Stretch, t: Fraction) -> Any:
     return value(s.schedule, t / number(s.factor))
 
 
 @length.register
-def _(s: Stretch) -> Any:
+def _(s: combinators.Stretch) -> Any:
     return length(s.schedule) * number(s.factor)
 
 
 @value.register
-def _(s: Staircase, t: Fraction) -> Any:
+def _(s: combinators.Staircase, t: Fraction) -> Any:
     every = number(s.every)
     return value(s.schedule, every * math.floor(t / every))
 
 
 @length.register
-def _(s: Staircase) -> Any:
+def _(s: combinators.Staircase) -> Any:
     every, whole = number(s.every), length(s.schedule)
     return whole if whole == math.inf else every * math.ceil(whole / every)
 
 
 @value.register
-def _(s: Reverse, t: Fraction) -> Any:
+def _(s: combinators.Reverse, t: Fraction) -> Any:
     return value(s.schedule, max(length(s.schedule) - t, Fraction(0)))
 
 
 @length.register
-def _(s: Reverse) -> Any:
+def _(s: combinators.Reverse) -> Any:
     return length(s.schedule)
 
 
 @value.register
-def _(s: Warp, t: Fraction) -> Any:
+def _(s: combinators.Warp, t: Fraction) -> Any:
     return value(s.schedule, exact(value(s.time, t)))
 
 
 @length.register
-def _(s: Warp) -> Any:
+def _(s: combinators.Warp) -> Any:
     return length(s.time)
 
 
-def repetition(s: Repeat) -> tuple[Any, Fraction, Fraction]:
+def repetition(s: combinators.Repeat) -> tuple[Any, Fraction, Fraction]:
     """How many cycles, and the ratios of their lengths and heights."""
     count = math.inf if s.n is None else round(number(s.n))
     longer, higher = (Fraction(1) if x is None else number(x) for x in (s.stretch_, s.scale))
@@ -313,7 +265,7 @@ def repetition(s: Repeat) -> tuple[Any, Fraction, Fraction]:
 
 
 @value.register
-def _(s: Repeat, t: Fraction) -> Any:
+def _(s: combinators.Repeat, t: Fraction) -> Any:
     (count, longer, higher), steps = repetition(s), length(s.schedule)
     cycle, growth = 0, Fraction(1)
     if longer == 1 and steps > 0:
@@ -326,20 +278,20 @@ def _(s: Repeat, t: Fraction) -> Any:
 
 
 @length.register
-def _(s: Repeat) -> Any:
+def _(s: combinators.Repeat) -> Any:
     count, longer, _ = repetition(s)
     return math.inf if count == math.inf else length(s.schedule) * sum(longer**c for c in range(count))
 
 
-def chosen(s: Choice) -> Schedule:
+def chosen(s: combinators.Choice) -> Schedule:
     return s.branches[min(round(number(s.index)), len(s.branches) - 1)]
 
 
 @value.register
-def _(s: Choice, t: Fraction) -> Any:
+def _(s: combinators.Choice, t: Fraction) -> Any:
     return value(chosen(s), t)
 
 
 @length.register
-def _(s: Choice) -> Any:
+def _(s: combinators.Choice) -> Any:
     return length(chosen(s))

@@ -13,22 +13,13 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from meaning import RAMPS
 
 import lrsched as ls
-from lrsched.algebra.combinators import Constant, Pointwise, Repeat, Take, Warp
+from lrsched.algebra.combinators import Choice, Constant, Moved, Pointwise, Repeat, Take, Warp
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.shapes import (
-    Cosine,
-    Exponential,
-    Function,
-    Geometric,
-    InverseSqrt,
-    Linear,
-    OneMinusSqrt,
-    Piecewise,
-    Polynomial,
-)
+from lrsched.algebra.shapes import Exponential, Function, Geometric, InverseSqrt, Piecewise, Ramp
 
 COUNTS = tuple(k / 4 for k in range(61))
 VALUES = tuple(sorted((k / 5 for k in range(-16, 17)), key=abs))
@@ -53,7 +44,8 @@ class Growth:
         return self.one_of(kinds[self.depth > 0])(self)
 
     def one_of(self, options: tuple[Any, ...]) -> Any:
-        return options[next(self.choices, 0) % len(options)]
+        chosen = next(self.choices, 0) if len(options) > 1 else 0
+        return options[chosen % len(options)]
 
     def count(self) -> float:
         return self.one_of(COUNTS)
@@ -91,6 +83,9 @@ class Growth:
         first = self.count()
         return [first, first + self.count()]
 
+    def ramp(self, kind: Any) -> Schedule:
+        return kind(self.value(), self.value(), self.count(), *self.one_of(RAMPS[kind].examples))
+
     def table(self, kind: Any) -> Schedule:
         steps = sorted(self.count() for _ in range(self.one_of((1, 2, 3, 4))))
         return ls.Piecewise(steps, [self.value() for _ in steps], kind=kind)
@@ -104,10 +99,7 @@ class Growth:
 Grow = Callable[[Growth], Schedule]
 FINITE_SHAPES: tuple[Grow, ...] = (
     lambda g: ls.Constant(g.value(), g.count()),
-    lambda g: ls.Linear(g.value(), g.value(), g.count()),
-    lambda g: ls.Cosine(g.value(), g.value(), g.count()),
-    lambda g: ls.Polynomial(g.value(), g.value(), g.count(), g.one_of((1.0, 2.0, 3.0, 0.5))),
-    lambda g: ls.OneMinusSqrt(g.value(), g.value(), g.count()),
+    *(lambda g, kind=kind: g.ramp(kind) for kind in RAMPS if issubclass(kind, Ramp)),
     lambda g: ls.Geometric(g.positive(), g.positive(), g.count()),
     lambda g: ls.Geometric(-g.positive(), -g.positive(), g.count()),
     lambda g: g.table("constant"),
@@ -253,7 +245,7 @@ def size(s: Any) -> Any:
     match s:
         case Constant(value=x):
             return abs(x)
-        case Linear() | Cosine() | Polynomial() | OneMinusSqrt() | Geometric():
+        case Ramp() | Geometric():
             return max(abs(s.start), abs(s.stop))
         case Exponential() | InverseSqrt():
             return abs(s.start)
@@ -271,5 +263,7 @@ def size(s: Any) -> Any:
             return size(part) * max(1.0, abs(scale or 0.0)) ** (n or 1)
         case Warp(schedule=part):
             return size(part)
-        case _:
+        case Moved() | Sequence() | Choice():
             return max(map(size, parts(s)))
+        case _:
+            return sum(map(size, parts(s))) + float(np.max(np.abs(s(np.arange(0, 200, 0.25)))))

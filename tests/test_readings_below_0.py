@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import x64
+from meaning import RAMPS, meaning
 
 import lrsched as ls
 from lrsched.algebra.node import node
@@ -51,6 +52,10 @@ def ramp(t):
     return 1 - min(max(t, 0), 2) / 2
 
 
+def of_ramp(s):
+    return s, lambda t: float(meaning(s, t))
+
+
 # Each with plain mathematics of the reading t.
 MEANING = {
     "constant": (ls.Constant(3.0), lambda _: 3.0),
@@ -58,10 +63,7 @@ MEANING = {
     "function": (ls.Function(cubic), cubic),
     "exponential": (DOWN, down),
     "linear": (RAMP, ramp),
-    "cosine": (ls.Cosine(1.0, 0.0, 2), lambda t: (1 + math.cos(math.pi * (1 - ramp(t)))) / 2),
-    "polynomial": (ls.Polynomial(1.0, 0.0, 2, 2.0), lambda t: ramp(t) ** 2),
-    "one minus sqrt": (ls.OneMinusSqrt(1.0, 0.0, 2), lambda t: 1 - math.sqrt(1 - ramp(t))),
-    "geometric": (ls.Geometric(4.0, 1.0, 2), lambda t: 4 ** ramp(t)),
+    **{kind.__name__: of_ramp(kind(4.0, 1.0, 2, *way.examples[0])) for kind, way in RAMPS.items()},
     "inverse sqrt": (ls.InverseSqrt(1.0, 1.0), lambda t: 1 / math.sqrt(1 + max(t, 0))),
     "piecewise": (ls.Piecewise(*TABLE), table),
     "piecewise lines": (ls.Piecewise(*TABLE, kind="linear"), lambda t: 1 + min(max(t, 0), 1)),
@@ -97,9 +99,9 @@ def read(schedule, readings):
 
 @pytest.mark.parametrize("name", MEANING)
 def test_a_reading_below_0(name):
-    schedule, meaning = MEANING[name]
+    schedule, formula = MEANING[name]
     driven = schedule.on(UpAndDown())
-    truth = np.asarray([meaning(t) for t in READINGS.tolist()])
+    truth = np.asarray([formula(t) for t in READINGS.tolist()])
 
     def at(reading):
         return ls.evaluate(driven, ls.init(driven)._replace(clocks=(reading,)))

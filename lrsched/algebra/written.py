@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import string
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -18,8 +19,13 @@ _IN_WORDS = string.ascii_letters + string.digits + "._-"
 @functools.singledispatch
 def source(x: Any) -> str:
     """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
+    return f"{type(x).__name__}({arguments_source(x, dataclasses.fields(x))})"
+
+
+def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: bool = False) -> str:
+    """The arguments of a call, of the fields that they became; `by_name`: those after one with a default by keyword."""
     arguments, positional = [], True
-    for field in dataclasses.fields(x):
+    for field in fields:
         value = getattr(x, field.name)
         if isinstance(value, (str, float, bool, type(None))) and value == field.default:
             positional = False
@@ -30,8 +36,9 @@ def source(x: Any) -> str:
             text = function_source(value)
         else:
             text = number_source(value, "spec" in field.metadata and bool(field.metadata["spec"].unit))
-        arguments.append(text if positional else f"{field.name}={text}")
-    return f"{type(x).__name__}({', '.join(arguments)})"
+        arguments.append(text if positional else f"{field.name.rstrip('_')}={text}")
+        positional = positional and not (by_name and field.default is not dataclasses.MISSING)
+    return ", ".join(arguments)
 
 
 @functools.singledispatch

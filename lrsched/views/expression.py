@@ -32,7 +32,11 @@ _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.RShift: operator.rshift,
     ast.MatMult: operator.matmul,
 }
-_METHODS = ("clip", "delay", "drop", "on", "repeat", "reverse", "staircase", "stretch", "take", "then", "warp")
+_METHODS = [  # those that make schedules
+    name
+    for name, method in inspect.getmembers(Schedule, inspect.isfunction)
+    if name[0] != "_" and inspect.signature(method).return_annotation in (Schedule, "Schedule")
+]
 
 
 _NOT_CALLED = {"Pointwise", "Sequence", "Function", "LambdaLR", "MultiplicativeLR"}  # operators make it, or it holds a function

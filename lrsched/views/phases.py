@@ -12,20 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrsched.algebra import numerics, shapes
-from lrsched.algebra.combinators import (
-    Choice,
-    Constant,
-    Delay,
-    Drop,
-    Moved,
-    Pointwise,
-    Repeat,
-    Reverse,
-    Staircase,
-    Stretch,
-    Take,
-)
+from lrsched.algebra import combinators, numerics, shapes
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
@@ -123,14 +110,14 @@ def one_phase(schedule: Schedule, reach: float | None = None, corners: Any = ())
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s.timescale)))
-phases.register(Take, lambda s: phases(s.schedule).until(known(s.length)))
-phases.register(Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
-phases.register(Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
-phases.register(Choice, lambda s: phases(s.branches[round(known(s.index))]))
+phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.length)))
+phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
+phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
+phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
 @phases.register
-def _(schedule: Moved) -> Phases:
+def _(schedule: combinators.Moved) -> Phases:
     """One phase, for where any other time meets the corners of the schedule is not known."""
     inside, *times = map(phases, schedule._nodes())
     reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 500)
@@ -141,7 +128,7 @@ def _(schedule: Moved) -> Phases:
 
 
 @phases.register
-def _(schedule: Constant) -> Phases:
+def _(schedule: combinators.Constant) -> Phases:
     return one_phase(schedule) if math.isfinite(known(schedule.length)) else Phases([Span(0.0, math.inf, "held")], [], 0.0)
 
 
@@ -163,7 +150,7 @@ def _(schedule: shapes.Piecewise) -> Phases:
 
 
 @phases.register
-def _(schedule: Staircase) -> Phases:
+def _(schedule: combinators.Staircase) -> Phases:
     length, stairs = known(schedule.length), np.arange(_MOST) * known(schedule.every)
     return _stairs(schedule, length if math.isfinite(length) else phases(schedule.schedule).reach, stairs[stairs <= length])
 
@@ -184,9 +171,9 @@ def _(schedule: Sequence) -> Phases:
 
 
 @phases.register
-def _(schedule: Pointwise) -> Phases:
+def _(schedule: combinators.Pointwise) -> Phases:
     found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    constant = [isinstance(part, Constant) for part in schedule.parts]
+    constant = [isinstance(part, combinators.Constant) for part in schedule.parts]
     moving = [one for one, still in zip(found, constant, strict=True) if not still] or found[:1]
     spans, begin = [], 0.0
     for end in sorted({span.stop for one in moving for span in one.spans}):
@@ -197,14 +184,14 @@ def _(schedule: Pointwise) -> Phases:
 
 
 @phases.register
-def _(schedule: Delay) -> Phases:
+def _(schedule: combinators.Delay) -> Phases:
     steps = known(schedule.steps)
     found = phases(schedule.schedule).moved(steps)
     return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
 
 
 @phases.register
-def _(schedule: Reverse) -> Phases:
+def _(schedule: combinators.Reverse) -> Phases:
     length = known(schedule.length)
     found = phases(schedule.schedule).until(length)
     spans = [Span(length - stop, length - start, name) for start, stop, name in reversed(found.spans)]
@@ -212,7 +199,7 @@ def _(schedule: Reverse) -> Phases:
 
 
 @phases.register
-def _(schedule: Repeat) -> Phases:
+def _(schedule: combinators.Repeat) -> Phases:
     inside, length = phases(schedule.schedule), known(schedule.schedule.length)
     growth = 1.0 if schedule.stretch_ is None else known(schedule.stretch_)
     cycles = _MOST if schedule.n is None else min(round(known(schedule.n)), _MOST)

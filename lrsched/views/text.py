@@ -1,13 +1,13 @@
 """Schedules as text: `repr(s)` is an expression that evaluates back to an equal schedule, with the operators as written."""
 
+import dataclasses
 from typing import Any
 
-from lrsched.algebra.combinators import Constant, Moved, Pointwise, Repeat, Warp
-from lrsched.algebra.driven import Driven
+from lrsched.algebra.combinators import Constant, Pointwise, Warp
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import function_source, number_source, source
+from lrsched.algebra.written import arguments_source, function_source, number_source, source
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "min": 4, "max": 4}
@@ -40,7 +40,7 @@ def _(schedule: Pointwise) -> str:
     if operator in ("min", "max"):
         first, second = parts
         if operator == "min" and isinstance(first, Pointwise) and first.operator == "max":
-            return _method(first.parts[0], "clip", _argument(first.parts[1]), _argument(second))
+            return _method(first.parts[0], "clip", f"{_argument(first.parts[1])}, {_argument(second)}")
         return f"{operator}imum({_argument(first)}, {_argument(second)})"
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
@@ -63,30 +63,19 @@ def _(schedule: Warp) -> str:
     return f"{_operand(schedule.schedule, 2)} @ {_operand(schedule.time, 3)}"
 
 
-def _method(schedule: Schedule, name: str, *arguments: str) -> str:
-    return f"{_operand(schedule, 4)}.{name}({', '.join(arguments)})"
+def _method(schedule: Schedule, name: str, arguments: str) -> str:
+    return f"{_operand(schedule, 4)}.{name}({arguments})"
 
 
 @source.register
-def _(schedule: Moved) -> str:
-    arguments = (number_source(getattr(schedule, field.name), amount=True) for field, _ in schedule._numbers)
-    return _method(schedule.schedule, schedule._call, *arguments)
-
-
-@source.register
-def _(schedule: Repeat) -> str:
-    arguments = [] if schedule.n is None else [number_source(schedule.n, amount=True)]
-    for name, value in (("stretch", schedule.stretch_), ("scale", schedule.scale)):
-        if value is not None:
-            arguments.append(f"{name}={number_source(value)}")
-    return _method(schedule.schedule, "repeat", *arguments)
+def _(schedule: Schedule) -> str:
+    """What a method makes of its first field, as a call of the method; anything else as a call of its class."""
+    if not schedule._call:
+        return source.dispatch(object)(schedule)
+    first, *others = dataclasses.fields(schedule)  # pyright: ignore[reportArgumentType]
+    return _method(getattr(schedule, first.name), schedule._call, arguments_source(schedule, others, by_name=True))
 
 
 @source.register
 def _(schedule: Function) -> str:
     return f"Function({', '.join([function_source(schedule.fn), *map(number_source, schedule.arguments)])})"
-
-
-@source.register
-def _(schedule: Driven) -> str:
-    return _method(schedule.schedule, "on", repr(schedule.clock))
