@@ -156,7 +156,7 @@ HOSTILE = {
     whole(LINEAR.replace("start", "__class__")): "got an object with '__class__'",
     whole(
         LINEAR.replace("10", "-10")
-    ): r"expected a valid Linear at schedule, got an error: Linear\(steps=-10\): expected steps >= 0",
+    ): r"expected a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
     whole(LINEAR.replace("10", "NaN")): "holds NaN",
     whole(LINEAR.replace("10", "-Infinity")): "holds -Infinity",
     whole(LINEAR.replace("10", '"nan"')): r"expected a number at schedule.steps, got 'nan'",

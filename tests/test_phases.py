@@ -53,7 +53,7 @@ class Unknown(ls.Schedule):
         (TWO.staircase(5), [(0, math.inf, "Staircase")]),
         (ls.Linear(0, 1, 9).repeat(), [(0, math.inf, "Linear(0.0, 1.0, 9).repeat()")]),
         (ls.Constant(1.0, 0), []),
-        (ls.Constant(1.0, float("inf")), [(0, math.inf, "held")]),
+        (ls.Constant(1.0, float("inf")), [(0, math.inf, "Constant")]),
     ],
     ids=str,
 )

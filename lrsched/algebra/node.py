@@ -281,7 +281,7 @@ def each_number(node: Any, function: Callable[[Any, Spec], Any]) -> Any:
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
     value = numerics.array_of(value)
-    if isinstance(value, numerics.Double):
+    if isinstance(value, numerics.Wide):
         return value
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value

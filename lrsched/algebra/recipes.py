@@ -453,7 +453,8 @@ def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
 def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
     """What one argument takes of the steps, and how many are left."""
     (part,) = taken.values()
-    return part, _rest(call, steps, **taken)
+    rest = _rest(call, steps, **taken)
+    return (part, rest) if numerics.is_concrete(rest) else numerics.parted(part, steps)
 
 
 def _rest(call: str, steps: Number, **taken: Number) -> Any:

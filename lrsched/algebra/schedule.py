@@ -347,8 +347,9 @@ def _nodes() -> Any:
 def _ready_number(x: Any, spec: Spec) -> Any:
     if numerics.is_concrete(x):
         return numerics.host(x)
-    x = numerics.in_place(x, spec.unit or spec.exact)
-    return numerics.maximum(x, 0.0) if spec.unit else x
+    if not spec.unit:
+        return numerics.wide(x) if spec.exact else numerics.real(x)
+    return numerics.maximum(numerics.wide(x), 0.0)
 
 
 def _call(schedule: Schedule, step: Any) -> jax.Array:

@@ -93,7 +93,7 @@ def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
     0.1
     """
-    return bind(schedule, state)(state.step)
+    return _bind("evaluate", schedule, state)(state.step)
 
 
 def tick(
@@ -185,8 +185,12 @@ def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     >>> print(ls.bind(s, ls.init(s))([2, 4, 1000]))
     [0.5 1.  1. ]
     """
-    schedule = _single("bind", schedule)
-    _parts("bind", schedule, state)
+    return _bind("bind", schedule, state)
+
+
+def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
+    schedule = _single(call, schedule)
+    _parts(call, schedule, state)
     clocks = iter(state.clocks)
 
     def read(part: object) -> object:

@@ -249,7 +249,7 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Sch
     for path in mine.live:
         pairs = [(mine.leaves[leaf], values[leaf]) for leaf in mine.under(path)]
         known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in pairs for x in pair)
-        if (not known and on_change == "warn") or all(_are_close(*pair) for pair in pairs):
+        if (not known and on_change == "warn") or all(np.array_equal(*pair) for pair in pairs):
             continue
         if path in restored:
             lines += side_by_side(*(described(unpacked(x[path])) for x in (restored, mine.schedules)), _text(path))
@@ -263,12 +263,6 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Sch
         head = "restore(...) goes on with the live schedule of the checkpoint, and the template has another one:"
         warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)
 
-
-def _are_close(a: Any, b: Any) -> bool:
-    """Whether numbers are as close as a float32 can be, and whole ones equal."""
-    a, b = np.asarray(a), np.asarray(b)
-    eps = 2 * float(np.finfo(np.float32).eps) if np.issubdtype(a.dtype, np.floating) else 0.0
-    return np.allclose(a, b, rtol=eps, atol=0.0, equal_nan=True)
 
 
 def _kind(leaf: object) -> str:

@@ -129,7 +129,7 @@ def _(schedule: combinators.Moved) -> Phases:
 
 @phases.register
 def _(schedule: combinators.Constant) -> Phases:
-    return one_phase(schedule) if math.isfinite(known(schedule.length)) else Phases([Span(0.0, math.inf, "held")], [], 0.0)
+    return one_phase(schedule, 0.0)
 
 
 @phases.register

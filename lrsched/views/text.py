@@ -45,7 +45,7 @@ def _(schedule: Pointwise) -> str:
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
     # A bare number beside an operator needs a schedule on the other side, or Python would do the sum itself.
-    bare = [_is_number(part) and "-" not in _argument(part) for part in parts]
+    bare = [_is_number(part) for part in parts]
     left, right = (
         _argument(part) if bare[i] and not bare[1 - i] else _operand(part, _BINDING[operator] + i)
         for i, part in enumerate(parts)

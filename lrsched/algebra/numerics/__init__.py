@@ -21,6 +21,7 @@ from lrsched.algebra.numerics.arithmetic import maximum as maximum
 from lrsched.algebra.numerics.arithmetic import minimum as minimum
 from lrsched.algebra.numerics.arithmetic import next_row as next_row
 from lrsched.algebra.numerics.arithmetic import opposite as opposite
+from lrsched.algebra.numerics.arithmetic import parted as parted
 from lrsched.algebra.numerics.arithmetic import pick as pick
 from lrsched.algebra.numerics.arithmetic import pick_time as pick_time
 from lrsched.algebra.numerics.arithmetic import power as power

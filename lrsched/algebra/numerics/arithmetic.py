@@ -120,11 +120,23 @@ def snapped(x: Any) -> Any:
     if type(x) is float:
         near = round(x * 2.0**10) * 2.0**-10 if abs(x) < double.MOST else x
         return near if abs(near - x) <= 2.0**-50 * abs(x) else x
-    xp = np if is_concrete(x) else jnp
     with np.errstate(invalid="ignore"):  # of infinity
-        off = xp.round(x * 2.0**10) * 2.0**-10 - x
-    off = xp.where(xp.abs(off) <= 2.0**-50 * xp.abs(x), off, 0.0)
-    return x + (off if xp is np else jax.lax.stop_gradient(off))
+        return _snapped(np, x) if is_concrete(x) else _snapped_in_trace(x)
+
+
+def _snapped(xp: Any, x: Any) -> Any:
+    near = xp.round(x * 2.0**10) * 2.0**-10
+    return xp.where(xp.abs(near - x) <= 2.0**-50 * xp.abs(x), near, x)
+
+
+@jax.custom_jvp
+def _snapped_in_trace(x: Any) -> Any:
+    return _snapped(jnp, x)
+
+
+@_snapped_in_trace.defjvp
+def _snapped_in_trace_jvp(numbers: Any, tangents: Any) -> Any:
+    return _snapped_in_trace(*numbers), tangents[0]
 
 
 def floor_ratio(a: Any, b: Any) -> Any:
@@ -196,6 +208,17 @@ def power(base: Any, exponent: Any) -> Any:
     one, zero = jnp.ones_like(base), jnp.zeros_like(base)
     at_zero = jnp.where(exponent == 0, one, zero) + base * jnp.where(exponent == 1, one, zero)
     return jnp.where(base == 0, at_zero, jax.lax.pow(jnp.where(base == 0, one, base), exponent))
+
+
+def parted(part: Any, whole: Any) -> tuple[Any, Any]:
+    """A traced part of a whole, rounded as the rest is, and the rest: both add up to the whole exactly, as floats.
+
+    Of a part below half of the whole the rest is above it, and so is what that leaves exact; any other has an exact rest.
+    """
+    # A compiler may fuse the product that a part is made of with a difference, and so not round it; but not through a choice.
+    part, whole = real(part), real(whole)
+    rest = whole - jnp.where(jnp.isnan(part), jnp.zeros_like(part), part)
+    return whole - rest, rest
 
 
 def saturated(x: Any) -> Any:
@@ -340,7 +363,7 @@ def _as_int(x: Any) -> Any:
     if is_concrete(x):
         return np.minimum(host(x), 2.0**32 - 1).astype(np.uint32)
     if isinstance(x, Whole):
-        return x.value.astype(np.uint32)
+        return jnp.maximum(x.value, 0).astype(np.uint32)
     whole = jnp.clip(x.high, 0, np.float32(2.0**32 - 256)).astype(np.uint32)
     return jnp.where(x.high < np.float32(2.0**32 - 256), whole + x.low.astype(np.int32).astype(np.uint32), np.uint32(2**32 - 1))
 

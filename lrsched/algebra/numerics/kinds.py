@@ -97,10 +97,8 @@ def in_floats(x: Any) -> Any:
 
 
 def in_place(x: Any, exact: Any) -> Any:
-    """What a node keeps, or computes with, in the place of a number: of a traced one all of its digits, or a float."""
-    if x is None or (is_concrete(x) and not isinstance(x, Wide)):
-        return x
-    return wide(x) if exact else real(x)
+    """What a node keeps in the place of a number: of one with more digits than a float all of them, or the float."""
+    return x if exact or not isinstance(x, Wide) else real(x)
 
 
 def largest() -> float:
