@@ -30,7 +30,7 @@ def test_a_count_is_exact_beyond_int32(type_):
     values = np.random.default_rng(0).integers(0, 2**22, 5000)
     state = ticked(clock, jnp.asarray(values.astype(type_)))
     assert clock.read(state) == int(values.sum()) > 2**33
-    assert state.high.dtype == state.low.dtype == jnp.int32
+    assert state.high.dtype == state.low.dtype == jnp.float32
 
 
 def test_fifteen_trillion_tokens():
@@ -82,7 +82,7 @@ def test_every_kind_of_schedule_takes_a_count():
 
 def test_what_is_no_count_is_refused_where_it_is_known():
     clock = ls.Counter("tokens")
-    for bad in (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2):
+    for bad in (-1, -0.5, float("nan"), float("inf"), 2.0**47 + 2):
         with pytest.raises(ValueError, match=r"Counter\(monitor='tokens'\): expected a number from 0 to"):
             clock.tick(clock.init(), 1, {"tokens": bad})
     with pytest.raises(TypeError, match=r"expected a scalar, got shape \(2,\)"):
@@ -96,8 +96,8 @@ def test_a_count_stops_at_the_last_number():
     clock = ls.Counter("n")
     state = clock.init()
     for _ in range(3):
-        state = clock.tick(state, 1, {"n": 2**52})
-    assert 2**53 - 2**22 <= clock.read(state) < 2**53
+        state = clock.tick(state, 1, {"n": 2**46})
+    assert clock.read(state) == 2**47
 
 
 def test_since_a_plateau():

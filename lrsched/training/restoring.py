@@ -264,7 +264,6 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Sch
         warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)
 
 
-
 def _kind(leaf: object) -> str:
     """The type and the shape of an array, as an error shows them, or the type of something else."""
     dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", None)

@@ -38,6 +38,7 @@ from lrsched.algebra.numerics.arithmetic import where as where
 from lrsched.algebra.numerics.cycles import growing_cycle as growing_cycle
 from lrsched.algebra.numerics.double import Double as Double
 from lrsched.algebra.numerics.double import Wide as Wide
+from lrsched.algebra.numerics.double import double as double
 from lrsched.algebra.numerics.kinds import Number as Number
 from lrsched.algebra.numerics.kinds import array_of as array_of
 from lrsched.algebra.numerics.kinds import float_type as float_type

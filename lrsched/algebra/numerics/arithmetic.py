@@ -17,7 +17,8 @@ from lrsched.algebra.numerics import double
 from lrsched.algebra.numerics.double import Double, Whole, Wide, chosen, whole
 from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, in_floats, is_concrete, largest, real, wide, x64
 
-LEAST = 1e-18  # a divisor of an amount of time counts as this at least; its square is a float32, as derivatives need
+LEAST = 1e-18  # a length in a trace counts as this at least; its square is a float32, as derivatives need
+SHORTEST = 1e-12  # and one that time is divided by as this, for what that makes of time may be divided once more
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
@@ -25,7 +26,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     if isinstance(condition, (bool, np.bool_)):
         return a if condition else b
     if is_concrete(condition, a, b):
-        return np.where(condition, host(a), host(b))
+        return np.where(condition, host(a), host(b))[()]
     if _is_wide(a, b):
         return chosen(condition, a, b)
     return jnp.where(condition, real(a), real(b))
@@ -108,8 +109,8 @@ floor, ceil, rounded = _to_whole(np.floor, jnp.floor), _to_whole(np.ceil, jnp.ce
 def ratio(a: Any, b: Any) -> Any:
     """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
     if is_concrete(a, b):
-        return snapped(host(a) / maximum(b, LEAST))
-    a, b = wide(a), maximum(wide(b), LEAST)
+        return snapped(host(a) / where(np.greater(b, 0), b, LEAST))
+    a, b = wide(a), maximum(wide(b), SHORTEST)
     return snapped(a / b) if x64() else a / b
 
 
@@ -121,7 +122,7 @@ def snapped(x: Any) -> Any:
         near = round(x * 2.0**10) * 2.0**-10 if abs(x) < double.MOST else x
         return near if abs(near - x) <= 2.0**-50 * abs(x) else x
     with np.errstate(invalid="ignore"):  # of infinity
-        return _snapped(np, x) if is_concrete(x) else _snapped_in_trace(x)
+        return _snapped(np, x)[()] if is_concrete(x) else _snapped_in_trace(x)
 
 
 def _snapped(xp: Any, x: Any) -> Any:

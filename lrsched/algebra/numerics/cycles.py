@@ -25,7 +25,7 @@ _MOST = 1e15  # more than any time; a product of two of them is a float32
 def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, Any, Any]:
     """In which cycle a time is (0, 1, …, last), when that began, and how many times longer than the first it is."""
     if is_concrete(length, stretch, last) and not is_concrete(t) and not any(map(np.ndim, (length, stretch, last))):
-        starts, growths = _known_cycles(length, stretch, last)
+        starts, growths = _known_cycles(*map(float, (length, stretch, last)))
         if len(starts) < _FEW:
             row = row_of(starts, t)
             return row, *(pick_time(table, row) for table in (starts, growths))

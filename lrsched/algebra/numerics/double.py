@@ -215,9 +215,13 @@ def double(x: Any) -> Double:
         high = x.astype(np.float32)
         return Double(high, (x - high).astype(np.float32))
     if jnp.issubdtype(x.dtype, jnp.integer):
+        x = x.astype(np.int32) if x.dtype.itemsize < 4 else x
         low = x & np.asarray(0xFFF, x.dtype)
         return Double(*_normal((x - low).astype(np.float32), low.astype(np.float32)))
-    x = jax.lax.convert_element_type(x, np.float32)
+    high = jax.lax.convert_element_type(x, np.float32)
+    if x.dtype == np.float64:
+        return Double(high, jax.lax.convert_element_type(x - jax.lax.convert_element_type(high, np.float64), np.float32))
+    x = high
     return Double(x, jnp.zeros_like(x))
 
 

@@ -82,7 +82,8 @@ def real(x: Any) -> Any:
     if is_concrete(x):
         return np.asarray(host(x) if isinstance(x, Wide) else x, float_type())
     if isinstance(x, Double):
-        return x.high + x.low
+        high, low = (jax.lax.convert_element_type(part, float_type()) for part in (x.high, x.low))
+        return high + low
     return jax.lax.convert_element_type(x.value if isinstance(x, Whole) else x, float_type())
 
 

@@ -125,12 +125,12 @@ def exp2_of_product(a: Two, b: Two) -> tuple[Any, Any]:
     return near + more, fraction * series(fraction, _RISE)
 
 
-def scaled(number: Any, whole: Any) -> Any:
-    """`number · 2**whole`, in two factors, since the exponent of one reaches only from -126 to 127."""
+def scaled(number: Any, factor: Any, whole: Any) -> Any:
+    """`number · factor · 2**whole`, with 2**whole in two factors, since the exponent of one reaches only from -126 to 127."""
     # Of 0 the derivative is the scale itself, which is to be a float.
     whole = jnp.clip(whole, np.float32(-254), jnp.where(number == 0, np.float32(127), np.float32(254)))
     half = jnp.floor(whole * np.float32(0.5))
-    return number * _exp2(half) * _exp2(whole - half)
+    return number * _exp2(half) * factor * _exp2(whole - half)
 
 
 def _exp2(whole: Any) -> Any:
@@ -158,8 +158,9 @@ def exponential(start: Any, rate: Any, t: Any) -> Any:
         return where(real(t) > 0, 0.0, where(real(t) < 0, real(start) * 0 + _signed_largest(start), start))
     positive = rate if known else where(real(rate) > 0, rate, 1.0)
     if x64():
-        most = 700.0 / jnp.maximum(jnp.abs(jnp.log(real(positive))), 1e-300)  # of e; beyond it a float64 overflows
-        half = jax.lax.pow(*jnp.broadcast_arrays(real(positive), jnp.clip(real(t) / 2, -most, most)))
+        base, half = jnp.broadcast_arrays(real(positive), real(t) / 2)  # as a whole it may overflow before the product
+        overflows = half * jnp.log(base) > 700.0
+        half = jnp.where(overflows, 1e304, jax.lax.pow(base, jnp.where(overflows, 0.0, half)))
         value = saturated(saturated(real(start) * half) * half)
     else:
         value = _exponential(real(start), two(np.log2(host(rate))) if known else log2(positive), two(t))
@@ -179,7 +180,9 @@ def _exponential(start: Any, slope: Two, time: Two) -> Any:
     # Far below the smallest float there is no derivative, rather than one that is infinite on the way.
     vanished = slope.head * time.head < -300
     whole, rise = exp2_of_product(slope.only_where(~vanished, 0.0), time)
-    return saturated(scaled(start * (1 + rise), jnp.where(vanished, np.float32(-254), whole)))
+    overflows = _exponent(jnp.abs(start))[0] + whole > 129  # by so much that 0 · inf would get into derivatives
+    value = scaled(start, 1 + rise, jnp.where(vanished, np.float32(-254), jnp.where(overflows, np.float32(0), whole)))
+    return jnp.where(overflows, _signed_largest(start), saturated(value))
 
 
 def grown(value: Any, base: Any, count: Any) -> Any:

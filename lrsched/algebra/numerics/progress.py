@@ -28,7 +28,8 @@ class Progress:
 
     @functools.cached_property
     def _fractions(self) -> tuple[Any, Any]:
-        now, length, safe = self._now, self._length, maximum(self._length, LEAST)
+        now, length = self._now, self._length
+        safe = where(length > 0, length, 1.0) if self._known else maximum(length, LEAST)
         if self._known:
             return where(now >= length, 1.0, now / safe), maximum(length - now, 0.0) / safe
         # A compiler may turn x / n into x · (1/n), whose value at x = n need not be 1: both ends are set, not computed.
@@ -128,7 +129,7 @@ class Progress:
             slope, high = powers.difference(powers.log2(low), powers.log2(high)), real(high)
         part = where(falls, where(self._ended, self._length, self._now), where(self._ended, 0.0, self._rest))
         whole, rise = powers.exp2_of_product(slope, self._in_two(part))
-        return powers.scaled(high * (1 + rise), whole)
+        return powers.scaled(high, 1 + rise, whole)
 
 
 _QUARTER = math.pi / 2  # of a turn

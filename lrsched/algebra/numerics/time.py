@@ -34,7 +34,7 @@ def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
             return jax.tree.map(lambda *xs: jnp.stack(xs), *broadcast), (len(times), *shapes[0])
     low = -_LATEST if signed else 0.0
     if isinstance(step, Wide) and not is_concrete(step):
-        return clip(step, low, _LATEST), step.shape
+        return clip(wide(step), low, _LATEST), step.shape
     if not isinstance(step, jax.Array) or is_concrete(step):
         steps = _host_steps(step)
         if np.isnan(steps).any():
