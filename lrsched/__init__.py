@@ -4,12 +4,12 @@ from lrsched.algebra.batch import grid as grid
 from lrsched.algebra.batch import stack as stack
 from lrsched.algebra.batch import unstack as unstack
 from lrsched.algebra.combinators import Choice as Choice
-from lrsched.algebra.combinators import Constant as Constant
-from lrsched.algebra.combinators import maximum as maximum
-from lrsched.algebra.combinators import minimum as minimum
 from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.node import leaf as leaf
 from lrsched.algebra.node import node as node
+from lrsched.algebra.pointwise import Constant as Constant
+from lrsched.algebra.pointwise import maximum as maximum
+from lrsched.algebra.pointwise import minimum as minimum
 from lrsched.algebra.recipes import cosine_restarts as cosine_restarts
 from lrsched.algebra.recipes import multi_step as multi_step
 from lrsched.algebra.recipes import noam as noam

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import mpmath
 
-from lrsched.algebra import combinators, shapes
+from lrsched.algebra import combinators, pointwise, shapes
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 
@@ -95,13 +95,13 @@ def _(s: shapes.Ramp | shapes.Geometric) -> Any:
 
 
 @value.register
-def _(s: combinators.Constant, t: Fraction) -> Any:
+def _(s: pointwise.Constant, t: Fraction) -> Any:
     del t
     return number(s.value)
 
 
 @length.register
-def _(s: combinators.Constant) -> Any:
+def _(s: pointwise.Constant) -> Any:
     return number(s.steps)
 
 
@@ -162,12 +162,12 @@ OPERATORS: dict[str, Any] = {
 
 
 @value.register
-def _(s: combinators.Pointwise, t: Fraction) -> Any:
+def _(s: pointwise.Pointwise, t: Fraction) -> Any:
     return OPERATORS[s.operator](*(value(part, t) for part in s.parts))
 
 
 @length.register
-def _(s: combinators.Pointwise) -> Any:
+def _(s: pointwise.Pointwise) -> Any:
     return max(map(length, s.parts))
 
 

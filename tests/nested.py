@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from meaning import RAMPS
 
 import lrsched as ls
-from lrsched.algebra.combinators import Choice, Constant, Moved, Pointwise, Repeat, Take, Warp
+from lrsched.algebra.combinators import Choice, Moved, Repeat, Take, Warp
+from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Exponential, Function, Geometric, InverseSqrt, Piecewise, Ramp

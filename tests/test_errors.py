@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import lrsched as ls
-from lrsched.algebra.combinators import Choice, Pointwise
+from lrsched.algebra.combinators import Choice
 from lrsched.algebra.driven import Driven
+from lrsched.algebra.pointwise import Pointwise
 from lrsched.dialects import torch
 
 INF, NAN = float("inf"), float("nan")

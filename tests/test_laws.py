@@ -40,8 +40,8 @@ from nested import (
 )
 
 import lrsched as ls
-from lrsched.algebra.combinators import Pointwise
 from lrsched.algebra.driven import Driven
+from lrsched.algebra.pointwise import Pointwise
 from lrsched.algebra.schedule import Schedule
 
 HUGE = [1000, 2**20, 2**24 + 1, 10**9, 2**30 + 1, 2**31 - 1]

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Choice, as_schedule
+from lrsched.algebra.combinators import Choice
+from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 

@@ -1,4 +1,4 @@
-"""Schedules made of others: operators on values, and changes of time.
+"""Schedules at another time, repeated, or chosen.
 
 Each node states its meaning in its docstring, and its code is that meaning.
 """
@@ -6,9 +6,7 @@ Each node states its meaning in its docstring, and its code is that meaning.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,152 +14,23 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import Bending
-from lrsched.algebra.node import checked, child, choice, leaf, node
-from lrsched.algebra.numerics import Number, at_least, both, ceil, clip, opposite, ratio, rounded, snapped, where
-from lrsched.algebra.numerics import maximum as higher
-from lrsched.algebra.numerics import minimum as lower
-from lrsched.algebra.schedule import Schedule, ScheduleLike, Spans
+from lrsched.algebra.node import child, leaf, node
+from lrsched.algebra.numerics import (
+    Number,
+    at_least,
+    both,
+    ceil,
+    clip,
+    maximum,
+    minimum,
+    opposite,
+    ratio,
+    rounded,
+    snapped,
+    where,
+)
+from lrsched.algebra.schedule import Schedule, Spans
 from lrsched.algebra.written import shown, unexpected
-
-
-def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
-    """The schedule that something is or stands for: a number a `Constant`, a function of the step a `Function`; else None."""
-    if isinstance(x, Schedule):
-        return x
-    if numerics.is_number(x):
-        return Constant(x, steps)
-    return Schedule._of_function(x) if callable(x) and not isinstance(x, type) else None
-
-
-def as_schedule(call: str, name: str, x: Any, steps: Number = math.inf) -> Schedule:
-    """What an argument stands for, as `lifted`, or an error that names it."""
-    schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
-    if schedule is None:
-        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
-    return schedule
-
-
-def operated(operator: str, *operands: Any) -> Any:
-    """What an operator makes of its operands. What stands for no schedule is left to the other operand."""
-    try:  # beside an operator on values, a number adds nothing to the length
-        schedules = [lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands]
-    except ValueError as error:
-        written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
-        raise ValueError(f"{written}: {error}") from None
-    a, b = schedules
-    if a is None or b is None:
-        return NotImplemented
-    return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
-
-
-def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
-    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
-
-    Args:
-        a: a schedule, a number or a function of the step.
-        b: like a.
-
-    Raises:
-        TypeError: if one of them is none of these.
-
-    >>> import lrsched as ls
-    >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
-    0.25
-    """
-    return Pointwise("min", (as_schedule("minimum", "a", a, 0.0), as_schedule("minimum", "b", b, 0.0)))
-
-
-def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
-    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
-
-    Args:
-        a: a schedule, a number or a function of the step.
-        b: like a.
-
-    Raises:
-        TypeError: if one of them is none of these.
-
-    >>> import lrsched as ls
-    >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
-    0.25
-    """
-    return Pointwise("max", (as_schedule("maximum", "a", a, 0.0), as_schedule("maximum", "b", b, 0.0)))
-
-
-@node
-class Constant(Schedule):
-    """One value, for ever or for a length: `t ↦ value`. Its length says how long `>>` stays on it.
-
-    `Constant(value, 0)` is the unit of `>>`, and what a plain number beside an operator on values stands for.
-
-    Args:
-        value: the value.
-        steps: its length in steps, >= 0, for ever if it is not given.
-
-    >>> import lrsched as ls
-    >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
-    [0.1  0.05]
-    """
-
-    value: Number = leaf()
-    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=math.inf)
-
-    def at(self, t: Any) -> Any:
-        del t
-        return self.value
-
-    @property
-    def length(self) -> Any:
-        return self.steps
-
-
-_OPERATORS: dict[str, Any] = {
-    "+": numerics.kept_finite(operator.add),
-    "-": numerics.kept_finite(operator.sub),
-    "*": numerics.kept_finite(operator.mul),
-    "/": numerics.kept_finite(numerics.divide),
-    "neg": operator.neg,
-    "min": lower,
-    "max": higher,
-}
-
-
-@node
-class Pointwise(Schedule):
-    """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
-
-    operator: str = choice(*_OPERATORS)
-    parts: tuple[Schedule, ...] = child()
-
-    def _check(self) -> None:
-        if len(self.parts) != (1 if self.operator == "neg" else 2):
-            raise TypeError(
-                f"Pointwise(parts=...) takes one operand of neg, and two of any other operator, got {len(self.parts)}"
-            )
-        divisor = self.parts[-1].value if self.operator == "/" and isinstance(self.parts[-1], Constant) else 1.0
-        if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
-            raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")
-
-    def at(self, t: Any) -> Any:
-        return _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
-
-    @property
-    def length(self) -> Any:
-        return functools.reduce(higher, (part.length for part in self.parts))
-
-    def spans(self, t: Any) -> Spans:
-        for part in self.parts:
-            yield part, t, True
-
-
-def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | None) -> Schedule:
-    """What `Schedule.clip` documents."""
-    given = (("max", "low", low), ("min", "high", high))
-    bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
-    values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
-    if len(values) == 2 and np.any(np.greater(*map(numerics.host, values))):
-        raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
-    return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, schedule)
 
 
 def running_value(spans: Iterable[tuple[Schedule, Any, Any]]) -> Any:
@@ -197,7 +66,7 @@ class Take(Moved):
     steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, t: Any) -> Any:
-        return lower(t, self.steps)
+        return minimum(t, self.steps)
 
     @property
     def length(self) -> Any:
@@ -220,7 +89,7 @@ class Drop(Bending, Moved):
 
     @property
     def length(self) -> Any:
-        return higher(self.schedule.length - self.steps, 0.0)
+        return maximum(self.schedule.length - self.steps, 0.0)
 
 
 @node
@@ -232,7 +101,7 @@ class Delay(Moved):
     steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, t: Any) -> Any:
-        return higher(t - self.steps, 0.0)
+        return maximum(t - self.steps, 0.0)
 
     @property
     def length(self) -> Any:
@@ -267,7 +136,7 @@ class Staircase(Bending, Moved):
     every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
 
     def moved(self, t: Any) -> Any:
-        return snapped(self.every * numerics.floor_ratio(higher(t, 0.0), self.every))
+        return snapped(self.every * numerics.floor_ratio(maximum(t, 0.0), self.every))
 
     @property
     def length(self) -> Any:
@@ -354,10 +223,10 @@ class Repeat(Bending):
 
     def _cycle(self, t: Any) -> tuple[Any, Any]:
         """The number of the cycle, and the time in it as the schedule counts it."""
-        t, steps = higher(t, 0.0), self.schedule.length
-        last = math.inf if self.n is None else higher(rounded(self.n) - 1.0, 0.0)
+        t, steps = maximum(t, 0.0), self.schedule.length
+        last = math.inf if self.n is None else maximum(rounded(self.n) - 1.0, 0.0)
         if self.stretch_ is None:
-            cycle = where(steps > 0.0, lower(numerics.floor_ratio(t, steps), last), 0.0 if self.n is None else last)
+            cycle = where(steps > 0.0, minimum(numerics.floor_ratio(t, steps), last), 0.0 if self.n is None else last)
             return cycle, clip(t - cycle * steps, 0.0, steps)
         cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)
@@ -404,7 +273,7 @@ class Choice(Schedule):
             raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
 
     def _chosen(self) -> Any:
-        return lower(rounded(self.index), len(self.branches) - 1.0)
+        return minimum(rounded(self.index), len(self.branches) - 1.0)
 
     def at(self, t: Any) -> Any:
         return running_value(self.spans(t))
@@ -422,4 +291,4 @@ class Choice(Schedule):
         chosen = self._chosen()
         for i, branch in enumerate(self.branches):
             running = numerics.equal(chosen, float(i))
-            yield branch, (t if isinstance(running, (bool, np.bool_)) else where(running, t, lower(t, 0.0))), running
+            yield branch, (t if isinstance(running, (bool, np.bool_)) else where(running, t, minimum(t, 0.0))), running

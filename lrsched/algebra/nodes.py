@@ -2,4 +2,5 @@
 
 from lrsched.algebra.combinators import *  # noqa: F403
 from lrsched.algebra.driven import Driven as Driven
+from lrsched.algebra.pointwise import *  # noqa: F403
 from lrsched.algebra.sequence import sequence as sequence

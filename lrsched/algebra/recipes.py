@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant
 from lrsched.algebra.node import checked, checked_choice, is_empty, is_finite
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
 from lrsched.algebra.written import shown, unexpected

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant, as_schedule, running_value
+from lrsched.algebra.combinators import running_value
 from lrsched.algebra.node import checked, child, each_number, is_empty, node
-from lrsched.algebra.numerics import at_least, both, opposite, where
-from lrsched.algebra.numerics import maximum as higher
-from lrsched.algebra.numerics import minimum as lower
+from lrsched.algebra.numerics import at_least, both, maximum, minimum, opposite, where
+from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, Spans
 from lrsched.algebra.written import shown
 
@@ -98,8 +97,8 @@ class Sequence(Schedule):
 
     def _own(self, k: int, t: Any) -> Any:
         """The own time of a part: 0 until it begins, and standing still once it has ended. The first may be below 0."""
-        t = t if k == 0 else higher(t - self._starts[k], 0.0)
-        return t if k + 1 == len(self.parts) else lower(t, self.parts[k].length)
+        t = t if k == 0 else maximum(t - self._starts[k], 0.0)
+        return t if k + 1 == len(self.parts) else minimum(t, self.parts[k].length)
 
     def at(self, t: Any) -> Any:
         if self._known_starts is not None and numerics.is_concrete(t):
@@ -119,8 +118,8 @@ class Sequence(Schedule):
                 continue
             place, parts = _stacked_row(members, row, len(starts)), [self.parts[k] for k in members]
             own = t - numerics.pick_time(numerics.table([starts[k] for k in members]), place)
-            own = own if members[0] == 0 else higher(own, 0.0)
-            own = lower(own, numerics.pick_time(numerics.table([part.length for part in parts]), place))
+            own = own if members[0] == 0 else maximum(own, 0.0)
+            own = minimum(own, numerics.pick_time(numerics.table([part.length for part in parts]), place))
             found = _in_row(parts, place).at(own)
             value = found if value is None else where(jnp.asarray(np.isin(np.arange(len(starts)), members))[row], found, value)
         return value

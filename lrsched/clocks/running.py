@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant, as_schedule
 from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, value_at
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock

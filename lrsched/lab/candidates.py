@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lrsched.algebra.combinators import Constant
+from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import (
     multi_step,
     one_cycle,

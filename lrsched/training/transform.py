@@ -13,8 +13,8 @@ import jax
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import as_schedule
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock

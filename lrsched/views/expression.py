@@ -15,7 +15,7 @@ from typing import Any
 
 from lrsched.algebra import recipes
 from lrsched.algebra.batch import stack
-from lrsched.algebra.combinators import maximum, minimum
+from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.clocks import recipes as clock_recipes

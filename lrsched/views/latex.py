@@ -16,20 +16,9 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics, shapes
-from lrsched.algebra.combinators import (
-    Choice,
-    Constant,
-    Delay,
-    Drop,
-    Pointwise,
-    Repeat,
-    Reverse,
-    Staircase,
-    Stretch,
-    Take,
-    Warp,
-)
+from lrsched.algebra.combinators import Choice, Delay, Drop, Repeat, Reverse, Staircase, Stretch, Take, Warp
 from lrsched.algebra.driven import Driven
+from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import function_source, shown

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrsched.algebra import combinators, numerics, shapes
+from lrsched.algebra import combinators, numerics, pointwise, shapes
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
@@ -128,7 +128,7 @@ def _(schedule: combinators.Moved) -> Phases:
 
 
 @phases.register
-def _(schedule: combinators.Constant) -> Phases:
+def _(schedule: pointwise.Constant) -> Phases:
     return one_phase(schedule, 0.0)
 
 
@@ -171,9 +171,9 @@ def _(schedule: Sequence) -> Phases:
 
 
 @phases.register
-def _(schedule: combinators.Pointwise) -> Phases:
+def _(schedule: pointwise.Pointwise) -> Phases:
     found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    constant = [isinstance(part, combinators.Constant) for part in schedule.parts]
+    constant = [isinstance(part, pointwise.Constant) for part in schedule.parts]
     moving = [one for one, still in zip(found, constant, strict=True) if not still] or found[:1]
     spans, begin = [], 0.0
     for end in sorted({span.stop for one in moving for span in one.spans}):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lrsched.algebra.combinators import Constant, Take
+from lrsched.algebra.combinators import Take
+from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown

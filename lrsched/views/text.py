@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from lrsched.algebra.combinators import Constant, Pointwise, Warp
+from lrsched.algebra.combinators import Warp
+from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Function

@@ -2,9 +2,9 @@
 
 A number that is *concrete* (of Python or NumPy, or a JAX array outside a trace) is computed with on the host, in float64. One
 that is *traced* is a float32, or, where it counts time, a `Whole` of 32 bits or a `Double` of 48; with x64 on all are
-float64. `+ - * / < >=` mean the same for each, so code in nodes is arithmetic. `kinds` says what numbers there are, `double` has
-the wider ones, `arithmetic` the functions that are not operators, `time` makes times of steps, `progress` is
-how far through a ramp it is, and `powers` and `cycles` are what rates and growing cycles need.
+float64. `+ - * / < >=` mean the same for each, so code in nodes is arithmetic. `kinds` says what numbers there are, `double`
+has the wider ones, `arithmetic` the functions that are not operators, `time` makes times of steps, `progress` is how far
+through a ramp it is, and `powers` and `cycles` are what rates and growing cycles need.
 """
 
 from lrsched.algebra.numerics.arithmetic import ascending as ascending
@@ -43,7 +43,6 @@ from lrsched.algebra.numerics.kinds import Number as Number
 from lrsched.algebra.numerics.kinds import array_of as array_of
 from lrsched.algebra.numerics.kinds import float_type as float_type
 from lrsched.algebra.numerics.kinds import host as host
-from lrsched.algebra.numerics.kinds import in_place as in_place
 from lrsched.algebra.numerics.kinds import is_concrete as is_concrete
 from lrsched.algebra.numerics.kinds import is_number as is_number
 from lrsched.algebra.numerics.kinds import is_real as is_real

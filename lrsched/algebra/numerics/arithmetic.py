@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics import double
-from lrsched.algebra.numerics.double import Double, Whole, Wide, chosen, whole
+from lrsched.algebra.numerics.double import MOST, Double, Whole, Wide, chosen, snapped_double, whole
 from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, in_floats, is_concrete, largest, real, wide, x64
 
 LEAST = 1e-18  # a length in a trace counts as this at least; its square is a float32, as derivatives need
@@ -117,9 +116,9 @@ def ratio(a: Any, b: Any) -> Any:
 def snapped(x: Any) -> Any:
     """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
     if isinstance(x, Wide):
-        return x if isinstance(x, Whole) else double.snapped(x)
+        return x if isinstance(x, Whole) else snapped_double(x)
     if type(x) is float:
-        near = round(x * 2.0**10) * 2.0**-10 if abs(x) < double.MOST else x
+        near = round(x * 2.0**10) * 2.0**-10 if abs(x) < MOST else x
         return near if abs(near - x) <= 2.0**-50 * abs(x) else x
     with np.errstate(invalid="ignore"):  # of infinity
         return _snapped(np, x)[()] if is_concrete(x) else _snapped_in_trace(x)

@@ -258,16 +258,16 @@ def _normal(high: Any, low: Any) -> tuple[Any, Any]:
 
 
 @jax.custom_jvp
-def snapped(x: Double) -> Double:
+def snapped_double(x: Double) -> Double:
     """A number that may have been rounded, with its derivative; within 2**-42 of a multiple of 2**-10 it is that."""
     near = x.shifted(10).each(jnp.round).shifted(-10)
     off = (x.high - near.high) + (x.low - near.low)
     return chosen(jnp.abs(off) <= jnp.abs(x.high) * np.float32(2.0**-42), near, x)
 
 
-@snapped.defjvp
+@snapped_double.defjvp
 def _snapped_jvp(numbers: Any, tangents: Any) -> Any:
-    return snapped(*numbers), tangents[0]
+    return snapped_double(*numbers), tangents[0]
 
 
 @jax.custom_jvp
@@ -275,7 +275,7 @@ def _quotient(a: Double, b: Double) -> Double:
     """`a / b` within 2**-42, snapped: however a third is rounded, three thirds are 1."""
     quotient = a.high / b.high
     rest = a - b * Double(quotient, np.zeros((), np.float32))
-    return snapped(Double(*_normal(quotient, rest.high / b.high)))
+    return snapped_double(Double(*_normal(quotient, rest.high / b.high)))
 
 
 @_quotient.defjvp

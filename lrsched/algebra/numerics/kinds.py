@@ -97,11 +97,6 @@ def in_floats(x: Any) -> Any:
     return real(x) if x64() else double(x)
 
 
-def in_place(x: Any, exact: Any) -> Any:
-    """What a node keeps in the place of a number: of one with more digits than a float all of them, or the float."""
-    return x if exact or not isinstance(x, Wide) else real(x)
-
-
 def largest() -> float:
     """The largest float of the result type."""
     return HOST_MAX if x64() else _LARGEST_FLOAT32

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant
 from lrsched.algebra.node import child, is_empty, leaf, node
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule, Spans
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant
 from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 

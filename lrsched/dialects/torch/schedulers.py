@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant, maximum, minimum
 from lrsched.algebra.node import checked, checked_choice, choice, is_empty, leaf, node, static
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant, maximum, minimum
 from lrsched.algebra.recipes import multi_step, step_decay, triangular
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join

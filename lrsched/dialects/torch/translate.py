@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.combinators import Constant
+from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown

@@ -1,0 +1,156 @@
+"""Operators on the values of schedules, and the numbers and functions that stand for schedules beside them."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import checked, child, choice, leaf, node
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Schedule, ScheduleLike, Spans
+from lrsched.algebra.written import shown, unexpected
+
+
+def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
+    """The schedule that something is or stands for: a number a `Constant`, a function of the step a `Function`; else None."""
+    if isinstance(x, Schedule):
+        return x
+    if numerics.is_number(x):
+        return Constant(x, steps)
+    return Schedule._of_function(x) if callable(x) and not isinstance(x, type) else None
+
+
+def as_schedule(call: str, name: str, x: Any, steps: Number = math.inf) -> Schedule:
+    """What an argument stands for, as `lifted`, or an error that names it."""
+    schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
+    if schedule is None:
+        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
+    return schedule
+
+
+def operated(operator: str, *operands: Any) -> Any:
+    """What an operator makes of its operands. What stands for no schedule is left to the other operand."""
+    try:  # beside an operator on values, a number adds nothing to the length
+        schedules = [lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands]
+    except ValueError as error:
+        written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
+        raise ValueError(f"{written}: {error}") from None
+    a, b = schedules
+    if a is None or b is None:
+        return NotImplemented
+    return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
+
+
+def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
+
+    Args:
+        a: a schedule, a number or a function of the step.
+        b: like a.
+
+    Raises:
+        TypeError: if one of them is none of these.
+
+    >>> import lrsched as ls
+    >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
+    0.25
+    """
+    return Pointwise("min", (as_schedule("minimum", "a", a, 0.0), as_schedule("minimum", "b", b, 0.0)))
+
+
+def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
+    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
+
+    Args:
+        a: a schedule, a number or a function of the step.
+        b: like a.
+
+    Raises:
+        TypeError: if one of them is none of these.
+
+    >>> import lrsched as ls
+    >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
+    0.25
+    """
+    return Pointwise("max", (as_schedule("maximum", "a", a, 0.0), as_schedule("maximum", "b", b, 0.0)))
+
+
+@node
+class Constant(Schedule):
+    """One value, for ever or for a length: `t ↦ value`. Its length says how long `>>` stays on it.
+
+    `Constant(value, 0)` is the unit of `>>`, and what a plain number beside an operator on values stands for.
+
+    Args:
+        value: the value.
+        steps: its length in steps, >= 0, for ever if it is not given.
+
+    >>> import lrsched as ls
+    >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
+    [0.1  0.05]
+    """
+
+    value: Number = leaf()
+    steps: Number = leaf(ge=0, infinite=True, unit="steps", default=math.inf)
+
+    def at(self, t: Any) -> Any:
+        del t
+        return self.value
+
+    @property
+    def length(self) -> Any:
+        return self.steps
+
+
+_OPERATORS: dict[str, Any] = {
+    "+": numerics.kept_finite(operator.add),
+    "-": numerics.kept_finite(operator.sub),
+    "*": numerics.kept_finite(operator.mul),
+    "/": numerics.kept_finite(numerics.divide),
+    "neg": operator.neg,
+    "min": numerics.minimum,
+    "max": numerics.maximum,
+}
+
+
+@node
+class Pointwise(Schedule):
+    """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
+
+    operator: str = choice(*_OPERATORS)
+    parts: tuple[Schedule, ...] = child()
+
+    def _check(self) -> None:
+        if len(self.parts) != (1 if self.operator == "neg" else 2):
+            raise TypeError(
+                f"Pointwise(parts=...) takes one operand of neg, and two of any other operator, got {len(self.parts)}"
+            )
+        divisor = self.parts[-1].value if self.operator == "/" and isinstance(self.parts[-1], Constant) else 1.0
+        if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
+            raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")
+
+    def at(self, t: Any) -> Any:
+        return _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
+
+    @property
+    def length(self) -> Any:
+        return functools.reduce(numerics.maximum, (part.length for part in self.parts))
+
+    def spans(self, t: Any) -> Spans:
+        for part in self.parts:
+            yield part, t, True
+
+
+def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | None) -> Schedule:
+    """What `Schedule.clip` documents."""
+    given = (("max", "low", low), ("min", "high", high))
+    bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
+    values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
+    if len(values) == 2 and np.any(np.greater(*map(numerics.host, values))):
+        raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
+    return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, schedule)
