@@ -116,7 +116,8 @@ def test_without_flax_nothing_of_it_is_imported():
 
 
 def test_a_description_is_json_and_resumes():
-    for schedules in (SCHEDULE, {"learning_rate": SCHEDULE, "momentum": ls.one_cycle_momentum(100)}):
+    cases: list[Any] = [SCHEDULE, {"learning_rate": SCHEDULE, "momentum": ls.one_cycle_momentum(100)}]
+    for schedules in cases:
         saved = json.loads(json.dumps(ls.describe(schedules)))
         for on_change in ("raise", "keep", "replace"):
             assert ls.resume(saved, schedules, on_change) == schedules

@@ -295,3 +295,38 @@ def test_a_schedule_can_be_replaced_inside_jit():
         return optimizer.update(GRADS, state)[1]
 
     np.testing.assert_allclose(ls.learning_rate(update(optimizer.init(GRADS), 0.5)), 0.5)
+
+
+@ls.node
+class Halving(ls.Clock):
+    """A clock as a user writes one: with numbers of both kinds, in plain `jax.numpy`."""
+
+    every: float = ls.leaf(gt=0, unit="steps", default=2)
+    most: float = ls.leaf(default=3.5)
+
+    def init(self) -> Any:
+        return jnp.zeros((), jnp.int32)
+
+    def tick(self, state: Any, steps: Any, observations: Any) -> Any:
+        del observations
+        return state + jnp.asarray(steps, jnp.int32)
+
+    def read(self, state: Any) -> Any:
+        return jnp.minimum(jnp.floor(state.astype(jnp.float32) / self.every), self.most)
+
+    def report(self, state: Any) -> Any:
+        return {"halvings": self.read(state), "most": self.most}
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_clock_of_a_user_computes_with_floats(live):
+    s = ls.Exponential(1.0, 0.5).on(Halving())
+    optimizer = ls.scale_by_learning_rate(s, live=live)
+    state, update = optimizer.init({"w": jnp.ones(2)}), jax.jit(optimizer.update)
+    used = []
+    for _ in range(9):
+        _, state = update({"w": jnp.ones(2)}, state)
+        used.append(float(ls.learning_rate(state)))
+    np.testing.assert_allclose(used, [0.5 ** min(k // 2, 3.5) for k in range(9)], rtol=1e-6)
+    assert float(ls.readings(state, s)["halvings"]) == 3.5
+    assert float(ls.next_learning_rate(state, s)) == pytest.approx(0.5**3.5)

@@ -69,7 +69,7 @@ class Spec:
             one = dataclasses.replace(self, several=False)
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
         kept, kind = _as_float(value), "a list of {}numbers" if self.rank else "a {}number"
-        kept = numerics.real(kept) if isinstance(kept, numerics.Wide) and not (self.unit or self.exact) else kept
+        kept = kept if self.unit or self.exact else numerics.as_float(kept)
         hint = self.hint or (self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}")
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             raise TypeError(unexpected(call, name, value, kind.format(""), hint))

@@ -20,6 +20,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.node import each_number
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, value_at
@@ -149,12 +150,12 @@ def tick(
 def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, observations: Observations) -> ScheduleState:
     """`tick` without its checks."""
     schedule = _single("tick", schedule)
-    parts = _parts("tick", schedule, state)
+    _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
     running = _running(schedule._ready, numerics.time_of(state.step)[0])
     clocks = tuple(
-        _where(runs, _ticked(part.clock, clock, steps, given), clock)
-        for part, clock, runs in zip(parts, state.clocks, running, strict=True)
+        _where(runs, _ticked(clock, clock_state, steps, given), clock_state)
+        for clock, clock_state, runs in zip(clocks_of(schedule), state.clocks, running, strict=True)
     )
     return ScheduleState(advanced(state.step, steps), clocks)
 
@@ -191,12 +192,12 @@ def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
 def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     schedule = _single(call, schedule)
     _parts(call, schedule, state)
-    clocks = iter(state.clocks)
+    readings = iter([clock.read(x) for clock, x in zip(clocks_of(schedule), state.clocks, strict=True)])
 
     def read(part: object) -> object:
         if not isinstance(part, Driven):
             return part
-        return Constant(value_at(part.schedule, *numerics.time_of(part.clock.read(next(clocks)), signed=True)), np.inf)
+        return Constant(value_at(part.schedule, *numerics.time_of(next(readings), signed=True)))
 
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
@@ -272,8 +273,8 @@ def _parts(call: str, schedule: Schedule, state: ScheduleState) -> list[Driven]:
 
 
 def clocks_of(schedule: Schedule) -> list[Clock]:
-    """The clocks of a schedule, in the order of the tree."""
-    return [part.clock for part in driven_parts(schedule)]
+    """The clocks of a schedule, in the order of the tree; those of a live one with floats, as their authors expect."""
+    return [each_number(part.clock, lambda x, _: numerics.as_float(x)) for part in driven_parts(schedule)]
 
 
 def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:

@@ -166,8 +166,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
             for name, value in clock.report(clock_state).items():
                 key = f"{part.label}/{name}" if several else name
                 times[key] += 1
-                number = numerics.real(value) if isinstance(value, numerics.Double) else value
-                found[f"{key}/{times[key]}" if times[key] > 1 else key] = number
+                found[f"{key}/{times[key]}" if times[key] > 1 else key] = numerics.as_float(value)
     return found
 
 

@@ -46,7 +46,7 @@ _NOT_CALLED = {"Pointwise", "Sequence", "Function", "LambdaLR", "MultiplicativeL
 def _names() -> dict[str, Callable[..., Any]]:
     """What an expression may call: the nodes, the recipes, and the functions that make schedules of schedules."""
     found: dict[str, Callable[..., Any]] = {cls.__name__: cls for cls in nodes().values() if not cls._call}
-    for module in (recipes, clock_recipes, sys.modules["lrsched.dialects.torch.schedulers"]):
+    for module in (recipes, clock_recipes, sys.modules["lrsched.dialects.torch.plateau"]):
         functions = inspect.getmembers(module, inspect.isfunction)
         found |= {name: made for name, made in functions if made.__module__ == module.__name__ and name[0] != "_"}
     found |= {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}

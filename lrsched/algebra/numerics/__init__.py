@@ -14,7 +14,6 @@ from lrsched.algebra.numerics.arithmetic import ceil as ceil
 from lrsched.algebra.numerics.arithmetic import clip as clip
 from lrsched.algebra.numerics.arithmetic import divide as divide
 from lrsched.algebra.numerics.arithmetic import equal as equal
-from lrsched.algebra.numerics.arithmetic import floor as floor
 from lrsched.algebra.numerics.arithmetic import floor_ratio as floor_ratio
 from lrsched.algebra.numerics.arithmetic import kept_finite as kept_finite
 from lrsched.algebra.numerics.arithmetic import maximum as maximum
@@ -41,6 +40,7 @@ from lrsched.algebra.numerics.double import Wide as Wide
 from lrsched.algebra.numerics.double import double as double
 from lrsched.algebra.numerics.kinds import Number as Number
 from lrsched.algebra.numerics.kinds import array_of as array_of
+from lrsched.algebra.numerics.kinds import as_float as as_float
 from lrsched.algebra.numerics.kinds import float_type as float_type
 from lrsched.algebra.numerics.kinds import host as host
 from lrsched.algebra.numerics.kinds import is_concrete as is_concrete

@@ -87,6 +87,11 @@ def real(x: Any) -> Any:
     return jax.lax.convert_element_type(x.value if isinstance(x, Whole) else x, float_type())
 
 
+def as_float(x: Any) -> Any:
+    """The number, but one with more digits than a float as a float."""
+    return real(x) if isinstance(x, Wide) else x
+
+
 def wide(x: Any) -> Any:
     """The number in a trace with all of its digits: a `Whole` or a `Double`, or a float64 when x64 is on."""
     return real(x) if x64() else x if isinstance(x, Whole) else double(x)

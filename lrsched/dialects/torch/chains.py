@@ -15,8 +15,8 @@ from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule, Spans
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown
+from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, setting
-from lrsched.dialects.torch.schedulers import CyclicLR, OneCycleLR
 
 
 def _checked_children(call: str, schedules: Any) -> tuple[Schedule, ...]:

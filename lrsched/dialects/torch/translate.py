@@ -21,21 +21,17 @@ from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown
 from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
+from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
+from lrsched.dialects.torch.plateau import ReduceLROnPlateau
 from lrsched.dialects.torch.scheduler import Recurrence
 from lrsched.dialects.torch.schedulers import (
-    SWALR,
     ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    CyclicLR,
     ExponentialLR,
     LambdaLR,
     LinearLR,
     MultiplicativeLR,
     MultiStepLR,
-    OneCycleLR,
     PolynomialLR,
-    ReduceLROnPlateau,
     StepLR,
 )
 

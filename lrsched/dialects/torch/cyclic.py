@@ -1,0 +1,418 @@
+"""PyTorch's schedulers that go up and down, or anneal along a cosine."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, Literal
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import choice, leaf, node, static
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant
+from lrsched.algebra.recipes import triangular
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import join
+from lrsched.algebra.shapes import Cosine, Function, Linear, Time
+from lrsched.dialects.torch.scheduler import Change, Scheduler
+from lrsched.dialects.torch.schedulers import function_of_steps
+
+
+@node
+class CosineAnnealingLR(Scheduler):
+    """A cosine wave: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · t / T_max))`, which rises again after T_max.
+
+    Args:
+        base_lr: the rate of the optimizer.
+        T_max: the number of steps down, half a period, > 0.
+        eta_min: the lowest rate.
+
+    Raises:
+        ValueError: if T_max is not above 0, or a number not finite.
+
+    >>> from lrsched.dialects.torch import CosineAnnealingLR
+    >>> print(CosineAnnealingLR(1.0, T_max=4)([0, 2, 4, 6, 8]))
+    [1.  0.5 0.  0.5 1. ]
+
+    References:
+        PyTorch's `CosineAnnealingLR`. In the algebra, without the rise: `Cosine(base_lr, eta_min, T_max)`.
+    """
+
+    base_lr: Number = leaf()
+    T_max: Number = leaf(gt=0, unit="steps")
+    eta_min: Number = leaf(default=0.0)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        return self._wave(self.base_lr, self.eta_min)
+
+    def _wave(self, high: Number, low: Number) -> Schedule:
+        return (Cosine(high, low, self.T_max) >> Cosine(low, high, self.T_max)).repeat()
+
+    @property
+    def change(self) -> Change:
+        # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
+        # the height before is 0, it goes up by the height of that step from the base rate instead.
+        height, period = self._wave(1.0, 0.0), 2.0 * self.T_max
+        once = (Constant(1.0, 1) >> Constant(0.0, period - 1.0)).repeat()
+        rises = Constant(0.0, self.T_max + 1.0) >> once
+        scale = rises + (1.0 - rises) * height / (height.delay(1) + rises)
+        base: Any = self.base_lr
+        first = Constant(base - self.eta_min) * (height @ Constant(self.T_max + 1.0))
+        return Change(scale, (1.0 - scale) * Constant(self.eta_min) + rises * first)
+
+
+@node
+class CosineAnnealingWarmRestarts(Scheduler):
+    """Cosine waves down, each from the base rate: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · T_cur / T_i))`.
+
+    T_cur is the time since the last restart, T_i = T_0 · T_mult^i the length of cycle i.
+
+    Args:
+        base_lr: the rate of the optimizer.
+        T_0: the number of steps of the first cycle, a whole number > 0.
+        T_mult: how many times longer each cycle is than the one before, a whole number >= 1.
+        eta_min: the lowest rate.
+
+    Raises:
+        ValueError: if T_0 or T_mult is no whole number or below 1, or a number not finite.
+
+    >>> from lrsched.dialects.torch import CosineAnnealingWarmRestarts
+    >>> print(CosineAnnealingWarmRestarts(1.0, T_0=4, T_mult=2)([0, 2, 4, 8, 12]))
+    [1.  0.5 1.  0.5 1. ]
+
+    References:
+        PyTorch's `CosineAnnealingWarmRestarts`, whose `step(t)` finds the cycle by a logarithm, and some of them wrongly, such
+        as T_0 = 1, T_mult = 3, t = 121; here it is right. In the algebra:
+        `cosine_restarts(base_lr, eta_min, T_0, stretch=T_mult)`.
+    """
+
+    base_lr: Number = leaf()
+    T_0: Number = leaf(ge=1, integer=True, unit="steps")
+    T_mult: Number = leaf(ge=1, integer=True, unit="times", default=1.0, hint="2 doubles every cycle's length, 1 keeps it")
+    eta_min: Number = leaf(default=0.0)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        return Cosine(self.base_lr, self.eta_min, self.T_0).repeat(stretch=self.T_mult)
+
+
+class _Cyclic(Scheduler):
+    """What the rate and the momentum of a cyclic policy have in common."""
+
+    base_lr: Number
+    step_size_up: Number
+    step_size_down: Number | None
+    mode: Literal["triangular", "triangular2", "exp_range"]
+    gamma: Number
+    scale_fn: Callable[[Any], Any] | None
+    scale_mode: Literal["cycle", "iterations"]
+
+    def _check(self) -> None:
+        if self.scale_fn is not None:
+            function_of_steps(type(self).__name__, "scale_fn", self.scale_fn)
+
+    def _between(self, low: Number, high: Number) -> Schedule:
+        down = self.step_size_up if self.step_size_down is None else self.step_size_down
+        if self.scale_fn is None:
+            gamma = self.gamma if self.mode == "exp_range" else 1.0
+            return triangular(low, high, self.step_size_up, down, self.mode, gamma)
+        cycle = self.step_size_up + down
+        count = Time().staircase(cycle) / Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else Time()
+        scale = Function(self.scale_fn) @ count
+        return triangular(low, high, self.step_size_up, down) * scale + Constant(low, 0.0) * (1.0 - scale)
+
+
+@node
+class CyclicLR(_Cyclic):
+    """Up and down between two rates in straight lines, for ever: `base_lr + (max_lr - base_lr) · h(t) · g(t)`.
+
+    h rises from 0 to 1 in `step_size_up` steps and falls back in `step_size_down` steps. g is 1 in mode "triangular",
+    `½^cycle` in mode "triangular2", `gamma^t` in mode "exp_range"; or `scale_fn(c)` of the cycle c = 1, 2, …, or
+    `scale_fn(t)`, by the scale mode.
+
+    Args:
+        base_lr: the lowest rate.
+        max_lr: the highest rate.
+        step_size_up: the number of steps of the rise, > 0.
+        step_size_down: the number of steps of the fall, >= 0; as many as of the rise if None.
+        mode: "triangular", "triangular2" or "exp_range".
+        gamma: the factor of one step in mode "exp_range", >= 0.
+        scale_fn: a function of the cycle or of the step, in place of the mode.
+        scale_mode: "cycle" or "iterations".
+        cycle_momentum: whether there is a `CyclicMomentum` beside it.
+        base_momentum: the lowest momentum, at the highest rate.
+        max_momentum: the highest momentum, at the lowest rate.
+
+    Raises:
+        ValueError: if a length or gamma is negative, the mode unknown, or a number not finite.
+
+    >>> from lrsched.dialects.torch import CyclicLR
+    >>> print(CyclicLR(1.0, 5.0, step_size_up=4)([0, 2, 4, 6, 8]))
+    [1. 3. 5. 3. 1.]
+
+    References:
+        PyTorch's `CyclicLR`. In the algebra: `triangular(base_lr, max_lr, step_size_up, step_size_down, mode, gamma)`.
+    """
+
+    base_lr: Number = leaf()
+    max_lr: Number = leaf()
+    step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
+    step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
+    mode: Literal["triangular", "triangular2", "exp_range"] = choice(
+        "triangular", "triangular2", "exp_range", default="triangular"
+    )
+    gamma: Number = leaf(ge=0, default=1.0)
+    scale_fn: Callable[[Any], Any] | None = static(default=None)
+    scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
+    cycle_momentum: bool = static(default=True)
+    base_momentum: Number = leaf(default=0.8)
+    max_momentum: Number = leaf(default=0.9)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        return self._between(self.base_lr, self.max_lr)
+
+
+@node
+class CyclicMomentum(_Cyclic):
+    """The momentum beside `CyclicLR`: `max_momentum - (max_momentum - base_momentum) · h(t) · g(t)`, of the same arguments.
+
+    Args:
+        base_lr, max_lr: of the rate; they do not matter here.
+        step_size_up: the number of steps in which it falls, > 0.
+        step_size_down: the number of steps in which it rises, >= 0; as many if None.
+        mode, gamma, scale_fn, scale_mode: see `CyclicLR`.
+        cycle_momentum: must be True.
+        base_momentum: the lowest momentum, at the highest rate.
+        max_momentum: the highest momentum, at the lowest rate.
+
+    Raises:
+        ValueError: if `cycle_momentum` is false, or as `CyclicLR` does.
+
+    >>> from lrsched.dialects.torch import CyclicMomentum
+    >>> print(CyclicMomentum(1.0, 5.0, step_size_up=4)([0, 4, 8]))
+    [0.9 0.8 0.9]
+
+    References:
+        PyTorch's `CyclicLR`. In the algebra: `triangular(max_momentum, base_momentum, step_size_up, …)`.
+    """
+
+    base_lr: Number = leaf()
+    max_lr: Number = leaf()
+    step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
+    step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
+    mode: Literal["triangular", "triangular2", "exp_range"] = choice(
+        "triangular", "triangular2", "exp_range", default="triangular"
+    )
+    gamma: Number = leaf(ge=0, default=1.0)
+    scale_fn: Callable[[Any], Any] | None = static(default=None)
+    scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
+    cycle_momentum: bool = static(default=True)
+    base_momentum: Number = leaf(default=0.8)
+    max_momentum: Number = leaf(default=0.9)
+
+    def _check(self) -> None:
+        super()._check()
+        _momentum_is_cycled(self)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        return self._between(self.max_momentum, self.base_momentum)
+
+
+def _momentum_is_cycled(schedule: Any) -> None:
+    if not schedule.cycle_momentum:
+        raise ValueError(f"{type(schedule).__name__}(cycle_momentum=False) leaves the momentum alone: use a number")
+
+
+class _OneCycle(Scheduler):
+    """What the rate and the momentum of a one-cycle policy have in common."""
+
+    total_steps: Number | None
+    epochs: Number | None
+    steps_per_epoch: Number | None
+    pct_start: Number
+    anneal_strategy: Literal["cos", "linear"]
+    three_phase: bool
+
+    def _check(self) -> None:
+        if self.total_steps is None and (self.epochs is None or self.steps_per_epoch is None):
+            raise ValueError(
+                f"{type(self).__name__}(...) needs its length: either total_steps, or both epochs and steps_per_epoch"
+            )
+
+    def _through(self, *values: Number) -> Schedule:
+        """Through values at the ends of the phases."""
+        epochs: Any = self.epochs
+        total = epochs * self.steps_per_epoch if self.total_steps is None else self.total_steps
+        if not numerics.is_concrete(total, self.pct_start):
+            total = numerics.wide(total)  # a float32 would not hold the ends of the phases
+        last, rise = total - 1.0, self.pct_start * total - 1.0
+        ends = [0.0, rise, 2.0 * rise, last] if self.three_phase else [0.0, rise, last]
+        ramp = Cosine if self.anneal_strategy == "cos" else Linear
+        parts = []
+        for i, (begin, end) in enumerate(itertools.pairwise(ends)):
+            # Where a phase ends before step 0, the next one is taken to have begun there.
+            steps, gone = numerics.maximum(end - begin, 0.0), numerics.maximum(-begin, 0.0)
+            # A last phase without steps is never entered.
+            stop = numerics.where(numerics.equal(steps, 0.0), values[i], values[i + 1]) if end is last else values[i + 1]
+            parts.append(ramp(values[i], stop, steps).drop(gone))
+        return functools.reduce(Schedule.then, parts).take(last)
+
+
+@node
+class OneCycleLR(_OneCycle):
+    """One rise from `max_lr / div_factor` to `max_lr`, and one fall to `max_lr / div_factor / final_div_factor`.
+
+    The rise ends at step `pct_start · N - 1` and the fall at step N - 1 of N, where the value is held; with three phases it
+    comes back to where it began at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
+
+    Args:
+        max_lr: the highest rate.
+        total_steps: the number N of steps, a whole number > 0, or None.
+        epochs: the number of epochs, a whole number > 0, if there is no total.
+        steps_per_epoch: the number of steps of an epoch, a whole number > 0, if there is no total.
+        pct_start: the fraction of the steps that the rise takes, in [0, 1].
+        anneal_strategy: "cos" or "linear".
+        cycle_momentum: whether there is a `OneCycleMomentum` beside it.
+        base_momentum: the lowest momentum, at the highest rate.
+        max_momentum: the highest momentum, at the lowest rate.
+        div_factor: the highest rate over the first, > 0.
+        final_div_factor: the first rate over the last, > 0.
+        three_phase: whether it comes back symmetrically before the last fall.
+
+    Raises:
+        ValueError: if there is no length, the fraction is not in [0, 1], a divisor not above 0, or a number not finite.
+
+    >>> from lrsched.dialects.torch import OneCycleLR
+    >>> print(OneCycleLR(1.0, total_steps=10, anneal_strategy="linear", div_factor=10.0)([0, 1, 2, 9]))
+    [1.0e-01 5.5e-01 1.0e+00 1.0e-05]
+
+    References:
+        PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
+    """
+
+    max_lr: Number = leaf()
+    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
+    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    pct_start: Number = leaf(ge=0, le=1, default=0.3)
+    anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
+    cycle_momentum: bool = static(default=True)
+    base_momentum: Number = leaf(default=0.85)
+    max_momentum: Number = leaf(default=0.95)
+    div_factor: Number = leaf(gt=0, default=25.0)
+    final_div_factor: Number = leaf(gt=0, default=1e4)
+    three_phase: bool = static(default=False)
+
+    @property
+    def base(self) -> Number:
+        return numerics.divide(self.max_lr, self.div_factor)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        lowest = numerics.divide(self.base, self.final_div_factor)
+        return self._through(self.base, self.max_lr, *([self.base] if self.three_phase else []), lowest)
+
+
+@node
+class OneCycleMomentum(_OneCycle):
+    """The momentum beside `OneCycleLR`, of the same arguments: from `max_momentum` down to `base_momentum` and back.
+
+    Args:
+        max_lr, div_factor, final_div_factor: of the rate; they do not matter here.
+        total_steps: the number N of steps, a whole number > 0, or None.
+        epochs: the number of epochs, a whole number > 0, if there is no total.
+        steps_per_epoch: the number of steps of an epoch, a whole number > 0, if there is no total.
+        pct_start: the fraction of the steps in which it falls, in [0, 1].
+        anneal_strategy: "cos" or "linear".
+        cycle_momentum: must be True.
+        base_momentum: the lowest momentum, at the highest rate.
+        max_momentum: the highest momentum, at the lowest rate.
+        three_phase: whether it comes back as fast as it fell, and stays.
+
+    Raises:
+        ValueError: if `cycle_momentum` is false, or as `OneCycleLR` does.
+
+    >>> from lrsched.dialects.torch import OneCycleMomentum
+    >>> print(OneCycleMomentum(1.0, total_steps=10)([0, 2, 9]))
+    [0.95 0.85 0.95]
+
+    References:
+        PyTorch's `OneCycleLR`. In the algebra: `one_cycle_momentum(total_steps, base_momentum, max_momentum, …)`.
+    """
+
+    max_lr: Number = leaf()
+    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
+    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    pct_start: Number = leaf(ge=0, le=1, default=0.3)
+    anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
+    cycle_momentum: bool = static(default=True)
+    base_momentum: Number = leaf(default=0.85)
+    max_momentum: Number = leaf(default=0.95)
+    div_factor: Number = leaf(gt=0, default=25.0)
+    final_div_factor: Number = leaf(gt=0, default=1e4)
+    three_phase: bool = static(default=False)
+
+    def _check(self) -> None:
+        super()._check()
+        _momentum_is_cycled(self)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        high, low = self.max_momentum, self.base_momentum
+        return self._through(high, low, high, *([high] if self.three_phase else []))
+
+
+@node
+class SWALR(Scheduler):
+    """From the rate that it finds to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
+
+    p is `min(t / anneal_epochs, 1)`, and w = p if the strategy is "linear". By itself it starts from the base rate; as a later
+    child of a sequence from the rate before it, as in PyTorch.
+
+    Args:
+        base_lr: the rate of the optimizer.
+        swa_lr: the rate at which it ends.
+        anneal_epochs: the number of steps it takes, >= 0.
+        anneal_strategy: "cos" or "linear".
+
+    Raises:
+        ValueError: if the number of steps is negative, or a number not finite.
+
+    >>> from lrsched.dialects.torch import SWALR
+    >>> print(SWALR(1.0, swa_lr=0.5, anneal_epochs=4)([0, 2, 4, 5]))
+    [1.   0.75 0.5  0.5 ]
+
+    References:
+        PyTorch's `SWALR`, in `torch.optim.swa_utils`. In the algebra: `Cosine(rate, swa_lr, anneal_epochs)`.
+    """
+
+    base_lr: Number = leaf()
+    swa_lr: Number = leaf()
+    anneal_epochs: Number = leaf(ge=0, unit="steps", default=10.0)
+    anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
+
+    def _ramp(self, start: Number, stop: Number) -> Schedule:
+        return (Cosine if self.anneal_strategy == "cos" else Linear)(start, stop, self.anneal_epochs)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        return self._ramp(self.base_lr, self.swa_lr)
+
+    @property
+    def change(self) -> Change:
+        left = self._ramp(1.0, 0.0)
+        end = numerics.where(numerics.equal(self.anneal_epochs, 0.0), 0.0, self.anneal_epochs + 1.0)
+        scale = join([left / left.delay(1), Constant(0.0)], [end])
+        return Change(scale, (1.0 - scale) * Constant(self.swa_lr))
+
+    @property
+    def started_change(self) -> Change:
+        return self.change
+
+    def continued(self, rate: Schedule) -> Schedule:
+        return rate * self._ramp(1.0, 0.0) + self._ramp(0.0, self.swa_lr)

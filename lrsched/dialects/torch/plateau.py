@@ -1,0 +1,92 @@
+"""PyTorch's scheduler that observes a metric."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import checked, checked_choice
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import maximum, minimum
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Exponential
+from lrsched.clocks.clock import Plateau
+
+
+def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
+    base_lr: Number,
+    mode: Literal["min", "max"] = "min",
+    factor: Number = 0.1,
+    patience: Number = 10,
+    threshold: Number = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: Number = 0,
+    min_lr: Number = 0.0,
+    eps: Number = 1e-8,
+) -> Schedule:
+    """The base rate, reduced by a factor whenever a metric has stopped improving: `max(base_lr · factor^k, min_lr)`.
+
+    k counts the plateaus of the metric, as far as a reduction is by more than `eps`: see `lrsched.Plateau`. It is driven: an
+    optax chain gives it the metric as `value=...`, `lrsched.tick` by hand.
+
+    Args:
+        base_lr: the rate of the optimizer.
+        mode: "min" for a loss, "max" for a score.
+        factor: what a plateau multiplies the rate with, in [0, 1).
+        patience: the number of observations without improvement that it tolerates, >= 0.
+        threshold: how much better is better, >= 0, and below 1 in mode "min" with relative thresholds.
+        threshold_mode: "rel" or "abs"; relative ones have the sign of the metric, as in PyTorch.
+        cooldown: the number of observations after a plateau that do not count, >= 0.
+        min_lr: the lowest rate, >= 0.
+        eps: a reduction by no more than that is not made, >= 0.
+
+    Raises:
+        ValueError: if the factor is not in [0, 1), the threshold leaves nothing to improve, or a number is negative.
+
+    >>> import lrsched as ls
+    >>> from lrsched.dialects.torch import ReduceLROnPlateau
+    >>> s = ReduceLROnPlateau(1.0, factor=0.5, patience=0)
+    >>> state = ls.init(s)
+    >>> for loss in [2.0, 2.0]:
+    ...     state = ls.tick(s, state, value=loss)
+    >>> print(ls.evaluate(s, state))
+    0.5
+
+    References:
+        PyTorch's `ReduceLROnPlateau`, under which a metric below 0 that stands still counts as better every time. In the
+        algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
+    """
+    call = "ReduceLROnPlateau"
+    factor = checked(call, "factor", factor, ge=0, lt=1, hint="it reduces")
+    base_lr, min_lr, eps = (
+        checked(call, name, x, ge=0) for name, x in (("base_lr", base_lr), ("min_lr", min_lr), ("eps", eps))
+    )
+    patience, cooldown = (
+        checked(call, name, x, ge=0, unit="observations") for name, x in (("patience", patience), ("cooldown", cooldown))
+    )
+    checked_choice(call, "threshold_mode", threshold_mode, ("rel", "abs"))
+    below = {"lt": 1, "hint": "no loss is better by all of itself"} if mode == "min" and threshold_mode == "rel" else {}
+    threshold = checked(call, "threshold", threshold, ge=0, **below)
+    clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
+    # Never above the base rate, where the lowest rate is.
+    rate = minimum(base_lr, maximum(Exponential(base_lr, factor), min_lr))
+    return rate.take(_reductions(base_lr, factor, min_lr, eps)).on(clock)
+
+
+def _reductions(base: Number, factor: Number, low: Number, eps: Number) -> Any:
+    """How many reductions are by more than eps; they become smaller and smaller."""
+
+    def by(k: Any) -> Any:
+        rates = [numerics.maximum(base * numerics.power(factor, n), low) for n in (k, k + 1.0)]
+        first = numerics.minimum(rates[0], base)
+        return first - rates[1]
+
+    # The first k of which the reduction is by no more: a binary search, since a logarithm would miss it by one at times.
+    count = 0.0
+    for j in reversed(range(_MOST_REDUCTIONS)):
+        more = count + 2.0**j - 1
+        count = numerics.where((by(more) - eps) > 0, more + 1.0, count)
+    return count
+
+
+_MOST_REDUCTIONS = 31
