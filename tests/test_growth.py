@@ -62,19 +62,17 @@ def program(name, way, combined, n, gradient):
 
 @pytest.mark.parametrize("name", NODES)
 def test_programs_grow_linearly(name):
-    """In each way of combining, with numbers of each kind; gradients in one of them."""
-    cases = [(combined, way, False) for combined in COMBINED for way in WAYS] + [
-        ("product", "live", True),
-        ("sum", "traced", True),
-    ]
-    for combined, way, gradient in cases:
-        if combined == "sequence" and name == "driven":  # it lasts for ever
+    """With numbers of each kind, each in another way of combining, and the gradients of a product."""
+    turn = list(NODES).index(name)
+    combined = {way: list(COMBINED)[(turn + i) % len(COMBINED)] for i, way in enumerate(WAYS)}
+    for way, how, gradient in [*((way, how, False) for way, how in combined.items()), ("live", "product", True)]:
+        if how == "sequence" and name == "driven":  # it lasts for ever
             continue
-        small, middle, large = (size(program(name, way, combined, n, gradient)) for n in (2, 4, 8))
-        assert large - middle <= 2.1 * (middle - small) + 30, (combined, way, gradient, small, middle, large)
+        small, middle, large = (size(program(name, way, how, n, gradient)) for n in (1, 2, 4))
+        assert large - middle <= 2.1 * (middle - small) + 30, (how, way, gradient, small, middle, large)
 
 
-@pytest.mark.parametrize("combined", ["sum", "product", "sequence", "nested"])
+@pytest.mark.parametrize("combined", ["product", "nested"])
 def test_thirty_two_growing_repeats_are_sixteen_times_as_much_as_two(combined):
     sizes = [size(program("growing repeat", "traced", combined, n, False)) for n in (2, 16, 32)]
     assert sizes[2] - sizes[1] <= 1.2 * (sizes[1] - sizes[0]) * 16 / 14, sizes
