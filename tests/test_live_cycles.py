@@ -167,7 +167,7 @@ def test_what_is_inside_a_live_cycle_turns_at_its_step(name):
     for first, second, stretch in itertools.product((30, 100_000_007), (12, 70_000_001), (1.1, 1.5, 2.0)):
         points = [x for x in points_of(first, second, stretch) if x < END]
         steps = np.resize(np.asarray([math.ceil(x) + i for x in points for i in (-1, 0)], np.int32), 160)
-        values = np.asarray(value(packed(make(first, second, stretch)), steps))[: 2 * len(points)]
+        values = np.asarray(value(packed(make(first, second, float(received(stretch)))), steps))[: 2 * len(points)]
         expected = np.resize([1.0, 2.0, 2.0, 1.0], values.shape)
         np.testing.assert_array_equal(values, expected, err_msg=f"{first} {second} {stretch}")
 

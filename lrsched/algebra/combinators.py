@@ -111,6 +111,12 @@ class Delay(Moved):
         yield self.schedule, self.moved(t), at_least(t, self.steps)
 
 
+def _times(steps: Any, factor: Any) -> Any:
+    """So many times as long; what never settles stays so."""
+    endless = numerics.is_concrete(steps) and np.any(np.isinf(numerics.host(steps)))
+    return steps if endless else snapped(steps * factor)
+
+
 @node
 class Stretch(Bending, Moved):
     """`t ↦ schedule(t / factor)`, `factor` times as long."""
@@ -124,7 +130,7 @@ class Stretch(Bending, Moved):
 
     @property
     def length(self) -> Any:
-        return snapped(self.schedule.length * self.factor)
+        return _times(self.schedule.length, self.factor)
 
 
 @node
@@ -140,7 +146,7 @@ class Staircase(Bending, Moved):
 
     @property
     def length(self) -> Any:
-        return snapped(self.every * ceil(ratio(self.schedule.length, self.every)))
+        return _times(ceil(ratio(self.schedule.length, self.every)), self.every)
 
 
 @node
@@ -176,6 +182,9 @@ class Warp(Bending, Moved):
     @property
     def length(self) -> Any:
         return self.time.length
+
+
+_ALWAYS = 2.0**62  # cycles
 
 
 @node
@@ -224,9 +233,10 @@ class Repeat(Bending):
     def _cycle(self, t: Any) -> tuple[Any, Any]:
         """The number of the cycle, and the time in it as the schedule counts it."""
         t, steps = maximum(t, 0.0), self.schedule.length
-        last = math.inf if self.n is None else maximum(rounded(self.n) - 1.0, 0.0)
+        # Cycles of no length that go on for ever stand at the first.
+        last = where(steps > 0.0, _ALWAYS, 0.0) if self.n is None else maximum(rounded(self.n) - 1.0, 0.0)
         if self.stretch_ is None:
-            cycle = where(steps > 0.0, minimum(numerics.floor_ratio(t, steps), last), 0.0 if self.n is None else last)
+            cycle = where(steps > 0.0, minimum(numerics.floor_ratio(t, steps), last), last)
             return cycle, clip(t - cycle * steps, 0.0, steps)
         cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)

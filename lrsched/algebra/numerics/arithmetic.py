@@ -107,8 +107,10 @@ floor, ceil, rounded = _to_whole(np.floor, jnp.floor), _to_whole(np.ceil, jnp.ce
 
 def ratio(a: Any, b: Any) -> Any:
     """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
+    if is_concrete(a) and np.any(np.isinf(host(a))):
+        return a
     if is_concrete(a, b):
-        return snapped(host(a) / where(np.greater(b, 0), b, LEAST))
+        return snapped(minimum(host(a) / where(np.greater(b, 0), b, LEAST), 1e300))
     a, b = wide(a), maximum(wide(b), SHORTEST)
     return snapped(a / b) if x64() else a / b
 
