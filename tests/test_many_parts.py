@@ -160,3 +160,45 @@ def test_the_row_is_found_in_any_table():
         now = now.clip(0, 2**31 - 1).astype(np.int32)
         expected = np.searchsorted(starts, now, side="right") - 1
         np.testing.assert_array_equal(jax.jit(functools.partial(numerics.row_of, starts.astype(float)))(now), expected)
+
+
+PIECES = [ls.Linear(0.25, 1.25, 0.75), ls.Cosine(1.0, 0.5, 1.5), ls.Constant(2.0, 0.75)]
+BETWEEN_STEPS = {
+    "a table, slowed down": (ls.Piecewise(np.arange(40) * 0.7, np.arange(40.0)).stretch(4.0), np.arange(120)),
+    "growing cycles, slowed down": (ls.Linear(0.0, 1.0, 3.3).repeat(stretch=1.1).stretch(4.0), np.arange(300)),
+    "growing cycles at fractions": (
+        (ls.Cosine(0.0, 2.5, 8) >> ls.Constant(0.4, 3.3)).repeat(stretch=2),
+        np.arange(0, 200, 0.5, np.float32),
+    ),
+    "parts, slowed down": (ls.join([float(k) for k in range(40)], np.arange(1, 40) * 0.7 + 0.25).stretch(4.0), np.arange(120)),
+    "parts at fractions": (sequence([PIECES[k % 3] for k in range(40)]), np.arange(0, 40, 0.25, np.float32)),
+    "tables as parts": (
+        ls.join([ls.Piecewise([0, 1, 2], [float(k), 2, 3]) for k in range(40)], np.arange(2, 80, 2)),
+        np.arange(90),
+    ),
+    "tables of lines as parts": (
+        ls.join([ls.Piecewise([0, 1, 2], [float(k), 2, 3], kind="linear") for k in range(40)], np.arange(2, 80, 2)),
+        np.arange(90),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN_STEPS)
+def test_times_between_whole_steps_and_tables_among_the_parts(name):
+    s, steps = BETWEEN_STEPS[name]
+    truth = [float(meaning(s, t)) for t in steps.tolist()]
+    for call in (s, jax.jit(lambda t: s(t)), jax.jit(jax.vmap(lambda t: s(t))), lambda t: [jax.jit(s)(x) for x in t[:20]]):
+        found = np.asarray(call(jnp.asarray(steps)))
+        np.testing.assert_allclose(found, truth[: len(found)], rtol=1e-6, atol=1e-6)
+
+
+def test_lengths_are_arrays_in_a_trace():
+    ramp = ls.Linear(0.0, 1.0, 10)
+    lengths = {
+        12.0: ramp.staircase(3),
+        70.0: ramp.repeat(3, stretch=2.0),
+        5.0: ls.Choice((ramp, ls.Constant(1.0, 5)), 1),
+        30.0: ramp.stretch(3),
+    }
+    for length, s in lengths.items():
+        assert jax.jit(lambda s: jnp.minimum(1e9, s.length))(s) == length

@@ -252,7 +252,9 @@ class Repeat(Bending):
             return math.inf
         if self.stretch_ is None:
             return self.schedule.length * rounded(self.n)
-        return numerics.growing_cycle(math.inf, self.schedule.length, self.stretch_, rounded(self.n))[1]
+        steps = self.schedule.length
+        total = numerics.growing_cycle(math.inf, steps, self.stretch_, rounded(self.n))[1]
+        return total if isinstance(steps, numerics.Wide) else numerics.as_float(total)
 
 
 @node
@@ -293,7 +295,7 @@ class Choice(Schedule):
         chosen = self._chosen()
         value = self.branches[0].length
         for i, branch in enumerate(self.branches):
-            length = branch.length if numerics.is_concrete(chosen) else numerics.wide(branch.length)
+            length = numerics.wide(branch.length) if isinstance(chosen, numerics.Wide) else branch.length
             value = where(numerics.equal(chosen, float(i)), length, value)
         return value
 

@@ -349,7 +349,7 @@ def _ready_number(x: Any, spec: Spec) -> Any:
         return numerics.host(x)
     if not spec.unit:
         return numerics.wide(x) if spec.exact else numerics.real(x)
-    return numerics.maximum(numerics.wide(x), 0.0)
+    return numerics.clip(numerics.wide(x), 0.0, 1e30)  # infinity has no place among times
 
 
 def _call(schedule: Schedule, step: Any) -> jax.Array:

@@ -91,8 +91,9 @@ class Sequence(Schedule):
         """The parts, by number, that one evaluation can serve, as they are of one structure; the last by itself."""
         groups: dict[Any, list[int]] = {}
         for k, part in enumerate(self.parts):
-            structure = jax.tree.structure(part)
-            groups.setdefault(structure if k + 1 < len(self.parts) else k, []).append(k)
+            leaves, structure = jax.tree.flatten(part)
+            alike = k + 1 < len(self.parts) and not any(map(np.ndim, leaves))  # tables are not looked up in tables
+            groups.setdefault(structure if alike else k, []).append(k)
         return list(groups.values())
 
     def _own(self, k: int, t: Any) -> Any:

@@ -111,8 +111,8 @@ def ratio(a: Any, b: Any) -> Any:
         return a
     if is_concrete(a, b):
         return snapped(minimum(host(a) / where(np.greater(b, 0), b, LEAST), 1e300))
-    a, b = wide(a), maximum(wide(b), SHORTEST)
-    return snapped(a / b) if x64() else a / b
+    divided = wide(a) / maximum(wide(b), SHORTEST)
+    return snapped(divided) if x64() else divided if _is_wide(a, b) else real(divided)
 
 
 def snapped(x: Any) -> Any:
@@ -316,11 +316,21 @@ def row_of(points: Any, t: Any) -> Any:
     if points.shape[-1] < _FEW:
         reached = [jnp.asarray(at_least(t, points[i]), np.int32) for i in range(1, points.shape[-1])]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
-    # A time has reached a point once its whole steps have reached the point rounded up.
-    starts, now = _as_int(ceil(points)), jnp.asarray(_as_int(floor(wide(t))))
-    if not isinstance(starts, np.ndarray):
-        return jnp.maximum(jnp.searchsorted(starts, now, side="right") - 1, 0)
-    return _row_of_known(starts, now)
+    if x64():
+        return jnp.maximum(jnp.searchsorted(real(points), real(t), side="right") - 1, 0)
+    if isinstance(t, Whole) and is_concrete(points):  # which has reached a point once it has reached the point rounded up
+        starts = np.minimum(np.ceil(host(points)), 2.0**32 - 1).astype(np.uint32)
+        return _row_of_known(starts, jnp.maximum(t.value, 0).astype(np.uint32))
+    last = points.shape[-1] - 1
+
+    def halve(_: Any, rows: tuple[Any, Any]) -> tuple[Any, Any]:
+        low, high = rows
+        middle = (low + high + 1) >> 1
+        reached = at_least(in_floats(t), pick_time(points, middle))
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+
+    first = jnp.zeros(np.shape(t), np.int32), jnp.full(np.shape(t), last, np.int32)
+    return jax.lax.fori_loop(0, last.bit_length(), halve, first)[0]
 
 
 def _row_of_known(starts: np.ndarray, now: Any) -> Any:
@@ -356,18 +366,6 @@ def at_least(t: Any, steps: Any) -> Any:
     if is_concrete(t, steps):
         return np.greater_equal(host(t), host(steps))[()]
     return wide(t) >= steps
-
-
-def _as_int(x: Any) -> Any:
-    """Whole numbers >= 0 as uint32, those beyond it as the last one; as int64 when x64 is on."""
-    if x64():
-        return (np if is_concrete(x) else jnp).minimum(real(x), 2.0**53).astype(np.int64)
-    if is_concrete(x):
-        return np.minimum(host(x), 2.0**32 - 1).astype(np.uint32)
-    if isinstance(x, Whole):
-        return jnp.maximum(x.value, 0).astype(np.uint32)
-    whole = jnp.clip(x.high, 0, np.float32(2.0**32 - 256)).astype(np.uint32)
-    return jnp.where(x.high < np.float32(2.0**32 - 256), whole + x.low.astype(np.int32).astype(np.uint32), np.uint32(2**32 - 1))
 
 
 def result(value: Any, shape: tuple[int, ...]) -> jax.Array:

@@ -22,7 +22,7 @@ class Wide:
     __array_ufunc__ = None  # or NumPy would make arrays of objects
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Double(Wide):
     """`high + low`, with low at most half a unit in the last place of high."""
 
@@ -41,6 +41,9 @@ class Double(Wide):
 
     def __getitem__(self, key: Any) -> "Double":
         return jax.tree.map(lambda x: x[key], self)
+
+    def __float__(self) -> float:
+        return float(self.high) + float(self.low)
 
     def __neg__(self) -> "Double":
         return Double(-self.high, -self.low)
