@@ -168,10 +168,10 @@ BETWEEN_STEPS = {
     "growing cycles, slowed down": (ls.Linear(0.0, 1.0, 3.3).repeat(stretch=1.1).stretch(4.0), np.arange(300)),
     "growing cycles at fractions": (
         (ls.Cosine(0.0, 2.5, 8) >> ls.Constant(0.4, 3.3)).repeat(stretch=2),
-        np.arange(0, 200, 0.5, np.float32),
+        np.arange(0, 200, 0.5).astype(np.float32),
     ),
     "parts, slowed down": (ls.join([float(k) for k in range(40)], np.arange(1, 40) * 0.7 + 0.25).stretch(4.0), np.arange(120)),
-    "parts at fractions": (sequence([PIECES[k % 3] for k in range(40)]), np.arange(0, 40, 0.25, np.float32)),
+    "parts at fractions": (sequence([PIECES[k % 3] for k in range(40)]), np.arange(0, 40, 0.25).astype(np.float32)),
     "tables as parts": (
         ls.join([ls.Piecewise([0, 1, 2], [float(k), 2, 3]) for k in range(40)], np.arange(2, 80, 2)),
         np.arange(90),
