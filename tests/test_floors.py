@@ -88,3 +88,12 @@ def test_importing_the_library_imports_nothing_heavy():
     code = "import sys, lrsched; print([m for m in ('matplotlib', 'sklearn', 'rich', 'scipy.stats') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert shown.stdout.strip() == "[]"
+
+
+def test_no_file_is_long():
+    assert not {str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 450}
+
+
+def test_packages_are_the_only_modules_to_be_seen():
+    seen = {name for name, value in vars(lrsched).items() if isinstance(value, type(sys)) and not name.startswith("_")}
+    assert seen <= {"algebra", "clocks", "views", "training", "dialects", "lab"}

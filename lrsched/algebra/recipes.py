@@ -7,29 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, checked_choice, is_empty, is_finite
+from lrsched.algebra.arguments import bounded, counts, numbers, parted, rest_of, total_of
+from lrsched.algebra.node import checked, checked_choice, is_empty
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
-from lrsched.algebra.written import shown, unexpected
-
-
-def _numbers(call: str, **arguments: Any) -> list[Any]:
-    return [checked(call, name, value) for name, value in arguments.items()]
-
-
-def _counts(call: str, **arguments: Any) -> list[Any]:
-    return [checked(call, name, value, ge=0, unit="steps") for name, value in arguments.items()]
-
-
-def _total(call: str, steps: Number) -> Any:
-    """The length of a whole, in steps."""
-    (total,) = _counts(call, steps=steps)
-    if numerics.is_concrete(total) and np.any(np.less(0, total) & np.less(total, 1)):
-        hint = "the number of updates of the whole; check the order of the arguments"
-        raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
-    return total
+from lrsched.algebra.written import shown
 
 
 def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
@@ -50,7 +34,7 @@ def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
     References:
         PyTorch's `StepLR`.
     """
-    (start,) = _numbers("step_decay", start=start)
+    (start,) = numbers("step_decay", start=start)
     factor = checked("step_decay", "factor", factor, ge=0)
     every = checked("step_decay", "every", every, gt=0, unit="steps")
     return Exponential(start, factor).stretch(every).staircase(every)
@@ -74,14 +58,14 @@ def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
     References:
         PyTorch's `MultiStepLR`.
     """
-    start, factor = _numbers("multi_step", start=start, factor=factor)
+    start, factor = numbers("multi_step", start=start, factor=factor)
     if is_empty(milestones):
         return Constant(start, 0.0)
     milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
     steps, values = [0.0], [start]
     for i in range(milestones.shape[-1]):
         steps.append(milestones[..., i])
-        values.append(_bounded("multi_step", "factor", factor, values[-1] * factor))
+        values.append(bounded("multi_step", "factor", factor, values[-1] * factor))
     return Piecewise(numerics.table(steps), numerics.table(values))
 
 
@@ -106,9 +90,9 @@ def warmup_cosine(peak: Number, warmup_steps: Number, steps: Number, start: Numb
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts. optax's `warmup_cosine_decay_schedule`
         takes the same numbers in another order: (start, peak, warmup_steps, steps, end).
     """
-    peak, start, end = _numbers("warmup_cosine", peak=peak, start=start, end=end)
-    (warmup_steps,) = _counts("warmup_cosine", warmup_steps=warmup_steps)
-    warmup_steps, rest = _parted("warmup_cosine", _total("warmup_cosine", steps), warmup_steps=warmup_steps)
+    peak, start, end = numbers("warmup_cosine", peak=peak, start=start, end=end)
+    (warmup_steps,) = counts("warmup_cosine", warmup_steps=warmup_steps)
+    warmup_steps, rest = parted("warmup_cosine", total_of("warmup_cosine", steps), warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Cosine(peak, end, rest)
 
 
@@ -132,9 +116,9 @@ def warmup_linear(peak: Number, warmup_steps: Number, steps: Number, start: Numb
     References:
         Bergsma et al., *Straight to zero*, 2025 (arXiv 2502.15938); transformers' `linear`.
     """
-    peak, start, end = _numbers("warmup_linear", peak=peak, start=start, end=end)
-    (warmup_steps,) = _counts("warmup_linear", warmup_steps=warmup_steps)
-    warmup_steps, rest = _parted("warmup_linear", _total("warmup_linear", steps), warmup_steps=warmup_steps)
+    peak, start, end = numbers("warmup_linear", peak=peak, start=start, end=end)
+    (warmup_steps,) = counts("warmup_linear", warmup_steps=warmup_steps)
+    warmup_steps, rest = parted("warmup_linear", total_of("warmup_linear", steps), warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Linear(peak, end, rest)
 
 
@@ -153,8 +137,8 @@ def warmup_constant(peak: Number, warmup_steps: Number, start: Number = 0.0) -> 
     >>> print(ls.warmup_constant(1.0, warmup_steps=10)([0, 5, 10, 60]))
     [0.  0.5 1.  1. ]
     """
-    peak, start = _numbers("warmup_constant", peak=peak, start=start)
-    (warmup_steps,) = _counts("warmup_constant", warmup_steps=warmup_steps)
+    peak, start = numbers("warmup_constant", peak=peak, start=start)
+    (warmup_steps,) = counts("warmup_constant", warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps)
 
 
@@ -180,8 +164,8 @@ def warmup_inverse_sqrt(peak: Number, warmup_steps: Number, timescale: Number | 
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762); Zhai et al., *Scaling vision transformers*, 2021
         (arXiv 2106.04560).
     """
-    peak, start = _numbers("warmup_inverse_sqrt", peak=peak, start=start)
-    (warmup_steps,) = _counts("warmup_inverse_sqrt", warmup_steps=warmup_steps)
+    peak, start = numbers("warmup_inverse_sqrt", peak=peak, start=start)
+    (warmup_steps,) = counts("warmup_inverse_sqrt", warmup_steps=warmup_steps)
     if timescale is None and numerics.is_concrete(warmup_steps) and np.any(np.equal(warmup_steps, 0)):
         raise ValueError("warmup_inverse_sqrt(warmup_steps=0) says nothing of the decay: give it a timescale")
     timescale = warmup_steps if timescale is None else timescale
@@ -211,7 +195,7 @@ def noam(dim: Number, warmup_steps: Number) -> Schedule:
     dim = checked("noam", "dim", dim, gt=0)
     warmup_steps = checked("noam", "warmup_steps", warmup_steps, gt=0, unit="steps")
     peak = numerics.power(dim, -0.5) * numerics.power(warmup_steps, -0.5)
-    return warmup_inverse_sqrt(_bounded("noam", "dim", dim, peak), warmup_steps)
+    return warmup_inverse_sqrt(bounded("noam", "dim", dim, peak), warmup_steps)
 
 
 _COOL_DOWNS: dict[str, type[Ramp] | type[Geometric]] = {
@@ -253,15 +237,15 @@ def wsd(
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
     """
     checked_choice("wsd", "shape", shape, _COOL_DOWNS)
-    peak, start, end = _numbers("wsd", peak=peak, start=start, end=end)
-    warmup_steps, decay_steps = _counts("wsd", warmup_steps=warmup_steps, decay_steps=decay_steps)
-    steps = _total("wsd", steps)
+    peak, start, end = numbers("wsd", peak=peak, start=start, end=end)
+    warmup_steps, decay_steps = counts("wsd", warmup_steps=warmup_steps, decay_steps=decay_steps)
+    steps = total_of("wsd", steps)
     if shape == "geometric" and numerics.is_concrete(peak, end) and np.any(np.sign(peak) * np.sign(end) != 1):
         raise ValueError(
             f"wsd(end=...) must have the sign of the peak where the shape is 'geometric', got {shown(end)}: give it the lowest"
             " rate of the decay"
         )
-    hold = _rest("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
+    hold = rest_of("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
     return Linear(start, peak, warmup_steps) >> Constant(peak, hold) >> _COOL_DOWNS[shape](peak, end, decay_steps)
 
 
@@ -294,8 +278,8 @@ def cosine_restarts(
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
     """
-    start, stop = _numbers("cosine_restarts", start=start, stop=stop)
-    (steps,) = _counts("cosine_restarts", steps=steps)
+    start, stop = numbers("cosine_restarts", start=start, stop=stop)
+    (steps,) = counts("cosine_restarts", steps=steps)
     n = checked("cosine_restarts", "n", n, ge=1, unit="times", optional=True)
     bound = {"ge": 1, "hint": "shrinking cycles come to an end; say how many with n"} if n is None else {"gt": 0}
     stretch = checked("cosine_restarts", "stretch", stretch, optional=True, **bound)
@@ -334,8 +318,8 @@ def triangular(
     References:
         Smith, *Cyclical learning rates for training neural networks*, 2015 (arXiv 1506.01186); PyTorch's `CyclicLR`.
     """
-    low, high = _numbers("triangular", low=low, high=high)
-    rise, fall = _counts("triangular", up=up, down=up if down is None else down)
+    low, high = numbers("triangular", low=low, high=high)
+    rise, fall = counts("triangular", up=up, down=up if down is None else down)
     gamma = checked("triangular", "gamma", gamma, ge=0)
     cycle = rise + fall
     if numerics.is_concrete(cycle) and np.any(np.equal(cycle, 0)):
@@ -386,12 +370,12 @@ def one_cycle(
         earlier, at `pct_start · steps - 1` and `steps - 1`.
     """
     ramp, rise, rest = _phases("one_cycle", steps, pct_start, anneal, three_phase)
-    (peak,) = _numbers("one_cycle", peak=peak)
+    (peak,) = numbers("one_cycle", peak=peak)
     div_factor = checked("one_cycle", "div_factor", div_factor, gt=0)
     final_div_factor = checked("one_cycle", "final_div_factor", final_div_factor, gt=0)
     with np.errstate(over="ignore"):
-        start = _bounded("one_cycle", "div_factor", div_factor, numerics.divide(peak, div_factor))
-        end = _bounded("one_cycle", "final_div_factor", final_div_factor, numerics.divide(start, final_div_factor))
+        start = bounded("one_cycle", "div_factor", div_factor, numerics.divide(peak, div_factor))
+        end = bounded("one_cycle", "final_div_factor", final_div_factor, numerics.divide(start, final_div_factor))
     if three_phase:
         return ramp(start, peak, rise) >> ramp(peak, start, rise) >> ramp(start, end, rest)
     return ramp(start, peak, rise) >> ramp(peak, end, rest)
@@ -426,7 +410,7 @@ def one_cycle_momentum(
         Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120); PyTorch's `OneCycleLR`, whose phases end one
         step earlier.
     """
-    low, high = _numbers("one_cycle_momentum", low=low, high=high)
+    low, high = numbers("one_cycle_momentum", low=low, high=high)
     ramp, rise, rest = _phases("one_cycle_momentum", steps, pct_start, anneal, three_phase)
     if three_phase:
         return ramp(high, low, rise) >> ramp(low, high, rise) >> Constant(high, rest)
@@ -436,35 +420,8 @@ def one_cycle_momentum(
 def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Any, Any]:
     """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
     checked_choice(call, "anneal", anneal, ("cosine", "linear"))
-    steps = _total(call, steps)
+    steps = total_of(call, steps)
     rise = checked(call, "pct_start", pct_start, ge=0, le=1, hint="a fraction of the steps") * steps
     before = 2.0 * rise if three_phase else rise
-    before, rest = _parted(call, steps, pct_start=before)
+    before, rest = parted(call, steps, pct_start=before)
     return Cosine if anneal == "cosine" else Linear, 0.5 * before if three_phase else before, rest
-
-
-def _bounded(call: str, name: str, number: Number, value: Any) -> Any:
-    """A value made with a number, unless that made it too large."""
-    if numerics.is_concrete(value) and not is_finite(value):
-        raise ValueError(f"{call}({name}=...) makes values too large for a float, got {number!r}")
-    return numerics.saturated(value)
-
-
-def _parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
-    """What one argument takes of the steps, and how many are left."""
-    (part,) = taken.values()
-    rest = _rest(call, steps, **taken)
-    return (part, rest) if numerics.is_concrete(part) else numerics.parted(part, steps)
-
-
-def _rest(call: str, steps: Number, **taken: Number) -> Any:
-    """How many of the steps are left by what some arguments take."""
-    rest: Any = steps
-    for number in taken.values():
-        rest = rest - number
-    if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
-        rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
-    if numerics.is_concrete(rest) and np.any(np.less(rest, 0)):
-        names, numbers = ", ".join(f"{name}=..." for name in taken), " + ".join(map(shown, taken.values()))
-        raise ValueError(f"{call}({names}) takes {numbers} of {shown(steps)} steps: give it less, or more steps")
-    return rest
