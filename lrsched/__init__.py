@@ -63,8 +63,6 @@ from lrsched.training.states import replace_schedule as replace_schedule
 from lrsched.training.states import schedule as schedule
 from lrsched.training.transform import as_stateful as as_stateful
 from lrsched.training.transform import scale_by_learning_rate as scale_by_learning_rate
-from lrsched.views import display as display  # registers what notebooks show
-from lrsched.views import text as text  # registers how the operators print
 from lrsched.views.codec import from_dict as from_dict
 from lrsched.views.codec import from_json as from_json
 from lrsched.views.codec import to_dict as to_dict
