@@ -295,9 +295,9 @@ class Piecewise(Schedule):
         start = pick(self.values, row)
         if self.kind == "constant":
             return start
-        begin, after = pick_time(self.steps, row), numerics.next_row(row, np.shape(self.steps)[-1])
-        progress = Progress(t - begin, pick_time(self.steps, after) - begin)
-        value = _blend(start, pick(self.values, after), *_WAYS[self.kind].weights(progress))
+        steps, values = numerics.next_entries(self.steps), numerics.next_entries(self.values)
+        progress = Progress(t - pick_time(self.steps, row), pick_time(steps - self.steps, row))
+        value = _blend(start, pick(values, row), *_WAYS[self.kind].weights(progress))
         return where(at_least(t, self.steps[..., 0]), value, start)
 
     @property

@@ -18,7 +18,7 @@ from lrsched.algebra.numerics.arithmetic import floor_ratio as floor_ratio
 from lrsched.algebra.numerics.arithmetic import kept_finite as kept_finite
 from lrsched.algebra.numerics.arithmetic import maximum as maximum
 from lrsched.algebra.numerics.arithmetic import minimum as minimum
-from lrsched.algebra.numerics.arithmetic import next_row as next_row
+from lrsched.algebra.numerics.arithmetic import next_entries as next_entries
 from lrsched.algebra.numerics.arithmetic import opposite as opposite
 from lrsched.algebra.numerics.arithmetic import parted as parted
 from lrsched.algebra.numerics.arithmetic import pick as pick

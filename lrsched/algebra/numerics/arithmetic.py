@@ -352,9 +352,11 @@ def _row_of_known(starts: np.ndarray, now: Any) -> Any:
     return jax.lax.fori_loop(0, depth, halve, (low, jnp.minimum(low + most, last)), unroll=depth <= 2 or 1)[0]
 
 
-def next_row(row: Any, rows: int) -> Any:
-    """The row after, or the last one."""
-    return np.minimum(row + 1, rows - 1) if is_concrete(row) else jnp.minimum(row + 1, rows - 1)
+def next_entries(table: Any) -> Any:
+    """For each entry of a table of rank 1 the one after; the last one for itself."""
+    if is_concrete(table):
+        return np.append(host(table)[1:], host(table)[-1:])
+    return jax.tree.map(lambda x: jnp.append(x[1:], x[-1:]), table)
 
 
 _FEW = 32  # to compare with each of fewer points is faster than to search among them

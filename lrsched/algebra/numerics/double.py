@@ -276,9 +276,12 @@ def _snapped_jvp(numbers: Any, tangents: Any) -> Any:
 @jax.custom_jvp
 def _quotient(a: Double, b: Double) -> Double:
     """`a / b` within 2**-42, snapped: however a third is rounded, three thirds are 1."""
-    quotient = a.high / b.high
-    rest = a - b * Double(quotient, np.zeros((), np.float32))
-    return snapped_double(Double(*_normal(quotient, rest.high / b.high)))
+    nothing = np.zeros((), np.float32)
+    first = a.high / b.high
+    rest = a - b * Double(first, nothing)
+    second = rest.high / b.high
+    rest = rest - b * Double(second, nothing)
+    return snapped_double(Double(*_normal(first, second)) + Double(rest.high / b.high, nothing))
 
 
 @_quotient.defjvp

@@ -163,7 +163,7 @@ class CyclicLR(_Cyclic):
     mode: Literal["triangular", "triangular2", "exp_range"] = choice(
         "triangular", "triangular2", "exp_range", default="triangular"
     )
-    gamma: Number = leaf(ge=0, default=1.0)
+    gamma: Number = leaf(exact=True, ge=0, default=1.0)
     scale_fn: Callable[[Any], Any] | None = static(default=None)
     scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
     cycle_momentum: bool = static(default=True)
@@ -206,7 +206,7 @@ class CyclicMomentum(_Cyclic):
     mode: Literal["triangular", "triangular2", "exp_range"] = choice(
         "triangular", "triangular2", "exp_range", default="triangular"
     )
-    gamma: Number = leaf(ge=0, default=1.0)
+    gamma: Number = leaf(exact=True, ge=0, default=1.0)
     scale_fn: Callable[[Any], Any] | None = static(default=None)
     scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
     cycle_momentum: bool = static(default=True)
@@ -298,7 +298,7 @@ class OneCycleLR(_OneCycle):
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
     epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
     steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
-    pct_start: Number = leaf(ge=0, le=1, default=0.3)
+    pct_start: Number = leaf(exact=True, ge=0, le=1, default=0.3)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
     cycle_momentum: bool = static(default=True)
     base_momentum: Number = leaf(default=0.85)
@@ -348,7 +348,7 @@ class OneCycleMomentum(_OneCycle):
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
     epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
     steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
-    pct_start: Number = leaf(ge=0, le=1, default=0.3)
+    pct_start: Number = leaf(exact=True, ge=0, le=1, default=0.3)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
     cycle_momentum: bool = static(default=True)
     base_momentum: Number = leaf(default=0.85)

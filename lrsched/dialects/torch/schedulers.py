@@ -144,7 +144,7 @@ class StepLR(Scheduler):
 
     base_lr: Number = leaf()
     step_size: Number = leaf(gt=0, unit="steps")
-    gamma: Number = leaf(ge=0, default=0.1)
+    gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -183,7 +183,7 @@ class MultiStepLR(Scheduler):
 
     base_lr: Number = leaf()
     milestones: Any = leaf(ge=0, unit="steps", rank=1, optional=True)  # None for an empty list
-    gamma: Number = leaf(ge=0, default=0.1)
+    gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
     def __init__(self, base_lr: Number, milestones: Any, gamma: Number = 0.1) -> None:
         milestones = None if is_empty(milestones) else milestones
@@ -331,7 +331,7 @@ class ExponentialLR(Scheduler):
     """
 
     base_lr: Number = leaf()
-    gamma: Number = leaf(ge=0)
+    gamma: Number = leaf(exact=True, ge=0)
 
     @functools.cached_property
     def composed(self) -> Schedule:
