@@ -11,7 +11,6 @@ from benchmarks.progress import measuring
 from benchmarks.timing import Row
 
 CORES = machine.CORES  # each case is measured in a process of its own
-LIMIT = 60.0  # of what is known to miss its goal
 SMOOTH = 1e-5  # of the largest value: what an error stays within that is not one of a jump, or of a steep end
 
 
@@ -29,7 +28,7 @@ def rows(repeats: int) -> list[Row]:
         each = ", ".join(f"{way} {largest(errors, way).ulps:.3g}" for way in ways)
         goal = 16.0 if cases[name].power else 8.0
         reason = exactness.reason(name)
-        limit = LIMIT if reason else None
+        limit = exactness.LIMIT if reason else None
         table.append(Row(name, worst.ulps, goal, f"{each}; {place(worst)}", "ulp", reason, limit=limit))
     return [*table, exactness.as_given(everything), _beyond(beyond)]
 

@@ -320,7 +320,7 @@ def triangular(
     """
     low, high = numbers("triangular", low=low, high=high)
     rise, fall = counts("triangular", up=up, down=up if down is None else down)
-    gamma = checked("triangular", "gamma", gamma, ge=0)
+    gamma = checked("triangular", "gamma", gamma, ge=0, exact=True)
     cycle = rise + fall
     if numerics.is_concrete(cycle) and np.any(np.equal(cycle, 0)):
         raise ValueError(f"triangular(up={rise!r}, down={fall!r}) has cycles of 0 steps: give one of them some steps")
