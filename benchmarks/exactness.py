@@ -220,7 +220,7 @@ LIMIT = 60.0  # of what is known to miss its goal
 _REASONS = {
     "ChainedScheduler in place": _WALKED,
     "one_cycle three phases": _CALCULATED,
-    "CosineAnnealingWarmRestarts growing": "the end of a cycle of 2³⁰ steps is told apart in 48 bits of time",
+    "CosineAnnealingWarmRestarts growing": "48 bits of time do not resolve the end of a cycle of 2³⁰ steps",
 }
 
 

@@ -28,7 +28,7 @@ class Bending(Schedule):
 class Driven(Bending):
     """A schedule whose time is what a clock reads, not the step; also spelled `schedule.on(clock)`.
 
-    It cannot be called by itself, for its value depends on what was observed: `lrsched.evaluate(s, state)` does it, and
+    It cannot be called by itself, since its value depends on observations: `lrsched.evaluate(s, state)` does it, and
     `lrsched.bind(s, state)` makes it an ordinary schedule.
 
     A reading may be below 0: a controller goes up and down. Then `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)`

@@ -1,4 +1,7 @@
-"""The nodes that the operators and methods of schedules build."""
+"""The nodes that the operators and methods of schedules build.
+
+The stars are on purpose: a new combinator needs no entry here.
+"""
 
 from lrsched.algebra.combinators import *  # noqa: F403
 from lrsched.algebra.driven import Driven as Driven

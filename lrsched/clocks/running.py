@@ -115,7 +115,7 @@ def tick(
         steps: 1 for an update, the default, and 0 for something observed between two updates, like a validation metric.
 
     Raises:
-        TypeError: if its clocks monitor nothing of what is observed (a schedule without clocks takes anything), if a monitored
+        TypeError: if no clock monitors any of the observations (a schedule without clocks takes anything), if a monitored
             name seems misspelt, or if the observations are no mapping.
         ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
 

@@ -187,7 +187,7 @@ def divide(a: Any, b: Any) -> Any:
 
 def _divided_by_known(a: Any, b: Any) -> Any:
     least = np.finfo(float_type()).tiny
-    if np.any(np.abs(b) < least):  # next to nothing in the result type: so both are taken 2**126 times
+    if np.any(np.abs(b) < least):  # below the smallest normal float: scale both by 2**126
         a, b = a * float_type()(2.0**126), b * 2.0**126
         b = np.where(np.abs(b) < least, np.copysign(least, b), b)
     # A compiler that knew the divisor would multiply with 1 / b instead, exact for powers of two only.

@@ -229,7 +229,7 @@ def double(x: Any) -> Double:
 
 
 def chosen(condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition holds, else `b`, of which one is wide."""
+    """`a` where the condition holds, else `b`; at least one of them is wide."""
     first, second = whole(a), whole(b)
     if isinstance(first, Whole) and isinstance(second, Whole):
         value = jnp.where(condition, first.value, second.value)
