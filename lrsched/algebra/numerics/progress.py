@@ -96,7 +96,7 @@ class Progress:
         left, done = self.left, self.done
         first = where(left == 0, 0.0, power(left, exponent))
         # Where a logarithm is not used it is taken of 1, so that no gradient is infinite.
-        xp, early = (np if is_concrete(left, done, exponent) else jnp), done < 0.5
+        xp, early = (np if is_concrete(left, done, exponent) else jnp), done < 0.25  # beyond, XLA's log1p was inexact
         log = xp.where(early, xp.log1p(-xp.where(early, done, 0.0)), xp.log(xp.where(early | (left == 0), 1.0, left)))
         return first, where(left == 0, 1.0, -xp.expm1(exponent * log))
 
