@@ -124,7 +124,7 @@ def seen_mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
 
     def value_and_length(x: Any, step: Any) -> tuple[Any, Any]:
         schedule = call.make(**{name: x})
-        return schedule(step), numerics.real(schedule.length)
+        return schedule(step), numerics.to_float(schedule.length)
 
     # Over pairs of a number and a step, since without jit what takes time is how many different shapes there are.
     shape = len(numbers), len(STEPS)

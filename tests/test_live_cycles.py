@@ -45,7 +45,7 @@ def found(s: Any, steps: Any) -> Any:
         last = math.inf if s.n is None else numerics.maximum(numerics.rounded(ready.n) - 1.0, 0.0)
         index, start, growth = numerics.growing_cycle(numerics.time_of(t)[0], ready.schedule.length, ready.stretch_, last)
         since = numerics.maximum(numerics.time_of(t)[0] - start, 0.0)
-        return index, since, numerics.real(numerics.ratio(since, growth))
+        return index, since, numerics.to_float(numerics.ratio(since, growth))
 
     return jax.vmap(at)(steps)
 
@@ -78,7 +78,7 @@ def check(
     length: float, stretch: float, count: int | None, steps: list[int], starts: list[Fraction], kept: Any = packed
 ) -> None:
     given = kept(ls.Linear(0.0, 1.0, length).repeat(count, stretch=float(received(stretch))))
-    index, since, value = (numerics.host(x) for x in found(given, jnp.asarray(steps, jnp.int32)))
+    index, since, value = (numerics.to_float64(x) for x in found(given, jnp.asarray(steps, jnp.int32)))
     for t, i, elapsed, local in zip(steps, index.astype(int).tolist(), since.tolist(), value.tolist(), strict=True):
         right = bisect_right(starts, t) - 1
         if i != right:

@@ -67,7 +67,7 @@ def _stack(schedules: Sequence[Schedule]) -> Any:
 
 def _stack_leaves(*leaves: Any) -> Any:
     if any(isinstance(leaf, jax.Array) for leaf in leaves):
-        return jnp.stack([numerics.real(leaf) for leaf in leaves])
+        return jnp.stack([numerics.to_float(leaf) for leaf in leaves])
     return np.stack([np.asarray(leaf, np.float64) for leaf in leaves])
 
 
@@ -102,7 +102,7 @@ def _entry(leaf: Any, i: int) -> Any:
 def _chosen(schedule: Schedule) -> Schedule:
     """The branch that a choice takes, where it is known."""
     if isinstance(schedule, Choice) and numerics.is_concrete(schedule.index) and not schedule.batch_shape:
-        return schedule.branches[round(float(numerics.host(schedule.index)))]
+        return schedule.branches[round(float(numerics.to_float64(schedule.index)))]
     return schedule
 
 

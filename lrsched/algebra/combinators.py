@@ -17,13 +17,10 @@ from lrsched.algebra.driven import Bending
 from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import (
     Number,
-    at_least,
-    both,
     ceil,
     clip,
     maximum,
     minimum,
-    opposite,
     ratio,
     rounded,
     snapped,
@@ -73,7 +70,7 @@ class Take(Moved):
         return self.steps
 
     def spans(self, t: Any) -> Spans:
-        yield self.schedule, self.moved(t), both(at_least(t, 0.0), opposite(at_least(t, self.steps)))
+        yield self.schedule, self.moved(t), (t >= 0.0) & (t < self.steps)
 
 
 @node
@@ -108,12 +105,12 @@ class Delay(Moved):
         return self.schedule.length + self.steps
 
     def spans(self, t: Any) -> Spans:
-        yield self.schedule, self.moved(t), at_least(t, self.steps)
+        yield self.schedule, self.moved(t), t >= self.steps
 
 
 def _times(steps: Any, factor: Any) -> Any:
     """So many times as long; what never settles stays so."""
-    endless = numerics.is_concrete(steps) and np.any(np.isinf(numerics.host(steps)))
+    endless = numerics.is_concrete(steps) and np.any(np.isinf(numerics.to_float64(steps)))
     return steps if endless else snapped(steps * factor)
 
 
@@ -254,7 +251,7 @@ class Repeat(Bending):
             return self.schedule.length * rounded(self.n)
         steps = self.schedule.length
         total = numerics.growing_cycle(math.inf, steps, self.stretch_, rounded(self.n))[1]
-        return total if isinstance(steps, numerics.Wide) else numerics.as_float(total)
+        return total if isinstance(steps, numerics.Extended) else numerics.as_value(total)
 
 
 @node
@@ -295,12 +292,12 @@ class Choice(Schedule):
         chosen = self._chosen()
         value = self.branches[0].length
         for i, branch in enumerate(self.branches):
-            length = numerics.wide(branch.length) if isinstance(chosen, numerics.Wide) else branch.length
-            value = where(numerics.equal(chosen, float(i)), length, value)
+            length = numerics.extended(branch.length) if isinstance(chosen, numerics.Extended) else branch.length
+            value = where(chosen == float(i), length, value)
         return value
 
     def spans(self, t: Any) -> Spans:
         chosen = self._chosen()
         for i, branch in enumerate(self.branches):
-            running = numerics.equal(chosen, float(i))
+            running = chosen == float(i)
             yield branch, (t if isinstance(running, (bool, np.bool_)) else where(running, t, minimum(t, 0.0))), running

@@ -69,12 +69,12 @@ class Spec:
             one = dataclasses.replace(self, several=False)
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
         kept, kind = _as_float(value), "a list of {}numbers" if self.rank else "a {}number"
-        kept = kept if self.unit or self.exact else numerics.as_float(kept)
+        kept = kept if self.unit or self.exact else numerics.as_value(kept)
         hint = self.hint or (self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}")
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             raise TypeError(unexpected(call, name, value, kind.format(""), hint))
         if numerics.is_concrete(kept):
-            known = np.asarray(numerics.host(kept), np.float64)
+            known = np.asarray(numerics.to_float64(kept), np.float64)
             if not self.infinite and not is_finite(known):
                 most = f"the largest {np.dtype(numerics.float_type())} with room to compute is {numerics.largest() / 2:.1e}"
                 hint = most if np.all(np.isfinite(known)) else hint
@@ -281,7 +281,7 @@ def each_number(node: Any, function: Callable[[Any, Spec], Any]) -> Any:
 def _as_float(value: Any) -> Any:
     """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
     value = numerics.array_of(value)
-    if isinstance(value, numerics.Wide):
+    if isinstance(value, numerics.Extended):
         return value
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value
@@ -300,10 +300,11 @@ def _as_table(values: Any) -> Any:
         entries = [_as_float(x) for x in values]
         if any(x is None for x in entries):
             return None
-        amounts = any(isinstance(x, numerics.Wide) for x in entries)
-        return numerics.table(entries) if amounts else jnp.stack(list(map(numerics.real, entries)))
+        amounts = any(isinstance(x, numerics.Extended) for x in entries)
+        return numerics.table(entries) if amounts else jnp.stack(list(map(numerics.to_float, entries)))
     # Their types may have no common one, as bfloat16 and float16 have none.
-    return _as_known(jax.tree.map(lambda x: numerics.host(x) if hasattr(x, "dtype") and numerics.is_number(x) else x, values))
+    known = jax.tree.map(lambda x: numerics.to_float64(x) if hasattr(x, "dtype") and numerics.is_number(x) else x, values)
+    return _as_known(known)
 
 
 def _as_known(value: Any) -> Any:

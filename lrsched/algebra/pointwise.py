@@ -108,10 +108,10 @@ class Constant(Schedule):
 
 
 _OPERATORS: dict[str, Any] = {
-    "+": numerics.kept_finite(operator.add),
-    "-": numerics.kept_finite(operator.sub),
-    "*": numerics.kept_finite(operator.mul),
-    "/": numerics.kept_finite(numerics.divide),
+    "+": numerics.saturating(operator.add),
+    "-": numerics.saturating(operator.sub),
+    "*": numerics.saturating(operator.mul),
+    "/": numerics.saturating(numerics.divide),
     "neg": operator.neg,
     "min": numerics.minimum,
     "max": numerics.maximum,
@@ -151,6 +151,6 @@ def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | N
     given = (("max", "low", low), ("min", "high", high))
     bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
     values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
-    if len(values) == 2 and np.any(np.greater(*map(numerics.host, values))):
+    if len(values) == 2 and np.any(np.greater(*map(numerics.to_float64, values))):
         raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
     return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, schedule)

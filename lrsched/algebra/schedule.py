@@ -346,10 +346,10 @@ def _nodes() -> Any:
 
 def _ready_number(x: Any, spec: Spec) -> Any:
     if numerics.is_concrete(x):
-        return numerics.host(x)
+        return numerics.to_float64(x)
     if not spec.unit:
-        return numerics.wide(x) if spec.exact else numerics.real(x)
-    return numerics.clip(numerics.wide(x), 0.0, 1e30)  # infinity has no place among times
+        return numerics.extended(x) if spec.exact else numerics.to_float(x)
+    return numerics.time_given(x)
 
 
 def _call(schedule: Schedule, step: Any) -> jax.Array:

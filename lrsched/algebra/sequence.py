@@ -15,7 +15,7 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.combinators import running_value
 from lrsched.algebra.node import checked, child, each_number, is_empty, node
-from lrsched.algebra.numerics import at_least, both, maximum, minimum, opposite, where
+from lrsched.algebra.numerics import maximum, minimum, snapped, where
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, Spans
 from lrsched.algebra.written import shown
@@ -84,7 +84,8 @@ class Sequence(Schedule):
     @functools.cached_property
     def _starts(self) -> list[Any]:
         """When each part begins."""
-        return list(itertools.accumulate((part.length for part in self.parts[:-1]), operator.add, initial=0.0))
+        lengths = (part.length for part in self.parts[:-1])
+        return list(itertools.accumulate(lengths, lambda start, length: snapped(start + length), initial=0.0))
 
     @functools.cached_property
     def _groups(self) -> list[list[int]]:
@@ -105,7 +106,7 @@ class Sequence(Schedule):
         if self._known_starts is not None and numerics.is_concrete(t):
             return self._at_host(t, self._known_starts)
         if len(self.parts) < _MANY or len(self._groups) == len(self.parts):
-            begun = (k == 0 or at_least(t, start) for k, start in enumerate(self._starts))
+            begun = (k == 0 or t >= start for k, start in enumerate(self._starts))
             return running_value(
                 (part, self._own(k, t), now) for k, (part, now) in enumerate(zip(self.parts, begun, strict=True))
             )
@@ -148,9 +149,9 @@ class Sequence(Schedule):
     def spans(self, t: Any) -> Spans:
         begun: Any = True
         for k, part in enumerate(self.parts):
-            ended = at_least(t, self._starts[k + 1]) if k + 1 < len(self.parts) else False
-            yield part, self._own(k, t), both(begun, opposite(ended))
-            begun = ended
+            running = begun & (t < self._starts[k + 1]) if k + 1 < len(self.parts) else begun
+            yield part, self._own(k, t), running
+            begun = t >= self._starts[k + 1] if k + 1 < len(self.parts) else False
 
 
 def _stacked_row(members: list[int], row: Any, rows: int) -> Any:
@@ -161,7 +162,7 @@ def _stacked_row(members: list[int], row: Any, rows: int) -> Any:
 
 def _in_row(parts: list[Any], row: Any) -> Any:
     """Several schedules of one structure as one: each of its numbers is looked up in the row of the one that is running."""
-    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Wide))
+    tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Extended))
     return each_number(
         tables, lambda table, spec: (numerics.pick_time if spec.unit or spec.exact else numerics.pick)(table, row)
     )

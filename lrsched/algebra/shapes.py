@@ -15,7 +15,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import choice, leaf, node, static
-from lrsched.algebra.numerics import Number, Progress, at_least, maximum, pick, pick_time, row_of, where
+from lrsched.algebra.numerics import Number, Progress, maximum, pick, pick_time, row_of, where
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import shown, unexpected
 
@@ -251,7 +251,7 @@ class InverseSqrt(Schedule):
     def at(self, t: Any) -> Any:
         least = 1e-28 if numerics.is_concrete(self.timescale) else 1e-12
         return self.start / numerics.root(
-            1.0 + numerics.divide(numerics.real_if_traced(maximum(t, 0.0)), maximum(self.timescale, least))
+            1.0 + numerics.divide(numerics.as_value(maximum(t, 0.0)), maximum(self.timescale, least))
         )
 
     @property
@@ -291,14 +291,12 @@ class Piecewise(Schedule):
 
     def at(self, t: Any) -> Any:
         t = maximum(t, 0.0)
-        row = row_of(self.steps, t)
-        start = pick(self.values, row)
-        if self.kind == "constant":
-            return start
-        steps, values = numerics.next_entries(self.steps), numerics.next_entries(self.values)
-        progress = Progress(t - pick_time(self.steps, row), pick_time(steps - self.steps, row))
-        value = _blend(start, pick(values, row), *_WAYS[self.kind].weights(progress))
-        return where(at_least(t, self.steps[..., 0]), value, start)
+        if self.kind == "constant" or np.shape(self.steps) == (1,):
+            return pick(self.values, row_of(self.steps, t))
+        row = row_of(self.steps[:-1], t)
+        progress = Progress(t - pick_time(self.steps, row), pick_time(self.steps[1:] - self.steps[:-1], row))
+        start, stop = pick(self.values, row), pick(self.values, row + 1)
+        return where(t >= self.steps[0], _blend(start, stop, *_WAYS[self.kind].weights(progress)), start)
 
     @property
     def length(self) -> Any:
@@ -360,7 +358,7 @@ class Function(Schedule):
             raise TypeError(unexpected("Function", "fn", self.fn, "a function of time"))
 
     def at(self, t: Any) -> Any:
-        time = numerics.real(t) if isinstance(t, numerics.Wide) else t
+        time = numerics.to_float(t) if isinstance(t, numerics.Extended) else t
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:

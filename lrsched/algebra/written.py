@@ -54,8 +54,8 @@ def function_source(fn: Any) -> str:
 
 def number_source(value: Any, amount: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
-    if isinstance(value, numerics.Wide):
-        value = numerics.host(value) if numerics.is_concrete(value) else numerics.real(value)
+    if isinstance(value, numerics.Extended):
+        value = numerics.to_float64(value) if numerics.is_concrete(value) else numerics.to_float(value)
     if isinstance(value, jax.core.Tracer):
         return str(value.aval)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):

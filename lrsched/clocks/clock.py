@@ -180,16 +180,16 @@ class Plateau(Clock):
         if value is None:
             return state
         total, seen = state.total + value, state.seen + 1
-        whole = numerics.real(seen) >= numerics.real(self.window)
+        whole = numerics.to_float(seen) >= numerics.to_float(self.window)
         state = state._replace(total=jnp.where(whole, 0, total), seen=jnp.where(whole, 0, seen))
-        return jax.tree.map(lambda a, b: jnp.where(whole, a, b), self._counted(state, total / numerics.real(seen)), state)
+        return jax.tree.map(lambda a, b: jnp.where(whole, a, b), self._counted(state, total / numerics.to_float(seen)), state)
 
     def _counted(self, state: PlateauState, value: jax.Array) -> PlateauState:
         better = _is_better(self, value, state.best)
         cooling = state.cooldown > 0
         bad = jnp.where(better | cooling, 0, state.bad + 1)
-        fired = numerics.real(bad) > numerics.real(self.patience)
-        cooldown = jnp.minimum(jnp.ceil(numerics.real(self.cooldown)), 2.0**30).astype(jnp.int32)
+        fired = numerics.to_float(bad) > numerics.to_float(self.patience)
+        cooldown = jnp.minimum(jnp.ceil(numerics.to_float(self.cooldown)), 2.0**30).astype(jnp.int32)
         return state._replace(
             best=jnp.where(better, value, state.best),
             bad=jnp.where(fired, 0, bad),
@@ -298,7 +298,7 @@ class Counter(Clock):
         return state if value is None else counted(state, count_of(_call(self), value))
 
     def read(self, state: Any) -> Any:
-        return numerics.host(state) if numerics.is_concrete(state) else state
+        return numerics.to_float64(state) if numerics.is_concrete(state) else state
 
 
 class SinceState(NamedTuple):
@@ -357,7 +357,8 @@ class Since(Clock):
 
     def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
         clock = self.clock.tick(state.clock, steps, observations)
-        now, first = (numerics.real(numerics.time_of(self.clock.read(x), signed=True)[0]) for x in (clock, self.clock.init()))
+        times = (numerics.time_of(self.clock.read(x), signed=True)[0] for x in (clock, self.clock.init()))
+        now, first = map(numerics.to_float, times)
         moved = state.moved | jnp.asarray(now != first)
         return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
 
@@ -375,7 +376,7 @@ def _call(clock: Any) -> str:
 def _observed(clock: Any, observations: Mapping[str, Any]) -> Any:
     """What the clock monitors, as a float; None if it was not observed."""
     value = observations.get(clock.monitor)
-    return None if value is None else jnp.asarray(numerics.real(as_number(_call(clock), value)))
+    return None if value is None else jnp.asarray(numerics.to_float(as_number(_call(clock), value)))
 
 
 def _worst(mode: str) -> jax.Array:
@@ -383,7 +384,7 @@ def _worst(mode: str) -> jax.Array:
 
 
 def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
-    threshold = numerics.real(clock.threshold)
+    threshold = numerics.to_float(clock.threshold)
     if clock.threshold_mode == "abs":
         margin = threshold
     else:

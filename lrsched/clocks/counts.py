@@ -43,15 +43,15 @@ def no_count() -> Any:
 
 def count_of(call: str, value: Any) -> Any:
     """A number from 0 to 2**47 as a count; a traced one that is below 0, or none at all, as nothing."""
-    if isinstance(value, numerics.Wide):
+    if isinstance(value, numerics.Extended):
         return value
     value = as_number(call, value)
     if numerics.is_concrete(value):
         if not 0 <= float(value) <= _MOST:
             raise ValueError(f"{call}: expected a number from 0 to 2**47, got {shown(value)}. Hint: a count only grows")
-        return numerics.double(numerics.host(value))
+        return numerics.double(numerics.to_float64(value))
     if jnp.issubdtype(value.dtype, jnp.floating):
-        value = numerics.real(value)
+        value = numerics.to_float(value)
         value = jnp.where(value > 0, value, jnp.zeros_like(value))
     return numerics.clip(numerics.double(value), 0.0, _MOST)
 

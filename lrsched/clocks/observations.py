@@ -137,7 +137,7 @@ class Gathered(NamedTuple):
     def combined(self, how: str) -> Any:
         """The one number that stands for all of them."""
         total = self.totals[how]
-        return total / numerics.real(jnp.maximum(self.seen, 1)) if how == "mean" else total
+        return total / numerics.to_float(jnp.maximum(self.seen, 1)) if how == "mean" else total
 
 
 # The ways of combining: two totals, and the total of nothing.
@@ -155,7 +155,7 @@ def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
     """With one more observation, or with those that an accumulation around this one has gathered."""
     if not isinstance(value, Gathered):
         call = f"accumulate({name}=...)"
-        number = jnp.asarray(numerics.real(as_number(call, value)))
+        number = jnp.asarray(numerics.to_float(as_number(call, value)))
         value = Gathered(jnp.int32(1), {way: count_of(call, value) if way == "count" else number for way in gathered.totals})
     totals = {way: WAYS[way][0](total, value.totals[way]) for way, total in gathered.totals.items()}
     return Gathered(gathered.seen + value.seen, totals)

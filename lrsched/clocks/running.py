@@ -247,7 +247,7 @@ def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax
 
     def update(state: ScheduleState, observed: Observations) -> Any:
         times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
-        readings = tuple(jnp.asarray(numerics.real(numerics.time_of(time, signed=True)[0])) for time in times)
+        readings = tuple(jnp.asarray(numerics.to_float(numerics.time_of(time, signed=True)[0])) for time in times)
         return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
 
     def updates(state: ScheduleState, observed: Observations) -> Any:
@@ -274,7 +274,7 @@ def _parts(call: str, schedule: Schedule, state: ScheduleState) -> list[Driven]:
 
 def clocks_of(schedule: Schedule) -> list[Clock]:
     """The clocks of a schedule, in the order of the tree; those of a live one with floats, as their authors expect."""
-    return [each_number(part.clock, lambda x, _: numerics.as_float(x)) for part in driven_parts(schedule)]
+    return [each_number(part.clock, lambda x, _: numerics.as_value(x)) for part in driven_parts(schedule)]
 
 
 def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:

@@ -145,5 +145,5 @@ def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
             f"layerwise(...): expected one number for each of the layers stacked in {path!r}, of the shape {np.shape(x)},"
             f" got {np.shape(factor)[0]}"
         )
-    factor = jnp.asarray(numerics.real(factor))
+    factor = jnp.asarray(numerics.to_float(factor))
     return factor.reshape(*factor.shape, *(1,) * (np.ndim(x) - 1)) if factor.ndim else factor

@@ -36,13 +36,13 @@ def _packed_number(x: Any, spec: Spec) -> Any:
     del spec
     # Copies: each is a buffer of its own, and what nothing touches goes through jax.vmap as it is, as NumPy's float64.
     if numerics.float_type() == np.float64:
-        return jnp.copy(numerics.real(x))
+        return jnp.copy(numerics.to_float(x))
     if isinstance(x, Double):
         return jax.tree.map(jnp.copy, x)
-    high = numerics.real(x)
+    high = numerics.to_float(x)
     low = jnp.zeros_like(high)
     if numerics.is_concrete(x) and np.all(np.isfinite(high)):
-        low = np.float32(numerics.host(x) - np.asarray(high, np.float64))
+        low = np.float32(numerics.to_float64(x) - np.asarray(high, np.float64))
     return Double(jnp.copy(high), jnp.copy(low))
 
 
@@ -51,8 +51,8 @@ def _unpacked_number(x: Any, spec: Spec) -> Any:
     if not numerics.is_concrete(x):
         return x
     if not isinstance(x, Double):
-        return numerics.host(np.asarray(x))
-    exact = np.asarray(numerics.host(x))
+        return numerics.to_float64(np.asarray(x))
+    exact = np.asarray(numerics.to_float64(x))
     decimals = [_shortest(number) for number in exact.ravel().tolist()]
     return np.asarray(decimals).reshape(exact.shape) if exact.ndim else decimals[0]
 

@@ -166,7 +166,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
             for name, value in clock.report(clock_state).items():
                 key = f"{part.label}/{name}" if several else name
                 times[key] += 1
-                found[f"{key}/{times[key]}" if times[key] > 1 else key] = numerics.as_float(value)
+                found[f"{key}/{times[key]}" if times[key] > 1 else key] = numerics.as_value(value)
     return found
 
 

@@ -159,7 +159,7 @@ def _written_value(value: Any, name: str, depth: int) -> Any:
         )
     if not numerics.is_concrete(value):
         raise ValueError(f"to_dict(...) cannot write a {name} of a number that is traced, {shown(value)}")
-    return _written_value(np.asarray(numerics.host(value), np.float64).tolist(), name, depth)
+    return _written_value(np.asarray(numerics.to_float64(value), np.float64).tolist(), name, depth)
 
 
 def _wrong(place: str, expected: str, got: str) -> ValueError:

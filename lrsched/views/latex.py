@@ -108,7 +108,7 @@ def written(value: Any) -> Formula:
         return value
     if not numerics.is_concrete(value):
         return Formula(r"\square")
-    array = np.asarray(numerics.host(value), np.float64)
+    array = np.asarray(numerics.to_float64(value), np.float64)
     if array.ndim:
         entries = [written(x).text for x in array.ravel()[:_MOST]]
         return Formula(rf"\left\{{{', '.join(entries)}{', …' if array.size > _MOST else ''}\right\}}")
@@ -256,8 +256,8 @@ formula.register(
 def _(schedule: shapes.Piecewise, place: Place) -> Formula:
     if schedule.batch_shape or not numerics.is_concrete(schedule.steps, schedule.values):
         return called(r"\mathrm{Piecewise}", place.time)
-    steps = [place.number(x, "n") for x in numerics.host(schedule.steps)]
-    values = [place.number(x, "c") for x in numerics.host(schedule.values)]
+    steps = [place.number(x, "n") for x in numerics.to_float64(schedule.steps)]
+    values = [place.number(x, "c") for x in numerics.to_float64(schedule.values)]
     rows = [(values[0], place.time, steps[0])]
     for a, b, start, stop in zip(values, values[1:], steps, steps[1:], strict=False):
         value, progress = a, (place.time - start) / (stop - start)

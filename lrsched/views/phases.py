@@ -90,7 +90,7 @@ def phases(schedule: Any) -> Phases:
 
 def known(number: Any) -> float:
     """A number of a schedule as a float; a TypeError if it is traced."""
-    return float(numerics.host(number))
+    return float(numerics.to_float64(number))
 
 
 def name_of(schedule: Schedule) -> str:
@@ -145,7 +145,7 @@ def _stairs(schedule: Schedule, reach: float, corners: np.ndarray) -> Phases:
 
 @phases.register
 def _(schedule: shapes.Piecewise) -> Phases:
-    steps = np.asarray(numerics.host(schedule.steps))
+    steps = np.asarray(numerics.to_float64(schedule.steps))
     return _stairs(schedule, steps[-1], steps) if schedule.kind == "constant" else one_phase(schedule, corners=steps)
 
 

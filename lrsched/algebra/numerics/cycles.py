@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import at_least, both, minimum, pick_time, row_of, where
-from lrsched.algebra.numerics.kinds import in_floats, is_concrete
+from lrsched.algebra.numerics.arithmetic import minimum, where
+from lrsched.algebra.numerics.kinds import as_double, is_concrete
+from lrsched.algebra.numerics.tables import pick_time, row_of
 
 _LEVELS = 31  # cycles are counted in 31 bits in a trace
 _MOST = 1e15  # more than any time; a product of two of them is a float32
@@ -39,7 +40,7 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
         index, total, growth = found
         return index, length * total, growth
     shape = np.broadcast_shapes(*map(np.shape, (t, length, stretch, last)))
-    stretch = in_floats(minimum(stretch, _MOST))
+    stretch = as_double(minimum(stretch, _MOST))
     t, length, last, zero, one = (_broadcast(x, shape) for x in (t, length, last, 0.0, 1.0))
 
     def double(run: Any, _: Any) -> Any:
@@ -50,13 +51,13 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
 
     first = _broadcast(1.0, np.shape(stretch)), _broadcast(stretch, np.shape(stretch))
     _, runs = jax.lax.scan(double, first, length=_LEVELS)
-    counts = jax.tree.map(jnp.asarray, in_floats(2.0 ** np.arange(_LEVELS)))
+    counts = jax.tree.map(jnp.asarray, as_double(2.0 ** np.arange(_LEVELS)))
     (index, total, growth), _ = jax.lax.scan(extend, (zero, zero, one), (counts, runs), reverse=True)
     return index, length * total, growth
 
 
 def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    return jax.tree.map(lambda part: jnp.broadcast_to(part, shape), in_floats(x))
+    return jax.tree.map(lambda part: jnp.broadcast_to(part, shape), as_double(x))
 
 
 _FEW = 1024  # cycles: more are not looked up
@@ -76,7 +77,7 @@ def _known_cycles(length: float, stretch: float, last: float) -> tuple[np.ndarra
 def _twice(stretch: Any, total: Any, growth: Any) -> tuple[Any, Any]:
     """The sum and the growth of twice as many cycles."""
     doubled = total + growth * total
-    near = both(at_least(growth, 0.5), growth < 2.0)
+    near = (growth >= 0.5) & (growth < 2.0)
     return minimum(doubled, _MOST), minimum(where(near, 1.0 + (stretch - 1.0) * doubled, growth * growth), _MOST)
 
 
@@ -84,6 +85,6 @@ def _extended(t: Any, length: Any, last: Any, found: Any, count: Any, run: Any) 
     """A cycle, the sum of those before it and its growth, with a run of so many before it if that is reached."""
     (index, total, growth), (sums, factor) = found, run
     candidate = sums + factor * total
-    taken = both(at_least(t, length * candidate), at_least(last - index, count))
+    taken = (t >= length * candidate) & (last - index >= count)
     further = index + count, candidate, minimum(growth * factor, _MOST)
     return tuple(where(taken, x, y) for x, y in zip(further, found, strict=True))

@@ -8,29 +8,22 @@ import jax.numpy as jnp
 import jax.typing
 import numpy as np
 
-from lrsched.algebra.numerics.double import Double, Whole, Wide, double
+from lrsched.algebra.numerics.double import BoundedInt, Double, Extended, double
 
 Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
 
 
 def is_concrete(*numbers: Any) -> bool:
     """Whether all the numbers are known now, so that the host can compute with them."""
-    for x in numbers:  # noqa: SIM110 - eager calls spend most of their time here, and a loop is faster than all()
-        if type(x) is not float and not _is_concrete(x):
+    for x in numbers:
+        if isinstance(x, (float, int, np.ndarray, np.generic)):
+            continue
+        if isinstance(x, Extended):
+            if not is_concrete(*jax.tree.leaves(x)):
+                return False
+        elif not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
             return False
     return True
-
-
-def _is_concrete(x: Any) -> bool:
-    if isinstance(x, (float, int, np.ndarray, np.generic)):
-        return True
-    if isinstance(x, Double):
-        return is_concrete(x.high, x.low)
-    if isinstance(x, Whole):
-        return is_concrete(x.value)
-    if isinstance(x, jax.core.Tracer):
-        return False
-    return isinstance(x, jax.Array) and x.is_fully_addressable
 
 
 def array_of(x: Any) -> Any:
@@ -66,45 +59,44 @@ def float_type() -> Any:
     return np.float64 if x64() else np.float32
 
 
-def host(x: Any) -> Any:
+def to_float64(x: Any) -> Any:
     """A concrete number as float64; Python floats stay as they are, being the fastest."""
     if isinstance(x, float):
         return x
-    if isinstance(x, Whole):
-        return host(x.value)
+    if isinstance(x, BoundedInt):
+        x = x.value
     if isinstance(x, Double):
-        return host(np.asarray(x.high, np.float64) + np.asarray(x.low, np.float64))
+        x = np.asarray(x.high, np.float64) + np.asarray(x.low, np.float64)
     return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
 
 
-def real(x: Any) -> Any:
-    """The number in the result type, never weakly typed, ready for JAX operations."""
+def to_float(x: Any) -> Any:
+    """The number as an array of the result type, never weakly typed, ready for JAX operations."""
     if is_concrete(x):
-        return np.asarray(host(x) if isinstance(x, Wide) else x, float_type())
+        return np.asarray(to_float64(x), float_type())
     if isinstance(x, Double):
-        high, low = (jax.lax.convert_element_type(part, float_type()) for part in (x.high, x.low))
-        return high + low
-    return jax.lax.convert_element_type(x.value if isinstance(x, Whole) else x, float_type())
+        return to_float(x.high) + to_float(x.low)
+    return jax.lax.convert_element_type(x.value if isinstance(x, BoundedInt) else x, float_type())
 
 
-def as_float(x: Any) -> Any:
-    """The number, but one with more digits than a float as a float."""
-    return real(x) if isinstance(x, Wide) else x
+def as_value(x: Any) -> Any:
+    """The number as a schedule gives it: an extended one is rounded to a float."""
+    return to_float(x) if isinstance(x, Extended) else x
 
 
-def wide(x: Any) -> Any:
-    """The number in a trace with all of its digits: a `Whole` or a `Double`, or a float64 when x64 is on."""
-    return real(x) if x64() else x if isinstance(x, Whole) else double(x)
+def extended(x: Any) -> Any:
+    """The number with all of its digits: if it is traced, an `Extended`, or a float64 when x64 is on."""
+    return x if isinstance(x, BoundedInt) or is_concrete(x) else as_double(x)
 
 
-def in_floats(x: Any) -> Any:
-    """The number in a trace as a `Double`, or as a float64 when x64 is on: of one structure, as loops need it."""
-    return real(x) if x64() else double(x)
+def as_double(x: Any) -> Any:
+    """The number in a trace as a `Double`, or a float64 when x64 is on: of one structure, as loops need it."""
+    return to_float(x) if x64() else double(x)
 
 
 def largest() -> float:
     """The largest float of the result type."""
-    return HOST_MAX if x64() else _LARGEST_FLOAT32
+    return _LARGEST_FLOAT64 if x64() else _LARGEST_FLOAT32
 
 
-_LARGEST_FLOAT32, HOST_MAX = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
+_LARGEST_FLOAT32, _LARGEST_FLOAT64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)

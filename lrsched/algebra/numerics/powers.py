@@ -13,41 +13,38 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import equal, floor, maximum, saturated, where
+from lrsched.algebra.numerics.arithmetic import LEAST, floor, maximum, saturated, where
 from lrsched.algebra.numerics.double import Double, double, split
-from lrsched.algebra.numerics.kinds import HOST_MAX, float_type, host, in_floats, is_concrete, largest, real, x64
+from lrsched.algebra.numerics.kinds import extended, float_type, is_concrete, largest, to_float, to_float64, x64
 
 
-class Two(NamedTuple):
-    """A number as a head of 12 bits, a constant to derivatives, and the rest, up to 2**-11 of it."""
+class Split(NamedTuple):
+    """A number as a head of 12 bits, a constant to derivatives, and the rest, up to 2**-12 of it."""
 
     head: Any
     rest: Any
 
-    def only_where(self, condition: Any, otherwise: float) -> "Two":
+    def only_where(self, condition: Any, otherwise: float) -> "Split":
         """Another number where the condition does not hold, without a derivative."""
-        return Two(jnp.where(condition, self.head, np.float32(otherwise)), jnp.where(condition, self.rest, np.float32(0)))
+        return Split(jnp.where(condition, self.head, np.float32(otherwise)), jnp.where(condition, self.rest, np.float32(0)))
 
 
-def two(x: Any) -> Two:
-    """A number in two floats: of a float64 of the host, or a `Double`, all but what is beyond 2**-36 of it."""
-    if is_concrete(x):
-        x = np.asarray(host(x))
-        mantissa, exponent = np.frexp(x)
-        head = np.ldexp(np.trunc(mantissa * 2**12), exponent - 12)
-        return Two(np.float32(head), np.float32(x - head))
+def split_number(x: Any) -> Split:
+    """A number as a head and the rest, all but what is beyond 2**-36 of it."""
     x = double(x)
     head, rest = split(x.high)
-    return Two(head, rest + x.low)
+    return Split(head, rest + x.low)
 
 
-def ratio_in_two(a: Double, b: Two, inverse: Any) -> Two:
-    """`a / b` within 2**-34: the quotient is cut to 12 bits, and what that leaves of a is exact."""
-    head = split(a.high * inverse)[0]
-    return Two(head, (((a.high - head * b.head) - head * b.rest) + a.low) * inverse)
+def fraction(part: Any, whole: Any) -> Split:
+    """`part / whole` within 2**-34: the quotient is cut to 12 bits, and what that leaves of the part is exact."""
+    part, whole = double(part), maximum(whole, LEAST)
+    inverse, divisor = 1 / to_float(whole), split_number(whole)
+    head = split(part.high * inverse)[0]
+    return Split(head, (((part.high - head * divisor.head) - head * divisor.rest) + part.low) * inverse)
 
 
-def log2(x: Any) -> Two:
+def log2(x: Any) -> Double:
     """The logarithm of a traced number; of one that is not above 0, that of 1."""
     x = double(x)
     high = jnp.where(x.high > 0, x.high, np.float32(1))
@@ -56,26 +53,17 @@ def log2(x: Any) -> Two:
     exponent, scale = _exponent(high * shrink)
     head, rest = split(high * shrink * scale - 1)
     rest = rest + jnp.where(x.high > 0, x.low, np.float32(0)) * shrink * scale
-    return _log2(jnp.where(large, exponent + 30, exponent), Two(head, rest))
+    return Double(*_log2(jnp.where(large, exponent + 30, exponent), Split(head, rest)))
 
 
-def log2_of_rest(near: Two, is_done: Any) -> Two:
+def log2_of_rest(near: Split, is_done: Any) -> Split:
     """The logarithm of what is left of 1: of `1 - near` if `near` is what is done of it, else of `near`, both up to ½."""
-    empty = jnp.logical_not(is_done) & (near.head <= 0)
-    near = near.only_where(~empty, 0.5)
+    near = near.only_where(is_done | (near.head > 0), 0.5)
     exponent, scale = _exponent(jnp.where(is_done, 1 - near.head, near.head))
     # Next to 1 the logarithm is as small as what is done, and is made of that itself.
     small = is_done & (scale == 1)
     head = jnp.where(small, -near.head, jnp.where(is_done, 1 - near.head, near.head) * scale - 1)
-    return _log2(exponent, Two(head, jnp.where(is_done, -near.rest, near.rest) * scale))
-
-
-def difference(a: Two, b: Two) -> Two:
-    """`a - b`."""
-    heads = a.head - b.head
-    rest = ((a.head - heads) - b.head) + (a.rest - b.rest)
-    head = split(heads + rest)[0]
-    return Two(head, (heads - head) + rest)
+    return _log2(exponent, Split(head, jnp.where(is_done, -near.rest, near.rest) * scale))
 
 
 def _exponent(x: Any) -> tuple[Any, Any]:
@@ -85,7 +73,7 @@ def _exponent(x: Any) -> tuple[Any, Any]:
     return e.astype(np.float32), jax.lax.bitcast_convert_type((127 - e) << 23, np.float32)
 
 
-def _log2(exponent: Any, y: Two) -> Two:
+def _log2(exponent: Any, y: Split) -> Split:
     """`exponent + log2(1 + y)` within 2**-30 of the logarithm, for y from √½ - 1 to √2 - 1.
 
     With z = y / (2 + y) it is 2/ln 2 · (z + z³/3 + z⁵/5 + …), of which the first term is taken in two floats. The reciprocal
@@ -97,14 +85,14 @@ def _log2(exponent: Any, y: Two) -> Two:
     head = split(total * inverse)[0]
     rest = ((((y.head - 2 * head) - head * y.head) + y.rest) - head * y.rest) * inverse
     z = head + rest
-    first = head * _DOUBLE.head
-    more = (head * _DOUBLE.rest + rest * np.float32(2 / _LN2)) + z * (jnp.square(z) * series(jnp.square(z), _ARTANH))
+    first = head * _FACTOR.head
+    more = (head * _FACTOR.rest + rest * np.float32(2 / _LN2)) + z * (jnp.square(z) * series(jnp.square(z), _ARTANH))
     cut = split(exponent + (first + more))[0]
-    return Two(cut, ((exponent - cut) + first) + more)
+    return Split(cut, ((exponent - cut) + first) + more)
 
 
 _LN2 = math.log(2)
-_DOUBLE = two(2 / _LN2)
+_FACTOR = Split(np.float32(2955 / 1024), np.float32(2 / _LN2 - 2955 / 1024))
 _RECIPROCAL = (1.48146408, -0.72608254, 0.11774244)  # of 1 / x from 1 + √½ to 1 + √2, within 7e-4
 _ARTANH = (0.96179669, 0.57707978, 0.41190070, 0.33660048)  # of 2/ln 2 · (1/3 + w/5 + w²/7 + …) up to 0.0295, within 2e-9
 _RISE = (0.693147188, 0.240226509, 0.0555035710, 0.00961805667, 0.00133908674, 0.000154614475)  # of (2**f - 1) / f, within 8e-9
@@ -115,7 +103,7 @@ def series(x: Any, coefficients: Any) -> Any:
     return functools.reduce(lambda total, c: total * x + np.float32(c), reversed(coefficients), np.float32(0))
 
 
-def exp2_of_product(a: Two, b: Two) -> tuple[Any, Any]:
+def exp2_of_product(a: Split, b: Split) -> tuple[Any, Any]:
     """`2 ** (a · b)`, for a product below 1e38, as `2**n · (1 + r)` with a whole n and an r accurate where it is small, too."""
     exact = a.head * b.head
     near = jnp.round(exact)
@@ -139,7 +127,7 @@ def _exp2(whole: Any) -> Any:
     return jax.lax.bitcast_convert_type((bits << 23) + np.int32(127 << 23), np.float32)
 
 
-def weights_of_power(logarithm: Two, exponent: Two) -> tuple[Any, Any]:
+def weights_of_power(logarithm: Split, exponent: Split) -> tuple[Any, Any]:
     """`x ** exponent` and `1 - x ** exponent` by the logarithm of an x up to 1, each accurate by itself."""
     whole, rise = exp2_of_product(logarithm, exponent)
     power = (1 + rise) * _exp2(jnp.maximum(whole, np.float32(-127)))
@@ -149,50 +137,36 @@ def weights_of_power(logarithm: Two, exponent: Two) -> tuple[Any, Any]:
 def exponential(start: Any, rate: Any, t: Any) -> Any:
     """`start · rate ** t`, for a rate >= 0; what is too large is the largest float."""
     if is_concrete(start, rate, t):
-        half = np.minimum(np.power(host(rate), host(t) / 2), HOST_MAX)  # as a whole it may overflow before the product
-        return saturated(host(start) * half * half)
-    known = is_concrete(rate)
-    if known and np.any(np.equal(rate, 0)) and np.ndim(rate):
-        known, rate = False, real(rate)
-    if known and np.all(np.equal(rate, 0)):
-        return where(real(t) > 0, 0.0, where(real(t) < 0, real(start) * 0 + _signed_largest(start), start))
-    positive = rate if known else where(real(rate) > 0, rate, 1.0)
+        half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the whole may overflow before the product does
+        return saturated(to_float64(start) * half * half)
+    start, positive = to_float(start), where(rate > 0.0, rate, 1.0)
     if x64():
-        base, half = jnp.broadcast_arrays(real(positive), real(t) / 2)  # as a whole it may overflow before the product
+        base, half = jnp.broadcast_arrays(to_float(positive), to_float(t) / 2)
         overflows = half * jnp.log(base) > 700.0
         half = jnp.where(overflows, 1e304, jax.lax.pow(base, jnp.where(overflows, 0.0, half)))
-        value = saturated(saturated(real(start) * half) * half)
+        value = saturated(saturated(start * half) * half)
     else:
-        value = _exponential(real(start), two(np.log2(host(rate))) if known else log2(positive), two(t))
-    if known:
+        slope = np.log2(to_float64(positive)) if is_concrete(positive) else log2(positive)
+        value = _exponential(start, split_number(slope), split_number(t))
+    if is_concrete(rate) and np.all(np.greater(rate, 0)):
         return value
     # At a rate of 0: 1 at time 0, and 0 later, where it has the derivative of the rate itself at time 1.
-    now, rate, start = real(t), maximum(real(rate), 0.0), real(start)
+    now, rate = to_float(t), maximum(to_float(rate), 0.0)
     later = jnp.where(now == 0, start, start * rate * (now == 1).astype(float_type()))
-    return jnp.where(rate > 0, value, jnp.where(now < 0, _signed_largest(start), later))
+    return jnp.where(rate > 0, value, jnp.where(now < 0, jnp.sign(start) * float_type()(largest()), later))
 
 
-def _signed_largest(x: Any) -> Any:
-    return jnp.sign(real(x)) * float_type()(largest())
-
-
-def _exponential(start: Any, slope: Two, time: Two) -> Any:
+def _exponential(start: Any, slope: Split, time: Split) -> Any:
     # Far below the smallest float there is no derivative, rather than one that is infinite on the way.
     vanished = slope.head * time.head < -300
     whole, rise = exp2_of_product(slope.only_where(~vanished, 0.0), time)
     overflows = _exponent(jnp.abs(start))[0] + whole > 129  # by so much that 0 · inf would get into derivatives
     value = scaled(start, 1 + rise, jnp.where(vanished, np.float32(-254), jnp.where(overflows, np.float32(0), whole)))
-    return jnp.where(overflows, _signed_largest(start), saturated(value))
+    return jnp.where(overflows, jnp.sign(start) * float_type()(largest()), saturated(value))
 
 
 def grown(value: Any, base: Any, count: Any) -> Any:
     """`value · base ** count` for a whole count >= 0 and a base of any sign; what is too large is the largest float."""
-    if is_concrete(value, base, count):
-        half = np.floor(host(count) / 2)
-        first, second = (np.clip(np.power(host(base), n), -HOST_MAX, HOST_MAX) for n in (half, host(count) - half))
-        return saturated(host(value) * first * second)
-    size = np.abs(host(base)) if is_concrete(base) else where(base < 0, -base, base)
-    half = in_floats(count) * 0.5
-    odd = jnp.logical_not(equal(half, floor(half)))
-    sign = jnp.where((real(base) < 0) & odd, -1, 1).astype(float_type())
-    return sign * exponential(value, size, count)
+    half = extended(count) * 0.5
+    is_odd = floor(half) < half
+    return where((base < 0.0) & is_odd, -1.0, 1.0) * exponential(value, abs(base), count)

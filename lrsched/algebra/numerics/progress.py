@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.numerics import powers
-from lrsched.algebra.numerics.arithmetic import LEAST, all_floats, maximum, minimum, power, quotient, where
-from lrsched.algebra.numerics.double import double
-from lrsched.algebra.numerics.kinds import Number, host, is_concrete, real, wide, x64
+from lrsched.algebra.numerics.arithmetic import LEAST, maximum, minimum, power, quotient, where
+from lrsched.algebra.numerics.kinds import Number, as_value, extended, is_concrete, to_float, x64
 
 
 class Progress:
@@ -23,61 +22,42 @@ class Progress:
 
     def __init__(self, now: Any, length: Any) -> None:
         self._known = is_concrete(now, length)
-        self._in_two_floats = not (self._known or x64())
-        self._now, self._length = (maximum(x if self._known else wide(x), 0.0) for x in (now, length))
-
-    @functools.cached_property
-    def _fractions(self) -> tuple[Any, Any]:
-        now, length = self._now, self._length
-        safe = where(length > 0, length, 1.0) if self._known else maximum(length, LEAST)
-        if self._known:
-            return where(now >= length, 1.0, now / safe), maximum(length - now, 0.0) / safe
-        # A compiler may turn x / n into x · (1/n), whose value at x = n need not be 1: both ends are set, not computed.
-        done = where(self._ended, 1.0, quotient(*jnp.broadcast_arrays(real(now), real(safe))))
-        # Before it begins nothing is done: 1 - done is 1 exactly, and has the slope that done has.
-        left = where(now > 0.0, quotient(*jnp.broadcast_arrays(real(self._rest), real(safe))), 1.0 - done)
-        return done, where(self._ended, 0.0, left)
-
-    @property
-    def done(self) -> Any:
-        """The fraction that is done, accurate by itself; exactly 0 at the start and 1 from the end on."""
-        return self._fractions[0]
-
-    @property
-    def left(self) -> Any:
-        """The fraction that is left, accurate by itself; exactly 1 at the start and 0 from the end on."""
-        return self._fractions[1]
+        self._now, self._length = maximum(extended(now), 0.0), extended(length)
+        self._rest = self._length - self._now
 
     @functools.cached_property
     def _ended(self) -> Any:
-        return self._now >= self._length
+        return self._rest <= 0.0
 
     @functools.cached_property
-    def _rest(self) -> Any:
-        return self._length - self._now
-
-    def _in_two(self, part: Any) -> powers.Two:
-        """A part of the length as a fraction in two floats."""
-        length = maximum(self._length, LEAST)
-        return powers.ratio_in_two(double(part), powers.two(length), 1 / real(length))
+    def done(self) -> Any:
+        """The fraction that is done, accurate by itself; exactly 0 at the start and 1 from the end on."""
+        return where(self._ended, 1.0, self._fraction(self._now))
 
     @functools.cached_property
-    def _nearer(self) -> tuple[Any, powers.Two]:
+    def left(self) -> Any:
+        """The fraction that is left, accurate by itself; exactly 1 at the start and 0 from the end on."""
+        return where(self._ended, 0.0, self._fraction(self._rest))
+
+    def _fraction(self, part: Any) -> Any:
+        length = maximum(as_value(self._length), LEAST)
+        return part / length if self._known else quotient(*jnp.broadcast_arrays(to_float(part), to_float(length)))
+
+    @functools.cached_property
+    def _smaller(self) -> tuple[Any, powers.Split]:
         """Whether less is done than left, and the fraction that is less, in two floats."""
         rest = where(self._ended, 0.0, self._rest)
-        is_done = real(self._now) < real(rest)
-        return is_done, self._in_two(where(is_done, self._now, rest))
+        is_done = to_float(self._now) < to_float(rest)
+        return is_done, powers.fraction(where(is_done, self._now, rest), self._length)
 
     def sine_squared(self) -> tuple[Any, Any]:
         """`sin²(πq/2)` and `sin²(πp/2)` of the fractions q left and p done, which add up to 1."""
-        if not self._in_two_floats:
-            if all_floats(self.left, self.done):
-                return math.sin(_QUARTER * self.left) ** 2, math.sin(_QUARTER * self.done) ** 2
+        if self._known or x64():
             sine = np.sin if self._known else jnp.sin
             return sine(_QUARTER * self.left) ** 2, sine(_QUARTER * self.done) ** 2
-        # u · Q(u) with u = x² of the nearer end, x = head + rest, whose first square is exact; the other weight is what this
-        # one leaves of 1. Q is within 9e-10, and each weight within 3 ulp.
-        is_done, (head, rest) = self._nearer
+        # u · Q(u) with u = x² of the smaller fraction x = head + rest, whose first square is exact; the other weight is what
+        # this one leaves of 1. Q is within 9e-10, and each weight within 3 ulp.
+        is_done, (head, rest) = self._smaller
         square = jnp.square(head) + rest * (2 * head + rest)
         small = square * powers.series(square, _SINE_SQUARED)
         large = np.float32(1) - small
@@ -86,50 +66,29 @@ class Progress:
     def power(self, exponent: Number) -> tuple[Any, Any]:
         """`q ** exponent` of the fraction q left, for an exponent > 0, and what that leaves of 1."""
         if not (self._known and is_concrete(exponent)) and not x64():
-            if self._known:  # but not the exponent
-                return Progress(double(self._now) + jnp.float32(0), self._length).power(exponent)
-            is_done, near = self._nearer
+            is_done, fraction = self._smaller
             exponent = minimum(exponent, 1e30)  # that of no fraction below 1 makes a difference by then
-            first, second = powers.weights_of_power(powers.log2_of_rest(near, is_done), powers.two(exponent))
-            ended = jnp.logical_not(is_done) & (near.head <= 0)
-            return jnp.where(ended, np.float32(0), first), jnp.where(ended, np.float32(1), second)
+            first, second = powers.weights_of_power(powers.log2_of_rest(fraction, is_done), powers.split_number(exponent))
+            return where(self._ended, 0.0, first), where(self._ended, 1.0, second)
         left, done = self.left, self.done
-        first = where(left == 0, 0.0, power(left, exponent))
         # Where a logarithm is not used it is taken of 1, so that no gradient is infinite.
         xp, early = (np if is_concrete(left, done, exponent) else jnp), done < 0.25  # beyond, XLA's log1p was inexact
         log = xp.where(early, xp.log1p(-xp.where(early, done, 0.0)), xp.log(xp.where(early | (left == 0), 1.0, left)))
-        return first, where(left == 0, 1.0, -xp.expm1(exponent * log))
+        return where(left == 0, 0.0, power(left, exponent)), where(left == 0, 1.0, -xp.expm1(exponent * log))
 
-    def geometric(self, start: Number, stop: Number) -> Any:
+    def geometric(self, start: Any, stop: Any) -> Any:
         """`start ** q · stop ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
-        left, done = self.left, self.done
-        if is_concrete(done, start, stop):
-            sign = where(host(stop) < 0, -1.0, 1.0)
-            return sign * np.power(np.abs(host(start)), left) * np.power(np.abs(host(stop)), done)
-        ends = [real(x) for x in (start, stop)]
-        sizes = [jnp.where(x == 0, jnp.ones_like(x), jnp.abs(x)) for x in ends]
-        value = self._in_a_power_of_2(start, stop) if not (self._known or x64()) else self._of_fractions(*sizes)
-        value = jnp.where((ends[0] == 0) | (ends[1] == 0), jnp.zeros_like(value), jnp.where(ends[1] < 0, -value, value))
-        begun = ends[0] * (1.0 + (jnp.log(sizes[1]) - jnp.log(sizes[0])) * done)  # the start itself, with its slope
-        return where(left == 0, stop, where(done == 0, begun, value))
-
-    def _of_fractions(self, start: Any, stop: Any) -> Any:
-        return power(start, self.left) * power(stop, self.done)
-
-    def _in_a_power_of_2(self, start: Any, stop: Any) -> Any:
-        """The geometric mean of the sizes as a power of 2 that falls from the higher end: nothing overflows on the way."""
-        if is_concrete(start, stop):
-            ends = np.abs(host(start)), np.abs(host(stop))
-            falls, high = ends[0] >= ends[1], real(np.maximum(*ends))
-            slope = powers.two(-np.abs(np.log2(ends[0]) - np.log2(ends[1])))
+        sizes = [where(size > 0.0, size, 1.0) for size in (abs(start), abs(stop))]  # of 0 there is no logarithm
+        if x64() or (self._known and is_concrete(*sizes)):
+            value = power(sizes[0], self.left) * power(sizes[1], self.done)
         else:
-            ends = [where(x < 0, -x, x) for x in (wide(start), wide(stop))]
-            falls = ends[0] >= ends[1]
-            low, high = (where(falls, *order) for order in (ends[::-1], ends))
-            slope, high = powers.difference(powers.log2(low), powers.log2(high)), real(high)
-        part = where(falls, where(self._ended, self._length, self._now), where(self._ended, 0.0, self._rest))
-        whole, rise = powers.exp2_of_product(slope, self._in_two(part))
-        return powers.scaled(high, 1 + rise, whole)
+            log2 = np.log2 if is_concrete(*sizes) else powers.log2
+            slope = log2(sizes[1]) - log2(sizes[0])
+            done = powers.fraction(minimum(self._now, self._length), self._length)
+            whole, rise = powers.exp2_of_product(powers.split_number(slope), done)
+            value = powers.scaled(to_float(sizes[0]), 1 + rise, whole)
+        sign = where(stop < 0.0, -1.0, where((start == 0.0) | (stop == 0.0), 0.0, 1.0))
+        return where(self._ended, as_value(stop), sign * value)
 
 
 _QUARTER = math.pi / 2  # of a turn

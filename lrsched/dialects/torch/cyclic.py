@@ -248,7 +248,7 @@ class _OneCycle(Scheduler):
         epochs: Any = self.epochs
         total = epochs * self.steps_per_epoch if self.total_steps is None else self.total_steps
         if not numerics.is_concrete(total, self.pct_start):
-            total = numerics.wide(total)  # a float32 would not hold the ends of the phases
+            total = numerics.extended(total)  # a float32 would not hold the ends of the phases
         last, rise = total - 1.0, self.pct_start * total - 1.0
         ends = [0.0, rise, 2.0 * rise, last] if self.three_phase else [0.0, rise, last]
         ramp = Cosine if self.anneal_strategy == "cos" else Linear
@@ -257,7 +257,7 @@ class _OneCycle(Scheduler):
             # Where a phase ends before step 0, the next one is taken to have begun there.
             steps, gone = numerics.maximum(end - begin, 0.0), numerics.maximum(-begin, 0.0)
             # A last phase without steps is never entered.
-            stop = numerics.where(numerics.equal(steps, 0.0), values[i], values[i + 1]) if end is last else values[i + 1]
+            stop = numerics.where(steps == 0.0, values[i], values[i + 1]) if end is last else values[i + 1]
             parts.append(ramp(values[i], stop, steps).drop(gone))
         return functools.reduce(Schedule.then, parts).take(last)
 
@@ -406,7 +406,7 @@ class SWALR(Scheduler):
     @property
     def change(self) -> Change:
         left = self._ramp(1.0, 0.0)
-        end = numerics.where(numerics.equal(self.anneal_epochs, 0.0), 0.0, self.anneal_epochs + 1.0)
+        end = numerics.where(self.anneal_epochs == 0.0, 0.0, self.anneal_epochs + 1.0)
         scale = join([left / left.delay(1), Constant(0.0)], [end])
         return Change(scale, (1.0 - scale) * Constant(self.swa_lr))
 

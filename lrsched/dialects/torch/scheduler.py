@@ -136,10 +136,10 @@ class Recurrence(Schedule):
     offset: Schedule = child()
 
     def at(self, t: Any) -> Any:
-        step = numerics.real_if_traced(numerics.maximum(t, 0.0))
+        step = numerics.as_value(numerics.maximum(t, 0.0))
         if numerics.is_concrete(step, *jax.tree.leaves(self)):
             return self._walked_on_host(np.floor(step))
-        step = jnp.floor(numerics.real(step)).astype(np.int32)
+        step = jnp.floor(numerics.to_float(step)).astype(np.int32)
         rates = self._walked_beforehand()
         if rates is None:
             return self._walked_in_trace(step, 0, self.start)
@@ -164,7 +164,7 @@ class Recurrence(Schedule):
         return self.scale.at(t), self.offset.at(t)
 
     def _walked_on_host(self, step: Any) -> Any:
-        rate, values = float(numerics.host(self.start)), np.zeros(np.shape(step))
+        rate, values = float(numerics.to_float64(self.start)), np.zeros(np.shape(step))
         for begin in range(0, int(np.max(step, initial=0.0)) + 1, _CHUNK):
             steps = np.arange(begin, begin + min(_CHUNK, int(np.max(step)) + 1 - begin))
             changes = zip(*(np.broadcast_to(x, steps.shape).tolist() for x in self._changes(steps)), strict=True)
@@ -188,7 +188,7 @@ class Recurrence(Schedule):
             def body(state: Any) -> Any:
                 now, rate, values = state
                 t, _ = numerics.time_of(now)
-                scale, offset = (numerics.real(schedule._ready.at(t)) for schedule in changes)
+                scale, offset = (numerics.to_float(schedule._ready.at(t)) for schedule in changes)
                 rate = scale * rate + offset
                 return now + 1, rate, jnp.where(step == now, rate, values)
 
@@ -206,7 +206,7 @@ class Recurrence(Schedule):
                 start=jnp.zeros(step.shape, numerics.float_type()),
             )
 
-        return walked([numerics.real(x) for x in (rate, *(leaves[i] for i in traced))], step)
+        return walked([numerics.to_float(x) for x in (rate, *(leaves[i] for i in traced))], step)
 
     @property
     def length(self) -> Any:

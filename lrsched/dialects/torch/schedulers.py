@@ -27,7 +27,7 @@ _NEVER = 1e30  # a step beyond all others
 
 def _or_never(steps: Number) -> Any:
     """A total of steps, of which PyTorch never reaches the end if it is 0."""
-    return numerics.where(numerics.equal(steps, 0.0), _NEVER, steps)
+    return numerics.where(steps == 0.0, _NEVER, steps)
 
 
 def _ratios(factors: Schedule, steps: Number) -> Schedule:
@@ -259,7 +259,7 @@ class ConstantLR(Scheduler):
     @property
     def change(self) -> Change:
         ended = _or_never(self.total_iters)
-        back = numerics.where(numerics.equal(self.factor, 0.0), 1.0, numerics.divide(1.0, self.factor))
+        back = numerics.where(self.factor == 0.0, 1.0, numerics.divide(1.0, self.factor))
         factors = [Constant(self.factor), Constant(1.0), Constant(back), Constant(1.0)]
         return scaling(join(factors, numerics.table([1.0, ended, ended + 1.0])))
 
@@ -373,7 +373,7 @@ class PolynomialLR(Scheduler):
     power: Number = leaf(ge=0, default=1.0, hint="the exponent; 1 is a straight line")
 
     def _fall(self, rate: Number) -> Schedule:
-        flat = numerics.equal(self.power, 0.0)
+        flat = self.power == 0.0
         steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
         return Polynomial(rate, 0.0, steps, numerics.where(flat, 1.0, self.power))
 

@@ -1,0 +1,72 @@
+"""Tables of rank 1: which row a time has reached, and the entries in rows."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra.numerics.double import BoundedInt, Double, Extended, bounded_int
+from lrsched.algebra.numerics.kinds import as_double, extended, is_concrete, to_float, to_float64, x64
+
+_FEW = 32  # to compare with each of fewer points is faster than to search among them
+_FEWER = 8  # to choose among so many numbers is faster than to look one up
+
+
+def table(entries: list[Any]) -> Any:
+    """A table of its entries, each a number or a batch of numbers."""
+    if is_concrete(*entries):
+        return np.stack(np.broadcast_arrays(*map(to_float64, entries)), axis=-1)
+    kept = as_double if any(isinstance(x, Extended) for x in entries) else to_float
+    return jax.tree.map(lambda *xs: jnp.stack(jnp.broadcast_arrays(*xs), axis=-1), *map(kept, entries))
+
+
+def ascending(table: Any) -> Any:
+    """A table with its entries sorted."""
+    if is_concrete(table):
+        return np.sort(to_float64(table), axis=-1)
+    if isinstance(table, Double):
+        return Double(*jax.lax.sort(tuple(jnp.broadcast_arrays(table.high, table.low)), num_keys=2))
+    return jnp.sort(to_float(table), axis=-1)
+
+
+def pick_time(table: Any, row: Any) -> Any:
+    """The entries of a table of times in rows, with all of their digits."""
+    if is_concrete(table, row):
+        return pick(table, row)
+    times = bounded_int(to_float64(table)) if is_concrete(table) and not x64() else table
+    return jax.tree.map(lambda x: _picked(x, row), times if isinstance(times, BoundedInt) else as_double(times))
+
+
+def pick(table: Any, row: Any) -> Any:
+    """The entries of a table in rows."""
+    if is_concrete(table, row):
+        return np.asarray(to_float64(table), np.float64)[row]
+    return _picked(to_float(table), row)
+
+
+def _picked(table: Any, row: Any) -> Any:
+    if is_concrete(table) and np.size(table) <= _FEWER:
+        return functools.reduce(lambda found, k: jnp.where(row >= k, table[k], found), range(1, np.size(table)), table[0])
+    return jnp.asarray(table).at[row].get(mode="promise_in_bounds")
+
+
+def row_of(points: Any, t: Any) -> Any:
+    """The row of the last of rising points that a time has reached, 0 before all of them."""
+    if is_concrete(points, t):
+        return np.maximum(np.searchsorted(to_float64(points), t, side="right") - 1, 0)
+    t, last = extended(t), points.shape[-1] - 1
+    if last < _FEW:
+        reached = [jnp.asarray(t >= points[i], np.int32) for i in range(1, last + 1)]
+        return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
+    t = as_double(t)
+
+    def halve(_: Any, rows: tuple[Any, Any]) -> tuple[Any, Any]:
+        low, high = rows
+        middle = (low + high + 1) >> 1
+        reached = t >= pick_time(points, middle)
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+
+    first = jnp.zeros(np.shape(t), np.int32), jnp.full(np.shape(t), last, np.int32)
+    return jax.lax.fori_loop(0, last.bit_length(), halve, first)[0]
