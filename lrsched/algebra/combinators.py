@@ -1,4 +1,4 @@
-"""Schedules at another time, repeated, or chosen.
+"""What operators and methods of schedules make: schedules at another time, repeated, chosen, and those of other modules.
 
 Each node states its meaning in its docstring, and its code is that meaning.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import Bending
-from lrsched.algebra.node import child, leaf, node
+from lrsched.algebra.driven import Driven as Driven
+from lrsched.algebra.node import child, leaf, node, surely
 from lrsched.algebra.numerics import (
     Number,
     at_least,
@@ -29,18 +28,16 @@ from lrsched.algebra.numerics import (
     snapped,
     where,
 )
-from lrsched.algebra.schedule import Schedule, Spans
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.pointwise import Pointwise as Pointwise
+from lrsched.algebra.pointwise import as_schedule as as_schedule
+from lrsched.algebra.pointwise import clipped as clipped
+from lrsched.algebra.pointwise import operated as operated
+from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
+from lrsched.algebra.sequence import sequence as sequence
+from lrsched.algebra.sequence import unless_endless
+from lrsched.algebra.written import unexpected
 
-
-def running_value(spans: Iterable[tuple[Schedule, Any, Any]]) -> Any:
-    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
-    value = None
-    for part, own, begun in spans:
-        if isinstance(begun, (bool, np.bool_)) and not begun:
-            continue
-        value = part.at(own) if value is None else where(begun, part.at(own), value)
-    return value
+_WITH_AN_END = "give it a length with .take(n)"
 
 
 @node
@@ -49,11 +46,11 @@ class Moved(Schedule):
 
     schedule: Schedule = child()
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         """The time at which the schedule is asked."""
         raise NotImplementedError(f"{type(self).__name__} must define moved(t)")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return self.schedule.at(self.moved(t))
 
 
@@ -65,14 +62,14 @@ class Take(Moved):
 
     steps: Number = leaf(ge=0, unit="steps")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return minimum(t, self.steps)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         yield self.schedule, self.moved(t), both(at_least(t, 0.0), opposite(at_least(t, self.steps)))
 
 
@@ -84,12 +81,12 @@ class Drop(Bending, Moved):
 
     steps: Number = leaf(ge=0, unit="steps")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return t + self.steps
 
     @property
-    def length(self) -> Any:
-        return maximum(self.schedule.length - self.steps, 0.0)
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: maximum(steps - self.steps, 0.0))
 
 
 @node
@@ -100,21 +97,15 @@ class Delay(Moved):
 
     steps: Number = leaf(ge=0, unit="steps")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return maximum(t - self.steps, 0.0)
 
     @property
-    def length(self) -> Any:
-        return self.schedule.length + self.steps
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: steps + self.steps)
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         yield self.schedule, self.moved(t), at_least(t, self.steps)
-
-
-def _times(steps: Any, factor: Any) -> Any:
-    """So many times as long; what never settles stays so."""
-    endless = numerics.is_concrete(steps) and np.any(np.isinf(numerics.host(steps)))
-    return steps if endless else snapped(steps * factor)
 
 
 @node
@@ -125,12 +116,12 @@ class Stretch(Bending, Moved):
 
     factor: Number = leaf(gt=0, unit="times", hint="2 makes it twice as long, 0.5 half as long")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return ratio(t, self.factor)
 
     @property
-    def length(self) -> Any:
-        return _times(self.schedule.length, self.factor)
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: snapped(steps * self.factor))
 
 
 @node
@@ -141,12 +132,12 @@ class Staircase(Bending, Moved):
 
     every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return snapped(self.every * numerics.floor_ratio(maximum(t, 0.0), self.every))
 
     @property
-    def length(self) -> Any:
-        return _times(ceil(ratio(self.schedule.length, self.every)), self.every)
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: snapped(self.every * ceil(ratio(steps, self.every))))
 
 
 @node
@@ -157,14 +148,14 @@ class Reverse(Bending, Moved):
 
     def _check(self) -> None:
         super()._check()
-        if numerics.is_concrete(self.schedule.length) and np.any(np.isinf(self.schedule.length)):
-            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it has no reverse: give it a length with .take(n)")
+        if surely(np.isinf, self.schedule.length):
+            raise ValueError(unexpected("reverse", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return clip(self.schedule.length - t, 0.0, self.schedule.length)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.schedule.length
 
 
@@ -176,15 +167,15 @@ class Warp(Bending, Moved):
 
     time: Schedule = child()
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return numerics.time_given(self.time.at(t))
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.time.length
 
 
-_ALWAYS = 2.0**62  # cycles
+_ALWAYS = 2.0**62  # cycles: more than any time reaches, which is at most 2**62 steps
 
 
 @node
@@ -208,7 +199,7 @@ class Repeat(Bending):
         self,
         schedule: Schedule,
         n: Number | None = None,
-        stretch: Any = dataclasses.MISSING,
+        stretch: Number | dataclasses._MISSING_TYPE | None = dataclasses.MISSING,
         scale: Number | None = None,
         stretch_: Number | None = None,
     ) -> None:
@@ -219,18 +210,16 @@ class Repeat(Bending):
     def _check(self) -> None:
         super()._check()
         steps = self.schedule.length
-        if not numerics.is_concrete(steps):
-            return
-        if not np.all(np.isfinite(steps)):
-            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it cannot repeat: give it a length with .take(n)")
-        if self.n is None and np.any(np.equal(steps, 0)):
-            raise ValueError(f"{shown(self.schedule)} has length 0, so it cannot repeat for ever: give it a length, or an n")
-        shrinks = self.stretch_ is not None and numerics.is_concrete(self.stretch_) and np.any(np.less(self.stretch_, 1))
-        if self.n is None and shrinks:
+        if surely(np.isinf, steps):
+            raise ValueError(unexpected("repeat", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
+        if self.n is None and surely(np.equal, steps, 0.0):
+            expected, hint = "a length above 0, to repeat for ever", "give it a length, or an n"
+            raise ValueError(unexpected("repeat", "schedule", self.schedule, expected, hint))
+        if self.n is None and self.stretch_ is not None and surely(np.less, self.stretch_, 1.0):
             hint = "shrinking cycles come to an end; say how many with n"
             raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
 
-    def _cycle(self, t: Any) -> tuple[Any, Any]:
+    def _cycle(self, t: Real) -> tuple[Real, Real]:
         """The number of the cycle, and the time in it as the schedule counts it."""
         t, steps = maximum(t, 0.0), self.schedule.length
         # Cycles of no length that go on for ever stand at the first.
@@ -241,13 +230,13 @@ class Repeat(Bending):
         cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         cycle, inside = self._cycle(t)
         value = self.schedule.at(inside)
         return value if self.scale is None else numerics.grown(value, self.scale, cycle)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         if self.n is None:
             return math.inf
         if self.stretch_ is None:
@@ -280,18 +269,18 @@ class Choice(Schedule):
 
     def _check(self) -> None:
         if not isinstance(self.branches, tuple) or not self.branches:
-            raise TypeError(f"Choice(branches=...) must be a tuple of schedules, got {shown(self.branches)}")
-        if numerics.is_concrete(self.index) and np.any(np.asarray(self.index) >= len(self.branches)):
-            raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
+            raise TypeError(unexpected("Choice", "branches", self.branches, "a tuple of at least one schedule"))
+        if surely(np.greater_equal, self.index, len(self.branches)):
+            raise ValueError(unexpected("Choice", "index", self.index, f"index < {len(self.branches)}", "counted from 0"))
 
-    def _chosen(self) -> Any:
+    def _chosen(self) -> Real:
         return minimum(rounded(self.index), len(self.branches) - 1.0)
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return running_value(self.spans(t))
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         chosen = self._chosen()
         value = self.branches[0].length
         for i, branch in enumerate(self.branches):
@@ -299,7 +288,7 @@ class Choice(Schedule):
             value = where(numerics.equal(chosen, float(i)), length, value)
         return value
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         chosen = self._chosen()
         for i, branch in enumerate(self.branches):
             running = numerics.equal(chosen, float(i))

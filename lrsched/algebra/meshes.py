@@ -9,6 +9,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lrsched.algebra.numerics import array_of, is_concrete
 
+if hasattr(jax.sharding, "auto_axes"):
+    auto_axes = jax.sharding.auto_axes
+else:  # JAX 0.6, where it fails inside vmap
+    from jax.experimental.shard import auto_axes  # pyright: ignore[reportMissingImports]
+
 
 def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -> Any:
     """`function(numbers, step)` of the shape of the step, and sharded as it is.
@@ -32,7 +37,8 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
         value = function(numbers, step)
         return jnp.where(step == 0, value, value)  # so that it hangs on the step, and JAX knows the devices, if it is constant
 
-    return _on_auto_axes(call, NamedSharding(mesh, PartitionSpec(*jax.typeof(step).sharding.spec)), placed)
+    sharding = NamedSharding(mesh, PartitionSpec(*jax.typeof(step).sharding.spec))
+    return auto_axes(call, axes=_explicit_axes(mesh), out_sharding=sharding)(placed)
 
 
 def put_like(step: Any, value: Any) -> Any:
@@ -57,34 +63,3 @@ def _explicit_mesh(x: Any) -> Any:
 
 def _explicit_axes(mesh: Any) -> tuple[str, ...]:
     return tuple(name for name, kind in zip(mesh.axis_names, mesh.axis_types or (), strict=False) if kind == AxisType.Explicit)
-
-
-if hasattr(jax.sharding, "auto_axes"):
-
-    def _on_auto_axes(call: Callable[[Any], Any], sharding: NamedSharding, placed: Any) -> Any:
-        return jax.sharding.auto_axes(call, axes=_explicit_axes(sharding.mesh), out_sharding=sharding)(placed)
-
-else:  # JAX 0.6, whose vmap has to be outside of its auto_axes, or it names explicit axes inside
-    from jax.custom_batching import custom_vmap
-    from jax.experimental.shard import auto_axes  # pyright: ignore[reportMissingImports]
-    from jax.interpreters.batching import BatchTracer  # pyright: ignore[reportAttributeAccessIssue]
-
-    def _on_auto_axes(call: Callable[[Any], Any], sharding: NamedSharding, placed: Any) -> Any:
-        def on_auto_axes(placed: Any) -> Any:
-            return auto_axes(call, axes=_explicit_axes(sharding.mesh), out_sharding=sharding)(placed)
-
-        if not any(isinstance(x, BatchTracer) for x in placed.values()):
-            return on_auto_axes(placed)
-        mapped = custom_vmap(on_auto_axes)
-
-        @mapped.def_vmap
-        def _(size: int, in_batched: Any, placed: Any) -> Any:
-            (batched,) = in_batched
-            axes = {i: 0 if batched[i] else None for i in placed}
-            specs = [jax.typeof(x).sharding.spec[0] for i, x in placed.items() if batched[i]]
-            first = next((axis for axis in specs if axis is not None), None)
-            outer = NamedSharding(sharding.mesh, PartitionSpec(first, *sharding.spec))
-            every = jax.vmap(call, in_axes=(axes,), axis_size=size)
-            return _on_auto_axes(every, outer, placed), True
-
-        return mapped(placed)

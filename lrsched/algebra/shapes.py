@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import choice, leaf, node, static
+from lrsched.algebra.node import choice, leaf, node, static, surely
 from lrsched.algebra.numerics import Number, Progress, at_least, maximum, pick, pick_time, row_of, where
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import shown, unexpected
 
 
@@ -28,19 +28,19 @@ class Ramp(Schedule):
     stop: Number = leaf()
     steps: Number = leaf(ge=0, unit="steps")
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
-        raise NotImplementedError("a ramp must define weights(progress)")
+        raise NotImplementedError(f"{type(self).__name__} must define weights(progress)")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return _blend(self.start, self.stop, *self.weights(Progress(t, self.steps)))
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
 
 
-def _blend(start: Number, stop: Number, first: Any, second: Any) -> Any:
+def _blend(start: Number, stop: Number, first: Real, second: Real) -> Real:
     return start * first + stop * second
 
 
@@ -49,8 +49,7 @@ class Linear(Ramp):
     """A straight line: `start + (stop - start) · min(t / steps, 1)`.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
     Raises:
@@ -61,7 +60,7 @@ class Linear(Ramp):
     [0.   0.25 0.5  0.75 1.   1.  ]
     """
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         return progress.left, progress.done
 
 
@@ -73,8 +72,7 @@ class Cosine(Ramp):
     but nothing cancels near the end. Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
     Raises:
@@ -88,7 +86,7 @@ class Cosine(Ramp):
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts.
     """
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         return progress.sine_squared()
 
 
@@ -99,8 +97,7 @@ class Polynomial(Ramp):
     Computed as `start · q^power + stop · (1 - q^power)`, the second weight as `-expm1(power · log q)`.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
         power: the exponent, > 0. 1 is a straight line; above 1 it falls fast at first, below 1 fast at the end.
 
@@ -117,7 +114,7 @@ class Polynomial(Ramp):
 
     power: Number = leaf(gt=0, exact=True, hint="the exponent; 1 is a straight line")
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         return progress.power(self.power)
 
 
@@ -128,8 +125,7 @@ class OneMinusSqrt(Ramp):
     Computed as `start · q / (1 + √p) + stop · √p`, with p the fraction done and q the fraction left.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
     Raises:
@@ -143,7 +139,7 @@ class OneMinusSqrt(Ramp):
         Hägele et al., *Scaling laws and compute-optimal training beyond fixed training durations*, 2024 (arXiv 2405.18392).
     """
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         root = numerics.root(progress.done)
         return numerics.divide(progress.left, 1.0 + root), root
 
@@ -175,17 +171,15 @@ class Geometric(Schedule):
     steps: Number = leaf(ge=0, unit="steps")
 
     def _check(self) -> None:
-        if numerics.is_concrete(self.start, self.stop) and np.any(np.sign(self.start) != np.sign(self.stop)):
-            raise ValueError(
-                f"Geometric(stop=...) must have the sign of start, got {self.stop!r} after {self.start!r}: no straight line on"
-                " a logarithmic scale goes through 0"
-            )
+        if surely(lambda a, b: np.sign(a) != np.sign(b), self.start, self.stop):
+            expected, hint = f"the sign of start={shown(self.start)}", "no straight line on a logarithmic scale goes through 0"
+            raise ValueError(unexpected("Geometric", "stop", self.stop, expected, hint))
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return Progress(t, self.steps).geometric(self.start, self.stop)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
 
 
@@ -216,11 +210,11 @@ class Exponential(Schedule):
     start: Number = leaf()
     rate: Number = leaf(ge=0, exact=True, hint="the factor from one step to the next, 0.99 for 1 % less")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return numerics.exponential(self.start, self.rate, t)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return math.inf
 
 
@@ -248,14 +242,14 @@ class InverseSqrt(Schedule):
     start: Number = leaf()
     timescale: Number = leaf(gt=0, unit="steps", hint="the number of updates until the value has fallen to start / √2")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
+        # 2**31 / least fits into a float32; the derivative by a traced timescale divides twice.
         least = 1e-28 if numerics.is_concrete(self.timescale) else 1e-12
-        return self.start / numerics.root(
-            1.0 + numerics.divide(numerics.real_if_traced(maximum(t, 0.0)), maximum(self.timescale, least))
-        )
+        passed = numerics.divide(numerics.real_if_traced(maximum(t, 0.0)), maximum(self.timescale, least))
+        return self.start / numerics.root(1.0 + passed)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return math.inf
 
 
@@ -287,9 +281,9 @@ class Piecewise(Schedule):
     def _check(self) -> None:
         steps, values = np.shape(self.steps)[-1], np.shape(self.values)[-1]
         if steps != values:
-            raise ValueError(f"Piecewise(...) takes as many values as steps, got {steps} steps and {values} values")
+            raise ValueError(f"Piecewise(...): expected as many values as steps, got {steps} steps and {values} values.")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         t = maximum(t, 0.0)
         row = row_of(self.steps, t)
         start = pick(self.values, row)
@@ -301,7 +295,7 @@ class Piecewise(Schedule):
         return where(at_least(t, self.steps[..., 0]), value, start)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps[..., -1][()]
 
 
@@ -314,11 +308,11 @@ class Time(Schedule):
     0.5
     """
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return t
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return math.inf
 
 
@@ -351,7 +345,7 @@ class Function(Schedule):
 
     def __init__(self, fn: Callable[..., Any], *numbers: Number, arguments: tuple[Number, ...] = ()) -> None:
         if not isinstance(arguments, tuple):
-            raise TypeError(f"Function(arguments=...) must be a tuple of numbers, got {shown(arguments)}")
+            raise TypeError(unexpected("Function", "arguments", arguments, "a tuple of numbers"))
         self.__dict__.update(fn=fn, arguments=(*numbers, *arguments))  # by keyword for dataclasses.replace
         self.__post_init__()
 
@@ -359,7 +353,7 @@ class Function(Schedule):
         if not callable(self.fn):
             raise TypeError(unexpected("Function", "fn", self.fn, "a function of time"))
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         time = numerics.real(t) if isinstance(t, numerics.Wide) else t
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
@@ -370,14 +364,12 @@ class Function(Schedule):
             )
             raise
         if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):
-            raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
+            raise TypeError(f"{shown(self)}: expected a real number, got {shown(value)} ({type(value).__name__}).")
         if jnp.shape(value) not in ((), np.shape(time)):
-            raise TypeError(f"{shown(self)} must be elementwise: for times of shape {np.shape(time)} it gave {np.shape(value)}")
+            expected = f"a function elementwise over times, for shape {np.shape(time)}"
+            raise TypeError(f"{shown(self)}: expected {expected}, got {np.shape(value)}.")
         return value
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return math.inf
-
-
-Schedule._of_function = Function
