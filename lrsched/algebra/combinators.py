@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.driven import Bending
 from lrsched.algebra.driven import Driven as Driven
+from lrsched.algebra.driven import driven_parts as driven_parts
 from lrsched.algebra.node import child, leaf, node, surely
 from lrsched.algebra.numerics import (
     Number,
@@ -74,7 +74,7 @@ class Take(Moved):
 
 
 @node
-class Drop(Bending, Moved):
+class Drop(Moved):
     """`t ↦ schedule(t + steps)`, shorter by `steps`."""
 
     _call = "drop"
@@ -109,7 +109,7 @@ class Delay(Moved):
 
 
 @node
-class Stretch(Bending, Moved):
+class Stretch(Moved):
     """`t ↦ schedule(t / factor)`, `factor` times as long."""
 
     _call = "stretch"
@@ -125,7 +125,7 @@ class Stretch(Bending, Moved):
 
 
 @node
-class Staircase(Bending, Moved):
+class Staircase(Moved):
     """`t ↦ schedule(every · ⌊t / every⌋)`, of the length of the schedule rounded up to whole stairs."""
 
     _call = "staircase"
@@ -141,13 +141,12 @@ class Staircase(Bending, Moved):
 
 
 @node
-class Reverse(Bending, Moved):
+class Reverse(Moved):
     """`t ↦ schedule(length - t)`, and `schedule(0)` from its length on."""
 
     _call = "reverse"
 
     def _check(self) -> None:
-        super()._check()
         if surely(np.isinf, self.schedule.length):
             raise ValueError(unexpected("reverse", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
 
@@ -160,7 +159,7 @@ class Reverse(Bending, Moved):
 
 
 @node
-class Warp(Bending, Moved):
+class Warp(Moved):
     """`t ↦ schedule(time(t))`, of the length of `time`; a time below 0 counts as 0."""
 
     _call = "warp"
@@ -179,7 +178,7 @@ _ALWAYS = 2.0**62  # cycles: more than any time reaches, which is at most 2**62 
 
 
 @node
-class Repeat(Bending):
+class Repeat(Schedule):
     """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time.
 
     After the last one its end is held. n is rounded to a whole number; None: for ever.
@@ -208,7 +207,6 @@ class Repeat(Bending):
         self.__post_init__()
 
     def _check(self) -> None:
-        super()._check()
         steps = self.schedule.length
         if surely(np.isinf, steps):
             raise ValueError(unexpected("repeat", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))

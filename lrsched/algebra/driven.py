@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -12,18 +11,8 @@ from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import shown, unexpected
 
 
-class Bending(Schedule):
-    """The base of nodes that bend time, and so cannot hold a driven schedule."""
-
-    def _check(self) -> None:
-        for schedule in self._nodes():
-            if isinstance(schedule, Schedule) and driven_parts(schedule):
-                hint = f"{self._call} bends time; do it before .on(clock), or keep the driven factor apart"
-                raise TypeError(unexpected(self._call, "schedule", schedule, "a schedule that is not driven", hint))
-
-
 @node
-class Driven(Bending):
+class Driven(Schedule):
     """A schedule whose time is the reading of a clock, not the step; also spelled `schedule.on(clock)`.
 
     It cannot be called by itself, since its value depends on observations: `lrsched.evaluate(s, state)` does it, and
@@ -53,7 +42,6 @@ class Driven(Bending):
 
     def _check(self) -> None:
         checked_clock("on", self.clock)
-        super()._check()
 
     def at(self, t: Real) -> Real:
         del t
@@ -62,10 +50,6 @@ class Driven(Bending):
             " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state)"
             " with state = init(s) and state = tick(s, state, value=...), or bind(s, state) to get a schedule of the step."
         )
-
-    @property
-    def length(self) -> Real:
-        return math.inf
 
 
 def checked_clock(call: str, clock: object) -> None:

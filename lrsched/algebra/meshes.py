@@ -27,8 +27,9 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
     if is_concrete(step):
         return put_like(step, function(numbers, step))
     leaves, structure = jax.tree.flatten((numbers, step))
-    placed = {i: x for i, x in enumerate(leaves) if _is_placed(x)}
-    mesh = next((mesh for x in placed.values() if (mesh := _explicit_mesh(x)) is not None), None)
+    placed = {i: x for i, x in enumerate(leaves) if isinstance(x, jax.Array) and not is_concrete(x)}
+    meshes = (jax.typeof(x).sharding.mesh for x in placed.values())
+    mesh = next((mesh for mesh in meshes if _explicit_axes(mesh)), None)
     if mesh is None:
         return function(numbers, step)
 
@@ -49,16 +50,6 @@ def put_like(step: Any, value: Any) -> Any:
     if isinstance(sharding, NamedSharding):
         sharding = NamedSharding(sharding.mesh, PartitionSpec(*[None] * (value.ndim - step.ndim), *sharding.spec))
     return jax.device_put(value, sharding)
-
-
-def _is_placed(x: Any) -> bool:
-    return isinstance(x, jax.Array) and not is_concrete(x)
-
-
-def _explicit_mesh(x: Any) -> Any:
-    """The mesh of an array that has explicit axes, or None."""
-    mesh = jax.typeof(x).sharding.mesh
-    return mesh if _explicit_axes(mesh) else None
 
 
 def _explicit_axes(mesh: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Schedules: what they are, and the operators and methods on them.
+"""The class of schedules, with its operators and methods.
 
 A schedule denotes a function of time, ⟦s⟧ : time → value, and every operator is defined on those functions: ⟦a + b⟧(t) =
 ⟦a⟧(t) + ⟦b⟧(t), and so on. The laws in the tests follow from that (Elliott, *Denotational design with type class
@@ -6,13 +6,13 @@ morphisms*, 2009). Sequencing gives each schedule a length, as music does (Hudak
 temporal media*, 2003).
 
 Each node states its meaning in its docstring and in `at`, and has a `length`, the time from which it does not move
-any more. A node that lets its parts keep their own time also has `spans`: which part runs when. That is all that clocks
-need to know to tick inside it; a node without `spans` bends time, and cannot hold a driven schedule.
+any more. A node whose parts run on the time of the step also has `spans`: which part runs when.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -71,6 +71,11 @@ class Schedule(_Hyperparameter):
                 lift = functools.partial(_combinators().as_schedule, self._call or type(self).__name__, field.name)
                 value = getattr(self, field.name)
                 self.__dict__[field.name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
+        for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
+            if isinstance(schedule, Schedule) and _combinators().driven_parts(schedule):
+                call = self._call or type(self).__name__
+                hint = f"{call} bends time; do it before .on(clock), or keep the driven factor apart"
+                raise TypeError(unexpected(call, "schedule", schedule, "a schedule that is not driven", hint))
         super().__post_init__()
 
     def at(self, t: Real) -> Real:
@@ -79,11 +84,14 @@ class Schedule(_Hyperparameter):
 
     @property
     def length(self) -> Real:
-        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf` if it never settles."""
-        raise NotImplementedError(f"{type(self).__name__} must define length")
+        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
+        return math.inf
 
     def spans(self, t: Real) -> Spans:
-        """The parts that keep their own time: each with that time and whether it is running. None by default."""
+        """The parts that run on the time of the step: each with its own time, and whether it is running.
+
+        Clocks tick in these parts. A node that has none, the default, bends time, and refuses a driven schedule.
+        """
         del t
         yield from ()
 
@@ -96,7 +104,7 @@ class Schedule(_Hyperparameter):
         """
         if batch := self.batch_shape:
             return _call_batch(self, batch, step)
-        return sharded_like(step, _call, self)
+        return sharded_like(step, lambda schedule, step: value_at(schedule, *numerics.time_of(step)), self)
 
     @functools.cached_property
     def _is_of_floats(self) -> bool:
@@ -336,7 +344,7 @@ ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
 
 @functools.cache
 def _combinators() -> Any:
-    """The module of what operators and methods make, imported on the first call: what it has are schedules themselves."""
+    """The module of all that operators and methods make, imported on the first call, since it imports this one."""
     from lrsched.algebra import combinators
 
     return combinators
@@ -352,10 +360,6 @@ def _ready_number(x: Any, spec: Spec) -> Real:
         return numerics.host(x)
     x = numerics.wide(x) if spec.exact else numerics.real(x)
     return numerics.clip(x, 0.0, 1e30) if spec.unit else x  # infinity has no place among times
-
-
-def _call(schedule: Schedule, step: Any) -> jax.Array:
-    return value_at(schedule, *numerics.time_of(step))
 
 
 def value_at(schedule: Schedule, t: Real, shape: tuple[int, ...]) -> jax.Array:

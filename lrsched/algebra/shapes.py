@@ -6,7 +6,6 @@ is done (p = 1 - q). Each is accurate by itself, so that nothing cancels near an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -33,15 +32,12 @@ class Ramp(Schedule):
         raise NotImplementedError(f"{type(self).__name__} must define weights(progress)")
 
     def at(self, t: Real) -> Real:
-        return _blend(self.start, self.stop, *self.weights(Progress(t, self.steps)))
+        first, second = self.weights(Progress(t, self.steps))
+        return self.start * first + self.stop * second
 
     @property
     def length(self) -> Real:
         return self.steps
-
-
-def _blend(start: Number, stop: Number, first: Real, second: Real) -> Real:
-    return start * first + stop * second
 
 
 @node
@@ -183,12 +179,6 @@ class Geometric(Schedule):
         return self.steps
 
 
-_WAYS: dict[str, Ramp] = {
-    "linear": Linear(0.0, 1.0, 1.0),
-    "cosine": Cosine(0.0, 1.0, 1.0),
-}  # from one point of a table to the next
-
-
 @node
 class Exponential(Schedule):
     """A constant ratio from step to step: `start · rate^t`. It never settles: its length is infinite.
@@ -212,10 +202,6 @@ class Exponential(Schedule):
 
     def at(self, t: Real) -> Real:
         return numerics.exponential(self.start, self.rate, t)
-
-    @property
-    def length(self) -> Real:
-        return math.inf
 
 
 @node
@@ -248,9 +234,8 @@ class InverseSqrt(Schedule):
         passed = numerics.divide(numerics.real_if_traced(maximum(t, 0.0)), maximum(self.timescale, least))
         return self.start / numerics.root(1.0 + passed)
 
-    @property
-    def length(self) -> Real:
-        return math.inf
+
+_WAYS: dict[str, Ramp] = {"linear": Linear(0.0, 1.0, 1.0), "cosine": Cosine(0.0, 1.0, 1.0)}  # of a table, between two points
 
 
 @node
@@ -291,8 +276,8 @@ class Piecewise(Schedule):
             return start
         steps, values = numerics.next_entries(self.steps), numerics.next_entries(self.values)
         progress = Progress(t - pick_time(self.steps, row), pick_time(steps - self.steps, row))
-        value = _blend(start, pick(values, row), *_WAYS[self.kind].weights(progress))
-        return where(at_least(t, self.steps[..., 0]), value, start)
+        first, second = _WAYS[self.kind].weights(progress)
+        return where(at_least(t, self.steps[..., 0]), start * first + pick(values, row) * second, start)
 
     @property
     def length(self) -> Real:
@@ -310,10 +295,6 @@ class Time(Schedule):
 
     def at(self, t: Real) -> Real:
         return t
-
-    @property
-    def length(self) -> Real:
-        return math.inf
 
 
 @node
@@ -369,7 +350,3 @@ class Function(Schedule):
             expected = f"a function elementwise over times, for shape {np.shape(time)}"
             raise TypeError(f"{shown(self)}: expected {expected}, got {np.shape(value)}.")
         return value
-
-    @property
-    def length(self) -> Real:
-        return math.inf
