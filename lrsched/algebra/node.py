@@ -8,6 +8,7 @@ JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding goes round
 """
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -168,13 +169,13 @@ def node(cls: type[T]) -> type[T]:
     outer = tuple(f.name for f in fields if "options" in f.metadata)
     keys = tuple(map(jax.tree_util.GetAttrKey, inner))
 
-    def flatten(x: Any) -> Any:
+    def flatten(x):
         return [getattr(x, name) for name in inner], tuple(getattr(x, name) for name in outer)
 
-    def flatten_with_keys(x: Any) -> Any:
+    def flatten_with_keys(x):
         return list(zip(keys, flatten(x)[0], strict=True)), flatten(x)[1]
 
-    def unflatten(structure: Any, children: Any) -> Any:
+    def unflatten(structure, children):
         x = object.__new__(cls)
         x.__dict__.update(zip((*inner, *outer), (*children, *structure), strict=True))
         return x
@@ -199,12 +200,16 @@ class Node:
     _choices: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
     _children: ClassVar[tuple[dataclasses.Field[Any], ...]] = ()
 
+    @property
+    def _maker(self) -> str:
+        """The call that errors name."""
+        return self._call or type(self).__name__
+
     def __post_init__(self) -> None:
-        call = self._call or type(self).__name__
         for field, spec in self._numbers:
-            self.__dict__[field.name] = spec.checked(call, argument(field), getattr(self, field.name))
+            self.__dict__[field.name] = spec.checked(self._maker, argument(field), getattr(self, field.name))
         for name, options in self._choices:
-            checked_choice(call, name, getattr(self, name), options)
+            checked_choice(self._maker, name, getattr(self, name), options)
         self._check()
         self._spread_batch()
 
@@ -238,11 +243,9 @@ class Node:
         shapes = {*self._batches(), *(one.batch_shape for one in self._nodes())} - {()}
         if len(shapes) > 1:
             found = ", ".join(map(str, sorted(shapes)))
-            call = self._call or type(self).__name__
-            raise ValueError(f"{call}(...): expected batches of one shape, got {found}. Hint: arrays of one length.")
+            raise ValueError(f"{self._maker}(...): expected batches of one shape, got {found}. Hint: arrays of one length.")
         for batch in shapes:
-            spread = each_number(self, lambda x, spec, to=batch: _repeat(x, to) if np.ndim(x) == spec.rank else x)
-            self.__dict__.update(vars(spread))
+            self.__dict__.update(vars(each_number(self, functools.partial(_spread, batch))))
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Node):
@@ -257,7 +260,7 @@ class Node:
     def __repr__(self) -> str:
         return source(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude
         return mimebundle(self)
 
@@ -280,7 +283,7 @@ def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
 
 
 def _as_float(value: Any) -> Any:
-    """A Python float, a NumPy float64 array, a JAX float array or a `Wide`; None for what is no number."""
+    """A Python float, a NumPy float64 array, a JAX float array or a `Wide`; None for anything that is no number."""
     value = numerics.array_of(value)
     if type(value) is float or isinstance(value, numerics.Wide):
         return value
@@ -308,11 +311,13 @@ def _as_float(value: Any) -> Any:
     return kept if kept.ndim else float(kept)
 
 
-def _repeat(number: Any, batch: tuple[int, ...]) -> Any:
-    def repeated(x: Any) -> Any:
+def _spread(batch: tuple[int, ...], number: Any, spec: Spec) -> Any:
+    """A number with the shape of a batch, if it has none."""
+
+    def spread(x):
         return (jnp if isinstance(x, jax.Array) else np).broadcast_to(x, (*batch, *np.shape(x)))
 
-    return jax.tree.map(repeated, number)  # a `Double` is two
+    return jax.tree.map(spread, number) if np.ndim(number) == spec.rank else number  # a `Double` is two
 
 
 def _key(leaf: Any) -> Any:

@@ -89,8 +89,7 @@ def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
         steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
-        start: the value at step 0.
-        end: the value from step `steps` on.
+        start, end: the values at step 0, and from step `steps` on.
 
     Raises:
         ValueError: if `steps` is less than `warmup_steps`.
@@ -112,11 +111,7 @@ def warmup_linear(peak: Value, warmup_steps: Length, steps: Length, start: Value
     """A straight line from `start` up to `peak`, then another down to `end`.
 
     Args:
-        peak: the value at step `warmup_steps`.
-        warmup_steps: the length of the first line in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
-        start: the value at step 0.
-        end: the value from step `steps` on.
+        peak, warmup_steps, steps, start, end: as in `warmup_cosine`, with a second line for the cosine.
 
     Raises:
         ValueError: if `steps` is less than `warmup_steps`.
@@ -231,8 +226,7 @@ def wsd(
         warmup_steps: the length of the warm-up in steps, >= 0. With 0 it starts at the peak.
         steps: the length of the whole in steps; `end` is reached at step `steps` and held.
         decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
-        start: the value at step 0.
-        end: the value from step `steps` on; not 0 where the shape is "geometric".
+        start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
         shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`) or "geometric".
 
     Raises:
@@ -267,10 +261,9 @@ def cosine_restarts(
         start: the value at step 0, where the first cycle begins.
         stop: the value at which the first cycle ends.
         steps: the length of the first cycle in steps.
-        n: the number of cycles, >= 1, rounded to a whole one; after the last its end is held. None: for ever.
-        stretch: how many times longer each cycle is than the one before, > 0. None: 1.
-        scale: how many times higher each cycle is than the one before, `start` and `stop` alike. None: 1. To lower the peaks
-            onto a floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
+        n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
+        scale: how many times higher each cycle is than the one before, `start` and `stop` alike. To lower the peaks onto a
+            floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
 
     Raises:
         ValueError: if it cannot repeat for ever: with 0 steps, or a stretch below 1.
@@ -388,11 +381,9 @@ def one_cycle_momentum(
     """The momentum that goes with `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
 
     Args:
-        steps: the length of the whole in steps.
         low: the value where the learning rate has its peak.
         high: the value at step 0 and from the end of the fall on.
-        pct_start: the fraction of the steps that the rise of the learning rate takes, in [0, 1]; at most ½ with three phases.
-        anneal: "cosine" or "linear", the shape of every phase.
+        steps, pct_start, anneal: as in `one_cycle`.
         three_phase: whether to go back to `high` as fast as it went down, and hold it there.
 
     Raises:

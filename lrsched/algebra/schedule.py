@@ -52,7 +52,8 @@ class Schedule(_Hyperparameter):
     of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
 
     A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers and
-    with functions of the step. An array in the place of a number makes a batch.
+    with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
+    `stretch`, `staircase`, `reverse`, `repeat` and `on`, raise a TypeError for a driven schedule.
 
     Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
     so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
@@ -68,14 +69,13 @@ class Schedule(_Hyperparameter):
     def __post_init__(self) -> None:
         for field in self._children:
             if field.name != "clock":  # the only child that is no schedule
-                lift = functools.partial(_combinators().as_schedule, self._call or type(self).__name__, field.name)
+                lift = functools.partial(_combinators().as_schedule, self._maker, field.name)
                 value = getattr(self, field.name)
                 self.__dict__[field.name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
             if isinstance(schedule, Schedule) and _combinators().driven_parts(schedule):
-                call = self._call or type(self).__name__
-                hint = f"{call} bends time; do it before .on(clock), or keep the driven factor apart"
-                raise TypeError(unexpected(call, "schedule", schedule, "a schedule that is not driven", hint))
+                hint = f"{self._maker} bends time; do it before .on(clock), or keep the driven factor apart"
+                raise TypeError(unexpected(self._maker, "schedule", schedule, "a schedule that is not driven", hint))
         super().__post_init__()
 
     def at(self, t: Real) -> Real:
@@ -192,7 +192,7 @@ class Schedule(_Hyperparameter):
             time: a schedule whose value is a number of steps, a number, or a function of the step.
 
         Raises:
-            TypeError: if it is none of these, or either is driven.
+            TypeError: if it is none of these.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
@@ -217,9 +217,6 @@ class Schedule(_Hyperparameter):
 
         Args:
             steps: a number of steps, >= 0.
-
-        Raises:
-            TypeError: if the schedule is driven.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).drop(5)([0, 1]))
@@ -247,9 +244,6 @@ class Schedule(_Hyperparameter):
         Args:
             factor: a number above 0.
 
-        Raises:
-            TypeError: if the schedule is driven.
-
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
         0.5
@@ -264,9 +258,6 @@ class Schedule(_Hyperparameter):
         Args:
             every: a number of steps above 0.
 
-        Raises:
-            TypeError: if the schedule is driven.
-
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).staircase(5)([4, 5, 9, 10]))
         [0.  0.5 0.5 1. ]
@@ -277,7 +268,6 @@ class Schedule(_Hyperparameter):
         """The schedule backwards: `t ↦ self(length - t)`, and its first value from its length on.
 
         Raises:
-            TypeError: if the schedule is driven.
             ValueError: if it never settles, and so has no end to begin with.
 
         >>> import lrsched as ls
@@ -298,7 +288,6 @@ class Schedule(_Hyperparameter):
             scale: a number. None: 1.
 
         Raises:
-            TypeError: if the schedule is driven.
             ValueError: if it never settles, or cannot repeat for ever: with a length of 0, or a stretch below 1.
 
         >>> import lrsched as ls
@@ -330,7 +319,7 @@ class Schedule(_Hyperparameter):
             clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, whose reading is how many plateaus there were.
 
         Raises:
-            TypeError: if the schedule is driven already, or the clock is none.
+            TypeError: if the clock is none.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.1).on(ls.Plateau(patience=5)))
