@@ -14,6 +14,7 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.node import Spec, checked_choice, is_finite, surely
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Real
 from lrsched.algebra.written import shown, unexpected
 
 P = ParamSpec("P")
@@ -59,26 +60,26 @@ def is_empty(values: Any) -> bool:
     return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
 
 
-def bounded(call: str, name: str, number: Number, value: Number) -> Any:
+def bounded(call: str, name: str, number: Number, value: Number) -> Real:
     """A value made with a number, unless that made it too large."""
     if numerics.is_concrete(value) and not is_finite(value):
         raise ValueError(unexpected(call, name, number, "a number that makes no value too large for a float"))
     return numerics.saturated(value)
 
 
-def parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
+def parted(call: str, steps: Number, **taken: Number) -> tuple[Real, Real]:
     """What one argument takes of the steps, and how many are left."""
     (part,) = taken.values()
     rest = rest_of(call, steps, **taken)
     return (part, rest) if numerics.is_concrete(part) else numerics.parted(part, steps)
 
 
-def rest_of(call: str, steps: Number, **taken: Number) -> Any:
+def rest_of(call: str, steps: Number, **taken: Number) -> Real:
     """How many of the steps of a whole are left by what some arguments take."""
     if surely(lambda total: (total > 0) & (total < 1), steps):
         hint = "the number of updates of the whole; check the order of the arguments"
         raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
-    rest: Any = steps
+    rest: Real = steps
     for number in taken.values():
         rest = rest - number
     if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -57,7 +57,7 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
     return Choice(branches, np.broadcast_to(index, (len(several), *batch)))
 
 
-def _structure(schedule: Schedule, batch_rank: int) -> Any:
+def _structure(schedule: Schedule, batch_rank: int) -> tuple[Hashable, ...]:
     """What schedules must have in common to be stacked number by number: the tree, and the sizes of its tables."""
     return jax.tree.structure(schedule), *(np.shape(leaf)[batch_rank:] for leaf in jax.tree.leaves(schedule))
 
@@ -95,7 +95,7 @@ def unstack(schedule: Schedule) -> list[Schedule]:
 
 
 def _member(batch: Schedule, i: int) -> Schedule:
-    def entry(leaf: Any) -> Any:
+    def entry(leaf):
         return float(leaf[i]) if isinstance(leaf[i], np.floating) else leaf[i]
 
     member = jax.tree.map(entry, batch)
@@ -157,5 +157,5 @@ def _column(values: list[Any]) -> np.ndarray:
     return column
 
 
-def _is_axis(value: Any) -> bool:
+def _is_axis(value: object) -> bool:
     return isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1)

@@ -1,7 +1,7 @@
 """Steps that are sharded over a mesh with explicit axes, on which JAX refuses to look numbers up in a table."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,10 @@ if hasattr(jax.sharding, "auto_axes"):
 else:  # JAX 0.6, where it fails inside vmap
     from jax.experimental.shard import auto_axes  # pyright: ignore[reportMissingImports]
 
+T = TypeVar("T")
 
-def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -> Any:
+
+def sharded_like(step: Any, function: Callable[[T, Any], jax.Array], numbers: T) -> jax.Array:
     """`function(numbers, step)` of the shape of the step, and sharded as it is.
 
     On a mesh with explicit axes these are left to the compiler meanwhile, as on any other mesh. What the host computes is put
@@ -33,16 +35,17 @@ def sharded_like(step: Any, function: Callable[[Any, Any], Any], numbers: Any) -
     if mesh is None:
         return function(numbers, step)
 
-    def call(placed: dict[int, Any]) -> Any:
+    def call(placed):
         numbers, step = jax.tree.unflatten(structure, [placed.get(i, x) for i, x in enumerate(leaves)])
         value = function(numbers, step)
         return jnp.where(step == 0, value, value)  # so that it hangs on the step, and JAX knows the devices, if it is constant
 
     sharding = NamedSharding(mesh, PartitionSpec(*jax.typeof(step).sharding.spec))
-    return auto_axes(call, axes=_explicit_axes(mesh), out_sharding=sharding)(placed)
+    on_auto_axes: Any = auto_axes(call, axes=_explicit_axes(mesh), out_sharding=sharding)
+    return on_auto_axes(placed)
 
 
-def put_like(step: Any, value: Any) -> Any:
+def put_like(step: Any, value: jax.Array) -> jax.Array:
     """A value, which may have more axes in front, on the devices where the step is."""
     if not isinstance(step, jax.Array) or not is_concrete(step, value) or len(step.sharding.device_set) == 1:
         return value

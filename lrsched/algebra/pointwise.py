@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ class Constant(Schedule):
         return self.steps
 
 
-_OPERATORS: dict[str, Any] = {
+_OPERATORS: dict[str, Callable[..., Real]] = {
     "+": numerics.kept_finite(operator.add),
     "-": numerics.kept_finite(operator.sub),
     "*": numerics.kept_finite(operator.mul),

@@ -22,7 +22,7 @@ from lrsched.algebra.arguments import (
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
 from lrsched.algebra.written import unexpected
 
@@ -311,7 +311,7 @@ def triangular(
         Smith, *Cyclical learning rates for training neural networks*, 2015 (arXiv 1506.01186); PyTorch's `CyclicLR`.
     """
     down = up if down is None else down
-    cycle: Any = up + down  # pyright: ignore[reportOperatorIssue] - numbers
+    cycle: Real = up + down  # pyright: ignore[reportOperatorIssue] - numbers
     if surely(np.equal, cycle, 0.0):
         raise ValueError(f"triangular(up={up!r}, down={down!r}): expected a cycle of more than 0 steps. Hint: give one some.")
     if mode != "exp_range" and not (isinstance(gamma, float) and gamma == 1.0):
@@ -403,7 +403,7 @@ def one_cycle_momentum(
     return ramp(high, low, rise) >> ramp(low, high, rest)
 
 
-def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Any, Any]:
+def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Real, Real]:
     """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
     if three_phase:
         checked(call, "pct_start", pct_start, ge=0, le=0.5, hint="three phases rise and fall back in as many steps")

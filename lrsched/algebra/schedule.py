@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -329,6 +329,7 @@ class Schedule(_Hyperparameter):
 
 
 ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
+S = TypeVar("S", bound=Schedule)
 
 
 @functools.cache
@@ -339,7 +340,7 @@ def _combinators() -> Any:
     return combinators
 
 
-def ready(schedule: Schedule) -> Schedule:
+def ready(schedule: S) -> S:
     """The schedule to compute with: known numbers on the host, traced ones with as many digits as their `Spec` asks for."""
     return schedule if schedule._is_of_floats else each_number(schedule, _ready_number)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import jax
@@ -105,7 +105,7 @@ class Sequence(Schedule):
     @functools.cached_property
     def _groups(self) -> list[list[int]]:
         """The parts, by number, that one evaluation can serve, as they are of one structure; the last by itself."""
-        groups: dict[Any, list[int]] = {}
+        groups: dict[Hashable, list[int]] = {}
         for k, part in enumerate(self.parts):
             leaves, structure = jax.tree.flatten(part)
             alike = k + 1 < len(self.parts) and not any(map(np.ndim, leaves))  # tables are not looked up in tables

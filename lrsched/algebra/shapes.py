@@ -259,8 +259,8 @@ class Piecewise(Schedule):
     [0.5  1.   0.75]
     """
 
-    steps: Any = leaf(rank=1, rising=True, unit="steps", hint="sort them, and move what lies before step 0 to step 0")
-    values: Any = leaf(rank=1)
+    steps: Real = leaf(rank=1, rising=True, unit="steps", hint="sort them, and move what lies before step 0 to step 0")
+    values: Real = leaf(rank=1)
     kind: Literal["constant", "linear", "cosine"] = choice("constant", "linear", "cosine", default="constant")
 
     def _check(self) -> None:
@@ -335,7 +335,7 @@ class Function(Schedule):
             raise TypeError(unexpected("Function", "fn", self.fn, "a function of time"))
 
     def at(self, t: Real) -> Real:
-        time = numerics.real(t) if isinstance(t, numerics.Wide) else t
+        time = numerics.as_float(t)
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:

@@ -65,12 +65,12 @@ def number_source(value: Any, amount: bool = False) -> str:
     return repr(value)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as an error shows it: not all of it, where it is a whole model."""
     text = " ".join(repr(value).split("\n"))
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def unexpected(call: str, name: str, value: Any, expected: str, hint: str = "") -> str:
+def unexpected(call: str, name: str, value: object, expected: str, hint: str = "") -> str:
     """The text of an error about an argument."""
     return f"{call}({name}={shown(value)}): expected {expected}.{hint and f' Hint: {hint}.'}"
