@@ -246,7 +246,7 @@ class Repeat(Schedule):
 
 @node
 class Choice(Schedule):
-    """One of several schedules, by an index that is a number: what a `stack` of different structures is made of.
+    """One of several schedules, by an index that is a number. `stack` makes it of schedules of different structures.
 
     The branches that are not chosen stand at time 0, and their clocks do not tick.
 

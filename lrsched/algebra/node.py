@@ -113,7 +113,7 @@ def is_finite(x: Any) -> bool:
 
 
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
-    """A field of a node that holds a number, a leaf of the tree: what `jax.vmap` and gradients reach.
+    """A field of a node that holds a number: a leaf of the tree, which `jax.vmap` and gradients reach.
 
     Args:
         default: its default.

@@ -88,7 +88,7 @@ class Cosine(Ramp):
 
 @node
 class Polynomial(Ramp):
-    """A power of what is left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
+    """A power of the fraction left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
 
     Computed as `start · q^power + stop · (1 - q^power)`, the second weight as `-expm1(power · log q)`.
 
