@@ -11,7 +11,9 @@ import pytest
 from helpers import x64
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.dialects import torch
+from lrsched.training.live import packed
 
 GRADS = {"w": jnp.ones(3)}
 WSD = ls.wsd(0.1, 10, 1000, 100)
@@ -316,6 +318,19 @@ class Halving(ls.Clock):
 
     def report(self, state: Any) -> Any:
         return {"halvings": self.read(state), "most": self.most}
+
+
+@pytest.mark.parametrize("make", [lambda s: s.reverse(), lambda s: s.repeat(), lambda s: 1 / s.clip(0.1, s), lambda s: s >> s])
+def test_live_schedules_compose_outside_jit(make):
+    s = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.5, 20)
+    np.testing.assert_allclose(make(packed(s))(np.arange(60)), make(s)(np.arange(60)), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda s: s, lambda s: s.delay(5), lambda s: s.drop(5), lambda s: s.stretch(2)])
+def test_an_endless_live_schedule_is_endless_inside_jit(make):
+    s = ls.Linear(0.0, 1.0, 10) >> ls.Constant(1.0)
+    length = jax.jit(lambda s: numerics.to_float(make(s).length))(packed(s))
+    assert np.isinf(length)
 
 
 @pytest.mark.parametrize("live", [False, True])

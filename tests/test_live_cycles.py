@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import lrsched as ls
 from lrsched.algebra import numerics
+from lrsched.algebra.schedule import ready
 from lrsched.dialects import torch
 from lrsched.training.live import packed
 
@@ -41,9 +42,9 @@ def found(s: Any, steps: Any) -> Any:
     """In which cycle each step is, and the whole steps, and the rest, of the time in it."""
 
     def at(t: Any) -> Any:
-        ready = s._ready
-        last = math.inf if s.n is None else numerics.maximum(numerics.rounded(ready.n) - 1.0, 0.0)
-        index, start, growth = numerics.growing_cycle(numerics.time_of(t)[0], ready.schedule.length, ready.stretch_, last)
+        made = ready(s)
+        last = math.inf if s.n is None else numerics.maximum(numerics.rounded(made.n) - 1.0, 0.0)
+        index, start, growth = numerics.growing_cycle(numerics.time_of(t)[0], made.schedule.length, made.stretch_, last)
         since = numerics.maximum(numerics.time_of(t)[0] - start, 0.0)
         return index, since, numerics.to_float(numerics.ratio(since, growth))
 
@@ -302,10 +303,10 @@ def test_more_cycles_than_a_table_holds(way):
 def test_a_batch_of_known_cycles_begins_at_their_steps():
     stretches = [1.0, 1.1, 2.0, 3.5]
     s = ls.Linear(0.0, 1.0, 1000).repeat(20, stretch=np.asarray([float(received(x)) for x in stretches]))
-    compiled = jax.jit(lambda s, t: s._ready.at(numerics.time_of(t)[0]))
+    compiled = jax.jit(lambda s, t: ready(s).at(numerics.time_of(t)[0]))
     for t in (0, 999, 1000, 2100, 7000, 7001, 10**6, END):
         expected = [float(ls.Linear(0.0, 1.0, 1000).repeat(20, stretch=float(received(x)))(t)) for x in stretches]
-        got = [s._ready.at(numerics.time_of(t)[0]), compiled(s, t)]
+        got = [ready(s).at(numerics.time_of(t)[0]), compiled(s, t)]
         np.testing.assert_allclose(got, [expected] * 2, rtol=1e-6, atol=1e-7)
 
 

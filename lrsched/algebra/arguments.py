@@ -2,57 +2,89 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, is_finite
+from lrsched.algebra.node import Spec, checked_choice, is_finite, surely
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Real
 from lrsched.algebra.written import shown, unexpected
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def numbers(call: str, **arguments: Any) -> list[Any]:
-    """Arguments as numbers."""
-    return [checked(call, name, value) for name, value in arguments.items()]
-
-
-def counts(call: str, **arguments: Any) -> list[Any]:
-    """Arguments as numbers of steps."""
-    return [checked(call, name, value, ge=0, unit="steps") for name, value in arguments.items()]
-
-
-def total_of(call: str, steps: Number) -> Any:
-    """The length of a whole, in steps."""
-    (total,) = counts(call, steps=steps)
-    if numerics.is_concrete(total) and np.any(np.less(0, total) & np.less(total, 1)):
-        hint = "the number of updates of the whole; check the order of the arguments"
-        raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
-    return total
+Value: TypeAlias = Annotated[Number, Spec()]
+Factor: TypeAlias = Annotated[Number, Spec(ge=0)]
+Positive: TypeAlias = Annotated[Number, Spec(gt=0)]
+Length: TypeAlias = Annotated[Number, Spec(ge=0, unit="steps")]
+PositiveLength: TypeAlias = Annotated[Number, Spec(gt=0, unit="steps")]
 
 
-def bounded(call: str, name: str, number: Number, value: Any) -> Any:
+def recipe(function: Callable[P, R]) -> Callable[P, R]:
+    """Checks the arguments of a recipe by its annotations, the `Spec` of a number or a `Literal`, so that errors name it."""
+    call, specs, choices = function.__name__, {}, {}
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        kinds = typing.get_args(hint)
+        for spec in (x for kind in (hint, *kinds) for x in getattr(kind, "__metadata__", ())):  # also of `Value | None`
+            specs[name] = dataclasses.replace(spec, optional=type(None) in kinds)
+        if typing.get_origin(hint) is Literal:
+            choices[name] = kinds
+
+    def checked(name: str, value: Any) -> Any:
+        if name in choices:
+            checked_choice(call, name, value, choices[name])
+        return specs[name].checked(call, name, value) if name in specs else value
+
+    names = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
+        given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
+        if len(given) < len(args) + len(kwargs):  # too many, or one twice: Python says which
+            return function(*args, **kwargs)
+        return function(**{name: checked(name, value) for name, value in given.items()})  # pyright: ignore[reportCallIssue]
+
+    function.__globals__.setdefault("__test__", {})[call] = with_checks  # where doctest looks for what is wrapped
+    return with_checks
+
+
+def is_empty(values: Any) -> bool:
+    """Whether a list or an array has no entries."""
+    return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
+
+
+def bounded(call: str, name: str, number: Number, value: Number) -> Real:
     """A value made with a number, unless that made it too large."""
     if numerics.is_concrete(value) and not is_finite(value):
-        raise ValueError(f"{call}({name}=...) makes values too large for a float, got {number!r}")
+        raise ValueError(unexpected(call, name, number, "a number that makes no value too large for a float"))
     return numerics.saturated(value)
 
 
-def parted(call: str, steps: Number, **taken: Number) -> tuple[Any, Any]:
+def parted(call: str, steps: Number, **taken: Number) -> tuple[Real, Real]:
     """What one argument takes of the steps, and how many are left."""
     (part,) = taken.values()
     rest = rest_of(call, steps, **taken)
     return (part, rest) if numerics.is_concrete(part) else numerics.parted(part, steps)
 
 
-def rest_of(call: str, steps: Number, **taken: Number) -> Any:
-    """How many of the steps are left by what some arguments take."""
-    rest: Any = steps
+def rest_of(call: str, steps: Number, **taken: Number) -> Real:
+    """How many of the steps of a whole are left by what some arguments take."""
+    if surely(lambda total: (total > 0) & (total < 1), steps):
+        hint = "the number of updates of the whole; check the order of the arguments"
+        raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
+    rest: Real = steps
     for number in taken.values():
         rest = rest - number
     if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
         rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
-    if numerics.is_concrete(rest) and np.any(np.less(rest, 0)):
-        names, numbers = ", ".join(f"{name}=..." for name in taken), " + ".join(map(shown, taken.values()))
-        raise ValueError(f"{call}({names}) takes {numbers} of {shown(steps)} steps: give it less, or more steps")
+    if surely(np.less, rest, 0.0):
+        given = ", ".join(f"{name}={shown(number)}" for name, number in {**taken, "steps": steps}.items())
+        raise ValueError(f"{call}({given}): expected {' + '.join(taken)} <= steps. Hint: steps is the length of the whole.")
     return rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -12,9 +12,10 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.combinators import Choice
+from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 
 
 def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
@@ -36,39 +37,38 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
     [0.5     1.      0.03125]
     """
     if isinstance(schedules, Schedule):
-        raise TypeError(f"stack(...) expects a list of schedules, got {shown(schedules)}")
+        raise TypeError(unexpected("stack", "schedules", schedules, "a list of schedules"))
     several = [as_schedule("stack", "schedules", one) for one in schedules]
     if len({one.batch_shape for one in several}) != 1:
         found = ", ".join(str(one.batch_shape) for one in several) or "none"
-        raise ValueError(f"stack(...) needs at least one schedule, all of one batch shape, got batch shapes: {found}")
+        raise ValueError(f"stack(...): expected at least one schedule, all of one batch shape, got batch shapes: {found}.")
     batch = several[0].batch_shape
     keys = [_structure(one, len(batch)) for one in several]
     structures = dict(zip(reversed(keys), reversed(several), strict=True))  # each with its first schedule
     order = list(dict.fromkeys(keys))
     if len(order) == 1:
-        return _stack(several)
+        return _stacked(several)
     # Where a member has another structure, its place in a branch is filled with numbers that some member has there.
     branches = tuple(
-        _stack([schedule if key == wanted else structures[wanted] for key, schedule in zip(keys, several, strict=True)])
+        _stacked([schedule if key == wanted else structures[wanted] for key, schedule in zip(keys, several, strict=True)])
         for wanted in order
     )
     index = np.asarray([order.index(key) for key in keys], np.float64).reshape(-1, *[1] * len(batch))
     return Choice(branches, np.broadcast_to(index, (len(several), *batch)))
 
 
-def _structure(schedule: Schedule, batch_rank: int) -> Any:
+def _structure(schedule: Schedule, batch_rank: int) -> tuple[Hashable, ...]:
     """What schedules must have in common to be stacked number by number: the tree, and the sizes of its tables."""
     return jax.tree.structure(schedule), *(np.shape(leaf)[batch_rank:] for leaf in jax.tree.leaves(schedule))
 
 
-def _stack(schedules: Sequence[Schedule]) -> Any:
-    return jax.tree.map(_stack_leaves, *schedules)
+def _stacked(schedules: Sequence[Schedule]) -> Schedule:
+    def stacked(*leaves: Number) -> np.ndarray | jax.Array:
+        if any(isinstance(leaf, jax.Array) for leaf in leaves):
+            return jnp.stack([numerics.to_float(leaf) for leaf in leaves])
+        return np.stack([np.asarray(leaf, np.float64) for leaf in leaves])
 
-
-def _stack_leaves(*leaves: Any) -> Any:
-    if any(isinstance(leaf, jax.Array) for leaf in leaves):
-        return jnp.stack([numerics.to_float(leaf) for leaf in leaves])
-    return np.stack([np.asarray(leaf, np.float64) for leaf in leaves])
+    return jax.tree.map(stacked, *schedules)
 
 
 def unstack(schedule: Schedule) -> list[Schedule]:
@@ -88,22 +88,20 @@ def unstack(schedule: Schedule) -> list[Schedule]:
     [Linear(0.0, 1.0, 10), Exponential(1.0, 0.5)]
     """
     if not isinstance(schedule, Schedule):
-        raise TypeError(f"unstack(...) expects a schedule, got {shown(schedule)} ({type(schedule).__name__})")
+        raise TypeError(unexpected("unstack", "schedule", schedule, "a batch of schedules"))
     if not schedule.batch_shape:
-        raise ValueError(f"unstack(...) takes a batch, such as stack([...]) makes, got {shown(schedule)}")
-    return [_chosen(jax.tree.map(lambda x, i=i: _entry(x, i), schedule)) for i in range(schedule.batch_shape[0])]
+        raise ValueError(unexpected("unstack", "schedule", schedule, "a batch, such as stack([...]) makes"))
+    return [_member(schedule, i) for i in range(schedule.batch_shape[0])]
 
 
-def _entry(leaf: Any, i: int) -> Any:
-    entry = leaf[i]
-    return float(entry) if isinstance(entry, np.floating) else entry
+def _member(batch: Schedule, i: int) -> Schedule:
+    def entry(leaf):
+        return float(leaf[i]) if isinstance(leaf[i], np.floating) else leaf[i]
 
-
-def _chosen(schedule: Schedule) -> Schedule:
-    """The branch that a choice takes, where it is known."""
-    if isinstance(schedule, Choice) and numerics.is_concrete(schedule.index) and not schedule.batch_shape:
-        return schedule.branches[round(float(numerics.to_float64(schedule.index)))]
-    return schedule
+    member = jax.tree.map(entry, batch)
+    if isinstance(member, Choice) and isinstance(member.index, float):
+        return member.branches[round(member.index)]
+    return member
 
 
 def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedule, dict[str, np.ndarray]]:
@@ -129,7 +127,7 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     axes = {name: list(value) for name, value in arguments.items() if _is_axis(value)}
     if not axes or not all(axes.values()):
         raise ValueError(
-            f"grid(...) needs at least one argument that is a list, and none that is empty, got {shown(arguments)}"
+            f"grid(...): expected at least one argument that is a list, and none that is empty, got {shown(arguments)}."
         )
     fixed = {name: value for name, value in arguments.items() if name not in axes}
     points = list(itertools.product(*axes.values()))
@@ -144,8 +142,8 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     for schedule, point in zip(schedules, points, strict=True):
         if isinstance(schedule, Schedule) and schedule.batch_shape:
             raise ValueError(
-                f"grid(...) at {shown(dict(zip(axes, point, strict=True)))} made a batch of shape {schedule.batch_shape}: an"
-                " argument is neither a number nor an axis; an axis is a list, a tuple, a range or an array of rank 1"
+                f"grid(...): expected one schedule at {shown(dict(zip(axes, point, strict=True)))}, got a batch of shape"
+                f" {schedule.batch_shape}. Hint: an axis is a list, a tuple, a range or an array of rank 1."
             )
     return stack(schedules), {name: _column([point[i] for point in points]) for i, name in enumerate(axes)}
 
@@ -159,5 +157,5 @@ def _column(values: list[Any]) -> np.ndarray:
     return column
 
 
-def _is_axis(value: Any) -> bool:
+def _is_axis(value: object) -> bool:
     return isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1)

@@ -1,4 +1,4 @@
-"""Schedules at another time, repeated, or chosen.
+"""What operators and methods of schedules make: schedules at another time, repeated, chosen, and those of other modules.
 
 Each node states its meaning in its docstring, and its code is that meaning.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.driven import Bending
-from lrsched.algebra.node import child, leaf, node
+from lrsched.algebra.driven import Driven as Driven
+from lrsched.algebra.driven import driven_parts as driven_parts
+from lrsched.algebra.node import child, leaf, node, surely
 from lrsched.algebra.numerics import (
     Number,
     ceil,
@@ -26,18 +25,16 @@ from lrsched.algebra.numerics import (
     snapped,
     where,
 )
-from lrsched.algebra.schedule import Schedule, Spans
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.pointwise import Pointwise as Pointwise
+from lrsched.algebra.pointwise import as_schedule as as_schedule
+from lrsched.algebra.pointwise import clipped as clipped
+from lrsched.algebra.pointwise import operated as operated
+from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
+from lrsched.algebra.sequence import sequence as sequence
+from lrsched.algebra.sequence import unless_endless
+from lrsched.algebra.written import unexpected
 
-
-def running_value(spans: Iterable[tuple[Schedule, Any, Any]]) -> Any:
-    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
-    value = None
-    for part, own, begun in spans:
-        if isinstance(begun, (bool, np.bool_)) and not begun:
-            continue
-        value = part.at(own) if value is None else where(begun, part.at(own), value)
-    return value
+_WITH_AN_END = "give it a length with .take(n)"
 
 
 @node
@@ -46,11 +43,11 @@ class Moved(Schedule):
 
     schedule: Schedule = child()
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         """The time at which the schedule is asked."""
         raise NotImplementedError(f"{type(self).__name__} must define moved(t)")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return self.schedule.at(self.moved(t))
 
 
@@ -62,31 +59,31 @@ class Take(Moved):
 
     steps: Number = leaf(ge=0, unit="steps")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return minimum(t, self.steps)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         yield self.schedule, self.moved(t), (t >= 0.0) & (t < self.steps)
 
 
 @node
-class Drop(Bending, Moved):
+class Drop(Moved):
     """`t ↦ schedule(t + steps)`, shorter by `steps`."""
 
     _call = "drop"
 
     steps: Number = leaf(ge=0, unit="steps")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return t + self.steps
 
     @property
-    def length(self) -> Any:
-        return maximum(self.schedule.length - self.steps, 0.0)
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: maximum(steps - self.steps, 0.0))
 
 
 @node
@@ -97,95 +94,88 @@ class Delay(Moved):
 
     steps: Number = leaf(ge=0, unit="steps")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return maximum(t - self.steps, 0.0)
 
     @property
-    def length(self) -> Any:
-        return self.schedule.length + self.steps
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: steps + self.steps)
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         yield self.schedule, self.moved(t), t >= self.steps
 
 
-def _times(steps: Any, factor: Any) -> Any:
-    """So many times as long; what never settles stays so."""
-    endless = numerics.is_concrete(steps) and np.any(np.isinf(numerics.to_float64(steps)))
-    return steps if endless else snapped(steps * factor)
-
-
 @node
-class Stretch(Bending, Moved):
+class Stretch(Moved):
     """`t ↦ schedule(t / factor)`, `factor` times as long."""
 
     _call = "stretch"
 
     factor: Number = leaf(gt=0, unit="times", hint="2 makes it twice as long, 0.5 half as long")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return ratio(t, self.factor)
 
     @property
-    def length(self) -> Any:
-        return _times(self.schedule.length, self.factor)
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: snapped(steps * self.factor))
 
 
 @node
-class Staircase(Bending, Moved):
+class Staircase(Moved):
     """`t ↦ schedule(every · ⌊t / every⌋)`, of the length of the schedule rounded up to whole stairs."""
 
     _call = "staircase"
 
     every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return snapped(self.every * numerics.floor_ratio(maximum(t, 0.0), self.every))
 
     @property
-    def length(self) -> Any:
-        return _times(ceil(ratio(self.schedule.length, self.every)), self.every)
+    def length(self) -> Real:
+        return unless_endless(self.schedule.length, lambda steps: snapped(self.every * ceil(ratio(steps, self.every))))
 
 
 @node
-class Reverse(Bending, Moved):
+class Reverse(Moved):
     """`t ↦ schedule(length - t)`, and `schedule(0)` from its length on."""
 
     _call = "reverse"
 
     def _check(self) -> None:
-        super()._check()
-        if numerics.is_concrete(self.schedule.length) and np.any(np.isinf(self.schedule.length)):
-            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it has no reverse: give it a length with .take(n)")
+        if surely(np.isinf, self.schedule.length):
+            raise ValueError(unexpected("reverse", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return clip(self.schedule.length - t, 0.0, self.schedule.length)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.schedule.length
 
 
 @node
-class Warp(Bending, Moved):
+class Warp(Moved):
     """`t ↦ schedule(time(t))`, of the length of `time`; a time below 0 counts as 0."""
 
     _call = "warp"
 
     time: Schedule = child()
 
-    def moved(self, t: Any) -> Any:
+    def moved(self, t: Real) -> Real:
         return numerics.time_given(self.time.at(t))
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.time.length
 
 
-_ALWAYS = 2.0**62  # cycles
+_ALWAYS = 2.0**62  # cycles: more than any time reaches, which is at most 2**62 steps
 
 
 @node
-class Repeat(Bending):
+class Repeat(Schedule):
     """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time.
 
     After the last one its end is held. n is rounded to a whole number; None: for ever.
@@ -205,7 +195,7 @@ class Repeat(Bending):
         self,
         schedule: Schedule,
         n: Number | None = None,
-        stretch: Any = dataclasses.MISSING,
+        stretch: Number | dataclasses._MISSING_TYPE | None = dataclasses.MISSING,
         scale: Number | None = None,
         stretch_: Number | None = None,
     ) -> None:
@@ -214,20 +204,17 @@ class Repeat(Bending):
         self.__post_init__()
 
     def _check(self) -> None:
-        super()._check()
         steps = self.schedule.length
-        if not numerics.is_concrete(steps):
-            return
-        if not np.all(np.isfinite(steps)):
-            raise ValueError(f"{shown(self.schedule)} goes on for ever, so it cannot repeat: give it a length with .take(n)")
-        if self.n is None and np.any(np.equal(steps, 0)):
-            raise ValueError(f"{shown(self.schedule)} has length 0, so it cannot repeat for ever: give it a length, or an n")
-        shrinks = self.stretch_ is not None and numerics.is_concrete(self.stretch_) and np.any(np.less(self.stretch_, 1))
-        if self.n is None and shrinks:
+        if surely(np.isinf, steps):
+            raise ValueError(unexpected("repeat", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
+        if self.n is None and surely(np.equal, steps, 0.0):
+            expected, hint = "a length above 0, to repeat for ever", "give it a length, or an n"
+            raise ValueError(unexpected("repeat", "schedule", self.schedule, expected, hint))
+        if self.n is None and self.stretch_ is not None and surely(np.less, self.stretch_, 1.0):
             hint = "shrinking cycles come to an end; say how many with n"
             raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
 
-    def _cycle(self, t: Any) -> tuple[Any, Any]:
+    def _cycle(self, t: Real) -> tuple[Real, Real]:
         """The number of the cycle, and the time in it as the schedule counts it."""
         t, steps = maximum(t, 0.0), self.schedule.length
         # Cycles of no length that go on for ever stand at the first.
@@ -238,13 +225,13 @@ class Repeat(Bending):
         cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         cycle, inside = self._cycle(t)
         value = self.schedule.at(inside)
         return value if self.scale is None else numerics.grown(value, self.scale, cycle)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         if self.n is None:
             return math.inf
         if self.stretch_ is None:
@@ -256,7 +243,7 @@ class Repeat(Bending):
 
 @node
 class Choice(Schedule):
-    """One of several schedules, by an index that is a number: what a `stack` of different structures is made of.
+    """One of several schedules, by an index that is a number. `stack` makes it of schedules of different structures.
 
     The branches that are not chosen stand at time 0, and their clocks do not tick.
 
@@ -277,18 +264,18 @@ class Choice(Schedule):
 
     def _check(self) -> None:
         if not isinstance(self.branches, tuple) or not self.branches:
-            raise TypeError(f"Choice(branches=...) must be a tuple of schedules, got {shown(self.branches)}")
-        if numerics.is_concrete(self.index) and np.any(np.asarray(self.index) >= len(self.branches)):
-            raise ValueError(f"Choice(index=...) must be below {len(self.branches)}, got {self.index!r}")
+            raise TypeError(unexpected("Choice", "branches", self.branches, "a tuple of at least one schedule"))
+        if surely(np.greater_equal, self.index, len(self.branches)):
+            raise ValueError(unexpected("Choice", "index", self.index, f"index < {len(self.branches)}", "counted from 0"))
 
-    def _chosen(self) -> Any:
+    def _chosen(self) -> Real:
         return minimum(rounded(self.index), len(self.branches) - 1.0)
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return running_value(self.spans(t))
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         chosen = self._chosen()
         value = self.branches[0].length
         for i, branch in enumerate(self.branches):
@@ -296,7 +283,7 @@ class Choice(Schedule):
             value = where(chosen == float(i), length, value)
         return value
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         chosen = self._chosen()
         for i, branch in enumerate(self.branches):
             running = chosen == float(i)

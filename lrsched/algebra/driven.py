@@ -1,32 +1,19 @@
-"""Schedules whose time is what a clock reads."""
+"""Schedules whose time is the reading of a clock."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
 
 from lrsched.algebra.node import Node, child, node
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import shown, unexpected
 
 
-class Bending(Schedule):
-    """The base of nodes that bend time, and so cannot hold a driven schedule."""
-
-    def _check(self) -> None:
-        for schedule in self._nodes():
-            if isinstance(schedule, Schedule) and driven_parts(schedule):
-                raise TypeError(
-                    f"{self._call}(...) bends time, but {shown(schedule)} is driven: its time is what its clock reads. Bend"
-                    " the schedule before it goes on the clock, or keep the driven factor apart"
-                )
-
-
 @node
-class Driven(Bending):
-    """A schedule whose time is what a clock reads, not the step; also spelled `schedule.on(clock)`.
+class Driven(Schedule):
+    """A schedule whose time is the reading of a clock, not the step; also spelled `schedule.on(clock)`.
 
     It cannot be called by itself, since its value depends on observations: `lrsched.evaluate(s, state)` does it, and
     `lrsched.bind(s, state)` makes it an ordinary schedule.
@@ -55,27 +42,23 @@ class Driven(Bending):
 
     def _check(self) -> None:
         checked_clock("on", self.clock)
-        super()._check()
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         del t
         raise TypeError(
-            f"{shown(self)} depends on what its clock has observed, not on the step alone. In an optax chain,"
-            " scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state) with state = init(s) and"
-            " state = tick(s, state, value=...), or bind(s, state) to get a schedule of the step"
+            f"schedule(step): expected a schedule of the step alone, got {shown(self)}, which depends on what its clock has"
+            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state)"
+            " with state = init(s) and state = tick(s, state, value=...), or bind(s, state) to get a schedule of the step."
         )
 
-    @property
-    def length(self) -> Any:
-        return math.inf
 
-
-def checked_clock(call: str, clock: Any) -> None:
+def checked_clock(call: str, clock: object) -> None:
     """Raises a TypeError if something is no clock, or is of a class that is no node."""
     if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
         raise TypeError(unexpected(call, "clock", clock, "a clock, such as Plateau(patience=5)"))
     if "_numbers" not in vars(type(clock)):
-        raise TypeError(f"{type(clock).__name__} is not a node: decorate the class with lrsched.node")
+        name = type(clock).__name__
+        raise TypeError(f"{call}(clock={name}(...)): expected a node. Hint: decorate the class with lrsched.node.")
 
 
 def driven_parts(schedule: Schedule) -> list[Driven]:

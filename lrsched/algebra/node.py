@@ -8,6 +8,7 @@ JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding goes round
 """
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a number may be: finite, unless said otherwise, and within these bounds."""
+    """What a number of a node may be, and how it is computed with. It is finite, unless said otherwise."""
 
     ge: float | None = None
     gt: float | None = None
@@ -33,30 +34,33 @@ class Spec:
     lt: float | None = None
     nonzero: bool = False
     integer: bool = False
-    rising: bool = False  # a table that does, from 0 or later
-    infinite: bool = False  # may be
+    rising: bool = False  # a table whose entries do not fall, from 0 or later
+    infinite: bool = False  # may be infinite
     optional: bool = False  # may be None
     rank: int = 0  # 1: a table
     several: bool = False  # a tuple of numbers, each of them a leaf
-    unit: str = ""  # of an amount of time: computed with all of its digits, and printed without ".0"
-    exact: bool = False  # computed with all of its digits
+    unit: str = ""  # of an amount, such as "steps": it is `exact`, counts as 0 below 0 in a trace, and prints without ".0"
+    exact: bool = False  # kept and computed with all of its digits in a trace, at a cost; other numbers are float32 there
     hint: str = ""
 
-    def _bounds(self, x: np.ndarray) -> Iterator[tuple[str, Any]]:
-        """Each bound as an error says it, and where it holds."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exact", self.exact or bool(self.unit))
+
+    def _bounds(self, x: np.ndarray) -> Iterator[tuple[str, bool]]:
+        """Each bound as an error says it, and whether it holds."""
         for name, sign in {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}.items():
             if (bound := getattr(self, name)) is not None:
-                yield f"{sign} {bound:g}", getattr(operator, name)(x, bound)
+                yield f"{sign} {bound:g}", bool(np.all(getattr(operator, name)(x, bound)))
         if self.nonzero:
-            yield "!= 0", x != 0
+            yield "!= 0", bool(np.all(x != 0))
         if self.integer:
-            yield "whole", x == np.round(x)
+            yield "whole", bool(np.all(x == np.round(x)))
         if self.rising:
-            yield "a list of numbers that rise from 0 or later", np.diff(x, prepend=0.0, axis=-1) >= 0
+            yield "a list of numbers that rise from 0 or later", bool(np.all(np.diff(x, prepend=0.0, axis=-1) >= 0))
 
     def holds(self, x: np.ndarray) -> bool:
         """Whether a number that is known is within the bounds."""
-        return all(np.all(holds) for _, holds in self._bounds(x))
+        return all(holds for _, holds in self._bounds(x))
 
     def checked(self, call: str, name: str, value: Any) -> Any:
         """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
@@ -69,7 +73,7 @@ class Spec:
             one = dataclasses.replace(self, several=False)
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
         kept, kind = _as_float(value), "a list of {}numbers" if self.rank else "a {}number"
-        kept = kept if self.unit or self.exact else numerics.as_value(kept)
+        kept = kept if self.exact else numerics.as_value(kept)
         hint = self.hint or (self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}")
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             raise TypeError(unexpected(call, name, value, kind.format(""), hint))
@@ -90,12 +94,17 @@ def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
     return Spec(**bounds).checked(call, name, value)
 
 
-def checked_choice(call: str, name: str, value: Any, options: Collection[str]) -> None:
+def checked_choice(call: str, name: str, value: object, options: Collection[str]) -> None:
     """Raises an error if an argument is none of a few strings, or with no options, if it is no string."""
     if not options and not isinstance(value, str):
         raise TypeError(unexpected(call, name, value, "a string"))
     if options and value not in options:
         raise ValueError(unexpected(call, name, value, " or ".join(map(repr, options))))
+
+
+def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
+    """Whether a condition holds, anywhere in a batch, of numbers that are all known. Traced numbers are not validated."""
+    return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
 
 
 def is_finite(x: Any) -> bool:
@@ -104,7 +113,7 @@ def is_finite(x: Any) -> bool:
 
 
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
-    """A field of a node that holds a number, a leaf of the tree: what `jax.vmap` and gradients reach.
+    """A field of a node that holds a number: a leaf of the tree, which `jax.vmap` and gradients reach.
 
     Args:
         default: its default.
@@ -160,13 +169,13 @@ def node(cls: type[T]) -> type[T]:
     outer = tuple(f.name for f in fields if "options" in f.metadata)
     keys = tuple(map(jax.tree_util.GetAttrKey, inner))
 
-    def flatten(x: Any) -> Any:
+    def flatten(x):
         return [getattr(x, name) for name in inner], tuple(getattr(x, name) for name in outer)
 
-    def flatten_with_keys(x: Any) -> Any:
+    def flatten_with_keys(x):
         return list(zip(keys, flatten(x)[0], strict=True)), flatten(x)[1]
 
-    def unflatten(structure: Any, children: Any) -> Any:
+    def unflatten(structure, children):
         x = object.__new__(cls)
         x.__dict__.update(zip((*inner, *outer), (*children, *structure), strict=True))
         return x
@@ -191,12 +200,16 @@ class Node:
     _choices: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
     _children: ClassVar[tuple[dataclasses.Field[Any], ...]] = ()
 
+    @property
+    def _maker(self) -> str:
+        """The call that errors name."""
+        return self._call or type(self).__name__
+
     def __post_init__(self) -> None:
-        call = self._call or type(self).__name__
         for field, spec in self._numbers:
-            self.__dict__[field.name] = spec.checked(call, argument(field), getattr(self, field.name))
+            self.__dict__[field.name] = spec.checked(self._maker, argument(field), getattr(self, field.name))
         for name, options in self._choices:
-            checked_choice(call, name, getattr(self, name), options)
+            checked_choice(self._maker, name, getattr(self, name), options)
         self._check()
         self._spread_batch()
 
@@ -212,36 +225,27 @@ class Node:
         """The shape of the batch in each of its numbers."""
         for field, spec in self._numbers:
             value = getattr(self, field.name)
-            numbers = value if spec.several else () if value is None else (value,)
-            yield from (() if isinstance(x, float) else np.shape(x)[: np.ndim(x) - spec.rank] for x in numbers)
+            for x in value if isinstance(value, tuple) else () if value is None else (value,):
+                yield () if type(x) is float else np.shape(x)[: np.ndim(x) - spec.rank]
 
-    def _batch(self) -> tuple[int, ...] | None:
-        """The batch shape by the first number found, None if there is none."""
-        for shape in self._batches():
-            return shape
-        return next((shape for one in self._nodes() if (shape := one._batch()) is not None), None)
+    def _all_batches(self) -> Iterator[tuple[int, ...]]:
+        yield from self._batches()
+        for one in self._nodes():
+            yield from one._all_batches()
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The shape of the batch in every number, () for a single one."""
-        return self._batch() or ()
+        return next(self._all_batches(), ())  # they are the same in all
 
     def _spread_batch(self) -> None:
         """Gives every number the batch shape of those that have one."""
         shapes = {*self._batches(), *(one.batch_shape for one in self._nodes())} - {()}
         if len(shapes) > 1:
             found = ", ".join(map(str, sorted(shapes)))
-            raise ValueError(f"{type(self).__name__}(...) mixes batches of the shapes {found}: they must be the same")
+            raise ValueError(f"{self._maker}(...): expected batches of one shape, got {found}. Hint: arrays of one length.")
         for batch in shapes:
-            for field, spec in self._numbers:
-                self._change(field, lambda x, to=batch, rank=spec.rank: _repeat(x, to) if np.ndim(x) == rank else x)
-            for field in self._children:
-                self._change(field, lambda one, to=batch: one if one.batch_shape else _repeat(one, to))
-
-    def _change(self, field: dataclasses.Field[Any], function: Callable[[Any], Any]) -> None:
-        """Puts a function of a field, or of each of several in it, in its place; only while the node is made."""
-        value = getattr(self, field.name)
-        self.__dict__[field.name] = tuple(map(function, value)) if isinstance(value, tuple) else function(value)
+            self.__dict__.update(vars(each_number(self, functools.partial(_spread, batch))))
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Node):
@@ -256,80 +260,64 @@ class Node:
     def __repr__(self) -> str:
         return source(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude
         return mimebundle(self)
 
 
-def each_number(node: Any, function: Callable[[Any, Spec], Any]) -> Any:
+def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
     """A node with a function of each number, and its spec, in the place of the number."""
-    changed = object.__new__(type(node))
-    for field in dataclasses.fields(node):
-        value: Any = getattr(node, field.name)
-        spec: Spec | None = field.metadata.get("spec")
-        if spec is not None and spec.several:
-            value = tuple(function(x, spec) for x in value)
-        elif spec is not None:
-            value = None if value is None else function(value, spec)
-        elif "child" in field.metadata:
-            several = isinstance(value, tuple)
-            value = tuple(each_number(x, function) for x in value) if several else each_number(value, function)
-        changed.__dict__[field.name] = value
-    return changed
+
+    def changed(value: Any, spec: Spec | None) -> Any:
+        if isinstance(value, tuple):
+            return tuple(changed(x, spec) for x in value)
+        if spec is None:
+            return each_number(value, function)
+        return None if value is None else function(value, spec)
+
+    new = object.__new__(type(node))
+    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
+        value, is_structure = getattr(node, field.name), "options" in field.metadata
+        new.__dict__[field.name] = value if is_structure else changed(value, field.metadata.get("spec"))
+    return new
 
 
 def _as_float(value: Any) -> Any:
-    """A Python float, a NumPy float64 array or a JAX float array; None for what is no number."""
+    """A Python float, a NumPy float64 array, a JAX float array or a `Wide`; None for anything that is no number."""
     value = numerics.array_of(value)
-    if isinstance(value, numerics.Extended):
+    if type(value) is float or isinstance(value, numerics.Extended):
         return value
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
-        return float(value) if value.ndim == 0 and numerics.is_concrete(value) else value
-    if isinstance(value, jax.core.Tracer):
-        return jax.lax.convert_element_type(value, numerics.float_type()) if numerics.is_real(value.dtype) else None
-    return _as_table(value) if isinstance(value, (list, tuple)) else _as_known(value)
-
-
-def _as_table(values: Any) -> Any:
-    """A list of numbers, or of lists of them, as `_as_float` makes it of an array."""
-    values = jax.tree.map(numerics.array_of, list(values), is_leaf=numerics.stands_for_array)
-    entries = jax.tree.leaves(values)
-    if any(isinstance(x, (bool, np.bool_)) for x in entries):
-        return None
-    if any(isinstance(x, jax.core.Tracer) for x in entries):
-        entries = [_as_float(x) for x in values]
-        if any(x is None for x in entries):
+    if isinstance(value, (list, tuple)):
+        entries = [_as_float(x) for x in value]
+        if any(x is None for x in entries) or len(set(map(np.shape, entries))) > 1:
             return None
-        amounts = any(isinstance(x, numerics.Extended) for x in entries)
-        return numerics.table(entries) if amounts else jnp.stack(list(map(numerics.to_float, entries)))
-    # Their types may have no common one, as bfloat16 and float16 have none.
-    known = jax.tree.map(lambda x: numerics.to_float64(x) if hasattr(x, "dtype") and numerics.is_number(x) else x, values)
-    return _as_known(known)
-
-
-def _as_known(value: Any) -> Any:
-    """What is known, as a Python float or a NumPy float64 array; None for what is no number."""
+        if not numerics.is_concrete(*entries):
+            return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), numerics.table(entries))
+        value = np.array([numerics.to_float64(x) for x in entries], np.float64)
+    if isinstance(value, jax.Array):
+        traced, floating = not numerics.is_concrete(value), jnp.issubdtype(value.dtype, jnp.floating)
+        if floating and (traced or value.ndim):
+            return value
+        if traced and numerics.is_real(value.dtype):
+            return jax.lax.convert_element_type(value, numerics.float_type())
     try:
         given = np.array(value)
         if not numerics.is_real(given.dtype) and not (given.dtype == object and all(isinstance(x, int) for x in given.flat)):
             return None
         kept = given.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):  # a ragged list, an integer beyond any float
+    except (ValueError, TypeError, OverflowError):  # such as an integer beyond any float
         return None
     kept.setflags(write=False)
     return kept if kept.ndim else float(kept)
 
 
-def is_empty(values: Any) -> bool:
-    """Whether a list or an array has no entries."""
-    return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
+def _spread(batch: tuple[int, ...], number: Any, spec: Spec) -> Any:
+    """A number with the shape of a batch, if it has none."""
 
-
-def _repeat(tree: Any, batch: tuple[int, ...]) -> Any:
-    def repeated(x: Any) -> Any:
+    def spread(x):
         return (jnp if isinstance(x, jax.Array) else np).broadcast_to(x, (*batch, *np.shape(x)))
 
-    return jax.tree.map(repeated, tree)
+    return jax.tree.map(spread, number) if np.ndim(number) == spec.rank else number  # a `Double` is two
 
 
 def _key(leaf: Any) -> Any:

@@ -1,18 +1,20 @@
-"""Operators on the values of schedules, and the numbers and functions that stand for schedules beside them."""
+"""Operators on the values of schedules, and the schedules that numbers and functions stand for beside them."""
 
 from __future__ import annotations
 
 import functools
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, child, choice, leaf, node
+from lrsched.algebra.node import checked, child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Schedule, ScheduleLike, Spans
+from lrsched.algebra.schedule import Real, Schedule, ScheduleLike, Spans
+from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
 
 
@@ -22,25 +24,24 @@ def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
         return x
     if numerics.is_number(x):
         return Constant(x, steps)
-    return Schedule._of_function(x) if callable(x) and not isinstance(x, type) else None
+    return Function(x) if callable(x) and not isinstance(x, type) else None
 
 
-def as_schedule(call: str, name: str, x: Any, steps: Number = math.inf) -> Schedule:
-    """What an argument stands for, as `lifted`, or an error that names it."""
+def as_schedule(call: str, name: str, x: ScheduleLike, steps: Number = math.inf) -> Schedule:
+    """The schedule that an argument stands for, as `lifted`, or an error that names it."""
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:
         raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
     return schedule
 
 
-def operated(operator: str, *operands: Any) -> Any:
-    """What an operator makes of its operands. What stands for no schedule is left to the other operand."""
+def operated(operator: str, *operands: Any) -> Schedule:
+    """What an operator makes of its two operands. One that stands for no schedule is left to the other one."""
     try:  # beside an operator on values, a number adds nothing to the length
-        schedules = [lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands]
+        a, b = (lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
     except ValueError as error:
         written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
         raise ValueError(f"{written}: {error}") from None
-    a, b = schedules
     if a is None or b is None:
         return NotImplemented
     return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
@@ -50,8 +51,7 @@ def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
     """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
 
     Args:
-        a: a schedule, a number or a function of the step.
-        b: like a.
+        a, b: schedules, numbers or functions of the step.
 
     Raises:
         TypeError: if one of them is none of these.
@@ -64,14 +64,7 @@ def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
 
 
 def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
-    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`. Its length is that of the longer.
-
-    Args:
-        a: a schedule, a number or a function of the step.
-        b: like a.
-
-    Raises:
-        TypeError: if one of them is none of these.
+    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`, with `a`, `b` and its length as in `minimum`.
 
     >>> import lrsched as ls
     >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
@@ -98,16 +91,16 @@ class Constant(Schedule):
     value: Number = leaf()
     steps: Number = leaf(ge=0, infinite=True, unit="steps", default=math.inf)
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         del t
         return self.value
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
 
 
-_OPERATORS: dict[str, Any] = {
+_OPERATORS: dict[str, Callable[..., Real]] = {
     "+": numerics.saturating(operator.add),
     "-": numerics.saturating(operator.sub),
     "*": numerics.saturating(operator.mul),
@@ -127,30 +120,28 @@ class Pointwise(Schedule):
 
     def _check(self) -> None:
         if len(self.parts) != (1 if self.operator == "neg" else 2):
-            raise TypeError(
-                f"Pointwise(parts=...) takes one operand of neg, and two of any other operator, got {len(self.parts)}"
-            )
-        divisor = self.parts[-1].value if self.operator == "/" and isinstance(self.parts[-1], Constant) else 1.0
-        if numerics.is_concrete(divisor) and np.any(np.equal(divisor, 0)):
-            raise ValueError(f"a schedule must not be divided by 0, got {shown(self.parts[0])} / {shown(divisor)}")
+            raise TypeError(unexpected("Pointwise", "parts", self.parts, "one part for 'neg', two for any other operator"))
+        divisor = self.parts[-1]
+        if self.operator == "/" and isinstance(divisor, Constant) and surely(np.logical_not, divisor.value):
+            raise ValueError(f"{shown(self.parts[0])} / {shown(divisor.value)}: expected a divisor other than 0.")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return functools.reduce(numerics.maximum, (part.length for part in self.parts))
 
-    def spans(self, t: Any) -> Spans:
+    def spans(self, t: Real) -> Spans:
         for part in self.parts:
             yield part, t, True
 
 
 def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | None) -> Schedule:
-    """What `Schedule.clip` documents."""
+    """A schedule between bounds, as `Schedule.clip` says."""
     given = (("max", "low", low), ("min", "high", high))
     bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
-    values = [bound.value for _, bound in bounds if isinstance(bound, Constant) and numerics.is_concrete(bound.value)]
-    if len(values) == 2 and np.any(np.greater(*map(numerics.to_float64, values))):
-        raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}) leaves nothing between: swap the two")
+    values = [bound.value for _, bound in bounds if isinstance(bound, Constant)]
+    if len(values) == 2 and surely(np.greater, *values):
+        raise ValueError(f"clip(low={values[0]!r}, high={values[1]!r}): expected low <= high. Hint: swap the two.")
     return functools.reduce(lambda s, bound: Pointwise(bound[0], (s, bound[1])), bounds, schedule)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import bounded, counts, numbers, parted, rest_of, total_of
-from lrsched.algebra.node import checked, checked_choice, is_empty
+from lrsched.algebra.arguments import (
+    Factor,
+    Length,
+    Positive,
+    PositiveLength,
+    Value,
+    bounded,
+    is_empty,
+    parted,
+    recipe,
+    rest_of,
+)
+from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import unexpected
+
+Cycles = Annotated[Number, Spec(ge=1, unit="times")]
+Fraction = Annotated[Number, Spec(ge=0, le=1, hint="a fraction of the steps")]
 
 
-def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
+@recipe
+def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
     """Times `factor` every `every` steps: `start · factor^⌊t / every⌋`.
 
     Args:
@@ -34,13 +49,11 @@ def step_decay(start: Number, every: Number, factor: Number) -> Schedule:
     References:
         PyTorch's `StepLR`.
     """
-    (start,) = numbers("step_decay", start=start)
-    factor = checked("step_decay", "factor", factor, ge=0)
-    every = checked("step_decay", "every", every, gt=0, unit="steps")
     return Exponential(start, factor).stretch(every).staircase(every)
 
 
-def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
+@recipe
+def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """Times `factor` at each milestone: `start · factor^#{m : m <= t}`.
 
     Args:
@@ -58,7 +71,6 @@ def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
     References:
         PyTorch's `MultiStepLR`.
     """
-    start, factor = numbers("multi_step", start=start, factor=factor)
     if is_empty(milestones):
         return Constant(start, 0.0)
     milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
@@ -69,15 +81,15 @@ def multi_step(start: Number, milestones: Any, factor: Number) -> Schedule:
     return Piecewise(numerics.table(steps), numerics.table(values))
 
 
-def warmup_cosine(peak: Number, warmup_steps: Number, steps: Number, start: Number = 0.0, end: Number = 0.0) -> Schedule:
+@recipe
+def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value = 0.0, end: Value = 0.0) -> Schedule:
     """A straight line from `start` up to `peak`, then half a cosine wave down to `end`.
 
     Args:
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
         steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
-        start: the value at step 0.
-        end: the value from step `steps` on.
+        start, end: the values at step 0, and from step `steps` on.
 
     Raises:
         ValueError: if `steps` is less than `warmup_steps`.
@@ -90,21 +102,16 @@ def warmup_cosine(peak: Number, warmup_steps: Number, steps: Number, start: Numb
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts. optax's `warmup_cosine_decay_schedule`
         takes the same numbers in another order: (start, peak, warmup_steps, steps, end).
     """
-    peak, start, end = numbers("warmup_cosine", peak=peak, start=start, end=end)
-    (warmup_steps,) = counts("warmup_cosine", warmup_steps=warmup_steps)
-    warmup_steps, rest = parted("warmup_cosine", total_of("warmup_cosine", steps), warmup_steps=warmup_steps)
+    warmup_steps, rest = parted("warmup_cosine", steps, warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Cosine(peak, end, rest)
 
 
-def warmup_linear(peak: Number, warmup_steps: Number, steps: Number, start: Number = 0.0, end: Number = 0.0) -> Schedule:
+@recipe
+def warmup_linear(peak: Value, warmup_steps: Length, steps: Length, start: Value = 0.0, end: Value = 0.0) -> Schedule:
     """A straight line from `start` up to `peak`, then another down to `end`.
 
     Args:
-        peak: the value at step `warmup_steps`.
-        warmup_steps: the length of the first line in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
-        start: the value at step 0.
-        end: the value from step `steps` on.
+        peak, warmup_steps, steps, start, end: as in `warmup_cosine`, with a second line for the cosine.
 
     Raises:
         ValueError: if `steps` is less than `warmup_steps`.
@@ -116,13 +123,12 @@ def warmup_linear(peak: Number, warmup_steps: Number, steps: Number, start: Numb
     References:
         Bergsma et al., *Straight to zero*, 2025 (arXiv 2502.15938); transformers' `linear`.
     """
-    peak, start, end = numbers("warmup_linear", peak=peak, start=start, end=end)
-    (warmup_steps,) = counts("warmup_linear", warmup_steps=warmup_steps)
-    warmup_steps, rest = parted("warmup_linear", total_of("warmup_linear", steps), warmup_steps=warmup_steps)
+    warmup_steps, rest = parted("warmup_linear", steps, warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Linear(peak, end, rest)
 
 
-def warmup_constant(peak: Number, warmup_steps: Number, start: Number = 0.0) -> Schedule:
+@recipe
+def warmup_constant(peak: Value, warmup_steps: Length, start: Value = 0.0) -> Schedule:
     """A straight line from `start` up to `peak`, which is held for ever.
 
     Args:
@@ -137,12 +143,13 @@ def warmup_constant(peak: Number, warmup_steps: Number, start: Number = 0.0) -> 
     >>> print(ls.warmup_constant(1.0, warmup_steps=10)([0, 5, 10, 60]))
     [0.  0.5 1.  1. ]
     """
-    peak, start = numbers("warmup_constant", peak=peak, start=start)
-    (warmup_steps,) = counts("warmup_constant", warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps)
 
 
-def warmup_inverse_sqrt(peak: Number, warmup_steps: Number, timescale: Number | None = None, start: Number = 0.0) -> Schedule:
+@recipe
+def warmup_inverse_sqrt(
+    peak: Value, warmup_steps: Length, timescale: PositiveLength | None = None, start: Value = 0.0
+) -> Schedule:
     """A straight line from `start` up to `peak`, then `peak / √(1 + (t - warmup_steps) / timescale)` for ever.
 
     With a timescale as long as the warm-up that is `peak · √(warmup_steps / t)`.
@@ -164,16 +171,14 @@ def warmup_inverse_sqrt(peak: Number, warmup_steps: Number, timescale: Number | 
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762); Zhai et al., *Scaling vision transformers*, 2021
         (arXiv 2106.04560).
     """
-    peak, start = numbers("warmup_inverse_sqrt", peak=peak, start=start)
-    (warmup_steps,) = counts("warmup_inverse_sqrt", warmup_steps=warmup_steps)
-    if timescale is None and numerics.is_concrete(warmup_steps) and np.any(np.equal(warmup_steps, 0)):
-        raise ValueError("warmup_inverse_sqrt(warmup_steps=0) says nothing of the decay: give it a timescale")
-    timescale = warmup_steps if timescale is None else timescale
-    decay = checked("warmup_inverse_sqrt", "timescale", timescale, gt=0, unit="steps")
-    return Linear(start, peak, warmup_steps) >> InverseSqrt(peak, decay)
+    if timescale is None and surely(np.equal, warmup_steps, 0.0):
+        hint = "with no warm-up, give it a timescale"
+        raise ValueError(unexpected("warmup_inverse_sqrt", "warmup_steps", warmup_steps, "warmup_steps > 0", hint))
+    return Linear(start, peak, warmup_steps) >> InverseSqrt(peak, warmup_steps if timescale is None else timescale)
 
 
-def noam(dim: Number, warmup_steps: Number) -> Schedule:
+@recipe
+def noam(dim: Positive, warmup_steps: PositiveLength) -> Schedule:
     """The transformer's schedule: `dim^-½ · min(t^-½, t · warmup_steps^-1.5)`, 0 at step 0.
 
     The paper counts its steps from 1: `noam(dim, warmup_steps).drop(1)`.
@@ -192,8 +197,6 @@ def noam(dim: Number, warmup_steps: Number) -> Schedule:
     References:
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762).
     """
-    dim = checked("noam", "dim", dim, gt=0)
-    warmup_steps = checked("noam", "warmup_steps", warmup_steps, gt=0, unit="steps")
     peak = numerics.power(dim, -0.5) * numerics.power(warmup_steps, -0.5)
     return warmup_inverse_sqrt(bounded("noam", "dim", dim, peak), warmup_steps)
 
@@ -206,13 +209,14 @@ _COOL_DOWNS: dict[str, type[Ramp] | type[Geometric]] = {
 }
 
 
+@recipe
 def wsd(
-    peak: Number,
-    warmup_steps: Number,
-    steps: Number,
-    decay_steps: Number,
-    start: Number = 0.0,
-    end: Number = 0.0,
+    peak: Value,
+    warmup_steps: Length,
+    steps: Length,
+    decay_steps: Length,
+    start: Value = 0.0,
+    end: Value = 0.0,
     shape: Literal["linear", "cosine", "1-sqrt", "geometric"] = "linear",
 ) -> Schedule:
     """Warm-up, stable, decay: a straight line from `start` up to `peak`, a long hold, and a cool-down to `end`.
@@ -222,8 +226,7 @@ def wsd(
         warmup_steps: the length of the warm-up in steps, >= 0. With 0 it starts at the peak.
         steps: the length of the whole in steps; `end` is reached at step `steps` and held.
         decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
-        start: the value at step 0.
-        end: the value from step `steps` on; not 0 where the shape is "geometric".
+        start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
         shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`) or "geometric".
 
     Raises:
@@ -236,26 +239,21 @@ def wsd(
     References:
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
     """
-    checked_choice("wsd", "shape", shape, _COOL_DOWNS)
-    peak, start, end = numbers("wsd", peak=peak, start=start, end=end)
-    warmup_steps, decay_steps = counts("wsd", warmup_steps=warmup_steps, decay_steps=decay_steps)
-    steps = total_of("wsd", steps)
-    if shape == "geometric" and numerics.is_concrete(peak, end) and np.any(np.sign(peak) * np.sign(end) != 1):
-        raise ValueError(
-            f"wsd(end=...) must have the sign of the peak where the shape is 'geometric', got {shown(end)}: give it the lowest"
-            " rate of the decay"
-        )
+    if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, peak, end):
+        hint = "give it the lowest rate of the decay"
+        raise ValueError(unexpected("wsd", "end", end, "the sign of the peak, since the shape is 'geometric'", hint))
     hold = rest_of("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
     return Linear(start, peak, warmup_steps) >> Constant(peak, hold) >> _COOL_DOWNS[shape](peak, end, decay_steps)
 
 
+@recipe
 def cosine_restarts(
-    start: Number,
-    stop: Number,
-    steps: Number,
-    n: Number | None = None,
-    stretch: Number | None = None,
-    scale: Number | None = None,
+    start: Value,
+    stop: Value,
+    steps: Length,
+    n: Cycles | None = None,
+    stretch: Positive | None = None,
+    scale: Value | None = None,
 ) -> Schedule:
     """Cosine annealing with warm restarts: `Cosine(start, stop, steps).repeat(n, stretch, scale)`.
 
@@ -263,10 +261,9 @@ def cosine_restarts(
         start: the value at step 0, where the first cycle begins.
         stop: the value at which the first cycle ends.
         steps: the length of the first cycle in steps.
-        n: the number of cycles, >= 1, rounded to a whole one; after the last its end is held. None: for ever.
-        stretch: how many times longer each cycle is than the one before, > 0. None: 1.
-        scale: how many times higher each cycle is than the one before, `start` and `stop` alike. None: 1. To lower the peaks
-            onto a floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
+        n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
+        scale: how many times higher each cycle is than the one before, `start` and `stop` alike. To lower the peaks onto a
+            floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
 
     Raises:
         ValueError: if it cannot repeat for ever: with 0 steps, or a stretch below 1.
@@ -278,22 +275,17 @@ def cosine_restarts(
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
     """
-    start, stop = numbers("cosine_restarts", start=start, stop=stop)
-    (steps,) = counts("cosine_restarts", steps=steps)
-    n = checked("cosine_restarts", "n", n, ge=1, unit="times", optional=True)
-    bound = {"ge": 1, "hint": "shrinking cycles come to an end; say how many with n"} if n is None else {"gt": 0}
-    stretch = checked("cosine_restarts", "stretch", stretch, optional=True, **bound)
-    scale = checked("cosine_restarts", "scale", scale, optional=True)
     return Cosine(start, stop, steps).repeat(n, stretch, scale)
 
 
+@recipe
 def triangular(
-    low: Number,
-    high: Number,
-    up: Number,
-    down: Number | None = None,
+    low: Value,
+    high: Value,
+    up: Length,
+    down: Length | None = None,
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
-    gamma: Number = 1.0,
+    gamma: Annotated[Number, Spec(ge=0, exact=True)] = 1.0,
 ) -> Schedule:
     """Up and down between two values in straight lines, for ever: `low + (high - low) · h(t) · g(t)`.
 
@@ -318,28 +310,27 @@ def triangular(
     References:
         Smith, *Cyclical learning rates for training neural networks*, 2015 (arXiv 1506.01186); PyTorch's `CyclicLR`.
     """
-    low, high = numbers("triangular", low=low, high=high)
-    rise, fall = counts("triangular", up=up, down=up if down is None else down)
-    gamma = checked("triangular", "gamma", gamma, ge=0, exact=True)
-    cycle = rise + fall
-    if numerics.is_concrete(cycle) and np.any(np.equal(cycle, 0)):
-        raise ValueError(f"triangular(up={rise!r}, down={fall!r}) has cycles of 0 steps: give one of them some steps")
-    checked_choice("triangular", "mode", mode, ("triangular", "triangular2", "exp_range"))
+    down = up if down is None else down
+    cycle: Real = up + down  # pyright: ignore[reportOperatorIssue] - numbers
+    if surely(np.equal, cycle, 0.0):
+        raise ValueError(f"triangular(up={up!r}, down={down!r}): expected a cycle of more than 0 steps. Hint: give one some.")
     if mode != "exp_range" and not (isinstance(gamma, float) and gamma == 1.0):
-        raise ValueError(f"triangular(gamma=...) has a meaning in mode 'exp_range' only, got {gamma!r} in mode {mode!r}")
-    triangle = (Linear(low, high, rise) >> Linear(high, low, fall)).repeat()
+        hint = "leave it out in any other mode"
+        raise ValueError(unexpected("triangular", "gamma", gamma, f"mode 'exp_range', got mode {mode!r}", hint))
+    triangle = (Linear(low, high, up) >> Linear(high, low, down)).repeat()
     if mode == "triangular":
         return triangle
     envelope = Constant(1.0, cycle).repeat(scale=0.5) if mode == "triangular2" else Exponential(1.0, gamma)
     return triangle * envelope + Constant(low, 0.0) * (1.0 - envelope)
 
 
+@recipe
 def one_cycle(
-    peak: Number,
-    steps: Number,
-    pct_start: Number = 0.3,
-    div_factor: Number = 25.0,
-    final_div_factor: Number = 1e4,
+    peak: Value,
+    steps: Length,
+    pct_start: Fraction = 0.3,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
     anneal: Literal["cosine", "linear"] = "cosine",
     three_phase: bool = False,
 ) -> Schedule:
@@ -370,9 +361,6 @@ def one_cycle(
         earlier, at `pct_start · steps - 1` and `steps - 1`.
     """
     ramp, rise, rest = _phases("one_cycle", steps, pct_start, anneal, three_phase)
-    (peak,) = numbers("one_cycle", peak=peak)
-    div_factor = checked("one_cycle", "div_factor", div_factor, gt=0)
-    final_div_factor = checked("one_cycle", "final_div_factor", final_div_factor, gt=0)
     with np.errstate(over="ignore"):
         start = bounded("one_cycle", "div_factor", div_factor, numerics.divide(peak, div_factor))
         end = bounded("one_cycle", "final_div_factor", final_div_factor, numerics.divide(start, final_div_factor))
@@ -381,22 +369,21 @@ def one_cycle(
     return ramp(start, peak, rise) >> ramp(peak, end, rest)
 
 
+@recipe
 def one_cycle_momentum(
-    steps: Number,
-    low: Number = 0.85,
-    high: Number = 0.95,
-    pct_start: Number = 0.3,
+    steps: Length,
+    low: Value = 0.85,
+    high: Value = 0.95,
+    pct_start: Fraction = 0.3,
     anneal: Literal["cosine", "linear"] = "cosine",
     three_phase: bool = False,
 ) -> Schedule:
     """The momentum that goes with `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
 
     Args:
-        steps: the length of the whole in steps.
         low: the value where the learning rate has its peak.
         high: the value at step 0 and from the end of the fall on.
-        pct_start: the fraction of the steps that the rise of the learning rate takes, in [0, 1]; at most ½ with three phases.
-        anneal: "cosine" or "linear", the shape of every phase.
+        steps, pct_start, anneal: as in `one_cycle`.
         three_phase: whether to go back to `high` as fast as it went down, and hold it there.
 
     Raises:
@@ -410,18 +397,17 @@ def one_cycle_momentum(
         Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120); PyTorch's `OneCycleLR`, whose phases end one
         step earlier.
     """
-    low, high = numbers("one_cycle_momentum", low=low, high=high)
     ramp, rise, rest = _phases("one_cycle_momentum", steps, pct_start, anneal, three_phase)
     if three_phase:
         return ramp(high, low, rise) >> ramp(low, high, rise) >> Constant(high, rest)
     return ramp(high, low, rise) >> ramp(low, high, rest)
 
 
-def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Any, Any]:
+def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Real, Real]:
     """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
-    checked_choice(call, "anneal", anneal, ("cosine", "linear"))
-    steps = total_of(call, steps)
-    rise = checked(call, "pct_start", pct_start, ge=0, le=1, hint="a fraction of the steps") * steps
+    if three_phase:
+        checked(call, "pct_start", pct_start, ge=0, le=0.5, hint="three phases rise and fall back in as many steps")
+    rise = pct_start * steps
     before = 2.0 * rise if three_phase else rise
     before, rest = parted(call, steps, pct_start=before)
     return Cosine if anneal == "cosine" else Linear, 0.5 * before if three_phase else before, rest

@@ -1,4 +1,4 @@
-"""Schedules: what they are, and the operators and methods on them.
+"""The class of schedules, with its operators and methods.
 
 A schedule denotes a function of time, ⟦s⟧ : time → value, and every operator is defined on those functions: ⟦a + b⟧(t) =
 ⟦a⟧(t) + ⟦b⟧(t), and so on. The laws in the tests follow from that (Elliott, *Denotational design with type class
@@ -6,15 +6,15 @@ morphisms*, 2009). Sequencing gives each schedule a length, as music does (Hudak
 temporal media*, 2003).
 
 Each node states its meaning in its docstring and in `at`, and has a `length`, the time from which it does not move
-any more. A node that lets its parts keep their own time also has `spans`: which part runs when. That is all that clocks
-need to know to tick inside it; a node without `spans` bends time, and cannot hold a driven schedule.
+any more. A node whose parts run on the time of the step also has `spans`: which part runs when.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,12 @@ from lrsched.algebra import numerics
 from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 
-Spans: TypeAlias = Iterator[tuple["Schedule", Any, Any]]  # (part, its own time, whether it is running)
+# A number to compute with: float64 on the host; in a trace a float32, or a `Wide` with more digits. Operators mean the same.
+Real: TypeAlias = Any
+Condition: TypeAlias = Any  # a bool, or an array of bools of NumPy or JAX
+Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its own time, whether it is running)
 
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ class Schedule(_Hyperparameter):
     of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
 
     A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers and
-    with functions of the step. An array in the place of a number makes a batch.
+    with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
+    `stretch`, `staircase`, `reverse`, `repeat` and `on`, raise a TypeError for a driven schedule.
 
     Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
     so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
@@ -60,28 +64,34 @@ class Schedule(_Hyperparameter):
     0.05 [0.    0.025] 100.0
     """
 
-    _of_function: ClassVar[Callable[[Any], Schedule]]  # `Function`, which shapes.py puts here
-
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
 
     def __post_init__(self) -> None:
         for field in self._children:
-            if field.name != "clock":
-                call = self._call or type(self).__name__
-                self._change(field, functools.partial(_nodes().as_schedule, call, field.name))
+            if field.name != "clock":  # the only child that is no schedule
+                lift = functools.partial(_combinators().as_schedule, self._maker, field.name)
+                value = getattr(self, field.name)
+                self.__dict__[field.name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
+        for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
+            if isinstance(schedule, Schedule) and _combinators().driven_parts(schedule):
+                hint = f"{self._maker} bends time; do it before .on(clock), or keep the driven factor apart"
+                raise TypeError(unexpected(self._maker, "schedule", schedule, "a schedule that is not driven", hint))
         super().__post_init__()
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         """The value at a time, which is below 0 only where a clock reads so."""
         raise NotImplementedError(f"{type(self).__name__} must define at(t)")
 
     @property
-    def length(self) -> Any:
-        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf` if it never settles."""
-        raise NotImplementedError(f"{type(self).__name__} must define length")
+    def length(self) -> Real:
+        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
+        return math.inf
 
-    def spans(self, t: Any) -> Spans:
-        """The parts that keep their own time: each with that time and whether it is running. None by default."""
+    def spans(self, t: Real) -> Spans:
+        """The parts that run on the time of the step: each with its own time, and whether it is running.
+
+        Clocks tick in these parts. A node that has none, the default, bends time, and refuses a driven schedule.
+        """
         del t
         yield from ()
 
@@ -94,48 +104,44 @@ class Schedule(_Hyperparameter):
         """
         if batch := self.batch_shape:
             return _call_batch(self, batch, step)
-        return sharded_like(step, _call, self)
-
-    @property
-    def _ready(self) -> Schedule:
-        """The schedule with its known numbers on the host, and those of traced ones that count time with all their digits."""
-        return self if self._is_of_floats else each_number(self, _ready_number)
+        return sharded_like(step, lambda schedule, step: value_at(schedule, *numerics.time_of(step)), self)
 
     @functools.cached_property
     def _is_of_floats(self) -> bool:
         return all(type(x) is float for x in jax.tree.leaves(self))
 
     def __bool__(self) -> bool:
-        raise TypeError(f"a schedule is neither true nor false: {shown(self)}; compare with ==, or call it with a step")
+        expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
+        raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    # Operators: each delegates to a named node, and leaves what it does not know to the other operand.
+    # Operators: each makes a node, or leaves an operand that it does not know to that operand's own operators.
 
     def __add__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("+", self, other)
+        return _combinators().operated("+", self, other)
 
     def __radd__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("+", other, self)
+        return _combinators().operated("+", other, self)
 
     def __sub__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("-", self, other)
+        return _combinators().operated("-", self, other)
 
     def __rsub__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("-", other, self)
+        return _combinators().operated("-", other, self)
 
     def __mul__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("*", self, other)
+        return _combinators().operated("*", self, other)
 
     def __rmul__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("*", other, self)
+        return _combinators().operated("*", other, self)
 
     def __truediv__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("/", self, other)
+        return _combinators().operated("/", self, other)
 
     def __rtruediv__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("/", other, self)
+        return _combinators().operated("/", other, self)
 
     def __neg__(self) -> Schedule:
-        return _nodes().Pointwise("neg", (self,))
+        return _combinators().Pointwise("neg", (self,))
 
     def __pow__(self, exponent: Any, modulus: Any = None) -> NoReturn:
         del modulus
@@ -145,16 +151,16 @@ class Schedule(_Hyperparameter):
         )
 
     def __rshift__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated(">>", self, other)
+        return _combinators().operated(">>", self, other)
 
     def __rrshift__(self, other: Callable[[Any], Any]) -> Schedule:
-        return _nodes().operated(">>", other, self)
+        return _combinators().operated(">>", other, self)
 
     def __matmul__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("@", self, other)
+        return _combinators().operated("@", self, other)
 
     def __rmatmul__(self, other: ScheduleLike) -> Schedule:
-        return _nodes().operated("@", other, self)
+        return _combinators().operated("@", other, self)
 
     # Methods
 
@@ -174,7 +180,7 @@ class Schedule(_Hyperparameter):
         >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40) >> 0.1)([30, 50]))
         [0.5 0.1]
         """
-        return _nodes().sequence(self, _nodes().as_schedule("then", "other", other))
+        return _combinators().sequence(self, _combinators().as_schedule("then", "other", other))
 
     def warp(self, time: ScheduleLike) -> Schedule:
         """The schedule at the time that another one gives, `t ↦ self(time(t))`; also spelled `self @ time`.
@@ -186,13 +192,13 @@ class Schedule(_Hyperparameter):
             time: a schedule whose value is a number of steps, a number, or a function of the step.
 
         Raises:
-            TypeError: if it is none of these, or either is driven.
+            TypeError: if it is none of these.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
         Linear(0.0, 1.0, 10) @ Constant(3.0)
         """
-        return _nodes().Warp(self, _nodes().as_schedule("warp", "time", time))
+        return _combinators().Warp(self, _combinators().as_schedule("warp", "time", time))
 
     def take(self, steps: Number) -> Schedule:
         """The schedule for so many steps, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
@@ -204,7 +210,7 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Exponential(1.0, 0.5).take(2)([1, 2, 3]))
         [0.5  0.25 0.25]
         """
-        return _nodes().Take(self, steps)
+        return _combinators().Take(self, steps)
 
     def drop(self, steps: Number) -> Schedule:
         """The schedule without its first steps: `t ↦ self(t + steps)`, as much shorter.
@@ -212,14 +218,11 @@ class Schedule(_Hyperparameter):
         Args:
             steps: a number of steps, >= 0.
 
-        Raises:
-            TypeError: if the schedule is driven.
-
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).drop(5)([0, 1]))
         [0.5 0.6]
         """
-        return _nodes().Drop(self, steps)
+        return _combinators().Drop(self, steps)
 
     def delay(self, steps: Number) -> Schedule:
         """The schedule so many steps later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
@@ -231,7 +234,7 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Linear(0.0, 1.0, 10).delay(5)([4, 5, 10]))
         [0.  0.  0.5]
         """
-        return _nodes().Delay(self, steps)
+        return _combinators().Delay(self, steps)
 
     def stretch(self, factor: Number) -> Schedule:
         """The schedule so many times slower: `t ↦ self(t / factor)`, `factor` times as long.
@@ -241,14 +244,11 @@ class Schedule(_Hyperparameter):
         Args:
             factor: a number above 0.
 
-        Raises:
-            TypeError: if the schedule is driven.
-
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
         0.5
         """
-        return _nodes().Stretch(self, factor)
+        return _combinators().Stretch(self, factor)
 
     def staircase(self, every: Number) -> Schedule:
         """The schedule, moving only every so many steps: `t ↦ self(every · ⌊t / every⌋)`.
@@ -258,27 +258,23 @@ class Schedule(_Hyperparameter):
         Args:
             every: a number of steps above 0.
 
-        Raises:
-            TypeError: if the schedule is driven.
-
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).staircase(5)([4, 5, 9, 10]))
         [0.  0.5 0.5 1. ]
         """
-        return _nodes().Staircase(self, every)
+        return _combinators().Staircase(self, every)
 
     def reverse(self) -> Schedule:
         """The schedule backwards: `t ↦ self(length - t)`, and its first value from its length on.
 
         Raises:
-            TypeError: if the schedule is driven.
             ValueError: if it never settles, and so has no end to begin with.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).reverse()([0, 1, 10]))
         [1.  0.9 0. ]
         """
-        return _nodes().Reverse(self)
+        return _combinators().Reverse(self)
 
     def repeat(self, n: Number | None = None, stretch: Number | None = None, scale: Number | None = None) -> Schedule:
         """The schedule n times over; each cycle `stretch` times longer and `scale` times higher than the one before.
@@ -292,14 +288,13 @@ class Schedule(_Hyperparameter):
             scale: a number. None: 1.
 
         Raises:
-            TypeError: if the schedule is driven.
             ValueError: if it never settles, or cannot repeat for ever: with a length of 0, or a stretch below 1.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(1.0, 0.0, 4).repeat(scale=0.5)([0, 2, 4, 6, 8]))
         [1.   0.5  0.5  0.25 0.25]
         """
-        return _nodes().Repeat(self, n, stretch, scale)
+        return _combinators().Repeat(self, n, stretch, scale)
 
     def clip(self, low: ScheduleLike | None = None, high: ScheduleLike | None = None) -> Schedule:
         """The schedule, kept between two values or schedules: `t ↦ min(max(self(t), low), high)`.
@@ -315,7 +310,7 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Linear(0.0, 1.0, 10).clip(0.2, 0.8)([0, 5, 10]))
         [0.2 0.5 0.8]
         """
-        return _nodes().clipped(self, low, high)
+        return _combinators().clipped(self, low, high)
 
     def on(self, clock: Node) -> Schedule:
         """The schedule with the reading of a clock for its time: a driven schedule.
@@ -324,55 +319,60 @@ class Schedule(_Hyperparameter):
             clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, whose reading is how many plateaus there were.
 
         Raises:
-            TypeError: if the schedule is driven already, or the clock is none.
+            TypeError: if the clock is none.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.1).on(ls.Plateau(patience=5)))
         Exponential(1.0, 0.1).on(Plateau(patience=5))
         """
-        return _nodes().Driven(self, clock)
+        return _combinators().Driven(self, clock)
 
 
 ScheduleLike: TypeAlias = Schedule | Number | Callable[[Any], Any]
+S = TypeVar("S", bound=Schedule)
 
 
 @functools.cache
-def _nodes() -> Any:
-    """What operators and methods build. It is imported when they are called, since nodes are schedules themselves."""
-    from lrsched.algebra import nodes
+def _combinators() -> Any:
+    """The module of all that operators and methods make, imported on the first call, since it imports this one."""
+    from lrsched.algebra import combinators
 
-    return nodes
+    return combinators
 
 
-def _ready_number(x: Any, spec: Spec) -> Any:
+def ready(schedule: S) -> S:
+    """The schedule to compute with: known numbers on the host, traced ones with as many digits as their `Spec` asks for."""
+    return schedule if schedule._is_of_floats else each_number(schedule, _ready_number)
+
+
+def _ready_number(x: Any, spec: Spec) -> Real:
     if numerics.is_concrete(x):
         return numerics.to_float64(x)
-    if not spec.unit:
-        return numerics.extended(x) if spec.exact else numerics.to_float(x)
-    return numerics.time_given(x)
+    if spec.unit:
+        return numerics.time_given(x)
+    return numerics.extended(x) if spec.exact else numerics.to_float(x)
 
 
-def _call(schedule: Schedule, step: Any) -> jax.Array:
-    return value_at(schedule, *numerics.time_of(step))
-
-
-def value_at(schedule: Schedule, t: Any, shape: tuple[int, ...]) -> jax.Array:
+def value_at(schedule: Schedule, t: Real, shape: tuple[int, ...]) -> jax.Array:
     """The value at a time, or at times of a shape, as an array."""
     with np.errstate(all="ignore"):
-        return numerics.result(schedule._ready.at(t), shape)
+        return numerics.result(ready(schedule).at(t), shape)
+
+
+def running_value(spans: Spans) -> Real:
+    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
+    value = None
+    for part, own, begun in spans:
+        if isinstance(begun, (bool, np.bool_)) and not begun:
+            continue
+        value = part.at(own) if value is None else numerics.where(begun, part.at(own), value)
+    return value
 
 
 def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:
     leaves, step = jax.tree.leaves(schedule), numerics.array_of(step)
-    if numerics.is_concrete(*leaves) and (isinstance(step, (list, tuple)) or numerics.is_concrete(step)):
-        members = (jax.tree.map(lambda x, i=i: np.asarray(x, np.float64)[i], schedule) for i in np.ndindex(*batch))
-        values = [np.asarray(member(step)) for member in members]
-        values = jnp.asarray(np.reshape(np.stack(values), (*batch, *values[0].shape)))
-        return put_like(step, values)
-
-    def call(one: Schedule) -> jax.Array:
-        return one(step)
-
-    for _ in batch:
-        call = jax.vmap(call)
-    return call(schedule)
+    if not numerics.is_concrete(*leaves) or not (isinstance(step, (list, tuple)) or numerics.is_concrete(step)):
+        return functools.reduce(lambda call, _: jax.vmap(call), batch, lambda one: one(step))(schedule)
+    members = (jax.tree.map(lambda x, i=i: np.asarray(x, np.float64)[i], schedule) for i in np.ndindex(*batch))
+    values = np.stack([member(step) for member in members])
+    return put_like(step, jnp.asarray(values.reshape(*batch, *values.shape[1:])))

@@ -6,7 +6,6 @@ is done (p = 1 - q). Each is accurate by itself, so that nothing cancels near an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -14,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import choice, leaf, node, static
+from lrsched.algebra.node import choice, leaf, node, static, surely
 from lrsched.algebra.numerics import Number, Progress, maximum, pick, pick_time, row_of, where
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import shown, unexpected
 
 
@@ -28,20 +27,17 @@ class Ramp(Schedule):
     stop: Number = leaf()
     steps: Number = leaf(ge=0, unit="steps")
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
-        raise NotImplementedError("a ramp must define weights(progress)")
+        raise NotImplementedError(f"{type(self).__name__} must define weights(progress)")
 
-    def at(self, t: Any) -> Any:
-        return _blend(self.start, self.stop, *self.weights(Progress(t, self.steps)))
+    def at(self, t: Real) -> Real:
+        first, second = self.weights(Progress(t, self.steps))
+        return self.start * first + self.stop * second
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
-
-
-def _blend(start: Number, stop: Number, first: Any, second: Any) -> Any:
-    return start * first + stop * second
 
 
 @node
@@ -49,8 +45,7 @@ class Linear(Ramp):
     """A straight line: `start + (stop - start) · min(t / steps, 1)`.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
     Raises:
@@ -61,7 +56,7 @@ class Linear(Ramp):
     [0.   0.25 0.5  0.75 1.   1.  ]
     """
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         return progress.left, progress.done
 
 
@@ -73,8 +68,7 @@ class Cosine(Ramp):
     but nothing cancels near the end. Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
     Raises:
@@ -88,19 +82,18 @@ class Cosine(Ramp):
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts.
     """
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         return progress.sine_squared()
 
 
 @node
 class Polynomial(Ramp):
-    """A power of what is left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
+    """A power of the fraction left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
 
     Computed as `start · q^power + stop · (1 - q^power)`, the second weight as `-expm1(power · log q)`.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
         power: the exponent, > 0. 1 is a straight line; above 1 it falls fast at first, below 1 fast at the end.
 
@@ -117,7 +110,7 @@ class Polynomial(Ramp):
 
     power: Number = leaf(gt=0, exact=True, hint="the exponent; 1 is a straight line")
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         return progress.power(self.power)
 
 
@@ -128,8 +121,7 @@ class OneMinusSqrt(Ramp):
     Computed as `start · q / (1 + √p) + stop · √p`, with p the fraction done and q the fraction left.
 
     Args:
-        start: the value at step 0.
-        stop: the value from step `steps` on.
+        start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
     Raises:
@@ -143,7 +135,7 @@ class OneMinusSqrt(Ramp):
         Hägele et al., *Scaling laws and compute-optimal training beyond fixed training durations*, 2024 (arXiv 2405.18392).
     """
 
-    def weights(self, progress: Progress) -> tuple[Any, Any]:
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
         root = numerics.root(progress.done)
         return numerics.divide(progress.left, 1.0 + root), root
 
@@ -175,24 +167,16 @@ class Geometric(Schedule):
     steps: Number = leaf(ge=0, unit="steps")
 
     def _check(self) -> None:
-        if numerics.is_concrete(self.start, self.stop) and np.any(np.sign(self.start) != np.sign(self.stop)):
-            raise ValueError(
-                f"Geometric(stop=...) must have the sign of start, got {self.stop!r} after {self.start!r}: no straight line on"
-                " a logarithmic scale goes through 0"
-            )
+        if surely(lambda a, b: np.sign(a) != np.sign(b), self.start, self.stop):
+            expected, hint = f"the sign of start={shown(self.start)}", "no straight line on a logarithmic scale goes through 0"
+            raise ValueError(unexpected("Geometric", "stop", self.stop, expected, hint))
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return Progress(t, self.steps).geometric(self.start, self.stop)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps
-
-
-_WAYS: dict[str, Ramp] = {
-    "linear": Linear(0.0, 1.0, 1.0),
-    "cosine": Cosine(0.0, 1.0, 1.0),
-}  # from one point of a table to the next
 
 
 @node
@@ -216,12 +200,8 @@ class Exponential(Schedule):
     start: Number = leaf()
     rate: Number = leaf(ge=0, exact=True, hint="the factor from one step to the next, 0.99 for 1 % less")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return numerics.exponential(self.start, self.rate, t)
-
-    @property
-    def length(self) -> Any:
-        return math.inf
 
 
 @node
@@ -248,15 +228,14 @@ class InverseSqrt(Schedule):
     start: Number = leaf()
     timescale: Number = leaf(gt=0, unit="steps", hint="the number of updates until the value has fallen to start / √2")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
+        # 2**31 / least fits into a float32; the derivative by a traced timescale divides twice.
         least = 1e-28 if numerics.is_concrete(self.timescale) else 1e-12
-        return self.start / numerics.root(
-            1.0 + numerics.divide(numerics.as_value(maximum(t, 0.0)), maximum(self.timescale, least))
-        )
+        passed = numerics.divide(numerics.as_value(maximum(t, 0.0)), maximum(self.timescale, least))
+        return self.start / numerics.root(1.0 + passed)
 
-    @property
-    def length(self) -> Any:
-        return math.inf
+
+_WAYS: dict[str, Ramp] = {"linear": Linear(0.0, 1.0, 1.0), "cosine": Cosine(0.0, 1.0, 1.0)}  # of a table, between two points
 
 
 @node
@@ -280,26 +259,27 @@ class Piecewise(Schedule):
     [0.5  1.   0.75]
     """
 
-    steps: Any = leaf(rank=1, rising=True, unit="steps", hint="sort them, and move what lies before step 0 to step 0")
-    values: Any = leaf(rank=1)
+    steps: Real = leaf(rank=1, rising=True, unit="steps", hint="sort them, and move what lies before step 0 to step 0")
+    values: Real = leaf(rank=1)
     kind: Literal["constant", "linear", "cosine"] = choice("constant", "linear", "cosine", default="constant")
 
     def _check(self) -> None:
         steps, values = np.shape(self.steps)[-1], np.shape(self.values)[-1]
         if steps != values:
-            raise ValueError(f"Piecewise(...) takes as many values as steps, got {steps} steps and {values} values")
+            raise ValueError(f"Piecewise(...): expected as many values as steps, got {steps} steps and {values} values.")
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         t = maximum(t, 0.0)
         if self.kind == "constant" or np.shape(self.steps) == (1,):
             return pick(self.values, row_of(self.steps, t))
         row = row_of(self.steps[:-1], t)
         progress = Progress(t - pick_time(self.steps, row), pick_time(self.steps[1:] - self.steps[:-1], row))
         start, stop = pick(self.values, row), pick(self.values, row + 1)
-        return where(t >= self.steps[0], _blend(start, stop, *_WAYS[self.kind].weights(progress)), start)
+        first, second = _WAYS[self.kind].weights(progress)
+        return where(t >= self.steps[0], start * first + stop * second, start)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Real:
         return self.steps[..., -1][()]
 
 
@@ -312,12 +292,8 @@ class Time(Schedule):
     0.5
     """
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return t
-
-    @property
-    def length(self) -> Any:
-        return math.inf
 
 
 @node
@@ -349,7 +325,7 @@ class Function(Schedule):
 
     def __init__(self, fn: Callable[..., Any], *numbers: Number, arguments: tuple[Number, ...] = ()) -> None:
         if not isinstance(arguments, tuple):
-            raise TypeError(f"Function(arguments=...) must be a tuple of numbers, got {shown(arguments)}")
+            raise TypeError(unexpected("Function", "arguments", arguments, "a tuple of numbers"))
         self.__dict__.update(fn=fn, arguments=(*numbers, *arguments))  # by keyword for dataclasses.replace
         self.__post_init__()
 
@@ -357,8 +333,8 @@ class Function(Schedule):
         if not callable(self.fn):
             raise TypeError(unexpected("Function", "fn", self.fn, "a function of time"))
 
-    def at(self, t: Any) -> Any:
-        time = numerics.to_float(t) if isinstance(t, numerics.Extended) else t
+    def at(self, t: Real) -> Real:
+        time = numerics.as_value(t)
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:
@@ -368,14 +344,8 @@ class Function(Schedule):
             )
             raise
         if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):
-            raise TypeError(f"{shown(self)} must give a real number, got {shown(value)} ({type(value).__name__})")
+            raise TypeError(f"{shown(self)}: expected a real number, got {shown(value)} ({type(value).__name__}).")
         if jnp.shape(value) not in ((), np.shape(time)):
-            raise TypeError(f"{shown(self)} must be elementwise: for times of shape {np.shape(time)} it gave {np.shape(value)}")
+            expected = f"a function elementwise over times, for shape {np.shape(time)}"
+            raise TypeError(f"{shown(self)}: expected {expected}, got {np.shape(value)}.")
         return value
-
-    @property
-    def length(self) -> Any:
-        return math.inf
-
-
-Schedule._of_function = Function

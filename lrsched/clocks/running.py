@@ -20,10 +20,10 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import Driven, driven_parts
-from lrsched.algebra.node import each_number
+from lrsched.algebra.node import each_number, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
-from lrsched.algebra.schedule import Schedule, ScheduleLike, value_at
+from lrsched.algebra.schedule import Schedule, ScheduleLike, ready, value_at
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
@@ -152,7 +152,7 @@ def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, obser
     schedule = _single("tick", schedule)
     _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
-    running = _running(schedule._ready, numerics.time_of(state.step)[0])
+    running = _running(ready(schedule), numerics.time_of(state.step)[0])
     clocks = tuple(
         _where(runs, _ticked(clock, clock_state, steps, given), clock_state)
         for clock, clock_state, runs in zip(clocks_of(schedule), state.clocks, running, strict=True)
@@ -197,7 +197,12 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     def read(part: object) -> object:
         if not isinstance(part, Driven):
             return part
-        return Constant(value_at(part.schedule, *numerics.time_of(next(readings), signed=True)))
+        reading = next(readings)
+        value = value_at(part.schedule, *numerics.time_of(reading, signed=True))
+        if surely(np.logical_not, jnp.isfinite(value)):
+            hint = "a function on a clock must be finite at every reading, also below 0"
+            raise ValueError(f"{call}(...): expected a finite value of {shown(part)}, got {value} at {reading}. Hint: {hint}.")
+        return Constant(value)
 
     return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
@@ -281,11 +286,7 @@ def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:
     """For each driven part, in the order of the tree, whether its clock ticks now."""
     if isinstance(schedule, Driven):
         return [True]
-    return [_both(runs, inside) for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
-
-
-def _both(a: bool | jax.Array, b: bool | jax.Array) -> bool | jax.Array:
-    return bool(a) and bool(b) if numerics.is_concrete(a, b) else jnp.logical_and(a, b)
+    return [runs & inside for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
 
 
 def _where(condition: bool | jax.Array, new: S, old: S) -> S:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown, side_by_side
+from lrsched.algebra.written import shown
+from lrsched.training.differences import side_by_side
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown, side_by_side
+from lrsched.algebra.written import shown
 from lrsched.training.checkpoint import described
+from lrsched.training.differences import side_by_side
 from lrsched.training.holders import Path, Tree, by_path, placed_as, without_variables
 from lrsched.training.live import unpacked
 

@@ -81,6 +81,8 @@ WAYS: dict[str, Any] = {
     "known, mapped": lambda s, t: jax.jit(jax.vmap(s))(t),
     "slope": lambda s, t: jax.jit(lambda t: slope(s, t))(t),
 }
+if not hasattr(jax.sharding, "auto_axes"):  # JAX 0.6 does not map over steps with explicit axes
+    del WAYS["mapped"], WAYS["known, mapped"]
 OF_STEPS = ("mapped", "known, mapped", "slope")  # not of a batch of schedules
 OF_TRACED = ("traced", "live", "mapped")  # of many parts they take minutes to compile, sharded or not
 

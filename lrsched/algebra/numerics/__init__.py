@@ -48,5 +48,6 @@ from lrsched.algebra.numerics.tables import pick as pick
 from lrsched.algebra.numerics.tables import pick_time as pick_time
 from lrsched.algebra.numerics.tables import row_of as row_of
 from lrsched.algebra.numerics.tables import table as table
+from lrsched.algebra.numerics.time import LATEST as LATEST
 from lrsched.algebra.numerics.time import time_given as time_given
 from lrsched.algebra.numerics.time import time_of as time_of

@@ -20,14 +20,14 @@ from lrsched.algebra.numerics.kinds import (
     x64,
 )
 
-_LATEST = 2.0**62  # infinity has no place in a cycle
+LATEST = 2.0**62  # of all times; in a trace infinity becomes this, for it has no place in a cycle
 
 
 def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
     """A step, or an array of steps, as a time and its shape; below 0 it counts as 0, unless it is `signed`."""
     if type(step) is int and not signed:
         return float(min(max(step, 0), 2**62)), ()
-    low = -_LATEST if signed else 0.0
+    low = -LATEST if signed else 0.0
     step = array_of(step)
     if isinstance(step, (list, tuple)):
         step = jax.tree.map(array_of, step, is_leaf=stands_for_array)
@@ -37,7 +37,7 @@ def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
         steps = _host_steps(step)
         if np.isnan(steps).any():
             raise ValueError(f"a schedule is called with a step, and NaN is none; got {step!r}")
-        return np.clip(steps, low, _LATEST)[()], steps.shape
+        return np.clip(steps, low, LATEST)[()], steps.shape
     if isinstance(step, Extended) or jnp.issubdtype(step.dtype, jnp.floating):
         return time_given(step, low), step.shape
     if not is_real(step.dtype):
@@ -73,8 +73,8 @@ def _host_steps(step: Any) -> np.ndarray:
 def time_given(value: Any, low: float = 0.0) -> Any:
     """A value as a time; one below the lowest, or none at all, counts as the lowest."""
     if is_concrete(value):
-        return np.clip(np.nan_to_num(np.asarray(to_float64(value)), nan=low, posinf=_LATEST), low, _LATEST)[()]
+        return np.clip(np.nan_to_num(np.asarray(to_float64(value)), nan=low, posinf=LATEST), low, LATEST)[()]
     if isinstance(value, Extended):
-        return clip(extended(value), low, _LATEST)
+        return clip(extended(value), low, LATEST)
     value = to_float(value)
-    return extended(jnp.where(value >= low, jnp.minimum(value, _LATEST), jnp.full_like(value, low)))
+    return extended(jnp.where(value >= low, jnp.minimum(value, LATEST), jnp.full_like(value, low)))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import child, is_empty, leaf, node
+from lrsched.algebra.arguments import is_empty
+from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.schedule import Schedule, Spans
+from lrsched.algebra.schedule import Schedule, Spans, ready
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
@@ -76,7 +77,7 @@ class SequentialLR(Scheduler):
     @property
     def base(self) -> Number:
         first = self.schedules[0]
-        return first.base if isinstance(first, Scheduler) else first._ready.at(0.0)
+        return first.base if isinstance(first, Scheduler) else ready(first).at(0.0)
 
     @functools.cached_property
     def _plain(self) -> Schedule:

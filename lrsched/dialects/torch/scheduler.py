@@ -19,7 +19,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Schedule, ready
 from lrsched.algebra.sequence import join
 
 
@@ -99,7 +99,7 @@ class Scheduler(Schedule):
         return self.started
 
     def at(self, t: Any) -> Any:
-        return self.composed._ready.at(t)
+        return ready(self.composed).at(t)
 
     @property
     def length(self) -> Any:
@@ -188,7 +188,7 @@ class Recurrence(Schedule):
             def body(state: Any) -> Any:
                 now, rate, values = state
                 t, _ = numerics.time_of(now)
-                scale, offset = (numerics.to_float(schedule._ready.at(t)) for schedule in changes)
+                scale, offset = (numerics.to_float(ready(schedule).at(t)) for schedule in changes)
                 rate = scale * rate + offset
                 return now + 1, rate, jnp.where(step == now, rate, values)
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import is_empty, leaf, node, static
+from lrsched.algebra.arguments import is_empty
+from lrsched.algebra.node import leaf, node, static
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import multi_step, step_decay
