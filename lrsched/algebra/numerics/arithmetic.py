@@ -113,7 +113,7 @@ def _quotient_jvp(numbers: Any, tangents: Any) -> Any:
 
 
 def divide(a: Any, b: Any) -> Any:
-    """`a / b` of values; where b is 0 infinite, or not a number."""
+    """`a / b` of values; where b is 0 it is infinite, and 0 / 0 is not a number."""
     if is_concrete(a, b):
         with np.errstate(all="ignore"):
             return np.divide(to_float64(a), to_float64(b) + 0.0)
