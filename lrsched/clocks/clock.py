@@ -265,16 +265,16 @@ class SinceBest(Clock):
 class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
-    Whole numbers are added exactly up to 2**47, and fractions in 48 bits, though JAX has no 64 bits by default.
-    The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the
-    first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
+    Whole numbers are added exactly up to 2**53 and beyond, and fractions with smaller errors than a float64 has, though JAX has
+    no 64 bits by default; the schedule uses the first 48 bits of the sum. Like every clock it counts while its part of the
+    schedule runs: to count from the first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
         monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
-        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**47.
+        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**53.
 
     >>> import lrsched as ls
     >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
@@ -298,7 +298,7 @@ class Counter(Clock):
         return state if value is None else counted(state, count_of(_call(self), value))
 
     def read(self, state: Any) -> Any:
-        return numerics.host(state) if numerics.is_concrete(state) else state
+        return state.read()
 
 
 class SinceState(NamedTuple):

@@ -77,6 +77,7 @@ def restore(
     ValueError: restore(...) found a state of another structure:
         clocks/0/high: not in the checkpoint
         clocks/0/low: not in the checkpoint
+        clocks/0/lower: not in the checkpoint
     Hint: restore(..., added="clocks") keeps the template's values for what is added or replaced, and drops what is removed
     >>> print(ls.restore(new.init(jnp.ones(3)), saved, added="clocks").step)
     1
