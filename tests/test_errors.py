@@ -97,7 +97,7 @@ VALUES = [
     (lambda: LINE + NAN, "schedule + nan: Constant(value=nan): expected a finite number"),
     (lambda: INF * LINE, "inf * schedule: Constant(value=inf): expected a finite number"),
     (lambda: ls.cosine_restarts(1.0, 0.0, 10, n=NAN), "cosine_restarts(n=nan): expected a finite number"),
-    (lambda: ls.reduce_on_plateau(threshold=-1), "reduce_on_plateau(threshold=-1): expected threshold >= 0"),
+    (lambda: ls.reduce_on_plateau(threshold=-1), "Plateau(threshold=-1): expected threshold >= 0"),
     (lambda: ls.multi_step(1.0, range(400), 10), "multi_step(factor=...) makes values too large for a float, got 10"),
     (lambda: ls.one_cycle(2.0**31, 5, final_div_factor=1e-300), "one_cycle(final_div_factor=...) makes values too large"),
     (lambda: ls.join([LINE, LINE, LINE], [5]), "got 3 schedules and 1 boundaries"),
@@ -209,7 +209,7 @@ TYPES = [
     ),
     (
         lambda: ls.evaluate(LINE, {"w": np.zeros((99, 99))}),
-        "evaluate(...) expects the state that init(schedule) makes, got {'w'",
+        "evaluate(...): expected the state that init(schedule) makes, got {'w'",
     ),
     (lambda: LINE.warp("2"), "warp(time='2'): expected a schedule, a number or a function"),
     (lambda: ls.join([LINE, None], [5]), "join(schedules=None): expected a schedule, a number or a function"),

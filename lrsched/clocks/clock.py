@@ -8,7 +8,7 @@ reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a who
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from lrsched.algebra.driven import checked_clock
 from lrsched.algebra.node import Node, child, choice, leaf, node
 from lrsched.algebra.numerics import Number
 from lrsched.clocks.counts import advanced, as_number, count_of, counted, no_count, zero
+
+Observed: TypeAlias = Mapping[str, Any]  # numbers by name, and no None
 
 
 class Clock(Node):
@@ -76,7 +78,7 @@ class Clock(Node):
         """The first state, a pytree of arrays."""
         raise NotImplementedError(f"{type(self).__name__} must define init()")
 
-    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
         """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, and no None."""
         raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, observations)")
 
@@ -105,7 +107,7 @@ class Steps(Clock):
     def init(self) -> Any:
         return zero()
 
-    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
         del observations
         return advanced(state, steps)
 
@@ -174,28 +176,27 @@ class Plateau(Clock):
         bad, cooldown, plateaus, seen = (zero() for _ in range(4))
         return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
-    def tick(self, state: PlateauState, steps: Number, observations: Mapping[str, Any]) -> PlateauState:
+    def tick(self, state: PlateauState, steps: Number, observations: Observed) -> PlateauState:
         del steps
         value = _observed(self, observations)
         if value is None:
             return state
         total, seen = state.total + value, state.seen + 1
-        whole = numerics.real(seen) >= numerics.real(self.window)
-        state = state._replace(total=jnp.where(whole, 0, total), seen=jnp.where(whole, 0, seen))
-        return jax.tree.map(lambda a, b: jnp.where(whole, a, b), self._counted(state, total / numerics.real(seen)), state)
-
-    def _counted(self, state: PlateauState, value: jax.Array) -> PlateauState:
-        better = _is_better(self, value, state.best)
-        cooling = state.cooldown > 0
+        mean = total / numerics.real(seen)
+        counts = numerics.real(seen) >= numerics.real(self.window)  # the window is full: its mean is an observation
+        better, cooling = _is_better(self, mean, state.best), state.cooldown > 0
         bad = jnp.where(better | cooling, 0, state.bad + 1)
         fired = numerics.real(bad) > numerics.real(self.patience)
         cooldown = jnp.minimum(jnp.ceil(numerics.real(self.cooldown)), 2.0**30).astype(jnp.int32)
-        return state._replace(
-            best=jnp.where(better, value, state.best),
+        after = PlateauState(
+            best=jnp.where(better, mean, state.best),
             bad=jnp.where(fired, 0, bad),
             cooldown=jnp.where(fired, cooldown, jnp.where(cooling, state.cooldown - 1, 0)),
             plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
+            total=jnp.zeros_like(total),
+            seen=jnp.zeros_like(seen),
         )
+        return jax.tree.map(lambda a, b: jnp.where(counts, a, b), after, state._replace(total=total, seen=seen))
 
     def read(self, state: PlateauState) -> Any:
         return state.plateaus
@@ -246,7 +247,7 @@ class SinceBest(Clock):
     def init(self) -> SinceBestState:
         return SinceBestState(_worst(self.mode), zero())
 
-    def tick(self, state: SinceBestState, steps: Number, observations: Mapping[str, Any]) -> SinceBestState:
+    def tick(self, state: SinceBestState, steps: Number, observations: Observed) -> SinceBestState:
         del steps
         value = _observed(self, observations)
         if value is None:
@@ -292,7 +293,7 @@ class Counter(Clock):
     def init(self) -> Any:
         return no_count()
 
-    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
         del steps
         value = observations.get(self.monitor)
         return state if value is None else counted(state, count_of(_call(self), value))
@@ -355,7 +356,7 @@ class Since(Clock):
     def init(self) -> SinceState:
         return SinceState(self.clock.init(), jnp.zeros((), bool), zero())
 
-    def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
+    def tick(self, state: SinceState, steps: Number, observations: Observed) -> SinceState:
         clock = self.clock.tick(state.clock, steps, observations)
         now, first = (numerics.real(numerics.time_of(self.clock.read(x), signed=True)[0]) for x in (clock, self.clock.init()))
         moved = state.moved | jnp.asarray(now != first)
@@ -372,7 +373,7 @@ def _call(clock: Any) -> str:
     return f"{type(clock).__name__}(monitor={clock.monitor!r})"
 
 
-def _observed(clock: Any, observations: Mapping[str, Any]) -> Any:
+def _observed(clock: Any, observations: Observed) -> Any:
     """What the clock monitors, as a float; None if it was not observed."""
     value = observations.get(clock.monitor)
     return None if value is None else jnp.asarray(numerics.real(as_number(_call(clock), value)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,6 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.written import shown
-
-Three: TypeAlias = tuple[Any, Any, Any]  # three float32 whose sum is a number
 
 _LAST = np.int32(2**31 - 1)
 _MOST = 2.0**53
@@ -42,9 +40,9 @@ def as_number(call: str, value: Any) -> Any:
 class Count(NamedTuple):
     """The sum `high + low + lower`; each is at most half a unit in the last place of the one before."""
 
-    high: jax.Array
-    low: jax.Array
-    lower: jax.Array
+    high: Any
+    low: Any
+    lower: Any
 
     def read(self) -> Any:
         """The sum: a float64 where it is known, and 48 bits of it in a trace."""
@@ -59,7 +57,7 @@ def no_count() -> Count:
     return Count(*(jnp.zeros((), jnp.float32) for _ in range(3)))
 
 
-def count_of(call: str, value: Any) -> Three:
+def count_of(call: str, value: Any) -> Count:
     """A number from 0 to 2**53 as a count; a traced one that is below 0, or none at all, as nothing."""
     if isinstance(value, Count):
         return value
@@ -69,23 +67,23 @@ def count_of(call: str, value: Any) -> Three:
             raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows")
         value = np.asarray(value, np.float64)
         two = numerics.double(value)
-        return two.high, two.low, np.float32(value - numerics.host(two))
+        return Count(two.high, two.low, np.float32(value - numerics.host(two)))
     if jnp.issubdtype(value.dtype, jnp.floating) or numerics.float_type() == np.float64:
         value = jnp.minimum(numerics.real(value), _MOST)
     value = jnp.where(value > 0, value, jnp.zeros_like(value))
     two = numerics.double(value)
     rest = value - numerics.real(two) if value.dtype == np.float64 else _NOTHING
-    return two.high, two.low, jax.lax.convert_element_type(rest, np.float32)
+    return Count(two.high, two.low, jax.lax.convert_element_type(rest, np.float32))
 
 
-def counted(count: Three, more: Three) -> Count:
+def counted(count: Count, more: Count) -> Count:
     """The sum of two counts, within 2**-70 of itself: exact for whole numbers up to 2**53, and far beyond."""
-    high, rest_of_high = _sum(count[0], more[0])
-    low, rest_of_low = _sum(count[1], more[1])
+    high, rest_of_high = _sum(count.high, more.high)
+    low, rest_of_low = _sum(count.low, more.low)
     low, rest = _sum(low, rest_of_high)
-    low, lower = _sum(low, count[2] + more[2] + rest_of_low + rest)
-    high, low_ = _sum(high, low)
-    return Count(high, *_sum(low_, lower))
+    low, lower = _sum(low, count.lower + more.lower + rest_of_low + rest)
+    high, low = _sum(high, low)
+    return Count(high, *_sum(low, lower))
 
 
 def _sum(a: Any, b: Any) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from lrsched.algebra.written import shown
-from lrsched.clocks.observations import WAYS, Gathered, Missing, Observations, gather, merged, nothing_gathered
+from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
 from lrsched.training.holders import leaves_of
 from lrsched.training.parts import AppliedState
 from lrsched.training.transform import finding_clocks, typed_as
@@ -64,7 +64,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
             f"accumulate(multi_steps=...): expected an optax.MultiSteps, got {shown(multi_steps)}"
             f" ({type(multi_steps).__name__}). Hint: accumulate(optax.MultiSteps(optimizer, 4))"
         )
-    missing = Missing()
+    warned = set[str]()
 
     def init_fn(params: optax.Params) -> AccumulateState:
         with finding_clocks() as clocks:
@@ -93,7 +93,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         **named: Any,
     ) -> tuple[optax.Updates, AccumulateState]:
         given = merged("accumulate", observations, named)
-        missing.check("accumulate", state.gathered, given)
+        warn_of_missing("accumulate", state.gathered, given, warned)
         gathered = {
             name: before if given.get(name) is None else gather(name, before, given[name])
             for name, before in state.gathered.items()

@@ -18,7 +18,6 @@ from lrsched.algebra import numerics
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown
-from lrsched.clocks.observations import Missing
 from lrsched.training.holders import Tree
 from lrsched.training.parts import AppliedState
 from lrsched.training.transform import Applied, one_schedule, typed_as, updates_made
@@ -91,7 +90,7 @@ def scheduled(
         except TypeError as error:
             raise TypeError(f"{call}(...): {error}") from None
         bound.arguments = defaults | bound.arguments  # pyright: ignore[reportAttributeAccessIssue]
-        given, missing, schedules, numbers = _by_name(bound), Missing(), {}, {}
+        given, warned, schedules, numbers = _by_name(bound), set[str](), {}, {}
         for name, value in given.items():
             value, place = numerics.array_of(value), parameters.get(name, _EXTRA)
             if name.split("[")[0] in static:
@@ -99,7 +98,7 @@ def scheduled(
             if _follows(value, place):
                 value = value if _is_schedule(value) else Function(OfCount(value))
                 ours = isinstance(value, Schedule)
-                schedules[name] = Applied(call, one_schedule(call, name, value), live, start, missing) if ours else value
+                schedules[name] = Applied(call, one_schedule(call, name, value), live, start, warned) if ours else value
             elif _is_number(value, place):
                 if numerics.is_concrete(value) and np.isnan(float(value)):
                     raise ValueError(f"{call}({name}=...): expected a number, got nan")

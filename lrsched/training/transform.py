@@ -18,7 +18,7 @@ from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.observations import Missing, Observations, merged, monitored_by
+from lrsched.clocks.observations import Observations, merged, monitored_by, warn_of_missing
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
 from lrsched.training.holders import Tree
 from lrsched.training.live import packed
@@ -35,7 +35,7 @@ class Applied:
     schedule: Schedule
     live: bool = False
     start: Number = 0  # the number of the first update
-    missing: Missing = dataclasses.field(default_factory=Missing, compare=False)
+    warned: set[str] = dataclasses.field(default_factory=set, compare=False)  # the names that an update was not given
 
     def init(self) -> AppliedState:
         """The first state. Each of its leaves is a buffer of its own."""
@@ -52,10 +52,10 @@ class Applied:
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
         given, present = merged(self.call, observations, named), self.present(state)
-        self.missing.check(self.call, monitored_by(clocks_of(present)), given)
+        warn_of_missing(self.call, monitored_by(clocks_of(present)), given, self.warned)
         now = ScheduleState(state.step, state.clocks)
-        after = AppliedState(*tick_with(present, now, 1, given), evaluate(present, now), state.live)
-        return typed_as(state, after)
+        used = evaluate(present, now)
+        return typed_as(state, AppliedState(*tick_with(present, now, 1, given), used, state.live))
 
     def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""
