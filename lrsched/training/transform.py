@@ -147,10 +147,6 @@ def scaled_by(
 ) -> optax.GradientTransformationExtraArgs:
     """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
 
-    def init_fn(params: optax.Params) -> AppliedState:
-        del params
-        return applied.init()
-
     def update_fn(
         updates: optax.Updates, state: AppliedState, params: optax.Params | None = None, **observations: Any
     ) -> tuple[optax.Updates, AppliedState]:
@@ -158,7 +154,7 @@ def scaled_by(
         after = applied.update(state, **observations)
         return scale(-after.used if flip_sign else after.used, updates), after
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(lambda _: applied.init(), update_fn)  # pyright: ignore[reportArgumentType]
 
 
 def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
@@ -181,20 +177,15 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) 
     return applied_as("as_stateful", schedule, live, start)
 
 
-def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree) -> Applied:
+def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule") -> Applied:
     """What a transform applies, made of the arguments that a person gave."""
-    return Applied(call, one_schedule(call, "schedule", schedule), live, updates_made(call, start))
-
-
-def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
-    """One schedule, of a schedule, a number or a function of the step."""
     schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
             " function that jax.vmap maps over the batch"
         )
-    return schedule
+    return Applied(call, schedule, live, updates_made(call, start))
 
 
 def updates_made(call: str, start: Tree) -> Number:
