@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
+from lrsched.algebra.node import checked_choice
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown, side_by_side
+from lrsched.algebra.written import side_by_side, unexpected
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
 
@@ -41,7 +42,7 @@ def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, st
     if isinstance(schedules, Schedule):
         return described(schedules)
     if not isinstance(schedules, Mapping) or not all(isinstance(s, Schedule) for s in schedules.values()):
-        raise TypeError(f"describe(schedules=...) must be a schedule, or a dict of schedules by name, got {shown(schedules)}")
+        raise TypeError(unexpected("describe", "schedules", schedules, "a schedule, or a dict of schedules by name"))
     return {name: described(schedule) for name, schedule in schedules.items()}
 
 
@@ -85,31 +86,24 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
                                      ^^^
     say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one
     """
-    if on_change not in ("raise", "keep", "replace"):
-        raise ValueError(f'resume(on_change=...) must be "raise", "keep" or "replace", got {on_change!r}')
-    now: Any = schedules
-    if isinstance(describe(now), str):
-        if not isinstance(saved, str):
-            raise TypeError(f"resume(saved=...) must be what describe(schedule) gave, a string, got {shown(saved)}")
-        return _resumed({"": saved}, {"": now}, on_change)[""]
-    if not isinstance(saved, Mapping) or not all(isinstance(text, str) for text in saved.values()):
-        raise TypeError(f"resume(saved=...) must be what describe(schedules) gave, a dict of strings, got {shown(saved)}")
-    return _resumed(saved, now, on_change)
-
-
-def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: str) -> Any:
-    changed = [name for name in {**saved, **now} if not (name in saved and name in now and _is_same(saved[name], now[name]))]
-    if on_change == "keep":
-        return {name: _read(name, text) if name in changed else now[name] for name, text in saved.items()}
+    checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
+    several = isinstance(schedules, Mapping)
+    now: Mapping[str, Schedule] = schedules if several else {"": schedules}
+    texts, then = describe(now), saved if several else {"": saved}
+    if not isinstance(then, Mapping) or not all(isinstance(text, str) for text in then.values()):
+        kind = "a dict of strings" if several else "a string"
+        raise TypeError(unexpected("resume", "saved", saved, f"what describe gave, {kind}"))
+    changed = [name for name in {**then, **now} if not (name in then and name in now and _is_same(then[name], now[name]))]
     if changed and on_change == "raise":
-        lines, texts = list[str](), {name: described(s) for name, s in now.items()}
+        lines = ["resume(...) got another schedule than that of the checkpoint:"]
         for name in changed:
-            lines += side_by_side(saved.get(name, "no schedule"), texts.get(name, "no schedule"), name)
-        raise ValueError(
-            "\n".join(["resume(...) got another schedule than that of the checkpoint:", *lines])
-            + '\nsay on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
-        )
-    return dict(now)
+            lines += side_by_side(then.get(name, "no schedule"), texts.get(name, "no schedule"), name)
+        advice = 'say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
+        raise ValueError("\n".join([*lines, advice]))
+    kept: Any = dict(now)
+    if on_change == "keep":
+        kept = {name: _read(name, text) if name in changed else now[name] for name, text in then.items()}
+    return kept if several else kept[""]
 
 
 def _is_same(saved: str, now: Schedule) -> bool:

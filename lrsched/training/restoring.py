@@ -12,8 +12,9 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from lrsched.algebra.node import checked_choice
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown, side_by_side
+from lrsched.algebra.written import shown, side_by_side, unexpected
 from lrsched.training.checkpoint import described
 from lrsched.training.holders import Path, Tree, by_path, placed_as, without_variables
 from lrsched.training.live import unpacked
@@ -81,8 +82,7 @@ def restore(
     >>> print(ls.restore(new.init(jnp.ones(3)), saved, added="clocks").step)
     1
     """
-    if on_change not in ("warn", "raise", "keep", "replace"):
-        raise ValueError(f'restore(on_change=...) must be "warn", "raise", "keep" or "replace", got {on_change!r}')
+    checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
     mine, other = _Side("added", template, added), _Side("removed", loaded, removed)
     pairs = _checked_pairs(mine, other, on_change == "replace")
     needed = {*mine.leaves} - {*pairs} | {path for part in mine.live for path in mine.inside(part) if on_change == "raise"}
@@ -126,7 +126,7 @@ class _Side:
         texts = {part: "/".join(part) for part in _starts(nodes) if part}
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(name, str) and name for name in names):
-            raise TypeError(f"restore({argument}=...) must be the name of a part, such as 'clocks/0', or a list, got {names!r}")
+            raise TypeError(unexpected("restore", argument, names, "names of parts, such as 'clocks/0'"))
         self.names = {  # by name, the part that it is, or else all that end in it
             name: [part for part, x in texts.items() if x == name] or [y for y, x in texts.items() if x.endswith(f"/{name}")]
             for name in names
