@@ -17,7 +17,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.driven import checked_clock
 from lrsched.algebra.node import Node, child, choice, leaf, node
 from lrsched.algebra.numerics import Number
-from lrsched.clocks.counts import advanced, as_number, count_of, counted, no_count, zero
+from lrsched.clocks.counts import Count, advanced, as_number, count_of, counted, no_count, zero
 
 Observed: TypeAlias = Mapping[str, Any]  # numbers by name, and no None
 
@@ -104,26 +104,26 @@ class Steps(Clock):
     0.4
     """
 
-    def init(self) -> Any:
+    def init(self) -> jax.Array:
         return zero()
 
-    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
+    def tick(self, state: jax.Array, steps: Number, observations: Observed) -> jax.Array:
         del observations
         return advanced(state, steps)
 
-    def read(self, state: Any) -> Any:
+    def read(self, state: jax.Array) -> jax.Array:
         return state
 
 
 class PlateauState(NamedTuple):
     """What a `Plateau` remembers; every entry is a scalar."""
 
-    best: Any  # the best observation so far
-    bad: Any  # observations since then, or since the last plateau
-    cooldown: Any  # observations left during which none counts as bad
-    plateaus: Any  # the reading
-    total: Any  # the sum of what was observed in this window
-    seen: Any  # how many that were
+    best: jax.Array  # the best observation so far
+    bad: jax.Array  # observations since then, or since the last plateau
+    cooldown: jax.Array  # observations left during which none counts as bad
+    plateaus: jax.Array  # the reading
+    total: jax.Array  # the sum of the observations in this window
+    seen: jax.Array  # their number
 
 
 @node
@@ -198,7 +198,7 @@ class Plateau(Clock):
         )
         return jax.tree.map(lambda a, b: jnp.where(counts, a, b), after, state._replace(total=total, seen=seen))
 
-    def read(self, state: PlateauState) -> Any:
+    def read(self, state: PlateauState) -> jax.Array:
         return state.plateaus
 
     def report(self, state: PlateauState) -> dict[str, Any]:
@@ -209,8 +209,8 @@ class Plateau(Clock):
 class SinceBestState(NamedTuple):
     """What a `SinceBest` remembers; every entry is a scalar."""
 
-    best: Any  # the best observation so far
-    bad: Any  # the reading
+    best: jax.Array  # the best observation so far
+    bad: jax.Array  # the reading
 
 
 @node
@@ -255,7 +255,7 @@ class SinceBest(Clock):
         better = _is_better(self, value, state.best)
         return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
 
-    def read(self, state: SinceBestState) -> Any:
+    def read(self, state: SinceBestState) -> jax.Array:
         return state.bad
 
     def report(self, state: SinceBestState) -> dict[str, Any]:
@@ -290,15 +290,15 @@ class Counter(Clock):
 
     monitor: str = choice()
 
-    def init(self) -> Any:
+    def init(self) -> Count:
         return no_count()
 
-    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
+    def tick(self, state: Count, steps: Number, observations: Observed) -> Count:
         del steps
         value = observations.get(self.monitor)
         return state if value is None else counted(state, count_of(_call(self), value))
 
-    def read(self, state: Any) -> Any:
+    def read(self, state: Count) -> Any:
         return state.read()
 
 
@@ -306,8 +306,8 @@ class SinceState(NamedTuple):
     """What a `Since` remembers."""
 
     clock: Any  # the state of the other clock
-    moved: Any  # whether it has moved
-    steps: Any  # the reading
+    moved: jax.Array  # whether it has moved
+    steps: jax.Array  # the reading
 
 
 @node
@@ -362,19 +362,19 @@ class Since(Clock):
         moved = state.moved | jnp.asarray(now != first)
         return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
 
-    def read(self, state: SinceState) -> Any:
+    def read(self, state: SinceState) -> jax.Array:
         return state.steps
 
     def report(self, state: SinceState) -> dict[str, Any]:
         return {**self.clock.report(state.clock), f"{'/'.join(self.monitors) or 'clock'}/since": state.steps}
 
 
-def _call(clock: Any) -> str:
+def _call(clock: Plateau | SinceBest | Counter) -> str:
     return f"{type(clock).__name__}(monitor={clock.monitor!r})"
 
 
-def _observed(clock: Any, observations: Observed) -> Any:
-    """What the clock monitors, as a float; None if it was not observed."""
+def _observed(clock: Plateau | SinceBest, observations: Observed) -> jax.Array | None:
+    """The metric of a clock, as a float; None if it was not observed."""
     value = observations.get(clock.monitor)
     return None if value is None else jnp.asarray(numerics.real(as_number(_call(clock), value)))
 
@@ -383,7 +383,7 @@ def _worst(mode: str) -> jax.Array:
     return jnp.full((), jnp.inf if mode == "min" else -jnp.inf, numerics.float_type())
 
 
-def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
+def _is_better(clock: Plateau | SinceBest, value: jax.Array, best: jax.Array) -> jax.Array:
     threshold = numerics.real(clock.threshold)
     if clock.threshold_mode == "abs":
         margin = threshold

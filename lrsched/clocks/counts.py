@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.numerics.double import _sum as two_sum
 from lrsched.algebra.written import shown
 
 _LAST = np.int32(2**31 - 1)
@@ -28,7 +29,7 @@ def advanced(count: jax.Array, more: numerics.Number) -> jax.Array:
 
 
 def as_number(call: str, value: Any) -> Any:
-    """What was observed, once it is sure that it is one number."""
+    """What was observed, after a check that it is one number."""
     value = numerics.array_of(value)
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__})")
@@ -38,7 +39,7 @@ def as_number(call: str, value: Any) -> Any:
 
 
 class Count(NamedTuple):
-    """The sum `high + low + lower`; each is at most half a unit in the last place of the one before."""
+    """The sum `high + low + lower`, of which the first two are a `Double`."""
 
     high: Any
     low: Any
@@ -71,6 +72,8 @@ def count_of(call: str, value: Any) -> Count:
     if jnp.issubdtype(value.dtype, jnp.floating) or numerics.float_type() == np.float64:
         value = jnp.minimum(numerics.real(value), _MOST)
     value = jnp.where(value > 0, value, jnp.zeros_like(value))
+    if value.dtype == np.float32:
+        return Count(value, _NOTHING, _NOTHING)
     two = numerics.double(value)
     rest = value - numerics.real(two) if value.dtype == np.float64 else _NOTHING
     return Count(two.high, two.low, jax.lax.convert_element_type(rest, np.float32))
@@ -82,11 +85,9 @@ def counted(count: Count, more: Count) -> Count:
     low, rest_of_low = _sum(count.low, more.low)
     low, rest = _sum(low, rest_of_high)
     low, lower = _sum(low, count.lower + more.lower + rest_of_low + rest)
-    high, low = _sum(high, low)
-    return Count(high, *_sum(low, lower))
+    return Count(*_sum(high, low), lower)
 
 
 def _sum(a: Any, b: Any) -> tuple[Any, Any]:
     """The sum of two float32, and what rounding left out of it."""
-    total = numerics.Double(a, _NOTHING) + numerics.Double(b, _NOTHING)
-    return total.high, total.low
+    return (a, b) if b is _NOTHING else two_sum(a, b)

@@ -275,7 +275,7 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
 
 
 def _checked(call: str, given: ScheduleLike, state: Any = None) -> Schedule:
-    """One schedule, once it is sure that a state is one of it."""
+    """One schedule, after a check that a state is one of it."""
     schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap")

@@ -20,7 +20,7 @@ def describe(schedules: Schedule) -> str: ...
 @overload
 def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
 def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, str]:
-    """What a checkpoint says of its schedule, as JSON can hold it: the expression that `repr` gives.
+    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr` gives.
 
     It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
     of your own is in it by its name alone: that it computes something else by then cannot be seen.
@@ -52,7 +52,7 @@ def described(schedule: Schedule) -> str:
 
 
 def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replace"] = "raise") -> S:
-    """The schedule to go on with after a checkpoint, once it is sure that it is the one of the checkpoint.
+    """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
 
     Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
     arrays, so give `restore` the same word:

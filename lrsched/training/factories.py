@@ -17,7 +17,7 @@ import optax
 from lrsched.algebra import numerics
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.training.holders import Tree
 from lrsched.training.parts import AppliedState
 from lrsched.training.transform import applied_as, typed_as
@@ -72,7 +72,7 @@ def scheduled(
     weight_decay 0.0004
     """
     if not callable(factory):
-        raise TypeError(f"scheduled(factory=...) must make an optimizer, such as optax.adamw does, got {shown(factory)}")
+        raise TypeError(unexpected("scheduled", "factory", factory, "a function that makes an optimizer, such as optax.adamw"))
     partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
     signature = inspect.signature(partial.func)
     parameters = signature.parameters

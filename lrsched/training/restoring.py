@@ -32,7 +32,7 @@ def restore(
     added: str | Sequence[str] = (),
     removed: str | Sequence[str] = (),
 ) -> T:
-    """What was read from a checkpoint, in the structure of a template, once it is sure that it is of that structure.
+    """What was read from a checkpoint, in the structure of a template, after a check that it has that structure.
 
     Entries belong together by their names, so it takes what pickle gives as well as the nested dicts and lists that orbax and
     `flax.serialization.msgpack_restore` give without a template.

@@ -291,7 +291,7 @@ def observe(
         there = ", ".join(map(repr, monitored)) or "nothing, as its schedules have no clocks"
         raise TypeError(f"observe(...): no clock in this state monitors {', '.join(map(repr, unknown))} (monitored: {there})")
     if any(np.ndim(now.step) for _, _, now in ready):
-        raise ValueError("observe(...) takes one state, got a batch of them: map it with jax.vmap")
+        raise ValueError("observe(...): expected one state, got a batch of them. Hint: map it with jax.vmap")
     changes: dict[Path, jax.Array] = {}
     for part, present, now in ready:
         clocks = tick_with(present, now, 0, given).clocks

@@ -65,10 +65,12 @@ class Applied:
                 " Hint: to change what a schedule gives, replace_schedule(state, new)"
             )
         if jax.tree.structure(state.live) != self._structure:
-            mine = f", live=True): expected a state with the numbers of {shown(self.schedule)}"
+            expected, got = (
+                "without a live schedule" if x == () else f"with the numbers of {shown(x)}"
+                for x in (self.schedule if self.live else (), state.live)
+            )
             raise ValueError(
-                f"{self.call}(...{mine if self.live else '): expected a state without a live schedule'}, got"
-                f" one {'without a live schedule' if state.live == () else f'of {shown(state.live)}'}."
+                f"{self.call}(...{', live=True' * self.live}): expected a state {expected}, got one {got}."
                 f" Hint: {self.call}(..., live=True) with the schedule of the checkpoint, or"
                 " restore(optimizer.init(params), state, on_change='replace')"
             )
