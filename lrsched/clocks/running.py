@@ -261,15 +261,11 @@ def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:
     """For each driven part, in the order of the tree, whether its clock ticks now."""
     if isinstance(schedule, Driven):
         return [True]
-    return [_both(runs, inside) for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
-
-
-def _both(a: bool | jax.Array, b: bool | jax.Array) -> bool | jax.Array:
-    return bool(a) and bool(b) if numerics.is_concrete(a, b) else jnp.logical_and(a, b)
+    return [numerics.both(runs, inside) for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
 
 
 def _where(condition: bool | jax.Array, new: S, old: S) -> S:
-    if isinstance(condition, bool):
+    if numerics.is_concrete(condition):
         return new if condition else old
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 

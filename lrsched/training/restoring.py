@@ -146,13 +146,8 @@ class _Side:
         place = list(path)
         for *above, key in self.named:
             i = len(above)
-            if (
-                list(path[:i]) == above
-                and key.isdecimal()
-                and path[i : i + 1]
-                and path[i].isdecimal()
-                and int(key) < int(path[i])
-            ):
+            is_beside = [*path[:i]] == above and all(x.isdecimal() for x in (key, *path[i : i + 1]))
+            if is_beside and i < len(path) and int(key) < int(path[i]):
                 place[i] = str(int(place[i]) - 1)
         return tuple(place)
 
@@ -167,50 +162,56 @@ class _Side:
         return list(dict.fromkeys(next(filter(is_one, _starts([path]))) for path in leaves))
 
 
-def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
-    """The leaves that belong together; a ValueError lists what does not fit, and says what to name."""
-    problems: list[tuple[Path, str]] = []
-    live, then = {mine.place(part): part for part in mine.live}, {other.place(path): x for path, x in other.schedules.items()}
-    changed = [*live] if replace else list[Path]()
-    for place, part in live.items():
-        if not replace and place in then and jax.tree.structure(then[place]) != jax.tree.structure(mine.schedules[part]):
-            changed.append(place)
-            old, new = (shown(unpacked(x)) for x in (then[place], mine.schedules[part]))
-            problems.append((part, f"{old} in the checkpoint, {new} in the template"))
-    wanted, found = ({p: path for p, path in side.unnamed.items() if not _is_in(p, changed)} for side in (mine, other))
+def _matched(mine: _Side, other: _Side, apart: list[Path]) -> tuple[dict[Path, Path], dict[_Side, list[Path]]]:
+    """The leaves that belong together, and those that one side alone has, but for places that are kept apart."""
+    wanted, found = ({x: path for x, path in side.unnamed.items() if not _is_in(x, apart)} for side in (mine, other))
     pairs: dict[Path, Path] = {}
-    alone: dict[_Side, list[Path]] = {mine: [], other: []}
     for place, path in wanted.items():
         places = (place, (*place, "value"), place[:-1] if place[-1:] == ("value",) else place)  # of a variable of flax.nnx
         there = next((found.pop(x) for x in places if x in found), None)
-        if there is None:
-            alone[mine].append(path)
-        elif _fits(other.leaves[there], mine.leaves[path]):
+        if there is not None:
             pairs[path] = there
-        else:
-            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"
-            problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
-    alone[other] = list(found.values())
-    misnamed = False
-    for side, opposite, where in ((mine, other, "not in the checkpoint"), (other, mine, "only in the checkpoint")):
-        for path in alone[side]:
-            if path in opposite.leaves:
-                misnamed, where = True, f"on both sides, so not to name in {opposite.argument}=..."
-                if path in opposite.unnamed.values():
-                    where = "on both sides, but not in the same place when elements are counted without what was named"
-            problems.append((path, where))
+    return pairs, {mine: [path for path in wanted.values() if path not in pairs], other: [*found.values()]}
+
+
+def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
+    """The leaves that belong together; a ValueError lists what does not fit, and says what to name."""
+    live = {mine.place(part): part for part in mine.live}
+    then = {other.place(path): x for path, x in other.schedules.items()}
     lines = [
         f"    {side.argument}={name!r}: the {whose} has no such part"
         for side, whose in ((mine, "template"), (other, "checkpoint"))
         for name, parts in side.names.items()
         if not parts
     ]
+    problems: list[tuple[Path, str]] = []
+    apart = [*live] if replace else list[Path]()
+    for place, part in live.items():
+        old, new = then.get(place), mine.schedules.get(part)
+        if not (replace or old is None or new is None) and jax.tree.structure(old) != jax.tree.structure(new):
+            apart.append(place)
+            problems.append((part, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
+    pairs, alone = _matched(mine, other, apart)
+    for path, there in pairs.items():
+        if not _fits(other.leaves[there], mine.leaves[path]):
+            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"
+            problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
+    misnamed = False
+    for side, opposite, where in ((mine, other, "not in the checkpoint"), (other, mine, "only in the checkpoint")):
+        moved = "but not in the same place when elements are counted without what was named"
+        both = [path for path in alone[side] if path in opposite.leaves]
+        misnamed = misnamed or bool(both)
+        unnamed = set(opposite.unnamed.values())
+        for path in both:
+            named = moved if path in unnamed else f"so not to name in {opposite.argument}=..."
+            problems.append((path, f"on both sides, {named}"))
+        problems += [(path, where) for path in alone[side] if path not in opposite.leaves]
     lines += [f"    {_text(path)}: {problem}" for path, problem in sorted(problems)]
     if lines:
         head = "found a state of another structure" if problems else "got a name that fits nothing"
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
         parts = {side: side.largest(alone[side], opposite) for side, opposite in ((mine, other), (other, mine))}
-        hint = [] if misnamed else _hint(parts, [*live], bool(changed))
+        hint = [] if misnamed else _hint(parts, [*live], bool(apart))
         raise ValueError("\n".join([f"restore(...) {head}:", *lines[:_MOST], *more, *hint]))
     return pairs
 
