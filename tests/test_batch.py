@@ -261,10 +261,16 @@ def test_every_operation_on_a_batch_is_that_on_each_member(make):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ls.init(BATCH), r"init\(\.\.\.\) takes one schedule, got a batch of shape \(3,\): map it with jax.vmap"),
-        (lambda: ls.evaluate(BATCH, ls.init(SAME[0])), r"evaluate\(\.\.\.\) takes one schedule, got a batch of shape \(3,\)"),
-        (lambda: ls.tick(BATCH, ls.init(SAME[0])), r"tick\(\.\.\.\) takes one schedule, got a batch of shape \(3,\)"),
-        (lambda: ls.bind(BATCH, ls.init(SAME[0])), r"bind\(\.\.\.\) takes one schedule, got a batch of shape \(3,\)"),
+        (
+            lambda: ls.init(BATCH),
+            r"init\(\.\.\.\): expected one schedule, got a batch of shape \(3,\). Hint: map it with jax.vmap",
+        ),
+        (
+            lambda: ls.evaluate(BATCH, ls.init(SAME[0])),
+            r"evaluate\(\.\.\.\): expected one schedule, got a batch of shape \(3,\)",
+        ),
+        (lambda: ls.tick(BATCH, ls.init(SAME[0])), r"tick\(\.\.\.\): expected one schedule, got a batch of shape \(3,\)"),
+        (lambda: ls.bind(BATCH, ls.init(SAME[0])), r"bind\(\.\.\.\): expected one schedule, got a batch of shape \(3,\)"),
         (lambda: ls.scale_by_learning_rate(BATCH), r"expected one schedule, got a batch of shape \(3,\)"),
         (lambda: ls.stack([BATCH, SAME[0]]), r"batch shapes: \(3,\), \(\)"),
         (lambda: BATCH + np.ones(2), r"expected batches of one shape, got \(2,\), \(3,\)"),

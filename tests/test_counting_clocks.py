@@ -1,12 +1,17 @@
 """Clocks that count: observations added up, updates since something happened, observations since the best."""
 
 import contextlib
+import math
+import pickle
+from typing import Any
 
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from helpers import x64
+from helpers import relaxed, x64
 
 import lrsched as ls
 
@@ -82,7 +87,7 @@ def test_every_kind_of_schedule_takes_a_count():
 
 def test_what_is_no_count_is_refused_where_it_is_known():
     clock = ls.Counter("tokens")
-    for bad in (-1, -0.5, float("nan"), float("inf"), 2.0**47 + 2):
+    for bad in (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2):
         with pytest.raises(ValueError, match=r"Counter\(monitor='tokens'\): expected a number from 0 to"):
             clock.tick(clock.init(), 1, {"tokens": bad})
     with pytest.raises(TypeError, match=r"expected a scalar, got shape \(2,\)"):
@@ -92,12 +97,58 @@ def test_what_is_no_count_is_refused_where_it_is_known():
     assert np.isfinite(clock.read(state))
 
 
-def test_a_count_stops_at_the_last_number():
-    clock = ls.Counter("n")
+LAST = 2**53
+TICKS = {  # as numbers that are known, also while tracing, and as traced ones
+    "eager": lambda change: change,
+    "known": lambda change: jax.jit(change, static_argnums=1),
+    "traced": lambda change: lambda state, n: jax.jit(change)(state, np.float32(n) if n > 2**31 else np.int32(n)),
+}
+
+
+@pytest.mark.parametrize("context", [contextlib.nullcontext, x64])
+@pytest.mark.parametrize("how", TICKS)
+def test_whole_numbers_next_to_the_last_are_exact(how, context):
+    """By `tick`, through `accumulate` and by `observe`; and after flax and pickle have written and read the state."""
+    s, params = ls.Constant(1.0).on(ls.Counter("n")), {"w": jnp.ones(3)}
+    once = ls.scale_by_learning_rate(s, live=True)
+    twice = ls.accumulate(optax.MultiSteps(once, 2))
+    tick = TICKS[how](lambda state, n: ls.tick(s, state, n=n))
+    update = TICKS[how](lambda state, n: twice.update(params, state, params, n=n)[1])
+    observe = TICKS[how](lambda state, n: ls.observe(state, n=n))
+    with context(), relaxed():
+        states: Any = ls.init(s), twice.init(params), once.init(params)
+        ticked, updated, observed, total = *states, 0
+        for i, n in enumerate((LAST // 2, 3, LAST // 2 - 2**29, 2**29 - 9, 1, 1)):
+            if i == 3:
+                ticked, updated, observed = map(saved_and_read, (ticked, updated, observed))
+            ticked, updated, observed, total = tick(ticked, n), update(updated, n), observe(observed, n), total + n
+        states = ticked, updated.multi_steps.inner_opt_state, observed
+        assert [int(state.clocks[0].read()) for state in states] == [total] * 3
+        assert [x.dtype for x in ticked.clocks[0]] == [jnp.float32] * 3
+
+
+def saved_and_read(state):
+    state = pickle.loads(pickle.dumps(jax.device_get(state)))
+    return flax.serialization.from_state_dict(state, flax.serialization.to_state_dict(state))
+
+
+@pytest.mark.parametrize("context", [contextlib.nullcontext, x64])
+@pytest.mark.parametrize("batches", [[0.1] * 100_000, [1e9, *[0.3] * 50_000], [*[0.3, 1e9, 7.0, 1e-3] * 1000]])
+def test_sums_of_fractions_are_as_exact_as_in_float64(batches, context):
+    with context():
+        values = jnp.asarray(batches)
+        given = np.asarray(values, np.float64)
+        got = ls.Counter("n").read(ticked(ls.Counter("n"), values))
+    truth, plain = math.fsum(given), sum(given.tolist())
+    assert abs(got - truth) <= max(abs(plain - truth), np.spacing(truth) / 2)
+
+
+def test_fractions_outside_jit():
+    clock, values = ls.Counter("n"), [1e9 + 0.3, 0.1, 1e-3, 2.0**-20 + 2.0**-60] * 8
     state = clock.init()
-    for _ in range(3):
-        state = clock.tick(state, 1, {"n": 2**46})
-    assert clock.read(state) == 2**47
+    for x in values:
+        state = clock.tick(state, 1, {"n": x})
+    assert clock.read(state) == math.fsum(values)
 
 
 def test_since_a_plateau():

@@ -224,7 +224,7 @@ TYPES = [
     ),
     (
         lambda: ls.evaluate(LINE, {"w": np.zeros((99, 99))}),
-        "evaluate(...) expects the state that init(schedule) makes, got {'w'",
+        "evaluate(...): expected the state that init(schedule) makes, got {'w'",
     ),
     (lambda: LINE.warp("2"), "warp(time='2'): expected a schedule, a number or a function"),
     (lambda: ls.join([LINE, None], [5]), "join(schedules=None): expected a schedule, a number or a function"),

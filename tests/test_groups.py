@@ -344,7 +344,9 @@ def test_a_stateful_schedule_of_somebody_else_is_not_replaced():
 
 def test_a_live_state_in_a_transform_that_is_not_live_is_refused():
     state = ls.scale_by_learning_rate(R, live=True).init(PARAMS)
-    with pytest.raises(ValueError, match=r"expected a state without a live schedule, got one of Linear.* Hint: .*live=True"):
+    with pytest.raises(
+        ValueError, match=r"expected a state without a live schedule, got one with the numbers of Linear.* Hint: .*live=True"
+    ):
         ls.scale_by_learning_rate(R).update(PARAMS, state)
 
 

@@ -136,7 +136,6 @@ def test_what_is_no_mapping_is_refused():
 
 TYPOS = [
     *(("val_loss", x) for x in ("val_los", "vall_loss", "val_lsos", "valloss", "valLoss", "Val_Loss", "val-loss", "val_losss")),
-    ("accuracy", "accurocy"),
     ("value", "vaule"),
     ("accuracy", "acuracy"),
     ("accuracy", "Accuracy"),

@@ -31,7 +31,7 @@ def test_several_metrics_by_name():
     s = ls.reduce_on_plateau(0.5, patience=0, monitor="loss") * ls.reduce_on_plateau(0.25, "max", 0, monitor="score")
     observations = {"loss": np.array([1.0, 1.0, 0.5, 0.5]), "score": np.array([1.0, 2.0, 2.0, 3.0])}
     np.testing.assert_allclose(ls.replay(s, observations), by_hand(s, observations))
-    with pytest.raises(TypeError, match="needs a dict: the clocks of this schedule monitor loss, score"):
+    with pytest.raises(TypeError, match="expected a dict, since clocks monitor loss, score"):
         ls.replay(s, observations["loss"])
 
 
@@ -48,13 +48,13 @@ def test_it_maps_over_batches_and_jits():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match=r"arrays of one shape \(n,\), got value: \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"arrays of one shape \(n,\), got \{'value': \(2, 2\)\}"):
         ls.replay(PLATEAU, np.ones((2, 2)))
-    with pytest.raises(ValueError, match=r"value: \(3,\), loss: \(2,\)"):
+    with pytest.raises(ValueError, match=r"'value': \(3,\), 'loss': \(2,\)"):
         ls.replay(PLATEAU, {"value": np.ones(3), "loss": np.ones(2)})
     with pytest.raises(TypeError, match="no clock monitors 'loss'"):
         ls.replay(PLATEAU, {"loss": np.ones(3)})
-    with pytest.raises(ValueError, match=r"every=\.\.\.\) must be .* at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"replay\(every=0\): expected a whole number >= 1"):
         ls.replay(PLATEAU, LOSSES, 0)
     with pytest.raises(TypeError, match="expected a schedule, a number or a function"):
         ls.replay("0.1", LOSSES)  # pyright: ignore[reportArgumentType]

@@ -157,7 +157,7 @@ def test_sizes_and_functions_go_to_the_factory_as_they_are():
 
 
 def test_bad_arguments_are_told():
-    with pytest.raises(TypeError, match=r"scheduled\(factory=\.\.\.\) must make an optimizer, .* got 3"):
+    with pytest.raises(TypeError, match=r"scheduled\(factory=3\): expected a function that makes an optimizer"):
         ls.scheduled(3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"scheduled\(adamw\)\(\.\.\.\): missing a required argument: 'learning_rate'"):
         ls.scheduled(optax.adamw)(b1=RATE)  # pyright: ignore[reportCallIssue]

@@ -27,7 +27,7 @@ def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
     return Function(x) if callable(x) and not isinstance(x, type) else None
 
 
-def as_schedule(call: str, name: str, x: ScheduleLike, steps: Number = math.inf) -> Schedule:
+def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = math.inf) -> Schedule:
     """The schedule that an argument stands for, as `lifted`, or an error that names it."""
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:

@@ -8,7 +8,7 @@ reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a who
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,9 @@ from lrsched.algebra import numerics
 from lrsched.algebra.driven import checked_clock
 from lrsched.algebra.node import Node, child, choice, leaf, node
 from lrsched.algebra.numerics import Number
-from lrsched.clocks.counts import advanced, as_number, count_of, counted, no_count, zero
+from lrsched.clocks.counts import Count, advanced, as_number, count_of, counted, no_count, zero
+
+Observed: TypeAlias = Mapping[str, Any]  # numbers by name, and no None
 
 
 class Clock(Node):
@@ -76,7 +78,7 @@ class Clock(Node):
         """The first state, a pytree of arrays."""
         raise NotImplementedError(f"{type(self).__name__} must define init()")
 
-    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
         """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, and no None."""
         raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, observations)")
 
@@ -102,26 +104,26 @@ class Steps(Clock):
     0.4
     """
 
-    def init(self) -> Any:
+    def init(self) -> jax.Array:
         return zero()
 
-    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+    def tick(self, state: jax.Array, steps: Number, observations: Observed) -> jax.Array:
         del observations
         return advanced(state, steps)
 
-    def read(self, state: Any) -> Any:
+    def read(self, state: jax.Array) -> jax.Array:
         return state
 
 
 class PlateauState(NamedTuple):
     """What a `Plateau` remembers; every entry is a scalar."""
 
-    best: Any  # the best observation so far
-    bad: Any  # observations since then, or since the last plateau
-    cooldown: Any  # observations left during which none counts as bad
-    plateaus: Any  # the reading
-    total: Any  # the sum of what was observed in this window
-    seen: Any  # how many that were
+    best: jax.Array  # the best observation so far
+    bad: jax.Array  # observations since then, or since the last plateau
+    cooldown: jax.Array  # observations left during which none counts as bad
+    plateaus: jax.Array  # the reading
+    total: jax.Array  # the sum of the observations in this window
+    seen: jax.Array  # their number
 
 
 @node
@@ -174,30 +176,29 @@ class Plateau(Clock):
         bad, cooldown, plateaus, seen = (zero() for _ in range(4))
         return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
-    def tick(self, state: PlateauState, steps: Number, observations: Mapping[str, Any]) -> PlateauState:
+    def tick(self, state: PlateauState, steps: Number, observations: Observed) -> PlateauState:
         del steps
         value = _observed(self, observations)
         if value is None:
             return state
         total, seen = state.total + value, state.seen + 1
-        whole = numerics.to_float(seen) >= numerics.to_float(self.window)
-        state = state._replace(total=jnp.where(whole, 0, total), seen=jnp.where(whole, 0, seen))
-        return jax.tree.map(lambda a, b: jnp.where(whole, a, b), self._counted(state, total / numerics.to_float(seen)), state)
-
-    def _counted(self, state: PlateauState, value: jax.Array) -> PlateauState:
-        better = _is_better(self, value, state.best)
-        cooling = state.cooldown > 0
+        mean = total / numerics.to_float(seen)
+        counts = numerics.to_float(seen) >= numerics.to_float(self.window)  # the window is full: its mean is an observation
+        better, cooling = _is_better(self, mean, state.best), state.cooldown > 0
         bad = jnp.where(better | cooling, 0, state.bad + 1)
         fired = numerics.to_float(bad) > numerics.to_float(self.patience)
         cooldown = jnp.minimum(jnp.ceil(numerics.to_float(self.cooldown)), 2.0**30).astype(jnp.int32)
-        return state._replace(
-            best=jnp.where(better, value, state.best),
+        after = PlateauState(
+            best=jnp.where(better, mean, state.best),
             bad=jnp.where(fired, 0, bad),
             cooldown=jnp.where(fired, cooldown, jnp.where(cooling, state.cooldown - 1, 0)),
             plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
+            total=jnp.zeros_like(total),
+            seen=jnp.zeros_like(seen),
         )
+        return jax.tree.map(lambda a, b: jnp.where(counts, a, b), after, state._replace(total=total, seen=seen))
 
-    def read(self, state: PlateauState) -> Any:
+    def read(self, state: PlateauState) -> jax.Array:
         return state.plateaus
 
     def report(self, state: PlateauState) -> dict[str, Any]:
@@ -208,8 +209,8 @@ class Plateau(Clock):
 class SinceBestState(NamedTuple):
     """What a `SinceBest` remembers; every entry is a scalar."""
 
-    best: Any  # the best observation so far
-    bad: Any  # the reading
+    best: jax.Array  # the best observation so far
+    bad: jax.Array  # the reading
 
 
 @node
@@ -246,7 +247,7 @@ class SinceBest(Clock):
     def init(self) -> SinceBestState:
         return SinceBestState(_worst(self.mode), zero())
 
-    def tick(self, state: SinceBestState, steps: Number, observations: Mapping[str, Any]) -> SinceBestState:
+    def tick(self, state: SinceBestState, steps: Number, observations: Observed) -> SinceBestState:
         del steps
         value = _observed(self, observations)
         if value is None:
@@ -254,7 +255,7 @@ class SinceBest(Clock):
         better = _is_better(self, value, state.best)
         return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
 
-    def read(self, state: SinceBestState) -> Any:
+    def read(self, state: SinceBestState) -> jax.Array:
         return state.bad
 
     def report(self, state: SinceBestState) -> dict[str, Any]:
@@ -265,16 +266,16 @@ class SinceBest(Clock):
 class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
-    Whole numbers are added exactly up to 2**47, and fractions in 48 bits, though JAX has no 64 bits by default.
-    The schedule sees the count as it is. Like every clock it counts while its part of the schedule runs: to count from the
-    first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
+    Whole numbers are added exactly up to 2**53 and beyond, and fractions with smaller errors than a float64 has, though JAX has
+    no 64 bits by default; the schedule uses the first 48 bits of the sum. Like every clock it counts while its part of the
+    schedule runs: to count from the first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
         monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
-        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**47.
+        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**53.
 
     >>> import lrsched as ls
     >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
@@ -289,24 +290,24 @@ class Counter(Clock):
 
     monitor: str = choice()
 
-    def init(self) -> Any:
+    def init(self) -> Count:
         return no_count()
 
-    def tick(self, state: Any, steps: Number, observations: Mapping[str, Any]) -> Any:
+    def tick(self, state: Count, steps: Number, observations: Observed) -> Count:
         del steps
         value = observations.get(self.monitor)
         return state if value is None else counted(state, count_of(_call(self), value))
 
-    def read(self, state: Any) -> Any:
-        return numerics.to_float64(state) if numerics.is_concrete(state) else state
+    def read(self, state: Count) -> Any:
+        return state.read()
 
 
 class SinceState(NamedTuple):
     """What a `Since` remembers."""
 
     clock: Any  # the state of the other clock
-    moved: Any  # whether it has moved
-    steps: Any  # the reading
+    moved: jax.Array  # whether it has moved
+    steps: jax.Array  # the reading
 
 
 @node
@@ -355,26 +356,26 @@ class Since(Clock):
     def init(self) -> SinceState:
         return SinceState(self.clock.init(), jnp.zeros((), bool), zero())
 
-    def tick(self, state: SinceState, steps: Number, observations: Mapping[str, Any]) -> SinceState:
+    def tick(self, state: SinceState, steps: Number, observations: Observed) -> SinceState:
         clock = self.clock.tick(state.clock, steps, observations)
         times = (numerics.time_of(self.clock.read(x), signed=True)[0] for x in (clock, self.clock.init()))
         now, first = map(numerics.to_float, times)
         moved = state.moved | jnp.asarray(now != first)
         return SinceState(clock, moved, jnp.where(state.moved, advanced(state.steps, steps), state.steps))
 
-    def read(self, state: SinceState) -> Any:
+    def read(self, state: SinceState) -> jax.Array:
         return state.steps
 
     def report(self, state: SinceState) -> dict[str, Any]:
         return {**self.clock.report(state.clock), f"{'/'.join(self.monitors) or 'clock'}/since": state.steps}
 
 
-def _call(clock: Any) -> str:
+def _call(clock: Plateau | SinceBest | Counter) -> str:
     return f"{type(clock).__name__}(monitor={clock.monitor!r})"
 
 
-def _observed(clock: Any, observations: Mapping[str, Any]) -> Any:
-    """What the clock monitors, as a float; None if it was not observed."""
+def _observed(clock: Plateau | SinceBest, observations: Observed) -> jax.Array | None:
+    """The metric of a clock, as a float; None if it was not observed."""
     value = observations.get(clock.monitor)
     return None if value is None else jnp.asarray(numerics.to_float(as_number(_call(clock), value)))
 
@@ -383,7 +384,7 @@ def _worst(mode: str) -> jax.Array:
     return jnp.full((), jnp.inf if mode == "min" else -jnp.inf, numerics.float_type())
 
 
-def _is_better(clock: Any, value: jax.Array, best: jax.Array) -> jax.Array:
+def _is_better(clock: Plateau | SinceBest, value: jax.Array, best: jax.Array) -> jax.Array:
     threshold = numerics.to_float(clock.threshold)
     if clock.threshold_mode == "abs":
         margin = threshold

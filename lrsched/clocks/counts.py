@@ -1,18 +1,20 @@
-"""Counts: exact up to 2**47, as sums of two float32, for JAX has no 64 bits by default."""
+"""Counts: sums of three float32, 72 bits, for JAX has no 64 bits by default."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.numerics.double import two_sum
 from lrsched.algebra.written import shown
 
 _LAST = np.int32(2**31 - 1)
-_MOST = 2.0**47
+_MOST = 2.0**53
+_NOTHING = np.zeros((), np.float32)
 
 
 def zero() -> jax.Array:
@@ -20,14 +22,14 @@ def zero() -> jax.Array:
     return jnp.zeros((), jnp.int32)
 
 
-def advanced(count: Any, more: Any) -> Any:
+def advanced(count: jax.Array, more: numerics.Number) -> jax.Array:
     """A count of int32 after so many more, stopping at the last int32."""
     count = jnp.asarray(count)
     return count + jnp.minimum(jnp.asarray(more, count.dtype), _LAST - count)
 
 
 def as_number(call: str, value: Any) -> Any:
-    """What was observed, once it is sure that it is one number."""
+    """What was observed, after a check that it is one number."""
     value = numerics.array_of(value)
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__})")
@@ -36,27 +38,56 @@ def as_number(call: str, value: Any) -> Any:
     return value
 
 
-def no_count() -> Any:
+class Count(NamedTuple):
+    """The sum `high + low + lower`, of which the first two are a `Double`."""
+
+    high: Any
+    low: Any
+    lower: Any
+
+    def read(self) -> Any:
+        """The sum: a float64 where it is known, and 48 bits of it in a trace."""
+        if numerics.is_concrete(*self):
+            high, low, lower = (np.asarray(x, np.float64) for x in self)
+            return numerics.to_float64(high + (low + lower))
+        return numerics.Double(self.high, self.low)
+
+
+def no_count() -> Count:
     """The count of nothing, each part a buffer of its own."""
-    return numerics.Double(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
+    return Count(*(jnp.zeros((), jnp.float32) for _ in range(3)))
 
 
-def count_of(call: str, value: Any) -> Any:
-    """A number from 0 to 2**47 as a count; a traced one that is below 0, or none at all, as nothing."""
-    if isinstance(value, numerics.Extended):
+def count_of(call: str, value: Any) -> Count:
+    """A number from 0 to 2**53 as a count; a traced one that is below 0, or none at all, as nothing."""
+    if isinstance(value, Count):
         return value
     value = as_number(call, value)
     if numerics.is_concrete(value):
         if not 0 <= float(value) <= _MOST:
-            raise ValueError(f"{call}: expected a number from 0 to 2**47, got {shown(value)}. Hint: a count only grows")
-        return numerics.double(numerics.to_float64(value))
-    if jnp.issubdtype(value.dtype, jnp.floating):
-        value = numerics.to_float(value)
-        value = jnp.where(value > 0, value, jnp.zeros_like(value))
-    return numerics.clip(numerics.double(value), 0.0, _MOST)
+            raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows")
+        value = np.asarray(value, np.float64)
+        two = numerics.double(value)
+        return Count(two.high, two.low, np.float32(value - numerics.to_float64(two)))
+    if jnp.issubdtype(value.dtype, jnp.floating) or numerics.float_type() == np.float64:
+        value = jnp.minimum(numerics.to_float(value), _MOST)
+    value = jnp.where(value > 0, value, jnp.zeros_like(value))
+    if value.dtype == np.float32:
+        return Count(value, _NOTHING, _NOTHING)
+    two = numerics.double(value)
+    rest = value - numerics.to_float(two) if value.dtype == np.float64 else _NOTHING
+    return Count(two.high, two.low, jax.lax.convert_element_type(rest, np.float32))
 
 
-def counted(count: Any, more: Any) -> Any:
-    """The sum of two counts, at most 2**47."""
-    total = count + more
-    return jax.tree.map(lambda a, b: jnp.where(total < _MOST, a, b), total, numerics.double(_MOST))
+def counted(count: Count, more: Count) -> Count:
+    """The sum of two counts, within 2**-70 of itself: exact for whole numbers up to 2**53, and far beyond."""
+    high, rest_of_high = _sum(count.high, more.high)
+    low, rest_of_low = _sum(count.low, more.low)
+    low, rest = _sum(low, rest_of_high)
+    low, lower = _sum(low, count.lower + more.lower + rest_of_low + rest)
+    return Count(*_sum(high, low), lower)
+
+
+def _sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The sum of two float32, and what rounding left out of it."""
+    return (a, b) if b is _NOTHING else two_sum(a, b)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -40,9 +39,6 @@ def monitored_by(clocks: Iterable[Clock]) -> list[str]:
     return sorted({name for clock in clocks for name in clock.monitors})
 
 
-# Names.
-
-
 def check_spelling(call: str, monitored: Iterable[str], observations: Observations) -> None:
     """Raises a TypeError if a monitored name is missing, and what was given instead looks like a misspelling of it."""
     monitored = set(monitored)
@@ -71,58 +67,34 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _is_misspelt(name: str, meant: str) -> bool:
-    """Whether a name is one letter, or its case or its underscores, away from another.
+    """Whether names differ in case or separators, by one letter that is missing or too many, or by two that are swapped.
 
-    Names that differ in a number, in a short word, in a first letter or as singular and plural (`loss_1`, `loss_2`; `mse`,
-    `mae`; `vloss`, `loss`; `grad`, `grads`) are taken for different metrics.
+    A letter in the place of another may be a different metric (`mse`, `mae`; `loss_a`, `loss_b`), as may a first one more
+    (`vloss`), a number (`loss2`) or a plural (`grads`).
     """
-    words, others = _words(name), _words(meant)
-    if "".join(words) == "".join(others):
+    if re.sub(r"[\W_]", "", name.lower()) == re.sub(r"[\W_]", "", meant.lower()):
         return name != meant
-    differing = [(a, b) for a, b in zip(words, others, strict=False) if a != b]
-    if len(words) != len(others) or len(differing) != 1:
+    short, long = sorted((name.lower(), meant.lower()), key=len)
+    if len(short) < 3 or (long == f"{short}s" and not short.endswith("s")):
         return False
-    short, long = sorted(differing[0], key=len)
-    if short[0] != long[0] or short.isdigit() or len(short) < 3:
-        return False
-    if len(short) < len(long):  # a letter more
-        is_plural = long == f"{short}s" and not short.endswith("s")
-        return not is_plural and any(short == long[:i] + long[i + 1 :] for i in range(len(long)))
-    letters = [(a, b) for a, b in zip(short, long, strict=True) if a != b]
-    is_swapped = len(letters) == 2 and letters[0] == letters[1][::-1]
-    return is_swapped or (len(letters) == 1 and len(short) >= 5)  # mse and mae are two metrics
+    swapped = (short[:i] + short[i : i + 2][::-1] + short[i + 2 :] for i in range(len(short)) if short[i : i + 2].isalpha())
+    shortened = (long[:i] + long[i + 1 :] for i in range(1, len(long)) if long[i].isalpha())
+    return long in swapped or short in shortened
 
 
-def _words(name: str) -> list[str]:
-    return re.findall(r"[0-9]+|[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) or [name]
+def warn_of_missing(call: str, monitored: Iterable[str], observations: Observations, warned: set[str]) -> None:
+    """Warns of each monitored name that an update is not given, if it has not `warned` before. A None is missing on purpose.
 
-
-class Missing:
-    """Warns once, for one transform, of each monitored name that an update is not given."""
-
-    def __init__(self) -> None:
-        self._warned = set[str]()
-
-    def check(self, call: str, monitored: Iterable[str], observations: Observations) -> None:
-        """Raises a TypeError for a probable misspelling, and warns of what is missing. A None is missing on purpose."""
-        check_spelling(call, monitored, observations)
-        for name in set(monitored) - set(observations) - self._warned:
-            self._warned.add(name)
-            warnings.warn(
-                f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its schedule"
-                f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)",
-                UserWarning,
-                stacklevel=_users_level(),
-            )
-
-
-def _users_level() -> int:
-    """The stacklevel of the line that called into libraries, seen from who calls this."""
-    libraries = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in libraries:
-        level, frame = level + 1, frame.f_back
-    return level
+    Raises a TypeError for a probable misspelling.
+    """
+    check_spelling(call, monitored, observations)
+    for name in set(monitored) - set(observations) - warned:
+        warned.add(name)
+        warnings.warn(
+            f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its schedule"
+            f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)",
+            stacklevel=4,
+        )
 
 
 # Gathering: the observations since the last update, for clocks that see one number for each update.

@@ -25,7 +25,6 @@ def reduce_on_plateau(
     """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
     It moves only when it observes its metric: give it to `update` as `value=...`, to `observe` between updates, or to `tick`.
-    A training loop that does none of these leaves it at 1; `update` warns once.
 
     Args:
         factor: what each plateau multiplies with, in [0, 1].
@@ -48,8 +47,5 @@ def reduce_on_plateau(
     """
     for name, value in (("factor", factor), ("min_scale", min_scale)):
         checked("reduce_on_plateau", name, value, ge=0, le=1, hint="a scale that reduces")
-    for name, value, least in (("patience", patience, 0), ("cooldown", cooldown, 0), ("window", window, 1)):
-        checked("reduce_on_plateau", name, value, ge=least, unit="observations")
-    checked("reduce_on_plateau", "threshold", threshold, ge=0)
     clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window)
     return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)

@@ -57,7 +57,7 @@ def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
     >>> print(ls.evaluate(s, ls.init(s, step=4)))
     0.4
     """
-    schedule = _single("init", schedule)
+    schedule = _checked("init", schedule)
     clocks = clocks_of(schedule)
     first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
     if isinstance(step, int) and step == 0:
@@ -127,30 +127,26 @@ def tick(
     >>> print(state.step, ls.evaluate(s, state))
     1 0.5
     """
-    schedule = _single("tick", schedule)
+    schedule = _checked("tick", schedule, state)
     monitored = monitored_by(clocks_of(schedule))
     given = merged("tick", observations, named)
     steps = numerics.array_of(steps)
-    if steps is None:
-        steps = 1
-    elif "steps" in monitored and "steps" not in given:
+    if steps is not None and "steps" in monitored and "steps" not in given:
         raise TypeError(
             f"tick(steps={shown(steps)}): expected {{'steps': ...}} as a mapping, since a clock monitors 'steps'."
             " Hint: steps= says how many updates have passed"
         )
-    if not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
+    if steps is not None and not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
         raise ValueError(
             f"tick(steps=...): expected 1 for an update, or 0 for an observation between two, got {shown(steps)}."
             " Hint: to start at a later step, init(schedule, step=...)"
         )
     check_monitored("tick", monitored, given)
-    return tick_with(schedule, state, steps, given)
+    return tick_with(schedule, state, 1 if steps is None else steps, given)
 
 
-def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, observations: Observations) -> ScheduleState:
+def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observations: Observations) -> ScheduleState:
     """`tick` without its checks."""
-    schedule = _single("tick", schedule)
-    _parts("tick", schedule, state)
     given = {name: value for name, value in observations.items() if value is not None}
     running = _running(ready(schedule), numerics.time_of(state.step)[0])
     clocks = tuple(
@@ -161,15 +157,13 @@ def tick_with(schedule: ScheduleLike, state: ScheduleState, steps: Number, obser
 
 
 def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -> S:
-    """The next state of a clock, which sees one number in the place of those that were gathered, or none where none were."""
-    gathered = next((name for name, value in observations.items() if isinstance(value, Gathered)), None)
-    if gathered is None:
-        return clock.tick(state, steps, observations)
-    value, others = observations[gathered], {name: x for name, x in observations.items() if name != gathered}
-    without = _ticked(clock, state, steps, others)
-    if gathered not in clock.monitors:
-        return without
-    return _where(value.seen > 0, _ticked(clock, state, steps, {**others, gathered: value.combined(clock.combine)}), without)
+    """The next state of a clock; of numbers that were gathered it observes one, or none where there were none."""
+    for name in clock.monitors:
+        if isinstance(value := observations.get(name), Gathered):
+            others = {key: x for key, x in observations.items() if key != name}
+            after = _ticked(clock, state, steps, {**others, name: value.combined(clock.combine)})
+            return _where(value.seen > 0, after, _ticked(clock, state, steps, others))
+    return clock.tick(state, steps, {name: x for name, x in observations.items() if not isinstance(x, Gathered)})
 
 
 def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
@@ -190,11 +184,10 @@ def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
 
 
 def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
-    schedule = _single(call, schedule)
-    _parts(call, schedule, state)
+    schedule = _checked(call, schedule, state)
     readings = iter([clock.read(x) for clock, x in zip(clocks_of(schedule), state.clocks, strict=True)])
 
-    def read(part: object) -> object:
+    def value(part: object) -> object:
         if not isinstance(part, Driven):
             return part
         reading = next(readings)
@@ -204,7 +197,7 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
             raise ValueError(f"{call}(...): expected a finite value of {shown(part)}, got {value} at {reading}. Hint: {hint}.")
         return Constant(value)
 
-    return jax.tree.map(read, schedule, is_leaf=lambda x: isinstance(x, Driven))
+    return jax.tree.map(value, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
 
 def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
@@ -234,21 +227,22 @@ def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Arr
 
 def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and what each clock read for them, in the order of the tree."""
-    schedule = _single("replay", schedule)
+    schedule = _checked("replay", schedule)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-        raise ValueError(f"replay(every=...) must be a whole number of updates, at least 1, got {every!r}")
+        raise ValueError(f"replay(every={shown(every)}): expected a whole number >= 1. Hint: the updates for each observation")
     clocks = clocks_of(schedule)
     names = monitored_by(clocks)
     if not isinstance(observations, dict):
         if len(names) > 1:
-            raise TypeError(f"replay(...) needs a dict: the clocks of this schedule monitor {', '.join(names)}")
+            raise TypeError(
+                f"replay(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array"
+            )
         observations = {(names or ["value"])[0]: observations}
     check_monitored("replay", names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
-    shapes = {np.shape(table) for table in tables.values()}
-    if [len(shape) for shape in shapes] != [1]:
-        found = ", ".join(f"{name}: {np.shape(table)}" for name, table in tables.items()) or "none"
-        raise ValueError(f"replay(observations=...) must be arrays of one shape (n,), got {found}")
+    shapes = {name: np.shape(table) for name, table in tables.items()}
+    if [len(shape) for shape in set(shapes.values())] != [1]:
+        raise ValueError(f"replay(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}")
 
     def update(state: ScheduleState, observed: Observations) -> Any:
         times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
@@ -264,19 +258,6 @@ def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax
     return jax.tree.map(jnp.ravel, values)
 
 
-def _parts(call: str, schedule: Schedule, state: ScheduleState) -> list[Driven]:
-    """The driven parts of a schedule, once it is sure that the state is one of that schedule."""
-    if not hasattr(state, "step") or not hasattr(state, "clocks"):
-        raise TypeError(f"{call}(...) expects the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})")
-    parts = driven_parts(schedule)
-    if len(parts) != len(state.clocks):
-        raise ValueError(
-            f"{call}(...) got a state of {len(state.clocks)} clocks for a schedule of {len(parts)}, {shown(schedule)}: it is"
-            " the state of another schedule; init(schedule) makes one that fits"
-        )
-    return parts
-
-
 def clocks_of(schedule: Schedule) -> list[Clock]:
     """The clocks of a schedule, in the order of the tree; those of a live one with floats, as their authors expect."""
     return [each_number(part.clock, lambda x, _: numerics.as_value(x)) for part in driven_parts(schedule)]
@@ -290,13 +271,25 @@ def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:
 
 
 def _where(condition: bool | jax.Array, new: S, old: S) -> S:
-    if isinstance(condition, bool):
+    if numerics.is_concrete(condition):
         return new if condition else old
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _single(call: str, given: ScheduleLike) -> Schedule:
+def _checked(call: str, given: ScheduleLike, state: Any = None) -> Schedule:
+    """One schedule, after a check that a state is one of it."""
     schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
-        raise ValueError(f"{call}(...) takes one schedule, got a batch of shape {batch}: map it with jax.vmap")
+        raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap")
+    if state is None:
+        return schedule
+    if not hasattr(state, "step") or not hasattr(state, "clocks"):
+        raise TypeError(
+            f"{call}(...): expected the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})"
+        )
+    if (parts := len(driven_parts(schedule))) != (clocks := len(state.clocks)):
+        raise ValueError(
+            f"{call}(...): expected a state of {parts} clocks, as {shown(schedule)} has, got the state of another schedule,"
+            f" with {clocks}. Hint: init(schedule) makes one that fits"
+        )
     return schedule

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from lrsched.algebra.written import shown
-from lrsched.clocks.observations import WAYS, Gathered, Missing, Observations, gather, merged, nothing_gathered
+from lrsched.clocks.clock import Clock
+from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
 from lrsched.training.holders import leaves_of
 from lrsched.training.parts import AppliedState
 from lrsched.training.transform import finding_clocks, typed_as
@@ -64,7 +65,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
             f"accumulate(multi_steps=...): expected an optax.MultiSteps, got {shown(multi_steps)}"
             f" ({type(multi_steps).__name__}). Hint: accumulate(optax.MultiSteps(optimizer, 4))"
         )
-    missing = Missing()
+    warned = set[str]()
 
     def init_fn(params: optax.Params) -> AccumulateState:
         with finding_clocks() as clocks:
@@ -75,14 +76,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
                 "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
                 " Hint: jit the init of accumulate(...) instead"
             )
-        ways: dict[str, set[str]] = {}
-        for clock in clocks:
-            if clock.combine not in WAYS:
-                expected = ", ".join(map(repr, WAYS))
-                raise ValueError(f"{type(clock).__name__}.combine: expected {expected}, got {shown(clock.combine)}")
-            for name in clock.monitors:
-                ways.setdefault(name, set()).add(clock.combine)
-        return AccumulateState({name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}, state)
+        return AccumulateState(_nothing_gathered_for(clocks), state)
 
     def update_fn(
         updates: optax.Updates,
@@ -93,14 +87,13 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         **named: Any,
     ) -> tuple[optax.Updates, AccumulateState]:
         given = merged("accumulate", observations, named)
-        missing.check("accumulate", state.gathered, given)
-        gathered = {
-            name: before if given.get(name) is None else gather(name, before, given[name])
-            for name, before in state.gathered.items()
-        }
-        for name, one in gathered.items():  # for other transforms, the mean so far
-            if named.get(name) is not None and "mean" in one.totals:
-                named[name] = one.combined("mean")
+        warn_of_missing("accumulate", state.gathered, given, warned)
+        gathered = dict(state.gathered)
+        for name, before in state.gathered.items():
+            if given.get(name) is not None:
+                gathered[name] = gather(name, before, given[name])
+                if name in named and "mean" in before.totals:  # for other transforms, the mean so far
+                    named[name] = gathered[name].combined("mean")
         if mapping := {**(observations or {}), **gathered}:
             named["observations"] = mapping
         updates, after = multi_steps.update(updates, state.multi_steps, params, **named)
@@ -113,3 +106,16 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         return updates, AccumulateState(typed_as(state.gathered, kept), after)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
+
+
+def _nothing_gathered_for(clocks: list[Clock]) -> dict[str, Gathered]:
+    """For each name that clocks monitor, the totals of nothing in the ways in which they combine."""
+    ways: dict[str, set[str]] = {}
+    for clock in clocks:
+        if clock.combine not in WAYS:
+            raise ValueError(
+                f"{type(clock).__name__}.combine: expected {', '.join(map(repr, WAYS))}, got {shown(clock.combine)}"
+            )
+        for name in clock.monitors:
+            ways.setdefault(name, set()).add(clock.combine)
+    return {name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}

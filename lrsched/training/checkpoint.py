@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
+from lrsched.algebra.node import checked_choice
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import unexpected
 from lrsched.training.differences import side_by_side
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
@@ -20,7 +21,7 @@ def describe(schedules: Schedule) -> str: ...
 @overload
 def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
 def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, str]:
-    """What a checkpoint says of its schedule, as JSON can hold it: the expression that `repr` gives.
+    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr` gives.
 
     It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
     of your own is in it by its name alone: that it computes something else by then cannot be seen.
@@ -42,7 +43,7 @@ def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, st
     if isinstance(schedules, Schedule):
         return described(schedules)
     if not isinstance(schedules, Mapping) or not all(isinstance(s, Schedule) for s in schedules.values()):
-        raise TypeError(f"describe(schedules=...) must be a schedule, or a dict of schedules by name, got {shown(schedules)}")
+        raise TypeError(unexpected("describe", "schedules", schedules, "a schedule, or a dict of schedules by name"))
     return {name: described(schedule) for name, schedule in schedules.items()}
 
 
@@ -52,7 +53,7 @@ def described(schedule: Schedule) -> str:
 
 
 def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replace"] = "raise") -> S:
-    """The schedule to go on with after a checkpoint, once it is sure that it is the one of the checkpoint.
+    """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
 
     Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
     arrays, so give `restore` the same word:
@@ -86,31 +87,24 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
                                      ^^^
     say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one
     """
-    if on_change not in ("raise", "keep", "replace"):
-        raise ValueError(f'resume(on_change=...) must be "raise", "keep" or "replace", got {on_change!r}')
-    now: Any = schedules
-    if isinstance(describe(now), str):
-        if not isinstance(saved, str):
-            raise TypeError(f"resume(saved=...) must be what describe(schedule) gave, a string, got {shown(saved)}")
-        return _resumed({"": saved}, {"": now}, on_change)[""]
-    if not isinstance(saved, Mapping) or not all(isinstance(text, str) for text in saved.values()):
-        raise TypeError(f"resume(saved=...) must be what describe(schedules) gave, a dict of strings, got {shown(saved)}")
-    return _resumed(saved, now, on_change)
-
-
-def _resumed(saved: Mapping[str, str], now: Mapping[str, Schedule], on_change: str) -> Any:
-    changed = [name for name in {**saved, **now} if not (name in saved and name in now and _is_same(saved[name], now[name]))]
-    if on_change == "keep":
-        return {name: _read(name, text) if name in changed else now[name] for name, text in saved.items()}
+    checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
+    several = isinstance(schedules, Mapping)
+    now: Mapping[str, Schedule] = schedules if several else {"": schedules}
+    texts, then = describe(now), saved if several else {"": saved}
+    if not isinstance(then, Mapping) or not all(isinstance(text, str) for text in then.values()):
+        kind = "a dict of strings" if several else "a string"
+        raise TypeError(unexpected("resume", "saved", saved, f"what describe gave, {kind}"))
+    changed = [name for name in {**then, **now} if not (name in then and name in now and _is_same(then[name], now[name]))]
     if changed and on_change == "raise":
-        lines, texts = list[str](), {name: described(s) for name, s in now.items()}
+        lines = ["resume(...) got another schedule than that of the checkpoint:"]
         for name in changed:
-            lines += side_by_side(saved.get(name, "no schedule"), texts.get(name, "no schedule"), name)
-        raise ValueError(
-            "\n".join(["resume(...) got another schedule than that of the checkpoint:", *lines])
-            + '\nsay on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
-        )
-    return dict(now)
+            lines += side_by_side(then.get(name, "no schedule"), texts.get(name, "no schedule"), name)
+        advice = 'say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
+        raise ValueError("\n".join([*lines, advice]))
+    kept: Any = dict(now)
+    if on_change == "keep":
+        kept = {name: _read(name, text) if name in changed else now[name] for name, text in then.items()}
+    return kept if several else kept[""]
 
 
 def _is_same(saved: str, now: Schedule) -> bool:

@@ -17,11 +17,10 @@ import optax
 from lrsched.algebra import numerics
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import shown
-from lrsched.clocks.observations import Missing
+from lrsched.algebra.written import shown, unexpected
 from lrsched.training.holders import Tree
 from lrsched.training.parts import AppliedState
-from lrsched.training.transform import Applied, one_schedule, typed_as, updates_made
+from lrsched.training.transform import applied_as, typed_as
 
 P = ParamSpec("P")
 
@@ -73,7 +72,7 @@ def scheduled(
     weight_decay 0.0004
     """
     if not callable(factory):
-        raise TypeError(f"scheduled(factory=...) must make an optimizer, such as optax.adamw does, got {shown(factory)}")
+        raise TypeError(unexpected("scheduled", "factory", factory, "a function that makes an optimizer, such as optax.adamw"))
     partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
     signature = inspect.signature(partial.func)
     parameters = signature.parameters
@@ -81,7 +80,6 @@ def scheduled(
     static = {static_args} if isinstance(static_args, str) else set(static_args)
     if (unknown := sorted(static.difference(parameters))) and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}")
-    start = updates_made(call, start)
     defaults = {name: p.default for name, p in parameters.items() if _is_schedule(p.default)}
 
     @functools.wraps(factory)
@@ -91,19 +89,13 @@ def scheduled(
         except TypeError as error:
             raise TypeError(f"{call}(...): {error}") from None
         bound.arguments = defaults | bound.arguments  # pyright: ignore[reportAttributeAccessIssue]
-        given, missing, schedules, numbers = _by_name(bound), Missing(), {}, {}
-        for name, value in given.items():
-            value, place = numerics.array_of(value), parameters.get(name, _EXTRA)
-            if name.split("[")[0] in static:
-                continue
-            if _follows(value, place):
-                value = value if _is_schedule(value) else Function(OfCount(value))
-                ours = isinstance(value, Schedule)
-                schedules[name] = Applied(call, one_schedule(call, name, value), live, start, missing) if ours else value
-            elif _is_number(value, place):
-                if numerics.is_concrete(value) and np.isnan(float(value)):
-                    raise ValueError(f"{call}({name}=...): expected a number, got nan")
-                numbers[name] = value
+        given = _by_name(bound)
+        places = {name: parameters.get(name, _EXTRA) for name in given if name.split("[")[0] not in static}
+        schedules, numbers = _schedules_and_numbers(call, given, places)
+        warned = set[str]()
+        for name, schedule in schedules.items():
+            if isinstance(schedule, Schedule):
+                schedules[name] = dataclasses.replace(applied_as(call, schedule, live, start, name), warned=warned)
 
         def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
             values = {name: _like_python(x) for name, x in values.items()} if hyperparam_dtype is None else values
@@ -203,6 +195,27 @@ def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
     return dict(zip(names, bound.args, strict=False)) | bound.kwargs
 
 
+def _schedules_and_numbers(
+    call: str, given: Mapping[str, Any], places: Mapping[str, inspect.Parameter]
+) -> tuple[dict[str, Any], dict[str, numerics.Number]]:
+    """The arguments that are schedules, and those that are numbers which may change from update to update."""
+    schedules, numbers = dict[str, Any](), dict[str, numerics.Number]()
+    for name, place in places.items():
+        value: Any = numerics.array_of(given[name])
+        wants_float = _wants_float(place)
+        if _is_schedule(value):
+            schedules[name] = value
+        elif numerics.is_number(value) and np.shape(value) == ():
+            if numerics.is_concrete(value) and np.isnan(float(value)):
+                raise ValueError(f"{call}({name}=...): expected a number, got nan")
+            if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
+                numbers[name] = value
+        elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
+            wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
+            schedules |= {name: Function(OfCount(value))} if wants_float else {}
+    return schedules, numbers
+
+
 def _is_schedule(x: object) -> bool:
     """Whether something is a schedule, or has optax's protocol of a stateful one."""
     return isinstance(x, (Schedule, optax.schedules.StatefulSchedule)) and not isinstance(x, type)
@@ -215,21 +228,6 @@ def _wants_float(place: inspect.Parameter) -> bool | None:
         return True
     is_function = callable(default) and default is not place.empty
     return None if not is_function and (_ARRAY.search(text) or _ANYTHING.fullmatch(text)) else False
-
-
-def _follows(value: Any, place: inspect.Parameter) -> bool:
-    """Whether an argument is a schedule, or a function in the place of a float."""
-    if _is_schedule(value) or not callable(value) or isinstance(value, type):  # jnp.bfloat16 is a class
-        return _is_schedule(value)
-    wants = _wants_float(place)
-    return _is_function_of_the_count(value) if wants is None else wants
-
-
-def _is_number(value: object, place: inspect.Parameter) -> bool:
-    """Whether an argument is a number that may change from update to update."""
-    if not numerics.is_number(value) or np.shape(value):
-        return False
-    return bool(_wants_float(place)) or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating)
 
 
 def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:

@@ -40,11 +40,10 @@ def with_leaves(state: Tree, changes: Mapping[Path, jax.Array]) -> Tree:
 
     Raises a TypeError if that is not possible.
     """
-    leaves = leaves_of(state)
+    leaves, others = leaves_of(state), dict(changes)
     for path in changes:
         if is_variable(leaves[path]):
-            leaves[path][...] = changes[path]
-    others = {path: x for path, x in changes.items() if not is_variable(leaves[path])}
+            leaves[path][...] = others.pop(path)
     for prefix, tree in _trees(state).items():
         if any(path[: len(prefix)] == prefix for path in others):
             new = jax.tree_util.tree_map_with_path(

@@ -128,14 +128,13 @@ def _with_factors(tree: Tree, factor_of: dict[str, Number] | Callable[[str], Num
                 f"layerwise(...): expected an entry for each parameter, got none for {bare[0]!r}. Hint: there are"
                 f" {shown(list(entries))}; one for '' covers all others"
             )
-        factor_of = lambda path: entries[covering[path][0]]  # noqa: E731
+        factor_of = lambda path: entries[covering[path][-1]]  # noqa: E731
     return [(x, None if _is_masked(x) else _fitting(factor_of(path), path, x)) for path, x in leaves]
 
 
 def _covering(entries: dict[str, Number], path: str) -> list[str]:
-    """The entries that begin a path, the longest first."""
-    parts = path.split("/")
-    return [start for n in range(len(parts), -1, -1) if (start := "/".join(parts[:n])) in entries]
+    """The entries that begin a path, the longest last."""
+    return sorted((entry for entry in entries if not entry or f"{path}/".startswith(f"{entry}/")), key=len)
 
 
 def _fitting(factor: Number, path: str, x: Number) -> jax.Array:

@@ -1,6 +1,10 @@
 """Schedules as state: each number two float32, so that what replaces it has the same types."""
 
+import collections
+import copy
 import dataclasses
+import functools
+import sys
 from typing import Any
 
 import jax
@@ -8,28 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import Spec, each_number
+from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Double
 from lrsched.algebra.schedule import Schedule
-from lrsched.training.interop import tell_flax
 
 
 def packed(schedule: Schedule) -> Schedule:
     """The schedule with a `Double` for each number, 48 bits in two float32, or with a float64 when x64 is on."""
-    tell_flax(Double, ("high", "low"))
-    _tell_flax_of(schedule)
+    if flax := sys.modules.get("flax.serialization"):
+        for kind in (Double, *_classes(schedule)):
+            _register_with_flax(kind, flax)
     return each_number(schedule, _packed_number)
 
 
 def unpacked(schedule: Schedule) -> Schedule:
     """The schedule with Python numbers again: the shortest decimals that round to what was kept. What is traced stays."""
     return each_number(schedule, _unpacked_number)
-
-
-def _tell_flax_of(node: Any) -> None:
-    tell_flax(type(node), tuple(field.name for field in dataclasses.fields(node) if "options" not in field.metadata))
-    for child in node._nodes():
-        _tell_flax_of(child)
 
 
 def _packed_number(x: Any, spec: Spec) -> Any:
@@ -69,3 +67,24 @@ def _shortest(number: float) -> float:
 def _in_two(number: float) -> tuple[float, float]:
     high = float(np.float32(number))
     return high, float(np.float32(number - high))
+
+
+def _classes(node: Node) -> set[type]:
+    return {type(node)}.union(*map(_classes, node._nodes()))
+
+
+@functools.cache
+def _register_with_flax(kind: type, flax: Any) -> None:
+    """Lets `flax.serialization`, which does not go by JAX's registry, treat the fields in a tree as those of a named tuple."""
+    names = [field.name for field in dataclasses.fields(kind) if "options" not in field.metadata]
+    as_tuple = collections.namedtuple(kind.__name__, names)
+
+    def fields(x: Any) -> Any:
+        return as_tuple(*(getattr(x, name) for name in names))
+
+    def restored(x: Any, state: Any) -> Any:
+        new = copy.copy(x)
+        new.__dict__.update(flax.from_state_dict(fields(x), state)._asdict())
+        return new
+
+    flax.register_serialization_state(kind, lambda x: flax.to_state_dict(fields(x)), restored, override=True)

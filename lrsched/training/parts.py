@@ -80,28 +80,30 @@ class Part(NamedTuple):
 
 def parts_of(state: Tree) -> list[Part]:
     """All hyperparameters in a state, in the order of the tree."""
-    leaves = leaves_of(state, lambda x: isinstance(x, (AppliedState, optax.ScaleByScheduleState)))
-    leaves = {path: without_variables(x) for path, x in leaves.items()}
-    states = {path: x for path, x in leaves.items() if isinstance(x, AppliedState)}
-    homes = {path: by_path(x) for path, x in leaves.items() if isinstance(x, (AppliedState, optax.ScaleByScheduleState))}
+    kinds = (AppliedState, optax.ScaleByScheduleState)
+    found = {path: without_variables(x) for path, x in leaves_of(state, lambda x: isinstance(x, kinds)).items()}
+    leaves = {(*path, *inner): leaf for path, x in found.items() for inner, leaf in by_path(x).items()}
+    states = {path: x for path, x in found.items() if isinstance(x, AppliedState)}
+    by_names = has_only_names(state)
 
     def inside(home: Path) -> dict[Path, jax.Array]:
-        return homes.get(home) or {path[len(home) :]: x for path, x in leaves.items() if path[: len(home)] == home}
+        return {path[len(home) :]: x for path, x in leaves.items() if path[: len(home)] == home}
 
-    if has_only_names(state):
-        for path in leaves:
-            if path[-1:] == ("used",) and (*path[:-1], "step") in leaves:
-                homes[path[:-1]] = inside(path[:-1])
-            elif path[-1:] == ("count",) and "clocks" not in path and len(inside(path[:-1])) == 1 < len(path):
-                homes[path[:-1]] = inside(path[:-1])  # of a schedule of optax
+    def is_home(home: Path, field: str) -> bool:
+        if not by_names or isinstance(found.get(home), kinds):
+            return isinstance(found.get(home), kinds) and field in ("used", "count")
+        if field == "used":
+            return (*home, "step") in leaves
+        return field == "count" and home != () and "clocks" not in home and len(inside(home)) == 1  # a schedule of optax
+
+    homes = {path[:-1]: inside(path[:-1]) for path in leaves if path and is_home(path[:-1], path[-1])}
     parts = []
     for path, value in leaves.items():
         if path[-2:-1] == ("hyperparams",) and (*path[:-2], "count") in leaves:  # injected, by optax or by us
             home = (*path[:-2], "hyperparams_states", path[-1])
             parts.append(Part(path, path[-1], value, home, inside(home), states.get(home)))
             homes.pop(home, None)
-    for home, found in homes.items():
-        parts.append(Part(home, "learning_rate", found.get(("used",)), home, found, states.get(home)))
+    parts += [Part(home, "learning_rate", x.get(("used",)), home, x, states.get(home)) for home, x in homes.items()]
     # Where a chain has a rate and beside it a schedule of optax, which keeps only a count, the rate is the rate.
     known = {part.path[:-1] for part in parts if part.name == "learning_rate" and part.used is not None}
     return [part for part in parts if part.used is not None or part.path[:-1] not in known]

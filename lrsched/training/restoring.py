@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from lrsched.algebra.node import checked_choice
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.training.checkpoint import described
 from lrsched.training.differences import side_by_side
 from lrsched.training.holders import Path, Tree, by_path, placed_as, without_variables
 from lrsched.training.live import unpacked
 
 T = TypeVar("T")
-Pair: TypeAlias = tuple[Path | None, Path | None]  # of a part of the template, and the part of the checkpoint
 _MOST = 10  # differences that an error lists
 _MOST_NAMES = 5  # names that a hint gives
 
@@ -33,7 +33,7 @@ def restore(
     added: str | Sequence[str] = (),
     removed: str | Sequence[str] = (),
 ) -> T:
-    """What was read from a checkpoint, in the structure of a template, once it is sure that it is of that structure.
+    """What was read from a checkpoint, in the structure of a template, after a check that it has that structure.
 
     Entries belong together by their names, so it takes what pickle gives as well as the nested dicts and lists that orbax and
     `flax.serialization.msgpack_restore` give without a template.
@@ -78,16 +78,15 @@ def restore(
     ValueError: restore(...) found a state of another structure:
         clocks/0/high: not in the checkpoint
         clocks/0/low: not in the checkpoint
+        clocks/0/lower: not in the checkpoint
     Hint: restore(..., added="clocks") keeps the template's values for what is added or replaced, and drops what is removed
     >>> print(ls.restore(new.init(jnp.ones(3)), saved, added="clocks").step)
     1
     """
-    if on_change not in ("warn", "raise", "keep", "replace"):
-        raise ValueError(f'restore(on_change=...) must be "warn", "raise", "keep" or "replace", got {on_change!r}')
-    mine = _Side("added", "template", "not in the checkpoint", template, added)
-    other = _Side("removed", "checkpoint", "only in the checkpoint", loaded, removed)
-    pairs = _checked_pairs(mine, other, replace=on_change == "replace")
-    needed = {*mine.leaves} - {*pairs} | {leaf for path in mine.live for leaf in mine.under(path) if on_change == "raise"}
+    checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
+    mine, other = _Side("added", template, added), _Side("removed", loaded, removed)
+    pairs = _checked_pairs(mine, other, on_change == "replace")
+    needed = {*mine.leaves} - {*pairs} | {path for part in mine.live for path in mine.inside(part) if on_change == "raise"}
     if without := [path for path, x in mine.leaves.items() if path in needed and isinstance(x, jax.ShapeDtypeStruct)]:
         raise ValueError(
             f"restore(...) needs the value at {_text(without[0])} in the template, which has none."
@@ -104,8 +103,13 @@ def _text(path: Path) -> str:
     return "/".join(path) or "the top"
 
 
-def _begins(path: Path, part: Path) -> bool:
-    return path[: len(part)] == part
+def _starts(paths: Iterable[Path]) -> dict[Path, None]:
+    """The paths and all that they start with, in order: every part of a tree that these leaves are in."""
+    return {path[:i]: None for path in paths for i in range(len(path) + 1)}
+
+
+def _is_in(path: Path, parts: Iterable[Path]) -> bool:
+    return any(path[: len(part)] == part for part in parts)
 
 
 def _schedules(tree: Tree) -> dict[Path, Schedule]:
@@ -114,130 +118,120 @@ def _schedules(tree: Tree) -> dict[Path, Schedule]:
 
 
 class _Side:
-    """The template or what was read: its parts by their paths, and those that it alone has, as `restore` was told."""
+    """The template or the checkpoint: its leaves by their paths, and the parts that it alone has, by their names."""
 
-    def __init__(self, argument: str, whose: str, alone: str, tree: Tree, names: str | Sequence[str]) -> None:
-        self.argument, self.whose, self.alone, self.schedules = argument, whose, alone, _schedules(tree)
+    def __init__(self, argument: str, tree: Tree, names: str | Sequence[str]) -> None:
+        self.argument, self.schedules = argument, _schedules(tree)
         nodes = by_path(tree, lambda x: not jax.tree.leaves(x))  # an empty one counts among the elements of a tuple
         self.leaves = {path: x for path, x in nodes.items() if jax.tree.leaves(x)}
-        self.full = {path[:i] for path in self.leaves for i in range(len(path) + 1)}  # parts with leaves
-        texts = {path[:i]: "/".join(path[:i]) for path in nodes for i in range(1, len(path) + 1)}
-        self.inside: dict[Path, list[Path]] = {}
-        for part in texts:
-            self.inside.setdefault(part[:-1], []).append(part)
+        texts = {part: "/".join(part) for part in _starts(nodes) if part}
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(name, str) and name for name in names):
-            raise TypeError(f"restore({argument}=...) must be the name of a part, such as 'clocks/0', or a list, got {names!r}")
+            raise TypeError(unexpected("restore", argument, names, "names of parts, such as 'clocks/0'"))
         self.names = {  # by name, the part that it is, or else all that end in it
             name: [part for part, x in texts.items() if x == name] or [y for y, x in texts.items() if x.endswith(f"/{name}")]
             for name in names
         }
         self.named = {part for parts in self.names.values() for part in parts}
-        self.unnamed = {path: None for path in self.leaves if not any(_begins(path, part) for part in self.named)}
-        beside = {part: {(*part[:-1], name) for name in ("live", "step", "used")} for part in texts if part[-1] == "live"}
-        self.live = [part for part, three in beside.items() if three <= self.full and self.under(part)]
+        self.unnamed = {self.place(path): path for path in self.leaves if not _is_in(path, self.named)}
+        self.empty = {self.place(path) for path in nodes if path not in self.leaves}
+        full, parts = _starts(self.leaves), _starts(self.unnamed.values())
+        self.live = [x for x in parts if x[-1:] == ("live",) and (*x[:-1], "step") in full and (*x[:-1], "used") in full]
 
-    def under(self, part: Path) -> list[Path]:
+    def inside(self, part: Path) -> list[Path]:
         """The leaves of a part, but for those that were named."""
-        return [path for path in self.unnamed if _begins(path, part)]
+        return [path for path in self.unnamed.values() if _is_in(path, [part])]
 
-    def children(self, part: Path) -> dict[str, Path]:
-        """The parts of a part by their keys, but for those that were named: elements are counted without them."""
-        inside = self.inside.get(part, [])
-        left = {path[-1]: path for path in inside if path not in self.named}
-        if len(left) < len(inside) and all(key.isdecimal() for key in left):
-            return {str(i): left[key] for i, key in enumerate(sorted(left, key=int))}
-        return left
+    def place(self, path: Path) -> Path:
+        """The path where elements are counted without those that were named: what belongs together is at one place."""
+        place = list(path)
+        for *above, key in self.named:
+            i = len(above)
+            is_beside = [*path[:i]] == above and all(x.isdecimal() for x in (key, *path[i : i + 1]))
+            if is_beside and i < len(path) and int(key) < int(path[i]):
+                place[i] = str(int(place[i]) - 1)
+        return tuple(place)
 
-    def largest(self, part: Path) -> list[Path]:
-        """The part, or where something in it was named, the largest parts of it without that; none without leaves."""
-        if any(_begins(path, part) for path in self.named):
-            return [x for child in self.children(part).values() for x in self.largest(child)]
-        return [part] if part in self.full else []
+    def largest(self, leaves: list[Path], other: _Side) -> list[Path]:
+        """The largest parts in which only these leaves are, but no elements that the other side has without leaves."""
+        mixed = _starts([*({*self.unnamed.values()} - {*leaves}), *self.named])
+
+        def is_one(part: Path) -> bool:
+            is_element = part[-1:] != () and part[-1].isdecimal()
+            return part not in mixed and not (is_element and self.place(part) in other.empty)
+
+        return list(dict.fromkeys(next(filter(is_one, _starts([path]))) for path in leaves))
 
 
-def _matched(mine: _Side, other: _Side, is_whole: Callable[[Path, Path], bool], here: Path, there: Path) -> list[Pair]:
-    """The leaves that belong together, and parts that are one whole; and the largest parts that one side alone has."""
-    if (here in mine.leaves and there in other.leaves) or is_whole(here, there):
-        return [(here, there)]
-    a, b = mine.children(here), other.children(there)
-    if (here in mine.leaves or there in other.leaves) and {*a, *b} == {"value"}:  # a variable of flax.nnx, and what was in it
-        return _matched(mine, other, is_whole, a.get("value", here), b.get("value", there))
-    found: list[Pair] = []
-    for key in {**a, **b}:
-        if key in a and key in b and (key.isdecimal() or (a[key] in mine.full and b[key] in other.full)):
-            found += _matched(mine, other, is_whole, a[key], b[key])
-        else:
-            found += [(a.get(key), None), (None, b.get(key))]
-    has_pair = any(None not in pair for pair in found)
-    is_apart = not here or (here in mine.full and there in other.full)  # not an element that one side has empty
-    return [(here, None), (None, there)] if is_apart and not has_pair and here not in mine.live else found
+def _matched(mine: _Side, other: _Side, apart: list[Path]) -> tuple[dict[Path, Path], dict[_Side, list[Path]]]:
+    """The leaves that belong together, and those that one side alone has, but for places that are kept apart."""
+    wanted, found = ({x: path for x, path in side.unnamed.items() if not _is_in(x, apart)} for side in (mine, other))
+    pairs: dict[Path, Path] = {}
+    for place, path in wanted.items():
+        places = (place, (*place, "value"), place[:-1] if place[-1:] == ("value",) else place)  # of a variable of flax.nnx
+        there = next((found.pop(x) for x in places if x in found), None)
+        if there is not None:
+            pairs[path] = there
+    return pairs, {mine: [path for path in wanted.values() if path not in pairs], other: [*found.values()]}
 
 
 def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
     """The leaves that belong together; a ValueError lists what does not fit, and says what to name."""
-
-    def is_whole(here: Path, there: Path) -> bool:
-        """Whether these are live schedules that are replaced, or of two structures."""
-        kinds = {jax.tree.structure(x) for x in (mine.schedules.get(here), other.schedules.get(there)) if x is not None}
-        return here in mine.live and (replace or len(kinds) > 1)
-
-    pairs: dict[Path, Path] = {}
-    problems: list[tuple[Path, str]] = []
-    alone: dict[_Side, list[Path]] = {mine: [], other: []}
-    changed = misnamed = False
-    for here, there in _matched(mine, other, is_whole, (), ()):
-        if here is None or there is None:
-            side, opposite, part = (other, mine, there) if here is None else (mine, other, here)
-            if part is None or (replace and side is mine and part in mine.live):
-                continue
-            alone[side] += side.largest(part)
-            for path in side.under(part):
-                named = f"so not to name in {opposite.argument}=..."
-                moved = "but not in the same place when elements are counted without what was named"
-                both = f"on both sides, {moved if path in opposite.unnamed else named}"
-                misnamed = misnamed or path in opposite.leaves
-                problems.append((path, both if path in opposite.leaves else side.alone))
-        elif here not in mine.leaves:  # live schedules
-            if not replace:
-                changed, (then, now) = True, (shown(unpacked(x)) for x in (other.schedules[there], mine.schedules[here]))
-                problems.append((here, f"{then} in the checkpoint, {now} in the template"))
-        elif _fits(other.leaves[there], mine.leaves[here]):
-            pairs[here] = there
-        else:
-            found, at = _kind(other.leaves[there]), "" if here == there else f" at {_text(there)}"
-            problems.append((here, f"{found}{at} in the checkpoint, {_kind(mine.leaves[here])} in the template"))
+    live = {mine.place(part): part for part in mine.live}
+    then = {other.place(path): x for path, x in other.schedules.items()}
     lines = [
-        f"    {side.argument}={name!r}: the {side.whose} has no such part"
-        for side in (mine, other)
+        f"    {side.argument}={name!r}: the {whose} has no such part"
+        for side, whose in ((mine, "template"), (other, "checkpoint"))
         for name, parts in side.names.items()
         if not parts
     ]
+    problems: list[tuple[Path, str]] = []
+    apart = [*live] if replace else list[Path]()
+    for place, part in live.items():
+        old, new = then.get(place), mine.schedules.get(part)
+        if not (replace or old is None or new is None) and jax.tree.structure(old) != jax.tree.structure(new):
+            apart.append(place)
+            problems.append((part, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
+    pairs, alone = _matched(mine, other, apart)
+    for path, there in pairs.items():
+        if not _fits(other.leaves[there], mine.leaves[path]):
+            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"
+            problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
+    misnamed = False
+    for side, opposite, where in ((mine, other, "not in the checkpoint"), (other, mine, "only in the checkpoint")):
+        moved = "but not in the same place when elements are counted without what was named"
+        both = [path for path in alone[side] if path in opposite.leaves]
+        misnamed = misnamed or bool(both)
+        unnamed = set(opposite.unnamed.values())
+        for path in both:
+            named = moved if path in unnamed else f"so not to name in {opposite.argument}=..."
+            problems.append((path, f"on both sides, {named}"))
+        problems += [(path, where) for path in alone[side] if path not in opposite.leaves]
     lines += [f"    {_text(path)}: {problem}" for path, problem in sorted(problems)]
     if lines:
         head = "found a state of another structure" if problems else "got a name that fits nothing"
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
-        hint = [] if misnamed else _hint(alone, replace or changed)
+        parts = {side: side.largest(alone[side], opposite) for side, opposite in ((mine, other), (other, mine))}
+        hint = [] if misnamed else _hint(parts, [*live], bool(apart))
         raise ValueError("\n".join([f"restore(...) {head}:", *lines[:_MOST], *more, *hint]))
     return pairs
 
 
-def _hint(alone: dict[_Side, list[Path]], replace: bool) -> list[str]:
+def _hint(alone: dict[_Side, list[Path]], live: list[Path], replace: bool) -> list[str]:
     """What to name so that it may fit. There may be less to name."""
     if not any(alone.values()) and not replace:
         return []
     said: list[str] = []
     for side, parts in alone.items():
-        ends = 1 if side.argument == "added" else 0  # of the template, a live schedule as a whole is to be replaced as well
-        of_live = [part for part in parts if any(part[:i] in side.live for i in range(len(part) + ends))]
-        names = [*(name for name, found in side.names.items() if found), *("/".join(x) for x in parts if x not in of_live)]
+        others = [part for part in parts if not _is_in(side.place(part), live)]
+        names = [*(name for name, found in side.names.items() if found), *map("/".join, others)]
         if () in parts or len(names) > _MOST_NAMES:
             return []
-        replace = replace or bool(of_live)
+        replace = replace or len(others) < len(parts)
         said += [f"{side.argument}={json.dumps(names if len(names) > 1 else names[0])}"] if names else []
     said += ['on_change="replace"'] if replace else []
     does = "keeps the template's values for what is added or replaced, and drops what is removed"
-    ours, theirs = ({path[-1] for part in parts for path in side.under(part)} for side, parts in alone.items())
+    ours, theirs = ({path[-1] for part in parts for path in side.inside(part)} for side, parts in alone.items())
     start = ". Give the new schedule start=<updates made>, or it begins at step 0" * ("step" in ours and "count" in theirs)
     return [f"Hint: restore(..., {', '.join(said)}) {does}{start}"]
 
@@ -245,15 +239,15 @@ def _hint(alone: dict[_Side, list[Path]], replace: bool) -> list[str]:
 def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Schedule], on_change: str) -> None:
     """Warns of the live schedules that were restored with other numbers than the template has, or raises."""
     lines: list[str] = []
-    for path in mine.live:
-        pairs = [(mine.leaves[leaf], values[leaf]) for leaf in mine.under(path)]
+    for part in mine.live:
+        pairs = [(mine.leaves[path], values[path]) for path in mine.inside(part)]
         known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in pairs for x in pair)
         if (not known and on_change == "warn") or all(np.array_equal(*pair) for pair in pairs):
             continue
-        if path in restored:
-            lines += side_by_side(*(described(unpacked(x[path])) for x in (restored, mine.schedules)), _text(path))
+        if part in restored:
+            lines += side_by_side(*(described(unpacked(x[part])) for x in (restored, mine.schedules)), _text(part))
         else:
-            lines.append(f"  {_text(path)}: other numbers in the checkpoint than in the template")
+            lines.append(f"  {_text(part)}: other numbers in the checkpoint than in the template")
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
     advice = f"{keep} goes on with that of the checkpoint, {replace} with the new one"
     if lines and on_change == "raise":

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import Observations, check_spelling, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, evaluate, tick_with
@@ -19,7 +20,7 @@ from lrsched.training.differences import side_by_side
 from lrsched.training.holders import Path, Tree, by_path, placed_as, with_leaves
 from lrsched.training.live import packed, unpacked
 from lrsched.training.parts import AppliedState, Part, meant, only, parts_of
-from lrsched.training.transform import Applied, ScheduleLike, one_schedule
+from lrsched.training.transform import Applied
 
 
 def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
@@ -191,7 +192,7 @@ def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None)
     """
     part = _live("schedule", state, name, at)
     if not part.leaves:
-        return unpacked(packed(one_schedule("schedule", name, jnp.asarray(part.used))))
+        return unpacked(packed(as_schedule("schedule", name, part.used)))
     return unpacked(_present("schedule", part, None)[0])
 
 
@@ -220,12 +221,11 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     Linear(0.1, 0.0, 1000)
     """
     part: Any = _live("replace_schedule", state, name, at)
-    checked = new if isinstance(new, Schedule) else one_schedule("replace_schedule", "new", new)
+    numbers = packed(as_schedule("replace_schedule", "new", new))
     if not part.leaves:
         if isinstance(new, Schedule) or callable(new):
             raise ValueError(f"replace_schedule(name={name!r}): expected a number, as was given to scheduled, got {shown(new)}")
         return with_leaves(state, {part.path: placed_as(part.used, jnp.full_like(part.used, new))})
-    numbers = packed(checked)
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
     old, new_shapes = ({path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (part.leaves, changes))
     if old != new_shapes or (part.state and jax.tree.structure(part.state.live) != jax.tree.structure(numbers)):
@@ -292,7 +292,7 @@ def observe(
         there = ", ".join(map(repr, monitored)) or "nothing, as its schedules have no clocks"
         raise TypeError(f"observe(...): no clock in this state monitors {', '.join(map(repr, unknown))} (monitored: {there})")
     if any(np.ndim(now.step) for _, _, now in ready):
-        raise ValueError("observe(...) takes one state, got a batch of them: map it with jax.vmap")
+        raise ValueError("observe(...): expected one state, got a batch of them. Hint: map it with jax.vmap")
     changes: dict[Path, jax.Array] = {}
     for part, present, now in ready:
         clocks = tick_with(present, now, 0, given).clocks

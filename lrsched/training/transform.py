@@ -18,7 +18,7 @@ from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.observations import Missing, Observations, merged, monitored_by
+from lrsched.clocks.observations import Observations, merged, monitored_by, warn_of_missing
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
 from lrsched.training.holders import Tree
 from lrsched.training.live import packed
@@ -35,7 +35,7 @@ class Applied:
     schedule: Schedule
     live: bool = False
     start: Number = 0  # the number of the first update
-    missing: Missing = dataclasses.field(default_factory=Missing, compare=False)
+    warned: set[str] = dataclasses.field(default_factory=set, compare=False)  # the names that an update was not given
 
     def init(self) -> AppliedState:
         """The first state. Each of its leaves is a buffer of its own."""
@@ -52,10 +52,10 @@ class Applied:
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
         given, present = merged(self.call, observations, named), self.present(state)
-        self.missing.check(self.call, monitored_by(clocks_of(present)), given)
+        warn_of_missing(self.call, monitored_by(clocks_of(present)), given, self.warned)
         now = ScheduleState(state.step, state.clocks)
-        after = AppliedState(*tick_with(present, now, 1, given), evaluate(present, now), state.live)
-        return typed_as(state, after)
+        used = evaluate(present, now)
+        return typed_as(state, AppliedState(*tick_with(present, now, 1, given), used, state.live))
 
     def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""
@@ -65,10 +65,12 @@ class Applied:
                 " Hint: to change what a schedule gives, replace_schedule(state, new)"
             )
         if jax.tree.structure(state.live) != self._structure:
-            mine = f", live=True): expected a state with the numbers of {shown(self.schedule)}"
+            expected, got = (
+                "without a live schedule" if x == () else f"with the numbers of {shown(x)}"
+                for x in (self.schedule if self.live else (), state.live)
+            )
             raise ValueError(
-                f"{self.call}(...{mine if self.live else '): expected a state without a live schedule'}, got"
-                f" one {'without a live schedule' if state.live == () else f'of {shown(state.live)}'}."
+                f"{self.call}(...{', live=True' * self.live}): expected a state {expected}, got one {got}."
                 f" Hint: {self.call}(..., live=True) with the schedule of the checkpoint, or"
                 " restore(optimizer.init(params), state, on_change='replace')"
             )
@@ -147,10 +149,6 @@ def scaled_by(
 ) -> optax.GradientTransformationExtraArgs:
     """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
 
-    def init_fn(params: optax.Params) -> AppliedState:
-        del params
-        return applied.init()
-
     def update_fn(
         updates: optax.Updates, state: AppliedState, params: optax.Params | None = None, **observations: Any
     ) -> tuple[optax.Updates, AppliedState]:
@@ -158,7 +156,7 @@ def scaled_by(
         after = applied.update(state, **observations)
         return scale(-after.used if flip_sign else after.used, updates), after
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(lambda _: applied.init(), update_fn)  # pyright: ignore[reportArgumentType]
 
 
 def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
@@ -181,20 +179,15 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) 
     return applied_as("as_stateful", schedule, live, start)
 
 
-def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree) -> Applied:
+def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule") -> Applied:
     """What a transform applies, made of the arguments that a person gave."""
-    return Applied(call, one_schedule(call, "schedule", schedule), live, updates_made(call, start))
-
-
-def one_schedule(call: str, name: str, schedule: ScheduleLike) -> Schedule:
-    """One schedule, of a schedule, a number or a function of the step."""
     schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
             " function that jax.vmap maps over the batch"
         )
-    return schedule
+    return Applied(call, schedule, live, updates_made(call, start))
 
 
 def updates_made(call: str, start: Tree) -> Number:

@@ -264,10 +264,15 @@ def _differentiable(slope: Callable[..., Any]) -> Callable[[Callable[..., Double
     return with_derivative
 
 
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """The sum of two float32, and what rounding left out of it."""
+    total, swapped = a + b, jnp.abs(a) < jnp.abs(b)
+    return total, jnp.where(swapped, a, b) - (total - jnp.where(swapped, b, a))
+
+
 @_differentiable(lambda _, changes, __: sum(changes))
 def _sum(a: Double, b: Double) -> Double:
-    total, swapped = a.high + b.high, jnp.abs(a.high) < jnp.abs(b.high)
-    rest = jnp.where(swapped, a.high, b.high) - (total - jnp.where(swapped, b.high, a.high))
+    total, rest = two_sum(a.high, b.high)
     return Double(*_normal(total, rest + (a.low + b.low)))
 
 
