@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from lrsched.algebra.written import shown
-from lrsched.clocks.running import bind, init
 from lrsched.views.codec import to_json
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
@@ -129,7 +128,7 @@ def _draw(found: Summary, path: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
-    plot(bind(found.schedule, init(found.schedule)), steps=found.steps, ax=figure.subplots()).set_title(shown(found.schedule))
+    plot(found.schedule, steps=found.steps, ax=figure.subplots()).set_title(shown(found.schedule))
     figure.savefig(path)
 
 
