@@ -40,7 +40,7 @@ def test_a_batch_a_driven_one_and_one_that_goes_on():
     assert "4 schedules, with peaks from 0.1 to 0.2" in page
     assert "<img" in page
     page = bundle(ls.Linear(0.0, 0.1, 10) >> 0.1 * ls.reduce_on_plateau())["text/html"]
-    assert "waits for observations of value; shown over: step (while plateaus of value = 0)" in page
+    assert "waits for observations of value; shown over: step (before any change of plateaus of value)" in page
     assert "plateaus of value" in page
     assert "goes on for ever" in bundle(ls.Exponential(0.1, 0.5))["text/html"]
 

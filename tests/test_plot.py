@@ -104,7 +104,7 @@ def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     np.testing.assert_allclose([y[0], y[-1]], [3e-4, 3e-5], rtol=1e-6)
     assert ls.plot(0.1 * ls.reduce_on_plateau()).get_xlabel() == "plateaus of value"
     ax = ls.plot(WAVE * ls.reduce_on_plateau())
-    assert ax.get_xlabel() == "step (while plateaus of value = 0)"
+    assert ax.get_xlabel() == "step (before any change of plateaus of value)"
     np.testing.assert_array_equal(drawn(ax)[0][1], drawn(ls.plot(WAVE))[0][1])
     two = drawn(ls.plot(ls.reduce_on_plateau(), WAVE))
     assert {x[-1] for x, _ in two} == {42}

@@ -122,7 +122,7 @@ def test_it_prints_a_table():
 def test_driven_schedules():
     found = ls.summary(0.1 * ls.Linear(0, 1, 10) * ls.reduce_on_plateau())
     assert (found.peak, found.peak_step) == (pytest.approx(0.1), 10)
-    assert str(found).splitlines()[-1].endswith("over 13 steps (while plateaus of value = 0)")
+    assert str(found).splitlines()[-1].endswith("over 13 steps (before any change of plateaus of value)")
     found = ls.summary(ls.Linear(0.0, 1e-3, 1000).on(ls.Counter("tokens")) * 0.5)
     assert phases(found.schedule) == [(0, 1000, "Linear"), (1000, math.inf, "held")]
     assert str(found).splitlines()[-1] == "peak 0.0005 at 1000, final 0.0005, mean 0.0002998 over 1250 tokens"

@@ -7,10 +7,9 @@ A node has its class under "node", and its fields under their names:
 - a number is a JSON number, with as many digits as give the same float64 back; what is infinite is the string "inf" or "-inf";
 - a table, or a number of a batch, is a list of them, and nested lists where it has more axes;
 - a child is such an object, and several children are a list of them;
-- a mode, a monitor and a switch are as in Python; an option that was left out is null.
+- a mode, a monitor and a switch are as in Python; an option that was left out is null, and a missing field has its default.
 
-The fields of a node that are not there have their defaults. The nodes of `lrsched.dialects.torch` are called "torch.StepLR"
-and so on.
+The nodes of `lrsched.dialects.torch` are called "torch.StepLR" and so on.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from lrsched.clocks.running import clocks_of
 from lrsched.views.latex import latex
 from lrsched.views.phases import known, seen
 from lrsched.views.plotting import members, plot
-from lrsched.views.summary import summary
+from lrsched.views.summary import Summary, summary
 
 _LONGEST_FORMULA = 2000  # characters: more is no longer read
 _MOST_LINES = 50  # of a batch
@@ -39,7 +39,7 @@ def _page(schedule: Schedule) -> str:
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(every[:_MOST_LINES], max(one.steps for one in found)))
     if len(every) == 1:
-        parts += [html.escape(_formula(schedule), quote=False), _facts(schedule)]
+        parts += [html.escape(_formula(schedule), quote=False), _facts(schedule, found[0])]
     else:
         peaks = [one.peak for one in found]
         parts.append(f"{len(every)} schedules, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
@@ -58,9 +58,9 @@ def _formula(schedule: Schedule) -> str:
     return f"$$\\displaystyle s(t) = {text}$$" if len(text) <= _LONGEST_FORMULA else ""
 
 
-def _facts(schedule: Schedule) -> str:
-    found, (pure, _, axis) = summary(schedule), seen(schedule)
-    unit, at = ("steps", "in step ") if axis.startswith("step") else (html.escape(axis), "at ")
+def _facts(schedule: Schedule, found: Summary) -> str:
+    unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
+    pure, *_ = seen(schedule)
     length, first, last = known(pure.length), found.phases[0].first, found.phases[-1].last
     lasts, end = (f"lasts {length:g} {unit}", f", ends at {last:.4g}") if math.isfinite(length) else ("goes on for ever", "")
     return f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"

@@ -106,7 +106,7 @@ def written(value: Formula | numerics.Number) -> Formula:
     return Formula(text, SUM if x < 0 else POWER if digits == "1" else PRODUCT, x)
 
 
-def called(name: str, *arguments: Formula | float) -> Formula:
+def called(name: str, *arguments: Formula | numerics.Number) -> Formula:
     """A function of some arguments."""
     return Formula(rf"{name}\left({', '.join(written(x).text for x in arguments)}\right)")
 

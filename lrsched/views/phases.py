@@ -145,15 +145,16 @@ def name_of(schedule: Schedule) -> str:
     return text if 0 < len(text) <= 40 else type(schedule).__name__
 
 
-def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[Any] = ()) -> Phases:
+def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float] = (), name: str = "") -> Phases:
     """One phase, from 0 to the length, which is also its reach if it has an end. At a known time its formula is a number."""
     length = known(schedule.length)
 
     def value(t: Formula, where: Where) -> Formula:
-        pure = t.value is not None and not driven_parts(schedule)
-        return written(schedule(t.value)) if pure else formula(schedule, t, where)
+        if t.value is None or driven_parts(schedule):
+            return formula(schedule, t, where)
+        return written(schedule(t.value))
 
-    spans = [Span(0.0, length, name_of(schedule), value)]
+    spans = [Span(0.0, length, name or name_of(schedule), value)]
     reach = length if math.isfinite(length) else reach
     return Phases(spans, [*corners, length], reach, functools.partial(value, written(length)))
 
@@ -167,6 +168,7 @@ phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s
 phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.steps)))
 phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
+phases.register(Driven, lambda s: one_phase(s, 0.0, name=f"{name_of(s.schedule)} on {type(s.clock).__name__}"))
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
@@ -209,7 +211,7 @@ def _(schedule: Sequence) -> Phases:
     return Phases([span for one in found for span in one.spans], corners, last.reach, last.held, tuple(lost))
 
 
-_OPERATORS: dict[str, Callable[..., Formula]] = {
+_OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -222,8 +224,7 @@ _OPERATORS: dict[str, Callable[..., Formula]] = {
 
 @phases.register
 def _(schedule: pointwise.Pointwise) -> Phases:
-    found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    operate = _OPERATORS[schedule.operator]
+    found, operate = [phases(part).until(known(schedule.length)) for part in schedule.parts], _OPERATORS[schedule.operator]
 
     def together(spans: list[Span]) -> Value:
         return lambda t, where: operate(*(span.at(t, where) for span in spans))
@@ -242,10 +243,10 @@ def _(schedule: pointwise.Pointwise) -> Phases:
 
 @phases.register
 def _(schedule: combinators.Delay) -> Phases:
-    steps, first = known(schedule.steps), functools.partial(phases(schedule.schedule).formula, written(0.0))
-    found = phases(schedule.schedule).moved(steps)
-    spans = [Span(0.0, steps, "held", lambda _, where: first(where)), *found.spans]
-    return dataclasses.replace(found, spans=spans, corners=[steps, *found.corners])
+    steps, inside = known(schedule.steps), phases(schedule.schedule)
+    found = inside.moved(steps)
+    first = Span(0.0, steps, "held", lambda _, where: inside.formula(written(0.0), where))
+    return dataclasses.replace(found, spans=[first, *found.spans], corners=[steps, *found.corners])
 
 
 @phases.register
@@ -274,14 +275,6 @@ def _(schedule: combinators.Repeat) -> Phases:
     return dataclasses.replace(found, lost=inside.lost)
 
 
-@phases.register
-def _(schedule: Driven) -> Phases:
-    """It stands still until something is observed."""
-    found = one_phase(schedule, 0.0)
-    name = f"{name_of(schedule.schedule)} on {type(schedule.clock).__name__}"
-    return dataclasses.replace(found, spans=[span._replace(name=name) for span in found.spans])
-
-
 _READINGS: dict[type, str] = {
     clocks.Steps: "updates",
     clocks.Plateau: "plateaus of {0.monitor}",
@@ -300,12 +293,12 @@ def reading(clock: Any) -> str:
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
     """A pure schedule to look at, its phases, and what its time is.
 
-    That is the step, while clocks read 0; or if nothing moves then, and there is a single clock, the reading of that clock.
+    That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, the reading of that clock.
     """
     parts, found = driven_parts(schedule), phases(schedule)
     readings = " and ".join(dict.fromkeys(reading(part.clock) for part in parts))
     if by_step or not parts or found.reach or any(part.clock != parts[0].clock for part in parts):
-        return bind(schedule, init(schedule)), found, f"step (while {readings} = 0)" if parts else "step"
+        return bind(schedule, init(schedule)), found, f"step (before any change of {readings})" if parts else "step"
     pure = jax.tree.map(lambda x: x.schedule if isinstance(x, Driven) else x, schedule, is_leaf=lambda x: isinstance(x, Driven))
     return pure, phases(pure), readings
 
