@@ -293,7 +293,7 @@ def reading(clock: Any) -> str:
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
     """A pure schedule to look at, its phases, and what its time is.
 
-    That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, the reading of that clock.
+    That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, its reading.
     """
     parts, found = driven_parts(schedule), phases(schedule)
     readings = " and ".join(dict.fromkeys(reading(part.clock) for part in parts))

@@ -78,7 +78,9 @@ def plot(
     every = [each for look in looks for each in look]
     if labels is None and len(given) > 1:
         labels = [_short(repr(schedule)) for schedule in given]
-    count = _range([pure for pure, *_ in every]) if steps is None else int(steps)
+    pures = [pure for pure, *_ in every]
+    ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
+    count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
     lines = [_line(pure, found.corners, count) for pure, found, _ in every]
     styles, bar, legend = _styles(given, points) if points is not None else _cycle(looks, labels)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
@@ -203,7 +205,7 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     """
     values, readings = replayed(schedule, observations, every)
     tables = observations if isinstance(observations, dict) else {"metric": observations}
-    figure, (above, below) = pyplot("plot_replay").subplots(2, sharex=True)
+    figure, (above, below) = pyplot("plot_replay").subplots(2, sharex=True, layout="constrained")
     for i, (name, table) in enumerate(tables.items()):
         metric = np.asarray(table)
         at = np.arange(1, len(metric) + 1) * every - 1
@@ -231,11 +233,6 @@ def pyplot(call: str) -> Any:
     except ImportError:
         raise ImportError(f"{call}(...) needs matplotlib: python -m pip install 'lrsched-jax[plot]'") from None
     return plt
-
-
-def _range(schedules: list[Schedule]) -> int:
-    ending = [schedule for schedule in schedules if 0 < known(schedule.length) < math.inf]
-    return math.ceil(1.05 * max(map(horizon, ending or schedules)))
 
 
 def _short(text: str) -> str:
