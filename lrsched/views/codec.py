@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -28,12 +28,13 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import function_source, shown
 from lrsched.views.names import nodes
 
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 VERSION = 1
 DEEPEST = 100  # levels of nodes inside nodes
 LONGEST = 10_000_000  # characters
 
 
-def to_dict(schedule: Schedule) -> dict[str, Any]:
+def to_dict(schedule: Schedule) -> dict[str, Json]:
     """A schedule as a tree of dicts, lists, strings and numbers, ready for JSON, YAML or TOML.
 
     Args:
@@ -73,7 +74,7 @@ def to_json(schedule: Schedule, indent: int | None = None) -> str:
     return json.dumps(to_dict(schedule), indent=indent, allow_nan=False)
 
 
-def from_dict(tree: Any) -> Schedule:
+def from_dict(tree: Json) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:
@@ -124,7 +125,7 @@ def from_json(text: str) -> Schedule:
     return from_dict(tree)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     tree = dict(pairs)
     if len(tree) < len(pairs):
         raise ValueError(
@@ -133,7 +134,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return tree
 
 
-def _written(value: Any, owner: str = "", depth: int = 0) -> Any:
+def _written(value: Any, owner: str = "", depth: int = 0) -> Json:
     """A node as an object, several values as a list, and a number, a string or a switch as JSON has it."""
     if isinstance(value, Node):
         if depth > DEEPEST:
@@ -159,13 +160,14 @@ def _written(value: Any, owner: str = "", depth: int = 0) -> Any:
     return _written(np.asarray(numerics.host(value), np.float64).tolist(), owner, depth)
 
 
-def _read(tree: Any, place: str, depth: int = 0) -> Node:
+def _read(tree: Json, place: str, depth: int = 0) -> Node:
     """The node that an object describes. Its constructor checks what it is given, as far as types do not."""
     if depth > DEEPEST:
         raise _wrong(place, f"nodes nested at most {DEEPEST} deep", "more")
-    if not isinstance(tree, dict) or not isinstance(tree.get("node"), str):
+    name = tree.get("node") if isinstance(tree, dict) else None
+    if not isinstance(tree, dict) or not isinstance(name, str):
         raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))
-    name, given = tree["node"], {field: value for field, value in tree.items() if field != "node"}
+    given = {field: value for field, value in tree.items() if field != "node"}
     cls = nodes().get(name)
     if cls is None:
         raise _wrong(f"{place}.node", "the name of a node", _briefly(name))
@@ -180,7 +182,7 @@ def _read(tree: Any, place: str, depth: int = 0) -> Node:
         raise _wrong(place, f"a valid {name}", f"an error: {error}") from None
 
 
-def _read_value(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
+def _read_value(value: Json, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
     if "spec" in field.metadata:  # numbers; as entries of a table some may be infinite
         return jax.tree.map(lambda x: float(x) if x in ("inf", "-inf") else x, value)
     if "child" in field.metadata:
@@ -199,7 +201,7 @@ def _wrong(place: str, expected: str, got: str) -> ValueError:
     return ValueError(f"from_dict(...): expected {expected} at {place}, got {got}")
 
 
-def _briefly(value: Any) -> str:
+def _briefly(value: Json) -> str:
     """A value as an error shows it, however large."""
     if isinstance(value, dict):
         return "an object with " + (", ".join(repr(str(name)[:20]) for name in list(value)[:5]) or "nothing in it")

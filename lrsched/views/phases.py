@@ -134,7 +134,7 @@ def phases(schedule: Any) -> Phases:
     )
 
 
-def known(number: Any) -> float:
+def known(number: numerics.Number) -> float:
     """A number of a schedule as a float; a TypeError if it is traced."""
     return float(numerics.host(number))
 
@@ -283,7 +283,7 @@ _READINGS: dict[type, str] = {
 }
 
 
-def reading(clock: Any) -> str:
+def reading(clock: clocks.Clock) -> str:
     """What a clock reads, in words; its class, if it is one of your own."""
     if isinstance(clock, clocks.Since):
         return f"updates since {reading(clock.clock)} reached 1"

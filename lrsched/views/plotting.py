@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,11 +14,14 @@ from lrsched.views.phases import Phases, horizon, known, seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, and a line style each for those who see none.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#000000")
 # Eight colours and seven styles: the pairs repeat after 56 lines.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
+
+Styles: TypeAlias = list[dict[str, Any]]  # how each line is drawn
 
 _POINTS = 20_000  # evenly spaced, where there are more steps than that
 _MOST_ENDS = 20  # phases that are marked: where there are more, it is the shape that shows them
@@ -82,7 +85,7 @@ def plot(
     ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
     count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
     lines = [_line(pure, found.corners, count) for pure, found, _ in every]
-    styles, bar, legend = _styles(given, points) if points is not None else _cycle(looks, labels)
+    styles, bar, legend = _styles(given, points) if points is not None else (_cycle([*map(len, looks)], labels), {}, [])
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
     for (times, values), style in zip(lines, styles, strict=True):
         axes.plot(times, values, **style)
@@ -139,17 +142,16 @@ def _mark_phases(ax: "Axes", found: Phases, count: int) -> None:
         ax.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
 
 
-def _cycle(looks: list[list[Any]], labels: Sequence[str] | None) -> tuple[list[dict[str, Any]], None, list[Any]]:
+def _cycle(counts: list[int], labels: Sequence[str] | None) -> Styles:
     """How each line is drawn: each schedule in a colour and a style, and the first of its lines with its label."""
     styles = []
-    for i, look in enumerate(looks):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-        style["alpha"] = 1.0 if len(look) == 1 else 0.8
-        styles += [style | {"label": labels[i] if labels and k == 0 else None} for k in range(len(look))]
-    return styles, None, []
+    for i, count in enumerate(counts):
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)], "alpha": 1.0 if count == 1 else 0.8}
+        styles += [style | {"label": labels[i] if labels and k == 0 else None} for k in range(count)]
+    return styles
 
 
-def _styles(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Any, list[Any]]:
+def _styles(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> "tuple[Styles, dict[str, Any], list[Line2D]]":
     """How each line of a batch is drawn: the first value that varies gives its colour, and others, if they are few, its style.
 
     And the bar that explains the colours, if the values are many numbers, and the lines that explain the styles.
@@ -172,7 +174,7 @@ def _styles(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> tuple[l
     if not numbers or len(distinct) <= len(COLOURS):
         for k, (line, x) in enumerate(zip(lines, values, strict=True)):
             line |= {"color": COLOURS[distinct.index(x) % len(COLOURS)], "label": None if x in values[:k] else f"{name} = {x}"}
-        return lines, None, legend
+        return lines, {}, legend
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
 

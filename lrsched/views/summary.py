@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -136,7 +136,7 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None)))
 
 
-def _warnings(found: Summary, told: bool) -> Any:
+def _warnings(found: Summary, told: bool) -> Iterator[str]:
     """Each says what is odd, why it matters, and how to mend it."""
     yield from phases(found.schedule).lost
     for phase in found.phases:
