@@ -111,9 +111,14 @@ NAMES = {name: getattr(math, name) for name in ("sqrt", "floor", "cos", "pi", "i
 
 def evaluated(text: str, t: float) -> float:
     text, *definitions = split(text, r",\quad ")
-    clocks = {definition.split(" = ")[0].replace("_{", "_").replace("}", ""): 0.0 for definition in definitions}
-    text = re.sub(r"\bp_\{(\d+)\}", r"p_\1", text)
-    return eval(as_python(text), {**NAMES, **clocks, "t": float(t)})
+    names = {**NAMES, "t": float(t)}
+    for name, meaning in (definition.split(" = ", 1) for definition in definitions):
+        names[name.replace("_{", "_").replace("}", "")] = 0.0 if meaning.startswith(r"\text") else of(meaning, names)
+    return of(text, names)
+
+
+def of(text: str, names: dict[str, Any]) -> float:
+    return eval(as_python(re.sub(r"\b([pw])_\{(\d+)\}", r"\1_\2", text)), names)
 
 
 def is_arithmetic(s: Any) -> bool:

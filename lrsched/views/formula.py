@@ -50,6 +50,8 @@ class Formula:
 
     def __mul__(self, other: Formula | float) -> Formula:
         a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(a.value * b.value)
         if a.value in (0, 1) or b.value in (0, 1):
             return b if a.value == 1 or b.value == 0 else a
         if a.value is not None and a.value < 0:
@@ -109,6 +111,12 @@ def written(value: Formula | numerics.Number) -> Formula:
 def called(name: str, *arguments: Formula | numerics.Number) -> Formula:
     """A function of some arguments."""
     return Formula(rf"{name}\left({', '.join(written(x).text for x in arguments)}\right)")
+
+
+def chosen(choose: Callable[..., float], *arguments: Formula | float) -> Formula:
+    """The least or the largest of some formulas, by `min` or `max`."""
+    values = [written(x).value for x in arguments]
+    return written(choose(values)) if None not in values else called(rf"\{choose.__name__}", *arguments)
 
 
 def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> Formula:

@@ -12,7 +12,7 @@ from lrsched.algebra.driven import Driven
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import function_source, shown
-from lrsched.views.formula import PRODUCT, Formula, Where, as_text, called, cases, defined, formula, written
+from lrsched.views.formula import PRODUCT, Formula, Where, as_text, called, cases, chosen, defined, formula, written
 from lrsched.views.phases import phases, reading
 
 
@@ -113,7 +113,8 @@ def _(schedule: Driven, t: Formula, where: Where) -> Formula:
 
 @formula.register
 def _(schedule: Warp, t: Formula, where: Where) -> Formula:
-    return phases(schedule.schedule).formula(called(r"\max", phases(schedule.time).formula(t, where), 0), where)
+    time = chosen(max, phases(schedule.time).formula(t, where), 0)
+    return phases(schedule.schedule).formula(time if len(time.text) < 40 else defined(where, schedule, "w", time.text), where)
 
 
 @formula.register

@@ -22,7 +22,7 @@ from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown
 from lrsched.clocks import clock as clocks
 from lrsched.clocks.running import bind, init
-from lrsched.views.formula import Formula, Value, Where, called, cases, formula, written
+from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
 _MOST = 1000  # corners: a schedule that repeats for ever has no end of them
 _STILL = 1000  # steps, where nothing ever moves, or nobody knows how
@@ -217,8 +217,8 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "*": operator.mul,
     "/": operator.truediv,
     "neg": operator.neg,
-    "min": functools.partial(called, r"\min"),
-    "max": functools.partial(called, r"\max"),
+    "min": functools.partial(chosen, min),
+    "max": functools.partial(chosen, max),
 }
 
 
