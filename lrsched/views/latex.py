@@ -3,6 +3,7 @@ r"""Schedules as mathematics: LaTeX that a notebook, a paper or matplotlib rende
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +46,7 @@ def latex(schedule: Schedule) -> str:
 
 
 PI = Formula(r"\pi")
-
-
-def _cos(x: Formula) -> Formula:
-    return called(r"\cos", x)
+_cos = functools.partial(called, r"\cos")
 
 
 def _sqrt(x: Formula) -> Formula:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -108,7 +109,8 @@ class Phases:
 
     def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
         """The value at a time, which may be known to be before the end, with a case for each phase."""
-        rows = [row for span in self.spans for row in span.rows(t, where)]
+        alike = itertools.groupby(self.spans, operator.attrgetter("value", "by", "factor"))  # have one row together
+        rows = [row for _, spans in alike for row in list(spans)[-1].rows(t, where)]
         endless = rows and (inside or math.isinf(rows[-1][1]))
         return cases(t, rows, rows.pop()[0] if endless else self.held(where))
 

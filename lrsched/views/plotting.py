@@ -10,7 +10,7 @@ from lrsched.algebra.batch import unstack
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import shown
 from lrsched.clocks.running import replayed
-from lrsched.views.phases import Phases, horizon, known, seen
+from lrsched.views.phases import horizon, known, seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,8 +89,10 @@ def plot(
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
     for (times, values), style in zip(lines, styles, strict=True):
         axes.plot(times, values, **style)
-    if len(every) == 1:
-        _mark_phases(axes, every[0][1], count)
+    ends = [span.stop for span in every[0][1].spans if span.stop <= count]
+    if len(every) == 1 and 0 < len(ends) <= _MOST_ENDS:
+        whole = axes.get_xaxis_transform()  # from the bottom of the axes to their top
+        axes.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
     _scale(axes, np.concatenate([values for _, values in lines]), log)
     axes.set_xlabel(max((axis for *_, axis in every), key=len))
     axes.set_ylabel("value")
@@ -133,13 +135,6 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int) -> tuple[np.ndarr
     times = np.unique(np.concatenate([grid, near, corners, beside[jumps]]))
     times = times[(times >= 0) & (times <= count)]
     return times, np.asarray(schedule(times), np.float64)
-
-
-def _mark_phases(ax: "Axes", found: Phases, count: int) -> None:
-    ends = [span.stop for span in found.spans if span.stop <= count]
-    if 0 < len(ends) <= _MOST_ENDS:
-        whole = ax.get_xaxis_transform()  # from the bottom of the axes to their top
-        ax.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
 
 
 def _cycle(counts: list[int], labels: Sequence[str] | None) -> Styles:
