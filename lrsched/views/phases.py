@@ -109,6 +109,9 @@ class Phases:
 
     def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
         """The value at a time, which may be known to be before the end, with a case for each phase."""
+        if t.value is not None:
+            running = next((span for span in self.spans if t.value < span.stop), None)
+            return self.held(where) if running is None else running.at(t, where)
         alike = itertools.groupby(self.spans, operator.attrgetter("value", "by", "factor"))  # have one row together
         rows = [row for _, spans in alike for row in list(spans)[-1].rows(t, where)]
         endless = rows and (inside or math.isinf(rows[-1][1]))
