@@ -34,7 +34,7 @@ DEEPEST = 100  # levels of nodes inside nodes
 LONGEST = 10_000_000  # characters
 
 
-def to_dict(schedule: Schedule) -> dict[str, Json]:
+def to_dict(schedule: Schedule) -> dict[str, Any]:
     """A schedule as a tree of dicts, lists, strings and numbers, ready for JSON, YAML or TOML.
 
     Args:
