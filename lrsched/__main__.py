@@ -1,8 +1,10 @@
 """`python -m lrsched` compares the guide's schedulers on handwritten digits; `compare` does it on others, `show` draws one."""
 
 import argparse
+import contextlib
 import importlib.util
 import io
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -10,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from lrsched.algebra.written import shown
-from lrsched.clocks.running import bind, init
 from lrsched.views.codec import to_json
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
@@ -24,27 +25,21 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value < 2**32:
-            raise argparse.ArgumentTypeError(f"must be a whole number, at least {least} and below 2**32, got {text!r}")
-        return value
+def _given(convert: Callable[[str], float], fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if fits(value := convert(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}")
 
     return parse
 
 
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be rates above 0, such as 0.01 0.1, got {text!r}")
-    return value
+def _at_least(least: int) -> Callable[[str], float]:
+    return _given(int, lambda x: least <= x < 2**32, f"a whole number, at least {least} and below 2**32")
+
+
+_rate = _given(float, lambda x: 0 < x < math.inf, "rates above 0, such as 0.01 0.1")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,14 +63,17 @@ def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="what all randomness comes from (default: 0)")
 
 
-def _writable(folder: Path, names: tuple[str, ...]) -> None:
-    """Makes the folder if need be; an OSError if those files cannot be written there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-    for path in (folder / name for name in names):
-        if path.exists():
-            path.open("ab").close()
+def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str] = ()) -> None:
+    """Makes the folder if need be, and ends the command if those files cannot be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for path in (folder / name for name in names):
+            if path.exists():
+                path.open("ab").close()
+    except OSError as error:
+        parser.error(f"argument --out: cannot write into {str(folder)!r}: {error.strerror}")
 
 
 def _needs(parser: argparse.ArgumentParser, extra: str, *modules: str) -> None:
@@ -129,7 +127,7 @@ def _draw(found: Summary, path: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
-    plot(bind(found.schedule, init(found.schedule)), steps=found.steps, ax=figure.subplots()).set_title(shown(found.schedule))
+    plot(found.schedule, steps=found.steps, ax=figure.subplots()).set_title(shown(found.schedule))
     figure.savefig(path)
 
 
@@ -141,10 +139,7 @@ def _bakeoff(arguments: list[str]) -> int:
 
     peaks = _different(parser, options.peaks or bakeoff.PEAKS)
     folder = Path(options.out)
-    try:
-        _writable(folder, bakeoff.FILES)
-    except OSError as error:
-        parser.error(f"argument --out: cannot write into {options.out!r}: {error.strerror}")
+    _writable(parser, folder, bakeoff.FILES)
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     _say(comparison, bakeoff.write(comparison, folder, settings))
@@ -170,10 +165,7 @@ def _compare(arguments: list[str]) -> int:
 
     workload = WORKLOADS[options.workload]
     steps, folder = options.steps or workload.steps, Path(options.out or f"comparison-{workload.name}")
-    try:
-        _writable(folder, ())
-    except OSError as error:
-        parser.error(f"argument --out: cannot write into {str(folder)!r}: {error.strerror}")
+    _writable(parser, folder)
     try:
         comparison = compare(
             workload.make_train(steps),

@@ -40,7 +40,7 @@ def test_a_batch_a_driven_one_and_one_that_goes_on():
     assert "4 schedules, with peaks from 0.1 to 0.2" in page
     assert "<img" in page
     page = bundle(ls.Linear(0.0, 0.1, 10) >> 0.1 * ls.reduce_on_plateau())["text/html"]
-    assert "It listens" in page
+    assert "waits for observations of value; shown over: step (before any change of plateaus of value)" in page
     assert "plateaus of value" in page
     assert "goes on for ever" in bundle(ls.Exponential(0.1, 0.5))["text/html"]
 
@@ -51,7 +51,24 @@ def test_every_public_call_is_shown(call):
     assert not plt.get_fignums()
 
 
+def test_the_end_and_the_peak_are_those_of_the_schedule():
+    for s, end in (
+        (ls.Piecewise([0, 30, 60, 90], [0.1, 0.03, 0.01, 0.003]), 0.003),
+        (ls.multi_step(0.1, [30, 60], 0.1), 0.001),
+    ):
+        assert f"starts at 0.1, peaks at 0.1 in step 0, ends at {end}" in bundle(s)["text/html"]
+    page = bundle(ls.Cosine(3e-4, 0.0, 1e9).on(ls.Counter("tokens")))["text/html"]
+    assert "lasts 1e+09 tokens, starts at 0.0003, peaks at 0.0003 at 0, ends at 0" in page
+    assert "waits for observations of tokens; shown over: tokens" in page
+
+
+def test_the_formula_is_latex_too():
+    assert bundle(ls.Exponential(0.1, 0.5))["text/latex"] == r"$$\displaystyle s(t) = 0.1 \cdot 0.5^{t}$$"
+    assert "text/latex" not in bundle(ls.stack([ls.Constant(0.1), ls.Constant(0.2)]))
+
+
 def test_what_cannot_be_drawn_is_text():
+    assert list(bundle(ls.Function(lambda _: {}[0]))) == ["text/plain"]
     seen = []
     jax.jit(lambda x: seen.append(bundle(ls.Constant(x))) or x)(1.0)
     assert list(seen[0]) == ["text/plain"]

@@ -23,9 +23,9 @@ HOSTILE = {
     "Linear(0, 1, 2) if True else 3": "no part of a schedule",
     "Linear(*[0, 1, 2])": "one by one",
     "Linear(**{'start': 0})": "one by one",
-    "9 ** 9 ** 9 ** 9 * Time()": "there are the operators",
-    "[0] * 1000000000": "an operator takes",
-    "'a' * 1000000000": "an operator takes",
+    "9 ** 9 ** 9 ** 9 * Time()": "out of range",
+    "[0] * 1000000000": "can't multiply sequence",
+    "'a' * 1000000000": "can't multiply sequence",
     "1 << 1000000000": "there are the operators",
     "(x := Linear(0, 1, 2))": "no part of a schedule",
     "f'{Linear(0, 1, 2)}'": "no part of a schedule",
@@ -45,9 +45,9 @@ HOSTILE = {
     "Linear('\x1c \x85', \x0c Foo())": "Foo makes no schedule",
     "Linear(0,\r Foo())": "Foo makes no schedule",
     "Linear('\ud800', 0, 1)": "must be text",
-    f"Linear(0x{'f' * 10_000}, 0, 1)": "larger than any float",
+    f"Linear(0x{'f' * 10_000}, 0, 1)": "too large",
     "1 >> 2": "unsupported operand",
-    "True * Time()": "an operator takes",
+    "True * Time()": "unsupported operand",
     "1 / 0 * Time()": "division by zero",
     "1if True else Time()": "no part of a schedule",
     "3 + 4": "must write a schedule",
@@ -109,6 +109,7 @@ def test_others_are_read(s):
 def test_what_a_person_writes_is_read():
     text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
     assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
+    assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
     driven = ls.parse("Linear(0, 1, 10).then(Constant(1)).on(Steps())")
     assert driven == (ls.Linear(0, 1, 10) >> ls.Constant(1)).on(ls.Steps())
 

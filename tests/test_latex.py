@@ -17,7 +17,8 @@ from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
-from lrsched.views.latex import formula, reading
+from lrsched.views.formula import formula
+from lrsched.views.phases import one_phase, phases, reading
 
 MADE: dict[str, Any] = {f"{i} {call}": call.make() for i, call in enumerate(CALLS)}
 MADE |= {repr(s): s for s in [*TORCH, torch.LambdaLR(0.1, abs), torch.MultiplicativeLR(0.1, abs)]}
@@ -25,8 +26,9 @@ NODES_WITH_FORMULAS = 24
 
 
 def has_formula(s: Any) -> bool:
-    """Whether every node has one, which is optional: without it `latex` raises."""
-    return all(formula.dispatch(type(one)) is not formula.dispatch(object) for one in nodes(s) if isinstance(one, ls.Schedule))
+    """Whether it is one schedule, and every shape in it has one, which is optional: without it `latex` raises."""
+    shapes = [type(one) for one in nodes(s) if phases.dispatch(type(one)) is one_phase]
+    return not s.batch_shape and all(formula.dispatch(shape) is not formula.dispatch(object) for shape in shapes)
 
 
 MADE = {name: s for name, s in MADE.items() if has_formula(s)}
@@ -109,9 +111,14 @@ NAMES = {name: getattr(math, name) for name in ("sqrt", "floor", "cos", "pi", "i
 
 def evaluated(text: str, t: float) -> float:
     text, *definitions = split(text, r",\quad ")
-    clocks = {definition.split(" = ")[0].replace("_{", "_").replace("}", ""): 0.0 for definition in definitions}
-    text = re.sub(r"\bp_\{(\d+)\}", r"p_\1", text)
-    return eval(as_python(text), {**NAMES, **clocks, "t": float(t)})
+    names = {**NAMES, "t": float(t)}
+    for name, meaning in (definition.split(" = ", 1) for definition in definitions):
+        names[name.replace("_{", "_").replace("}", "")] = 0.0 if meaning.startswith(r"\text") else of(meaning, names)
+    return of(text, names)
+
+
+def of(text: str, names: dict[str, Any]) -> float:
+    return eval(as_python(re.sub(r"\b([pw])_\{(\d+)\}", r"\1_\2", text)), names)
 
 
 def is_arithmetic(s: Any) -> bool:
@@ -140,21 +147,19 @@ def rendered(text: str) -> tuple[float, ...]:
     return MathTextParser("path").parse(f"${text}$")[:2]
 
 
-@pytest.mark.parametrize("symbols", [False, True])
 @pytest.mark.parametrize("name", MADE)
-def test_matplotlib_renders_it(name, symbols):
-    width, height = rendered(ls.latex(MADE[name], symbols=symbols))
+def test_matplotlib_renders_it(name):
+    width, height = rendered(ls.latex(MADE[name]))
     assert width > 3
     assert height > 3
 
 
 @given(schedules.filter(has_formula))
 def test_generated_schedules_have_formulas(s):
-    for symbols in (False, True):
-        text = ls.latex(s, symbols)
-        assert text.count("{") == text.count("}")
-        assert text.count(r"\left") == text.count(r"\right")
-        assert text.count(r"\begin") == text.count(r"\end")
+    text = ls.latex(s)
+    assert text.count("{") == text.count("}")
+    assert text.count(r"\left") == text.count(r"\right")
+    assert text.count(r"\begin") == text.count(r"\end")
     if is_arithmetic(s):
         expected = np.asarray(s(np.array([0.0, 1.0, 6.0])), np.float64)
         actual = [evaluated(ls.latex(s), t) for t in (0, 1, 6)]

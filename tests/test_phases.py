@@ -50,7 +50,7 @@ class Unknown(ls.Schedule):
         (TWO.reverse().drop(20), [(0, 10, "Cosine"), (10, 20, "Linear")]),
         (TWO.take(60), [(0, 10, "Linear"), (10, 40, "Cosine"), (40, 60, "held")]),
         (ls.Choice((ls.Time(), TWO), 1), [(0, 10, "Linear"), (10, 40, "Cosine")]),
-        (TWO.staircase(5), [(0, math.inf, "Staircase")]),
+        (TWO.staircase(5), [(0, 40, "Staircase")]),
         (ls.Linear(0, 1, 9).repeat(), [(0, math.inf, "Linear(0.0, 1.0, 9).repeat()")]),
         (ls.Constant(1.0, 0), []),
         (ls.Constant(1.0, float("inf")), [(0, math.inf, "Constant")]),
@@ -58,7 +58,7 @@ class Unknown(ls.Schedule):
     ids=str,
 )
 def test_spans(s, spans):
-    assert phases(s).spans == spans
+    assert [span[:3] for span in phases(s).spans] == spans
 
 
 @pytest.mark.parametrize(

@@ -96,17 +96,37 @@ def test_what_never_settles_is_drawn_beyond_its_last_phase():
     assert x[-1] == 42_000
 
 
-def test_a_driven_one_is_drawn_from_what_it_heard():
-    losses = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0]
-    s = ls.reduce_on_plateau(factor=0.5, patience=1)
-    ((x, y),) = drawn(ls.plot(s, observations=losses))
-    assert (x[0], x[-1]) == (0, len(losses))
-    for t, value in enumerate(np.asarray(ls.replay(s, losses))):
-        np.testing.assert_array_equal(y[(x > t) & (x < t + 1) | (x == t) & (np.arange(len(x)) == 2 * t)], value)
-    both = drawn(ls.plot(ls.stack([s, s * 0.5]), WAVE, observations={"value": losses}))
-    assert len(both) == 3
-    np.testing.assert_array_equal(both[1][1], 0.5 * both[0][1])
-    assert both[2][0][-1] == len(losses)
+def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
+    ax = ls.plot(3e-4 * ls.Cosine(1.0, 0.1, 1e9).on(ls.Counter("tokens")))
+    assert ax.get_xlabel() == "tokens"
+    ((x, y),) = drawn(ax)
+    assert 1e9 < x[-1] < 1.1e9
+    np.testing.assert_allclose([y[0], y[-1]], [3e-4, 3e-5], rtol=1e-6)
+    assert ls.plot(0.1 * ls.reduce_on_plateau()).get_xlabel() == "plateaus of value"
+    ax = ls.plot(WAVE * ls.reduce_on_plateau())
+    assert ax.get_xlabel() == "step (before any change of plateaus of value)"
+    np.testing.assert_array_equal(drawn(ax)[0][1], drawn(ls.plot(WAVE))[0][1])
+    two = drawn(ls.plot(ls.reduce_on_plateau(), WAVE))
+    assert {x[-1] for x, _ in two} == {42}
+
+
+def test_a_dict_and_a_list():
+    ax = ls.plot({"a": LINE, "b": WAVE})
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]  # pyright: ignore[reportOptionalMemberAccess]
+    assert len(ls.plot([LINE, WAVE]).get_lines()) == 2
+
+
+def test_only_whole_steps_where_nothing_jumps():
+    ((x, y),) = drawn(ls.plot(ls.warmup_cosine(3e-4, 1000, 100_000, end=3e-5)))
+    assert np.all(x == np.round(x))
+    assert y[y > 0].min() == pytest.approx(3e-7)
+
+
+def test_limits():
+    bottom, top = ls.plot(ls.Constant(0.1)).get_ylim()
+    assert (bottom, top) == pytest.approx((0.0, 0.125))
+    assert ls.plot(ls.warmup_cosine(0.1, 10, 1000), log=True).get_ylim()[0] > 1e-6
+    assert ls.plot(ls.Geometric(1e-7, 10.0, 100), log=False).get_yscale() == "linear"
 
 
 def test_a_batch_with_its_points():
@@ -120,6 +140,11 @@ def test_a_batch_with_its_points():
     assert len(set(colours)) == 12
     assert colours[0] == colours[1] != colours[2]
     assert len({line.get_linestyle() for line in ax.get_lines()}) == 2  # by warm-up
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["warmup_steps = 0", "warmup_steps = 10"]
+    batch, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2, 0.3, 0.4, 0.5], warmup_steps=list(range(12)), steps=100)
+    assert {line.get_linestyle() for line in ls.plot(batch, points=points).get_lines()} == {"-"}  # too many to tell apart
     batch, points = ls.grid(ls.wsd, shape=["linear", "1-sqrt"], peak=0.1, warmup_steps=5, steps=100, decay_steps=20)
     legend = ls.plot(batch, points=points).get_legend()
     assert legend is not None
@@ -173,7 +198,6 @@ def test_draws_into_given_axes():
             r"must be the points that grid gave, with 2 values each",
         ),
         (lambda: ls.plot(LINE, labels=["a", "b"]), r"plot\(labels=\.\.\.\) takes one label a schedule, got 2 for 1"),
-        (lambda: ls.plot(WAVE * ls.reduce_on_plateau(), steps=10), r"observations=.*plot_replay.*bind\(s, state\)"),
     ],
 )
 def test_errors(call, message):

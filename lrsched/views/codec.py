@@ -7,10 +7,9 @@ A node has its class under "node", and its fields under their names:
 - a number is a JSON number, with as many digits as give the same float64 back; what is infinite is the string "inf" or "-inf";
 - a table, or a number of a batch, is a list of them, and nested lists where it has more axes;
 - a child is such an object, and several children are a list of them;
-- a mode, a monitor and a switch are as in Python; an option that was left out is null.
+- a mode, a monitor and a switch are as in Python; an option that was left out is null, and a missing field has its default.
 
-The fields of a node that are not there have their defaults. The nodes of `lrsched.dialects.torch` are called "torch.StepLR"
-and so on.
+The nodes of `lrsched.dialects.torch` are called "torch.StepLR" and so on.
 """
 
 from __future__ import annotations
@@ -18,17 +17,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import Node, argument
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import function_source, shown
-from lrsched.clocks.clock import Clock
 from lrsched.views.names import nodes
 
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 VERSION = 1
 DEEPEST = 100  # levels of nodes inside nodes
 LONGEST = 10_000_000  # characters
@@ -54,7 +54,7 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
     """
     if not isinstance(schedule, Schedule):
         raise TypeError(f"to_dict(schedule=...) must be a schedule, got {shown(schedule)} ({type(schedule).__name__})")
-    return {"lrsched": VERSION, "schedule": _written(schedule, 0)}
+    return {"lrsched": VERSION, "schedule": _written(schedule)}
 
 
 def to_json(schedule: Schedule, indent: int | None = None) -> str:
@@ -74,7 +74,7 @@ def to_json(schedule: Schedule, indent: int | None = None) -> str:
     return json.dumps(to_dict(schedule), indent=indent, allow_nan=False)
 
 
-def from_dict(tree: Any) -> Schedule:
+def from_dict(tree: Json) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:
@@ -91,7 +91,10 @@ def from_dict(tree: Any) -> Schedule:
         raise ValueError(f'from_dict(tree=...) must be {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}')
     if isinstance(tree["lrsched"], bool) or tree["lrsched"] != VERSION:
         raise ValueError(f"from_dict(...) reads version {VERSION} of the form, got version {_briefly(tree['lrsched'])}")
-    return _read(tree["schedule"], Schedule, "schedule", 0)
+    schedule = _read(tree["schedule"], "schedule")
+    if not isinstance(schedule, Schedule):
+        raise _wrong("schedule", "a schedule", f"a {type(schedule).__name__}")
+    return schedule
 
 
 def from_json(text: str) -> Schedule:
@@ -114,7 +117,7 @@ def from_json(text: str) -> Schedule:
     if len(text) > LONGEST:
         raise ValueError(f"from_json(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
     try:
-        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=float)
+        tree = json.loads(text, object_pairs_hook=_object, parse_int=float)
     except json.JSONDecodeError as error:
         raise ValueError(f"from_json(text=...) is no JSON: {error}") from None
     except RecursionError:
@@ -122,63 +125,52 @@ def from_json(text: str) -> Schedule:
     return from_dict(tree)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"from_json(text=...) has {_briefly(twice)} twice in one object")
-    return dict(pairs)
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        raise ValueError(
+            f"from_json(text=...): expected each name once in an object, got {_briefly(tree)}, and one of them twice"
+        )
+    return tree
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f'from_json(text=...) holds {name}, which is no JSON; what is infinite is the string "inf"')
-
-
-def _written(node: Node, depth: int) -> dict[str, Any]:
-    if depth > DEEPEST:
-        raise ValueError(f"to_dict(...) cannot write a schedule that is nested more than {DEEPEST} deep")
-    name = next((name for name, cls in nodes().items() if cls is type(node)), None)
-    if name is None:
-        raise ValueError(f"to_dict(...) cannot write a {type(node).__name__}: only the nodes of lrsched have names in JSON")
-    fields = dataclasses.fields(node)  # pyright: ignore[reportArgumentType]
-    return {"node": name, **{argument(f): _written_value(getattr(node, f.name), name, depth) for f in fields}}
-
-
-def _written_value(value: Any, name: str, depth: int) -> Any:
+def _written(value: Any, owner: str = "", depth: int = 0) -> Json:
+    """A node as an object, several values as a list, and a number, a string or a switch as JSON has it."""
     if isinstance(value, Node):
-        return _written(value, depth + 1)
+        if depth > DEEPEST:
+            raise ValueError(f"to_dict(...) cannot write a schedule that is nested more than {DEEPEST} deep")
+        name = next((name for name, cls in nodes().items() if cls is type(value)), None)
+        if name is None:
+            raise ValueError(
+                f"to_dict(...) cannot write a {type(value).__name__}: only the nodes of lrsched have names in JSON"
+            )
+        fields = dataclasses.fields(value)  # pyright: ignore[reportArgumentType]
+        return {"node": name, **{argument(f): _written(getattr(value, f.name), name, depth + 1) for f in fields}}
     if isinstance(value, (tuple, list)):
-        return [_written_value(entry, name, depth) for entry in value]
-    if value is None or isinstance(value, (str, bool)):
-        return value
+        return [_written(entry, owner, depth) for entry in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (str, bool)):
+        return value
     if callable(value):
-        raise ValueError(
-            f"to_dict(...) cannot write the function {function_source(value)} of a {name}: JSON holds no functions"
-        )
+        source = function_source(value)
+        raise ValueError(f"to_dict(...) cannot write the function {source} of a {owner}: JSON holds no functions")
     if not numerics.is_concrete(value):
-        raise ValueError(f"to_dict(...) cannot write a {name} of a number that is traced, {shown(value)}")
-    return _written_value(np.asarray(numerics.to_float64(value), np.float64).tolist(), name, depth)
+        raise ValueError(f"to_dict(...) cannot write a {owner} of a number that is traced, {shown(value)}")
+    return _written(np.asarray(numerics.to_float64(value), np.float64).tolist(), owner, depth)
 
 
-def _wrong(place: str, expected: str, got: str) -> ValueError:
-    place = place if len(place) <= 80 else f"...{place[-77:]}"
-    return ValueError(f"from_dict(...): expected {expected} at {place}, got {got}")
-
-
-def _read(tree: Any, kind: type[Node], place: str, depth: int) -> Any:
-    """A node of a kind: a schedule or a clock."""
+def _read(tree: Json, place: str, depth: int = 0) -> Node:
+    """The node that an object describes. Its constructor checks what it is given, as far as types do not."""
     if depth > DEEPEST:
         raise _wrong(place, f"nodes nested at most {DEEPEST} deep", "more")
-    if not isinstance(tree, dict) or not isinstance(tree.get("node"), str):
+    name = tree.get("node") if isinstance(tree, dict) else None
+    if not isinstance(tree, dict) or not isinstance(name, str):
         raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))
-    name, given = tree["node"], {field: value for field, value in tree.items() if field != "node"}
+    given = {field: value for field, value in tree.items() if field != "node"}
     cls = nodes().get(name)
     if cls is None:
         raise _wrong(f"{place}.node", "the name of a node", _briefly(name))
-    if not issubclass(cls, kind):
-        raise _wrong(place, f"a {kind.__name__.lower()}", f"a {name}")
     fields = {argument(field): field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     needed = {field for field in fields if fields[field].default is dataclasses.MISSING}
     if not needed <= set(given) <= set(fields):
@@ -190,33 +182,26 @@ def _read(tree: Any, kind: type[Node], place: str, depth: int) -> Any:
         raise _wrong(place, f"a valid {name}", f"an error: {error}") from None
 
 
-def _read_value(value: Any, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
-    if "options" in field.metadata:
-        if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
-            raise _wrong(place, "a string or a boolean", _briefly(value))
-        return value
-    if "child" not in field.metadata:
-        return None if value is None else _read_number(value, place, 0)
-    # The operators that make nodes check their operands, and so no node does itself.
-    kind = Clock if field.name == "clock" else Schedule
-    if "tuple" not in str(field.type):
-        return _read(value, kind, place, depth + 1)
-    if not isinstance(value, list) or not value:
+def _read_value(value: Json, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
+    if "spec" in field.metadata:  # numbers; as entries of a table some may be infinite
+        return jax.tree.map(lambda x: float(x) if x in ("inf", "-inf") else x, value)
+    if "child" in field.metadata:
+        if "tuple" not in str(field.type):
+            return _read(value, place, depth + 1)
+        if isinstance(value, list):
+            return tuple(_read(one, f"{place}[{i}]", depth + 1) for i, one in enumerate(value))
         raise _wrong(place, "a list of nodes", _briefly(value))
-    return tuple(_read(one, kind, f"{place}[{i}]", depth + 1) for i, one in enumerate(value))
-
-
-def _read_number(value: Any, place: str, depth: int) -> Any:
-    if isinstance(value, list) and depth < 32:  # as many axes as an array can have
-        return [_read_number(entry, f"{place}[{i}]", depth + 1) for i, entry in enumerate(value)]
-    if value in ("inf", "-inf"):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _wrong(place, "a number", _briefly(value))
+    if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
+        raise _wrong(place, "a string or a boolean", _briefly(value))
     return value
 
 
-def _briefly(value: Any) -> str:
+def _wrong(place: str, expected: str, got: str) -> ValueError:
+    place = place if len(place) <= 80 else f"...{place[-77:]}"
+    return ValueError(f"from_dict(...): expected {expected} at {place}, got {got}")
+
+
+def _briefly(value: Json) -> str:
     """A value as an error shows it, however large."""
     if isinstance(value, dict):
         return "an object with " + (", ".join(repr(str(name)[:20]) for name in list(value)[:5]) or "nothing in it")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import importlib.util
 import io
 import math
-from typing import Any
 
-from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import mimebundle, shown
-from lrsched.clocks.running import bind, init
+from lrsched.clocks.observations import monitored_by
+from lrsched.clocks.running import clocks_of
 from lrsched.views.latex import latex
-from lrsched.views.phases import known
+from lrsched.views.phases import known, seen
 from lrsched.views.plotting import members, plot
 from lrsched.views.summary import Summary, summary
 
@@ -24,51 +24,53 @@ _MOST_LINES = 50  # of a batch
 
 @mimebundle.register
 def _(schedule: Schedule) -> dict[str, str]:
-    plain = {"text/plain": repr(schedule)}
-    try:
-        return {**plain, "text/html": _page(schedule)}
-    except (TypeError, ValueError):  # what cannot be drawn: a schedule of tracers, of a function that fails
-        return plain
+    bundle = {"text/plain": repr(schedule)}
+    with contextlib.suppress(Exception):  # a display never raises: of tracers, or of a function that fails, there is the text
+        bundle["text/html"] = _page(schedule)
+        if formula := _formula(schedule):
+            bundle["text/latex"] = formula
+    return bundle
 
 
 def _page(schedule: Schedule) -> str:
     every = members(schedule)
-    pures = [bind(member, init(member)) for member in every[:_MOST_LINES]]
-    found = [summary(pure) for pure in pures]
-    steps = max(one.steps for one in found)
+    found = [summary(member) for member in every[:_MOST_LINES]]
     parts = [f"<code>{html.escape(shown(schedule))}</code>"]
     if importlib.util.find_spec("matplotlib") is not None:
-        parts.append(_picture(pures, steps))
+        parts.append(_picture(every[:_MOST_LINES], max(one.steps for one in found)))
     if len(every) == 1:
-        parts += [*_formula(every[0]), _facts(known(every[0].length), found[0])]
+        parts += [html.escape(_formula(schedule), quote=False), _facts(schedule, found[0])]
     else:
         peaks = [one.peak for one in found]
         parts.append(f"{len(every)} schedules, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
-    if driven_parts(schedule):
-        parts.append("It listens: this is how it goes on as long as nothing has been observed.")
-    return "".join(f"<div>{part}</div>" for part in parts)
+    if monitored := monitored_by(clocks_of(schedule)):
+        axes = " and ".join(dict.fromkeys(one.axis for one in found))
+        parts.append(html.escape(f"waits for observations of {', '.join(monitored)}; shown over: {axes}"))
+    return "".join(f"<div>{part}</div>" for part in parts if part)
 
 
-def _formula(schedule: Schedule) -> list[str]:
+def _formula(schedule: Schedule) -> str:
     """The formula, if there is one that a person would read."""
     try:
         text = latex(schedule)
-    except TypeError:  # a node of one's own, without a formula
-        return []
-    return [f"$$\\displaystyle s(t) = {html.escape(text, quote=False)}$$"] if len(text) <= _LONGEST_FORMULA else []
+    except (TypeError, ValueError):  # a node of one's own, without a formula; a batch
+        return ""
+    return f"$$\\displaystyle s(t) = {text}$$" if len(text) <= _LONGEST_FORMULA else ""
 
 
-def _facts(length: float, found: Summary) -> str:
-    lasts = f"lasts {length:g} steps" if math.isfinite(length) else "goes on for ever"
-    end = f", ends at {found.phases[-1].first:.4g}" if math.isfinite(length) else ""
-    return f"{lasts}, starts at {found.phases[0].first:.4g}, peaks at {found.peak:.4g} in step {found.peak_step}{end}"
+def _facts(schedule: Schedule, found: Summary) -> str:
+    unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
+    pure, *_ = seen(schedule)
+    length, first, last = known(pure.length), found.phases[0].first, found.phases[-1].last
+    lasts, end = (f"lasts {length:g} {unit}", f", ends at {last:.4g}") if math.isfinite(length) else ("goes on for ever", "")
+    return f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
 
 
-def _picture(schedules: list[Any], steps: int) -> str:
+def _picture(schedules: list[Schedule], steps: int) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 2.4), layout="constrained")
-    ax = plot(*schedules, steps=math.ceil(1.05 * steps), ax=figure.subplots())  # the end is seen, and that it stays there
+    ax = plot(schedules, steps=math.ceil(1.05 * steps), ax=figure.subplots())  # the end is seen, and that it stays there
     if (legend := ax.get_legend()) is not None:
         legend.remove()
     file = io.BytesIO()

@@ -10,7 +10,7 @@ import operator
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from lrsched.algebra import recipes
@@ -24,22 +24,27 @@ from lrsched.views.names import nodes
 LONGEST = 1_000_000  # characters: more than any schedule that a person wrote, and parsed in seconds
 DEEPEST = 100  # brackets inside brackets, and operators in a row but for >>, which makes nothing deeper
 MOST = 2000  # calls and operators
-_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
     ast.RShift: operator.rshift,
     ast.MatMult: operator.matmul,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
 }
-_METHODS = [  # those that make schedules
-    name
-    for name, method in inspect.getmembers(Schedule, inspect.isfunction)
-    if name[0] != "_" and inspect.signature(method).return_annotation in (Schedule, "Schedule")
-]
-
-
 _NOT_CALLED = {"Pointwise", "Sequence", "Function", "LambdaLR", "MultiplicativeLR"}  # operators make it, or it holds a function
+
+
+@functools.cache
+def _makers(owner: Any) -> set[str]:
+    """The public functions of a module, or methods of a class, that make schedules."""
+    functions = inspect.getmembers(owner, inspect.isfunction)
+    return {
+        name for name, f in functions if name[0] != "_" and inspect.signature(f).return_annotation in (Schedule, "Schedule")
+    }
 
 
 @functools.cache
@@ -47,8 +52,8 @@ def _names() -> dict[str, Callable[..., Any]]:
     """What an expression may call: the nodes, the recipes, and the functions that make schedules of schedules."""
     found: dict[str, Callable[..., Any]] = {cls.__name__: cls for cls in nodes().values() if not cls._call}
     for module in (recipes, clock_recipes, sys.modules["lrsched.dialects.torch.plateau"]):
-        functions = inspect.getmembers(module, inspect.isfunction)
-        found |= {name: made for name, made in functions if made.__module__ == module.__name__ and name[0] != "_"}
+        made = {name: getattr(module, name) for name in _makers(module)}
+        found |= {name: function for name, function in made.items() if function.__module__ == module.__name__}
     found |= {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}
     return {name: made for name, made in found.items() if name not in _NOT_CALLED}
 
@@ -56,8 +61,8 @@ def _names() -> dict[str, Callable[..., Any]]:
 def parse(text: str) -> Schedule:
     """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
 
-    It is read, not run: numbers, strings and lists, the operators, the public names that make schedules, and the methods of
-    schedules are all there is in it.
+    It is read, not run: numbers, strings and lists, the operators, the public names that make schedules, perhaps after `ls.`,
+    and the methods of schedules are all there is in it.
 
     Args:
         text: the expression, of at most a million characters and 2,000 calls and operators, nested at most 100 deep.
@@ -80,7 +85,9 @@ def parse(text: str) -> Schedule:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
             tree = ast.parse(text, mode="eval").body
-        value = _Reader(text).read(tree, 0)
+        if sum(isinstance(one, (ast.Call, ast.BinOp)) for one in ast.walk(tree)) > MOST:
+            raise ValueError(f"parse(text=...) takes at most {MOST:,} calls and operators")
+        value = _Reader(text).read(tree)
     except SyntaxError as error:
         raise _mistake(text, error.msg, error.lineno or 1, (error.offset or 1) - 1) from None
     except UnicodeError as error:
@@ -93,91 +100,73 @@ def parse(text: str) -> Schedule:
 
 
 class _Reader:
-    """Evaluates a syntax tree of which every node is known to be harmless."""
+    """Evaluates a syntax tree of which every node is known to be harmless. All numbers are floats, so that none is huge."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.names = _names()
-        self.operations = 0
 
-    def read(self, tree: ast.expr, depth: int) -> Any:
+    def read(self, tree: ast.expr, depth: int = 0) -> Any:
         if depth > DEEPEST:
             raise self.mistake(tree, f"nested more than {DEEPEST} deep")
         match tree:
-            case ast.Constant(value=bool() | int() | float() | str() | None as value):
-                if isinstance(value, int) and value.bit_length() > sys.float_info.max_exp:
-                    raise self.mistake(tree, "larger than any float")
+            case ast.Constant(value=bool() | str() | None as value):
                 return value
+            case ast.Constant(value=int() | float() as value):
+                return self.tried(tree, float, value)
             case ast.List(elts=entries) | ast.Tuple(elts=entries):
                 values = [self.read(entry, depth + 1) for entry in entries]
                 return values if isinstance(tree, ast.List) else tuple(values)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
-                value = self.operand(operand, depth)
-                return -value if isinstance(op, ast.USub) else value
+                return self.tried(tree, _OPERATORS[type(op)], self.read(operand, depth + 1))
             case ast.BinOp():
                 return self.chain(tree, depth)
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
                 return float(value)
-            case ast.Call(func=ast.Name(id=name)) if name in self.names:
-                return self.call(tree, self.names[name], depth)
-            case ast.Call(func=ast.Name(id=name) as function):
-                raise self.unknown(function, name, "makes no schedule", self.names)
-            case ast.Call(func=ast.Attribute(value=owner, attr=name)):
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="ls" | "lrsched"), attr=name) as function):
+                self.check(function, name, "makes no schedule", _names())
+                return self.call(tree, _names()[name], depth)
+            case ast.Call(func=ast.Attribute(value=owner, attr=name) as function):
                 schedule = self.read(owner, depth + 1)
                 if not isinstance(schedule, Schedule):
                     raise self.mistake(owner, f"{name} is a method of schedules, and this is none")
-                if name not in _METHODS:
-                    raise self.unknown(tree.func, name, "is no method of a schedule", _METHODS)
+                self.check(function, name, "is no method of a schedule", _makers(Schedule))
                 return self.call(tree, getattr(schedule, name), depth)
             case ast.Name(id=name):
-                raise self.unknown(tree, name, "is no number and no call", self.names)
+                raise self.mistake(tree, f"{name} is no number and no call")
         raise self.mistake(tree, "this is no part of a schedule: there are numbers, lists, operators and calls")
 
-    def chain(self, tree: ast.expr, depth: int) -> Any:
+    def chain(self, tree: ast.BinOp, depth: int) -> Any:
         """Operators from left to right, in a loop: there may be hundreds of parts."""
-        links = []
-        while isinstance(tree, ast.BinOp):
-            links.append(tree)
-            tree = tree.left
-        value = self.operand(tree, depth)
+        links = [tree]
+        while isinstance(links[-1].left, ast.BinOp):
+            links.append(links[-1].left)
         if sum(not isinstance(link.op, ast.RShift) for link in links) > DEEPEST:
             raise self.mistake(tree, f"more than {DEEPEST} operators in a row: the schedule would be nested too deeply")
+        value = self.read(links[-1].left, depth + 1)
         for link in reversed(links):
-            other = self.operand(link.right, depth)
-            operate = _OPERATORS.get(type(link.op))
-            if operate is None:
-                raise self.mistake(link, "there are the operators + - * / >> @")
-            value = self.tried(link, operate, value, other)
+            if type(link.op) not in _OPERATORS:
+                raise self.mistake(link, "there are the operators + - * / ** >> @")
+            value = self.tried(link, _OPERATORS[type(link.op)], value, self.read(link.right, depth + 1))
         return value
-
-    def operand(self, tree: ast.expr, depth: int) -> Any:
-        value = self.read(tree, depth + 1)
-        if not isinstance(value, (Schedule, float, int)) or isinstance(value, bool):
-            raise self.mistake(tree, f"an operator takes schedules and numbers, not a {type(value).__name__}")
-        return float(value) if isinstance(value, int) else value
 
     def call(self, tree: ast.Call, function: Callable[..., Any], depth: int) -> Any:
         names = [keyword.arg for keyword in tree.keywords]
-        odd = [argument for argument in tree.args if isinstance(argument, ast.Starred)]
-        odd += [keyword.value for keyword in tree.keywords if keyword.arg is None or names.count(keyword.arg) > 1]
-        if odd:
-            raise self.mistake(odd[0], "write the arguments one by one, each once")
+        if None in names or len(set(names)) < len(names) or any(isinstance(x, ast.Starred) for x in tree.args):
+            raise self.mistake(tree, "write the arguments one by one, each once")
         args = [self.read(argument, depth + 1) for argument in tree.args]
         kwargs = {str(keyword.arg): self.read(keyword.value, depth + 1) for keyword in tree.keywords}
         return self.tried(tree, function, *args, **kwargs)
 
     def tried(self, tree: ast.expr, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.operations += 1
-        if self.operations > MOST:
-            raise self.mistake(tree, f"more than {MOST:,} calls and operators")
         try:
             return function(*args, **kwargs)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self.mistake(tree, str(error)) from None
 
-    def unknown(self, tree: ast.expr, name: str, problem: str, names: Iterable[str]) -> ValueError:
-        close = difflib.get_close_matches(name, names, n=1)
-        return self.mistake(tree, f"{name} {problem}" + (f"; did you mean {close[0]}?" if close else ""))
+    def check(self, tree: ast.expr, name: str, problem: str, names: Collection[str]) -> None:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            raise self.mistake(tree, f"{name} {problem}" + (f"; did you mean {close[0]}?" if close else ""))
 
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
         line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # whose offsets count bytes

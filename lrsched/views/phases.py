@@ -1,23 +1,29 @@
-"""What a schedule does when: its phases, its corners, and how far there is to look.
+"""What a schedule does when: its phases with their formulas, its corners, and how far there is to look.
 
-One query over the tree, which plots, summaries and notebooks share. It raises for a node that it does not know.
+One query over the tree, which plots, summaries, formulas and notebooks share. It raises for a node that it does not know.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from lrsched.algebra import combinators, numerics, pointwise, shapes
-from lrsched.algebra.driven import Driven
+from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown
+from lrsched.clocks import clock as clocks
 from lrsched.clocks.running import bind, init
+from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
 _MOST = 1000  # corners: a schedule that repeats for ever has no end of them
 _STILL = 1000  # steps, where nothing ever moves, or nobody knows how
@@ -28,11 +34,27 @@ _LAST_STEP = 2**31 - 1
 
 
 class Span(NamedTuple):
-    """A stretch of time, from `start` to `stop`, and the name of what runs in it."""
+    """A stretch of time, the name of what runs in it, and its formula, of the time `(t - by) / factor`."""
 
     start: float
     stop: float
     name: str
+    value: Value
+    by: float = 0.0
+    factor: float = 1.0
+
+    def rows(self, t: Formula, where: Where) -> list[tuple[Formula, float]]:
+        """The formula at a time, and its end; of a table one for each entry."""
+        own = (t - self.by) / self.factor
+        value = self.value(own, where)
+        if value.t != own:
+            return [(value, self.stop)]
+        return [(entry, min(bound * self.factor + self.by, self.stop)) for entry, bound in value.rows]
+
+    def at(self, t: Formula, where: Where) -> Formula:
+        """The formula at a time."""
+        *rows, (last, _) = self.rows(t, where)
+        return cases(t, rows, last)
 
 
 @dataclasses.dataclass
@@ -43,11 +65,15 @@ class Phases:
         spans: what runs when, without a gap from 0 to the length.
         corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
         reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
+        held: the formula after the length.
+        lost: what is never reached, and why, in words.
     """
 
     spans: list[Span]
     corners: Any
     reach: float
+    held: Callable[[Where], Formula]
+    lost: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -56,15 +82,40 @@ class Phases:
 
     def moved(self, by: float, factor: float = 1.0) -> Phases:
         """The same on another time, `factor · t + by`, from 0 on."""
-        spans = [Span(max(start * factor + by, 0.0), stop * factor + by, name) for start, stop, name in self.spans]
-        return Phases(spans, self.corners * factor + by, max(self.reach * factor + by, 0.0))
+        spans = [
+            Span(max(start * factor + by, 0.0), stop * factor + by, name, value, before * factor + by, slower * factor)
+            for start, stop, name, value, before, slower in self.spans
+        ]
+        reach = max(self.reach * factor + by, 0.0)
+        return dataclasses.replace(self, spans=spans, corners=self.corners * factor + by, reach=reach)
 
     def until(self, end: float) -> Phases:
         """The same up to an end, until which the last of it is held."""
         spans = [span._replace(stop=min(span.stop, end)) for span in self.spans]
-        held = Span(max((span.stop for span in spans), default=0.0), end, "held")
-        corners = [*self.corners[self.corners <= end], end]
-        return Phases([*spans, held], corners, end if math.isfinite(end) else self.reach)
+        held = Span(max((span.stop for span in spans), default=0.0), end, "held", lambda _, where: self.held(where))
+        cut = (
+            f"{span.name}, which begins at step {number(span.start)}, is never reached, since .take({number(end)}) cuts it off:"
+            " take more steps, or leave it out"
+            for span in self.spans
+            if span.start >= end > 0 and span.name != "held"
+        )
+        return Phases(
+            [*spans, held],
+            [*self.corners[self.corners <= end], end],
+            end if math.isfinite(end) else self.reach,
+            functools.partial(self.formula, written(end)),
+            (*self.lost, *cut),
+        )
+
+    def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
+        """The value at a time, which may be known to be before the end, with a case for each phase."""
+        if t.value is not None:
+            running = next((span for span in self.spans if t.value < span.stop), None)
+            return self.held(where) if running is None else running.at(t, where)
+        alike = itertools.groupby(self.spans, operator.attrgetter("value", "by", "factor"))  # have one row together
+        rows = [row for _, spans in alike for row in list(spans)[-1].rows(t, where)]
+        endless = rows and (inside or math.isinf(rows[-1][1]))
+        return cases(t, rows, rows.pop()[0] if endless else self.held(where))
 
 
 @functools.singledispatch
@@ -78,8 +129,8 @@ def phases(schedule: Any) -> Phases:
         TypeError: for a node of a class that is not registered.
 
     >>> import lrsched as ls
-    >>> phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans
-    [Span(start=0.0, stop=5.0, name='held'), Span(start=5.0, stop=15.0, name='Linear')]
+    >>> [span[:3] for span in phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans]
+    [(0.0, 5.0, 'held'), (5.0, 15.0, 'Linear')]
     """
     name = type(schedule).__name__
     raise TypeError(
@@ -88,7 +139,7 @@ def phases(schedule: Any) -> Phases:
     )
 
 
-def known(number: Any) -> float:
+def known(number: numerics.Number) -> float:
     """A number of a schedule as a float; a TypeError if it is traced."""
     return float(numerics.to_float64(number))
 
@@ -99,20 +150,30 @@ def name_of(schedule: Schedule) -> str:
     return text if 0 < len(text) <= 40 else type(schedule).__name__
 
 
-def one_phase(schedule: Schedule, reach: float | None = None, corners: Any = ()) -> Phases:
-    """One phase, from 0 to the length, which is also its reach if it has an end."""
+def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float] = (), name: str = "") -> Phases:
+    """One phase, from 0 to the length, which is also its reach if it has an end. At a known time its formula is a number."""
     length = known(schedule.length)
-    reach = length if math.isfinite(length) else _STILL if reach is None else reach
-    return Phases([Span(0.0, length, name_of(schedule))], np.append(corners, length), reach)
+
+    def value(t: Formula, where: Where) -> Formula:
+        if t.value is None or driven_parts(schedule):
+            return formula(schedule, t, where)
+        return written(schedule(t.value))
+
+    spans = [Span(0.0, length, name or name_of(schedule), value)]
+    reach = length if math.isfinite(length) else reach
+    return Phases(spans, [*corners, length], reach, functools.partial(value, written(length)))
 
 
 # A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Function):
     phases.register(_shape, one_phase)
+phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
+phases.register(shapes.Piecewise, lambda s: one_phase(s, corners=numerics.to_float64(s.steps)))
 phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s.timescale)))
-phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.length)))
+phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.steps)))
 phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
+phases.register(Driven, lambda s: one_phase(s, 0.0, name=f"{name_of(s.schedule)} on {type(s.clock).__name__}"))
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
@@ -128,74 +189,82 @@ def _(schedule: combinators.Moved) -> Phases:
 
 
 @phases.register
-def _(schedule: pointwise.Constant) -> Phases:
-    return one_phase(schedule, 0.0)
-
-
-@phases.register
 def _(schedule: shapes.Exponential) -> Phases:
     rate = known(schedule.rate)
     return one_phase(schedule, math.log(_FALL) / abs(math.log(rate)) if rate not in (0.0, 1.0) else 0.0)
 
 
-def _stairs(schedule: Schedule, reach: float, corners: np.ndarray) -> Phases:
-    """What moves in jumps is not held after the last of them: that is one more stair."""
-    return Phases([Span(0.0, math.inf, name_of(schedule))], corners, reach)
-
-
-@phases.register
-def _(schedule: shapes.Piecewise) -> Phases:
-    steps = np.asarray(numerics.to_float64(schedule.steps))
-    return _stairs(schedule, steps[-1], steps) if schedule.kind == "constant" else one_phase(schedule, corners=steps)
-
-
 @phases.register
 def _(schedule: combinators.Staircase) -> Phases:
-    length, stairs = known(schedule.length), np.arange(_MOST) * known(schedule.every)
-    return _stairs(schedule, length if math.isfinite(length) else phases(schedule.schedule).reach, stairs[stairs <= length])
+    stairs = np.arange(_MOST) * known(schedule.every)
+    return one_phase(schedule, phases(schedule.schedule).reach, stairs[stairs <= known(schedule.length)])
 
 
 @phases.register
 def _(schedule: Sequence) -> Phases:
-    spans, corners, begin = [], [], 0.0
+    found, lost, begin = [], [], 0.0
     for part in schedule.parts[:-1]:
         length = known(part.length)
-        found = phases(part).until(length).moved(begin)
-        spans += found.spans
-        corners += [begin, *found.corners]
+        found.append(phases(part).until(length).moved(begin))
+        if length == 0:
+            lost.append(f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out")
         begin += length
-    last = phases(schedule.parts[-1])
-    reach = begin + last.reach if last.reach or math.isfinite(known(schedule.length)) else 1.25 * begin
-    last = last.moved(begin)
-    return Phases([*spans, *last.spans], [*corners, begin, *last.corners], reach)
+    last = phases(schedule.parts[-1]).moved(begin)
+    found.append(last)
+    corners = np.concatenate([[0.0], *(one.corners for one in found)])
+    lost += [text for one in found for text in one.lost]
+    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held, tuple(lost))
+
+
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "neg": operator.neg,
+    "min": functools.partial(chosen, min),
+    "max": functools.partial(chosen, max),
+}
 
 
 @phases.register
 def _(schedule: pointwise.Pointwise) -> Phases:
-    found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    constant = [isinstance(part, pointwise.Constant) for part in schedule.parts]
-    moving = [one for one, still in zip(found, constant, strict=True) if not still] or found[:1]
+    found, operate = [phases(part).until(known(schedule.length)) for part in schedule.parts], _OPERATORS[schedule.operator]
+
+    def together(spans: list[Span]) -> Value:
+        return lambda t, where: operate(*(span.at(t, where) for span in spans))
+
+    still = [isinstance(part, pointwise.Constant) for part in schedule.parts]
+    still = [False] if all(still) else still  # of two constants the first gives the name
     spans, begin = [], 0.0
-    for end in sorted({span.stop for one in moving for span in one.spans}):
-        names = [next(span.name for span in one.spans if span.stop >= end) for one in moving]
-        spans.append(Span(begin, end, f" {schedule.operator} ".join(names)))
+    for end in sorted({span.stop for one, constant in zip(found, still, strict=False) if not constant for span in one.spans}):
+        here = [next(span for span in one.spans if span.stop >= end) for one in found]
+        name = f" {schedule.operator} ".join(span.name for span, constant in zip(here, still, strict=False) if not constant)
+        spans.append(Span(begin, end, name, together(here)))
         begin = end
-    return Phases(spans, np.concatenate([one.corners for one in found]), max(one.reach for one in found))
+    corners, lost = np.concatenate([one.corners for one in found]), tuple(text for one in found for text in one.lost)
+    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)), lost)
 
 
 @phases.register
 def _(schedule: combinators.Delay) -> Phases:
-    steps = known(schedule.steps)
-    found = phases(schedule.schedule).moved(steps)
-    return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
+    steps, inside = known(schedule.steps), phases(schedule.schedule)
+    found = inside.moved(steps)
+    first = Span(0.0, steps, "held", lambda _, where: inside.formula(written(0.0), where))
+    return dataclasses.replace(found, spans=[first, *found.spans], corners=[steps, *found.corners])
 
 
 @phases.register
 def _(schedule: combinators.Reverse) -> Phases:
     length = known(schedule.length)
     found = phases(schedule.schedule).until(length)
-    spans = [Span(length - stop, length - start, name) for start, stop, name in reversed(found.spans)]
-    return Phases(spans, length - found.corners, length)
+
+    def value(t: Formula, where: Where) -> Formula:  # of all together: at a corner it is that of the part on the other side
+        return found.formula(length - t, where)
+
+    spans = [Span(length - stop, length - start, name, value) for start, stop, name, *_ in reversed(found.spans)]
+    held = functools.partial(found.formula, written(0.0))
+    return dataclasses.replace(found, spans=spans, corners=length - found.corners, held=held)
 
 
 @phases.register
@@ -207,28 +276,55 @@ def _(schedule: combinators.Repeat) -> Phases:
         factors = growth ** np.arange(cycles)
         begins = np.cumsum([0.0, *factors * length])
         corners = begins[:-1, None] + factors[:, None] * inside.corners
-    return one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
+    found = one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
+    return dataclasses.replace(found, lost=inside.lost)
 
 
-@phases.register
-def _(schedule: Driven) -> Phases:
-    name = f"{name_of(schedule.schedule)} on {type(schedule.clock).__name__}"
-    return Phases([Span(0.0, math.inf, name)], [], 0.0)  # it stands still until something is observed
+_READINGS: dict[type, str] = {
+    clocks.Steps: "updates",
+    clocks.Plateau: "plateaus of {0.monitor}",
+    clocks.SinceBest: "observations since the best {0.monitor}",
+    clocks.Counter: "{0.monitor}",
+}
+
+
+def reading(clock: clocks.Clock) -> str:
+    """What a clock reads, in words; its class, if it is one of your own."""
+    if isinstance(clock, clocks.Since):
+        return f"updates since {reading(clock.clock)} reached 1"
+    return _READINGS.get(type(clock), type(clock).__name__).format(clock)
+
+
+def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
+    """A pure schedule to look at, its phases, and what its time is.
+
+    That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, its reading.
+    """
+    parts, found = driven_parts(schedule), phases(schedule)
+    readings = " and ".join(dict.fromkeys(reading(part.clock) for part in parts))
+    if by_step or not parts or found.reach or any(part.clock != parts[0].clock for part in parts):
+        return bind(schedule, init(schedule)), found, f"step (before any change of {readings})" if parts else "step"
+    pure = jax.tree.map(lambda x: x.schedule if isinstance(x, Driven) else x, schedule, is_leaf=lambda x: isinstance(x, Driven))
+    return pure, phases(pure), readings
 
 
 def horizon(schedule: Schedule) -> int:
-    """How many steps to look at: as many as it lasts, a fourth more where it ends in a jump or on its highest value.
+    """How many steps to look at: as many as it moves, a fourth more where it ends in a jump or on its highest value.
 
     Of one that never settles, enough steps to see how it goes on; of one that never moves, a thousand.
 
     Args:
-        schedule: one schedule, which may be driven.
+        schedule: one pure schedule.
     """
     steps = phases(schedule).reach
-    if steps == known(schedule.length) > 0:
-        pure = bind(schedule, init(schedule))
-        end = known(pure(steps))
-        before = np.asarray(pure(np.append(np.linspace(0, steps, 64)[:-1], np.nextafter(steps, 0.0))), np.float64)
-        jumps = abs(end - before[-1]) > 1e-3 * np.abs(before).max()
-        steps *= 1.25 if jumps or end > before[:-1].max() else 1.0
+    later = np.asarray(schedule(steps * np.array([1.0, 1.4, 2.2])), np.float64)
+    if steps > 0 and np.all(later == later[0]):
+        before = np.asarray(schedule(np.append(np.linspace(0, steps, 64)[:-1], np.nextafter(steps, 0.0))), np.float64)
+        jumps = abs(later[0] - before[-1]) > 1e-3 * np.abs(before).max()
+        steps *= 1.25 if jumps or later[0] > before[:-1].max() else 1.0
     return min(math.ceil(steps), _LAST_STEP) or _STILL
+
+
+def number(x: float) -> str:
+    """A number as a table shows it."""
+    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"

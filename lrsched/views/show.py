@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrsched.clocks.running import bind, init
+from lrsched.views.phases import seen
 from lrsched.views.summary import Summary
 
 WIDTH, HEIGHT = 72, 12  # characters
@@ -22,7 +22,7 @@ def curve(found: Summary, plain: bool = False) -> str:
     """
     across, down = (1, 1) if plain else (2, 4)
     columns, height = WIDTH * across, HEIGHT * down
-    pure = bind(found.schedule, init(found.schedule))
+    pure, *_ = seen(found.schedule)
     last = found.steps - 1
     edges = np.linspace(0, max(last, 1), columns + 1)
     # Each column shows all the values between its edges, so that nothing is too short to be seen.

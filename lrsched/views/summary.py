@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Take
-from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown
-from lrsched.clocks.running import bind, init
-from lrsched.views.phases import horizon, known, phases
+from lrsched.views.phases import horizon, number, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
-_LAST_STEP = 2**31 - 1
 _JUMP = 2.0
 
 
@@ -45,7 +40,8 @@ class Summary:
         lowest: the smallest value that an update uses.
         final: the value of the last update.
         mean: the mean over all updates.
-        warnings: what looks like a mistake, why it matters, and how to mend it.
+        warnings: what looks like a mistake, why it matters, and what to write.
+        axis: what the steps are: of a driven schedule that moves only with its clock, the reading of the clock.
 
     >>> import lrsched as ls
     >>> found = ls.summary(ls.one_cycle(0.1, 100))
@@ -62,25 +58,28 @@ class Summary:
     final: float
     mean: float
     warnings: tuple[str, ...]
+    axis: str = "step"
 
     def __str__(self) -> str:
         rows = [("from", "to", "shape", "values")]
         for phase in self.phases:
-            stop = "" if math.isinf(phase.stop) else _number(phase.stop)
-            same = _number(phase.first) == _number(phase.last)
-            values = _number(phase.first) if same else f"{_number(phase.first)} → {_number(phase.last)}"
-            rows.append((_number(phase.start), stop, phase.shape, values))
+            stop = "" if math.isinf(phase.stop) else number(phase.stop)
+            same = number(phase.first) == number(phase.last)
+            values = number(phase.first) if same else f"{number(phase.first)} → {number(phase.last)}"
+            rows.append((number(phase.start), stop, phase.shape, values))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        numbers = f"peak {_number(self.peak)} at step {self.peak_step}, final {_number(self.final)}, mean {_number(self.mean)}"
-        lines = [shown(self.schedule), *table, f"{numbers} over {self.steps} steps"]
+        at, over = ("step ", self.axis.replace("step", "steps")) if self.axis.startswith("step") else ("", self.axis)
+        numbers = f"peak {number(self.peak)} at {at}{self.peak_step}, final {number(self.final)}, mean {number(self.mean)}"
+        lines = [shown(self.schedule), *table, f"{numbers} over {self.steps} {over}"]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     """The phases of a schedule, its peak, end and mean, and warnings of what looks like a mistake.
 
-    Clocks are read as they stand at the start of a run.
+    A driven schedule that moves only with its clock is looked at over the reading of the clock, any other while nothing is
+    observed.
 
     Args:
         schedule: one schedule, pure or driven.
@@ -109,9 +108,8 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
         raise ValueError(f"summary(...) takes one schedule, got a batch of shape {batch}: unstack(schedule) gives its members")
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps < 2**31):
         raise ValueError(f"summary(steps=...) must be a whole number of updates, at least 1 and below 2**31, got {steps!r}")
-    pure = bind(schedule, init(schedule))
-    found = phases(schedule)
-    count = min(int(steps or horizon(schedule)), _LAST_STEP)
+    pure, found, axis = seen(schedule)
+    count = steps or horizon(pure)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
     corners = np.ravel(np.ceil(found.corners)[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
@@ -119,13 +117,13 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
     spans = found.until(math.inf).spans
-    starts = [start for start, _, _ in spans]
-    ends = [np.nextafter(stop, 0.0) if math.isfinite(stop) else max(count - 1, start) for start, stop, _ in spans]
+    starts = [start for start, *_ in spans]
+    ends = [np.nextafter(stop, 0.0) if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
     reached = np.asarray(pure([starts, ends]), np.float64)
     reached[np.abs(reached) < 1e-9 * np.max(np.abs(values))] = 0.0  # what is left of a 0 by rounding
     made = Summary(
         schedule,
-        tuple(Phase(*span, *map(float, at)) for span, at in zip(spans, reached.T, strict=True)),
+        tuple(Phase(*span[:3], *map(float, at)) for span, at in zip(spans, reached.T, strict=True)),
         count,
         peak=float(values[top]),
         peak_step=int(grid[top]),
@@ -133,63 +131,35 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
         final=float(values[-1]),
         mean=mean,
         warnings=(),
+        axis=axis,
     )
     return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None)))
 
 
-def _warnings(found: Summary, told: bool) -> Any:
+def _warnings(found: Summary, told: bool) -> Iterator[str]:
     """Each says what is odd, why it matters, and how to mend it."""
-    yield from _skipped(found.schedule)
+    yield from phases(found.schedule).lost
     for phase in found.phases:
         if told and phase.start >= found.steps and phase.shape != "held":
             yield (
-                f"{phase.shape} begins at step {_number(phase.start)} and is never reached in {found.steps} steps: the run"
+                f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
                 " ends before its plan does; shorten the parts before it, or train longer"
             )
-    if found.phases[0].first == 0 and found.peak != 0:
-        yield ("the value at step 0 is 0, so the first update changes nothing: start above 0, or .drop(1) to begin one step in")
     for before, after in zip(found.phases, found.phases[1:], strict=False):
         low, high = sorted((abs(before.last), abs(after.first)))
-        if high > _JUMP * low and after.start < found.steps:
-            size = f"×{_number(after.first / before.last)}" if before.last else "from 0"
+        if high > _JUMP * low and after.start < found.steps and after.shape != "held":
+            size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
-                f"a jump at step {_number(after.start)}, from {_number(before.last)} to {_number(after.first)} ({size}): the"
+                f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
                 f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
             )
     if found.lowest < 0:
-        yield f"the value falls to {_number(found.lowest)}, below 0, where updates go uphill: clip it, or mend its end"
+        yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or mend its end"
     ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
     ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]
     high, when = max(ends, default=(-math.inf, 0.0))
     if high > found.peak + 1e-6 * abs(found.peak) and when != round(when):
         yield (
-            f"the peak of {_number(high)} is at step {_number(when)}, between two updates, and the highest value used is"
-            f" {_number(found.peak)}: make the length before it a whole number of steps"
+            f"the peak of {number(high)} is at step {number(when)}, between two updates, and the highest value used is"
+            f" {number(found.peak)}: make the length before it a whole number of steps"
         )
-
-
-def _skipped(schedule: Schedule) -> Any:
-    """Warnings of the parts of sequences that last no time."""
-    if isinstance(schedule, Sequence):
-        for part in schedule.parts[:-1]:
-            if isinstance(part, Constant) and part.length == 0:
-                yield (
-                    f"{shown(part)} before >> lasts 0 steps and is skipped: give it a length, {type(part).__name__}("
-                    f"{_number(known(part.value))}, n)"
-                )
-            elif part.length == 0:
-                yield f"{shown(part)} lasts 0 steps and is never reached: give it a length, or leave it out"
-    if isinstance(schedule, Take):
-        for start, _, shape in phases(schedule.schedule).spans:
-            if start >= known(schedule.steps) > 0 and shape != "held":
-                yield (
-                    f"{shape} begins at step {_number(start)} of {shown(schedule.schedule)}, which .take("
-                    f"{_number(known(schedule.steps))}) cuts off: it is never reached; take more steps, or leave it out"
-                )
-    for child in schedule._nodes():
-        if isinstance(child, Schedule):
-            yield from _skipped(child)
-
-
-def _number(x: float) -> str:
-    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from lrsched.dialects.torch.scheduler import Recurrence, Scheduler
-from lrsched.views.latex import Formula, Place, formula
+from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 
 phases.register(Recurrence, one_phase)
@@ -19,13 +19,8 @@ def _(schedule: Scheduler) -> Phases:
 
 
 @formula.register
-def _(schedule: Scheduler, place: Place) -> Formula:
-    return formula(schedule.composed, place)
-
-
-@formula.register
-def _(schedule: Recurrence, place: Place) -> Formula:
-    scale, offset = (formula(one, place.at(Formula("j"))) for one in (schedule.scale, schedule.offset))
+def _(schedule: Recurrence, t: Formula, where: Where) -> Formula:
+    scale, offset = (phases(one).formula(Formula("j"), where) for one in (schedule.scale, schedule.offset))
     rule = scale * Formula("u_{j - 1}") + offset
-    place.where.append(rf"u_{{j}} = {rule.text},\quad u_{{-1}} = {place.number(schedule.start, 'a').text}")
-    return Formula(rf"u_{{{place.time.text}}}")
+    where[schedule, rf"{rule.text},\quad u_{{-1}} = {written(schedule.start).text}"] = Formula("u_{j}")
+    return Formula(rf"u_{{{t.text}}}")

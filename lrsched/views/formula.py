@@ -1,0 +1,141 @@
+r"""Formulas as values: `Formula` has the operators of arithmetic, so that code which writes LaTeX reads like the mathematics.
+
+A shape writes its formula of a time, itself a formula: it registers with `formula`. A node without one is an error, for any
+other formula would be false. Schedules made of schedules have that of what they are made of, by `phases`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import Node
+from lrsched.algebra.written import shown
+
+SUM, PRODUCT, POWER, ATOM = range(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """Some LaTeX, how tightly its outermost operator binds, the value of a number that is known, and the rows of cases."""
+
+    text: str
+    binds: int = ATOM
+    value: float | None = None
+    rows: tuple[tuple[Formula, float], ...] = ()  # values, each with the time `t` that bounds it
+    t: Formula | None = None
+
+    def within(self, at_least: int) -> str:
+        """The text, in brackets if it binds less tightly."""
+        return self.text if self.binds >= at_least else rf"\left({self.text}\right)"
+
+    def __neg__(self) -> Formula:
+        return Formula(f"-{self.within(PRODUCT)}", SUM) if self.value is None else written(-self.value)
+
+    def __add__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(a.value + b.value)
+        if a.value == 0 or b.value == 0:
+            return b if a.value == 0 else a
+        return Formula(f"{a.text} - {b.text[1:]}" if b.text[0] == "-" else f"{a.text} + {b.within(PRODUCT)}", SUM)
+
+    def __sub__(self, other: Formula | float) -> Formula:
+        return self + -written(other)
+
+    def __mul__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(a.value * b.value)
+        if a.value in (0, 1) or b.value in (0, 1):
+            return b if a.value == 1 or b.value == 0 else a
+        if a.value is not None and a.value < 0:
+            return -(-a * b)
+        return Formula(rf"{a.within(PRODUCT)} \cdot {b.within(PRODUCT)}", PRODUCT)
+
+    def __truediv__(self, other: Formula | float) -> Formula:
+        a, b = self, written(other)
+        if a.value is not None and b.value:
+            return written(a.value / b.value)
+        return a if b.value == 1 else Formula(rf"\frac{{{a.text}}}{{{b.text}}}", PRODUCT)
+
+    def __mod__(self, other: Formula) -> Formula:
+        return Formula(rf"{self.within(PRODUCT)} \;\mathrm{{mod}}\; {other.within(ATOM)}", PRODUCT)
+
+    def __pow__(self, other: Formula | float) -> Formula:
+        b = written(other)
+        return self if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
+
+    def __radd__(self, other: float) -> Formula:
+        return written(other) + self
+
+    def __rsub__(self, other: float) -> Formula:
+        return written(other) - self
+
+    def __rmul__(self, other: float) -> Formula:
+        return written(other) * self
+
+
+Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by the node that they belong to and what they mean
+Value: TypeAlias = Callable[[Formula, Where], Formula]  # of a time
+
+
+@functools.singledispatch
+def formula(schedule: Any, t: Formula, where: Where) -> Formula:
+    """The value of a shape at a time; the symbols that it needs are put into `where`."""
+    del t, where
+    raise TypeError(
+        f"latex(...): expected a node with a formula, got {shown(schedule)}. Hint: give {type(schedule).__name__} one with"
+        " lrsched.views.latex.ramp, or @lrsched.views.formula.formula.register"
+    )
+
+
+def written(value: Formula | numerics.Number) -> Formula:
+    """A number as a formula, which a formula is already."""
+    if isinstance(value, Formula):
+        return value
+    x = float(numerics.to_float64(value)) + 0.0  # -0.0 is 0
+    digits, _, exponent = f"{x:.6g}".replace("inf", r"\infty").partition("e")
+    if not exponent:
+        return Formula(digits, SUM if x < 0 else ATOM, x)
+    power = rf"10^{{{int(exponent)}}}"
+    text = power if digits == "1" else rf"{digits} \cdot {power}"
+    return Formula(text, SUM if x < 0 else POWER if digits == "1" else PRODUCT, x)
+
+
+def called(name: str, *arguments: Formula | numerics.Number) -> Formula:
+    """A function of some arguments."""
+    return Formula(rf"{name}\left({', '.join(written(x).text for x in arguments)}\right)")
+
+
+def chosen(choose: Callable[..., float], *arguments: Formula | float) -> Formula:
+    """The least or the largest of some formulas, by `min` or `max`."""
+    values = [written(x).value for x in arguments]
+    return written(choose(values)) if None not in values else called(rf"\{choose.__name__}", *arguments)
+
+
+def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> Formula:
+    """The value of the first row whose bound is above the time, or the rest; what says nothing new is left out."""
+    if t.value is not None:
+        return next((value for value, bound in rows if t.value < bound), rest)
+    kept = [row for row, (then, _) in itertools.pairwise([*rows, (rest, 0)]) if row[0].text != then.text and row[1] > 0]
+    lines = [rf"{value.text} & \text{{if }} {t.text} < {written(bound).text}" for value, bound in kept]
+    text = r" \\ ".join([*lines, rf"{rest.text} & \text{{otherwise}}"])
+    whole = (*kept, (rest, math.inf))
+    return Formula(rf"\begin{{cases}} {text} \end{{cases}}", SUM, rows=whole, t=t) if kept else rest
+
+
+def defined(where: Where, owner: Node, letter: str, meaning: str) -> Formula:
+    """The symbol of a node, which the end of the formula explains."""
+    number = 1 + sum(symbol.text.startswith(letter) for symbol in where.values())
+    return where.setdefault((owner, meaning), Formula(letter if number == 1 else f"{letter}_{{{number}}}"))
+
+
+def as_text(text: str) -> str:
+    """A name as text, without what LaTeX or HTML would take for its own."""
+    return text.replace("_", r"\_").replace("<", "").replace(">", "")
