@@ -31,6 +31,11 @@ class Split(NamedTuple):
 
 def split_number(x: Any) -> Split:
     """A number as a head and the rest, all but what is beyond 2**-36 of it."""
+    if is_concrete(x):  # split by the host: the oldest XLA rounds away the rest of a constant
+        x = np.asarray(to_float64(x))
+        mantissa, exponent = np.frexp(x)
+        head = np.ldexp(np.trunc(mantissa * 2**12), exponent - 12)
+        return Split(np.float32(head), np.float32(x - head))
     x = double(x)
     head, rest = split(x.high)
     return Split(head, rest + x.low)
