@@ -11,6 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
 
 def x64() -> Any:
     """A context in which JAX computes in float64; newer JAX moved it."""
@@ -48,10 +51,10 @@ def bits(x: Any) -> Any:
 
 def started(program: str, *arguments: Any, devices: int = 1) -> "subprocess.Popen[str]":
     """A process of its own for a program of `tests/processes`, which has that many devices."""
-    script = Path(__file__).parent / "processes" / program
+    script = TESTS / "processes" / program
     environment = {
         **os.environ,
-        "PYTHONPATH": str(script.parents[2]),
+        "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }

@@ -8,13 +8,13 @@ import json
 import math
 import types
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from functions import FUNCTIONS
+from helpers import TESTS
 from live import agrees, followed
 from objects import script_hash
 
@@ -22,7 +22,7 @@ import lrsched as ls
 from lrsched.dialects import torch as dialect
 from lrsched.dialects.torch import from_torch, state_from_torch
 
-FILE = json.loads((Path(__file__).parent / "golden" / "objects.json").read_text())
+FILE = json.loads((TESTS / "golden" / "objects.json").read_text())
 RECORDS: dict[str, list[dict[str, Any]]] = {}
 for _record in FILE["records"]:
     RECORDS.setdefault(_record["object"]["class"], []).append(_record)

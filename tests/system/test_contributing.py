@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r'^```python\n# (\S+), (?:(above|below) "([^\n]*)"|at the end)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 EXAMPLES = {  # the most places to edit, but for the optional formula, and the tests that find the new name
     "Example: add a shape": (3, "smoothstep or every_shape", ("algebra/shapes", "shapes", "precision", "latex", "summary")),
