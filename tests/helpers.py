@@ -72,22 +72,32 @@ def said(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
+WAYS = ("eager", "captured", "argument")
+
+
 @jax.jit
-def _as_argument(schedule: Any, steps: Any) -> Any:
+def _argument(schedule: Any, steps: Any) -> Any:
+    """Compiled once for all schedules of a structure."""
     return schedule(steps)
 
 
-def ways(schedule: Any) -> dict[str, Any]:
-    """The ways to call a schedule with an array of steps."""
-    return {
-        "eager": schedule,
-        "captured": jax.jit(lambda t: schedule(t)),
-        "argument": lambda t: _as_argument(schedule, t),
-        "vmapped": jax.jit(jax.vmap(schedule)),
-    }
+def as_argument(schedule: Any, steps: Any) -> Any:
+    """The values of a schedule that a compiled function receives; always of a multiple of 64 steps, so as to compile less."""
+    steps = np.asarray(steps)
+    return _argument(schedule, np.resize(steps, -(-len(steps) // 64) * 64))[: len(steps)]
 
 
-WAYS = ("eager", "captured", "argument", "vmapped")
+def called(schedules: dict[Any, Any], way: str, steps: Any) -> dict[Any, Any]:
+    """The values of several schedules at the same steps, or of each at its own; captured ones are in one program."""
+    at = steps if isinstance(steps, dict) else dict.fromkeys(schedules, np.asarray(steps))
+
+    def together(at: Any) -> Any:
+        return [s(t) for s, t in zip(schedules.values(), at, strict=True)]
+
+    if way == "argument":
+        return {name: as_argument(s, at[name]) for name, s in schedules.items()}
+    found = {"eager": together, "captured": jax.jit(together)}[way]([at[name] for name in schedules])
+    return dict(zip(schedules, found, strict=True))
 
 
 def as_float32(numbers: Any) -> Any:
