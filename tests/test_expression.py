@@ -81,10 +81,10 @@ def test_what_repr_gives_is_read(s):
         assert ls.parse(repr(s)) == s
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if "fn" not in call.fixed], ids=str)
-def test_every_public_call_is_read_from_its_repr(call):
-    s = call.make()
-    assert ls.parse(repr(s)) == s
+def test_every_public_call_is_read_from_its_repr():
+    for call in CALLS:
+        s = call.make()
+        assert "fn" in call.fixed or ls.parse(repr(s)) == s
 
 
 @pytest.mark.parametrize(
