@@ -204,11 +204,11 @@ def test_hostile_text_is_one_clear_error(text):
 
 @pytest.mark.parametrize("what", HUGE)
 def test_what_is_huge_is_refused_soon(what):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=r".") as raised:
         ls.from_json(HUGE[what])
     assert len(str(raised.value)) < 500
-    assert time.monotonic() - begin < 20  # that it ends, on the slowest of machines
+    assert time.process_time() - begin < 20  # that it ends, on the slowest of machines
 
 
 @given(

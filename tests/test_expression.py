@@ -121,11 +121,11 @@ def test_what_is_no_schedule_is_refused(text):
 
 @pytest.mark.parametrize("what", HUGE)
 def test_what_is_huge_is_refused_soon(what):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=r".") as raised:
         ls.parse(HUGE[what])
     assert len(str(raised.value)) < 600
-    assert time.monotonic() - begin < 20  # that it ends, on the slowest of machines
+    assert time.process_time() - begin < 20  # that it ends, on the slowest of machines
 
 
 def test_the_mistake_is_pointed_at():

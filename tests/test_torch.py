@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from check import OF_BASE, RELATIVE, ours, traces
 from record import script_hash
-from torch_cases import COSINE, EXAMPLES, EXPONENTIAL, LINEAR, MULTIPLICATIVE, STEP, inverse, nearly_one
+from torch_cases import COSINE, EXAMPLES, LINEAR, MULTIPLICATIVE, STEP, inverse, nearly_one
 
 import lrsched as ls
 from lrsched.dialects import torch as dialect
@@ -140,19 +140,6 @@ def test_a_plateau_in_a_sequence_hears_what_happens_while_it_runs():
     # Six steps of warm-up; then the first metric is the best, and of the others every second one is too many.
     held = [0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
     np.testing.assert_allclose(values, [*np.asarray(LINEAR(np.arange(6))), *held, 0.0625, 0.03125, 0, 0, 0, 0])
-
-
-def test_a_plateau_in_a_chain_multiplies():
-    plateau = dialect.ReduceLROnPlateau(0.5, factor=0.5, patience=1)
-    metrics = np.ones(20, np.float32)
-    factor = run(plateau, metrics) / 0.5
-    for others in ([LINEAR, EXPONENTIAL], [COSINE, STEP]):
-        alone = np.asarray(dialect.ChainedScheduler(others)(np.arange(20)))
-        np.testing.assert_allclose(
-            run(dialect.ChainedScheduler([*others, plateau]), metrics), alone * factor, rtol=1e-6, atol=1e-8
-        )
-        within = dialect.ChainedScheduler([dialect.ChainedScheduler([plateau, *others])])
-        np.testing.assert_allclose(run(within, metrics), alone * factor, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize(

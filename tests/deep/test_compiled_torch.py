@@ -11,8 +11,8 @@ import pytest
 from functions import FUNCTIONS
 from helpers import x64
 from originals import expanded
-from test_torch import FILES, STEPS, agree, ours, records
-from torch_cases import COSINE, EXAMPLES, STEP
+from test_torch import FILES, STEPS, agree, ours, records, run
+from torch_cases import COSINE, EXAMPLES, EXPONENTIAL, LINEAR, STEP
 
 import lrsched as ls
 from lrsched.dialects import torch as dialect
@@ -145,3 +145,16 @@ def test_a_chain_is_walked_to_any_step():
     truth = np.cumprod([1.0, *(1 + 1 / (2.0 + np.arange(1, 131_073)) ** 2)])
     np.testing.assert_allclose(half(late), truth[late], rtol=1e-6)
     np.testing.assert_allclose(half(np.reshape(late[:4], (2, 2))), np.reshape(truth[late[:4]], (2, 2)), rtol=1e-6)
+
+
+def test_a_plateau_in_a_chain_multiplies():
+    plateau = dialect.ReduceLROnPlateau(0.5, factor=0.5, patience=1)
+    metrics = np.ones(20, np.float32)
+    factor = run(plateau, metrics) / 0.5
+    for others in ([LINEAR, EXPONENTIAL], [COSINE, STEP]):
+        alone = np.asarray(dialect.ChainedScheduler(others)(np.arange(20)))
+        np.testing.assert_allclose(
+            run(dialect.ChainedScheduler([*others, plateau]), metrics), alone * factor, rtol=1e-6, atol=1e-8
+        )
+        within = dialect.ChainedScheduler([dialect.ChainedScheduler([plateau, *others])])
+        np.testing.assert_allclose(run(within, metrics), alone * factor, rtol=1e-6, atol=1e-8)

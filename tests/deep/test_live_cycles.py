@@ -29,8 +29,8 @@ from lrsched.training.live import packed
 
 END = 2**31 - 1
 STRETCHES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 3.0, math.pi)
-LENGTHS = (1, 2.5, 7, 10, 1000, 10**8)
-COUNTS = (None, 1, 3, 10, 10**6)
+LENGTHS = (1, 2.5, 10, 10**8)
+COUNTS = (None, 3, 10**6)
 NEAR = Fraction(1, 2**8)  # of a step: nearer than that to a start, either of two cycles is right
 
 
