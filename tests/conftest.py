@@ -1,4 +1,7 @@
-"""Strict promotion for our own code, and property tests that give the same examples every time."""
+"""Three rings of tests by folder, strict promotion for our own code, and property tests with the same examples every time.
+
+The core ring is what lies in this folder, with the examples of the docstrings; `deep/` and `system/` are the two others.
+"""
 
 import hypothesis
 import jax
@@ -8,6 +11,33 @@ import pytest
 PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
 hypothesis.settings.register_profile("lrsched", derandomize=True, deadline=None, max_examples=40, phases=PHASES)
 hypothesis.settings.load_profile("lrsched")
+
+RINGS = ("deep", "system")
+CORE = "not deep and not system"
+collect_ignore = ["golden", "processes"]  # programs
+
+
+def ring_of(path):
+    return path.parent.name if path.parent.name in RINGS else CORE
+
+
+def pytest_configure(config):
+    """Without `-m`, and without files that are named, the tests are those of the core ring."""
+    if not config.option.markexpr and config.args_source is not config.ArgsSource.ARGS:
+        config.option.markexpr = CORE
+
+
+def pytest_ignore_collect(collection_path, config):
+    """The files of the other rings are not even imported."""
+    other = config.option.markexpr in (CORE, *RINGS) and ring_of(collection_path) != config.option.markexpr
+    return True if other and collection_path.is_file() else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if ring_of(item.path) in RINGS:
+            item.add_marker(ring_of(item.path))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,6 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
 
 def x64() -> Any:
     """A context in which JAX computes in float64; newer JAX moved it."""
@@ -48,10 +51,10 @@ def bits(x: Any) -> Any:
 
 def started(program: str, *arguments: Any, devices: int = 1) -> "subprocess.Popen[str]":
     """A process of its own for a program of `tests/processes`, which has that many devices."""
-    script = Path(__file__).parent / "processes" / program
+    script = TESTS / "processes" / program
     environment = {
         **os.environ,
-        "PYTHONPATH": str(script.parents[2]),
+        "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }
@@ -69,22 +72,32 @@ def said(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
+WAYS = ("eager", "captured", "argument")
+
+
 @jax.jit
-def _as_argument(schedule: Any, steps: Any) -> Any:
+def _argument(schedule: Any, steps: Any) -> Any:
+    """Compiled once for all schedules of a structure."""
     return schedule(steps)
 
 
-def ways(schedule: Any) -> dict[str, Any]:
-    """The ways to call a schedule with an array of steps."""
-    return {
-        "eager": schedule,
-        "captured": jax.jit(lambda t: schedule(t)),
-        "argument": lambda t: _as_argument(schedule, t),
-        "vmapped": jax.jit(jax.vmap(schedule)),
-    }
+def as_argument(schedule: Any, steps: Any) -> Any:
+    """The values of a schedule that a compiled function receives; always of a multiple of 64 steps, so as to compile less."""
+    steps = np.asarray(steps)
+    return _argument(schedule, np.resize(steps, -(-len(steps) // 64) * 64))[: len(steps)]
 
 
-WAYS = ("eager", "captured", "argument", "vmapped")
+def called(schedules: dict[Any, Any], way: str, steps: Any) -> dict[Any, Any]:
+    """The values of several schedules at the same steps, or of each at its own; captured ones are in one program."""
+    at = steps if isinstance(steps, dict) else dict.fromkeys(schedules, np.asarray(steps))
+
+    def together(at: Any) -> Any:
+        return [s(t) for s, t in zip(schedules.values(), at, strict=True)]
+
+    if way == "argument":
+        return {name: as_argument(s, at[name]) for name, s in schedules.items()}
+    found = {"eager": together, "captured": jax.jit(together)}[way]([at[name] for name in schedules])
+    return dict(zip(schedules, found, strict=True))
 
 
 def as_float32(numbers: Any) -> Any:

@@ -169,12 +169,13 @@ ANY: tuple[Grow, ...] = (
 )
 
 
-def grown(depths: tuple[int, ...], ends: bool) -> Any:
-    def grow(choices: bytes) -> Schedule:
-        rest = iter(choices)
-        return Growth(rest, depths[next(rest) % len(depths)], ends).schedule()
+def grow(choices: bytes, depths: tuple[int, ...], ends: bool) -> Schedule:
+    rest = iter(choices)
+    return Growth(rest, depths[next(rest) % len(depths)], ends).schedule()
 
-    return st.binary(min_size=64, max_size=64).map(grow)
+
+def grown(depths: tuple[int, ...], ends: bool) -> Any:
+    return st.binary(min_size=64, max_size=64).map(lambda choices: grow(choices, depths, ends))
 
 
 schedules = grown(DEPTHS, ends=False)

@@ -325,3 +325,26 @@ def specs(node: Node) -> list[Spec]:
         elif "child" in field.metadata:
             found += [spec for one in (value if isinstance(value, tuple) else (value,)) for spec in specs(one)]
     return found
+
+
+def _kind(node: Any) -> Any:
+    """The class of a node, and which of its numbers and children, and how many, it has."""
+    return type(node), str(jax.tree.structure(node, is_leaf=lambda x: isinstance(x, ls.Schedule) and x is not node))
+
+
+def _few() -> Iterator[Call]:
+    seen: set[Any] = set()
+    for call in CALLS:
+        kinds = {(*_kind(node), *_options(node)) for node in nodes(call.make())}
+        if not kinds <= seen:
+            seen |= kinds
+            yield call
+
+
+def _options(node: Any) -> Iterator[Any]:
+    for field in dataclasses.fields(node):
+        if field.metadata.get("options"):
+            yield getattr(node, field.name)
+
+
+FEW = list(_few())  # as many calls as it takes to have every class of nodes with all that may be given to it

@@ -68,11 +68,6 @@ def test_unstack_undoes_stack(members):
     assert [repr(s) for s in ls.unstack(ls.stack(members))] == [repr(s) for s in members]
 
 
-def test_unstack_takes_off_one_axis():
-    batch = ls.stack(SAME)
-    assert ls.unstack(ls.stack([batch, batch])) == [batch, batch]
-
-
 def test_schedules_of_one_structure_need_no_choice():
     assert isinstance(ls.stack(SAME), ls.Linear)
     choice = ls.stack(OTHER)
@@ -113,13 +108,6 @@ def test_batches_are_equal_by_value():
     assert hash(ls.stack(SAME)) == hash(ls.stack(SAME))
     assert ls.stack(SAME) != ls.stack(SAME[::-1])
     assert eval(repr(ls.stack(SAME)), {"Linear": ls.Linear}) == ls.stack(SAME)
-
-
-def test_arrays_and_numbers_stack():
-    batch = ls.stack([ls.Linear(0.0, 1.0, 10), jax.tree.map(jnp.asarray, ls.Linear(0.0, 2.0, 10))])
-    np.testing.assert_allclose(batch(5), [0.5, 1])
-    batch = jax.jit(lambda x: ls.stack([ls.Linear(0.0, x, 10), ls.Linear(0.0, 2.0, 10)]))(3.0)
-    np.testing.assert_allclose(batch(5), [1.5, 1])
 
 
 def rates(s, losses):
@@ -289,12 +277,6 @@ def test_every_operation_on_a_batch_is_that_on_each_member(make):
 def test_what_a_batch_does_not_do_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
-
-
-def test_grid_over_a_range():
-    batch, points = ls.grid(ls.warmup_cosine, peak=[1.0, 2.0], warmup_steps=range(3), steps=10)
-    assert batch.batch_shape == (6,)
-    np.testing.assert_array_equal(points["warmup_steps"], [0, 1, 2, 0, 1, 2])
 
 
 def test_a_nested_list_with_a_traced_entry_is_a_batch_of_tables():

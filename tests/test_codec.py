@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nested import schedules
-from signatures import CALLS, nodes
+from signatures import CALLS, FEW, nodes
+from torch_cases import WITHOUT_FUNCTIONS
 
 import lrsched as ls
 from lrsched.algebra.node import leaf, node
@@ -22,21 +23,7 @@ from lrsched.dialects import torch
 from lrsched.views import names
 
 TORCH = [
-    torch.StepLR(0.1, 30),
-    torch.MultiStepLR(0.1, [10, 20]),
-    torch.ConstantLR(0.1, 0.5, 4),
-    torch.LinearLR(0.1, 0.25, 1.0, 10),
-    torch.ExponentialLR(0.1, 0.95),
-    torch.PolynomialLR(0.1, 100, 2),
-    torch.CosineAnnealingLR(0.1, 20),
-    torch.CosineAnnealingWarmRestarts(0.1, 10, 2),
-    torch.CyclicLR(0.01, 0.1, 20, mode="exp_range"),
-    torch.CyclicMomentum(0.8, 0.9, 20),
-    torch.OneCycleLR(0.1, 100, three_phase=True),
-    torch.OneCycleMomentum(0.1, 100),
-    torch.SWALR(0.1, 0.05),
-    torch.SequentialLR([torch.LinearLR(0.1), torch.ExponentialLR(0.1, 0.9)], [5]),
-    torch.ChainedScheduler([torch.ConstantLR(0.1), torch.ExponentialLR(0.1, 0.9)]),
+    *WITHOUT_FUNCTIONS,
     torch.ReduceLROnPlateau(0.1, patience=1),
     torch.Recurrence(0.1, ls.Constant(0.5), ls.Constant(1.0)),
 ]
@@ -64,7 +51,7 @@ def test_what_is_written_comes_back(s):
     assert ls.from_dict(json.loads(json.dumps(ls.to_dict(s), indent=2))) == s
 
 
-@pytest.mark.parametrize("s", [*(call.make() for call in CALLS if "fn" not in call.fixed), *TORCH], ids=lambda s: repr(s)[:50])
+@pytest.mark.parametrize("s", [*(call.make() for call in FEW if "fn" not in call.fixed), *TORCH], ids=lambda s: repr(s)[:50])
 def test_every_node_comes_back(s):
     assert ls.from_json(ls.to_json(s)) == s
 
@@ -217,11 +204,11 @@ def test_hostile_text_is_one_clear_error(text):
 
 @pytest.mark.parametrize("what", HUGE)
 def test_what_is_huge_is_refused_soon(what):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=r".") as raised:
         ls.from_json(HUGE[what])
     assert len(str(raised.value)) < 500
-    assert time.monotonic() - begin < 20  # that it ends, on the slowest of machines
+    assert time.process_time() - begin < 20  # that it ends, on the slowest of machines
 
 
 @given(

@@ -8,10 +8,9 @@ import io
 import jax
 import matplotlib as mpl
 import numpy as np
-import pytest
 from matplotlib import image
 from matplotlib import pyplot as plt
-from signatures import CALLS
+from signatures import FEW
 
 import lrsched as ls
 
@@ -45,9 +44,8 @@ def test_a_batch_a_driven_one_and_one_that_goes_on():
     assert "goes on for ever" in bundle(ls.Exponential(0.1, 0.5))["text/html"]
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_every_public_call_is_shown(call):
-    assert "<img" in bundle(call.make())["text/html"]
+def test_every_class_of_nodes_is_shown():
+    assert not [call for call in FEW if "<img" not in bundle(call.make())["text/html"]]
     assert not plt.get_fignums()
 
 

@@ -81,10 +81,10 @@ def test_what_repr_gives_is_read(s):
         assert ls.parse(repr(s)) == s
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if "fn" not in call.fixed], ids=str)
-def test_every_public_call_is_read_from_its_repr(call):
-    s = call.make()
-    assert ls.parse(repr(s)) == s
+def test_every_public_call_is_read_from_its_repr():
+    for call in CALLS:
+        s = call.make()
+        assert "fn" in call.fixed or ls.parse(repr(s)) == s
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_what_is_no_schedule_is_refused(text):
 
 @pytest.mark.parametrize("what", HUGE)
 def test_what_is_huge_is_refused_soon(what):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=r".") as raised:
         ls.parse(HUGE[what])
     assert len(str(raised.value)) < 600
-    assert time.monotonic() - begin < 20  # that it ends, on the slowest of machines
+    assert time.process_time() - begin < 20  # that it ends, on the slowest of machines
 
 
 def test_the_mistake_is_pointed_at():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from matplotlib.mathtext import MathTextParser
 from nested import schedules
-from signatures import CALLS, nodes
+from signatures import FEW, nodes
 from test_codec import TORCH
 
 import lrsched as ls
@@ -20,7 +20,7 @@ from lrsched.dialects import torch
 from lrsched.views.formula import formula
 from lrsched.views.phases import one_phase, phases, reading
 
-MADE: dict[str, Any] = {f"{i} {call}": call.make() for i, call in enumerate(CALLS)}
+MADE: dict[str, Any] = {f"{i} {call}": call.make() for i, call in enumerate(FEW)}
 MADE |= {repr(s): s for s in [*TORCH, torch.LambdaLR(0.1, abs), torch.MultiplicativeLR(0.1, abs)]}
 NODES_WITH_FORMULAS = 24
 

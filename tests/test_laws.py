@@ -1,7 +1,6 @@
-"""The laws of the algebra, and the meaning of every node, on generated nested schedules.
+"""The laws of the algebra, and the meaning of every node, on generated nested schedules, outside of jit.
 
-Each law runs in float32 and in float64: for every example eagerly, for some compiled as well. The last test counts what the
-examples were made of.
+`deep/test_compiled_laws.py` has the same laws in compiled code.
 """
 
 import contextlib
@@ -10,7 +9,6 @@ import dataclasses
 import math
 import operator
 import pickle
-import zlib
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -20,99 +18,52 @@ import nested
 import numpy as np
 import pytest
 from helpers import x64
-from hypothesis import Phase, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from meaning import length, meaning, value
-from nested import (
-    counts,
-    depth,
-    finite,
-    node_classes,
-    operators,
-    positive_counts,
-    schedules,
-    shapes,
-    size,
-    small_finite,
-    small_schedules,
-    times,
-    values,
-)
+from nested import counts, depth, finite, node_classes, operators, positive_counts, schedules, shapes, size, times, values
 
 import lrsched as ls
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.pointwise import Pointwise
-from lrsched.algebra.schedule import Schedule
 
 HUGE = [1000, 2**20, 2**24 + 1, 10**9, 2**30 + 1, 2**31 - 1]
 WHOLE = np.array([*range(24), 26, 30, 47, 60, 61, 100, 128, *HUGE])
 FRACTIONAL = np.append(np.arange(0, 22, 0.25), [26.5, 30.25, 47.75, 61.5, 100.25, 128.5, 999.75, 2**20 + 0.5]).reshape(8, 12)
 STEPS = np.concatenate([WHOLE, FRACTIONAL.ravel(), [10**9 + 0.25, 2**31 - 1.25]])
+PRECISIONS = {"float32": contextlib.nullcontext, "float64": x64}
+in_both = pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
 
 
-class Way(NamedTuple):
-    """One way to go through the examples of a law."""
+class Law(NamedTuple):
+    """What is equal, as a generator of (left, right) or (left, right, steps) of what is drawn."""
 
-    precision: Any
-    compiled: bool = False
-
-
-WAYS = {
-    "float32": Way(contextlib.nullcontext),
-    "float64": Way(x64),
-    "compiled float32": Way(contextlib.nullcontext, compiled=True),
-    "compiled float64": Way(x64, compiled=True),
-}
-EAGER, COMPILED = ("float32", "float64"), ("compiled float32", "compiled float64")
-SMALLER = {schedules: small_schedules, finite: small_finite}  # what a law compiles, for that takes its time
-LAWS: set[tuple[str, str]] = set()  # every law by its name and its way
-RAN: set[tuple[str, str]] = set()
-DEPTHS: Counter[int] = Counter()
-OPERATORS: Counter[str] = Counter()
+    pairs: Any
+    strategies: tuple[Any, ...]
 
 
-def law(*strategies: Any, ways: Any = (*EAGER, "compiled float32"), examples: int = 40, compiled: int = 3) -> Any:
-    """A law on drawn arguments: a generator of what is equal, (left, right) or (left, right, steps)."""
+LAWS: dict[str, Law] = {}
 
-    def decorate(state: Any) -> Any:
-        def test(way: str) -> None:
-            RAN.add((state.__name__, way))
 
-            def check(drawn: tuple[Any, ...]) -> None:
-                hold(state, WAYS[way], drawn)
+def law(*strategies: Any) -> Any:
+    """A law, tested in float64, of which float32 is the rounding."""
 
-            check.__name__ = f"{state.__name__}_{way}".replace(" ", "_")  # by which Hypothesis chooses the examples
-            if WAYS[way].compiled:  # shrinking would take minutes
-                smaller = st.tuples(*(SMALLER.get(s, s) for s in strategies))
-                settings(max_examples=compiled, phases=[Phase.generate])(given(drawn=smaller)(check))()
-            else:
-                settings(max_examples=examples)(given(drawn=st.tuples(*strategies))(check))()
+    def decorate(pairs: Any) -> Any:
+        LAWS[pairs.__name__] = Law(pairs, strategies)
 
-        LAWS.update((state.__name__, way) for way in ways)
-        test.__name__, test.__doc__ = state.__name__, state.__doc__
-        return pytest.mark.parametrize("way", ways)(test)
+        def test() -> None:
+            @given(drawn=st.tuples(*strategies))
+            def check(drawn: Any) -> None:
+                with x64():
+                    for left, right, *steps in pairs(*drawn):
+                        assert_same(left, right, *steps)
+
+            check()
+
+        test.__name__, test.__doc__ = pairs.__name__, pairs.__doc__
+        return test
 
     return decorate
-
-
-def hold(state: Any, way: Way, drawn: tuple[Any, ...]) -> None:
-    """States a law of what was drawn, and compares what it says is equal."""
-    for s in drawn:
-        if isinstance(s, Schedule):
-            record(s)
-    with way.precision():
-        pairs: list[Any] = list(state(*drawn) or ())
-        if pairs and way.compiled:
-            turn = zlib.crc32(repr(drawn).encode())
-            assert_same_compiled(pairs[turn % len(pairs)], turn // len(pairs))
-        elif pairs:
-            for pair in pairs:
-                assert_same(*pair)
-
-
-def record(s: Schedule) -> None:
-    DEPTHS[depth(s)] += 1
-    OPERATORS.update(operators(s))
 
 
 def float_type() -> Any:
@@ -127,45 +78,24 @@ def assert_eager(actual: Any, truth: Any, scale: float) -> None:
     np.testing.assert_allclose(actual, truth, rtol=relative, atol=absolute)
 
 
-def assert_compiled(actual: Any, truth: Any, scale: float) -> None:
-    """Equal within 8 units in the last place of the terms; in float64 compilers have coarser powers and logarithms."""
-    assert actual.dtype == float_type()
-    ulps = 8 if float_type() == np.float32 else 64
-    np.testing.assert_allclose(actual, truth, rtol=0, atol=ulps * float(np.finfo(float_type()).eps) * max(scale, 1e-30))
-
-
-def assert_same(left: Schedule, right: Schedule, steps: Any = STEPS) -> None:
+def assert_same(left: Any, right: Any, steps: Any = STEPS) -> None:
     assert_eager(left(steps), right(steps), max(size(left), size(right)))
-
-
-def assert_same_compiled(pair: Any, turn: int) -> None:
-    left, right, *given_steps = pair
-    steps, call = kinds_of_steps(*given_steps)[turn % 4]
-    for result in jax.jit(lambda t: (call(left, t), call(right, t)))(jnp.asarray(steps)):
-        assert_compiled(result, left(steps), max(size(left), size(right)))
-
-
-def kinds_of_steps(steps: Any = None) -> list[Any]:
-    """Whole and huge ones, an array of rank 2 of fractional ones, each as an array and mapped over."""
-    whole, fractional = WHOLE, FRACTIONAL
-    if steps is not None:
-        whole, fractional = steps[steps == np.floor(steps)], np.reshape(steps[: len(steps) // 2 * 2], (2, -1))
-    whole, fractional = whole.astype(np.int32), fractional.astype(float_type())
-    together, mapped = lambda s, t: s(t), lambda s, t: jax.vmap(s)(t)
-    return [(whole, together), (fractional, mapped), (whole, mapped), (fractional, together)]
 
 
 # Every node means what it says
 
 
-def truth_of(s: Schedule, steps: Any) -> Any:
+def truth_of(s: Any, steps: Any) -> Any:
     return np.vectorize(lambda t: float(meaning(s, t)), otypes=[np.float64])(steps)
 
 
-@law(schedules, ways=EAGER, examples=150)
-def test_a_value_is_the_meaning(s):
-    assert_eager(s(STEPS), truth_of(s, STEPS), size(s))
-    assert s.length == float(length(s))
+@in_both
+@settings(max_examples=120)
+@given(s=schedules)
+def test_a_value_is_the_meaning(precision, s):
+    with precision():
+        assert_eager(s(STEPS), truth_of(s, STEPS), size(s))
+        assert s.length == float(length(s))
 
 
 FAR = {
@@ -179,37 +109,22 @@ FAR = {
 }
 
 
-@law(schedules, st.sampled_from(list(FAR)), ways=tuple(WAYS), examples=80, compiled=8)
-def test_a_value_far_away_is_the_meaning(s, move):
+def moved(s: Any, move: str) -> Any:
+    """The schedule far away, and steps there; a time that is divided is rounded, and a root at its beginning shows it."""
     far, steps = FAR[move](s)
-    steps = np.clip(steps, 0, 2**31 - 1).ravel().astype(np.int32)
-    # A time that is divided, as by an odd stretch, is rounded: by a root at its beginning that counts a thousand times.
-    assert_eager(far(steps), truth_of(far, steps), size(far) * (1000 if move == "stretched oddly" else 1))
-    yield far, far, steps[:: len(steps) // 40]
+    scale = size(far) * (1000 if move == "stretched oddly" else 1)
+    return far, np.clip(steps, 0, 2**31 - 1).ravel().astype(np.int32), scale
 
 
-nested_schedules = schedules.map(lambda s: s)  # not to be made smaller
+@in_both
+@given(s=schedules, move=st.sampled_from(list(FAR)))
+def test_a_value_far_away_is_the_meaning(precision, s, move):
+    far, steps, scale = moved(s, move)
+    with precision():
+        assert_eager(far(steps), truth_of(far, steps), scale)
 
 
-@law(nested_schedules, st.sampled_from(range(4)), ways=COMPILED, compiled=12)
-def test_a_compiled_value_is_the_meaning(s, kind):
-    steps, call = kinds_of_steps()[kind]
-    result = jax.jit(lambda t: call(s, t))(jnp.asarray(steps))
-    assert_compiled(result, truth_of(s, steps), size(s))
-
-
-@jax.jit
-def as_argument(s: Schedule, steps: Any) -> Any:
-    return s(steps)
-
-
-@law(nested_schedules, st.sampled_from([WHOLE[WHOLE <= 2**20], FRACTIONAL]), ways=COMPILED, compiled=6)
-def test_a_value_of_traced_numbers_is_the_meaning(s, steps):
-    steps = steps.astype(np.int32 if steps.dtype.kind == "i" else float_type())
-    assert_compiled(as_argument(s, steps), truth_of(s, steps), size(s))
-
-
-@law(schedules, ways=EAGER)
+@given(schedules)
 def test_an_array_of_steps_is_elementwise(s):
     steps = [[0, 1, 2.5, 7.25], [21, 1000, 10**9, 2**31 - 1]]
     one_by_one = [[s(t) for t in row] for row in steps]
@@ -244,21 +159,19 @@ BEYOND = [
 def test_the_meaning_holds_at_odd_lengths_and_steps(s, step):
     assert_eager(s(step), truth_of(s, step), size(s))
     assert_eager(s([step]), truth_of(s, [step]), size(s))
-    if step == int(step) and (s, step) not in BEYOND:
-        assert_compiled(jax.jit(lambda t: s(t))(jnp.int32(step)), truth_of(s, step), size(s))
 
 
 # Lengths
 
 
-@law(schedules, ways=EAGER)
+@given(schedules)
 def test_from_its_length_on_a_schedule_stands_still(s):
     assume(math.isfinite(s.length))
     later = s.length + np.array([0, 0.25, 1, 7, 1000, 2**20, 10**9])
     np.testing.assert_array_equal(s(later), s([s.length] * len(later)))
 
 
-@law(finite, finite, counts, ways=EAGER)
+@given(finite, finite, counts)
 def test_lengths_follow_the_tables(a, b, n):
     assert (a >> b).length == a.length + b.length
     assert (a + b).length == ls.minimum(a, b).length == (a / b.clip(1, 2)).length == max(a.length, b.length)
@@ -279,7 +192,7 @@ def test_lengths_follow_the_tables(a, b, n):
 # Sequences
 
 
-@law(finite, finite, schedules, compiled=2)
+@law(finite, finite, schedules)
 def test_then_associates(a, b, c):
     assert (a >> b) >> c == a >> (b >> c)
     yield (a >> b).take((a >> b).length) >> c, a >> (b >> c)
@@ -297,7 +210,7 @@ def test_factors_distribute_over_then(a, b, k):
     yield -(a >> b), -a >> -b
 
 
-@law(finite, finite, schedules, schedules, values, compiled=2)
+@law(finite, finite, schedules, schedules, values)
 def test_addition_distributes_over_then_of_equal_lengths(a, b, c, d, filling):
     n = max(a.length, b.length)
     a, b = (s >> ls.Constant(filling, n - s.length) for s in (a, b))
@@ -392,7 +305,7 @@ def test_stretches_and_staircases_combine(s, k, m, n):
 # Repetitions and reverses
 
 
-@law(finite, compiled=2)
+@law(finite)
 def test_repeating_is_one_after_the_other(a):
     yield a.repeat(2), a >> a
     yield a.repeat(3, scale=-0.5), a >> a * -0.5 >> a * 0.25
@@ -411,7 +324,7 @@ def test_repeating_for_ever_begins_as_repeating_often(a, n):
     yield a >> a.repeat(), a.repeat()
 
 
-@law(finite, finite, positive_counts, positive_counts, compiled=2)
+@law(finite, finite, positive_counts, positive_counts)
 def test_reverse_turns_the_order_around(a, b, n, m):
     a, b = a.take(n), b.take(m)
     # Off every boundary, because a reversed jump takes its other side.
@@ -429,12 +342,12 @@ def test_reverse_turns_back(a, b):
 NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
 
 
-@law(schedules, ways=("float32",))
+@given(schedules)
 def test_repr_evaluates_to_an_equal_schedule(s):
     assert eval(repr(s), NAMES) == s
 
 
-@law(schedules, ways=("float32",))
+@given(schedules)
 def test_copies_are_equal(s):
     leaves, structure = jax.tree.flatten(s)
     for same in (pickle.loads(pickle.dumps(s)), copy.copy(s), copy.deepcopy(s), jax.tree.unflatten(structure, leaves)):
@@ -444,7 +357,7 @@ def test_copies_are_equal(s):
     assert all(isinstance(leaf, (float, np.ndarray)) for leaf in leaves)
 
 
-@law(schedules, ways=("float32",))
+@given(schedules)
 def test_any_tree_can_be_rebuilt(s):
     negative = jax.tree.map(lambda x: -x, s)
     assert jax.tree.map(lambda x: -x, negative) == s
@@ -452,7 +365,7 @@ def test_any_tree_can_be_rebuilt(s):
     assert set(jax.tree.leaves(jax.tree.map(lambda _: "an axis", s))) == {"an axis"}
 
 
-@law(shapes, shapes, positive_counts, ways=("float32",))
+@given(shapes, shapes, positive_counts)
 def test_schedules_that_differ_in_one_number_are_unequal(a, b, n):
     assert a.take(n) >> b != a.take(n + 1) >> b
     assert a * 2 != a * 3
@@ -468,14 +381,13 @@ def test_every_node_has_a_meaning():
         assert [cls.__name__ for cls in classes if query.dispatch(cls) is query.dispatch(object)] == []
 
 
-def test_the_examples_were_nested_and_varied(record_property):
-    if LAWS != RAN:
-        pytest.skip(f"counts the examples of all laws, but {len(LAWS - RAN)} of {len(LAWS)} did not run")
-    total, deep = sum(DEPTHS.values()), sum(n for level, n in DEPTHS.items() if level >= 3)
-    record_property("shown", f"{total} schedules were drawn for the laws, {deep / total:.0%} of them of depth >= 3")
-    record_property("shown", f"depths: {', '.join(f'{level}: {n}' for level, n in sorted(DEPTHS.items()))}")
-    record_property("shown", f"operators: {', '.join(f'{name}: {n}' for name, n in OPERATORS.most_common())}")
-    assert deep >= 0.3 * total
+def test_the_examples_are_nested_and_varied(record_property):
+    rng = np.random.default_rng(0)
+    drawn = [nested.grow(rng.bytes(64), nested.DEPTHS, ends) for _ in range(1500) for ends in (False, True)]
+    deep = sum(depth(s) >= 3 for s in drawn) / len(drawn)
+    found = sum(map(operators, drawn), Counter())
+    record_property("shown", f"{deep:.0%} of the generated schedules have a depth of 3 or more")
+    assert deep >= 0.3
     (field,) = (field for field in dataclasses.fields(Pointwise) if field.name == "operator")  # pyright: ignore
     names = {cls.__name__ for cls in node_classes() if cls is not Driven} | {*field.metadata["options"], *nested.VARIANTS}
-    assert {name: OPERATORS[name] for name in names if OPERATORS[name] < 100} == {}
+    assert {name: found[name] for name in names if found[name] < 50} == {}

@@ -61,11 +61,11 @@ def as_arrays(schedule):
 
 
 @pytest.mark.parametrize("given", [lambda s: s, as_arrays], ids=["Python numbers", "arrays"])
-def test_a_thousand_changes_of_numbers_trace_once(given):
+def test_changes_of_numbers_trace_once(given):
     call = jax.jit(chex.assert_max_traces(ls.evaluate, n=1))
     state = ls.init(everything(numbers(0).tolist()))._replace(step=np.int32(3))
-    rates = {float(call(given(everything(numbers(seed).tolist())), state)) for seed in range(1000)}
-    assert len(rates) > 900
+    rates = {float(call(given(everything(numbers(seed).tolist())), state)) for seed in range(100)}
+    assert len(rates) > 90
     assert np.all(np.isfinite(list(rates)))
 
 
@@ -75,7 +75,7 @@ def test_a_training_step_traces_once_whatever_the_numbers(given):
     params = jnp.ones(3)
     with relaxed():
         state = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(much(numbers(0).tolist()))).init(params)
-        for seed in range(50):
+        for seed in range(10):
             params, state = step(given(much(numbers(seed).tolist())), params, state, 1.0)
     assert np.all(np.isfinite(params))
 
@@ -95,14 +95,13 @@ def test_whole_numbers_and_fractions_are_the_same_type():
         call(s, 3)
 
 
-@pytest.mark.parametrize("special", [0.0, 1.0, -1.0, 0.5, 1e30])
-def test_no_value_is_special(special):
+def test_no_value_is_special():
     """A number that is 0 or 1 is as much a number as any other."""
     call = called(2)
-    for x in (special, 0.3):
+    for x in (0.0, 1.0, -1.0, 0.5, 1e30, 0.3):
         call(ls.Linear(x, x, abs(x)) * x + x >> ls.Constant(x, abs(x)), 3)
-    for x in (abs(special) or 1.0, 2.3):
-        call(ls.Linear(0, 1, 4).repeat(3, stretch=x, scale=x).stretch(x).staircase(x), 3)
+        y = abs(x) or 2.3
+        call(ls.Linear(0, 1, 4).repeat(3, stretch=y, scale=y).stretch(y).staircase(y), 3)
 
 
 def test_another_structure_traces_anew():

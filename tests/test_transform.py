@@ -74,12 +74,12 @@ TWINS = {
 }
 
 
-@pytest.mark.parametrize("jit", [True, False])
 @pytest.mark.parametrize("name", TWINS)
-def test_updates_equal_those_of_optax(name, jit):
+def test_updates_equal_those_of_optax(name):
     mine, twin = TWINS[name]
-    steps = STEPS if jit else 4  # outside jit every step of MultiSteps compiles
-    assert_equal_bits(run(mine(), steps, jit=jit)[0], run(twin(), steps, jit=jit)[0])
+    assert_equal_bits(run(mine())[0], run(twin())[0])
+    if name in ("sgd", "adamw"):
+        assert_equal_bits(run(mine(), 4, jit=False)[0], run(twin(), 4, jit=False)[0])
 
 
 def test_follows_optax_on_a_schedule_of_its_own():

@@ -1,13 +1,47 @@
-"""Every scheduler of the PyTorch dialect with every option, as schedules of n steps. Their meaning is in torch_meaning.py."""
+"""Every scheduler of the PyTorch dialect with every option: a few small examples, and schedules of n steps.
 
+Their meaning is that of the nodes they are composed of; that these do what PyTorch does, its recorded traces show.
+"""
+
+import functools
+import itertools
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
-import torch_meaning  # noqa: F401 - which meaning.py learns from
 from cases import Case, at_plateaus
-from meaning import mp
+from meaning import mp, number, value
 
 from lrsched.dialects import torch
+from lrsched.dialects.torch.scheduler import Scheduler
+
+
+@value.register
+def _(s: Scheduler, t: Fraction) -> Any:
+    return value(s.composed, t)
+
+
+@value.register
+def _(s: torch.Recurrence, t: Fraction) -> Any:
+    return next(itertools.islice(_rates(s), math.floor(t), None))
+
+
+@functools.cache
+def _seen(s: torch.Recurrence) -> list[Any]:
+    """The rates of a schedule that are known already."""
+    del s
+    return []
+
+
+def _rates(s: torch.Recurrence) -> Any:
+    rate, seen = number(s.start), _seen(s)
+    yield from seen
+    rate = seen[-1] if seen else rate
+    for t in itertools.count(len(seen)):
+        rate = value(s.scale, Fraction(t)) * rate + value(s.offset, Fraction(t))
+        seen.append(rate)
+        yield rate
 
 
 def inverse(t: Any) -> Any:
@@ -16,6 +50,46 @@ def inverse(t: Any) -> Any:
 
 def sinking(t: Any) -> Any:
     return (1 + t) / (2 + t)
+
+
+def nearly_one(t: Any) -> Any:
+    return 1 - 0.1 / (1 + t)
+
+
+# Small examples: numbers that are exact in float32.
+LINEAR = torch.LinearLR(0.5, 0.25, 1.0, 6)
+EXPONENTIAL = torch.ExponentialLR(0.5, 0.875)
+COSINE = torch.CosineAnnealingLR(0.5, 8, 0.125)
+STEP = torch.StepLR(0.5, 4, 0.5)
+MULTIPLICATIVE = torch.MultiplicativeLR(0.5, nearly_one)
+WITHOUT_FUNCTIONS = [
+    STEP,
+    torch.MultiStepLR(0.5, [3, 7, 7], 0.5),
+    torch.ConstantLR(0.5, 0.25, 6),
+    LINEAR,
+    EXPONENTIAL,
+    torch.PolynomialLR(0.5, 8, 2.0),
+    COSINE,
+    torch.CosineAnnealingWarmRestarts(0.5, 4, 2, 0.125),
+    torch.CyclicLR(0.125, 0.5, 4, 6, "exp_range", 0.875),
+    torch.CyclicLR(0.125, 0.5, 4, mode="triangular2"),
+    torch.CyclicMomentum(0.125, 0.5, 4),
+    torch.OneCycleLR(0.5, 20, pct_start=0.25, div_factor=8.0, final_div_factor=16.0),
+    torch.OneCycleLR(0.5, epochs=5, steps_per_epoch=4, pct_start=0.25, anneal_strategy="linear", three_phase=True),
+    torch.OneCycleMomentum(0.5, 20, pct_start=0.25),
+    torch.SWALR(0.5, 0.25, 8),
+    torch.SequentialLR([LINEAR, EXPONENTIAL], [6]),
+    torch.ChainedScheduler([LINEAR, EXPONENTIAL]),
+    torch.ChainedScheduler([COSINE, STEP]),
+]
+EXAMPLES = [
+    *WITHOUT_FUNCTIONS,
+    torch.LambdaLR(0.5, inverse),
+    MULTIPLICATIVE,
+    torch.CyclicLR(0.125, 0.5, 4, scale_fn=inverse),
+    torch.CyclicLR(0.125, 0.5, 4, scale_fn=inverse, scale_mode="iterations"),
+    torch.SequentialLR([LINEAR, MULTIPLICATIVE, torch.SWALR(0.5, 0.25, 4)], [6, 12]),
+]
 
 
 def multiples(of: int, *counts: int) -> Callable[[int], tuple[int, ...]]:

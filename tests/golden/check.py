@@ -1,5 +1,6 @@
 """PyTorch and our dialect side by side. See record.py, which runs this."""
 
+import functools
 import importlib
 from typing import Any
 
@@ -22,16 +23,26 @@ def ours(name: str, arguments: dict[str, Any], base_lr: float) -> Any:
     return getattr(dialect, name)(*([] if name in OWN_RATES else [base_lr]), **arguments)
 
 
-def replayed(schedule: Any, metrics: list[float]) -> Any:
-    """The value after each metric."""
+@functools.cache
+def _replay() -> Any:
+    """Compiled once for all plateaus of a structure."""
     jax: Any = importlib.import_module("jax")
     ls: Any = importlib.import_module("lrsched")
 
-    def observe(state: Any, metric: Any) -> tuple[Any, Any]:
-        state = ls.tick(schedule, state, value=metric)
-        return state, ls.evaluate(schedule, state)
+    def run(schedule: Any, values: Any) -> Any:
+        def observe(state: Any, metric: Any) -> tuple[Any, Any]:
+            state = ls.tick(schedule, state, value=metric)
+            return state, ls.evaluate(schedule, state)
 
-    return jax.jit(lambda values: jax.lax.scan(observe, ls.init(schedule), values)[1])(np.array(metrics, np.float32))
+        return jax.lax.scan(observe, ls.init(schedule), values)[1]
+
+    return jax.jit(run)
+
+
+def replayed(schedule: Any, metrics: list[float]) -> Any:
+    """The value after each metric."""
+    padded = np.resize(np.array(metrics, np.float32), -(-len(metrics) // 64) * 64)
+    return np.asarray(_replay()(schedule, padded))[: len(metrics)]
 
 
 def traces(record: Record) -> list[tuple[Any, Any, float]]:

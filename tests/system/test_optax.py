@@ -9,7 +9,6 @@ import math
 import pickle
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -17,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import relaxed
+from helpers import ROOT, relaxed
 
 import lrsched as ls
 
 HEADING = "\n## What optax cannot do\n"
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 SECTION = README.split(HEADING)[1].split("\n## ")[0]
 
 

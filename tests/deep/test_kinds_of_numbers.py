@@ -13,8 +13,7 @@ from helpers import x64
 
 import lrsched as ls
 
-NARROW = [np.uint8, np.int8, np.int16, np.uint16, np.uint32, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn]
-TYPES = [*NARROW, np.int32, np.float32, np.int64, np.uint64, np.float64, ml_dtypes.int4]
+TYPES = [np.uint8, np.int16, np.uint32, np.int32, np.int64, np.float32, np.float64, ml_dtypes.bfloat16, ml_dtypes.int4]
 SCHEDULES = [ls.Linear(0.0, 1.0, 10), ls.Piecewise([0, 3], [1.0, 0.5]), ls.cosine_restarts(1.0, 0.0, 3, stretch=2)]
 
 

@@ -122,11 +122,6 @@ def test_any_flipped_bit_costs_a_round_at_most(tmp_path):
     assert metrics(compare(folder=tmp_path)) == metrics(first)
 
 
-def test_a_folder_without_a_batch_size_has_rounds_as_well(tmp_path):
-    assert metrics(compare(folder=tmp_path, batch_size=None)).keys() == metrics(compare()).keys()
-    assert len(list(tmp_path.glob("round-*.npz"))) == 12  # a sixteenth of 12 runs is one
-
-
 def test_a_description_that_cannot_be_read_is_explained(tmp_path):
     (tmp_path / "rounds.json").write_text("")
     with pytest.raises(ValueError, match=r"has a rounds.json that cannot be read: .*Delete the folder"):
@@ -170,12 +165,6 @@ def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda _: 1 << 20)
     with pytest.raises(MemoryError, match=r"one run of train\(schedule, key\) is too large"):
         compare(large, batch_size=1)
-
-
-def test_with_a_mesh_as_many_fewer_are_tried_on_each_device():
-    assert "try batch_size=4," in memory.message(8, 7, 4, "need more")
-    assert memory.message(4, 3, 4, "need more").startswith("one run on each device of train(schedule, key) is too large")
-    assert memory.message(1, 0, 1, "need more").startswith("one run of train(schedule, key) is too large")
 
 
 def test_what_xla_says_of_memory_is_explained():

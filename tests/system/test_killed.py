@@ -1,6 +1,6 @@
 """Runs that are killed with SIGKILL, at random and in the middle of writing, end as the run that was not: bit for bit.
 
-`LRSCHED_KILLS=20 python -m pytest tests/test_killed.py` kills twenty times.
+`LRSCHED_KILLS=20 python -m pytest tests/system/test_killed.py` kills twenty times.
 """
 
 import os
@@ -8,13 +8,12 @@ import random
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT, TESTS
 
-TRAINING = Path(__file__).parent / "processes" / "training.py"
-ROOT = Path(__file__).parents[1]
+TRAINING = TESTS / "processes" / "training.py"
 KILLS = int(os.environ.get("LRSCHED_KILLS", "1"))
 SEED = int(os.environ.get("LRSCHED_SEED", "0"))
 UPDATES, EVERY, PARTS = 240, 8, 4

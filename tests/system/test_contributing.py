@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r'^```python\n# (\S+), (?:(above|below) "([^\n]*)"|at the end)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 EXAMPLES = {  # the most places to edit, but for the optional formula, and the tests that find the new name
-    "Example: add a shape": (3, "smoothstep or every_shape", ("algebra/shapes", "shapes", "precision", "latex", "summary")),
+    "Example: add a shape": (
+        3,
+        "smoothstep or test_every",
+        ("algebra/shapes", "shapes", "deep/test_precision", "latex", "summary"),
+    ),
     "Example: add a combinator": (
         5,
-        "mirror or test_a_value_is_the_meaning or every_node_has_a_meaning",
+        "mirror or test_a_value_is_the_meaning or test_every",
         ("algebra/schedule", "laws", "expression", "summary", "display"),
     ),
 }
@@ -44,6 +48,6 @@ def test_an_example_works(title, tmp_path):
     for block in blocks:
         edit(tmp_path, *block)
     command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", "-k", names, f"lrsched/{module}.py"]
-    command += [f"tests/test_{name}.py" for name in files]
+    command += [f"tests/{name}.py" if "/" in name else f"tests/test_{name}.py" for name in files]
     ran = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]

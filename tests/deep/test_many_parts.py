@@ -54,8 +54,6 @@ def test_the_values_are_those_of_its_meaning(n, fractional):
     truth = np.asarray([float(meaning(s, int(t))) for t in steps])
     np.testing.assert_allclose(s(steps), truth, rtol=2e-7)
     np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), truth, rtol=8 * 6e-8)
-    one = jax.jit(lambda t: s(t))
-    np.testing.assert_allclose([one(jnp.int32(t)) for t in steps[:50]], truth[:50], rtol=8 * 6e-8)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +120,7 @@ def test_pytorch_schedulers_among_the_parts():
 
 
 @pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])
-@pytest.mark.parametrize("first", [0, 5, 5.5])
-@pytest.mark.parametrize("count", [2, 20, 200])
+@pytest.mark.parametrize(("first", "count"), [(0, 2), (5, 20), (5.5, 200)])
 def test_tables_of_many_points(kind, first, count):
     rng = np.random.default_rng(count)
     points = first + np.cumsum(rng.integers(0, 4, count)) * rng.choice([1.0, 1.25])  # some of them equal
@@ -133,7 +130,6 @@ def test_tables_of_many_points(kind, first, count):
     np.testing.assert_allclose(s(steps), truth, rtol=2e-7)
     np.testing.assert_allclose([s(int(t)) for t in steps], truth, rtol=2e-7)
     np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), truth, rtol=6e-7)
-    np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps + np.float32(0.0)), truth, rtol=6e-7)
 
 
 @chex.assert_max_traces(n=1)

@@ -4,17 +4,17 @@ The code that runs is the code in the table, and every scheduler of the dialect 
 """
 
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 import lrsched as ls
 from lrsched.algebra.driven import driven_parts
 from lrsched.dialects import torch
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 SECTION = README.split("\n## Coming from PyTorch\n")[1].split("\n## ")[0]
 NOT_CLASSES_OF_PYTORCH = {"Recurrence", "CyclicMomentum", "OneCycleMomentum"}
 STEPS = 400

@@ -1,15 +1,12 @@
 """The Python of the README runs, block after block, in one namespace."""
 
 import re
-from pathlib import Path
 
-import pytest
-from helpers import relaxed
+from helpers import ROOT, relaxed
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README")
 def test_its_blocks_run(tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     assert blocks

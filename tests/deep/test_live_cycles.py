@@ -3,7 +3,6 @@
 At whole steps that is exact, and anywhere else within 2**-8 of a step.
 """
 
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -19,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import WAYS, ways, x64
+from helpers import WAYS, called, x64
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,8 +30,8 @@ from lrsched.training.live import packed
 
 END = 2**31 - 1
 STRETCHES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 3.0, math.pi)
-LENGTHS = (1, 2.5, 7, 10, 1000, 10**8)
-COUNTS = (None, 1, 3, 10, 10**6)
+LENGTHS = (1, 2.5, 10, 10**8)
+COUNTS = (None, 3, 10**6)
 NEAR = Fraction(1, 2**8)  # of a step: nearer than that to a start, either of two cycles is right
 
 
@@ -297,7 +296,7 @@ def test_more_cycles_than_a_table_holds(way):
     starts, steps = of_numbers(2.5, 1.0001, 2500)
     s = ls.Constant(1.0, 2.5).repeat(2500, stretch=float(received(1.0001)), scale=-1.0)
     signs = [(-1) ** (bisect_right(starts, t) - 1) for t in steps]
-    np.testing.assert_array_equal(ways(s)[way](np.asarray(steps, np.int32)), signs)
+    np.testing.assert_array_equal(called({"s": s}, way, np.asarray(steps, np.int32))["s"], signs)
 
 
 def test_a_batch_of_known_cycles_begins_at_their_steps():
@@ -311,15 +310,13 @@ def test_a_batch_of_known_cycles_begins_at_their_steps():
 
 
 @pytest.mark.parametrize("kept", [lambda s: s, packed], ids=["traced", "live"])
-@pytest.mark.parametrize("context", [contextlib.nullcontext, x64], ids=["float32", "float64"])
 @pytest.mark.parametrize("function", [lambda s, t: s(t), jax.grad(lambda s, t: s(t), allow_int=True)], ids=["value", "slopes"])
-def test_the_program_grows_with_the_number_of_cycles_in_it(function, context, kept):
+def test_the_program_grows_with_the_number_of_cycles_in_it(function, kept):
     """By as much with each: and each is a loop, which is not unrolled."""
     cycles = ls.cosine_restarts(1.0, 0.0, 10, stretch=2.0)
-    with context():
-        sizes = [
-            len(jax.jit(function).lower(kept(functools.reduce(operator.mul, [cycles] * n)), 7).as_text().splitlines())
-            for n in (1, 2, 3, 8)
-        ]
+    sizes = [
+        len(jax.jit(function).lower(kept(functools.reduce(operator.mul, [cycles] * n)), 7).as_text().splitlines())
+        for n in (1, 2, 4)
+    ]
     assert sizes[0] < 3000
-    assert max(np.diff(sizes) / (1, 1, 5)) <= 1.05 * sizes[0]
+    assert max(np.diff(sizes) / (1, 2)) <= 1.05 * sizes[0]

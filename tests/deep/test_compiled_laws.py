@@ -1,0 +1,87 @@
+"""The laws of test_laws.py, and the meaning of every node, in compiled code."""
+
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from nested import finite, schedules, size, small_finite, small_schedules
+from test_laws import FAR, FRACTIONAL, LAWS, ODD, WHOLE, float_type, in_both, moved, truth_of
+
+SMALLER = {schedules: small_schedules, finite: small_finite}  # to compile in less time
+
+
+def few(examples: int) -> Any:
+    """That many examples, without shrinking, which would take minutes."""
+    return settings(max_examples=examples, phases=[Phase.generate])
+
+
+def assert_compiled(actual: Any, truth: Any, scale: float) -> None:
+    """Equal within 8 units in the last place of the terms; in float64 compilers have coarser powers and logarithms."""
+    assert actual.dtype == float_type()
+    ulps = 8 if float_type() == np.float32 else 64
+    np.testing.assert_allclose(actual, truth, rtol=0, atol=ulps * float(np.finfo(float_type()).eps) * max(scale, 1e-30))
+
+
+def kinds_of_steps(steps: Any = None) -> list[Any]:
+    """Whole and huge ones, an array of rank 2 of fractional ones, each as an array and mapped over."""
+    whole, fractional = WHOLE, FRACTIONAL
+    if steps is not None:
+        whole, fractional = steps[steps == np.floor(steps)], np.reshape(steps[: len(steps) // 2 * 2], (2, -1))
+    whole, fractional = whole.astype(np.int32), fractional.astype(float_type())
+    together, mapped = lambda s, t: s(t), lambda s, t: jax.vmap(s)(t)
+    return [(whole, together), (fractional, mapped), (whole, mapped), (fractional, together)]
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_law_holds(name):
+    """For each example one of what is equal, on one kind of steps."""
+    pairs, strategies = LAWS[name]
+
+    def check(drawn: Any) -> None:
+        every = list(pairs(*drawn))
+        turn = zlib.crc32(repr(drawn).encode())
+        left, right, *given_steps = every[turn % len(every)]
+        steps, call = kinds_of_steps(*given_steps)[turn // len(every) % 4]
+        for result in jax.jit(lambda t: (call(left, t), call(right, t)))(jnp.asarray(steps)):
+            assert_compiled(result, left(steps), max(size(left), size(right)))
+
+    check.__name__ = name  # by which Hypothesis chooses the examples
+    few(3)(given(drawn=st.tuples(*(SMALLER.get(s, s) for s in strategies)))(check))()
+
+
+@in_both
+@few(10)
+@given(s=schedules, kind=st.sampled_from(range(4)))
+def test_a_compiled_value_is_the_meaning(precision, s, kind):
+    with precision():
+        steps, call = kinds_of_steps()[kind]
+        assert_compiled(jax.jit(lambda t: call(s, t))(jnp.asarray(steps)), truth_of(s, steps), size(s))
+
+
+@in_both
+@few(6)
+@given(s=schedules, move=st.sampled_from(list(FAR)))
+def test_a_value_far_away_is_the_meaning(precision, s, move):
+    far, steps, scale = moved(s, move)
+    with precision():
+        assert_compiled(jax.jit(lambda t: far(t))(steps), truth_of(far, steps), scale)
+
+
+@in_both
+@few(6)
+@given(s=schedules, steps=st.sampled_from([WHOLE[WHOLE <= 2**20], FRACTIONAL]))
+def test_a_value_of_traced_numbers_is_the_meaning(precision, s, steps):
+    with precision():
+        steps = steps.astype(np.int32 if steps.dtype.kind == "i" else float_type())
+        assert_compiled(jax.jit(lambda s, t: s(t))(s, steps), truth_of(s, steps), size(s))
+
+
+@pytest.mark.parametrize(("s", "step"), ODD, ids=str)
+def test_the_meaning_holds_at_odd_lengths_and_steps(s, step):
+    if step == int(step):
+        assert_compiled(jax.jit(lambda t: s(t))(jnp.int32(step)), truth_of(s, step), size(s))
