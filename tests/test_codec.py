@@ -159,7 +159,7 @@ HOSTILE = {
     whole(LINEAR.replace("10", "[" * 50 + "]" * 50)): "expected a number",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
     whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got an object",
-    whole('{"node": "Sequence", "parts": []}'): "a sequence needs at least one part",
+    whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole('{"node": "Sequence", "parts": [{"node": "Plateau"}]}'): r"parts=Plateau\(\).: expected a schedule",
     whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
     whole(f'{{"node": "Take", "schedule": [{LINEAR}], "steps": 3}}'): "expected a node",

@@ -259,7 +259,7 @@ def test_what_nobody_monitors_is_refused():
     with pytest.raises(ValueError, match="found no schedule in this state"):
         ls.observe(optax.adam(0.1).init(GRADS), value=1.0)
     batch = jax.vmap(live(0.1 * ls.reduce_on_plateau()).init)({"w": jnp.ones((2, 3))})
-    with pytest.raises(ValueError, match=r"got a batch of them: map it with jax\.vmap"):
+    with pytest.raises(ValueError, match=r"got a batch of them. Hint: map it with jax\.vmap"):
         ls.observe(batch, value=1.0)
     jax.vmap(lambda state, loss: ls.observe(state, value=loss))(batch, jnp.ones(2))
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from lrsched.algebra.node import checked
+from lrsched.algebra.arguments import recipe
+from lrsched.algebra.node import Spec
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.clocks.clock import Plateau
 
+Scale: TypeAlias = Annotated[Number, Spec(ge=0, le=1, hint="a scale that reduces")]
+Count: TypeAlias = Annotated[Number, Spec(ge=0, unit="observations")]
+Window: TypeAlias = Annotated[Number, Spec(ge=1, unit="observations")]
+Margin: TypeAlias = Annotated[Number, Spec(ge=0, hint="how much better counts as better")]
 
+
+@recipe
 def reduce_on_plateau(
-    factor: Number = 0.1,
+    factor: Scale = 0.1,
     mode: Literal["min", "max"] = "min",
-    patience: Number = 10,
-    threshold: Number = 1e-4,
+    patience: Count = 10,
+    threshold: Margin = 1e-4,
     threshold_mode: Literal["rel", "abs", "rel_signed"] = "rel",
-    cooldown: Number = 0,
+    cooldown: Count = 0,
     monitor: str = "value",
-    min_scale: Number = 0.0,
-    window: Number = 1,
+    min_scale: Scale = 0.0,
+    window: Window = 1,
 ) -> Schedule:
     """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
@@ -45,7 +52,5 @@ def reduce_on_plateau(
     References:
         PyTorch's `ReduceLROnPlateau`, whose counting it is; see `Plateau` for the margins.
     """
-    for name, value in (("factor", factor), ("min_scale", min_scale)):
-        checked("reduce_on_plateau", name, value, ge=0, le=1, hint="a scale that reduces")
     clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window)
     return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)
