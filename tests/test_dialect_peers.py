@@ -113,6 +113,7 @@ def test_every_schedule_is_one_like_any_other(peer):
     np.testing.assert_allclose(values, [schedule(7) for _, schedule in some], rtol=1e-6)
 
 
+RUN = {"warmup_cosine_decay_schedule", "exponential_decay", "polynomial", "WSDLRScheduler", "StepLRScheduler", "CosineDecay"}
 FIXED = {"updates_per_epoch"}  # an argument that is no number of the schedule
 
 
@@ -145,16 +146,16 @@ def summed(record: Record, filled: Any, numbers: list[Any]) -> tuple[Any, Any]:
 @pytest.mark.parametrize("peer", PEERS)
 def test_every_number_can_be_mapped_and_differentiated(peer):
     """All numbers of a schedule of each name are traced, two of each; a few of the programs are run."""
-    for i, (record, _) in enumerate(one_of_each(peer)):
-        if "args" in record["arguments"]:
-            continue
+    for record, _ in one_of_each(peer):
+        if record["call"] == "create_scheduler" or record["arguments"].get("sched") == "tanh":
+            continue  # as create_scheduler_v2, and as the class
         numbers, filled = split(record["arguments"])
         stacked = [jnp.asarray([x, x], jnp.float32) for x in numbers]
         mapped = jax.vmap(jax.grad(functools.partial(summed, {**record, "peer": peer}, filled), has_aux=True))
         gradients, values = jax.eval_shape(mapped, stacked)
         assert values.shape == (2, 4)
         assert [x.shape for x in gradients] == [(2,)] * len(numbers)
-        if i % 5 == 1:
+        if record["call"] in RUN or record["arguments"].get("name") in RUN:
             gradients, values = jax.jit(mapped)(stacked)
             theirs = np.asarray(record["values"])[3:30:7]
             np.testing.assert_allclose(values[1], theirs, rtol=4e-6, atol=1e-6 * max(record["values"]), err_msg=str(record))
