@@ -218,7 +218,7 @@ def test_other_arguments_are_not_taken():
         timm.StepLRScheduler(0.1, 10, k=1.0)
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         transformers.get_scheduler("linear", 0.1, 0, 10, {"num_cycles": 2})
-    with pytest.warns(UserWarning, match="the second counts"):
+    with pytest.warns(UserWarning, match="the second is used"):
         transformers.get_wsd_schedule(0.1, 1, 3, 9, num_stable_steps=2)
 
 

@@ -20,7 +20,7 @@ Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
 | `linear_onecycle_schedule`, `cosine_onecycle_schedule` | `Piecewise` of 4 and of 3 points; `one_cycle` has no whole steps |
 | `warmup_constant_schedule(a, b, n)` | `Linear(a, b, n)` |
 | `warmup_cosine_decay_schedule(a, b, w, n, e)` | `Linear(a, b, w) >> Cosine(b, e, n - w)` |
-| `warmup_exponential_decay_schedule` | `Linear(a, b, w) >> ` what `exponential_decay` gives |
+| `warmup_exponential_decay_schedule` | `Linear(a, b, w)`, then as `exponential_decay` |
 | `sgdr_schedule([...])` | warm-ups and cosines, joined by `>>` |
 | `join_schedules(schedules, boundaries)` | `join(schedules, boundaries)` |
 | `reduce_on_plateau(f, p, rtol, atol)` | `reduce_on_plateau(f, "min", p - 1, rtol, "rel_signed")` |

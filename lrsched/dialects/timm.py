@@ -91,7 +91,8 @@ def TanhLRScheduler(
     first, last = (numpy_of(x).exp(2.0 * x) for x in (lb, ub))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
 
     def ramp(a: Number, b: Number) -> ls.Schedule:
-        return ls.Constant(a - b, 0) / (1.0 + ls.Geometric(first, last, t_initial)) + b
+        falling = ls.Constant(a - b, 0) / (1.0 + ls.Geometric(first, last, t_initial))
+        return falling if is_known(b, 0) else falling + b
 
     body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit) >> ls.Constant(lr_min)
     if warmup_prefix or is_known(warmup_t, 0):

@@ -28,12 +28,13 @@ The same words with other meanings:
 
 - Steps are updates, not small batches: under gradient accumulation the count moves once per update, as in optax.
 - A cosine that has come to its end at step N rises again; `warmup_cosine(b, W, N)` stays at 0.
-- `num_cycles` counts whole waves of a `"cosine"`, of which the default 0.5 is the way down, and restarts of the other.
+- `num_cycles` of `"cosine"` counts whole waves, and half a wave, the default, is the way down; of `"cosine_with_restarts"` it
+  counts the ways down.
 - `num_warmup_steps` between 0 and 1 is a fraction of the run, ⌈N · W⌉ steps, as `TrainingArguments(warmup_steps=…)` reads it.
 - `min_lr` is a rate, `min_lr_rate`, `min_lr_ratio` and `warmup_lr_rate` are fractions of the base rate, and `lr_end` is a rate.
 
-What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step.
-The greedy controller is missing: `get_scheduler("greedy", …)` raises.
+What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step. `"constant"` refuses
+keyword arguments, which transformers ignores. The greedy controller is missing: `get_scheduler("greedy", …)` raises.
 """
 
 from __future__ import annotations
@@ -126,12 +127,10 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
     """`get_cosine_with_min_lr_schedule_with_warmup` one update ahead: from `base_lr / W` or `warmup_lr_rate · base_lr`."""
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup_lr_rate", base_lr, min_lr, min_lr_rate)
     rest = at_least(1, num_training_steps - num_warmup_steps)
-    from_rate = warmup_lr_rate is not None
-    line = (
-        ls.Linear(warmup_lr_rate * base_lr, base_lr, at_least(1, num_warmup_steps - 1))
-        if from_rate
-        else (ls.Linear(0.0, base_lr, num_warmup_steps).drop(1))
-    )
+    if warmup_lr_rate is None:
+        line = ls.Linear(0.0, base_lr, num_warmup_steps).drop(1)
+    else:
+        line = ls.Linear(warmup_lr_rate * base_lr, base_lr, at_least(1, num_warmup_steps - 1))
     return line.take(num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles).drop(1)
 
 
@@ -159,14 +158,10 @@ def get_wsd_schedule(
             raise ValueError(f"{call}(...): expected num_training_steps or num_stable_steps. Hint: one gives the other.")
         num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
     elif num_training_steps is not None:
-        warnings.warn(
-            f"{call}(num_training_steps=..., num_stable_steps=...): the second counts, the first does not", stacklevel=2
-        )
+        warnings.warn(f"{call}(num_training_steps=..., num_stable_steps=...): the second is used", stacklevel=2)
     low = min_lr_ratio * base_lr
-    up, down = (
-        _SHAPES[warmup_type](base_lr, low, num_warmup_steps).reverse(),
-        _SHAPES[decay_type](base_lr, low, num_decay_steps),
-    )
+    up = _SHAPES[warmup_type](base_lr, low, num_warmup_steps).reverse()
+    down = _SHAPES[decay_type](base_lr, low, num_decay_steps)
     if decay_type == "cosine" and not is_known(num_cycles, 0.5):
         down = _wave(base_lr, low, num_decay_steps, num_cycles).take(num_decay_steps) >> ls.Constant(low)
     return up >> ls.Constant(base_lr, num_stable_steps) >> down
