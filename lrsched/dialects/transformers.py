@@ -33,8 +33,9 @@ The same words with other meanings:
 - `num_warmup_steps` between 0 and 1 is a fraction of the run, ⌈N · W⌉ steps, as `TrainingArguments(warmup_steps=…)` reads it.
 - `min_lr` is a rate, `min_lr_rate`, `min_lr_ratio` and `warmup_lr_rate` are fractions of the base rate, and `lr_end` is a rate.
 
-What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step. `"constant"` refuses
-keyword arguments, which transformers ignores. The greedy controller is missing: `get_scheduler("greedy", …)` raises.
+What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step.
+`"constant"` refuses keyword arguments, which transformers ignores. The greedy controller is missing, and `"greedy"`
+raises.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Records what optax, transformers, timm and Keras do, for tests that then need none of the last three.
 
     python -m pip install torch transformers timm keras jax optax
-    python tests/golden/record_peers.py            # writes tests/golden/{optax,transformers,timm,keras}.json anew
+    python tests/golden/record_peers.py                   # writes tests/golden/{optax,transformers,timm,keras}.json anew
+    python tests/golden/record_peers.py --check --seed 1  # fresh arguments, the frameworks and our dialects side by side
 
 Every file holds the versions, the seed, the hash of this script, the signatures, and one record per line:
 
@@ -14,6 +15,7 @@ Every file holds the versions, the seed, the hash of this script, the signatures
 All are computed in float64, as far as the framework lets them (a cosine of Keras is a float32), and kept to 13 digits.
 """
 
+import argparse
 import functools
 import hashlib
 import importlib
@@ -421,13 +423,18 @@ def parameters(function: Any) -> list[list[Any]]:
     return [[name, "required" if p.default is empty else p.default] for name, p in found]
 
 
-def record(peer: str) -> None:
-    sets, corners, run, packages = PEERS[peer]
-    drawn = [one for k in range(SETS) for one in sets(Random(f"{SEED} {peer} {k}"))]
-    records = [run(call, arguments, Random(f"{SEED} {i}")) for i, (call, arguments) in enumerate([*drawn, *corners])]
+def drawn(peer: str, seed: int) -> list[Record]:
+    sets, corners, run, _ = PEERS[peer]
+    calls = [one for k in range(SETS) for one in sets(Random(f"{seed} {peer} {k}"))]
+    records = [run(call, arguments, Random(f"{seed} {i}")) for i, (call, arguments) in enumerate([*calls, *corners])]
     for one in records:
         one["values"] = [short(value) for value in one["values"]]
         assert all(map(math.isfinite, one["values"])), one
+    return records
+
+
+def record(peer: str) -> None:
+    records, packages = drawn(peer, SEED), PEERS[peer][-1]
     head = {
         "versions": {package: importlib.metadata.version(package) for package in packages},
         "seed": SEED,
@@ -449,9 +456,20 @@ def script_hash() -> str:
 def main() -> int:
     os.environ.setdefault("KERAS_BACKEND", "jax")
     warnings.simplefilter("ignore")
-    for peer in sys.argv[1:] or PEERS:
-        record(peer)
-    return 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("peers", nargs="*", default=list(PEERS))
+    parser.add_argument("--check", action="store_true", help="compare the frameworks with our dialects on fresh arguments")
+    parser.add_argument("--seed", type=int, help="of the fresh arguments; by default a new one, which is printed")
+    options = parser.parse_args()
+    if not options.check:
+        for peer in options.peers:
+            record(peer)
+        return 0
+    from check_peers import check
+
+    seed = options.seed if options.seed is not None else Random().randrange(2**31)
+    print(f"seed {seed}")
+    return min(sum(check(peer, drawn(peer, seed)) for peer in options.peers), 1)
 
 
 if __name__ == "__main__":
