@@ -1,0 +1,250 @@
+"""optax's schedules, exactly: every function of `optax.schedules`, and `contrib.reduce_on_plateau`, as a schedule.
+
+The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
+rounding. What comes back is made of the nodes of the algebra, and is printed as such. To move, change one import:
+
+>>> from lrsched.dialects import optax
+>>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
+>>> print(s, s([0, 50, 100, 1000]))
+Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
+
+| optax | the algebra |
+| --- | --- |
+| `constant_schedule(v)` | `Constant(v)` |
+| `linear_schedule(a, b, n, begin)` | `Linear(a, b, n).delay(begin)` |
+| `polynomial_schedule(a, b, k, n, begin)` | `Polynomial(a, b, n, k).delay(begin)` |
+| `cosine_decay_schedule(a, n, alpha)` | `Cosine(a, alpha * a, n)` |
+| `exponential_decay(a, n, r, begin, staircase)` | `Exponential(a, r).stretch(n).staircase(n).delay(begin)` |
+| `piecewise_constant_schedule(a, {m: f})` | `Piecewise([0, m], [a, f * a])` |
+| `piecewise_interpolate_schedule("linear", a, {m: f})` | `Piecewise([0, m], [a, f * a], "linear")` |
+| `linear_onecycle_schedule`, `cosine_onecycle_schedule` | `Piecewise` of 4 and of 3 points; `one_cycle` has no whole steps |
+| `warmup_constant_schedule(a, b, n)` | `Linear(a, b, n)` |
+| `warmup_cosine_decay_schedule(a, b, w, n, e)` | `Linear(a, b, w) >> Cosine(b, e, n - w)` |
+| `warmup_exponential_decay_schedule` | `Linear(a, b, w)`, then as `exponential_decay` |
+| `sgdr_schedule([...])` | warm-ups and cosines, joined by `>>` |
+| `join_schedules(schedules, boundaries)` | `join(schedules, boundaries)` |
+| `reduce_on_plateau(f, p, rtol, atol)` | `reduce_on_plateau(f, "min", p - 1, rtol, "rel_signed")` |
+
+The same words with other meanings:
+
+- A transition of no steps stays at the first value in optax, and so here; `Linear(a, b, 0)` is b at once.
+- `decay_steps` of the functions with a warm-up includes the warm-up; that of `cosine_decay_schedule` is the decay alone.
+- `boundaries_and_scales` are factors, each on what the one before left; `Piecewise` has values.
+- Patience p fires after p observations without improvement; PyTorch and `Plateau` tolerate p of them, and fire at the next.
+- optax scales the very update whose loss fired. A schedule here is read before it observes: the next update is scaled.
+
+What differs: `join_schedules` refuses schedules without a boundary, which optax drops; one-cycle schedules refuse phases that
+round to no steps, which optax merges into a wrong one; `reduce_on_plateau` takes `rtol` or `atol`, and not both.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import lrsched as ls
+from lrsched.dialects.shared import Number, at_least, expect, is_known, is_plain, numpy_of, raised, where
+
+
+def constant_schedule(value: Number) -> ls.Schedule:
+    """`value` for ever."""
+    return ls.Constant(value)
+
+
+def polynomial_schedule(
+    init_value: Number, end_value: Number, power: Number, transition_steps: Number, transition_begin: Number = 0
+) -> ls.Schedule:
+    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps; `init_value` for ever if there are no steps."""
+    end = where(transition_steps > 0, end_value, init_value)
+    return _delayed(ls.Polynomial(init_value, end, at_least(0, transition_steps), power), transition_begin)
+
+
+def linear_schedule(
+    init_value: Number, end_value: Number, transition_steps: Number, transition_begin: Number = 0
+) -> ls.Schedule:
+    """A straight line from `init_value` to `end_value`; `init_value` for ever if there are no steps."""
+    end = where(transition_steps > 0, end_value, init_value)
+    return _delayed(ls.Linear(init_value, end, at_least(0, transition_steps)), transition_begin)
+
+
+def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None) -> ls.Schedule:
+    """`init_value` times the scale of every boundary b <= t."""
+    return _table("piecewise_constant_schedule", "constant", init_value, boundaries_and_scales)
+
+
+def exponential_decay(
+    init_value: Number,
+    transition_steps: Number,
+    decay_rate: Number,
+    transition_begin: Number = 0,
+    staircase: bool = False,
+    end_value: Number | None = None,
+) -> ls.Schedule:
+    """`init · rate^p` up to `end_value`, p = (t - begin) / steps, whole if a staircase; `init` if steps <= 0 or rate = 0."""
+    if is_known(transition_steps <= 0, True) or is_known(decay_rate, 0):
+        return ls.Constant(init_value)
+    decay = ls.Exponential(init_value, decay_rate).stretch(transition_steps)
+    decay = _delayed(decay.staircase(transition_steps) if staircase else decay, transition_begin)
+    if end_value is None:
+        return decay
+    grows, bounded = decay_rate >= 1, (ls.maximum(decay, end_value), ls.minimum(decay, end_value))
+    return bounded[int(grows)] if is_plain(grows) else ls.Choice(bounded, where(grows, 1.0, 0.0))
+
+
+def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number = 0.0, exponent: Number = 1.0) -> ls.Schedule:
+    """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1)))."""
+    expect(decay_steps > 0, "cosine_decay_schedule", "decay_steps > 0", "a number of updates", decay_steps=decay_steps)
+    return _cosine(init_value, alpha * init_value, decay_steps, exponent)
+
+
+def piecewise_interpolate_schedule(
+    interpolate_type: str, init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None
+) -> ls.Schedule:
+    """Lines or half cosine waves from one boundary to the next, through the values of `piecewise_constant_schedule`."""
+    call, kinds = "piecewise_interpolate_schedule", ("linear", "cosine")
+    expect(interpolate_type in kinds, call, "'linear' or 'cosine'", "the way between", interpolate_type=interpolate_type)
+    return _table(call, interpolate_type, init_value, boundaries_and_scales)
+
+
+def linear_onecycle_schedule(
+    transition_steps: Number,
+    peak_value: Number,
+    pct_start: Number = 0.3,
+    pct_final: Number = 0.85,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 1e4,
+) -> ls.Schedule:
+    """Lines from `peak / div` to the peak at ⌊pct_start · N⌋, back at ⌊pct_final · N⌋, and to `peak / div / final_div` at N."""
+    low = peak_value / div_factor
+    ends = _phases("linear_onecycle_schedule", transition_steps, pct_start=pct_start, pct_final=pct_final)
+    return ls.Piecewise(ends, [low, peak_value, low, low / final_div_factor], "linear")
+
+
+def cosine_onecycle_schedule(
+    transition_steps: Number,
+    peak_value: Number,
+    pct_start: Number = 0.3,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 1e4,
+) -> ls.Schedule:
+    """Half waves from `peak / div` to the peak at step ⌊pct_start · N⌋, and to `peak / div / final_div` at step N."""
+    low = peak_value / div_factor
+    ends = _phases("cosine_onecycle_schedule", transition_steps, pct_start=pct_start)
+    return ls.Piecewise(ends, [low, peak_value, low / final_div_factor], "cosine")
+
+
+def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Number) -> ls.Schedule:
+    """A straight line to the peak, which is held; `init_value` for ever if there is no warm-up."""
+    return linear_schedule(init_value, peak_value, warmup_steps)
+
+
+def warmup_cosine_decay_schedule(
+    init_value: Number,
+    peak_value: Number,
+    warmup_steps: Number,
+    decay_steps: Number,
+    end_value: Number = 0.0,
+    exponent: Number = 1.0,
+) -> ls.Schedule:
+    """A straight line to the peak, then half a cosine wave to `end_value` at step `decay_steps`; to 0 if the peak is 0."""
+    call, hint = "warmup_cosine_decay_schedule", "they include the warm-up"
+    expect(
+        decay_steps > warmup_steps, call, "decay_steps > warmup_steps", hint, warmup_steps=warmup_steps, decay_steps=decay_steps
+    )
+    end = where(peak_value == 0, 0.0, end_value)
+    return ls.Linear(init_value, peak_value, warmup_steps) >> _cosine(peak_value, end, decay_steps - warmup_steps, exponent)
+
+
+def warmup_exponential_decay_schedule(
+    init_value: Number,
+    peak_value: Number,
+    warmup_steps: Number,
+    transition_steps: Number,
+    decay_rate: Number,
+    transition_begin: Number = 0,
+    staircase: bool = False,
+    end_value: Number | None = None,
+) -> ls.Schedule:
+    """A straight line to the peak, then `exponential_decay`, whose `transition_begin` counts from there."""
+    decay = exponential_decay(peak_value, transition_steps, decay_rate, transition_begin, staircase, end_value)
+    return ls.Linear(init_value, peak_value, warmup_steps) >> decay
+
+
+def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
+    """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`."""
+    cycles = [warmup_cosine_decay_schedule(**kwargs) for kwargs in cosine_kwargs]
+    expect(len(cycles) > 0, "sgdr_schedule", "at least one cycle", "a list of keyword arguments", cosine_kwargs=cycles)
+    return functools.reduce(ls.Schedule.then, cycles)
+
+
+def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Sequence[Number]) -> ls.Schedule:
+    """One schedule after the other, each on its own time from 0, at these steps."""
+    return ls.join(schedules, boundaries)
+
+
+def reduce_on_plateau(
+    factor: Number = 0.1,
+    patience: Number = 10,
+    rtol: Number = 1e-4,
+    atol: Number = 0.0,
+    cooldown: Number = 0,
+    accumulation_size: Number = 1,
+    min_scale: Number = 0.0,
+) -> ls.Schedule:
+    """A scale, `max(factor^plateaus, min_scale)`; a better loss is below `(1 - rtol) · best`, or below `best - atol`."""
+    call = "reduce_on_plateau"
+    expect((factor > 0) & (factor < 1), call, "0 < factor < 1", "a scale that reduces", factor=factor)
+    expect(patience >= 1, call, "patience >= 1", "it fires after so many observations", patience=patience)
+    expect((rtol >= 0) & (rtol <= 1), call, "0 <= rtol <= 1", "no loss is better by more than itself", rtol=rtol)
+    relative, absolute = not is_known(rtol, 0), not is_known(atol, 0)
+    expect(
+        relative != absolute,
+        call,
+        "either rtol or atol",
+        "set the other to 0; a Plateau has one threshold",
+        rtol=rtol,
+        atol=atol,
+    )
+    mode, threshold = ("rel_signed", rtol) if relative else ("abs", atol)
+    return ls.reduce_on_plateau(
+        factor, "min", patience - 1, threshold, mode, cooldown, window=accumulation_size, min_scale=min_scale
+    )
+
+
+def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
+    """The schedule later; a negative number of steps counts as 0, as in optax."""
+    return schedule if is_known(steps <= 0, True) else schedule.delay(at_least(0, steps))
+
+
+def _cosine(start: Number, stop: Number, steps: Number, exponent: Number) -> ls.Schedule:
+    if is_known(exponent, 1):
+        return ls.Cosine(start, stop, steps)
+    return raised(ls.Cosine(1.0, 0.0, steps), exponent, start, stop)
+
+
+def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Number] | None) -> ls.Schedule:
+    if not boundaries_and_scales:
+        return ls.Constant(init_value)
+    steps, scales = zip(*sorted(boundaries_and_scales.items()), strict=True)
+    for scale in scales:
+        expect(scale >= 0, call, "scales >= 0", "each is a factor on what the one before left", scale=scale)
+    return ls.Piecewise([0, *steps], [*itertools.accumulate((init_value, *scales), operator.mul)], kind)
+
+
+def _phases(call: str, steps: Number, **fractions: Number) -> list[Any]:
+    """The steps at which phases end: whole ones, as in optax."""
+    expect(steps > 0, call, "transition_steps > 0", "a number of updates", transition_steps=steps)
+    ends = [numpy_of(x, steps).floor(x * steps) for x in fractions.values()]
+    for end, later in itertools.pairwise([*ends, steps]):
+        expect(
+            end < later,
+            call,
+            "phases of at least one step",
+            "more steps, or other fractions",
+            transition_steps=steps,
+            **fractions,
+        )
+    return [0, *ends, steps]

@@ -1,0 +1,56 @@
+"""What the dialects have in common: numbers that may be traced, errors, and the power of a schedule."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+import lrsched as ls
+
+Number: TypeAlias = float | np.ndarray | jax.Array
+
+
+def traced(*numbers: Any) -> bool:
+    """Whether a number is known to JAX only, so that no structure and no check can depend on it."""
+    return any(isinstance(x, jax.core.Tracer) for x in numbers)
+
+
+def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
+    """Raises an error unless a condition on the arguments of a call holds; traced values are not validated."""
+    if not traced(holds) and not np.all(holds):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in got.items())
+        raise ValueError(f"{call}({arguments}): expected {expected}. Hint: {hint}.")
+
+
+def is_plain(x: Any) -> bool:
+    """Whether it is a Python or NumPy scalar, neither a batch nor traced, so that the structure may depend on it."""
+    return not isinstance(x, (np.ndarray, jax.Array))
+
+
+def is_known(number: Any, value: float) -> bool:
+    """Whether it is a scalar with this value."""
+    return is_plain(number) and bool(number == value)
+
+
+def numpy_of(*numbers: Any) -> Any:
+    """NumPy for numbers of the host, which stay float64, and `jax.numpy` for others."""
+    return jnp if any(isinstance(x, jax.Array) for x in numbers) else np
+
+
+def at_least(low: float, x: Number) -> Any:
+    return numpy_of(x).maximum(x, low)
+
+
+def where(condition: Any, a: Number, b: Number) -> Any:
+    if is_plain(condition):
+        return a if condition else b
+    return numpy_of(condition, a, b).where(condition, a, b)
+
+
+def raised(schedule: ls.Schedule, exponent: Number, start: Number = 1.0, stop: Number = 0.0) -> ls.Schedule:
+    """`stop + (start - stop) · s^exponent` of a schedule s between 0 and 1."""
+    return ls.Polynomial(start, stop, 1.0, exponent).reverse() @ schedule

@@ -1,0 +1,368 @@
+"""timm's schedulers, exactly: every class of `timm.scheduler`, and `create_scheduler_v2`, as a schedule.
+
+The names, arguments, their order and defaults are timm's, with `base_lr` in the place of the optimizer; what comes after the
+warm-up is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts epochs or updates, as the
+lengths do. A schedule s in epochs of n updates is `s.stretch(n).staircase(n)` in updates.
+
+>>> from lrsched.dialects import timm
+>>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
+>>> print(s, s([0, 5, 55, 105]), epochs)
+Linear(1e-05, 0.001, 5) >> Cosine(0.001, 0.0, 100) [1.e-05 1.e-03 5.e-04 0.e+00] 105
+
+With base rate b, lowest rate m, length T. A warm-up of W from w is `Linear(w, b, W) >> body.drop(W)`, or `>> body` as a prefix:
+
+| timm | the body in the algebra |
+| --- | --- |
+| `CosineLRScheduler(b, T, m)` | `Cosine(b, m, T)` |
+| the same, with `cycle_mul`, `cycle_limit` | `Cosine(b, m, T).repeat(cycle_limit, cycle_mul)` |
+| the same, with `cycle_decay` d | `Cosine(b, 0, T).repeat(…, scale=d) + Cosine(0, m, T).repeat(…)` |
+| the same, with `k_decay` k | `Cosine(b, m, 1) @ Polynomial(1, 0, T, k).reverse()`, which is (t/T)^k |
+| `PolyLRScheduler(b, T, k, m)` | `Polynomial(b, m, T, k)`, and so on |
+| `TanhLRScheduler(b, T, lb, ub, m)` | `(b - m) / (1 + Geometric(exp(2 * lb), exp(2 * ub), T)) + m >> Constant(m)` |
+| `StepLRScheduler(b, n, f)` | `step_decay(b, n, f)` |
+| `MultiStepLRScheduler(b, [n], f)` | `multi_step(b, [n - 1], f)` |
+| `PlateauLRScheduler(b, f, p)` | `b * reduce_on_plateau(f, "max", p)` |
+| `WSDLRScheduler(b, T, D, m)` | `Constant(b, T - D) >> OneMinusSqrt(b, m, D)` |
+
+The same words with other meanings:
+
+- Without `warmup_prefix`, the default of cosine, poly and tanh, the warm-up hides the first W of the body: the rate jumps at W.
+  Tanh warms up to its own value at W, so it does not. Step and multi-step have the prefix by default; WSD always has.
+- A milestone n of multi-step applies at n - 1: one earlier than PyTorch's, and than that of `multi_step`.
+- A cycle limit c is c cycles, then `lr_min` for ever. `cycle_decay` lowers the peaks alone; `repeat(scale=…)` also `lr_min`.
+- The mode of the plateau is "max" by default, and metrics during the warm-up are lost, as after `>>`.
+- `create_scheduler_v2` and `create_scheduler` have other defaults than the classes: `cycle_decay=0.1`, `warmup_lr=1e-5`. The
+  power of "poly" is their `decay_rate`.
+
+What differs: noise raises, since timm draws it from a generator of PyTorch. Of "none" comes the constant base rate.
+"""
+
+# ruff: noqa: N802 - the names are timm's
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import lrsched as ls
+from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, raised, where
+from lrsched.dialects.torch import ReduceLROnPlateau
+
+_Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
+
+
+def CosineLRScheduler(
+    base_lr: Number,
+    t_initial: Number,
+    lr_min: Number = 0.0,
+    cycle_mul: Number = 1.0,
+    cycle_decay: Number = 1.0,
+    cycle_limit: Number = 1,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    warmup_prefix: bool = False,
+    *,
+    k_decay: Number = 1.0,
+    **others: Any,
+) -> ls.Schedule:
+    """`lr_min + ½(peak - lr_min)(1 + cos(π · p^k_decay))`, p the part done of cycle i, its peak `base_lr · cycle_decay^i`."""
+    _only_known("CosineLRScheduler", others)
+    body = _cycles(_ramp(ls.Cosine, t_initial, k_decay), base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
+
+
+def TanhLRScheduler(
+    base_lr: Number,
+    t_initial: Number,
+    lb: Number = -7.0,
+    ub: Number = 3.0,
+    lr_min: Number = 0.0,
+    cycle_mul: Number = 1.0,
+    cycle_decay: Number = 1.0,
+    cycle_limit: Number = 1,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    warmup_prefix: bool = False,
+    **others: Any,
+) -> ls.Schedule:
+    """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as of the cosine."""
+    _only_known("TanhLRScheduler", others)
+    expect(lb < ub, "TanhLRScheduler", "lb < ub", "where the tanh begins and ends", lb=lb, ub=ub)
+    first, last = (numpy_of(x).exp(2.0 * x) for x in (lb, ub))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
+
+    def ramp(a: Number, b: Number) -> ls.Schedule:
+        falling = ls.Constant(a - b, 0) / (1.0 + ls.Geometric(first, last, t_initial))
+        return falling if is_known(b, 0) else falling + b
+
+    body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit) >> ls.Constant(lr_min)
+    if warmup_prefix or is_known(warmup_t, 0):
+        return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
+    target = body.drop(warmup_t).take(0)
+    return ls.Linear(warmup_lr_init, 0.0, warmup_t) + ls.Linear(0.0, 1.0, warmup_t) * target >> body.drop(warmup_t)
+
+
+def PolyLRScheduler(
+    base_lr: Number,
+    t_initial: Number,
+    power: Number = 0.5,
+    lr_min: Number = 0.0,
+    cycle_mul: Number = 1.0,
+    cycle_decay: Number = 1.0,
+    cycle_limit: Number = 1,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    warmup_prefix: bool = False,
+    *,
+    k_decay: Number = 1.0,
+    **others: Any,
+) -> ls.Schedule:
+    """`lr_min + (peak - lr_min)(1 - p^k_decay)^power`, p the part done of a cycle, with peaks as of the cosine."""
+    _only_known("PolyLRScheduler", others)
+    ramp = _ramp(lambda a, b, n: ls.Polynomial(a, b, n, power), t_initial, k_decay)
+    body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
+
+
+def StepLRScheduler(
+    base_lr: Number,
+    decay_t: Number,
+    decay_rate: Number = 1.0,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    warmup_prefix: bool = True,
+    **others: Any,
+) -> ls.Schedule:
+    """`base_lr · decay_rate^⌊t / decay_t⌋`."""
+    _only_known("StepLRScheduler", others)
+    return _warmed_up(ls.step_decay(base_lr, decay_t, decay_rate), base_lr, warmup_t, warmup_lr_init, warmup_prefix)
+
+
+def MultiStepLRScheduler(
+    base_lr: Number,
+    decay_t: Sequence[Number],
+    decay_rate: Number = 1.0,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    warmup_prefix: bool = True,
+    **others: Any,
+) -> ls.Schedule:
+    """`base_lr · decay_rate^#{m : m <= t + 1}`: one step earlier than it says."""
+    _only_known("MultiStepLRScheduler", others)
+    body = ls.multi_step(base_lr, [at_least(0, m - 1) for m in decay_t], decay_rate)
+    return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
+
+
+def PlateauLRScheduler(
+    base_lr: Number,
+    decay_rate: Number = 0.1,
+    patience_t: Number = 10,
+    threshold: Number = 1e-4,
+    cooldown_t: Number = 0,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    lr_min: Number = 0.0,
+    mode: Literal["min", "max"] = "max",
+    **others: Any,
+) -> ls.Schedule:
+    """PyTorch's `ReduceLROnPlateau` after a warm-up, whose metrics do not count."""
+    _only_known("PlateauLRScheduler", others)
+    body = ReduceLROnPlateau(base_lr, mode, decay_rate, patience_t, threshold, "rel", cooldown_t, lr_min)
+    return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
+
+
+def WSDLRScheduler(
+    base_lr: Number,
+    t_initial: Number,
+    decay_t: Number,
+    lr_min: Number = 0.0,
+    stable_fn: Literal["constant", "rsqrt", "power"] = "constant",
+    stable_timescale: Number | None = None,
+    stable_power: Number = 0.5,
+    decay_fn: str | Callable[[Any], Any] = "1-sqrt",
+    decay_power: Number = 0.5,
+    decay_ratio: Number = 0.1,
+    warmup_t: Number = 0,
+    warmup_lr_init: Number = 0.0,
+    **others: Any,
+) -> ls.Schedule:
+    """`lr_min + (max(base_lr · stable(t), lr_min) - lr_min) · decay(p)`, p the part done of the last `decay_t`."""
+    call = "WSDLRScheduler"
+    _only_known(call, others)
+    lengths = {"t_initial": t_initial, "decay_t": decay_t}
+    expect((decay_t > 0) & (decay_t <= t_initial), call, "0 < decay_t <= t_initial", "the last part of it", **lengths)
+    shapes: dict[Any, Callable[[Number, Number, Number], ls.Schedule]] = {
+        "linear": ls.Linear,
+        "1-sqrt": ls.OneMinusSqrt,
+        "cosine": ls.Cosine,
+        "power": lambda a, b, n: ls.Polynomial(b, a, n, decay_power).reverse(),
+        "exp": lambda a, b, n: (ls.Geometric(1.0, decay_ratio, n) - decay_ratio) * ((a - b) / (1 - decay_ratio)) + b,
+    }
+    expect((decay_ratio > 0) & (decay_ratio < 1), call, "0 < decay_ratio < 1", "of the decay 'exp'", decay_ratio=decay_ratio)
+    known = f"one of {', '.join(shapes)}, or a function"
+    if callable(decay_fn):
+        function = ls.Function(decay_fn)
+        shapes[decay_fn] = lambda a, b, n: (function @ ls.Linear(0.0, 1.0, n)) * (a - b) + b
+    expect(decay_fn in shapes, call, known, "it falls from 1 to 0", decay_fn=decay_fn)
+    decay = shapes[decay_fn]
+    hold, peak = t_initial - decay_t, numpy_of(base_lr, lr_min).maximum(base_lr, lr_min)
+    if stable_fn == "constant":
+        body = ls.Constant(peak, hold) >> decay(peak, lr_min, decay_t)
+    else:
+        expect(stable_fn in ("rsqrt", "power"), call, "'constant', 'rsqrt' or 'power'", "before the decay", stable_fn=stable_fn)
+        timescale = warmup_t if stable_timescale is None else stable_timescale
+        expect(timescale > 0, call, "stable_timescale > 0", "warmup_t by default", stable_timescale=timescale)
+        inverse = 1.0 / (1.0 + ls.Time().stretch(timescale))
+        falls = ls.InverseSqrt(base_lr, timescale) if stable_fn == "rsqrt" else raised(inverse, stable_power, base_lr)
+        body = ls.maximum(falls, lr_min) * decay(1.0, 0.0, decay_t).delay(hold) + decay(0.0, lr_min, decay_t).delay(hold)
+    return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
+
+
+def create_scheduler_v2(
+    base_lr: Number,
+    sched: str = "cosine",
+    num_epochs: Number = 300,
+    decay_epochs: Number | None = None,
+    decay_milestones: Sequence[Number] = (90, 180, 270),
+    cooldown_epochs: Number = 0,
+    patience_epochs: Number = 10,
+    decay_rate: Number = 0.1,
+    min_lr: Number = 0.0,
+    warmup_lr: Number = 1e-5,
+    warmup_epochs: Number = 0,
+    warmup_prefix: bool = False,
+    noise: None = None,
+    noise_pct: Number = 0.67,
+    noise_std: Number = 1.0,
+    noise_seed: int = 42,
+    cycle_mul: Number = 1.0,
+    cycle_decay: Number = 0.1,
+    cycle_limit: Number = 1,
+    k_decay: Number = 1.0,
+    decay_fn: str | None = None,
+    stable_timescale: Number | None = None,
+    plateau_mode: Literal["min", "max"] = "max",
+    step_on_epochs: bool = True,
+    updates_per_epoch: int = 0,
+) -> tuple[ls.Schedule, Number]:
+    """The schedule of a name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
+
+    >>> from lrsched.dialects import timm
+    >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
+    (Exponential(0.1, 0.1).stretch(30).staircase(30), 90)
+    """
+    call = "create_scheduler_v2"
+    _only_known(call, {"noise_range_t": noise, "noise_pct": noise_pct, "noise_std": noise_std, "noise_seed": noise_seed})
+    given = {"step_on_epochs": step_on_epochs, "updates_per_epoch": updates_per_epoch}
+    expect(step_on_epochs or updates_per_epoch > 0, call, "updates_per_epoch > 0", "updates are counted", **given)
+    expect(step_on_epochs or sched != "plateau", call, "step_on_epochs=True", "a plateau observes once an epoch", **given)
+    unit = 1 if step_on_epochs else updates_per_epoch
+    total, warmup_t = num_epochs * unit, warmup_epochs * unit
+    warmup = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}
+    prefixed = {**warmup, "warmup_prefix": warmup_prefix}
+    cycles = {"cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit}
+
+    def wsd(stable: Literal["constant", "rsqrt"], decay: str) -> ls.Schedule:
+        length, part = total if warmup_prefix else total - warmup_t, 0.2 if decay_epochs is None else decay_epochs
+        decay_t = part * where((part > 0) & (part < 1), length, unit)
+        timescale = None if stable_timescale is None else stable_timescale * unit
+        return WSDLRScheduler(
+            base_lr, length, numpy_of(decay_t).round(decay_t), min_lr, stable, timescale, decay_fn=decay_fn or decay, **warmup
+        )
+
+    schedules: dict[str, Callable[[], ls.Schedule]] = {
+        "cosine": lambda: CosineLRScheduler(base_lr, total, min_lr, **cycles, **prefixed, k_decay=k_decay),
+        "tanh": lambda: TanhLRScheduler(base_lr, total, lr_min=min_lr, **cycles, **prefixed),
+        "poly": lambda: PolyLRScheduler(base_lr, total, decay_rate, min_lr, **cycles, **prefixed, k_decay=k_decay),
+        "step": lambda: StepLRScheduler(base_lr, (90 if decay_epochs is None else decay_epochs) * unit, decay_rate, **prefixed),
+        "multistep": lambda: MultiStepLRScheduler(base_lr, [n * unit for n in decay_milestones], decay_rate, **prefixed),
+        "constant": lambda: StepLRScheduler(base_lr, 1, 1.0, **prefixed),
+        "plateau": lambda: PlateauLRScheduler(base_lr, decay_rate, patience_epochs, **warmup, lr_min=min_lr, mode=plateau_mode),
+        "wsd": lambda: wsd("constant", "1-sqrt"),
+        "rsqrt": lambda: wsd("rsqrt", "linear"),
+        "none": lambda: ls.Constant(base_lr),
+    }
+    expect(sched in schedules, call, f"one of {', '.join(schedules)}", "a name as in timm", sched=sched)
+    length = total
+    if sched in ("cosine", "tanh", "poly") and not is_known(cycle_limit, 1):
+        length *= cycle_limit if is_known(cycle_mul, 1) else (cycle_mul**cycle_limit - 1) / (cycle_mul - 1)
+        length = numpy_of(length).floor(length)
+    length += warmup_t if warmup_prefix else 0
+    cooldown = cooldown_epochs if sched in ("cosine", "tanh", "poly", "wsd", "rsqrt") else 0
+    return schedules[sched](), length // unit + cooldown
+
+
+_DEFAULTS = {  # of a configuration, by its names
+    "epochs": 100,
+    "decay_epochs": 30,
+    "decay_milestones": (30, 60),
+    "warmup_epochs": 5,
+    "cooldown_epochs": 0,
+    "patience_epochs": 10,
+    "decay_rate": 0.1,
+    "min_lr": 0.0,
+    "warmup_lr": 1e-5,
+    "warmup_prefix": False,
+    "lr_noise": None,
+    "lr_noise_pct": 0.67,
+    "lr_noise_std": 1.0,
+    "seed": 42,
+    "lr_cycle_mul": 1.0,
+    "lr_cycle_decay": 0.1,
+    "lr_cycle_limit": 1,
+    "lr_k_decay": 1.0,
+    "lr_decay_fn": None,
+    "lr_stable_timescale": None,
+}
+_ARGUMENTS = {"epochs": "num_epochs", "seed": "noise_seed"}  # the other names lose their "lr_"
+
+
+def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> tuple[ls.Schedule, Number]:
+    """`create_scheduler_v2` of a configuration with attributes, such as the arguments of timm's `train.py`.
+
+    >>> from types import SimpleNamespace
+    >>> from lrsched.dialects import timm
+    >>> timm.create_scheduler(SimpleNamespace(sched="cosine", epochs=10, warmup_epochs=0), 0.1)
+    (Cosine(0.1, 0.0, 10), 10)
+    """
+    given = {
+        _ARGUMENTS.get(name, name.removeprefix("lr_")): getattr(args, name, default) for name, default in _DEFAULTS.items()
+    }
+    mode = "min" if "loss" in getattr(args, "eval_metric", "top1") else "max"
+    on_epochs = not getattr(args, "sched_on_updates", False)
+    return create_scheduler_v2(
+        base_lr, args.sched, **given, plateau_mode=mode, step_on_epochs=on_epochs, updates_per_epoch=updates_per_epoch
+    )
+
+
+def _only_known(call: str, others: dict[str, Any]) -> None:
+    """Arguments that change no value pass: whether t counts epochs, and how the noise would be if there were any."""
+    names = {"t_in_epochs", "initialize", "noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
+    for name in set(others) - names:
+        raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
+    noise, hint = others.get("noise_range_t"), "multiply by a Function of the step"
+    expect(noise is None, call, "no noise", hint, noise_range_t=noise)
+
+
+def _warmed_up(body: ls.Schedule, base_lr: Number, steps: Number, start: Number, prefix: bool) -> ls.Schedule:
+    if is_known(steps, 0):
+        return body
+    return ls.Linear(start, base_lr, steps) >> (body if prefix else body.drop(steps))
+
+
+def _ramp(shape: Callable[[Number, Number, Number], ls.Schedule], steps: Number, k: Number) -> _Ramp:
+    """A ramp whose time is p^k."""
+    if is_known(k, 1):
+        return lambda a, b: shape(a, b, steps)
+    return lambda a, b: shape(a, b, 1.0) @ ls.Polynomial(1.0, 0.0, steps, k).reverse()
+
+
+def _cycles(ramp: _Ramp, base_lr: Number, low: Number, mul: Number, decay: Number, limit: Number) -> ls.Schedule:
+    """Ramps one after the other, each longer and from a lower peak, all down to the same value."""
+    expect(low >= 0, "Scheduler", "lr_min >= 0", "a rate", lr_min=low)
+    if is_known(limit, 1):
+        return ramp(base_lr, low)
+    stretch = None if is_known(mul, 1) else mul
+    if is_known(decay, 1):
+        return ramp(base_lr, low).repeat(limit, stretch)
+    peaks = ramp(base_lr, 0.0).repeat(limit, stretch, decay)
+    return peaks if is_known(low, 0) else peaks + ramp(0.0, low).repeat(limit, stretch)
