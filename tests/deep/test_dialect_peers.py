@@ -26,7 +26,7 @@ from record_peers import script_hash
 import lrsched as ls
 from lrsched.dialects import keras, optax, timm, transformers
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 Record = dict[str, Any]
 
 
