@@ -92,7 +92,9 @@ def assert_equal(a: Any, b: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # orbax warns of what it is going to change
-@pytest.mark.parametrize("through", FORMATS)
+@pytest.mark.parametrize(
+    "through", [pytest.param(name, marks=[pytest.mark.system] if name.startswith("orbax") else []) for name in FORMATS]
+)
 @pytest.mark.parametrize(("maker", "live"), [("chain", False), ("chain", True), ("scheduled", True), ("partition", True)])
 def test_a_state_comes_back_equal_and_goes_on(maker, live, through, tmp_path):
     optimizer, state = trained(maker, live)

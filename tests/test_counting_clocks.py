@@ -88,7 +88,7 @@ TICKS = {  # as numbers that are known, also while tracing, and as traced ones
 
 
 @pytest.mark.parametrize("context", [contextlib.nullcontext, x64])
-@pytest.mark.parametrize("how", TICKS)
+@pytest.mark.parametrize("how", ["eager", *(pytest.param(how, marks=pytest.mark.deep) for how in TICKS if how != "eager")])
 def test_whole_numbers_next_to_the_last_are_exact(how, context):
     """By `tick`, through `accumulate` and by `observe`; and after flax and pickle have written and read the state."""
     s, params = ls.Constant(1.0).on(ls.Counter("n")), {"w": jnp.ones(3)}

@@ -75,6 +75,7 @@ def test_trajectories_are_those_of_pytorch(path):
     assert compared >= 24
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", sorted({table["class"] for table in TABLES["records"]}))
 def test_the_tables_of_the_tests_of_pytorch_hold(name):
     for table in TABLES["records"]:

@@ -11,7 +11,7 @@ from helpers import relaxed
 from torch_cases import TORCH
 
 import lrsched as ls
-from benchmarks import bulk, eager, exactness, report, results, sequences
+from benchmarks import breakages, bulk, eager, exactness, report, results, sequences
 from benchmarks.timing import Row
 from lrsched.algebra import shapes
 
@@ -173,3 +173,11 @@ def test_both_sides_of_a_sequence_have_equal_values(n):
     with relaxed():
         theirs = sequences._theirs(n)(jnp.asarray(steps))
     np.testing.assert_allclose(sequences._ours(n)(steps), theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fault", breakages.BREAKAGES, ids=lambda fault: fault.name)
+def test_a_breakage_still_fits_the_code(fault):
+    text = (breakages.ROOT / fault.file).read_text()
+    broken = fault.applied(text)
+    compile(broken, fault.file, "exec")
+    assert broken != text

@@ -7,6 +7,7 @@ import sys
 import pytest
 from helpers import relaxed
 
+import lrsched as ls
 from lrsched import __main__ as shell
 from lrsched import lab
 from lrsched.lab import candidates
@@ -101,5 +102,5 @@ def test_what_cannot_be_written_is_one_line(tmp_path, capsys):
 def test_the_candidates_are_the_guides_seven_and_three_more_with_a_peak_of_1():
     assert len(candidates.GUIDE) == 7
     for name, schedule in candidates.schedules((*candidates.GUIDE, *candidates.NEWER, candidates.CONSTANT), 1000).items():
-        summary = shell.summary(shell.bind(schedule, shell.init(schedule)), 1000)
+        summary = ls.summary(ls.bind(schedule, ls.init(schedule)), 1000)
         assert summary.peak == pytest.approx(1.0), name

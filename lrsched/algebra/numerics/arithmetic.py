@@ -78,8 +78,11 @@ def snapped(x: Any) -> Any:
     """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
     if isinstance(x, Extended):
         return x.snapped()
-    with np.errstate(invalid="ignore"):  # of infinity
-        return _snapped(np, x)[()] if is_concrete(x) else _snapped_in_trace(x)
+    if not is_concrete(x):
+        return _snapped_in_trace(x)
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinity, and of numbers next to it
+        near = _snapped(np, x)
+    return near if near.ndim else near.item()
 
 
 def _snapped(xp: Any, x: Any) -> Any:

@@ -58,7 +58,7 @@ def row_of(points: Any, t: Any) -> Any:
     if is_concrete(points, t):
         return np.maximum(np.searchsorted(to_float64(points), t, side="right") - 1, 0)
     t, last = extended(t), points.shape[-1] - 1
-    if last < _FEW:
+    if points.shape[-1] < _FEW:
         reached = [jnp.asarray(t >= points[i], np.int32) for i in range(1, last + 1)]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
     if is_concrete(points) and isinstance(t, BoundedInt):  # which has reached a point once it has reached the point rounded up

@@ -1,0 +1,176 @@
+"""Breaks the library on purpose, one fault at a time in a copy, and shows which ring of the tests catches each.
+
+`python -m benchmarks.breakages` prints the table of CONTRIBUTING.md; with words as arguments, only the faults whose names
+contain one. A fault that the core ring catches is not tried with the others. It takes about a minute for each.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+from benchmarks.progress import measuring, shown
+
+ROOT = pathlib.Path(__file__).parents[1]
+RINGS = {"core": [], "deep": ["-m", "deep"], "system": ["-m", "system"]}
+
+
+class Breakage(NamedTuple):
+    """A fault: in a file of the library, one piece of code in the place of another that occurs there once."""
+
+    name: str
+    file: str
+    code: str
+    instead: str
+
+    def applied(self, text: str) -> str:
+        """The text of the file with the fault."""
+        if text.count(self.code) != 1:
+            raise ValueError(f"{self.name}: expected {self.code!r} once in {self.file}, got {text.count(self.code)} times")
+        return text.replace(self.code, self.instead)
+
+
+ALGEBRA, CLOCKS, TRAINING = "lrsched/algebra", "lrsched/clocks", "lrsched/training"
+BREAKAGES = (
+    Breakage("updates go uphill", f"{TRAINING}/transform.py", "-after.used if flip_sign", "after.used if flip_sign"),
+    Breakage("a negated schedule is not", f"{ALGEBRA}/pointwise.py", '"neg": operator.neg', '"neg": operator.pos'),
+    Breakage("a part begins a step late", f"{ALGEBRA}/sequence.py", "k == 0 or t >= start", "k == 0 or t > start"),
+    Breakage("a table moves a step late", f"{ALGEBRA}/numerics/tables.py", "asarray(t >= points[i]", "asarray(t > points[i]"),
+    Breakage(
+        "a long table loses its last row",
+        f"{ALGEBRA}/numerics/tables.py",
+        "jnp.minimum(low + most, last)",
+        "jnp.minimum(low + most, last - 1)",
+    ),
+    Breakage(
+        "a wrong cycle",
+        f"{ALGEBRA}/combinators.py",
+        "minimum(numerics.floor_ratio(t, steps), last)",
+        "minimum(numerics.ceil(ratio(t, steps)), last)",
+    ),
+    Breakage(
+        "a growing cycle keeps its pace", f"{ALGEBRA}/combinators.py", "ratio(t - start, growth)", "ratio(t - start, 1.0)"
+    ),
+    Breakage(
+        "a delay does not lengthen", f"{ALGEBRA}/combinators.py", "lambda steps: steps + self.steps", "lambda steps: steps"
+    ),
+    Breakage(
+        "patience runs out one early",
+        f"{CLOCKS}/clock.py",
+        "to_float(bad) > numerics.to_float(self.patience)",
+        "to_float(bad) >= numerics.to_float(self.patience)",
+    ),
+    Breakage(
+        "no cooldown", f"{CLOCKS}/clock.py", "cooldown=jnp.where(fired, cooldown,", "cooldown=jnp.where(fired, cooldown * 0,"
+    ),
+    Breakage(
+        "a state shares a buffer",
+        f"{CLOCKS}/clock.py",
+        "(zero() for _ in range(4))",
+        "[zero()] * 4",
+    ),
+    Breakage(
+        "a count loses its last digits",
+        f"{CLOCKS}/counts.py",
+        "Count(*_sum(high, low), lower)",
+        "Count(*_sum(high, low), 0 * lower)",
+    ),
+    Breakage("a clock ticks before its part begins", f"{CLOCKS}/running.py", "return [runs & inside for", "return [inside for"),
+    Breakage(
+        "a rejected small batch is observed",
+        f"{TRAINING}/accumulation.py",
+        "jnp.where(rejected, old, new)",
+        "jnp.where(rejected, new, new)",
+    ),
+    Breakage("a mean is a sum", f"{CLOCKS}/observations.py", 'if how == "mean" else total', 'if how == "none" else total'),
+    Breakage(
+        "two fields of JSON are swapped",
+        "lrsched/views/codec.py",
+        "{argument(f): _written(getattr(value, f.name)",
+        "{argument(f): _written(getattr(value, (fields[f == fields[0]] if f in fields[:2] else f).name)",
+    ),
+    Breakage("a false formula", "lrsched/views/latex.py", "b + (a - b) * (1 - _sqrt(p))", "b + (a - b) * _sqrt(1 - p)"),
+    Breakage(
+        "a derivative forgets one operand",
+        f"{ALGEBRA}/numerics/double.py",
+        "lambda _, changes, __: sum(changes)",
+        "lambda _, changes, __: changes[0]",
+    ),
+    Breakage(
+        "a live number keeps 24 bits",
+        f"{TRAINING}/live.py",
+        "return Double(jnp.copy(high), jnp.copy(low))",
+        "return Double(jnp.copy(high), jnp.copy(low) * 0)",
+    ),
+    Breakage(
+        "layers count from one", f"{TRAINING}/layerwise.py", "numerics.power(base, value)", "numerics.power(base, value + 1)"
+    ),
+    Breakage(
+        "PyTorch's margin is that of another mode",
+        "lrsched/dialects/torch/plateau.py",
+        '"rel_signed" if threshold_mode == "rel" else "abs"',
+        "threshold_mode",
+    ),
+    Breakage(
+        "runs of a finished round are made again",
+        "lrsched/lab/comparing/store.py",
+        'glob("round-*.npz")',
+        'glob("round_*.npz")',
+    ),
+)
+
+
+def copied(target: pathlib.Path) -> None:
+    """Copies the files of the checkout that git knows, or would add."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    for name in names:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def caught(folder: pathlib.Path, ring: str) -> str:
+    """The first test of a ring that fails in a copy, or "" if none does."""
+    command = [sys.executable, "-m", "pytest", "-q", "--maxfail=1", "-p", "no:cacheprovider", *RINGS[ring]]
+    run = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+    )
+    if run.returncode == 0:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
+    if failed is None:
+        raise RuntimeError(f"the {ring} ring did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return failed.group(1)
+
+
+def main(words: list[str]) -> int:
+    """Prints the table, and returns 1 if no ring catches some fault."""
+    chosen = [b for b in BREAKAGES if not words or any(word in b.name for word in words)]
+    missed = 0
+    print("| fault | caught by | first test that fails |\n| --- | --- | --- |")
+    with shown():
+        for fault in chosen:
+            with tempfile.TemporaryDirectory() as name:
+                folder = pathlib.Path(name)
+                copied(folder)
+                file = folder / fault.file
+                file.write_text(fault.applied(file.read_text()))
+                for ring in RINGS:
+                    measuring(fault.name, ring)
+                    if test := caught(folder, ring):
+                        print(f"| {fault.name} | {ring} | `{test}` |", flush=True)
+                        break
+                else:
+                    missed += 1
+                    print(f"| {fault.name} | **no ring** | |", flush=True)
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
