@@ -122,10 +122,9 @@ def divide(a: Any, b: Any) -> Any:
             return np.divide(to_float64(a), to_float64(b) + 0.0)
     if isinstance(a, Extended) and is_concrete(b) and np.all(np.not_equal(b, 0)):
         return a / b
-    least = np.finfo(float_type()).tiny
-    if is_concrete(b) and np.any(np.less(np.abs(b), least) & np.not_equal(b, 0)):  # below the smallest normal float
-        a, b = to_float(a) * float_type()(2.0**126), np.multiply(b, 2.0**126)
-        b = np.where((np.abs(b) < least) & (b != 0), np.copysign(least, b), b)
+    if is_concrete(b):  # what is no normal float, and not 0, is the smallest that is
+        least = np.finfo(float_type()).tiny
+        b = np.where((np.abs(b) < least) & np.not_equal(b, 0), np.copysign(least, b), b)
     # Where b is 0 the quotient has no derivative, and 0 by definition: so one that is not used does no harm to gradients.
     a, b = jnp.broadcast_arrays(to_float(a), to_float(b))
     return jnp.where(b == 0, jnp.sign(a) * float_type()(np.inf), quotient(a, jnp.where(b == 0, jnp.ones_like(b), b)))
