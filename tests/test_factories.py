@@ -272,6 +272,8 @@ def test_optax_sets_a_number_and_not_a_schedule():
 def test_bad_values_are_told():
     with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=\.\.\.\): expected a number, got nan"):
         ls.scheduled(optax.sgd)(float("nan"))
+    with pytest.raises(TypeError, match=r"scheduled\(adamw\)\(learning_rate='0\.1'\): expected a number or a schedule"):
+        ls.scheduled(optax.adamw)("0.1")  # pyright: ignore
     with pytest.raises(TypeError, match=r"expected an optax transformation from the factory, got 1"):
         ls.scheduled(lambda _: 1)(0.1).init(PARAMS)  # pyright: ignore
     for name, x, kind, told in (

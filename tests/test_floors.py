@@ -1,4 +1,4 @@
-"""Packages import only from the packages below them, and files never in a circle: DESIGN, section 6."""
+"""Packages import only from the packages below them, and files never in a circle: CONTRIBUTING, where things are."""
 
 import ast
 import graphlib

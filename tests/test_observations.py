@@ -263,6 +263,7 @@ def test_a_metric_that_never_comes_warns_once(name):
     with pytest.warns(UserWarning, match=r"update was not given 'tokens'.* Hint: .*tokens=None") as caught:
         train()
     assert len(caught) == 1
+    assert caught[0].filename == __file__, "it points at the line of the program, not into a library"
     optimizer = MAKERS[name]()
     with warnings.catch_warnings(action="error"):
         for tokens in (None, 3, jnp.int32(3)):

@@ -38,7 +38,7 @@ def sharded_like(step: Any, function: Callable[[T, Any], jax.Array], numbers: T)
     def call(placed):
         numbers, step = jax.tree.unflatten(structure, [placed.get(i, x) for i, x in enumerate(leaves)])
         value = function(numbers, step)
-        return jnp.where(step == 0, value, value)  # so that it hangs on the step, and JAX knows the devices, if it is constant
+        return jnp.where(step == 0, value, value)  # a constant depends on the step now, and gets its sharding
 
     sharding = NamedSharding(mesh, PartitionSpec(*jax.typeof(step).sharding.spec))
     on_auto_axes: Any = auto_axes(call, axes=_explicit_axes(mesh), out_sharding=sharding)

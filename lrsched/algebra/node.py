@@ -4,7 +4,7 @@ A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a 
 *choice* (a string) or *static* (a function), which belong to the structure. One rank more than declared is a batch; a node
 holds either no batch at all or one of the same shape in every number, so that `jax.vmap` can map over the node as it is.
 
-JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding goes round the constructor: checks run exactly once.
+JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding bypasses the constructor: checks run exactly once.
 """
 
 import dataclasses
@@ -283,7 +283,7 @@ def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
 
 
 def _as_float(value: Any) -> Any:
-    """A Python float, a NumPy float64 array, a JAX float array or a `Wide`; None for anything that is no number."""
+    """A Python float, a NumPy float64 array, a JAX float array or an `Extended`; None for anything that is no number."""
     value = numerics.array_of(value)
     if type(value) is float or isinstance(value, numerics.Extended):
         return value

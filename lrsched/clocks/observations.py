@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -93,8 +94,17 @@ def warn_of_missing(call: str, monitored: Iterable[str], observations: Observati
         warnings.warn(
             f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its schedule"
             f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)",
-            stacklevel=4,
+            stacklevel=_users_level(),
         )
+
+
+def _users_level() -> int:
+    """The `stacklevel` of the line of the user's program, seen from the caller: the first frame outside of libraries."""
+    libraries = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in libraries:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # Gathering: the observations since the last update, for clocks that see one number for each update.

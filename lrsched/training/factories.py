@@ -210,6 +210,8 @@ def _schedules_and_numbers(
                 raise ValueError(f"{call}({name}=...): expected a number, got nan")
             if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
                 numbers[name] = value
+        elif isinstance(value, str) and wants_float:
+            raise TypeError(unexpected(call, name, value, "a number or a schedule"))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
             schedules |= {name: Function(OfCount(value))} if wants_float else {}

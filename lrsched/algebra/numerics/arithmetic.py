@@ -16,8 +16,8 @@ import numpy as np
 from lrsched.algebra.numerics.double import BoundedInt, Extended, bounded_int, chosen
 from lrsched.algebra.numerics.kinds import as_value, extended, float_type, is_concrete, largest, to_float, to_float64, x64
 
-LEAST = 1e-18  # a length in a trace counts as this at least; its square is a float32, as derivatives need
-SHORTEST = 1e-12  # and one that time is divided by as this, for what that makes of time may be divided once more
+LEAST = 1e-18  # lower bound of a traced length: its square is still a float32, as derivatives need
+SHORTEST = 1e-12  # lower bound of a traced divisor of time, since the quotient may be divided once more
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
