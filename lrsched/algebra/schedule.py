@@ -26,7 +26,7 @@ from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.written import shown, unexpected
 
-# A number to compute with: float64 on the host; in a trace a float32, or an `Extended` with more digits. Operators mean the same
+# A number to compute with: float64 on the host; in a trace a float32, or an `Extended` with more digits.
 Real: TypeAlias = Any
 Condition: TypeAlias = Any  # a bool, or an array of bools of NumPy or JAX
 Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its own time, whether it is running)
