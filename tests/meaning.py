@@ -259,7 +259,7 @@ def _(s: combinators.Warp) -> Any:
 
 def repetition(s: combinators.Repeat) -> tuple[Any, Fraction, Fraction]:
     """How many cycles, and the ratios of their lengths and heights."""
-    count = math.inf if s.n is None else round(number(s.n))
+    count = math.inf if s.n is None else math.floor(number(s.n) + 0.5)
     longer, higher = (Fraction(1) if x is None else number(x) for x in (s.stretch_, s.scale))
     return count, longer, higher
 
@@ -284,7 +284,7 @@ def _(s: combinators.Repeat) -> Any:
 
 
 def chosen(s: combinators.Choice) -> Schedule:
-    return s.branches[min(round(number(s.index)), len(s.branches) - 1)]
+    return s.branches[min(math.floor(number(s.index) + 0.5), len(s.branches) - 1)]
 
 
 @value.register

@@ -29,15 +29,19 @@ PositiveLength: TypeAlias = Annotated[Number, Spec(gt=0, unit="steps")]
 
 def recipe(function: Callable[P, R]) -> Callable[P, R]:
     """Checks the arguments of a recipe by its annotations, the `Spec` of a number or a `Literal`, so that errors name it."""
-    call, specs, choices = function.__name__, {}, {}
+    call, specs, choices, switches = function.__name__, {}, {}, set()
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
         kinds = typing.get_args(hint)
         for spec in (x for kind in (hint, *kinds) for x in getattr(kind, "__metadata__", ())):  # also of `Value | None`
             specs[name] = dataclasses.replace(spec, optional=type(None) in kinds)
         if typing.get_origin(hint) is Literal:
             choices[name] = kinds
+        if hint is bool:
+            switches.add(name)
 
     def checked(name: str, value: Any) -> Any:
+        if name in switches and not isinstance(value, (bool, np.bool_)):
+            raise TypeError(unexpected(call, name, value, "True or False"))
         if name in choices:
             checked_choice(call, name, value, choices[name])
         return specs[name].checked(call, name, value) if name in specs else value

@@ -11,6 +11,7 @@ A clock ticks while its part of the schedule is running, from its first step to 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -183,6 +184,9 @@ def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     return _bind("bind", schedule, state)
 
 
+_CONSTANT = Constant(0.0)
+
+
 def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     schedule = _checked(call, schedule, state)
     readings = iter([clock.read(x) for clock, x in zip(clocks_of(schedule), state.clocks, strict=True)])
@@ -195,7 +199,7 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
         if surely(np.logical_not, jnp.isfinite(value)):
             hint = "a function on a clock must be finite at every reading, also below 0"
             raise ValueError(f"{call}(...): expected a finite value of {shown(part)}, got {value} at {reading}. Hint: {hint}.")
-        return Constant(value)
+        return jax.tree.unflatten(jax.tree.structure(_CONSTANT), (value, math.inf))  # unchecked: it may be the largest float
 
     return jax.tree.map(value, schedule, is_leaf=lambda x: isinstance(x, Driven))
 

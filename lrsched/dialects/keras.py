@@ -171,7 +171,9 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     """
     hint = "write the schedule in the algebra, or Function(f)"
     expect(custom_objects is None, "deserialize", "custom_objects=None", hint, custom_objects=custom_objects)
-    name = config.get("class_name")
+    is_one = isinstance(config, Mapping) and {"class_name", "config"} <= set(config)
+    expect(is_one, "deserialize", "a mapping with class_name and config", "what serialize(schedule) gives", config=config)
+    name = config["class_name"]
     expect(name in _SCHEDULES, "deserialize", f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
     return _SCHEDULES[str(name)](**config["config"])
 

@@ -84,8 +84,10 @@ def exponential_decay(
     end_value: Number | None = None,
 ) -> ls.Schedule:
     """`init · rate^p` up to `end_value`, p = (t - begin) / steps, whole if a staircase; `init` if steps <= 0 or rate = 0."""
-    if is_known(transition_steps <= 0, True) or is_known(decay_rate, 0):
+    stands = (transition_steps <= 0) | (decay_rate == 0)
+    if is_known(stands, True):
         return ls.Constant(init_value)
+    transition_steps, decay_rate = where(stands, 1.0, transition_steps), where(stands, 1.0, decay_rate)
     decay = ls.Exponential(init_value, decay_rate).stretch(transition_steps)
     decay = _delayed(decay.staircase(transition_steps) if staircase else decay, transition_begin)
     if end_value is None:

@@ -120,7 +120,8 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     starts = [start for start, *_ in spans]
     ends = [np.nextafter(stop, 0.0) if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
     reached = np.asarray(pure([starts, ends]), np.float64)
-    reached[np.abs(reached) < 1e-9 * np.max(np.abs(values))] = 0.0  # what is left of a 0 by rounding
+    sizes = np.abs(values[np.abs(values) < 1e37])  # not those that saturate
+    reached[np.abs(reached) < 1e-15 * np.max(sizes, initial=0.0)] = 0.0  # a 0 that rounding missed
     made = Summary(
         schedule,
         tuple(Phase(*span[:3], *map(float, at)) for span, at in zip(spans, reached.T, strict=True)),

@@ -55,7 +55,12 @@ def _to_whole(on_host: Callable[[Any], Any], in_trace: Callable[[Any], Any]) -> 
     return apply
 
 
-floor, ceil, rounded = _to_whole(np.floor, jnp.floor), _to_whole(np.ceil, jnp.ceil), _to_whole(np.round, jnp.round)
+floor, ceil = _to_whole(np.floor, jnp.floor), _to_whole(np.ceil, jnp.ceil)
+
+
+def rounded(x: Any) -> Any:
+    """The nearest whole number; the higher of two that are equally near."""
+    return floor(x + 0.5)
 
 
 def ratio(a: Any, b: Any) -> Any:

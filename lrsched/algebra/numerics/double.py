@@ -284,12 +284,14 @@ def _product(a: Double, b: Double) -> Double:
 
 @_differentiable(lambda x, dx, value: (dx[0] - value * dx[1]) / x[1])  # 1 / b² is too large for a float where b is small
 def quotient(a: Double, b: Double) -> Double:
-    """`a / b` within 2**-44, and not less: so a time has come where it is a fraction, as 7 / 100 has come to 0.07."""
-    inverse = 1 / b.high
-    first = _trimmed(a.high * inverse)
-    product, more = _exact_product(first, b.high)
-    rest = ((a.high - product) - more) + (a.low - first * b.low)
-    return _capped(first, rest * inverse + jnp.abs(first) * np.float32(2.0**-45))
+    """`a / b` within 2**-46; exact where b is a power of 2, as the end of a long cycle needs."""
+    inverse, nothing = 1 / b.high, np.zeros((), np.float32)
+    first = a.high * inverse
+    rest = a - b * Double(first, nothing)
+    second = rest.high * inverse
+    rest = rest - b * Double(second, nothing)
+    value = Double(*_normal(first, second)) + Double(rest.high * inverse, nothing)
+    return chosen(jnp.abs(first) < np.float32(MOST), value, Double(jnp.sign(first) * np.float32(MOST), nothing))
 
 
 @_differentiable(lambda _, changes, __: changes[0])
