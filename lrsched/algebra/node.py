@@ -80,9 +80,11 @@ class Spec:
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
             if not self.infinite and not is_finite(known):
-                most = f"the largest {np.dtype(numerics.float_type())} with room to compute is {numerics.largest() / 2:.1e}"
-                hint = most if np.all(np.isfinite(known)) else hint
-                raise ValueError(unexpected(call, name, value, kind.format("finite "), hint))
+                expected = kind.format("finite ")
+                if np.all(np.isfinite(known)):
+                    expected = f"|{name}| <= {numerics.largest() / 2:.1e}"
+                    hint = f"the largest {np.dtype(numerics.float_type())} with room to compute"
+                raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
                 bounds = " and ".join(text for text, _ in self._bounds(known))
                 raise ValueError(unexpected(call, name, value, bounds if self.rising else f"{name} {bounds}", hint))
