@@ -73,8 +73,7 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """
     if is_empty(milestones):
         return Constant(start, 0.0)
-    hint = "sort them, and drop those before step 0"
-    milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps", hint=hint)
+    milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
     steps, values = [0.0], [start]
     for i in range(milestones.shape[-1]):
         steps.append(milestones[..., i])
