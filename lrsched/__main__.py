@@ -30,7 +30,7 @@ def _given(convert: Callable[[str], float], fits: Callable[[float], bool], expec
         with contextlib.suppress(ValueError):
             if fits(value := convert(text)):
                 return value
-        raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}.")
 
     return parse
 
@@ -73,13 +73,13 @@ def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str
             if path.exists():
                 path.open("ab").close()
     except OSError as error:
-        parser.error(f"argument --out: cannot write into {str(folder)!r}: {error.strerror}")
+        parser.error(f"argument --out: expected a folder to write into, got {str(folder)!r}. Hint: {error.strerror}.")
 
 
 def _needs(parser: argparse.ArgumentParser, extra: str, *modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        parser.error(f"needs {' and '.join(missing)}: python -m pip install 'lrsched-jax[{extra}]'")
+        parser.error(f"expected {' and '.join(missing)}, got none. Hint: python -m pip install 'lrsched-jax[{extra}]'.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,8 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ gets ? for them
     commands = {"show": _show, "compare": _compare}
-    command = commands.get(arguments[0]) if arguments else None
-    return command(arguments[1:]) if command else _bakeoff(arguments)
+    if not arguments or arguments[0].startswith("-"):
+        return _bakeoff(arguments)
+    if arguments[0] not in commands:
+        _parser().error(f"expected show or compare, got {arguments[0]!r}. Hint: python -m lrsched show 'Linear(...)'.")
+    return commands[arguments[0]](arguments[1:])
 
 
 def _show(arguments: list[str]) -> int:
@@ -112,7 +115,7 @@ def _show(arguments: list[str]) -> int:
         try:
             _draw(found, options.png)
         except (OSError, ValueError) as error:
-            parser.error(f"argument --png: cannot write {options.png!r}: {error}")
+            parser.error(f"argument --png: expected a file to write, got {options.png!r}. Hint: {error}.")
     if options.json:
         print(to_json(schedule, indent=2))
         return 0
@@ -188,7 +191,7 @@ def _compare(arguments: list[str]) -> int:
 
 def _different(parser: argparse.ArgumentParser, peaks: Sequence[float]) -> tuple[float, ...]:
     if len(set(peaks)) < len(peaks):
-        parser.error(f"argument --peaks: must be different rates, got {' '.join(f'{peak:g}' for peak in peaks)}")
+        parser.error(f"argument --peaks: expected different rates, got {' '.join(f'{peak:g}' for peak in peaks)}.")
     return tuple(peaks)
 
 

@@ -41,7 +41,7 @@ def test_a_repeat_has_the_names_of_its_arguments():
 @given(schedules)
 def test_what_is_written_comes_back(s):
     if has_function(s):
-        with pytest.raises(ValueError, match="cannot write the function inverse_time of a Function: JSON holds no functions"):
+        with pytest.raises(ValueError, match="expected no functions, which JSON cannot hold, got inverse_time in a Function"):
             ls.to_json(s)
         return
     back = ls.from_json(ls.to_json(s))
@@ -98,18 +98,18 @@ class Mine(ls.Schedule):
 
 
 def test_what_cannot_be_written_is_refused():
-    with pytest.raises(TypeError, match=r"to_dict\(schedule=...\) must be a schedule, got 0.1"):
+    with pytest.raises(TypeError, match=r"to_json\(schedule=0.1\): expected a schedule"):
         ls.to_json(0.1)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"cannot write the function abs of a torch\.LambdaLR"):
+    with pytest.raises(ValueError, match=r"got abs in a torch\.LambdaLR"):
         ls.to_json(torch.LambdaLR(0.1, abs))
-    with pytest.raises(ValueError, match="cannot write a Mine: only the nodes of lrsched"):
+    with pytest.raises(ValueError, match=r"expected nodes of lrsched, .* got a Mine"):
         ls.to_json(2 * Mine(1.0))
-    with pytest.raises(ValueError, match="of a number that is traced"):
+    with pytest.raises(ValueError, match=r"expected known numbers, got .*, which is traced"):
         jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0)
     deep = ls.Time()
     for _ in range(300):
         deep = deep.take(1)
-    with pytest.raises(ValueError, match="nested more than 100 deep"):
+    with pytest.raises(ValueError, match="nested at most 100 deep"):
         ls.to_json(deep)
 
 
@@ -119,19 +119,19 @@ def whole(schedule: str) -> str:
 
 LINEAR = '{"node": "Linear", "start": 0, "stop": 1, "steps": 10}'
 HOSTILE = {
-    "": "is no JSON",
-    "{": "is no JSON",
-    "null": "must be",
-    "[]": "must be .* got a list of 0",
-    '"Linear(0, 1, 2)"': "must be",
-    LINEAR: "must be .* got an object with 'node'",
-    whole(LINEAR)[:-1]: "is no JSON",
+    "": "expected JSON",
+    "{": "expected JSON",
+    "null": "expected",
+    "[]": "expected .* got a list of 0",
+    '"Linear(0, 1, 2)"': "expected",
+    LINEAR: "expected .* got an object with 'node'",
+    whole(LINEAR)[:-1]: "expected JSON",
     whole(LINEAR) + "x": "Extra data",
-    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "reads version 1 of the form, got version 2",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": true'): "got version True",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": "1"'): "got version '1'",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'lrsched', 'schedule', and one of them twice",
-    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "more": 1'): "must be",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "more": 1'): "expected",
     whole(LINEAR.replace('"start": 0', '"start": 0, "start": 1')): "and one of them twice",
     whole(LINEAR.replace("Linear", "Linea")): "expected the name of a node at schedule.node, got 'Linea'",
     whole(LINEAR.replace("Linear", "Node")): "expected the name of a node",
@@ -150,7 +150,7 @@ HOSTILE = {
     whole(LINEAR.replace("10", '"inf"')): "expected a finite number",
     whole(LINEAR.replace("10", "1e999")): "expected a finite number",
     whole(LINEAR.replace("10", "9" * 5000)): "expected a finite number",
-    whole(LINEAR.replace("10", "9" * 300)): "expected a finite number",
+    whole(LINEAR.replace("10", "9" * 300)): "<= 1.7e",
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
     whole(LINEAR.replace("10", "null")): "=None.: expected a number",
     whole(LINEAR.replace("10", "{}")): "expected a number",
@@ -221,7 +221,7 @@ def test_any_other_tree_is_refused(tree):
     for one in (tree, {"lrsched": 1, "schedule": tree}, {"lrsched": 1, "schedule": {"node": "Linear", "start": tree}}):
         with pytest.raises(ValueError, match="from_dict"):
             ls.from_dict(one)
-    with pytest.raises(TypeError, match=r"from_json\(text=...\) must be a string"):
+    with pytest.raises(TypeError, match=r"from_json\(text=.*\): expected a string"):
         ls.from_json(b"{}")  # pyright: ignore[reportArgumentType]
 
 

@@ -161,7 +161,7 @@ def test_static_arguments_and_the_type_are_as_in_optax():
         assert (given[0].dtype, given[0].weak_type, state.hyperparams["r"].dtype) == (expected, dtype is None, expected)
     optimizer = ls.scheduled(optax.adamw, ("weight_decay", "eps"))(RATE, weight_decay=0.1, eps=1e-6, b1=0.5)
     assert recorded(optimizer) == {"learning_rate": 0.1, "b1": 0.5}
-    with pytest.raises(ValueError, match=r"scheduled\(adamw\): expected static_args among learning_rate, .* got rate$"):
+    with pytest.raises(ValueError, match=r"scheduled\(adamw\): expected static_args among learning_rate, .* got rate\.$"):
         ls.scheduled(optax.adamw, static_args="rate")
 
 
@@ -270,7 +270,7 @@ def test_optax_sets_a_number_and_not_a_schedule():
 
 
 def test_bad_values_are_told():
-    with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=\.\.\.\): expected a number, got nan"):
+    with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=nan\): expected a number"):
         ls.scheduled(optax.sgd)(float("nan"))
     with pytest.raises(TypeError, match=r"scheduled\(adamw\)\(learning_rate='0\.1'\): expected a number or a schedule"):
         ls.scheduled(optax.adamw)("0.1")  # pyright: ignore

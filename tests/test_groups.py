@@ -38,12 +38,14 @@ def ours(s, **options):
 
 def test_a_group_that_keeps_only_a_count():
     state = after(optax.partition({"a": optax.adamw(R), "b": ours(1e-2)}, LABELS))
-    with pytest.raises(ValueError, match=r"found 2 rates, at .*inner_states/a/.*inner_states/b/.*say which with at="):
+    with pytest.raises(
+        ValueError, match=r"expected one rate, got 2, at .*inner_states/a/.*inner_states/b/.*say which with at="
+    ):
         ls.learning_rate(state)
     assert ls.learning_rate(state, R, at="a") == R(2)
     assert ls.learning_rate(state, R) == R(2)  # the one that needs it
     assert ls.learning_rate(state, at="b") == np.float32(1e-2)
-    with pytest.raises(ValueError, match=r"only a count of updates: write learning_rate\(state, schedule\)"):
+    with pytest.raises(ValueError, match=r"only a count of updates\. Hint: write learning_rate\(state, schedule\)"):
         ls.learning_rate(state, at="a")
     with pytest.raises(ValueError, match="only a count of updates"):
         ls.learning_rates(state)
@@ -85,7 +87,7 @@ def test_groups_in_groups_and_scheduled_inside():
     assert ls.learning_rate(state, at="x/y") == R(0)
     assert ls.learning_rate(state, at="z") == 0.25
     assert set(ls.hyperparameters(state, at="x/y")) == {"learning_rate", "weight_decay"}
-    with pytest.raises(ValueError, match="found 2 rates"):
+    with pytest.raises(ValueError, match="expected one rate, got 2"):
         ls.learning_rate(state, at="x")
 
 
@@ -194,7 +196,7 @@ def test_readings_of_every_clock():
     assert set(ls.readings(live.init(PARAMS))) == set(expected)
     in_jit = jax.jit(lambda state: ls.readings(state, s))(state)
     np.testing.assert_allclose([in_jit[name] for name in expected], list(expected.values()), rtol=1e-6)
-    with pytest.raises(ValueError, match="found no clocks"):
+    with pytest.raises(ValueError, match="expected clocks in this state, got none"):
         ls.readings(ls.scale_by_learning_rate(0.1).init(PARAMS))
 
 
@@ -309,7 +311,7 @@ def test_callables_are_schedules():
 
 def test_two_optimizers_beside_each_other_are_two():
     state = (ours(0.5).init(PARAMS), optax.adam(R).init(PARAMS))
-    with pytest.raises(ValueError, match="found 2 rates"):
+    with pytest.raises(ValueError, match="expected one rate, got 2"):
         ls.learning_rate(state)
     assert ls.learning_rate(state, R) == R(0)
     chained = optax.chain(optax.scale_by_schedule(R), ls.scale_by_learning_rate(0.5)).init(PARAMS)
@@ -338,7 +340,7 @@ def test_a_stateful_schedule_of_somebody_else_is_not_replaced():
     state = after(optax.inject_hyperparams(optax.sgd)(Own()))
     assert ls.learning_rate(state) == np.float32(1 / 3)
     for ask in (ls.schedule, lambda x: ls.replace_schedule(x, 0.5), ls.next_learning_rate):
-        with pytest.raises(ValueError, match=r"no live schedule of learning_rate|none of this library"):
+        with pytest.raises(ValueError, match=r"expected a live schedule of learning_rate|expected a schedule of this library"):
             ask(state)
 
 

@@ -178,9 +178,9 @@ def test_what_cannot_be_rebuilt_is_refused():
                 change(holder)
         assert ls.schedule(holder) == S  # as it was
     for nothing in (SimpleNamespace(opt_state=None), SimpleNamespace(), object(), 3, lambda: OPTIMIZER.init(PARAMS)):
-        with pytest.raises(ValueError, match="found no schedule in this state"):
+        with pytest.raises(ValueError, match="expected a schedule in this state, got none"):
             ls.observe(nothing, value=1.0)
-        with pytest.raises(ValueError, match="found no live schedule"):
+        with pytest.raises(ValueError, match="expected a live schedule"):
             ls.replace_schedule(nothing, NEW)
 
 
@@ -243,7 +243,7 @@ def test_variables_of_nnx_change_in_place(name):
                 ask(holder)
         with pytest.raises(ValueError, match="of the structure of the one in the state"):
             ls.replace_schedule(holder, ls.Linear(1.0, 0.0, 10))
-        with pytest.raises(ValueError, match="state of another schedule"):
+        with pytest.raises(ValueError, match="that of another schedule"):
             ls.observe(holder, ls.reduce_on_plateau(), value=1.0)
 
 
@@ -264,5 +264,5 @@ def test_an_observation_is_needed():
     for wrong in (0.7, jnp.float32(0.7)):
         with pytest.raises(TypeError, match="expected observations as a mapping"):
             ls.observe(state, wrong)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="state of another schedule"):
+    with pytest.raises(ValueError, match="that of another schedule"):
         ls.observe(state, ls.reduce_on_plateau(), value=1.0)

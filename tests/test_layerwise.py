@@ -148,7 +148,7 @@ MADE: Any = {
     "negative": ({"factors": {"a": -1.0}}, ValueError, r"factors\['a'\]=-1.0\): expected factors\['a'\] >= 0"),
     "two axes": ({"factors": {"a": np.ones((2, 2))}}, ValueError, r"an array with one axis, got the shape \(2, 2\)"),
     "twice": ({"factors": {"a/b": 1, "a": {"b": 1}}}, ValueError, "expected one entry for 'a/b', got two"),
-    "empty": ({"factors": {}}, ValueError, "expected an entry for each parameter, got {}"),
+    "empty": ({"factors": {}}, ValueError, r"factors={}\): expected an entry for each parameter"),
 }  # fmt: skip
 
 

@@ -189,15 +189,18 @@ def test_draws_into_given_axes():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ls.plot(), r"plot\(\.\.\.\) needs at least one schedule"),
-        (lambda: ls.plot(0.1), r"plot\(\.\.\.\) draws schedules, got 0\.1"),  # pyright: ignore[reportArgumentType]
-        (lambda: ls.plot(LINE, steps=0), r"plot\(steps=\.\.\.\) must be a number of steps, at least 1 .*got 0"),
-        (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\) goes with a single batch"),
+        (lambda: ls.plot(), r"plot\(\.\.\.\): expected at least one schedule"),
+        (lambda: ls.plot(0.1), r"plot\(schedules=0\.1\): expected a schedule"),  # pyright: ignore[reportArgumentType]
+        (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a number of steps, at least 1"),
+        (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
         (
             lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}),
-            r"must be the points that grid gave, with 2 values each",
+            r"expected the points that grid gave, with 2 values each",
         ),
-        (lambda: ls.plot(LINE, labels=["a", "b"]), r"plot\(labels=\.\.\.\) takes one label a schedule, got 2 for 1"),
+        (
+            lambda: ls.plot(LINE, labels=["a", "b"]),
+            r"plot\(labels=\.\.\.\): expected one label for each of 1 schedules, got 2",
+        ),
     ],
 )
 def test_errors(call, message):

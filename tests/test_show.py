@@ -78,8 +78,9 @@ def test_a_picture(tmp_path, capsys):
 
 
 def test_steps(capsys):
-    assert shell.main(["show", "Exponential(0.1, 0.99)", "--steps", "50"]) == 0
-    assert "over 50 steps" in capsys.readouterr().out
+    for expression in ("Exponential(0.1, 0.99)", "1e-3"):
+        assert shell.main(["show", expression, "--steps", "50"]) == 0
+        assert "over 50 steps" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -88,10 +89,10 @@ def test_steps(capsys):
         (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
         (["Linear(0, 1, -3)"], "(steps=-3.0): expected steps >= 0"),
         (["__import__('os').system('echo')"], "__import__ makes no schedule"),
-        (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "takes one schedule, got a batch"),
-        (["Time()", "--steps", "0"], "must be a whole number, at least 1"),
-        (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: cannot write '/nowhere/at/all.png'"),
-        (["Time()", "--png", "curve.nonsense"], "argument --png: cannot write 'curve.nonsense'"),
+        (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
+        (["Time()", "--steps", "0"], "expected a whole number, at least 1"),
+        (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
+        (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
         ([], "the following arguments are required: expression"),
     ],
     ids=str,

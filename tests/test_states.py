@@ -82,9 +82,9 @@ def test_hyperparameters_of_several_transforms_are_gathered_unless_their_names_m
     optimizer = optax.chain(ls.scheduled(optax.scale_by_adam)(b1=ls.one_cycle_momentum(10)), rate())
     assert set(ls.hyperparameters(optimizer.init(PARAMS))) == {"b1", "learning_rate"}
     both = optax.chain(ls.scheduled(optax.sgd)(0.1), rate())
-    with pytest.raises(ValueError, match=r"found 2 values of learning_rate, at 0/hyperparams/learning_rate, 1"):
+    with pytest.raises(ValueError, match=r"expected one value of learning_rate, got 2, at 0/hyperparams/learning_rate, 1"):
         ls.hyperparameters(both.init(PARAMS))
-    with pytest.raises(ValueError, match=r"found none in this state. Hint: make the optimizer with"):
+    with pytest.raises(ValueError, match=r"expected hyperparameters in this state, got none. Hint: make the optimizer with"):
         ls.hyperparameters(optax.adam(0.1).init(PARAMS))
 
 

@@ -210,14 +210,14 @@ def test_a_schedule_that_is_not_needed_does_no_harm():
 
 def test_no_rate_is_an_error():
     for state in (optax.adam(0.1).init(PARAMS), optax.EmptyState(), (), None):
-        with pytest.raises(ValueError, match="found no rate in this state"):
+        with pytest.raises(ValueError, match="expected a rate in this state, got none"):
             ls.learning_rate(state)
 
 
 def test_several_rates_are_an_error_that_lists_them():
     slow, fast = ls.scale_by_learning_rate(0.1), ls.scale_by_learning_rate(0.2)
     state: Any = optax.partition({"slow": slow, "fast": fast}, labels).init(PARAMS)
-    with pytest.raises(ValueError, match=r"found 2 rates.*fast.*slow"):
+    with pytest.raises(ValueError, match=r"expected one rate, got 2.*fast.*slow"):
         ls.learning_rate(state)
     assert ls.learning_rate(state.inner_states["slow"]) == np.float32(0.1)
 

@@ -45,7 +45,7 @@ class Moved(Schedule):
 
     def moved(self, t: Real) -> Real:
         """The time at which the schedule is asked."""
-        raise NotImplementedError(f"{type(self).__name__} must define moved(t)")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method moved(t).")
 
     def at(self, t: Real) -> Real:
         return self.schedule.at(self.moved(t))

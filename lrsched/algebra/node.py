@@ -74,18 +74,23 @@ class Spec:
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
         kept, kind = _as_float(value), "a list of {}numbers" if self.rank else "a {}number"
         kept = kept if self.exact else numerics.as_value(kept)
-        hint = self.hint or (self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}")
+        unit = self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}"
+        hint = "" if self.rising else self.hint or unit  # how to order entries is no hint on their types
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             raise TypeError(unexpected(call, name, value, kind.format(""), hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
             if not self.infinite and not is_finite(known):
-                most = f"the largest {np.dtype(numerics.float_type())} with room to compute is {numerics.largest() / 2:.1e}"
-                hint = most if np.all(np.isfinite(known)) else hint
-                raise ValueError(unexpected(call, name, value, kind.format("finite "), hint))
+                expected = kind.format("finite ")
+                if np.all(np.isfinite(known)):
+                    expected = f"|{name}| <= {numerics.largest() / 2:.1e}"
+                    hint = f"the largest {np.dtype(numerics.float_type())} with room to compute"
+                raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
                 bounds = " and ".join(text for text, _ in self._bounds(known))
-                raise ValueError(unexpected(call, name, value, bounds if self.rising else f"{name} {bounds}", hint))
+                if self.rising:
+                    raise ValueError(unexpected(call, name, value, bounds, self.hint or "sort them"))
+                raise ValueError(unexpected(call, name, value, f"{name} {bounds}", hint))
         return kept
 
 

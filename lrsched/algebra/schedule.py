@@ -80,7 +80,7 @@ class Schedule(_Hyperparameter):
 
     def at(self, t: Real) -> Real:
         """The value at a time, which is below 0 only where a clock reads so."""
-        raise NotImplementedError(f"{type(self).__name__} must define at(t)")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method at(t).")
 
     @property
     def length(self) -> Real:
@@ -147,7 +147,8 @@ class Schedule(_Hyperparameter):
         del modulus
         power = shown(exponent)
         raise TypeError(
-            f"schedule ** {power}: schedules have no powers. Hint: write s * s, or Function(lambda t: s(t) ** {power})"
+            f"schedule ** {power}: expected an operator of schedules, got **. Hint: write s * s, or"
+            f" Function(lambda t: s(t) ** {power})."
         )
 
     def __rshift__(self, other: ScheduleLike) -> Schedule:

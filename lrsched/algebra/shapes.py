@@ -29,7 +29,7 @@ class Ramp(Schedule):
 
     def weights(self, progress: Progress) -> tuple[Real, Real]:
         """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
-        raise NotImplementedError(f"{type(self).__name__} must define weights(progress)")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method weights(progress).")
 
     def at(self, t: Real) -> Real:
         first, second = self.weights(Progress(t, self.steps))

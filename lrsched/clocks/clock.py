@@ -76,15 +76,15 @@ class Clock(Node):
 
     def init(self) -> Any:
         """The first state, a pytree of arrays."""
-        raise NotImplementedError(f"{type(self).__name__} must define init()")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method init().")
 
     def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
         """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, and no None."""
-        raise NotImplementedError(f"{type(self).__name__} must define tick(state, steps, observations)")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method tick(state, steps, observations).")
 
     def read(self, state: Any) -> Any:
         """The time."""
-        raise NotImplementedError(f"{type(self).__name__} must define read(state)")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method read(state).")
 
     def report(self, state: Any) -> dict[str, Any]:
         """What `readings` shows of it, by name; by default its reading, under the name of what it observes."""

@@ -32,9 +32,9 @@ def as_number(call: str, value: Any) -> Any:
     """What was observed, after a check that it is one number."""
     value = numerics.array_of(value)
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
-        raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__})")
+        raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__}).")
     if np.shape(value) != ():
-        raise TypeError(f"{call}: expected a scalar, got shape {np.shape(value)}. Hint: reduce it first, as with jnp.mean")
+        raise TypeError(f"{call}: expected a scalar, got shape {np.shape(value)}. Hint: reduce it first, as with jnp.mean.")
     return value
 
 
@@ -65,7 +65,7 @@ def count_of(call: str, value: Any) -> Count:
     value = as_number(call, value)
     if numerics.is_concrete(value):
         if not 0 <= float(value) <= _MOST:
-            raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows")
+            raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows.")
         value = np.asarray(value, np.float64)
         two = numerics.double(value)
         return Count(two.high, two.low, np.float32(value - numerics.to_float64(two)))

@@ -28,10 +28,10 @@ def merged(call: str, mapping: Observations | None, named: Observations) -> dict
     if not isinstance(mapping, Mapping):
         raise TypeError(
             f"{call}(...): expected observations as a mapping from names to numbers, got {shown(mapping)}"
-            f" ({type(mapping).__name__}). Hint: pass value=<number>, or {{'value': <number>}}"
+            f" ({type(mapping).__name__}). Hint: pass value=<number>, or {{'value': <number>}}."
         )
     if twice := sorted(name for name in set(mapping) & set(named) if not isinstance(mapping[name], Gathered)):
-        raise TypeError(f"{call}(...): expected each observation once, got {', '.join(twice)} in the mapping and by keyword")
+        raise TypeError(f"{call}(...): expected each observation once, got {', '.join(twice)} in the mapping and by keyword.")
     return {**named, **mapping}
 
 
@@ -59,7 +59,7 @@ def check_monitored(call: str, monitored: Iterable[str], observations: Observati
     if monitored and observations and not monitored & set(observations):
         raise TypeError(
             f"{call}(...): no clock monitors {_listed(observations)} (monitored: {_listed(monitored)})."
-            f" Hint: pass {min(monitored)}=<number>, or {min(monitored)}=None where there is none yet"
+            f" Hint: pass {min(monitored)}=<number>, or {min(monitored)}=None where there is none yet."
         )
 
 

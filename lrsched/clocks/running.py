@@ -25,7 +25,7 @@ from lrsched.algebra.node import each_number, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, ready, value_at
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
@@ -75,9 +75,9 @@ def count_of_updates(call: str, given: Number) -> jax.Array:
     known = not isinstance(step, jax.core.Tracer)
     number = np.asarray(step) if known else step
     if np.ndim(number) or not jnp.issubdtype(number.dtype, jnp.integer):
-        raise TypeError(f"{call}: expected a whole number of updates, got {shown(step)} ({type(step).__name__})")
+        raise TypeError(f"{call}: expected a whole number of updates, got {shown(step)} ({type(step).__name__}).")
     if known and not 0 <= int(number) < 2**31:
-        raise ValueError(f"{call}: expected 0 to 2**31 - 1 updates, got {shown(step)}")
+        raise ValueError(f"{call}: expected 0 to 2**31 - 1 updates, got {shown(step)}.")
     return jnp.array(number, jnp.int32)
 
 
@@ -135,12 +135,12 @@ def tick(
     if steps is not None and "steps" in monitored and "steps" not in given:
         raise TypeError(
             f"tick(steps={shown(steps)}): expected {{'steps': ...}} as a mapping, since a clock monitors 'steps'."
-            " Hint: steps= says how many updates have passed"
+            " Hint: steps= says how many updates have passed."
         )
     if steps is not None and not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
         raise ValueError(
             f"tick(steps=...): expected 1 for an update, or 0 for an observation between two, got {shown(steps)}."
-            " Hint: to start at a later step, init(schedule, step=...)"
+            " Hint: to start at a later step, init(schedule, step=...)."
         )
     check_monitored("tick", monitored, given)
     return tick_with(schedule, state, 1 if steps is None else steps, given)
@@ -233,20 +233,20 @@ def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax
     """The values of a replay, and what each clock read for them, in the order of the tree."""
     schedule = _checked("replay", schedule)
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-        raise ValueError(f"replay(every={shown(every)}): expected a whole number >= 1. Hint: the updates for each observation")
+        raise ValueError(unexpected("replay", "every", every, "a whole number >= 1", "the updates for each observation"))
     clocks = clocks_of(schedule)
     names = monitored_by(clocks)
     if not isinstance(observations, dict):
         if len(names) > 1:
             raise TypeError(
-                f"replay(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array"
+                f"replay(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array."
             )
         observations = {(names or ["value"])[0]: observations}
     check_monitored("replay", names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
     shapes = {name: np.shape(table) for name, table in tables.items()}
     if [len(shape) for shape in set(shapes.values())] != [1]:
-        raise ValueError(f"replay(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}")
+        raise ValueError(f"replay(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}.")
 
     def update(state: ScheduleState, observed: Observations) -> Any:
         times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
@@ -284,16 +284,16 @@ def _checked(call: str, given: ScheduleLike, state: Any = None) -> Schedule:
     """One schedule, after a check that a state is one of it."""
     schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
-        raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap")
+        raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap.")
     if state is None:
         return schedule
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(
-            f"{call}(...): expected the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})"
+            f"{call}(...): expected the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})."
         )
     if (parts := len(driven_parts(schedule))) != (clocks := len(state.clocks)):
         raise ValueError(
             f"{call}(...): expected a state of {parts} clocks, as {shown(schedule)} has, got the state of another schedule,"
-            f" with {clocks}. Hint: init(schedule) makes one that fits"
+            f" with {clocks}. Hint: init(schedule) makes one that fits."
         )
     return schedule

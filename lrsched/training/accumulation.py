@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrsched.algebra.written import shown
+from lrsched.algebra.node import checked_choice
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
 from lrsched.training.holders import leaves_of
@@ -61,10 +62,8 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
     0.2
     """
     if not isinstance(multi_steps, optax.MultiSteps):
-        raise TypeError(
-            f"accumulate(multi_steps=...): expected an optax.MultiSteps, got {shown(multi_steps)}"
-            f" ({type(multi_steps).__name__}). Hint: accumulate(optax.MultiSteps(optimizer, 4))"
-        )
+        hint = "accumulate(optax.MultiSteps(optimizer, 4))"
+        raise TypeError(unexpected("accumulate", "multi_steps", multi_steps, "an optax.MultiSteps", hint))
     warned = set[str]()
 
     def init_fn(params: optax.Params) -> AccumulateState:
@@ -74,7 +73,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         if len(clocks) < sum(len(x.clocks) for x in applied if isinstance(x, AppliedState)):
             raise ValueError(
                 "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
-                " Hint: jit the init of accumulate(...) instead"
+                " Hint: jit the init of accumulate(...) instead."
             )
         return AccumulateState(_nothing_gathered_for(clocks), state)
 
@@ -112,10 +111,7 @@ def _nothing_gathered_for(clocks: list[Clock]) -> dict[str, Gathered]:
     """For each name that clocks monitor, the totals of nothing in the ways in which they combine."""
     ways: dict[str, set[str]] = {}
     for clock in clocks:
-        if clock.combine not in WAYS:
-            raise ValueError(
-                f"{type(clock).__name__}.combine: expected {', '.join(map(repr, WAYS))}, got {shown(clock.combine)}"
-            )
+        checked_choice(type(clock).__name__, "combine", clock.combine, WAYS)
         for name in clock.monitors:
             ways.setdefault(name, set()).add(clock.combine)
     return {name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}

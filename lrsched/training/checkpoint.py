@@ -81,11 +81,11 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     Linear(0.1, 0.0, 100)
     >>> ls.resume(saved, ls.Linear(0.1, 0.0, 200))
     Traceback (most recent call last):
-    ValueError: resume(...) got another schedule than that of the checkpoint:
+    ValueError: resume(...): expected the schedule of the checkpoint, got another:
         checkpoint  Linear(0.1, 0.0, 100)
         now         Linear(0.1, 0.0, 200)
                                      ^^^
-    say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one
+    Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.
     """
     checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
     several = isinstance(schedules, Mapping)
@@ -96,10 +96,10 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
         raise TypeError(unexpected("resume", "saved", saved, f"what describe gave, {kind}"))
     changed = [name for name in {**then, **now} if not (name in then and name in now and _is_same(then[name], now[name]))]
     if changed and on_change == "raise":
-        lines = ["resume(...) got another schedule than that of the checkpoint:"]
+        lines = ["resume(...): expected the schedule of the checkpoint, got another:"]
         for name in changed:
             lines += side_by_side(then.get(name, "no schedule"), texts.get(name, "no schedule"), name)
-        advice = 'say on_change="keep" to go on with that of the checkpoint, or on_change="replace" to go on with the new one'
+        advice = 'Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.'
         raise ValueError("\n".join([*lines, advice]))
     kept: Any = dict(now)
     if on_change == "keep":
@@ -123,5 +123,6 @@ def _read(name: str, text: str) -> Schedule:
     except ValueError as error:
         what = f"the schedule of {name or 'the checkpoint'}"
         raise ValueError(
-            f'resume(on_change="keep") cannot read {what}: {error}\nmake that schedule in the program, as it was'
+            f"resume(on_change='keep'): expected an expression that parse can read for {what}, got an error: {error}"
+            "\nHint: make that schedule in the program, as it was."
         ) from None

@@ -79,7 +79,7 @@ def scheduled(
     call = f"scheduled({getattr(partial.func, '__name__', None) or shown(partial.func)})"
     static = {static_args} if isinstance(static_args, str) else set(static_args)
     if (unknown := sorted(static.difference(parameters))) and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}")
+        raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}.")
     defaults = {name: p.default for name, p in parameters.items() if _is_schedule(p.default)}
 
     @functools.wraps(factory)
@@ -87,7 +87,7 @@ def scheduled(
         try:
             bound = signature.bind(*partial.args, *args, **(partial.keywords | kwargs))
         except TypeError as error:
-            raise TypeError(f"{call}(...): {error}") from None
+            raise TypeError(f"{call}(...): expected arguments of the factory, got others. Hint: {error}.") from None
         bound.arguments = defaults | bound.arguments  # pyright: ignore[reportAttributeAccessIssue]
         given = _by_name(bound)
         places = {name: parameters.get(name, _EXTRA) for name in given if name.split("[")[0] not in static}
@@ -102,7 +102,7 @@ def scheduled(
             now = list((given | values).items())
             made: Any = partial.func(*(x for _, x in now[: len(bound.args)]), **dict(now[len(bound.args) :]))
             if not hasattr(made, "init") or not hasattr(made, "update"):
-                raise TypeError(f"{call}(...): expected an optax transformation from the factory, got {shown(made)}")
+                raise TypeError(f"{call}(...): expected an optax transformation from the factory, got {shown(made)}.")
             if isinstance(made, optax.MultiSteps):  # its own gradient_transformation() drops what is observed
                 made = optax.GradientTransformationExtraArgs(made.init, made.update)  # pyright: ignore[reportArgumentType]
             return optax.with_extra_args_support(made)
@@ -148,9 +148,9 @@ def _injected(
         states, before = state.hyperparams_states, state.hyperparams
         names = sorted({*numbers, *schedules})
         if strange := sorted(before.keys() ^ set(names)):
-            raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {strange[0]!r}")
+            raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {strange[0]!r}.")
         if wrong := [name for name in names if not numerics.is_number(before[name])]:
-            raise TypeError(f"{call}: expected a number in hyperparams[{wrong[0]!r}], got {shown(before[wrong[0]])}")
+            raise TypeError(f"{call}: expected a number in hyperparams[{wrong[0]!r}], got {shown(before[wrong[0]])}.")
         values = {name: recorded(before[name]) for name in numbers}
         after = {name: s.update(states[name], **extra) for name, s in schedules.items()}
         for name in schedules:
@@ -207,7 +207,7 @@ def _schedules_and_numbers(
             schedules[name] = value
         elif numerics.is_number(value) and np.shape(value) == ():
             if numerics.is_concrete(value) and np.isnan(float(value)):
-                raise ValueError(f"{call}({name}=...): expected a number, got nan")
+                raise ValueError(unexpected(call, name, value, "a number"))
             if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
                 numbers[name] = value
         elif isinstance(value, str) and wants_float:

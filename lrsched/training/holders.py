@@ -75,7 +75,7 @@ def _with_attribute(holder: Any, name: str, value: Tree) -> Any:
             return made
     raise TypeError(
         f"expected a container that can be rebuilt (a pytree, a dataclass, an object that can be copied), got"
-        f" {shown(holder)} ({type(holder).__name__}). Hint: pass its {name}, and put back what is returned"
+        f" {shown(holder)} ({type(holder).__name__}). Hint: pass its {name}, and put back what is returned."
     )
 
 

@@ -12,7 +12,7 @@ import optax
 from lrsched.algebra import numerics
 from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.training.holders import Tree, path_of
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
@@ -60,10 +60,10 @@ def layerwise(
     """
     applied = applied_as("layerwise", schedule, live, start)
     if factors is not None and (decay is not None or depth_of is not None):
-        raise TypeError("layerwise(...): expected factors, or decay and depth_of, got both")
+        raise TypeError("layerwise(...): expected factors, or decay and depth_of, got both.")
     if factors is None and (decay is None or depth_of is None):
         missing = " and ".join(name for name, x in (("decay", decay), ("depth_of", depth_of)) if x is None)
-        raise TypeError(f"layerwise(...): expected decay and depth_of, or factors, got no {missing}")
+        raise TypeError(f"layerwise(...): expected decay and depth_of, or factors, got no {missing}.")
     base = None if decay is None else checked("layerwise", "decay", decay, gt=0)
     argument, given, bounds = ("factors", factors, {"ge": 0}) if base is None else ("depth_of", depth_of, {})
 
@@ -72,7 +72,7 @@ def layerwise(
         if np.ndim(value) > 1:
             raise ValueError(
                 f"layerwise({argument}[{path!r}]=...): expected a number, or an array with one axis, got the shape"
-                f" {np.shape(value)}"
+                f" {np.shape(value)}."
             )
         return value if base is None else numerics.power(base, value)
 
@@ -106,10 +106,10 @@ def _entries(argument: str, given: Tree, factor: Callable[[str, object], Number]
     entries: dict[str, Number] = {}
     for path, value in _by_path(given):
         if path in entries:
-            raise ValueError(f"layerwise({argument}=...): expected one entry for {path!r}, got two")
+            raise ValueError(f"layerwise({argument}=...): expected one entry for {path!r}, got two.")
         entries[path] = factor(path, value)
     if not entries:
-        raise ValueError(f"layerwise({argument}=...): expected an entry for each parameter, got {shown(given)}")
+        raise ValueError(unexpected("layerwise", argument, given, "an entry for each parameter"))
     return entries
 
 
@@ -121,12 +121,12 @@ def _with_factors(tree: Tree, factor_of: dict[str, Number] | Callable[[str], Num
         if unused := sorted(set(entries).difference(*covering.values())):
             raise ValueError(
                 f"layerwise(...): expected each entry to cover a parameter, got {', '.join(map(repr, unused))}, which covers"
-                f" none. Hint: the parameters are {shown(list(covering))}"
+                f" none. Hint: the parameters are {shown(list(covering))}."
             )
         if bare := [path for path, x in leaves if not covering[path] and not _is_masked(x)]:
             raise ValueError(
                 f"layerwise(...): expected an entry for each parameter, got none for {bare[0]!r}. Hint: there are"
-                f" {shown(list(entries))}; one for '' covers all others"
+                f" {shown(list(entries))}; one for '' covers all others."
             )
         factor_of = lambda path: entries[covering[path][-1]]  # noqa: E731
     return [(x, None if _is_masked(x) else _fitting(factor_of(path), path, x)) for path, x in leaves]
@@ -142,7 +142,7 @@ def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
     if np.ndim(factor) and np.shape(x)[:1] != np.shape(factor):
         raise ValueError(
             f"layerwise(...): expected one number for each of the layers stacked in {path!r}, of the shape {np.shape(x)},"
-            f" got {np.shape(factor)[0]}"
+            f" got {np.shape(factor)[0]}."
         )
     factor = jnp.asarray(numerics.to_float(factor))
     return factor.reshape(*factor.shape, *(1,) * (np.ndim(x) - 1)) if factor.ndim else factor

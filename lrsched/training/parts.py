@@ -126,7 +126,7 @@ def counts_of(state: Tree) -> list[jax.Array]:
 def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Part]:
     """The parts that `at` names: by their whole path, their label, or a run of whole keys, whichever fits first."""
     if not parts:
-        raise ValueError(f"{call}(...) {missing}")
+        raise ValueError(f"{call}(...): expected {missing}")
     if at is None:
         return parts
     at = str(at)
@@ -141,7 +141,7 @@ def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Pa
         if found := [part for part in parts if fits(part)]:
             return found
     there = ", ".join(dict.fromkeys(part.label or part.where for part in parts))
-    raise ValueError(f"{call}(at={at!r}): expected a label, or whole keys of a path, of what is there to answer: {there}")
+    raise ValueError(f"{call}(at={at!r}): expected a label, or whole keys of a path, of what is there to answer: {there}.")
 
 
 def only(call: str, what: str, parts: list[Part]) -> Part:
@@ -150,6 +150,6 @@ def only(call: str, what: str, parts: list[Part]) -> Part:
         return parts[0]
     paths = ", ".join(part.where for part in parts)
     raise ValueError(
-        f"{call}(...) found {len(parts)} {what}, at {paths}. Hint: say which with at=..., its label or whole keys of its"
-        " path, or pass the part of the state you mean"
+        f"{call}(...): expected one {what}, got {len(parts)}, at {paths}. Hint: say which with at=..., its label or whole"
+        " keys of its path, or pass the part of the state you mean."
     )

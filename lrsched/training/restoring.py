@@ -75,11 +75,11 @@ def restore(
     >>> _, saved = old.update(jnp.ones(3), old.init(jnp.ones(3)))
     >>> ls.restore(new.init(jnp.ones(3)), saved)
     Traceback (most recent call last):
-    ValueError: restore(...) found a state of another structure:
+    ValueError: restore(...): expected a checkpoint of the structure of the template, got another:
         clocks/0/high: not in the checkpoint
         clocks/0/low: not in the checkpoint
         clocks/0/lower: not in the checkpoint
-    Hint: restore(..., added="clocks") keeps the template's values for what is added or replaced, and drops what is removed
+    Hint: restore(..., added="clocks") keeps the template's values for what is added or replaced, and drops what is removed.
     >>> print(ls.restore(new.init(jnp.ones(3)), saved, added="clocks").step)
     1
     """
@@ -89,8 +89,8 @@ def restore(
     needed = {*mine.leaves} - {*pairs} | {path for part in mine.live for path in mine.inside(part) if on_change == "raise"}
     if without := [path for path, x in mine.leaves.items() if path in needed and isinstance(x, jax.ShapeDtypeStruct)]:
         raise ValueError(
-            f"restore(...) needs the value at {_text(without[0])} in the template, which has none."
-            " Hint: make it with optimizer.init(params), not with jax.eval_shape"
+            f"restore(template=...): expected a value at {_text(without[0])}, got none."
+            " Hint: make the template with optimizer.init(params), not with jax.eval_shape."
         )
     values = mine.leaves | {path: _placed(other.leaves[there], mine.leaves[path]) for path, there in pairs.items()}
     restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
@@ -209,11 +209,11 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
         problems += [(path, where) for path in alone[side] if path not in opposite.leaves]
     lines += [f"    {_text(path)}: {problem}" for path, problem in sorted(problems)]
     if lines:
-        head = "found a state of another structure" if problems else "got a name that fits nothing"
+        got = "a checkpoint of the structure of the template, got another" if problems else "names of parts, got others"
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
         parts = {side: side.largest(alone[side], opposite) for side, opposite in ((mine, other), (other, mine))}
         hint = [] if misnamed else _hint(parts, [*live], bool(apart))
-        raise ValueError("\n".join([f"restore(...) {head}:", *lines[:_MOST], *more, *hint]))
+        raise ValueError("\n".join([f"restore(...): expected {got}:", *lines[:_MOST], *more, *hint]))
     return pairs
 
 
@@ -233,7 +233,7 @@ def _hint(alone: dict[_Side, list[Path]], live: list[Path], replace: bool) -> li
     does = "keeps the template's values for what is added or replaced, and drops what is removed"
     ours, theirs = ({path[-1] for part in parts for path in side.inside(part)} for side, parts in alone.items())
     start = ". Give the new schedule start=<updates made>, or it begins at step 0" * ("step" in ours and "count" in theirs)
-    return [f"Hint: restore(..., {', '.join(said)}) {does}{start}"]
+    return [f"Hint: restore(..., {', '.join(said)}) {does}{start}."]
 
 
 def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Schedule], on_change: str) -> None:
@@ -249,9 +249,11 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Sch
         else:
             lines.append(f"  {_text(part)}: other numbers in the checkpoint than in the template")
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
-    advice = f"{keep} goes on with that of the checkpoint, {replace} with the new one"
+    advice = f"Hint: {keep} goes on with that of the checkpoint, {replace} with the new one."
     if lines and on_change == "raise":
-        raise ValueError("\n".join(["restore(...) got another live schedule than that of the checkpoint:", *lines, advice]))
+        raise ValueError(
+            "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, advice])
+        )
     if lines:
         head = "restore(...) goes on with the live schedule of the checkpoint, and the template has another one:"
         warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)

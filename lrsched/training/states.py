@@ -74,7 +74,7 @@ def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | N
     found = {label if labels.count(label) == 1 else part.where: part for label, part in zip(labels, parts, strict=True)}
     by_label = schedules if isinstance(schedules, Mapping) else dict.fromkeys(found, schedules)
     if unknown := sorted(set(by_label) - set(found)):
-        raise ValueError(f"learning_rates(schedules=...): expected labels among {', '.join(found)}, got {', '.join(unknown)}")
+        raise ValueError(f"learning_rates(schedules=...): expected labels among {', '.join(found)}, got {', '.join(unknown)}.")
     return {key: _used("learning_rates", part, by_label.get(key)) for key, part in sorted(found.items())}
 
 
@@ -124,9 +124,9 @@ def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Arra
     {'learning_rate': 0.10000000149011612, 'momentum': 0.8999999761581421}
     """
     call, parts = "hyperparameters", [part for part in parts_of(state) if part.used is not None]
-    parts = meant(call, parts, at, f"found none in this state. {_MAKE}")
+    parts = meant(call, parts, at, f"hyperparameters in this state, got none. {_MAKE}.")
     names = sorted({part.name for part in parts})
-    return {name: _used(call, only(call, f"values of {name}", [x for x in parts if x.name == name]), None) for name in names}
+    return {name: _used(call, only(call, f"value of {name}", [x for x in parts if x.name == name]), None) for name in names}
 
 
 def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, jax.Array]:
@@ -159,7 +159,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
     if isinstance(state, ScheduleState):
         state = AppliedState(*state, jnp.full((), jnp.nan), ())
     parts = [part for part in parts_of(state) if part.has("clocks")]
-    parts = meant("readings", parts, at, "found no clocks in this state: its schedules are functions of the step alone")
+    parts = meant("readings", parts, at, "clocks in this state, got none. Hint: its schedules are functions of the step alone.")
     several = len({part.label for part in parts}) > 1
     found, times = dict[str, Any](), collections.Counter[str]()
     for part in parts:
@@ -224,7 +224,9 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     numbers = packed(as_schedule("replace_schedule", "new", new))
     if not part.leaves:
         if isinstance(new, Schedule) or callable(new):
-            raise ValueError(f"replace_schedule(name={name!r}): expected a number, as was given to scheduled, got {shown(new)}")
+            raise ValueError(
+                f"replace_schedule(name={name!r}): expected a number, as was given to scheduled, got {shown(new)}."
+            )
         return with_leaves(state, {part.path: placed_as(part.used, jnp.full_like(part.used, new))})
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
     old, new_shapes = ({path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (part.leaves, changes))
@@ -234,7 +236,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
             "replace_schedule(...): expected a schedule of the structure of the one in the state, got another:\n"
             + "\n".join(side_by_side(there, repr(new), heads=("state", "new")))
             + "\nHint: only numbers can change without compiling. Begin with a schedule that has all the parts, of length 0"
-            " where they are not needed yet, or make a new optimizer"
+            " where they are not needed yet, or make a new optimizer."
         )
     leaves = {(*part.home, *path): placed_as(part.leaves[path], x) for path, x in changes.items()}
     if part.path != part.home:  # a number that was written in the place of the schedule no longer counts
@@ -282,17 +284,17 @@ def observe(
         schedule, observations = None, schedule
     given = merged("observe", observations, named)
     if not given:
-        raise TypeError("observe(...): expected an observation, got none. Hint: observe(state, value=<number>)")
+        raise TypeError("observe(...): expected an observation, got none. Hint: observe(state, value=<number>).")
     parts = [part for part in parts_of(state) if part.applied]
-    parts = meant("observe", parts, at, f"found no schedule in this state. {_MAKE}, live=True")
+    parts = meant("observe", parts, at, f"a schedule in this state, got none. {_MAKE}, with live=True.")
     ready = [(part, *_present("observe", part, schedule)) for part in parts if part.has("clocks")]
     monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
     check_spelling("observe", monitored, given)
     if unknown := [name for name in given if name not in monitored]:
         there = ", ".join(map(repr, monitored)) or "nothing, as its schedules have no clocks"
-        raise TypeError(f"observe(...): no clock in this state monitors {', '.join(map(repr, unknown))} (monitored: {there})")
+        raise TypeError(f"observe(...): no clock in this state monitors {', '.join(map(repr, unknown))} (monitored: {there}).")
     if any(np.ndim(now.step) for _, _, now in ready):
-        raise ValueError("observe(...): expected one state, got a batch of them. Hint: map it with jax.vmap")
+        raise ValueError("observe(...): expected one state, got a batch of them. Hint: map it with jax.vmap.")
     changes: dict[Path, jax.Array] = {}
     for part, present, now in ready:
         clocks = tick_with(present, now, 0, given).clocks
@@ -305,14 +307,14 @@ _MAKE = "Hint: make the optimizer with lrsched.scheduled(optax.adamw)(...), or c
 
 def _rates(call: str, state: Tree, at: str | None = None) -> list[Part]:
     parts = [part for part in parts_of(state) if part.name == "learning_rate"]
-    return meant(call, parts, at, f"found no rate in this state. {_MAKE}")
+    return meant(call, parts, at, f"a rate in this state, got none. {_MAKE}.")
 
 
 def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> Part:
     """The one rate that is meant: where several are, and a schedule is given, the one that needs it."""
     parts = _rates(call, state, at)
     needing = [part for part in parts if part.used is None]
-    return only(call, "rates", needing if schedule is not None and len(needing) == 1 else parts)
+    return only(call, "rate", needing if schedule is not None and len(needing) == 1 else parts)
 
 
 def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
@@ -323,12 +325,12 @@ def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
 def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> jax.Array:
     """The value of a schedule so many updates before the count that optax keeps of it."""
     if part.leaves.keys() != {("count",)}:
-        raise ValueError(f"{call}(...) found a schedule at {part.where} that is none of this library")
+        raise ValueError(f"{call}(...): expected a schedule of this library at {part.where}, got another.")
     if schedule is None:
         raise ValueError(
-            f"{call}(...) found no rate at {part.where}, only a count of updates: write {call}(state, schedule)"
+            f"{call}(...): expected a rate at {part.where}, got only a count of updates. Hint: write {call}(state, schedule)"
             + (f", or for several groups {call}(state, {{{part.label!r}: schedule, ...}})" * (call == "learning_rates"))
-            + ", or use lrsched.scale_by_learning_rate, which keeps it"
+            + ", or use lrsched.scale_by_learning_rate, which keeps the rate."
         )
     return schedule(jnp.maximum(part.leaves["count",] - before, 0))
 
@@ -339,9 +341,9 @@ def _live(call: str, state: Tree, name: str, at: str | None) -> Part:
     live = [part for part in parts if part.live or not part.leaves]
     others = ", ".join(sorted({part.name for part in live}))
     is_there = any(part.name == name for part in parts) or not others
-    hint = ": make the transform with live=True" if is_there else f", only of {others}"
+    got = "none. Hint: make the transform with live=True" if is_there else f"only those of {others}"
     found = [part for part in live if part.name == name]
-    return only(call, "live schedules", meant(call, found, at, f"found no live schedule of {name} in this state{hint}"))
+    return only(call, "live schedule", meant(call, found, at, f"a live schedule of {name} in this state, got {got}."))
 
 
 def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule, ScheduleState]:
@@ -349,18 +351,18 @@ def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule
     if schedule is None:
         if not part.live:
             raise ValueError(
-                f"{call}(...) found {'clocks' if part.has('clocks') else 'a state'} at {part.where} without their schedule:"
-                f" make the transform with live=True, or write {call}(state, schedule, ...)"
+                f"{call}(...): expected the schedule of the {'clocks' if part.has('clocks') else 'state'} at {part.where}, got"
+                f" none. Hint: make the transform with live=True, or write {call}(state, schedule, ...)."
             )
         if part.state is None:
             raise ValueError(
                 f"{call}(...): expected a state with its structure, got names and numbers at {part.where}. Hint: pass the"
-                f" optimizer itself{f', or {call}(state, schedule, ...)' * (call != 'schedule')}"
+                f" optimizer itself{f', or {call}(state, schedule, ...)' * (call != 'schedule')}."
             )
         return part.state.live, ScheduleState(part.state.step, part.state.clocks)
     template, state = Applied(call, schedule, part.live).init(), part.state
     if state is None and by_path(template).keys() == part.leaves.keys():
         state = jax.tree.unflatten(jax.tree.structure(template), [part.leaves[path] for path in by_path(template)])
     if state is None or jax.tree.structure(state) != jax.tree.structure(template):
-        raise ValueError(f"{call}(...) got a state of another schedule than {shown(schedule)}, at {part.where}")
+        raise ValueError(f"{call}(...): expected the state of {shown(schedule)} at {part.where}, got that of another schedule.")
     return state.live if part.live else schedule, ScheduleState(state.step, state.clocks)

@@ -62,7 +62,7 @@ class Applied:
         if not isinstance(state, AppliedState):
             raise TypeError(
                 f"{self.call}(...): expected the state that init gave, got {shown(state)} ({type(state).__name__})."
-                " Hint: to change what a schedule gives, replace_schedule(state, new)"
+                " Hint: to change what a schedule gives, replace_schedule(state, new)."
             )
         if jax.tree.structure(state.live) != self._structure:
             expected, got = (
@@ -72,7 +72,7 @@ class Applied:
             raise ValueError(
                 f"{self.call}(...{', live=True' * self.live}): expected a state {expected}, got one {got}."
                 f" Hint: {self.call}(..., live=True) with the schedule of the checkpoint, or"
-                " restore(optimizer.init(params), state, on_change='replace')"
+                " restore(optimizer.init(params), state, on_change='replace')."
             )
         return state.live if self.live else self.schedule
 
@@ -185,7 +185,7 @@ def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree, name:
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
-            " function that jax.vmap maps over the batch"
+            " function that jax.vmap maps over the batch."
         )
     return Applied(call, schedule, live, updates_made(call, start))
 
@@ -201,7 +201,7 @@ def updates_made(call: str, start: Tree) -> Number:
             found = ", ".join(map(str, sorted(known))) or "none"
             raise ValueError(
                 f"{call}(start=...): expected a number of updates, or an optimizer state with one count, got counts: {found}."
-                " Hint: pass the part of the state that you mean, or the number"
+                " Hint: pass the part of the state that you mean, or the number."
             )
         start = counts[0]
     return count_of_updates(f"{call}(start=...)", start)

@@ -25,7 +25,7 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.node import Node, argument
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import function_source, shown
+from lrsched.algebra.written import function_source, shown, unexpected
 from lrsched.views.names import nodes
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
@@ -52,9 +52,7 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
     >>> ls.to_dict(ls.Exponential(0.1, 0.5))
     {'lrsched': 1, 'schedule': {'node': 'Exponential', 'start': 0.1, 'rate': 0.5}}
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"to_dict(schedule=...) must be a schedule, got {shown(schedule)} ({type(schedule).__name__})")
-    return {"lrsched": VERSION, "schedule": _written(schedule)}
+    return _tree("to_dict", schedule)
 
 
 def to_json(schedule: Schedule, indent: int | None = None) -> str:
@@ -71,7 +69,7 @@ def to_json(schedule: Schedule, indent: int | None = None) -> str:
     >>> print(ls.to_json(ls.Linear(0.0, 0.1, 100)))
     {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "stop": 0.1, "steps": 100.0}}
     """
-    return json.dumps(to_dict(schedule), indent=indent, allow_nan=False)
+    return json.dumps(_tree("to_json", schedule), indent=indent, allow_nan=False)
 
 
 def from_dict(tree: Json) -> Schedule:
@@ -87,14 +85,7 @@ def from_dict(tree: Json) -> Schedule:
     >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "stop": 0.1, "steps": 100}})
     Linear(0.0, 0.1, 100)
     """
-    if not isinstance(tree, dict) or set(tree) != {"lrsched", "schedule"}:
-        raise ValueError(f'from_dict(tree=...) must be {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}')
-    if isinstance(tree["lrsched"], bool) or tree["lrsched"] != VERSION:
-        raise ValueError(f"from_dict(...) reads version {VERSION} of the form, got version {_briefly(tree['lrsched'])}")
-    schedule = _read(tree["schedule"], "schedule")
-    if not isinstance(schedule, Schedule):
-        raise _wrong("schedule", "a schedule", f"a {type(schedule).__name__}")
-    return schedule
+    return _schedule("from_dict(tree=...)", tree)
 
 
 def from_json(text: str) -> Schedule:
@@ -113,23 +104,48 @@ def from_json(text: str) -> Schedule:
     True
     """
     if not isinstance(text, str):
-        raise TypeError(f"from_json(text=...) must be a string, got {type(text).__name__}")
+        raise TypeError(unexpected("from_json", "text", text, "a string"))
     if len(text) > LONGEST:
-        raise ValueError(f"from_json(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
+        raise ValueError(f"from_json(text=...): expected at most {LONGEST:,} characters, got {len(text):,}.")
     try:
         tree = json.loads(text, object_pairs_hook=_object, parse_int=float)
     except json.JSONDecodeError as error:
-        raise ValueError(f"from_json(text=...) is no JSON: {error}") from None
+        raise ValueError(f"from_json(text=...): expected JSON, got {_briefly(text)}. Hint: {error}.") from None
     except RecursionError:
-        raise ValueError(f"from_json(text=...) is nested more than {DEEPEST} deep") from None
-    return from_dict(tree)
+        raise ValueError(f"from_json(text=...): expected nodes nested at most {DEEPEST} deep, got more.") from None
+    return _schedule("from_json(text=...)", tree)
+
+
+def _tree(call: str, schedule: Schedule) -> dict[str, Any]:
+    """A schedule as a tree, with errors of the function that was called."""
+    if not isinstance(schedule, Schedule):
+        raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
+    try:
+        return {"lrsched": VERSION, "schedule": _written(schedule)}
+    except ValueError as error:
+        raise ValueError(f"{call}(schedule=...): {error}") from None
+
+
+def _schedule(call: str, tree: Json) -> Schedule:
+    """The schedule of a tree, with errors of the function that was called."""
+    if not isinstance(tree, dict) or set(tree) != {"lrsched", "schedule"}:
+        raise ValueError(f'{call}: expected {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}.')
+    if isinstance(tree["lrsched"], bool) or tree["lrsched"] != VERSION:
+        raise ValueError(f"{call}: expected version {VERSION} of the form, got version {_briefly(tree['lrsched'])}.")
+    try:
+        schedule = _read(tree["schedule"], "schedule")
+        if not isinstance(schedule, Schedule):
+            raise _wrong("schedule", "a schedule", f"a {type(schedule).__name__}")
+    except ValueError as error:
+        raise ValueError(f"{call}: {error}") from None
+    return schedule
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     tree = dict(pairs)
     if len(tree) < len(pairs):
         raise ValueError(
-            f"from_json(text=...): expected each name once in an object, got {_briefly(tree)}, and one of them twice"
+            f"from_json(text=...): expected each name once in an object, got {_briefly(tree)}, and one of them twice."
         )
     return tree
 
@@ -138,12 +154,10 @@ def _written(value: Any, owner: str = "", depth: int = 0) -> Json:
     """A node as an object, several values as a list, and a number, a string or a switch as JSON has it."""
     if isinstance(value, Node):
         if depth > DEEPEST:
-            raise ValueError(f"to_dict(...) cannot write a schedule that is nested more than {DEEPEST} deep")
+            raise ValueError(f"expected nodes nested at most {DEEPEST} deep, got more.")
         name = next((name for name, cls in nodes().items() if cls is type(value)), None)
         if name is None:
-            raise ValueError(
-                f"to_dict(...) cannot write a {type(value).__name__}: only the nodes of lrsched have names in JSON"
-            )
+            raise ValueError(f"expected nodes of lrsched, which have names in JSON, got a {type(value).__name__}.")
         fields = dataclasses.fields(value)  # pyright: ignore[reportArgumentType]
         return {"node": name, **{argument(f): _written(getattr(value, f.name), name, depth + 1) for f in fields}}
     if isinstance(value, (tuple, list)):
@@ -153,10 +167,9 @@ def _written(value: Any, owner: str = "", depth: int = 0) -> Json:
     if value is None or isinstance(value, (str, bool)):
         return value
     if callable(value):
-        source = function_source(value)
-        raise ValueError(f"to_dict(...) cannot write the function {source} of a {owner}: JSON holds no functions")
+        raise ValueError(f"expected no functions, which JSON cannot hold, got {function_source(value)} in a {owner}.")
     if not numerics.is_concrete(value):
-        raise ValueError(f"to_dict(...) cannot write a {owner} of a number that is traced, {shown(value)}")
+        raise ValueError(f"expected known numbers, got {shown(value)}, which is traced, in a {owner}.")
     return _written(np.asarray(numerics.to_float64(value), np.float64).tolist(), owner, depth)
 
 
@@ -179,7 +192,7 @@ def _read(tree: Json, place: str, depth: int = 0) -> Node:
     try:
         return cls(**arguments)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise _wrong(place, f"a valid {name}", f"an error: {error}") from None
+        raise _wrong(place, f"a valid {name}", f"an error: {str(error).removesuffix('.')}") from None
 
 
 def _read_value(value: Json, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
@@ -198,7 +211,7 @@ def _read_value(value: Json, field: dataclasses.Field[Any], place: str, depth: i
 
 def _wrong(place: str, expected: str, got: str) -> ValueError:
     place = place if len(place) <= 80 else f"...{place[-77:]}"
-    return ValueError(f"from_dict(...): expected {expected} at {place}, got {got}")
+    return ValueError(f"expected {expected} at {place}, got {got}.")
 
 
 def _briefly(value: Json) -> str:

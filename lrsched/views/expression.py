@@ -15,9 +15,10 @@ from typing import Any
 
 from lrsched.algebra import recipes
 from lrsched.algebra.batch import stack
-from lrsched.algebra.pointwise import maximum, minimum
+from lrsched.algebra.pointwise import as_schedule, maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
+from lrsched.algebra.written import unexpected
 from lrsched.clocks import recipes as clock_recipes
 from lrsched.views.names import nodes
 
@@ -62,7 +63,7 @@ def parse(text: str) -> Schedule:
     """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
 
     It is read, not run: numbers, strings and lists, the operators, the public names that make schedules, perhaps after `ls.`,
-    and the methods of schedules are all there is in it.
+    and the methods of schedules are all there is in it. A number alone is a constant.
 
     Args:
         text: the expression, of at most a million characters and 2,000 calls and operators, nested at most 100 deep.
@@ -77,26 +78,28 @@ def parse(text: str) -> Schedule:
     Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900)
     """
     if not isinstance(text, str):
-        raise TypeError(f"parse(text=...) must be a string, got {type(text).__name__}")
+        raise TypeError(unexpected("parse", "text", text, "a string"))
     if len(text) > LONGEST:
-        raise ValueError(f"parse(text=...) takes at most {LONGEST:,} characters, got {len(text):,}")
+        raise ValueError(f"parse(text=...): expected at most {LONGEST:,} characters, got {len(text):,}.")
     text = re.sub(r"\r\n?", "\n", text).strip()  # as Python's own parser reads it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
             tree = ast.parse(text, mode="eval").body
-        if sum(isinstance(one, (ast.Call, ast.BinOp)) for one in ast.walk(tree)) > MOST:
-            raise ValueError(f"parse(text=...) takes at most {MOST:,} calls and operators")
+        if (count := sum(isinstance(one, (ast.Call, ast.BinOp)) for one in ast.walk(tree))) > MOST:
+            raise ValueError(f"parse(text=...): expected at most {MOST:,} calls and operators, got {count:,}.")
         value = _Reader(text).read(tree)
     except SyntaxError as error:
         raise _mistake(text, error.msg, error.lineno or 1, (error.offset or 1) - 1) from None
     except UnicodeError as error:
-        raise ValueError(f"parse(text=...) must be text: {error}") from None
+        raise ValueError(f"parse(text=...): expected text that UTF-8 can encode. Hint: {error}.") from None
     except (RecursionError, MemoryError):
-        raise ValueError("parse(text=...) is nested too deeply for Python to read it") from None
-    if not isinstance(value, Schedule):
-        raise ValueError(f"parse(text=...) must write a schedule, got one of type {type(value).__name__}")
-    return value
+        raise ValueError(
+            "parse(text=...): expected an expression that Python can read, got one that is nested too deeply."
+        ) from None
+    if not isinstance(value, (Schedule, float)):
+        raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {type(value).__name__}.")
+    return as_schedule("parse", "text", value)
 
 
 class _Reader:

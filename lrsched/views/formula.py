@@ -91,7 +91,7 @@ def formula(schedule: Any, t: Formula, where: Where) -> Formula:
     del t, where
     raise TypeError(
         f"latex(...): expected a node with a formula, got {shown(schedule)}. Hint: give {type(schedule).__name__} one with"
-        " lrsched.views.latex.ramp, or @lrsched.views.formula.formula.register"
+        " lrsched.views.latex.ramp, or @lrsched.views.formula.formula.register."
     )
 
 

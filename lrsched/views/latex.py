@@ -12,9 +12,9 @@ from lrsched.algebra.combinators import Repeat, Staircase, Stretch, Warp
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import function_source, shown
+from lrsched.algebra.written import function_source
 from lrsched.views.formula import PRODUCT, Formula, Where, as_text, called, cases, chosen, defined, formula, written
-from lrsched.views.phases import phases, reading
+from lrsched.views.phases import check_single, phases, reading
 
 
 def latex(schedule: Schedule) -> str:
@@ -36,10 +36,7 @@ def latex(schedule: Schedule) -> str:
     >>> print(ls.latex(ls.Linear(0.0, 0.1, 100)))
     \begin{cases} 0.1 \cdot \frac{t}{100} & \text{if } t < 100 \\ 0.1 & \text{otherwise} \end{cases}
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"latex(schedule=...) must be a schedule, got {shown(schedule)} ({type(schedule).__name__})")
-    if batch := schedule.batch_shape:
-        raise ValueError(f"latex(...) takes one schedule, got a batch of shape {batch}: unstack(schedule) gives its members")
+    check_single("latex", schedule)
     where: Where = {}
     text = phases(schedule).formula(Formula("t"), where).text
     return r",\quad ".join([text, *(f"{symbol.text} = {meaning}" for (_, meaning), symbol in where.items())])

@@ -20,7 +20,7 @@ from lrsched.algebra import combinators, numerics, pointwise, shapes
 from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks import clock as clocks
 from lrsched.clocks.running import bind, init
 from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
@@ -135,7 +135,7 @@ def phases(schedule: Any) -> Phases:
     name = type(schedule).__name__
     raise TypeError(
         f"phases(...): expected a node with known phases, got {shown(schedule)}. Hint: {name} may inherit from Ramp, or"
-        " say what it does with @lrsched.views.phases.phases.register"
+        " say what it does with @lrsched.views.phases.phases.register."
     )
 
 
@@ -306,6 +306,16 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
         return bind(schedule, init(schedule)), found, f"step (before any change of {readings})" if parts else "step"
     pure = jax.tree.map(lambda x: x.schedule if isinstance(x, Driven) else x, schedule, is_leaf=lambda x: isinstance(x, Driven))
     return pure, phases(pure), readings
+
+
+def check_single(call: str, schedule: object) -> None:
+    """Raises an error for what is no single schedule."""
+    if not isinstance(schedule, Schedule):
+        raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
+    if batch := schedule.batch_shape:
+        raise ValueError(
+            f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: unstack(schedule) gives its members."
+        )
 
 
 def horizon(schedule: Schedule) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrsched.algebra.batch import unstack
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.running import replayed
 from lrsched.views.phases import horizon, known, seen
 
@@ -67,14 +67,14 @@ def plot(
     if isinstance(given, Mapping):
         labels, given = labels or list(map(str, given)), list(given.values())
     if not given:
-        raise ValueError("plot(...) needs at least one schedule")
+        raise ValueError("plot(...): expected at least one schedule, got none.")
     for schedule in given:
         if not isinstance(schedule, Schedule):
-            raise TypeError(f"plot(...) draws schedules, got {shown(schedule)}")
+            raise TypeError(unexpected("plot", "schedules", schedule, "a schedule"))
     if labels is not None and len(labels) != len(given):
-        raise ValueError(f"plot(labels=...) takes one label a schedule, got {len(labels)} for {len(given)}")
+        raise ValueError(f"plot(labels=...): expected one label for each of {len(given)} schedules, got {len(labels)}.")
     if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps < 2**31):
-        raise ValueError(f"plot(steps=...) must be a number of steps, at least 1 and below 2**31, got {steps!r}")
+        raise ValueError(unexpected("plot", "steps", steps, "a number of steps, at least 1 and below 2**31"))
     looks = [[seen(member) for member in members(schedule)] for schedule in given]
     if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
@@ -154,10 +154,10 @@ def _styles(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> "tuple[
     from matplotlib.lines import Line2D
 
     if len(schedules) != 1 or not schedules[0].batch_shape:
-        raise ValueError("plot(points=...) goes with a single batch, such as grid(...) makes")
+        raise ValueError("plot(points=...): expected a single batch of schedules. Hint: batch, points = grid(...) makes both.")
     n = int(np.prod(schedules[0].batch_shape))
     if not isinstance(points, Mapping) or not points or any(len(values) != n for values in points.values()):
-        raise ValueError(f"plot(points=...) must be the points that grid gave, with {n} values each, got {shown(points)}")
+        raise ValueError(unexpected("plot", "points", points, f"the points that grid gave, with {n} values each"))
     name, *others = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
     rest = [", ".join(f"{other} = {points[other][k]}" for other in others) for k in range(n)]
     kinds = dict(zip(dict.fromkeys(rest), STYLES, strict=False)) if 1 < len(set(rest)) <= len(STYLES) else {}
@@ -228,7 +228,9 @@ def pyplot(call: str) -> Any:
     try:
         from matplotlib import pyplot as plt
     except ImportError:
-        raise ImportError(f"{call}(...) needs matplotlib: python -m pip install 'lrsched-jax[plot]'") from None
+        raise ImportError(
+            f"{call}(...): expected matplotlib, got none. Hint: python -m pip install 'lrsched-jax[plot]'."
+        ) from None
     return plt
 
 

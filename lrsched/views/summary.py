@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import shown
-from lrsched.views.phases import horizon, number, phases, seen
+from lrsched.algebra.written import shown, unexpected
+from lrsched.views.phases import check_single, horizon, number, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
@@ -102,12 +102,9 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     1000        held    0
     peak 0.001 at step 100, final 3.046e-09, mean 0.000505 over 1000 steps
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"summary(schedule=...) must be a schedule, got {shown(schedule)} ({type(schedule).__name__})")
-    if batch := schedule.batch_shape:
-        raise ValueError(f"summary(...) takes one schedule, got a batch of shape {batch}: unstack(schedule) gives its members")
+    check_single("summary", schedule)
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps < 2**31):
-        raise ValueError(f"summary(steps=...) must be a whole number of updates, at least 1 and below 2**31, got {steps!r}")
+        raise ValueError(unexpected("summary", "steps", steps, "a whole number of updates, at least 1 and below 2**31"))
     pure, found, axis = seen(schedule)
     count = steps or horizon(pure)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())

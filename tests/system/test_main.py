@@ -87,13 +87,14 @@ def test_the_options_are_those_of_the_comparison(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "9"], "argument --steps: must be a whole number, at least 10 and below 2**32, got '9'"),
-        (["--steps", "many"], "argument --steps: must be a whole number, at least 10 and below 2**32, got 'many'"),
-        (["--seeds", "1"], "argument --seeds: must be a whole number, at least 2 and below 2**32, got '1'"),
-        (["--seed", "-1"], "argument --seed: must be a whole number, at least 0 and below 2**32, got '-1'"),
-        (["--peaks", "0.1", "nan"], "argument --peaks: must be rates above 0, such as 0.01 0.1, got 'nan'"),
-        (["--peaks", "0.1", "0.2", "0.1"], "argument --peaks: must be different rates, got 0.1 0.2 0.1"),
-        (["--seed", "4294967296"], "argument --seed: must be a whole number, at least 0 and below 2**32, got '4294967296'"),
+        (["--steps", "9"], "argument --steps: expected a whole number, at least 10 and below 2**32, got '9'."),
+        (["--steps", "many"], "argument --steps: expected a whole number, at least 10 and below 2**32, got 'many'."),
+        (["--seeds", "1"], "argument --seeds: expected a whole number, at least 2 and below 2**32, got '1'."),
+        (["--seed", "-1"], "argument --seed: expected a whole number, at least 0 and below 2**32, got '-1'."),
+        (["--peaks", "0.1", "nan"], "argument --peaks: expected rates above 0, such as 0.01 0.1, got 'nan'."),
+        (["--peaks", "0.1", "0.2", "0.1"], "argument --peaks: expected different rates, got 0.1 0.2 0.1."),
+        (["--seed", "4294967296"], "argument --seed: expected a whole number, at least 0 and below 2**32, got '4294967296'."),
+        (["shw", "x"], "expected show or compare, got 'shw'. Hint: python -m lrsched show 'Linear(...)'."),
         (["--speed", "1"], "unrecognized arguments: --speed 1"),
     ],
 )
@@ -109,7 +110,9 @@ def test_a_file_that_cannot_be_written_is_one_line_before_any_training(tmp_path,
     with pytest.raises(SystemExit) as stop:
         shell.main(["--out", str(tmp_path)])
     assert stop.value.code == 2
-    assert capsys.readouterr().err == (f"python -m lrsched: argument --out: cannot write into '{tmp_path}': Is a directory\n")
+    assert capsys.readouterr().err == (
+        f"python -m lrsched: argument --out: expected a folder to write into, got '{tmp_path}'. Hint: Is a directory.\n"
+    )
 
 
 def test_what_is_not_installed_is_one_line_before_any_training(tmp_path, capsys, monkeypatch):
@@ -118,4 +121,6 @@ def test_what_is_not_installed_is_one_line_before_any_training(tmp_path, capsys,
     with pytest.raises(SystemExit) as stop:
         shell.main(["--out", str(tmp_path)])
     assert stop.value.code == 2
-    assert capsys.readouterr().err == ("python -m lrsched: needs rich and sklearn: python -m pip install 'lrsched-jax[lab]'\n")
+    assert capsys.readouterr().err == (
+        "python -m lrsched: expected rich and sklearn, got none. Hint: python -m pip install 'lrsched-jax[lab]'.\n"
+    )

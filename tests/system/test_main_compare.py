@@ -62,8 +62,8 @@ def test_called_again_it_only_reads(folder, capsys):
     ("arguments", "message"),
     [
         (["--workload", "cats"], "argument --workload: invalid choice: 'cats' (choose from"),
-        (["--workload", "tabular", "--peaks", "0.1", "0.1"], "argument --peaks: must be different rates, got 0.1 0.1"),
-        (["--workload", "tabular", "--batch-size", "0"], "argument --batch-size: must be a whole number, at least 1"),
+        (["--workload", "tabular", "--peaks", "0.1", "0.1"], "argument --peaks: expected different rates, got 0.1 0.1"),
+        (["--workload", "tabular", "--batch-size", "0"], "argument --batch-size: expected a whole number, at least 1"),
         ([], "the following arguments are required: --workload"),
     ],
 )

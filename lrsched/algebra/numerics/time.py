@@ -1,5 +1,6 @@
 """Steps as times: numbers of the host, or traced ones with all of their digits."""
 
+import reprlib
 from typing import Any
 
 import jax
@@ -36,37 +37,42 @@ def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
     if is_concrete(step) or not isinstance(step, (Extended, jax.Array)):
         steps = _host_steps(step)
         if np.isnan(steps).any():
-            raise ValueError(f"a schedule is called with a step, and NaN is none; got {step!r}")
+            raise ValueError(_no_step(step))
         return np.clip(steps, low, LATEST)[()], steps.shape
     if isinstance(step, Extended) or jnp.issubdtype(step.dtype, jnp.floating):
         return time_given(step, low), step.shape
     if not is_real(step.dtype):
-        raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got an array of {step.dtype}")
+        raise TypeError(_no_step(step))
     steps, most = step if signed else jnp.maximum(step, jnp.zeros_like(step)), int(jnp.iinfo(step.dtype).max)
     if signed or x64() or most >= 2**31:
         return extended(steps), step.shape
     return BoundedInt(steps.astype(np.int32), 0, most), step.shape
 
 
+def _no_step(given: object) -> str:
+    return f"schedule(step=...): expected a number or an array of numbers, got {reprlib.repr(given)}."
+
+
 def _times_of(steps: list[Any] | tuple[Any, ...], signed: bool) -> tuple[Any, tuple[int, ...]]:
     """A list of steps, some of them traced, as times."""
     times, shapes = zip(*(time_of(x, signed) for x in steps), strict=True)
     if len(set(shapes)) > 1:
-        raise ValueError(
-            f"a schedule is called with a step, or an array of them; got a list of the shapes {sorted(set(shapes))}"
-        )
+        raise ValueError(_no_step(steps))
     return jax.tree.map(lambda *xs: jnp.stack(xs), *map(as_double, times)), (len(times), *shapes[0])
 
 
 def _host_steps(step: Any) -> np.ndarray:
     """Steps in float64, of any types of numbers."""
     if isinstance(step, (list, tuple)):
-        return np.asarray([_host_steps(x) for x in step], np.float64)
+        steps = [_host_steps(x) for x in step]
+        if len({x.shape for x in steps}) > 1:
+            raise ValueError(_no_step(step))
+        return np.asarray(steps, np.float64)
     if isinstance(step, Extended):
         return np.asarray(to_float64(step))
     steps = np.asarray(step)
     if not is_real(steps.dtype) and not (steps.dtype == object and all(isinstance(x, int) for x in steps.flat)):
-        raise TypeError(f"a schedule is called with a step, a number or an array of numbers; got {step!r}")
+        raise TypeError(_no_step(step))
     return steps.astype(np.float64)  # of objects: integers beyond 64 bits
 
 

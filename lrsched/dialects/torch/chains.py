@@ -15,16 +15,16 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule, Spans, ready
 from lrsched.algebra.sequence import join
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
 from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, setting
 
 
 def _checked_children(call: str, schedules: Any) -> tuple[Schedule, ...]:
     if isinstance(schedules, Schedule) or not isinstance(schedules, (list, tuple)):
-        raise TypeError(f"{call}(schedules=...) must be a list of schedules, got {shown(schedules)}")
+        raise TypeError(unexpected(call, "schedules", schedules, "a list of schedules"))
     if not schedules:
-        raise ValueError(f"{call}(schedules=...) must be at least one schedule, got none")
+        raise ValueError(unexpected(call, "schedules", schedules, "at least one schedule"))
     return tuple(schedules)
 
 
@@ -66,8 +66,8 @@ class SequentialLR(Scheduler):
         count = 0 if self.milestones is None else np.shape(self.milestones)[-1]
         if count != len(self.schedules) - 1:
             raise ValueError(
-                f"SequentialLR(...) takes one milestone fewer than schedules, got {len(self.schedules)} schedules and"
-                f" {count} milestones"
+                f"SequentialLR(...): expected one milestone fewer than schedules, got {len(self.schedules)} schedules and"
+                f" {count} milestones."
             )
 
     def _steps(self) -> list[Any]:
@@ -157,14 +157,13 @@ class ChainedScheduler(Scheduler):
     def _check(self) -> None:
         schedulers = [s for s in self.schedules if isinstance(s, Scheduler)]
         if not schedulers:
-            raise ValueError(
-                f"ChainedScheduler(schedules=...) needs a scheduler of this dialect that has a base rate, got"
-                f" {shown(self.schedules)}: multiply the schedules"
-            )
+            expected, hint = "a scheduler of this dialect that has a base rate", "multiply the schedules"
+            raise ValueError(unexpected("ChainedScheduler", "schedules", self.schedules, expected, hint))
         rates = [s.base for s in schedulers if not isinstance(s, (CyclicLR, OneCycleLR))]
         if numerics.is_concrete(*rates) and any(np.any(np.not_equal(rate, rates[0])) for rate in rates):
             raise ValueError(
-                f"ChainedScheduler(schedules=...) change one rate, so they take one base_lr, got {', '.join(map(shown, rates))}"
+                f"ChainedScheduler(schedules=...): expected one base_lr, as they change one rate, got"
+                f" {', '.join(map(shown, rates))}."
             )
 
     @property

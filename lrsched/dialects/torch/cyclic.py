@@ -15,6 +15,7 @@ from lrsched.algebra.recipes import triangular
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.shapes import Cosine, Function, Linear, Time
+from lrsched.algebra.written import unexpected
 from lrsched.dialects.torch.scheduler import Change, Scheduler
 from lrsched.dialects.torch.schedulers import function_of_steps
 
@@ -224,7 +225,8 @@ class CyclicMomentum(_Cyclic):
 
 def _momentum_is_cycled(schedule: Any) -> None:
     if not schedule.cycle_momentum:
-        raise ValueError(f"{type(schedule).__name__}(cycle_momentum=False) leaves the momentum alone: use a number")
+        hint = "without it the momentum is a number"
+        raise ValueError(unexpected(type(schedule).__name__, "cycle_momentum", False, "True", hint))
 
 
 class _OneCycle(Scheduler):
@@ -239,9 +241,7 @@ class _OneCycle(Scheduler):
 
     def _check(self) -> None:
         if self.total_steps is None and (self.epochs is None or self.steps_per_epoch is None):
-            raise ValueError(
-                f"{type(self).__name__}(...) needs its length: either total_steps, or both epochs and steps_per_epoch"
-            )
+            raise ValueError(f"{type(self).__name__}(...): expected either total_steps, or both epochs and steps_per_epoch.")
 
     def _through(self, *values: Number) -> Schedule:
         """Through values at the ends of the phases."""

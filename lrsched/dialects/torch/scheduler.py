@@ -67,7 +67,7 @@ class Scheduler(Schedule):
     @functools.cached_property
     def composed(self) -> Schedule:
         """What it is made of: a schedule with the same values that any reader of the algebra understands."""
-        raise NotImplementedError(f"{type(self).__name__} must define composed")
+        raise NotImplementedError(f"{type(self).__name__}: expected a property composed.")
 
     @property
     def base(self) -> Number:

@@ -305,10 +305,9 @@ class LinearLR(Scheduler):
     @property
     def change(self) -> Change:
         if numerics.is_concrete(self.start_factor) and np.any(np.equal(self.start_factor, 0)):
-            raise ValueError(
-                "LinearLR(start_factor=0) cannot be chained in place with schedulers that do not multiply: what is 0 stays 0."
-                " Multiply the schedules, or start a little above 0"
-            )
+            expected = "start_factor > 0 in a chain with schedulers that do not multiply"
+            hint = "multiply the schedules, or start a little above 0"
+            raise ValueError(unexpected("LinearLR", "start_factor", 0, expected, hint))
         return scaling(_ratios(self.multiplier, self.total_iters))
 
 

@@ -18,7 +18,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import function_source, shown
+from lrsched.algebra.written import function_source, shown, unexpected
 from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
@@ -107,12 +107,15 @@ class _Source(NamedTuple):
         return type(self.scheduler).__name__
 
     def fails(self, error: type[Exception], text: str) -> NoReturn:
-        raise error(f"{self.call}({self.name}) {text}")
+        raise error(f"{self.call}({self.name}): expected {text}.")
 
     def get(self, name: str) -> Any:
         """An attribute."""
         if not hasattr(self.scheduler, name):
-            self.fails(TypeError, f"finds no {name}, which PyTorch 2.13 sets: build {self.name}(...) of this dialect by hand")
+            self.fails(
+                TypeError,
+                f"the attribute {name}, as PyTorch 2.13 has it, got none. Hint: build {self.name}(...) of this dialect",
+            )
         return getattr(self.scheduler, name)
 
     def number(self, name: str) -> float:
@@ -125,7 +128,7 @@ class _Source(NamedTuple):
 
     def _whole(self, name: str, value: float) -> float:
         if not value.is_integer():
-            self.fails(ValueError, f"has {name} {value}, which PyTorch's whole steps never meet: make it a whole number")
+            self.fails(ValueError, f"whole {name}, got {value}, which PyTorch's steps never meet")
         return value
 
     def steps(self, name: str) -> list[float]:
@@ -137,14 +140,17 @@ class _Source(NamedTuple):
         """The group's entry of a list with one for every group."""
         entries = self.get(name)
         if self.group >= len(entries):
-            self.fails(ValueError, f"has {name} of {len(entries)} groups only, and no {self.group}: it was added later")
+            self.fails(
+                ValueError,
+                f"{name} for group {self.group}, got those of {len(entries)} groups. Hint: the group was added later",
+            )
         return entries[self.group]
 
     def of_group(self, name: str) -> float:
         """A number that PyTorch keeps in the optimizer's group."""
         parameters = self.get("optimizer").param_groups[self.group]
         if name not in parameters:
-            self.fails(TypeError, f"finds no {name} in group {self.group} of its optimizer, where PyTorch keeps it")
+            self.fails(TypeError, f"{name} in group {self.group} of its optimizer, where PyTorch keeps it, got none")
         return float(parameters[name])
 
     @property
@@ -167,11 +173,9 @@ def _source(call: str, scheduler: Any, group: Any) -> _Source:
     source = _Source(call, scheduler, group)
     count = len(source.get("optimizer").param_groups)
     if isinstance(group, bool) or not isinstance(group, int):
-        raise TypeError(
-            f"{call}(group=...) must be the index of a parameter group, got {shown(group)} ({type(group).__name__})"
-        )
+        raise TypeError(unexpected(call, "group", group, "the index of a parameter group"))
     if not 0 <= group < count:
-        raise ValueError(f"{call}(group=...) must be from 0 to {count - 1}, the optimizer's groups, got {group}")
+        raise ValueError(unexpected(call, "group", group, f"a group of the optimizer, from 0 to {count - 1}"))
     return source
 
 
@@ -184,36 +188,34 @@ def _refusal(call: str, scheduler: Any) -> str:
     kind = type(scheduler)
     parents = [parent.__name__ for parent in kind.__mro__ if _is_torchs(parent) and hasattr(scheduler, "optimizer")]
     if not parents:
-        return (
-            f"{call}(scheduler=...) must be a scheduler of torch.optim.lr_scheduler, got {shown(scheduler)} ({kind.__name__}):"
-            " if that wraps one, give the one inside"
-        )
+        expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
+        return unexpected(call, "scheduler", scheduler, expected, hint)
     known = [name for name in parents if name in (*_SCHEDULES, "ReduceLROnPlateau")]
     what = f"a subclass of PyTorch's {parents[0]}" if parents[0] != kind.__name__ else "of none of PyTorch's known classes"
     same = f", or {known[0]}(...), if it gives the same rates" if known else ""
     return (
-        f"{call}(...) cannot know the rates of {kind.__module__}.{kind.__qualname__}, {what}: write them as a function of the"
-        f" step, LambdaLR(base_lr, lr_lambda) of this dialect{same}"
+        f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
+        f" them as a function of the step, LambdaLR(base_lr, lr_lambda) of this dialect{same}."
     )
 
 
 def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
     """The function, once it is sure that JAX can call it with a step and with an array of steps."""
-    mend = f"write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
+    hint = f"Hint: write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
     if not callable(fn):
-        source.fails(TypeError, f"has no {argument} for group {source.group}, got {shown(fn)}: {mend}")
+        source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
     for shape in [(), (3,)]:
         try:
             hash(fn)  # it becomes a part of the structure
             value = jax.eval_shape(fn, jax.ShapeDtypeStruct(shape, numerics.float_type()))
         except Exception as error:  # whatever a function of anybody may raise
             reason = (str(error).splitlines() or [""])[0]
-            text = f"cannot trace {argument}={function_source(fn)} ({type(error).__name__}: {reason}): {mend}"
-            raise TypeError(f"{source.call}({source.name}) {text}") from error
+            got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
+            raise TypeError(
+                f"{source.call}({source.name}): expected a function that JAX can trace, got {got}. {hint}."
+            ) from error
         if not isinstance(value, jax.ShapeDtypeStruct) or value.dtype.kind not in "iuf" or value.shape not in ((), shape):
-            source.fails(
-                TypeError, f"finds that {argument}={function_source(fn)} gives {shown(value)}, no number for each step: {mend}"
-            )
+            source.fails(TypeError, f"a number for each step, got {shown(value)} from {argument}={function_source(fn)}. {hint}")
     return fn
 
 
@@ -336,7 +338,7 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
 
 def _from_start(source: _Source) -> Schedule:
     if source.name == "ReduceLROnPlateau":
-        source.fails(TypeError, "cannot read a plateau within another scheduler: build that one of this dialect by hand")
+        source.fails(TypeError, "no plateau within another scheduler, got one. Hint: build that one of this dialect by hand")
     return _SCHEDULES[source.name](source)
 
 
@@ -361,7 +363,7 @@ def _steps_made(source: _Source) -> float:
     # SWALR counts its calls; all others go by the epoch.
     count = source.number("_step_count") - 1 if source.name == "SWALR" else source.number("last_epoch")
     if count < 0 or not count.is_integer():
-        source.fails(ValueError, f"is at the step {count}: translate it at a whole step, 0 or later")
+        source.fails(ValueError, f"a whole step, 0 or later, got step {count}")
     return count
 
 
@@ -369,7 +371,7 @@ def _steps_of_all(source: _Source) -> float:
     counts = [_steps_made(child) for child in source.children]
     if len(set(counts)) > 1:
         made = ", ".join(f"{child.name}: {count:g}" for child, count in zip(source.children, counts, strict=True))
-        source.fails(ValueError, f"has schedulers at different steps ({made}): build it with each one's .drop(steps) by hand")
+        source.fails(ValueError, f"schedulers at one step, got {made}. Hint: build it by hand, with .drop(steps) of each")
     return counts[0]
 
 
@@ -391,8 +393,8 @@ def _check_rate(source: _Source, schedule: Schedule) -> None:
         return
     source.fails(
         ValueError,
-        f"finds group {source.group} of the optimizer at the rate {rate:.9g}, where {shown(schedule)} is at {ours:.9g}:"
-        f" {_reason(source)}",
+        f"the rate {ours:.9g}, that of {shown(schedule)}, in group {source.group} of the optimizer, got {rate:.9g}."
+        f" Hint: {_reason(source)}",
     )
 
 
