@@ -160,6 +160,7 @@ def test_the_sum_of_tokens_is_exact():
     np.testing.assert_allclose(ls.readings(states[-1])["tokens"], 16 * float(np.float32(0.4)), rtol=1e-12)
 
 
+@pytest.mark.deep
 def test_other_transforms_are_given_the_mean():
     seen = []
 
@@ -219,6 +220,7 @@ def test_mistakes():
         ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(RATE.on(Odd())), 2)).init(PARAMS)
 
 
+@pytest.mark.deep
 def test_an_accumulation_inside_of_another():
     inner = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(TOKENS * ls.reduce_on_plateau(), live=True), 2))
     states = run(ls.accumulate(optax.MultiSteps(inner, 2)), [{"tokens": 100, "value": x} for x in (1.0, 3.0, 2.0, 6.0)] * 2)

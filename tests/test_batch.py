@@ -134,6 +134,7 @@ def test_only_the_clocks_of_the_chosen_branch_tick():
     assert [clock.bad.tolist()[0] for clock in state.clocks] == [0, 0]
 
 
+@pytest.mark.deep
 def test_training_a_stack_equals_training_each():
     def train(s):
         def update(carry, _):

@@ -367,6 +367,7 @@ def test_starts_that_are_ambiguous_or_borrowed():
     assert in_jit.step == 4
 
 
+@pytest.mark.deep
 def test_a_batch_of_next_rates():
     s = ls.Linear(1.0, 0.0, 10) * PLATEAU
     optimizer = ls.scale_by_learning_rate(s, live=True)

@@ -60,7 +60,9 @@ def as_arrays(schedule):
     return jax.tree.map(lambda x: np.asarray(x, np.float32), schedule)
 
 
-@pytest.mark.parametrize("given", [lambda s: s, as_arrays], ids=["Python numbers", "arrays"])
+@pytest.mark.parametrize(
+    "given", [pytest.param(lambda s: s, marks=pytest.mark.deep), as_arrays], ids=["Python numbers", "arrays"]
+)
 def test_changes_of_numbers_trace_once(given):
     call = jax.jit(chex.assert_max_traces(ls.evaluate, n=1))
     state = ls.init(everything(numbers(0).tolist()))._replace(step=np.int32(3))

@@ -50,6 +50,7 @@ def test_follows_its_formula(steps, way):
         assert ulps(values, truth(received, steps)) <= (1 if way == "eager" else 8), name
 
 
+@pytest.mark.deep
 def test_mapped_over_steps_it_has_the_same_values():
     steps = WHOLE.astype(np.int32)
     mapped = jax.jit(jax.vmap(lambda t: [s(t) for s in CASES.values()]))(steps)

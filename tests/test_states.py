@@ -154,6 +154,7 @@ assert all(x.sharding == everywhere for x in jax.tree.leaves(state))  # or the n
 """
 
 
+@pytest.mark.system
 def test_a_metric_of_a_batch_and_a_state_that_are_on_several_devices(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
