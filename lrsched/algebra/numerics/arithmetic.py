@@ -5,6 +5,7 @@ and results that stay finite, as do their derivatives.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -65,7 +66,7 @@ def rounded(x: Any) -> Any:
 
 def ratio(a: Any, b: Any) -> Any:
     """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
-    if is_concrete(a) and np.any(np.isinf(to_float64(a))):
+    if math.isinf(a) if type(a) is float else is_concrete(a) and np.any(np.isinf(to_float64(a))):
         return a
     quotient = extended(a) / maximum(extended(b), SHORTEST)
     return snapped(quotient if isinstance(a, Extended) or isinstance(b, Extended) else as_value(quotient))
@@ -81,6 +82,9 @@ def floor_ratio(a: Any, b: Any) -> Any:
 
 def snapped(x: Any) -> Any:
     """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
+    if type(x) is float and abs(x) < 2.0**53:  # most calls outside a trace; NumPy would be slower
+        near = round(x * 2.0**10) * 2.0**-10
+        return near if abs(near - x) <= 2.0**-50 * abs(x) else x
     if isinstance(x, Extended):
         return x.snapped()
     if not is_concrete(x):
