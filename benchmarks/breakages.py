@@ -1,7 +1,8 @@
 """Breaks the library on purpose, one fault at a time in a copy, and shows which ring of the tests catches each.
 
-`python -m benchmarks.breakages` prints the table of CONTRIBUTING.md; with words as arguments, only the faults whose names
-contain one. A fault that the core ring catches is not tried with the others. It takes about a minute for each.
+`python -m benchmarks.breakages` prints a table; with words as arguments, only of the faults whose names
+contain one. A fault that the core ring catches is not tried with the others. It takes up to two minutes for each, and more
+where the core ring misses it.
 """
 
 import os
@@ -143,7 +144,7 @@ def caught(folder: pathlib.Path, ring: str) -> str:
     )
     if run.returncode == 0:
         return ""
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", run.stdout, re.MULTILINE)
     if failed is None:
         raise RuntimeError(f"the {ring} ring did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     return failed.group(1)
