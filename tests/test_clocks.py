@@ -258,3 +258,8 @@ def test_a_driven_schedule_prints_and_compares():
     assert eval(repr(s), {name: getattr(ls, name) for name in dir(ls)}) == s
     assert s != COSINE * ls.reduce_on_plateau(0.5, patience=4, mode="max", monitor="score")
     assert s != COSINE * ls.reduce_on_plateau(0.5, patience=3, mode="max", monitor="value")
+
+
+def test_a_value_that_is_too_large_is_the_largest_on_a_clock_too():
+    s = (1 / ls.Time()).on(ls.Steps())
+    assert ls.evaluate(s, ls.init(s)) == np.finfo(np.float32).max

@@ -348,3 +348,9 @@ def test_a_clock_of_a_user_computes_with_floats(live):
     np.testing.assert_allclose(used, [0.5 ** min(k // 2, 3.5) for k in range(9)], rtol=1e-6)
     assert float(ls.readings(state, s)["halvings"]) == 3.5
     assert float(ls.next_learning_rate(state, s)) == pytest.approx(0.5**3.5)
+
+
+@pytest.mark.parametrize("n", [1.5 - 1e-9, 1.5, 2.5, 2.5 + 1e-9])
+def test_a_live_number_of_cycles_is_rounded_as_a_known_one(n):
+    s, steps = ls.Linear(1.0, 0.0, 10).repeat(n), np.arange(0, 40, 5)
+    np.testing.assert_allclose(jax.jit(lambda s: s(steps))(packed(s)), s(steps), atol=1e-6)

@@ -84,3 +84,8 @@ def test_a_known_warmup_stays_as_given_beside_a_traced_total():
     values = jax.jit(lambda steps: ls.warmup_cosine(1.0, 500, steps)(np.asarray([1, 250, 500])))(1e9)
     np.testing.assert_allclose(values, [0.002, 0.5, 1.0], rtol=1e-6)
     assert jax.jit(lambda steps: ls.warmup_cosine(1.0, 1, steps)(0))(2.0**25) == 0.0
+
+
+def test_a_switch_is_true_or_false():
+    with pytest.raises(TypeError, match=r"one_cycle\(three_phase='no'\): expected True or False"):
+        ls.one_cycle(1.0, 10, three_phase="no")  # pyright: ignore[reportArgumentType]

@@ -159,3 +159,10 @@ def test_errors():
     for steps in (0, -1, 2.5, True, 2**31):
         with pytest.raises(ValueError, match=r"summary\(steps=.*\): expected a whole number of updates"):
             ls.summary(WHOLE, steps=steps)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_value_beside_a_huge_one_is_not_taken_for_0():
+    first, held = ls.summary(1 / ls.Linear(0.0, 1.0, 10)).phases
+    assert (first.last, held.first) == (1.0, 1.0)
+    assert ls.summary(ls.Geometric(1e-10, 1.0, 100)).phases[0].first == pytest.approx(1e-10)
+    assert ls.summary(0.1 * ls.Cosine(1.0, 0.0, 100)).phases[0].last == 0.0

@@ -278,3 +278,9 @@ def test_optax_tests_pass_with_the_dialect():
         suite.run(result)
     assert result.testsRun >= 20
     assert not result.failures + result.errors, result.failures + result.errors
+
+
+def test_no_decay_is_none_for_traced_numbers_too():
+    for steps, rate in ((0, 0.5), (10, 0.0)):
+        decay = jax.jit(lambda n, r: optax.exponential_decay(1.0, n, r)(3))
+        assert decay(steps, rate) == optax.exponential_decay(1.0, steps, rate)(3) == 1.0

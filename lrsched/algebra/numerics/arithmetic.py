@@ -100,7 +100,7 @@ def _snapped(xp: Any, x: Any) -> Any:
 
 
 _snapped_in_trace = jax.custom_jvp(functools.partial(_snapped, jnp))
-_snapped_in_trace.defjvps(lambda change, near, x: change)  # noqa: ARG005
+_snapped_in_trace.defjvps(lambda change, near, x: change)  # noqa: ARG005 (JAX gives the value and x as well)
 
 
 @jax.custom_jvp
