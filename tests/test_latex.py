@@ -182,6 +182,8 @@ def test_nodes_and_clocks_have_formulas():
         (2 * ls.Time() + 1, r"2 \cdot t + 1"),
         (1 - ls.Time(), r"1 - t"),
         (-(1 + ls.Time()), r"-\left(1 + t\right)"),
+        (1 / (ls.Constant(0.0) + ls.Constant(0.0)), r"3.40282 \cdot 10^{38}"),  # as the value saturates
+        (ls.Constant(0.0) / ls.Linear(0, 0, 0), r"\text{undefined}"),
         (ls.step_decay(0.1, 30, 0.5), r"0.1 \cdot 0.5^{\left\lfloor \frac{t}{30} \right\rfloor}"),
         (ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="val_loss")), r"0.5^{p},\quad p = \text{plateaus of val\_loss}"),
     ],
