@@ -171,7 +171,7 @@ def _by_points(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> Look
     lines: Styles = [{"linestyle": kinds.get(one, "-"), "alpha": 0.8} for one in rest]
     legend = [Line2D([], [], color="0.3", linestyle=style, label=kind) for kind, style in kinds.items()]
     numbers = all(isinstance(x, (int, float, np.number)) for x in points[name])
-    values = list(points[name] if numbers else map(str, points[name]))
+    values: list[Any] = list(points[name] if numbers else map(str, points[name]))
     distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
     colours, bar = _along(values, name) if numbers and len(distinct) > len(COLOURS) else (COLOURS, {})
     for k, (line, x) in enumerate(zip(lines, values, strict=True)):
