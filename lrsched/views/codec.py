@@ -27,7 +27,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.node import Node, argument
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import NAMES, function_source, shown, unexpected
-from lrsched.views.names import called
+from lrsched.views.names import named
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 VERSION = 1
@@ -173,7 +173,7 @@ def _read(tree: Json, place: str) -> Node:
     name = tree.get("node") if isinstance(tree, dict) else None
     if not isinstance(tree, dict) or not isinstance(name, str):
         raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))
-    cls, given = called(name), {field: value for field, value in tree.items() if field != "node"}
+    cls, given = named(name), {field: value for field, value in tree.items() if field != "node"}
     if not isinstance(cls, type):
         raise _wrong(f"{place}.node", "the name of a class of nodes", _briefly(name))
     fields = {argument(field): field for field in dataclasses.fields(cls)}

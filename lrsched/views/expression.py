@@ -16,7 +16,7 @@ from lrsched.algebra.pointwise import as_schedule, maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import NAMES, unexpected
-from lrsched.views.names import called
+from lrsched.views.names import named
 
 _MOST = 2000  # calls and operators: more than any schedule that a person wrote, and read in seconds
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -104,7 +104,7 @@ class _Reader:
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
                 return float(value)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="ls" | "lrsched"), attr=name) as function):
-                maker = _FUNCTIONS.get(name) or called(name)
+                maker = _FUNCTIONS.get(name) or named(name)
                 if maker is None:
                     raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES})
                 return self.call(tree, maker)

@@ -10,7 +10,7 @@ from typing import Any
 from lrsched.algebra.written import NAMES
 
 
-def called(name: str) -> Callable[..., Any] | None:
+def named(name: str) -> Callable[..., Any] | None:
     """The class of nodes, or the recipe, of that name. One that is not known yet may be a dialect's."""
     if name not in NAMES:
         package = importlib.import_module("lrsched.dialects")  # not before anyone asks: a third of the time of all imports
