@@ -249,7 +249,7 @@ def create_scheduler_v2(
 
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
-    (Exponential(0.1, 0.1).stretch(30).staircase(30), 90)
+    (step_decay(0.1, 30, 0.1), 90)
     """
     call = "create_scheduler_v2"
     _only_known(call, {"noise_range_t": noise, "noise_pct": noise_pct, "noise_std": noise_std, "noise_seed": noise_seed})
