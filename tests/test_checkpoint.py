@@ -209,6 +209,8 @@ def test_an_object_without_a_name_is_the_same_in_every_process():
 def test_what_is_no_schedule_or_description_is_refused():
     with pytest.raises(TypeError, match=r"describe\(schedules=0.1\): expected a schedule, or a dict"):
         ls.describe(0.1)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(TypeError, match=r"resume\(schedules='Linear.*\): expected a schedule, or a dict of schedules by name"):
+        ls.resume(SCHEDULE, ls.describe(SCHEDULE))  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(TypeError, match=r"resume\(saved=None\): expected what describe gave, a string"):
         ls.resume(None, SCHEDULE)
     with pytest.raises(TypeError, match=r"resume\(saved='Linear.*\): expected what describe gave, a dict of strings"):

@@ -41,15 +41,10 @@ def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, st
     "Linear(0.1, 0.0, 100)"
     """
     if isinstance(schedules, Schedule):
-        return described(schedules)
-    if not isinstance(schedules, Mapping) or not all(isinstance(s, Schedule) for s in schedules.values()):
-        raise TypeError(unexpected("describe", "schedules", schedules, "a schedule, or a dict of schedules by name"))
-    return {name: described(schedule) for name, schedule in schedules.items()}
-
-
-def described(schedule: Schedule) -> str:
-    """The text of a schedule, the same in every process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedule))  # of an object without a name, which is elsewhere in every process
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedules))  # where a function without a name is, in this process
+    if isinstance(schedules, Mapping):
+        return {name: describe(schedule) for name, schedule in schedules.items()}
+    raise TypeError(unexpected("describe", "schedules", schedules, "a schedule, or a dict of schedules by name"))
 
 
 def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replace"] = "raise") -> S:
@@ -90,7 +85,9 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
     several = isinstance(schedules, Mapping)
     now: Mapping[str, Schedule] = schedules if several else {"": schedules}
-    texts, then = describe(now), saved if several else {"": saved}
+    then = saved if several else {"": saved}
+    if not all(isinstance(schedule, Schedule) for schedule in now.values()):
+        raise TypeError(unexpected("resume", "schedules", schedules, "a schedule, or a dict of schedules by name"))
     if not isinstance(then, Mapping) or not all(isinstance(text, str) for text in then.values()):
         kind = "a dict of strings" if several else "a string"
         raise TypeError(unexpected("resume", "saved", saved, f"what describe gave, {kind}"))
@@ -98,7 +95,8 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     if changed and on_change == "raise":
         lines = ["resume(...): expected the schedule of the checkpoint, got another:"]
         for name in changed:
-            lines += side_by_side(then.get(name, "no schedule"), texts.get(name, "no schedule"), name)
+            text = describe(now[name]) if name in now else "no schedule"
+            lines += side_by_side(then.get(name, "no schedule"), text, name)
         advice = 'Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.'
         raise ValueError("\n".join([*lines, advice]))
     kept: Any = dict(now)
@@ -109,7 +107,7 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
 
 def _is_same(saved: str, now: Schedule) -> bool:
     live = unpacked(packed(now))  # what a live state would hold of it
-    if saved in (described(now), described(live)):
+    if saved in (describe(now), describe(live)):
         return True
     try:
         return parse(saved) in (now, live)

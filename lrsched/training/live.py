@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import Node, Spec, each_number
+from lrsched.algebra.node import Node, each_number
 from lrsched.algebra.numerics import Double
 from lrsched.algebra.schedule import Schedule
 
@@ -22,16 +22,15 @@ def packed(schedule: Schedule) -> Schedule:
     if flax := sys.modules.get("flax.serialization"):
         for kind in (Double, *_classes(schedule)):
             _register_with_flax(kind, flax)
-    return each_number(schedule, _packed_number)
+    return each_number(schedule, lambda x, _: _packed_number(x))
 
 
 def unpacked(schedule: Schedule) -> Schedule:
     """The schedule with Python numbers again: the shortest decimals that round to what was kept. What is traced stays."""
-    return each_number(schedule, _unpacked_number)
+    return each_number(schedule, lambda x, _: _unpacked_number(x))
 
 
-def _packed_number(x: Any, spec: Spec) -> Any:
-    del spec
+def _packed_number(x: Any) -> Any:
     # Copies: each is a buffer of its own, and what nothing touches goes through jax.vmap as it is, as NumPy's float64.
     if numerics.float_type() == np.float64:
         return jnp.copy(numerics.to_float(x))
@@ -44,8 +43,7 @@ def _packed_number(x: Any, spec: Spec) -> Any:
     return Double(jnp.copy(high), jnp.copy(low))
 
 
-def _unpacked_number(x: Any, spec: Spec) -> Any:
-    del spec
+def _unpacked_number(x: Any) -> Any:
     if not numerics.is_concrete(x):
         return x
     if not isinstance(x, Double):
