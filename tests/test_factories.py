@@ -265,7 +265,7 @@ def test_a_number_stays_in_the_place_of_a_schedule_until_that_is_replaced():
 
 def test_optax_sets_a_number_and_not_a_schedule():
     assert ls.hyperparameters(optax.tree_utils.tree_set(FIRST, momentum=0.25))["momentum"] == 0.25
-    with pytest.raises(TypeError, match=r"expected the state that init gave.* Hint: .*replace_schedule"):
+    with pytest.raises(ValueError, match=r"expected the state that init gave.* Hint: .*replace_schedule"):
         jitted(PARAMS, optax.tree_utils.tree_set(FIRST, learning_rate=0.25), PARAMS)
 
 

@@ -1,6 +1,5 @@
 """Schedules as state: each number two float32, so that what replaces it has the same types."""
 
-import collections
 import copy
 import dataclasses
 import functools
@@ -73,16 +72,15 @@ def _classes(node: Node) -> set[type]:
 
 @functools.cache
 def _register_with_flax(kind: type, flax: Any) -> None:
-    """Lets `flax.serialization`, which does not go by JAX's registry, treat the fields in a tree as those of a named tuple."""
+    """Lets `flax.serialization`, which does not go by JAX's registry, see the fields in a tree."""
     names = [field.name for field in dataclasses.fields(kind) if "options" not in field.metadata]
-    as_tuple = collections.namedtuple(kind.__name__, names)
 
-    def fields(x: Any) -> Any:
-        return as_tuple(*(getattr(x, name) for name in names))
+    def fields(x: Any) -> dict[str, Any]:
+        return {name: getattr(x, name) for name in names}
 
     def restored(x: Any, state: Any) -> Any:
         new = copy.copy(x)
-        new.__dict__.update(flax.from_state_dict(fields(x), state)._asdict())
+        new.__dict__.update(flax.from_state_dict(fields(x), state))
         return new
 
     flax.register_serialization_state(kind, lambda x: flax.to_state_dict(fields(x)), restored, override=True)

@@ -156,20 +156,17 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
     """The leaves that belong together; a ValueError lists what does not fit."""
     problems: list[tuple[Path, str]] = []
     apart = [*mine.live] if replace else list[Path]()
-    for place in set(mine.live) - set(apart):
+    for place, part in mine.live.items():
         old, new = other.schedules.get(place), mine.schedules.get(place)
-        if not (old is None or new is None) and jax.tree.structure(old) != jax.tree.structure(new):
+        if not (replace or old is None or new is None) and jax.tree.structure(old) != jax.tree.structure(new):
             apart.append(place)
-            text = f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"
-            problems.append((mine.live[place], text))
+            problems.append((part, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
     wanted, found = ({x: path for x, path in side.paths.items() if not _is_in(x, apart)} for side in (mine, other))
     matched = "on both sides, but not in one place when the named parts are left out"
-    for places, others, there, text in (
-        (wanted, found, other, "not in the checkpoint"),
-        (found, wanted, mine, "only in the checkpoint"),
-    ):
-        alone = [path for place, path in places.items() if place not in others]
-        problems += [(path, matched if path in there.leaves else text) for path in alone]
+    missing = [path for place, path in wanted.items() if place not in found]
+    surplus = [path for place, path in found.items() if place not in wanted]
+    problems += [(path, matched if path in other.leaves else "not in the checkpoint") for path in missing]
+    problems += [(path, matched if path in mine.leaves else "only in the checkpoint") for path in surplus]
     hint = [_NAMES] if problems else []
     pairs = {path: found[place] for place, path in wanted.items() if place in found}
     for path, there in pairs.items():
@@ -193,8 +190,8 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Sch
         if (not known and on_change == "warn") or all(np.array_equal(*pair) for pair in pairs):
             continue
         if part in restored:
-            texts = (describe(unpacked(x)) for x in (restored[part], mine.schedules[place]))
-            lines += side_by_side(*texts, _text(part))
+            then, now = describe(unpacked(restored[part])), describe(unpacked(mine.schedules[place]))
+            lines += [f"  {_text(part)}", *side_by_side(then, now)]
         else:
             lines.append(f"  {_text(part)}: other numbers in the checkpoint than in the template")
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
