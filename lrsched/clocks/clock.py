@@ -207,7 +207,7 @@ class SinceBestState(NamedTuple):
 class SinceBest(Clock):
     """Counts the observations since the best one: what early stopping goes by.
 
-    What is better is decided as by `Plateau`. A training loop can read it by itself, and stop:
+    A training loop can read it by itself, and stop:
 
     >>> import lrsched as ls
     >>> clock = ls.SinceBest(monitor="loss")
@@ -220,10 +220,7 @@ class SinceBest(Clock):
     5 1.0
 
     Args:
-        mode: "min" for a loss, "max" for a score.
-        threshold: how much better is better, >= 0.
-        threshold_mode: "rel", "abs" or "rel_signed", as in `Plateau`.
-        monitor: the name of what it observes.
+        mode, threshold, threshold_mode, monitor: as in `Plateau`.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
@@ -316,7 +313,7 @@ class Since(Clock):
     >>> print(ls.evaluate(s, state))
     0.05
 
-    A signal during a warm-up before `>>` would be lost: there, multiply, `warmup * cooldown.on(Since(...))`.
+    A signal during a warm-up before `>>` is lost: there, multiply, `warmup * cooldown.on(Since(...))`.
 
     Args:
         clock: the other clock. The update after the one with which it moved is at time 0.

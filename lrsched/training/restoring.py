@@ -66,8 +66,8 @@ def restore(
     Raises:
         TypeError: if a name is no string.
         ValueError: if any other part is missing, too many, or of another shape or type, which it lists; if a name fits nothing,
-            or a part that is on both sides; if a live schedule differs and that is to raise; or if it has another structure, as
-            far as that was read (dicts do not say whose numbers they hold, but `resume` does), and is not to be replaced.
+            or a part that is on both sides; if a live schedule differs and that is to raise; or if it has another structure and
+            is not to be replaced. (Dicts do not say whose numbers they hold, but `resume` does.)
 
     Warns:
         UserWarning: if a live schedule differs, with both side by side where their structure is known; see `on_change`.
