@@ -77,8 +77,8 @@ BREAKAGES = (
     Breakage(
         "a count loses its last digits",
         f"{CLOCKS}/counts.py",
-        "Count(*_sum(high, low), lower)",
-        "Count(*_sum(high, low), 0 * lower)",
+        "Count(*two_sum(high, low), lower)",
+        "Count(*two_sum(high, low), 0 * lower)",
     ),
     Breakage("a clock ticks before its part begins", f"{CLOCKS}/running.py", "return [runs & inside for", "return [inside for"),
     Breakage(
