@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,17 @@ else:
     _Hyperparameter = Node
 
 
+Operator: TypeAlias = Callable[["Schedule", "ScheduleLike"], "Schedule"]
+
+
+def _operator(symbol: str) -> Operator:
+    return lambda a, b: _combinators().operated(symbol, a, b)
+
+
+def _reflected(symbol: str) -> Operator:
+    return lambda a, b: _combinators().operated(symbol, b, a)
+
+
 class Schedule(_Hyperparameter):
     """An immutable pure function from a step to a value, and a pytree of the numbers that shape it.
 
@@ -55,8 +66,10 @@ class Schedule(_Hyperparameter):
     with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
     `stretch`, `staircase`, `reverse`, `repeat` and `on`, raise a TypeError for a driven schedule.
 
-    Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
-    so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
+    It is checked when it is made: a known number that is not finite, or not within the bounds that `Args` states, is a
+    ValueError, and an argument that is no number, or no schedule where one is expected, a TypeError. Traced numbers are not
+    checked: a negative length or rate counts as 0, so that what follows in a sequence keeps its own length, and no finite
+    number gives a NaN, but for 0 / 0.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 0.1, 10) >> ls.Cosine(0.1, 0.0, 90) * 0.5
@@ -114,31 +127,18 @@ class Schedule(_Hyperparameter):
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    # Operators: each makes a node, or leaves an operand that it does not know to that operand's own operators.
-
-    def __add__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("+", self, other)
-
-    def __radd__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("+", other, self)
-
-    def __sub__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("-", self, other)
-
-    def __rsub__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("-", other, self)
-
-    def __mul__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("*", self, other)
-
-    def __rmul__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("*", other, self)
-
-    def __truediv__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("/", self, other)
-
-    def __rtruediv__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("/", other, self)
+    __add__: ClassVar[Operator] = _operator("+")
+    __radd__: ClassVar[Operator] = _reflected("+")
+    __sub__: ClassVar[Operator] = _operator("-")
+    __rsub__: ClassVar[Operator] = _reflected("-")
+    __mul__: ClassVar[Operator] = _operator("*")
+    __rmul__: ClassVar[Operator] = _reflected("*")
+    __truediv__: ClassVar[Operator] = _operator("/")
+    __rtruediv__: ClassVar[Operator] = _reflected("/")
+    __rshift__: ClassVar[Operator] = _operator(">>")
+    __rrshift__: ClassVar[Operator] = _reflected(">>")
+    __matmul__: ClassVar[Operator] = _operator("@")
+    __rmatmul__: ClassVar[Operator] = _reflected("@")
 
     def __neg__(self) -> Schedule:
         return _combinators().Pointwise("neg", (self,))
@@ -151,20 +151,6 @@ class Schedule(_Hyperparameter):
             f" Function(lambda t: s(t) ** {power})."
         )
 
-    def __rshift__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated(">>", self, other)
-
-    def __rrshift__(self, other: Callable[[Any], Any]) -> Schedule:
-        return _combinators().operated(">>", other, self)
-
-    def __matmul__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("@", self, other)
-
-    def __rmatmul__(self, other: ScheduleLike) -> Schedule:
-        return _combinators().operated("@", other, self)
-
-    # Methods
-
     def then(self, other: ScheduleLike) -> Schedule:
         """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
 
@@ -174,7 +160,6 @@ class Schedule(_Hyperparameter):
             other: a schedule, a number for ever, or a function of the step.
 
         Raises:
-            TypeError: if the other is none of these.
             ValueError: if this one goes on for ever: give it a length with `.take(n)`.
 
         >>> import lrsched as ls
@@ -191,9 +176,6 @@ class Schedule(_Hyperparameter):
 
         Args:
             time: a schedule whose value is a number of steps, a number, or a function of the step.
-
-        Raises:
-            TypeError: if it is none of these.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
@@ -319,9 +301,6 @@ class Schedule(_Hyperparameter):
         Args:
             clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, whose reading is how many plateaus there were.
 
-        Raises:
-            TypeError: if the clock is none.
-
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.1).on(ls.Plateau(patience=5)))
         Exponential(1.0, 0.1).on(Plateau(patience=5))
@@ -361,12 +340,11 @@ def value_at(schedule: Schedule, t: Real, shape: tuple[int, ...]) -> jax.Array:
 
 
 def running_value(spans: Spans) -> Real:
-    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
+    """The value of the part that is running; one that is known not to run at any of the times is not evaluated."""
     value = None
-    for part, own, begun in spans:
-        if isinstance(begun, (bool, np.bool_)) and not begun:
-            continue
-        value = part.at(own) if value is None else numerics.where(begun, part.at(own), value)
+    for part, own, running in spans:
+        if not numerics.is_concrete(running) or np.any(running):
+            value = part.at(own) if value is None else numerics.where(running, part.at(own), value)
     return value
 
 
