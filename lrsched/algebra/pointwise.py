@@ -53,9 +53,6 @@ def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
     Args:
         a, b: schedules, numbers or functions of the step.
 
-    Raises:
-        TypeError: if one of them is none of these.
-
     >>> import lrsched as ls
     >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))
     0.25

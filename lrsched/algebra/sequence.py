@@ -29,10 +29,6 @@ def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
         schedules: at least one schedule, number or function of the step.
         boundaries: the steps at which the second, third, … schedule begins: one fewer than schedules, rising.
 
-    Raises:
-        TypeError: if they are no schedules, or the boundaries no list of numbers.
-        ValueError: if the counts do not match or the boundaries do not rise.
-
     >>> import lrsched as ls
     >>> print(ls.join([1.0, 2.0, 3.0], [10, 20])([9, 10, 20]))
     [1. 2. 3.]
