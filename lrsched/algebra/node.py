@@ -22,7 +22,6 @@ from lrsched.algebra.written import mimebundle, source, unexpected
 
 T = TypeVar("T")
 
-
 _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, and whether they hold
     "ge": (">= {:g}", np.greater_equal),
     "gt": ("> {:g}", np.greater),
@@ -78,20 +77,17 @@ class Spec:
         if self.unit and not hint:
             hint = f"a number of {'updates' if self.unit == 'steps' else self.unit}"
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
-            raise TypeError(unexpected(call, name, value, *(("a list of numbers",) if self.rank else ("a number", hint))))
-        if not numerics.is_concrete(kept):
-            return kept
-        known = np.asarray(numerics.to_float64(kept), np.float64)
-        if not self.infinite and not np.all(np.isfinite(known)):
-            expected = "a list of finite numbers" if self.rank else "a finite number"
-        elif not self.infinite and not is_finite(known):
-            expected = f"|{name}| <= {numerics.largest() / 2:.1e}"
-            hint = f"the largest {np.dtype(numerics.float_type())} with room to compute"
-        elif not self.holds(known):
-            expected = f"{name} {' and '.join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())}"
-        else:
-            return kept
-        raise ValueError(unexpected(call, name, value, expected, hint))
+            expected = "a list of numbers" if self.rank else "a number"
+            raise TypeError(unexpected(call, name, value, expected, "" if self.rank else hint))
+        if numerics.is_concrete(kept):
+            known = np.asarray(numerics.to_float64(kept), np.float64)
+            if not self.infinite and not np.all(np.abs(known) <= _most()):
+                expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {_most():.1e}"
+                raise ValueError(unexpected(call, name, value, expected, hint))
+            if not self.holds(known):
+                expected = " and ".join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())
+                raise ValueError(unexpected(call, name, value, f"{name} {expected}", hint))
+        return kept
 
 
 def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
@@ -112,9 +108,9 @@ def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
     return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
 
 
-def is_finite(x: Any) -> bool:
-    """Whether a number is finite, also as a number of the result type, with room to compute."""
-    return bool(np.all(np.abs(x) <= numerics.largest() / 2))
+def _most() -> float:
+    """The largest number of the result type, with room to compute."""
+    return numerics.largest() / 2
 
 
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:

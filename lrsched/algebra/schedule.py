@@ -334,7 +334,14 @@ def _ready_number(x: Any, spec: Spec) -> Real:
 def value_at(schedule: Schedule, t: Real, shape: tuple[int, ...]) -> jax.Array:
     """The value at a time, or at times of a shape, as an array."""
     with np.errstate(all="ignore"):
-        return numerics.result(ready(schedule).at(t), shape)
+        value = ready(schedule).at(t)
+    if isinstance(value, float) and not shape:
+        kind = numerics.float_type()
+        return _placed(kind(numerics.saturated(value)) + kind(0))  # no negative zero
+    return numerics.result(value, shape)
+
+
+_placed = jax.jit(jnp.asarray)  # by itself `jnp.asarray` takes several times as long for a scalar
 
 
 def running_value(spans: Spans) -> Real:
