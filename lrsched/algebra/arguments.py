@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import operator
@@ -47,8 +46,10 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
 
 def _checked(call: str, name: str, value: Any, hint: Any) -> Any:
     kinds = typing.get_args(hint)
+    if value is None and type(None) in kinds:
+        return None
     for spec in (x for kind in (hint, *kinds) for x in getattr(kind, "__metadata__", ())):  # also of `Value | None`
-        return dataclasses.replace(spec, optional=type(None) in kinds).checked(call, name, value)
+        return spec.checked(call, name, value)
     if typing.get_origin(hint) is Literal:
         checked_choice(call, name, value, kinds)
     if hint is bool and not isinstance(value, (bool, np.bool_)):

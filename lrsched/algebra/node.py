@@ -221,22 +221,22 @@ class Node:
             value = getattr(self, name)
             yield from value if isinstance(value, tuple) else (value,)
 
-    def _batches(self) -> Iterator[tuple[int, ...]]:
-        """The shape of the batch in each of its numbers, and in its nodes."""
+    def _batches(self) -> set[tuple[int, ...]]:
+        """The shapes of the batches in its numbers, and in its nodes."""
+        shapes = {one.batch_shape for one in self._nodes()}
         for field, spec in self._numbers:
-            value = getattr(self, field.name)
-            for x in value if isinstance(value, tuple) else () if value is None else (value,):
-                yield np.shape(x)[: np.ndim(x) - spec.rank]
-        yield from (one.batch_shape for one in self._nodes())
+            numbers = jax.tree.leaves(getattr(self, field.name), is_leaf=_is_extended)
+            shapes |= {np.shape(x)[: np.ndim(x) - spec.rank] for x in numbers}
+        return shapes - {()}
 
     @functools.cached_property
     def batch_shape(self) -> tuple[int, ...]:
         """The shape of the batch in every number, () for a single one."""
-        return max(self._batches(), key=len, default=())  # they are the same in all that are no ()
+        return next(iter(self._batches()), ())
 
     def _spread_batch(self) -> None:
         """Gives every number the batch shape of those that have one."""
-        shapes = {*self._batches()} - {()}
+        shapes = self._batches()
         if len(shapes) > 1:
             found = ", ".join(map(str, sorted(shapes)))
             raise ValueError(f"{self._maker}(...): expected batches of one shape, got {found}. Hint: arrays of one length.")
@@ -261,21 +261,25 @@ class Node:
         return mimebundle(self)
 
 
+def specs(node: Any) -> Iterator[Spec]:
+    """The specs of the numbers of a node, in the order of the leaves."""
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if "spec" in field.metadata:
+            yield from [field.metadata["spec"]] * len(jax.tree.leaves(value, is_leaf=_is_extended))
+        elif "child" in field.metadata:
+            for one in value if isinstance(value, tuple) else (value,):
+                yield from specs(one)
+
+
 def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
     """A node with a function of each number, and its spec, in the place of the number."""
+    numbers, structure = jax.tree.flatten(node, is_leaf=_is_extended)
+    return jax.tree.unflatten(structure, map(function, numbers, specs(node)))
 
-    def changed(value: Any, spec: Spec | None) -> Any:
-        if isinstance(value, tuple):
-            return tuple(changed(x, spec) for x in value)
-        if spec is None:
-            return each_number(value, function)
-        return None if value is None else function(value, spec)
 
-    new = object.__new__(type(node))
-    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
-        value, is_structure = getattr(node, field.name), "options" in field.metadata
-        new.__dict__[field.name] = value if is_structure else changed(value, field.metadata.get("spec"))
-    return new
+def _is_extended(x: object) -> bool:
+    return isinstance(x, numerics.Extended)
 
 
 def _as_float(value: Any) -> Any:

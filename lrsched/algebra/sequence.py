@@ -46,12 +46,13 @@ def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
         raise ValueError(f"join(...): expected one boundary fewer than schedules, got {found}.")
     lengths = [stop - start for start, stop in itertools.pairwise([0.0, *bounds])]
     cuts = (part.take(steps) for part, steps in zip(parts, lengths, strict=False))
-    return functools.reduce(Schedule.then, [*cuts, parts[-1]])
+    return sequence(*cuts, parts[-1])
 
 
 def sequence(*schedules: Schedule) -> Schedule:
-    """Schedules one after the other; the parts of sequences are parts of it."""
-    return Sequence(tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,))))
+    """Schedules one after the other; the parts of sequences are parts of it, and one schedule is itself."""
+    parts = tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,)))
+    return Sequence(parts) if len(schedules) > 1 else schedules[0]
 
 
 def unless_endless(length: Real, function: Callable[[Real], Real]) -> Real:
