@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
@@ -67,10 +66,12 @@ def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
     if surely(lambda total: (total > 0) & (total < 1), steps):
         hint = "the number of updates of the whole; check the order of the arguments"
         raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
+    rest: Real = steps
     parts = list(taken.values())
-    if len(parts) == 1 and not numerics.is_concrete(*parts):
-        return numerics.parted(*parts, steps)
-    rest: Real = functools.reduce(operator.sub, parts, steps)
+    if len(parts) == 1 and not numerics.is_concrete(parts[0]):
+        return numerics.parted(parts[0], steps)
+    for part in parts:
+        rest = rest - part
     if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
         rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
     if surely(np.less, rest, 0.0):

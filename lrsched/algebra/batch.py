@@ -125,16 +125,16 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     for point in points:
         values = dict(zip(axes, point, strict=True))
         try:
-            schedules.append(function(**fixed, **values))
+            schedule = function(**fixed, **values)
         except (TypeError, ValueError) as error:
             error.add_note(f"in grid(...) at {values}; an argument that is itself a list goes into a list of lists")
             raise
-    for schedule, point in zip(schedules, points, strict=True):
         if isinstance(schedule, Schedule) and schedule.batch_shape:
             raise ValueError(
-                f"grid(...): expected one schedule at {shown(dict(zip(axes, point, strict=True)))}, got a batch of shape"
-                f" {schedule.batch_shape}. Hint: an axis is a list, a tuple, a range or an array of rank 1."
+                f"grid(...): expected one schedule at {shown(values)}, got a batch of shape {schedule.batch_shape}."
+                " Hint: an axis is a list, a tuple, a range or an array of rank 1."
             )
+        schedules.append(schedule)
     return stack(schedules), {name: _column([point[i] for point in points]) for i, name in enumerate(axes)}
 
 

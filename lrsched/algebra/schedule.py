@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -41,17 +41,6 @@ if TYPE_CHECKING:
 
 else:
     _Hyperparameter = Node
-
-
-Operator: TypeAlias = Callable[["Schedule", "ScheduleLike"], "Schedule"]
-
-
-def _operator(symbol: str) -> Operator:
-    return lambda a, b: _combinators().operated(symbol, a, b)
-
-
-def _reflected(symbol: str) -> Operator:
-    return lambda a, b: _combinators().operated(symbol, b, a)
 
 
 class Schedule(_Hyperparameter):
@@ -125,18 +114,41 @@ class Schedule(_Hyperparameter):
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    __add__: ClassVar[Operator] = _operator("+")
-    __radd__: ClassVar[Operator] = _reflected("+")
-    __sub__: ClassVar[Operator] = _operator("-")
-    __rsub__: ClassVar[Operator] = _reflected("-")
-    __mul__: ClassVar[Operator] = _operator("*")
-    __rmul__: ClassVar[Operator] = _reflected("*")
-    __truediv__: ClassVar[Operator] = _operator("/")
-    __rtruediv__: ClassVar[Operator] = _reflected("/")
-    __rshift__: ClassVar[Operator] = _operator(">>")
-    __rrshift__: ClassVar[Operator] = _reflected(">>")
-    __matmul__: ClassVar[Operator] = _operator("@")
-    __rmatmul__: ClassVar[Operator] = _reflected("@")
+    def __add__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("+", self, other)
+
+    def __radd__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("+", other, self)
+
+    def __sub__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("-", self, other)
+
+    def __rsub__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("-", other, self)
+
+    def __mul__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("*", self, other)
+
+    def __rmul__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("*", other, self)
+
+    def __truediv__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("/", self, other)
+
+    def __rtruediv__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("/", other, self)
+
+    def __rshift__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated(">>", self, other)
+
+    def __rrshift__(self, other: Callable[[Any], Any]) -> Schedule:
+        return _combinators().operated(">>", other, self)
+
+    def __matmul__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("@", self, other)
+
+    def __rmatmul__(self, other: ScheduleLike) -> Schedule:
+        return _combinators().operated("@", other, self)
 
     def __neg__(self) -> Schedule:
         return _combinators().Pointwise("neg", (self,))

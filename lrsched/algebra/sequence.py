@@ -51,8 +51,9 @@ def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
 
 def sequence(*schedules: Schedule) -> Schedule:
     """Schedules one after the other; the parts of sequences are parts of it, and one schedule is itself."""
-    parts = tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,)))
-    return Sequence(parts) if len(schedules) > 1 else schedules[0]
+    if len(schedules) == 1:
+        return schedules[0]
+    return Sequence(tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,))))
 
 
 def unless_endless(length: Real, function: Callable[[Real], Real]) -> Real:
