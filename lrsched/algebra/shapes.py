@@ -61,8 +61,7 @@ class Linear(Ramp):
 class Cosine(Ramp):
     """Half a cosine wave: `stop + (start - stop) · ½(1 + cos(π · min(t / steps, 1)))`.
 
-    Computed as `start · sin²(πq/2) + stop · sin²(πp/2)`, with p the fraction done and q the fraction left: the same number,
-    but nothing cancels near the end. Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
+    Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
 
     Args:
         start, stop, steps: as in `Linear`.
@@ -82,8 +81,6 @@ class Cosine(Ramp):
 @node
 class Polynomial(Ramp):
     """A power of the fraction left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
-
-    Computed as `start · q^power + stop · (1 - q^power)`, the second weight as `-expm1(power · log q)`.
 
     Args:
         start, stop, steps: as in `Linear`.
@@ -106,8 +103,6 @@ class Polynomial(Ramp):
 @node
 class OneMinusSqrt(Ramp):
     """A root, steepest at its start: `start + (stop - start) · √(min(t / steps, 1))`. The cool-down of WSD.
-
-    Computed as `start · q / (1 + √p) + stop · √p`, with p the fraction done and q the fraction left.
 
     Args:
         start, stop, steps: as in `Linear`.
