@@ -69,9 +69,10 @@ class Schedule(_Hyperparameter):
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
 
     def __post_init__(self) -> None:
-        for name in set(self._children) - {"clock"}:  # the only child that is no schedule
-            lift, value = functools.partial(_combinators().as_schedule, self._maker, name), getattr(self, name)
-            self.__dict__[name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
+        for name in self._children:
+            if name != "clock":  # the only child that is no schedule
+                lift, value = functools.partial(_combinators().as_schedule, self._maker, name), getattr(self, name)
+                self.__dict__[name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
             if isinstance(schedule, Schedule) and _combinators().driven_parts(schedule):
                 hint = f"{self._maker} bends time; do it before .on(clock), or keep the driven factor apart"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
@@ -58,10 +59,8 @@ def sequence(*schedules: Schedule) -> Schedule:
 
 def unless_endless(length: Real, function: Callable[[Real], Real]) -> Real:
     """A function of a length; but an endless length stays as it is, for in a trace infinity minus infinity is no number."""
-    endless = np.isinf(numerics.to_float64(length)) if numerics.is_concrete(length) else length >= numerics.LATEST
-    if isinstance(endless, (bool, np.bool_)):
-        return length if endless else function(length)
-    return where(endless, length, function(length))
+    latest = math.inf if numerics.is_concrete(length) else numerics.LATEST
+    return where(length >= latest, length, function(length))
 
 
 _MANY = 32  # parts: to evaluate fewer, and choose, is faster than to look up the numbers of the one that is running
