@@ -75,7 +75,7 @@ class Spec:
         kept, hint = _as_float(value), self.hint
         kept = kept if self.exact else numerics.as_value(kept)
         if self.unit and not hint:
-            hint = f"a number of {'updates' if self.unit == 'steps' else self.unit}"
+            hint = "sort them" if self.rising else f"a number of {'updates' if self.unit == 'steps' else self.unit}"
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             expected = "a list of numbers" if self.rank else "a number"
             raise TypeError(unexpected(call, name, value, expected, "" if self.rank else hint))

@@ -61,7 +61,7 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """
     if is_empty(milestones):
         return Constant(start, 0.0)
-    milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps", hint="sort them")
+    milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
     steps = [milestones[..., i] for i in range(milestones.shape[-1])]
     values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
     return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))
