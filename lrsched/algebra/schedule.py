@@ -195,10 +195,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Warp(self, _combinators().as_schedule("warp", "time", time))
 
     def take(self, steps: Number) -> Schedule:
-        """The schedule for so many steps, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
-
-        Args:
-            steps: a number of steps, >= 0; more than its length make it that much longer.
+        """The schedule for `steps` >= 0, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.5).take(2)([1, 2, 3]))
@@ -207,10 +204,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Take(self, steps)
 
     def drop(self, steps: Number) -> Schedule:
-        """The schedule without its first steps: `t ↦ self(t + steps)`, as much shorter.
-
-        Args:
-            steps: a number of steps, >= 0.
+        """The schedule without its first `steps`, a number >= 0: `t ↦ self(t + steps)`, as much shorter.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).drop(5)([0, 1]))
@@ -219,10 +213,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Drop(self, steps)
 
     def delay(self, steps: Number) -> Schedule:
-        """The schedule so many steps later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
-
-        Args:
-            steps: a number of steps, >= 0.
+        """The schedule `steps` >= 0 later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).delay(5)([4, 5, 10]))
@@ -231,12 +222,9 @@ class Schedule(_Hyperparameter):
         return _combinators().Delay(self, steps)
 
     def stretch(self, factor: Number) -> Schedule:
-        """The schedule so many times slower: `t ↦ self(t / factor)`, `factor` times as long.
+        """The schedule `factor` > 0 times slower, and as many times longer: `t ↦ self(t / factor)`.
 
         `s.stretch(n).staircase(n)` is a schedule s that was written in epochs of n steps and moves once an epoch.
-
-        Args:
-            factor: a number above 0.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
@@ -245,12 +233,9 @@ class Schedule(_Hyperparameter):
         return _combinators().Stretch(self, factor)
 
     def staircase(self, every: Number) -> Schedule:
-        """The schedule, moving only every so many steps: `t ↦ self(every · ⌊t / every⌋)`.
+        """The schedule, moving only once in `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
 
         Its length is that of the schedule, rounded up to whole stairs.
-
-        Args:
-            every: a number of steps above 0.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).staircase(5)([4, 5, 9, 10]))
@@ -259,10 +244,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Staircase(self, every)
 
     def reverse(self) -> Schedule:
-        """The schedule backwards: `t ↦ self(length - t)`, and its first value from its length on.
-
-        Raises:
-            ValueError: if it never settles, and so has no end to begin with.
+        """The schedule backwards, which must have an end: `t ↦ self(length - t)`, and its first value from its length on.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).reverse()([0, 1, 10]))
@@ -282,7 +264,7 @@ class Schedule(_Hyperparameter):
             scale: a number. None: 1.
 
         Raises:
-            ValueError: if it never settles, or cannot repeat for ever: with a length of 0, or a stretch below 1.
+            ValueError: if it has no end, or cannot repeat for ever: with a length of 0, or a stretch below 1.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(1.0, 0.0, 4).repeat(scale=0.5)([0, 2, 4, 6, 8]))
