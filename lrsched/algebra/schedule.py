@@ -343,7 +343,7 @@ def running_value(spans: Spans) -> Real:
     """The value of the part that is running; one that is known not to run at any of the times is not evaluated."""
     value = None
     for part, own, running in spans:
-        if not numerics.is_concrete(running) or np.any(running):
+        if not numerics.is_concrete(running) or np.any(running) or np.size(running) == 0:
             value = part.at(own) if value is None else numerics.where(running, part.at(own), value)
     return value
 
