@@ -21,7 +21,6 @@ from lrsched.algebra.numerics.arithmetic import result as result
 from lrsched.algebra.numerics.arithmetic import root as root
 from lrsched.algebra.numerics.arithmetic import rounded as rounded
 from lrsched.algebra.numerics.arithmetic import saturated as saturated
-from lrsched.algebra.numerics.arithmetic import saturating as saturating
 from lrsched.algebra.numerics.arithmetic import snapped as snapped
 from lrsched.algebra.numerics.arithmetic import where as where
 from lrsched.algebra.numerics.cycles import growing_cycle as growing_cycle
@@ -44,6 +43,7 @@ from lrsched.algebra.numerics.powers import exponential as exponential
 from lrsched.algebra.numerics.powers import grown as grown
 from lrsched.algebra.numerics.progress import Progress as Progress
 from lrsched.algebra.numerics.tables import ascending as ascending
+from lrsched.algebra.numerics.tables import given as given
 from lrsched.algebra.numerics.tables import pick as pick
 from lrsched.algebra.numerics.tables import pick_time as pick_time
 from lrsched.algebra.numerics.tables import row_of as row_of

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.numerics.double import BoundedInt, Double, Extended, bounded_int
-from lrsched.algebra.numerics.kinds import as_double, extended, is_concrete, to_float, to_float64, x64
+from lrsched.algebra.numerics.kinds import array_of, as_double, extended, is_concrete, is_real, to_float, to_float64, x64
 
 _FEW = 32  # to compare with each of fewer points is faster than to search among them
 _FEWER = 8  # to choose among so many numbers is faster than to look one up
@@ -19,8 +19,35 @@ def table(entries: list[Any]) -> Any:
     """A table of its entries, each a number or a batch of numbers."""
     if is_concrete(*entries):
         return np.stack(np.broadcast_arrays(*map(to_float64, entries)), axis=-1)
-    kept = as_double if any(isinstance(x, Extended) for x in entries) else to_float
+    kept = to_float if all(is_concrete(x) or _is_floating(x) for x in entries) else as_double
     return jax.tree.map(lambda *xs: jnp.stack(jnp.broadcast_arrays(*xs), axis=-1), *map(kept, entries))
+
+
+def given(x: Any) -> Any:
+    """Numbers of any types, also in lists, as a float, a float64 array, a JAX array or an `Extended`; None for all else."""
+    x = array_of(x)
+    if isinstance(x, Extended) or (isinstance(x, jax.Array) and is_real(x.dtype) and (_is_floating(x) or not is_concrete(x))):
+        return x
+    if isinstance(x, (list, tuple)):
+        entries = [given(entry) for entry in x]
+        if any(entry is None for entry in entries) or len(set(map(np.shape, entries))) > 1:
+            return None
+        if not is_concrete(*entries):
+            return jax.tree.map(lambda column: jnp.moveaxis(column, -1, 0), table(entries))
+        x = [to_float64(entry) for entry in entries]
+    try:
+        array = np.array(x)
+        if not is_real(array.dtype) and not (array.dtype == object and all(isinstance(entry, int) for entry in array.flat)):
+            return None
+        array = array.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):  # such as an integer beyond any float
+        return None
+    array.setflags(write=False)
+    return array if array.ndim else float(array)
+
+
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def ascending(table: Any) -> Any:
