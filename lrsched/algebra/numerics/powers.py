@@ -50,7 +50,7 @@ def fraction(part: Any, whole: Any) -> Split:
 
 
 def log2(x: Any) -> Any:
-    """The logarithm of a number above 0; in a trace of one up to 1e30, for the scale of one beyond 2**126 is no normal float."""
+    """The logarithm of a number above 0; in a trace of one up to 1e30, as the scale of one beyond 2**126 is no normal float."""
     if is_concrete(x):
         return np.log2(to_float64(x))
     x = double(minimum(x, MOST))

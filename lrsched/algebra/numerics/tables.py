@@ -1,7 +1,6 @@
 """Tables of rank 1: which row a time has reached, and the entries in rows."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -88,33 +87,25 @@ def row_of(points: Any, t: Any) -> Any:
     if points.shape[-1] < _FEW:
         reached = [jnp.asarray(t >= points[i], np.int32) for i in range(1, last + 1)]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
-    if is_concrete(points) and isinstance(t, BoundedInt):  # which has reached a point once it has reached the point rounded up
-        starts = np.minimum(np.ceil(to_float64(points)), 2.0**32 - 1).astype(np.uint32)
-        return _row_of_known(starts, jnp.maximum(t.value, 0).astype(np.uint32))
-    t = as_double(t)
-    first, last_row = jnp.zeros(np.shape(t), np.int32), jnp.full(np.shape(t), last, np.int32)
-    return _halved(lambda row: t >= pick_time(points, row), first, last_row, last)
-
-
-def _row_of_known(starts: np.ndarray, now: jax.Array) -> jax.Array:
-    """Each number first finds its bucket, one of four a row, and then searches the rows of that bucket, mostly few."""
-    last = len(starts) - 1
-    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
-    edges = np.arange((int(starts[-1]) >> shift) + 2) << shift
-    first = np.maximum(starts.searchsorted(edges, side="right").astype(np.int32) - 1, 0)
-    most = int(np.max(np.minimum(np.diff(first), last)))  # rows in a bucket, beside the first
-    low = _picked(first, jnp.minimum(now >> now.dtype.type(shift), len(edges) - 2).astype(np.int32))
-    return _halved(lambda row: _picked(starts, row) <= now, low, jnp.minimum(low + most, last), most)
-
-
-def _halved(reached: Callable[[Any], Any], low: Any, high: Any, most: int) -> Any:
-    """The last row from low to high that is reached; they are at most so many apart."""
+    low, most = jnp.zeros(np.shape(t), np.int32), last
+    if is_concrete(points) and isinstance(t, BoundedInt):
+        low, most = _bucket(to_float64(points), t)
 
     def halve(_: Any, rows: tuple[Any, Any]) -> tuple[Any, Any]:
         low, high = rows
         middle = (low + high + 1) >> 1
-        now = reached(middle)
-        return jnp.where(now, middle, low), jnp.where(now, high, middle - 1)
+        reached = t >= pick_time(points, middle)
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
 
     depth = most.bit_length()
-    return jax.lax.fori_loop(0, depth, halve, (low, high), unroll=depth <= 2 or 1)[0]
+    return jax.lax.fori_loop(0, depth, halve, (low, jnp.minimum(low + most, last)), unroll=depth <= 2 or 1)[0]
+
+
+def _bucket(points: np.ndarray, t: BoundedInt) -> tuple[jax.Array, int]:
+    """A row that a whole time has reached, by buckets of equal length, four a row; and how many rows further it may be."""
+    starts, last = np.minimum(np.ceil(points), 2.0**31).astype(np.int64), len(points) - 1
+    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
+    edges = np.arange((starts[-1] >> shift) + 2) << shift
+    first = np.maximum(starts.searchsorted(edges, side="right").astype(np.int32) - 1, 0)
+    bucket = jnp.minimum(jnp.maximum(t.value, 0) >> np.int32(shift), len(edges) - 2)
+    return _picked(first, bucket), int(np.max(np.minimum(np.diff(first), last)))
