@@ -65,7 +65,6 @@ VALUES = [
     (lambda: ls.InverseSqrt(1.0, 0), "InverseSqrt(timescale=0): expected timescale > 0. Hint: the number of updates until"),
     (lambda: ls.Function(np.sqrt, NAN), "Function(arguments[0]=nan): expected a finite number"),
     (lambda: LINE(NAN), "schedule(step=...): expected a number or an array of numbers, got nan."),
-    (lambda: LINE([[1], [2, 3]]), "schedule(step=...): expected a number or an array of numbers, got [[1], [2, 3]]."),
     (
         lambda: LINE(np.array([0.0, NAN])),
         "schedule(step=...): expected a number or an array of numbers, got array([ 0., nan]).",
@@ -266,6 +265,7 @@ TYPES = [
     (lambda: DRIVEN.staircase(2), "staircase bends time; do it before"),
     (lambda: DRIVEN.on(ls.Steps()), "on bends time; do it before"),
     (lambda: LINE("5"), "schedule(step=...): expected a number or an array of numbers, got '5'"),
+    (lambda: LINE([[1], [2, 3]]), "schedule(step=...): expected a number or an array of numbers, got [[1], [2, 3]]."),
     (lambda: LINE(None), "schedule(step=...): expected a number or an array of numbers, got None"),
     (lambda: LINE(True), "schedule(step=...): expected a number or an array of numbers, got True"),
     (lambda: LINE(np.array([True])), "schedule(step=...): expected"),

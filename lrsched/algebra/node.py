@@ -72,7 +72,9 @@ class Spec:
         if self.several and isinstance(value, tuple):
             one = dataclasses.replace(self, several=False)
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
-        kept, hint = _as_float(value), self.hint
+        kept, hint = numerics.given(value), self.hint
+        if isinstance(kept, jax.Array) and not jnp.issubdtype(kept.dtype, jnp.floating):
+            kept = numerics.to_float(kept)
         kept = kept if self.exact else numerics.as_value(kept)
         if self.unit and not hint:
             hint = "sort them" if self.rising else f"a number of {'updates' if self.unit == 'steps' else self.unit}"
@@ -288,34 +290,6 @@ def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
 
 def _is_extended(x: object) -> bool:
     return isinstance(x, numerics.Extended)
-
-
-def _as_float(value: Any) -> Any:
-    """A Python float, a NumPy float64 array, a traced float array or an `Extended`; None for anything that is no number."""
-    value = numerics.array_of(value)
-    if type(value) is float or isinstance(value, numerics.Extended):
-        return value
-    if isinstance(value, (list, tuple)):
-        entries = [_as_float(x) for x in value]
-        if any(x is None for x in entries) or len(set(map(np.shape, entries))) > 1:
-            return None
-        if not numerics.is_concrete(*entries):
-            return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), numerics.table(entries))
-        value = np.array([numerics.to_float64(x) for x in entries], np.float64)
-    if isinstance(value, jax.Array) and not numerics.is_concrete(value):
-        if not numerics.is_real(value.dtype):
-            return None
-        floating = jnp.issubdtype(value.dtype, jnp.floating)
-        return value if floating else jax.lax.convert_element_type(value, numerics.float_type())
-    try:
-        given = np.array(value)
-        if not numerics.is_real(given.dtype) and not (given.dtype == object and all(isinstance(x, int) for x in given.flat)):
-            return None
-        kept = given.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):  # such as an integer beyond any float
-        return None
-    kept.setflags(write=False)
-    return kept if kept.ndim else float(kept)
 
 
 def _spread(batch: tuple[int, ...], number: Any, spec: Spec) -> Any:

@@ -95,10 +95,10 @@ class Constant(Schedule):
 
 
 _OPERATORS: dict[str, Callable[..., Real]] = {
-    "+": numerics.saturating(operator.add),
-    "-": numerics.saturating(operator.sub),
-    "*": numerics.saturating(operator.mul),
-    "/": numerics.saturating(numerics.divide),
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": numerics.divide,
     "neg": operator.neg,
     "min": numerics.minimum,
     "max": numerics.maximum,
@@ -120,7 +120,8 @@ class Pointwise(Schedule):
             raise ValueError(f"{shown(self.parts[0])} / {shown(divisor.value)}: expected a divisor other than 0.")
 
     def at(self, t: Real) -> Real:
-        return _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
+        value = _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
+        return value if self.operator in ("neg", "min", "max") else numerics.saturated(value)
 
     @property
     def length(self) -> Real:

@@ -36,7 +36,7 @@ def _ends() -> Any:
     for n in (41, 82, 990):
         time, stretched = ls.Time(), ls.Time().take(1).stretch(n)
         for name, s in {"known": 1 - time.take(n) / n, "stretched": 1 - stretched}.items():
-            yield f"{name} {n}", [jax.jit(s)(n), jax.jit(s)(jnp.arange(2 * n))[n], value(s, n)], 0.0
+            yield f"{name} {n}", [jax.jit(s)(n), jax.jit(s)(jnp.arange(2 * n))[n]], 0.0
         yield f"twice {n}", [jax.jit(time / n)(k * n) for k in (1, 2, 3)], [1.0, 2.0, 3.0]
         ramps = (ls.Linear(0.3, 0.7, n), ls.Cosine(0.3, 0.7, n), ls.Polynomial(0.3, 0.7, n, 2.5), ls.Geometric(0.3, 0.7, n))
         for s in ramps:
@@ -44,8 +44,6 @@ def _ends() -> Any:
                 last = int(np.ceil(moved.length))
                 found = [call(x) for x in (0, last) for call in (jax.jit(moved), lambda x, moved=moved: value(moved, x))]
                 yield f"{moved}", found, [0.3, 0.3, 0.7, 0.7]
-        halves = [value(s.staircase(n // 2), n // 2) for s in ramps[:2]]
-        yield f"half of {n}", halves if n % 2 == 0 else 0.5, 0.5
     yield "inverse square root", jax.jit(ls.InverseSqrt(0.3, 41))(0), 0.3
 
 

@@ -4,8 +4,9 @@ Code in nodes is arithmetic: `+ - * / < <= > >=`, and the functions of `arithmet
 three kinds. A *concrete* one (of Python or NumPy, or a JAX array outside a trace) is computed with on the host, in float64. A
 traced *value* is a float32. A traced amount of *time*, or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64
 on, all that is traced is float64. `kinds` tells and converts them: `to_float64` what is concrete, `to_float` to a value,
-`extended` to time. `double` has the extended numbers, `time` makes times of steps, `tables` looks numbers up, `progress` is how
-far through a ramp it is, and `powers` and `cycles` are what rates and growing cycles need.
+`extended` to time. `double` has the extended numbers, `tables` reads the numbers that a person gives and looks numbers up,
+`time` makes times of steps, `progress` is how far through a ramp it is, and `powers` and `cycles` are for rates and growing
+cycles.
 """
 
 from lrsched.algebra.numerics.arithmetic import ceil as ceil
@@ -21,7 +22,6 @@ from lrsched.algebra.numerics.arithmetic import result as result
 from lrsched.algebra.numerics.arithmetic import root as root
 from lrsched.algebra.numerics.arithmetic import rounded as rounded
 from lrsched.algebra.numerics.arithmetic import saturated as saturated
-from lrsched.algebra.numerics.arithmetic import saturating as saturating
 from lrsched.algebra.numerics.arithmetic import snapped as snapped
 from lrsched.algebra.numerics.arithmetic import where as where
 from lrsched.algebra.numerics.cycles import growing_cycle as growing_cycle
@@ -37,13 +37,13 @@ from lrsched.algebra.numerics.kinds import is_concrete as is_concrete
 from lrsched.algebra.numerics.kinds import is_number as is_number
 from lrsched.algebra.numerics.kinds import is_real as is_real
 from lrsched.algebra.numerics.kinds import largest as largest
-from lrsched.algebra.numerics.kinds import stands_for_array as stands_for_array
 from lrsched.algebra.numerics.kinds import to_float as to_float
 from lrsched.algebra.numerics.kinds import to_float64 as to_float64
 from lrsched.algebra.numerics.powers import exponential as exponential
 from lrsched.algebra.numerics.powers import grown as grown
 from lrsched.algebra.numerics.progress import Progress as Progress
 from lrsched.algebra.numerics.tables import ascending as ascending
+from lrsched.algebra.numerics.tables import given as given
 from lrsched.algebra.numerics.tables import pick as pick
 from lrsched.algebra.numerics.tables import pick_time as pick_time
 from lrsched.algebra.numerics.tables import row_of as row_of

@@ -6,16 +6,14 @@ and results that stay finite, as do their derivatives.
 
 import functools
 import math
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.double import BoundedInt, Extended, bounded_int, chosen
-from lrsched.algebra.numerics.kinds import as_value, extended, float_type, is_concrete, largest, to_float, to_float64, x64
+from lrsched.algebra.numerics.double import BoundedInt, Double, Extended, bounded_int, chosen, floor_double, snapped_double
+from lrsched.algebra.numerics.kinds import as_value, extended, float_type, is_concrete, largest, to_float, to_float64
 
 LEAST = 1e-18  # lower bound of a traced length: its square is still a float32, as derivatives need
 SHORTEST = 1e-12  # lower bound of a traced divisor of time, since the quotient may be divided once more
@@ -47,16 +45,18 @@ def clip(x: Any, low: Any, high: Any) -> Any:
     return minimum(maximum(x, low), high)
 
 
-def _to_whole(on_host: Callable[[Any], Any], in_trace: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def apply(x: Any) -> Any:
-        if is_concrete(x):
-            return on_host(to_float64(x))
-        return x.to_whole(in_trace) if isinstance(x, Extended) else in_trace(to_float(x))
+def floor(x: Any) -> Any:
+    """The whole number at or below it."""
+    if is_concrete(x):
+        return np.floor(to_float64(x))
+    if isinstance(x, BoundedInt):
+        return x
+    return floor_double(x) if isinstance(x, Double) else jnp.floor(to_float(x))
 
-    return apply
 
-
-floor, ceil = _to_whole(np.floor, jnp.floor), _to_whole(np.ceil, jnp.ceil)
+def ceil(x: Any) -> Any:
+    """The whole number at or above it."""
+    return -floor(-x)
 
 
 def rounded(x: Any) -> Any:
@@ -75,8 +75,8 @@ def ratio(a: Any, b: Any) -> Any:
 def floor_ratio(a: Any, b: Any) -> Any:
     """`⌊a / b⌋` of amounts of time."""
     divisor = bounded_int(b)
-    if isinstance(a, BoundedInt) and isinstance(divisor, BoundedInt) and divisor.least > 0 <= a.least:
-        return a.combined(operator.floordiv, divisor)
+    if isinstance(a, BoundedInt) and isinstance(divisor, BoundedInt) and divisor.least > 0:
+        return a // divisor
     return floor(ratio(a, b))
 
 
@@ -86,12 +86,9 @@ def snapped(x: Any) -> Any:
         near = round(x * 2.0**10) * 2.0**-10
         return near if abs(near - x) <= 2.0**-50 * abs(x) else x
     if isinstance(x, Extended):
-        return x.snapped()
-    if not is_concrete(x):
-        return _snapped_in_trace(x)
+        return snapped_double(x) if isinstance(x, Double) else x
     with np.errstate(invalid="ignore", over="ignore"):  # of infinity, and of numbers next to it
-        near = _snapped(np, x)
-    return near if near.ndim else near.item()
+        return (_snapped(np, x) if is_concrete(x) else _snapped_in_trace(x))[()]
 
 
 def _snapped(xp: Any, x: Any) -> Any:
@@ -105,15 +102,8 @@ _snapped_in_trace.defjvps(lambda change, near, x: change)  # noqa: ARG005 (JAX g
 
 @jax.custom_jvp
 def quotient(a: Any, b: Any) -> Any:
-    """`a / b` of traced floats, for a b that is not 0; exact where 21 bits hold it, as of 41 / 41 and of 495 / 990.
-
-    A GPU does not round a float32 division correctly: it may be off by two units in the last place.
-    """
-    value = a / b
-    if x64():
-        return value
-    near = jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(value, np.int32) + 4 & ~7, np.float32)
-    return jnp.where(near * b == a, near, value)
+    """`a / b` of traced floats, for a b that is not 0."""
+    return a / b
 
 
 @quotient.defjvp
@@ -129,11 +119,11 @@ def divide(a: Any, b: Any) -> Any:
     if is_concrete(a, b):
         with np.errstate(all="ignore"):
             return np.divide(to_float64(a), to_float64(b) + 0.0)
-    if isinstance(a, Extended) and is_concrete(b) and np.all(np.not_equal(b, 0)):
-        return a / b
     if is_concrete(b):  # what is no normal float, and not 0, is the smallest that is
         least = np.finfo(float_type()).tiny
         b = np.where((np.abs(b) < least) & np.not_equal(b, 0), np.copysign(least, b), b)
+        if isinstance(a, Extended) and np.all(b):
+            return a / b
     # Where b is 0 the quotient has no derivative, and 0 by definition: so one that is not used does no harm to gradients.
     a, b = jnp.broadcast_arrays(to_float(a), to_float(b))
     return jnp.where(b == 0, jnp.sign(a) * float_type()(np.inf), quotient(a, jnp.where(b == 0, jnp.ones_like(b), b)))
@@ -177,11 +167,6 @@ def saturated(x: Any) -> Any:
         return np.clip(to_float64(x), -most, most)
     # Not by a minimum, through which 0 · inf gets into derivatives.
     return x if isinstance(x, Extended) else jnp.where(jnp.abs(x) > most, jnp.sign(x) * float_type()(most), x)
-
-
-def saturating(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """An operation on values whose results are saturated."""
-    return lambda a, b: saturated(operation(a, b))
 
 
 def result(value: Any, shape: tuple[int, ...]) -> jax.Array:

@@ -20,7 +20,7 @@ from lrsched.algebra.numerics.kinds import as_double, is_concrete
 from lrsched.algebra.numerics.tables import pick_time, row_of
 
 _LEVELS = 31  # cycles are counted in 31 bits in a trace
-_MOST = 1e15  # more than any time; a product of two of them is a float32
+_BEYOND = 1e15  # more than any time; a product of two of them is a float32
 
 
 def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, Any, Any]:
@@ -31,7 +31,7 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
             row = row_of(starts, t)
             return row, *(pick_time(table, row) for table in (starts, growths))
     if is_concrete(t, length, stretch, last):
-        runs = [(1.0, (1.0, minimum(stretch, _MOST)))]
+        runs = [(1.0, (1.0, minimum(stretch, _BEYOND)))]
         while runs[-1][0] < 2.0**52 and np.any((t >= length * runs[-1][1][0]) & (last >= runs[-1][0])):
             runs.append((2 * runs[-1][0], _twice(stretch, *runs[-1][1])))
         found: Any = 0.0, 0.0, 1.0
@@ -40,7 +40,7 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
         index, total, growth = found
         return index, length * total, growth
     shape = np.broadcast_shapes(*map(np.shape, (t, length, stretch, last)))
-    stretch = as_double(minimum(stretch, _MOST))
+    stretch = as_double(minimum(stretch, _BEYOND))
     t, length, last, zero, one = (_broadcast(x, shape) for x in (t, length, last, 0.0, 1.0))
 
     def double(run: Any, _: Any) -> Any:
@@ -78,7 +78,7 @@ def _twice(stretch: Any, total: Any, growth: Any) -> tuple[Any, Any]:
     """The sum and the growth of twice as many cycles."""
     doubled = total + growth * total
     near = (growth >= 0.5) & (growth < 2.0)
-    return minimum(doubled, _MOST), minimum(where(near, 1.0 + (stretch - 1.0) * doubled, growth * growth), _MOST)
+    return minimum(doubled, _BEYOND), minimum(where(near, 1.0 + (stretch - 1.0) * doubled, growth * growth), _BEYOND)
 
 
 def _extended(t: Any, length: Any, last: Any, found: Any, count: Any, run: Any) -> tuple[Any, Any, Any]:
@@ -86,5 +86,5 @@ def _extended(t: Any, length: Any, last: Any, found: Any, count: Any, run: Any) 
     (index, total, growth), (sums, factor) = found, run
     candidate = sums + factor * total
     taken = (t >= length * candidate) & (last - index >= count)
-    further = index + count, candidate, minimum(growth * factor, _MOST)
+    further = index + count, candidate, minimum(growth * factor, _BEYOND)
     return tuple(where(taken, x, y) for x, y in zip(further, found, strict=True))

@@ -8,7 +8,6 @@ with a sum. Sums choose the larger operand first: a compiler that knew one would
 through a choice. (Dekker, *A floating-point technique for extending the available precision*, 1971.)
 """
 
-import abc
 import dataclasses
 import operator
 from collections.abc import Callable
@@ -21,30 +20,11 @@ import numpy as np
 MOST = 1e30  # no amount of time is larger, so that products of two, and their derivatives, stay finite after a cap
 
 
-class Extended(abc.ABC):
-    """The base of extended numbers: operators that are made of others."""
+class Extended:
+    """The base of extended numbers, with the operators of a `Double`."""
 
     __array_ufunc__ = None  # or NumPy would make arrays of objects
-
-    @abc.abstractmethod
-    def __neg__(self) -> Any: ...
-
-    @abc.abstractmethod
-    def __add__(self, other: Any) -> Any: ...
-
-    @abc.abstractmethod
-    def __mul__(self, other: Any) -> Any: ...
-
-    @abc.abstractmethod
-    def __lt__(self, other: Any) -> Any: ...
-
-    @abc.abstractmethod
-    def to_whole(self, function: Callable[[Any], Any]) -> "Extended":
-        """A function to whole numbers, such as floor, of all of it."""
-
-    @abc.abstractmethod
-    def snapped(self) -> "Extended":
-        """The multiple of 2**-10 that is next to it, if there is one; else itself."""
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,8 +39,14 @@ class Extended(abc.ABC):
     def __getitem__(self, key: Any) -> Any:
         return jax.tree.map(lambda x: x[key], self)
 
+    def __neg__(self) -> Any:
+        return jax.tree.map(operator.neg, self)
+
     def __abs__(self) -> Any:
         return chosen(self < 0.0, -self, self)
+
+    def __add__(self, other: Any) -> Any:
+        return _sum(double(self), double(other))
 
     def __radd__(self, other: Any) -> Any:
         return self + other
@@ -71,14 +57,24 @@ class Extended(abc.ABC):
     def __rsub__(self, other: Any) -> Any:
         return -self + other
 
+    def __mul__(self, other: Any) -> Any:
+        return _product(double(self), double(other))
+
     def __rmul__(self, other: Any) -> Any:
         return self * other
 
     def __truediv__(self, other: Any) -> Any:
-        return quotient(double(self), double(other)).snapped()
+        return snapped_double(_quotient(double(self), double(other)))
 
     def __rtruediv__(self, other: Any) -> Any:
         return double(other) / self
+
+    def __lt__(self, other: Any) -> Any:
+        x = double(self)
+        if isinstance(other, float) and other == 0:
+            return x.high < 0
+        y = double(other)
+        return (x.high < y.high) | ((x.high == y.high) & (x.low < y.low))
 
     def __gt__(self, other: Any) -> Any:
         return -self < -other
@@ -92,8 +88,6 @@ class Extended(abc.ABC):
     def __eq__(self, other: Any) -> Any:
         return (self <= other) & (self >= other)
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Double(Extended):
@@ -101,36 +95,6 @@ class Double(Extended):
 
     high: Any
     low: Any
-
-    def __float__(self) -> float:
-        return float(self.high) + float(self.low)
-
-    def __neg__(self) -> "Double":
-        return Double(-self.high, -self.low)
-
-    def __add__(self, other: Any) -> "Double":
-        return _sum(self, double(other))
-
-    def __mul__(self, other: Any) -> "Double":
-        return _product(self, double(other))
-
-    def __lt__(self, other: Any) -> Any:
-        if isinstance(other, float) and other == 0:
-            return self.high < 0
-        other = double(other)
-        return (self.high < other.high) | ((self.high == other.high) & (self.low < other.low))
-
-    def to_whole(self, function: Callable[[Any], Any]) -> "Double":
-        """A function to whole numbers, such as floor, of all of it."""
-        high = function(self.high)
-        return Double(*_normal(high, jnp.where(high == self.high, function(self.low), np.float32(0))))
-
-    def snapped(self) -> "Double":
-        """The multiple of 2**-10 that is within 2**-43 of it, if there is one."""
-        return _snapped(self)
-
-
-jax.tree_util.register_dataclass(Double, data_fields=["high", "low"], meta_fields=[])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,40 +109,34 @@ class BoundedInt(Extended):
         return BoundedInt(-self.value, -self.most, -self.least)
 
     def __add__(self, other: Any) -> Any:
-        return self.combined(operator.add, other)
+        return self._combined(operator.add, other) or super().__add__(other)
 
     def __mul__(self, other: Any) -> Any:
-        return self.combined(operator.mul, other)
+        return self._combined(operator.mul, other) or super().__mul__(other)
+
+    def __floordiv__(self, other: "BoundedInt") -> Any:
+        return self._combined(operator.floordiv, other)
 
     def __lt__(self, other: Any) -> Any:
         if isinstance(other, float):  # no whole number lies between it and the one above
             other = np.ceil(np.clip(other, self.least, self.most + 1.0))
         other = bounded_int(other)
         if not isinstance(other, BoundedInt):
-            return double(self) < other
+            return super().__lt__(other)
         if self.most < other.least or self.least >= other.most:
             return self.most < other.least
         return self.value < other.value
 
-    def combined(self, operation: Callable[[Any, Any], Any], other: Any) -> Any:
-        """The result of an operation that is largest and smallest at bounds, as integers if it fits."""
-        other = bounded_int(other)
-        if isinstance(other, BoundedInt):
+    def _combined(self, operation: Callable[[Any, Any], Any], other: Any) -> "BoundedInt | None":
+        """The result of an operation that is largest and smallest at bounds, if it is an integer that fits."""
+        if isinstance(other := bounded_int(other), BoundedInt):
             ends = [operation(x, y) for x in (self.least, self.most) for y in (other.least, other.most)]
             if min(ends) > -(2**31) and max(ends) < 2**31:
                 return BoundedInt(operation(self.value, other.value), min(ends), max(ends))
-        return operation(double(self), other)
-
-    def snapped(self) -> "BoundedInt":
-        """Itself, as it is exact."""
-        return self
-
-    def to_whole(self, function: Callable[[Any], Any]) -> "BoundedInt":
-        """Itself, as it is whole."""
-        del function
-        return self
+        return None
 
 
+jax.tree_util.register_dataclass(Double, data_fields=["high", "low"], meta_fields=[])
 jax.tree_util.register_dataclass(BoundedInt, data_fields=["value"], meta_fields=["least", "most"])
 
 
@@ -201,7 +159,7 @@ def double(x: Any) -> Double:
     if jnp.issubdtype(x.dtype, jnp.integer):
         x = x.astype(np.int32) if x.dtype.itemsize < 4 else x
         low = x & np.asarray(0xFFF, x.dtype)
-        return Double(*_normal((x - low).astype(np.float32), low.astype(np.float32)))
+        return _normal((x - low).astype(np.float32), low.astype(np.float32))
     high = jax.lax.convert_element_type(x, np.float32)
     if x.dtype == np.float64:
         return Double(high, jax.lax.convert_element_type(x - jax.lax.convert_element_type(high, np.float64), np.float32))
@@ -217,34 +175,33 @@ def chosen(condition: Any, a: Any, b: Any) -> Any:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), double(a), double(b))
 
 
+def floor_double(x: Double) -> Double:
+    """The whole number at or below it."""
+    high = jnp.floor(x.high)
+    return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))
+
+
 def split(x: Any) -> tuple[Any, Any]:
     """A float32 as a head of 12 bits, a constant to derivatives, and the rest, of 12 bits with its sign."""
-    bits = jax.lax.bitcast_convert_type(x, np.int32)
-    head = jax.lax.bitcast_convert_type((bits + np.int32(0x800)) & np.int32(~0xFFF), np.float32)
+    head = _rounded(x, 12)
     return head, x - head
 
 
-def _trimmed(x: Any) -> Any:
-    """A float32 rounded to 23 bits. A compiler does not look through it, and so uses the same in every place."""
-    return jax.lax.bitcast_convert_type((jax.lax.bitcast_convert_type(x, np.int32) + 1) & np.int32(~1), np.float32)
+def _rounded(x: Any, bits: int) -> Any:
+    """A float32 without its last bits. A compiler does not look through it, and so uses the same in every place."""
+    whole = jax.lax.bitcast_convert_type(x, np.int32) + np.int32(1 << (bits - 1))
+    return jax.lax.bitcast_convert_type(whole & np.int32(-1 << bits), np.float32)
 
 
-def _normal(high: Any, low: Any) -> tuple[Any, Any]:
-    """The two parts of a sum whose first is the larger, and is no constant."""
+def _normal(high: Any, low: Any) -> Double:
+    """A sum whose first part is the larger, and is no constant."""
     total = high + low
-    return total, low - (total - high)
+    return Double(total, low - (total - high))
 
 
-def _capped(high: Any, low: Any) -> Double:
-    high, low = _normal(high, low)
-    fits = jnp.abs(high) < np.float32(MOST)
-    return Double(jnp.where(fits, high, jnp.sign(high) * np.float32(MOST)), jnp.where(fits, low, np.float32(0)))
-
-
-def _exact_product(a: Any, b: Any) -> tuple[Any, Any]:
-    """The product of two float32, and by how much that is rounded."""
-    product, (a, a_rest), (b, b_rest) = _trimmed(a * b), split(a), split(b)
-    return product, ((a * b - product) + a * b_rest + a_rest * b) + a_rest * b_rest
+def _capped(size: Any, x: Double) -> Double:
+    """A number of such a size, or the largest there is."""
+    return chosen(jnp.abs(size) < np.float32(MOST), x, Double(jnp.sign(size) * np.float32(MOST), jnp.zeros_like(size)))
 
 
 def _differentiable(slope: Callable[..., Any]) -> Callable[[Callable[..., Double]], Callable[..., Double]]:
@@ -273,31 +230,31 @@ def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
 @_differentiable(lambda _, changes, __: sum(changes))
 def _sum(a: Double, b: Double) -> Double:
     total, rest = two_sum(a.high, b.high)
-    return Double(*_normal(total, rest + (a.low + b.low)))
+    return _normal(total, rest + (a.low + b.low))
 
 
 @_differentiable(lambda x, dx, value: jnp.where(jnp.abs(value) < np.float32(MOST), x[0] * dx[1] + x[1] * dx[0], np.float32(0)))
 def _product(a: Double, b: Double) -> Double:
-    high, low = _exact_product(a.high, b.high)
-    return _capped(high, low + (a.high * b.low + a.low * b.high))
+    high, (x, x_rest), (y, y_rest) = _rounded(a.high * b.high, 1), split(a.high), split(b.high)
+    low = ((x * y - high) + x * y_rest + x_rest * y) + x_rest * y_rest
+    product = _normal(high, low + (a.high * b.low + a.low * b.high))
+    return _capped(product.high, product)
 
 
 @_differentiable(lambda x, dx, value: (dx[0] - value * dx[1]) / x[1])  # 1 / b² is too large for a float where b is small
-def quotient(a: Double, b: Double) -> Double:
-    """`a / b` within 2**-46; exact where b is a power of 2, as the end of a long cycle needs."""
-    inverse, nothing = 1 / b.high, np.zeros((), np.float32)
+def _quotient(a: Double, b: Double) -> Double:
+    """`a / b` within 2**-44; exact where b is a power of 2, as the end of a long cycle needs."""
+    inverse = 1 / b.high
     first = a.high * inverse
-    rest = a - b * Double(first, nothing)
-    second = rest.high * inverse
-    rest = rest - b * Double(second, nothing)
-    value = Double(*_normal(first, second)) + Double(rest.high * inverse, nothing)
-    return chosen(jnp.abs(first) < np.float32(MOST), value, Double(jnp.sign(first) * np.float32(MOST), nothing))
+    rest = a - b * Double(first, np.zeros((), np.float32))
+    return _capped(first, _normal(first, rest.high * inverse))
 
 
 @_differentiable(lambda _, changes, __: changes[0])
-def _snapped(x: Double) -> Double:
+def snapped_double(x: Double) -> Double:
+    """The multiple of 2**-10 that is within 2**-43 of it, if there is one; else itself."""
     whole = jnp.round(x.high * np.float32(2.0**10)) * np.float32(2.0**-10)
     rest = (x.high - whole) + x.low
     more = jnp.round(rest * np.float32(2.0**10)) * np.float32(2.0**-10)
     near = jnp.abs(rest - more) <= jnp.abs(x.high) * np.float32(2.0**-43)
-    return chosen(near, Double(*_normal(whole, more)), x)
+    return chosen(near, _normal(whole, more), x)

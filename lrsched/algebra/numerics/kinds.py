@@ -28,12 +28,8 @@ def is_concrete(*numbers: Any) -> bool:
 
 def array_of(x: Any) -> Any:
     """The array that something with `__jax_array__` stands for, like a variable of flax or Keras; anything else as it is."""
-    return x.__jax_array__() if stands_for_array(x) else x
-
-
-def stands_for_array(x: Any) -> bool:
-    """Whether it is no array itself, but says with `__jax_array__` which one it is."""
-    return not isinstance(x, (float, int, np.ndarray, np.generic, jax.Array)) and hasattr(x, "__jax_array__")
+    is_array = isinstance(x, (float, int, np.ndarray, np.generic, jax.Array))  # which may have `__jax_array__`, too
+    return x.__jax_array__() if not is_array and hasattr(x, "__jax_array__") else x
 
 
 def is_real(dtype: Any) -> bool:
@@ -96,7 +92,4 @@ def as_double(x: Any) -> Any:
 
 def largest() -> float:
     """The largest float of the result type."""
-    return _LARGEST_FLOAT64 if x64() else _LARGEST_FLOAT32
-
-
-_LARGEST_FLOAT32, _LARGEST_FLOAT64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
+    return float(np.finfo(float_type()).max)

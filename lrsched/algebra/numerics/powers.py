@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import LEAST, floor, maximum, saturated, where
-from lrsched.algebra.numerics.double import Double, double, split
+from lrsched.algebra.numerics.arithmetic import LEAST, floor, maximum, minimum, saturated, where
+from lrsched.algebra.numerics.double import MOST, Double, double, split
 from lrsched.algebra.numerics.kinds import extended, float_type, is_concrete, largest, to_float, to_float64, x64
 
 
@@ -49,16 +49,15 @@ def fraction(part: Any, whole: Any) -> Split:
     return Split(head, (((part.high - head * divisor.head) - head * divisor.rest) + part.low) * inverse)
 
 
-def log2(x: Any) -> Double:
-    """The logarithm of a traced number; of one that is not above 0, that of 1."""
-    x = double(x)
+def log2(x: Any) -> Any:
+    """The logarithm of a number above 0; in a trace of one up to 1e30, as the scale of one beyond 2**126 is no normal float."""
+    if is_concrete(x):
+        return np.log2(to_float64(x))
+    x = double(minimum(x, MOST))
     high = jnp.where(x.high > 0, x.high, np.float32(1))
-    large = high > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
-    shrink = jnp.where(large, np.float32(2.0**-30), np.float32(1))
-    exponent, scale = _exponent(high * shrink)
-    head, rest = split(high * shrink * scale - 1)
-    rest = rest + jnp.where(x.high > 0, x.low, np.float32(0)) * shrink * scale
-    return Double(*_log2(jnp.where(large, exponent + 30, exponent), Split(head, rest)))
+    exponent, scale = _exponent(high)
+    head, rest = split(high * scale - 1)
+    return Double(*_log2(exponent, Split(head, rest + x.low * scale)))
 
 
 def log2_of_rest(near: Split, is_done: Any) -> Split:
@@ -118,14 +117,6 @@ def exp2_of_product(a: Split, b: Split) -> tuple[Any, Any]:
     return near + more, fraction * series(fraction, _RISE)
 
 
-def scaled(number: Any, factor: Any, whole: Any) -> Any:
-    """`number · factor · 2**whole`, with 2**whole in two factors, since the exponent of one reaches only from -126 to 127."""
-    # Of 0 the derivative is the scale itself, which is to be a float.
-    whole = jnp.clip(whole, np.float32(-254), jnp.where(number == 0, np.float32(127), np.float32(254)))
-    half = jnp.floor(whole * np.float32(0.5))
-    return number * _exp2(half) * factor * _exp2(whole - half)
-
-
 def _exp2(whole: Any) -> Any:
     """2 to a whole power from -126 to 127, exactly, and 0 for -127: written into the exponent bits."""
     bits = jax.lax.bitcast_convert_type(whole + np.float32(1.5 * 2**23), np.int32)  # whose last bits are those of the whole
@@ -151,8 +142,7 @@ def exponential(start: Any, rate: Any, t: Any) -> Any:
         half = jnp.where(overflows, 1e304, jax.lax.pow(base, jnp.where(overflows, 0.0, half)))
         value = saturated(saturated(start * half) * half)
     else:
-        slope = np.log2(to_float64(positive)) if is_concrete(positive) else log2(positive)
-        value = _exponential(start, split_number(slope), split_number(t))
+        value = times_exp2(start, split_number(log2(positive)), split_number(t))
     if is_concrete(rate) and np.all(np.greater(rate, 0)):
         return value
     # At a rate of 0: 1 at time 0, and 0 later, where it has the derivative of the rate itself at time 1.
@@ -161,13 +151,18 @@ def exponential(start: Any, rate: Any, t: Any) -> Any:
     return jnp.where(rate > 0, value, jnp.where(now < 0, jnp.sign(start) * float_type()(largest()), later))
 
 
-def _exponential(start: Any, slope: Split, time: Split) -> Any:
+def times_exp2(start: Any, slope: Split, time: Split) -> Any:
+    """`start · 2 ** (slope · time)`; what is too large is the largest float."""
     # Far below the smallest float there is no derivative, rather than one that is infinite on the way.
     vanished = slope.head * time.head < -300
     whole, rise = exp2_of_product(slope.only_where(~vanished, 0.0), time)
     overflows = _exponent(jnp.abs(start))[0] + whole > 129  # by so much that 0 · inf would get into derivatives
-    value = scaled(start, 1 + rise, jnp.where(vanished, np.float32(-254), jnp.where(overflows, np.float32(0), whole)))
-    return jnp.where(overflows, jnp.sign(start) * float_type()(largest()), saturated(value))
+    whole = jnp.where(vanished, np.float32(-254), jnp.where(overflows, np.float32(0), whole))
+    # Of 0 the derivative is the scale itself, which is to be a float.
+    whole = jnp.clip(whole, np.float32(-254), jnp.where(start == 0, np.float32(127), np.float32(254)))
+    half = jnp.floor(whole * np.float32(0.5))  # since the exponent of one float reaches only from -126 to 127
+    value = saturated(start * _exp2(half) * (1 + rise) * _exp2(whole - half))
+    return jnp.where(overflows, jnp.sign(start) * float_type()(largest()), value)
 
 
 def grown(value: Any, base: Any, count: Any) -> Any:

@@ -37,7 +37,7 @@ class Progress:
     @functools.cached_property
     def left(self) -> Any:
         """The fraction that is left, accurate by itself; exactly 1 at the start and 0 from the end on."""
-        return where(self._ended, 0.0, self._fraction(self._rest))
+        return where(self._ended, 0.0, where(self._now <= 0.0, 1.0, self._fraction(self._rest)))
 
     def _fraction(self, part: Any) -> Any:
         length = maximum(as_value(self._length), LEAST)
@@ -82,11 +82,9 @@ class Progress:
         if x64() or (self._known and is_concrete(*sizes)):
             value = power(sizes[0], self.left) * power(sizes[1], self.done)
         else:
-            log2 = np.log2 if is_concrete(*sizes) else powers.log2
-            slope = log2(sizes[1]) - log2(sizes[0])
+            slope = powers.split_number(powers.log2(sizes[1]) - powers.log2(sizes[0]))
             done = powers.fraction(minimum(self._now, self._length), self._length)
-            whole, rise = powers.exp2_of_product(powers.split_number(slope), done)
-            value = powers.scaled(to_float(sizes[0]), 1 + rise, whole)
+            value = powers.times_exp2(to_float(sizes[0]), slope, done)
         sign = where(stop < 0.0, -1.0, where((start == 0.0) | (stop == 0.0), 0.0, 1.0))
         return where(self._ended, as_value(stop), sign * value)
 

@@ -1,7 +1,6 @@
 """Tables of rank 1: which row a time has reached, and the entries in rows."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.numerics.double import BoundedInt, Double, Extended, bounded_int
-from lrsched.algebra.numerics.kinds import as_double, extended, is_concrete, to_float, to_float64, x64
+from lrsched.algebra.numerics.kinds import array_of, as_double, extended, is_concrete, is_real, to_float, to_float64, x64
 
 _FEW = 32  # to compare with each of fewer points is faster than to search among them
 _FEWER = 8  # to choose among so many numbers is faster than to look one up
@@ -19,8 +18,35 @@ def table(entries: list[Any]) -> Any:
     """A table of its entries, each a number or a batch of numbers."""
     if is_concrete(*entries):
         return np.stack(np.broadcast_arrays(*map(to_float64, entries)), axis=-1)
-    kept = as_double if any(isinstance(x, Extended) for x in entries) else to_float
+    kept = to_float if all(is_concrete(x) or _is_floating(x) for x in entries) else as_double
     return jax.tree.map(lambda *xs: jnp.stack(jnp.broadcast_arrays(*xs), axis=-1), *map(kept, entries))
+
+
+def given(x: Any) -> Any:
+    """Numbers of any types, also in lists, as a float, a float64 array, a JAX array or an `Extended`; None for all else."""
+    x = array_of(x)
+    if isinstance(x, Extended) or (isinstance(x, jax.Array) and is_real(x.dtype) and (_is_floating(x) or not is_concrete(x))):
+        return x
+    if isinstance(x, (list, tuple)):
+        entries = [given(entry) for entry in x]
+        if any(entry is None for entry in entries) or len(set(map(np.shape, entries))) > 1:
+            return None
+        if not is_concrete(*entries):
+            return jax.tree.map(lambda column: jnp.moveaxis(column, -1, 0), table(entries))
+        x = [to_float64(entry) for entry in entries]
+    try:
+        array = np.array(x)
+        if not is_real(array.dtype) and not (array.dtype == object and all(isinstance(entry, int) for entry in array.flat)):
+            return None
+        array = array.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):  # such as an integer beyond any float
+        return None
+    array.setflags(write=False)
+    return array if array.ndim else float(array)
+
+
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def ascending(table: Any) -> Any:
@@ -61,33 +87,25 @@ def row_of(points: Any, t: Any) -> Any:
     if points.shape[-1] < _FEW:
         reached = [jnp.asarray(t >= points[i], np.int32) for i in range(1, last + 1)]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
-    if is_concrete(points) and isinstance(t, BoundedInt):  # which has reached a point once it has reached the point rounded up
-        starts = np.minimum(np.ceil(to_float64(points)), 2.0**32 - 1).astype(np.uint32)
-        return _row_of_known(starts, jnp.maximum(t.value, 0).astype(np.uint32))
-    t = as_double(t)
-    first, last_row = jnp.zeros(np.shape(t), np.int32), jnp.full(np.shape(t), last, np.int32)
-    return _halved(lambda row: t >= pick_time(points, row), first, last_row, last)
-
-
-def _row_of_known(starts: np.ndarray, now: jax.Array) -> jax.Array:
-    """Each number first finds its bucket, one of four a row, and then searches the rows of that bucket, mostly few."""
-    last = len(starts) - 1
-    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
-    edges = np.arange((int(starts[-1]) >> shift) + 2) << shift
-    first = np.maximum(starts.searchsorted(edges, side="right").astype(np.int32) - 1, 0)
-    most = int(np.max(np.minimum(np.diff(first), last)))  # rows in a bucket, beside the first
-    low = _picked(first, jnp.minimum(now >> now.dtype.type(shift), len(edges) - 2).astype(np.int32))
-    return _halved(lambda row: _picked(starts, row) <= now, low, jnp.minimum(low + most, last), most)
-
-
-def _halved(reached: Callable[[Any], Any], low: Any, high: Any, most: int) -> Any:
-    """The last row from low to high that is reached; they are at most so many apart."""
+    low, most = jnp.zeros(np.shape(t), np.int32), last
+    if is_concrete(points) and isinstance(t, BoundedInt):
+        low, most = _bucket(to_float64(points), t)
 
     def halve(_: Any, rows: tuple[Any, Any]) -> tuple[Any, Any]:
         low, high = rows
         middle = (low + high + 1) >> 1
-        now = reached(middle)
-        return jnp.where(now, middle, low), jnp.where(now, high, middle - 1)
+        reached = t >= pick_time(points, middle)
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
 
     depth = most.bit_length()
-    return jax.lax.fori_loop(0, depth, halve, (low, high), unroll=depth <= 2 or 1)[0]
+    return jax.lax.fori_loop(0, depth, halve, (low, jnp.minimum(low + most, last)), unroll=depth <= 2 or 1)[0]
+
+
+def _bucket(points: np.ndarray, t: BoundedInt) -> tuple[jax.Array, int]:
+    """A row that a whole time has reached, by buckets of equal length, four a row; and how many rows further it may be."""
+    starts, last = np.minimum(np.ceil(points), 2.0**31).astype(np.int64), len(points) - 1
+    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
+    edges = np.arange((starts[-1] >> shift) + 2) << shift
+    first = np.maximum(starts.searchsorted(edges, side="right").astype(np.int32) - 1, 0)
+    bucket = jnp.minimum(jnp.maximum(t.value, 0) >> np.int32(shift), len(edges) - 2)
+    return _picked(first, bucket), int(np.max(np.minimum(np.diff(first), last)))
