@@ -25,7 +25,7 @@ def table(entries: list[Any]) -> Any:
 def given(x: Any) -> Any:
     """Numbers of any types, also in lists, as a float, a float64 array, a JAX array or an `Extended`; None for all else."""
     x = array_of(x)
-    if isinstance(x, Extended) or (isinstance(x, jax.Array) and is_real(x.dtype) and (_is_floating(x) or not is_concrete(x))):
+    if isinstance(x, Extended) or (isinstance(x, jax.Array) and is_real(x.dtype) and not is_concrete(x)):
         return x
     if isinstance(x, (list, tuple)):
         entries = [given(entry) for entry in x]
