@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Spec, checked_choice, is_finite, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real
@@ -29,22 +30,27 @@ PositiveLength: TypeAlias = Annotated[Number, Spec(gt=0, unit="steps")]
 
 def recipe(function: Callable[P, R]) -> Callable[P, R]:
     """Checks the arguments of a recipe by its annotations, the `Spec` of a number or a `Literal`, so that errors name it."""
-    call, specs, choices, switches = function.__name__, {}, {}, set()
+    plain = explained(function)
+    call, specs, choices, plainly = function.__name__, {}, {}, {}
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
         kinds = typing.get_args(hint)
         for spec in (x for kind in (hint, *kinds) for x in getattr(kind, "__metadata__", ())):  # also of `Value | None`
             specs[name] = dataclasses.replace(spec, optional=type(None) in kinds)
         if typing.get_origin(hint) is Literal:
             choices[name] = kinds
-        if hint is bool:
-            switches.add(name)
+        if hint in (bool, str):
+            plainly[name] = "True or False" if hint is bool else "a string", (hint, np.bool_)
 
     def checked(name: str, value: Any) -> Any:
-        if name in switches and not isinstance(value, (bool, np.bool_)):
-            raise TypeError(unexpected(call, name, value, "True or False"))
+        if name in plainly and not isinstance(value, plainly[name][1]):
+            raise TypeError(unexpected(call, name, value, plainly[name][0]))
         if name in choices:
             checked_choice(call, name, value, choices[name])
-        return specs[name].checked(call, name, value) if name in specs else value
+        if name not in specs:
+            return value
+        kept = specs[name].checked(call, name, value)
+        check_count(call, name, kept, specs[name].unit)
+        return kept
 
     names = list(inspect.signature(function).parameters)
 
@@ -53,10 +59,18 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
         given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
         if len(given) < len(args) + len(kwargs):  # too many, or one twice: Python says which
             return function(*args, **kwargs)
-        return function(**{name: checked(name, value) for name, value in given.items()})  # pyright: ignore[reportCallIssue]
+        return plain(**{name: checked(name, value) for name, value in given.items()})  # pyright: ignore[reportCallIssue]
 
-    function.__globals__.setdefault("__test__", {})[call] = with_checks  # where doctest looks for what is wrapped
     return with_checks
+
+
+def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:
+    """Raises an error for a known count between 0 and 1, which is a ratio, or an argument in the wrong place."""
+    counts = np.asarray(count, np.float64) if unit and numerics.is_concrete(count) else np.zeros(0)
+    if (between := counts[(counts > 0) & (counts < 1)]).size:
+        ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{unit})"
+        hint = f"write {ratio} for a ratio, or check the order of the arguments" if unit == "steps" else f"a number of {unit}"
+        raise ValueError(unexpected(call, name, count, f"{name} >= 1, or 0", hint))
 
 
 def is_empty(values: Any) -> bool:
@@ -80,9 +94,6 @@ def parted(call: str, steps: Number, **taken: Number) -> tuple[Real, Real]:
 
 def rest_of(call: str, steps: Number, **taken: Number) -> Real:
     """How many of the steps of a whole are left by what some arguments take."""
-    if surely(lambda total: (total > 0) & (total < 1), steps):
-        hint = "the number of updates of the whole; check the order of the arguments"
-        raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
     rest: Real = steps
     for number in taken.values():
         rest = rest - number

@@ -14,6 +14,7 @@ from lrsched.algebra.arguments import (
     PositiveLength,
     Value,
     bounded,
+    check_count,
     is_empty,
     parted,
     recipe,
@@ -74,6 +75,7 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     if is_empty(milestones):
         return Constant(start, 0.0)
     milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
+    check_count("multi_step", "milestones", milestones)
     steps, values = [0.0], [start]
     for i in range(milestones.shape[-1]):
         steps.append(milestones[..., i])
@@ -275,6 +277,10 @@ def cosine_restarts(
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
     """
+    if n is None:
+        checked("cosine_restarts", "steps", steps, gt=0, hint="a cycle that repeats for ever has some; or give an n")
+        hint = "shrinking cycles come to an end; say how many with n"
+        checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
     return Cosine(start, stop, steps).repeat(n, stretch, scale)
 
 

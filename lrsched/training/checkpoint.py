@@ -90,6 +90,9 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
     several = isinstance(schedules, Mapping)
     now: Mapping[str, Schedule] = schedules if several else {"": schedules}
+    if not all(isinstance(schedule, Schedule) for schedule in now.values()):
+        hint = "resume(saved, schedules), what describe gave comes first"
+        raise TypeError(unexpected("resume", "schedules", schedules, "a schedule, or a dict of schedules by name", hint))
     texts, then = describe(now), saved if several else {"": saved}
     if not isinstance(then, Mapping) or not all(isinstance(text, str) for text in then.values()):
         kind = "a dict of strings" if several else "a string"

@@ -11,6 +11,7 @@ from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.clocks.clock import Plateau
+from lrsched.dialects.torch.scheduler import BASE, check_single_numbers
 
 
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
@@ -57,9 +58,11 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
         algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
     call = "ReduceLROnPlateau"
+    check_single_numbers(call, {"base_lr": base_lr, "factor": factor, "min_lr": min_lr})
     factor = checked(call, "factor", factor, ge=0, lt=1, hint="it reduces")
     base_lr, min_lr, eps = (
-        checked(call, name, x, ge=0) for name, x in (("base_lr", base_lr), ("min_lr", min_lr), ("eps", eps))
+        checked(call, name, x, ge=0, hint=hint)
+        for name, x, hint in (("base_lr", base_lr, BASE), ("min_lr", min_lr, ""), ("eps", eps, ""))
     )
     patience, cooldown = (
         checked(call, name, x, ge=0, unit="observations") for name, x in (("patience", patience), ("cooldown", cooldown))
