@@ -75,6 +75,7 @@ from lrsched.views.plotting import plot as plot
 from lrsched.views.plotting import plot_replay as plot_replay
 from lrsched.views.summary import Summary as Summary
 from lrsched.views.summary import summary as summary
+from lrsched.views.text import expanded as expanded
 
 if not _TYPE_CHECKING:  # for a type checker any name would be an attribute
 

@@ -151,8 +151,8 @@ def test_another_schedule_is_noticed_kept_or_replaced():
     with pytest.raises(ValueError, match="the schedule of the checkpoint, got another") as raised:
         ls.resume(ls.describe(old), new)
     _, saved, now, marks, advice = str(raised.value).split("\n")
-    assert saved.split(maxsplit=1) == ["checkpoint", repr(old)]
-    assert now.split(maxsplit=1) == ["now", repr(new)]
+    assert saved.split(maxsplit=1) == ["checkpoint", repr(ls.expanded(old))]
+    assert now.split(maxsplit=1) == ["now", repr(ls.expanded(new))]
     assert now[marks.index("^") : marks.rindex("^") + 1] == "190"
     assert 'on_change="keep"' in advice
     assert ls.resume(ls.describe(old), new, "keep") == old
@@ -192,7 +192,7 @@ def test_functions_are_compared_by_name_and_cannot_be_kept():
     assert ls.resume(ls.describe(s), s) is s
     with pytest.raises(ValueError, match="the schedule of the checkpoint, got another"):
         ls.resume(ls.describe(s), 0.2 * ls.Function(decayed))
-    with pytest.raises(ValueError, match=r"expected an expression .* the schedule of the checkpoint, got an error: Function"):
+    with pytest.raises(ValueError, match=r"expected an expression .* the checkpoint, got an error: decayed is no number"):
         ls.resume(ls.describe(s), 0.2 * ls.Function(decayed), "keep")
     with pytest.raises(ValueError, match=r"for the schedule of momentum"):
         ls.resume({"momentum": "what is this"}, {"momentum": s}, "keep")

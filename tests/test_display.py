@@ -70,6 +70,14 @@ def test_what_cannot_be_drawn_is_text():
     seen = []
     jax.jit(lambda x: seen.append(bundle(ls.Constant(x))) or x)(1.0)
     assert list(seen[0]) == ["text/plain"]
+
+    class Failing:
+        def __call__(self, t):
+            return t
+
+        __repr__ = __call__
+
+    assert list(bundle(ls.Function(Failing()))) == ["text/plain"]
     assert bundle(ls.Plateau(patience=3)) == {"text/plain": "Plateau(patience=3)"}
 
 

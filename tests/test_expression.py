@@ -17,13 +17,13 @@ HOSTILE = {
     "().__class__.__base__.__subclasses__()": "no part of a schedule|none",
     "Linear(0, 1, 2).__class__(0, 1, 2)": "__class__ is no method",
     "Linear.at(0)": "Linear is no number",
-    "Function(print)": "Function makes no schedule",
+    "Function(print)": "print is no number",
     "(lambda: Linear(0, 1, 2))()": "no part of a schedule",
     "[Linear(0, 1, 2) for x in (1, 2)]": "no part of a schedule",
     "Linear(0, 1, 2) if True else 3": "no part of a schedule",
     "Linear(*[0, 1, 2])": "one by one",
     "Linear(**{'start': 0})": "one by one",
-    "9 ** 9 ** 9 ** 9 * Time()": "out of range",
+    "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold, got a larger one",
     "[0] * 1000000000": "can't multiply sequence",
     "'a' * 1000000000": "can't multiply sequence",
     "1 << 1000000000": "there are the operators",
@@ -44,15 +44,14 @@ HOSTILE = {
     "Linear('\u2028', \u2028 Foo())": "invalid non-printable|Foo makes no schedule",
     "Linear('\x1c \x85', \x0c Foo())": "Foo makes no schedule",
     "Linear(0,\r Foo())": "Foo makes no schedule",
-    "Linear('\ud800', 0, 1)": "expected text that UTF-8",
-    f"Linear(0x{'f' * 10_000}, 0, 1)": "too large",
+    "Linear('\ud800', 0, 1)": "surrogates not allowed",
+    f"Linear(0x{'f' * 10_000}, 0, 1)": "expected a number that a float can hold",
     "1 >> 2": "unsupported operand",
     "True * Time()": "unsupported operand",
     "1 / 0 * Time()": "division by zero",
     "1if True else Time()": "no part of a schedule",
     "True": "expected the expression of a schedule",
     "Plateau()": "expected the expression of a schedule",
-    "Moved(Time())": "Moved makes no schedule",
     "(1).take(3)": "take is a method of schedules",
 }
 HUGE = {
@@ -63,7 +62,7 @@ HUGE = {
     "lists": "[" * 150 + "]" * 150,
     "parts": " >> ".join(["Linear(0, 1, 1)"] * 2900),
     "joined": f"join([{'Time().take(1), ' * 30_000}], [{', '.join(map(str, range(1, 30_000)))}])",
-    "warps": " @ ".join(["Time()"] * 400),
+    "warps": " @ ".join(["Time()"] * 2000),
     "links": " + ".join(["Time()"] * 2000),
     "products": "*".join(["0x" + "f" * 4000] * 200) + " * Time()",
     "digits": "9" * 900_000 + " * Time()",
@@ -75,7 +74,7 @@ HUGE = {
 @given(schedules)
 def test_what_repr_gives_is_read(s):
     if any(isinstance(node, Function) for node in jax.tree.leaves(s, is_leaf=lambda x: isinstance(x, Function))):
-        with pytest.raises(ValueError, match=r"inverse_time is no number|Function makes no schedule"):
+        with pytest.raises(ValueError, match="inverse_time is no number"):
             ls.parse(repr(s))
     else:
         assert ls.parse(repr(s)) == s
@@ -142,7 +141,7 @@ def test_the_mistake_is_pointed_at():
 
 
 def test_functions_of_ones_own_are_not_read():
-    with pytest.raises(ValueError, match="LambdaLR makes no schedule"):
+    with pytest.raises(ValueError, match="abs is no number"):
         ls.parse(repr(LambdaLR(0.1, abs)))
     with pytest.raises(TypeError, match=r"parse\(text=3\): expected a string"):
         ls.parse(3)  # pyright: ignore[reportArgumentType]

@@ -176,6 +176,33 @@ def test_a_batch_is_a_line_a_member():
     assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
 
 
+def test_many_lines_have_colours_along_a_scale():
+    many = [LINE * (k / 60) for k in range(60)]
+    for ax, name in ((ls.plot(many), "schedule"), (ls.plot(ls.stack(many)), "member")):
+        assert len({tuple(line.get_color()) for line in ax.get_lines()}) == 60
+        assert {line.get_linestyle() for line in ax.get_lines()} == {"-"}
+        assert ax.get_legend() is None
+        assert ax.figure.axes[1].get_ylabel() == name
+    legend = ls.plot(ls.stack(many[:3])).get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["member 0", "member 1", "member 2"]
+
+
+def test_a_saved_picture_has_its_labels():
+    ax = ls.plot(ls.Constant(1.23456e-5))
+    ax.figure.canvas.draw()  # pyright: ignore[reportAttributeAccessIssue]
+    figure = ax.figure.bbox
+    for label in (ax.yaxis.label, ax.xaxis.label):
+        box = label.get_window_extent()
+        assert figure.x0 <= box.x0 < box.x1 <= figure.x1
+        assert figure.y0 <= box.y0 < box.y1 <= figure.y1
+
+
+def test_a_rate_that_never_moved_is_drawn_from_0():
+    _, below = ls.plot_replay(0.1 * ls.reduce_on_plateau(patience=50), np.ones(20))
+    assert below.get_ylim() == pytest.approx((0.0, 0.125))
+
+
 def test_draws_into_given_axes():
     _, ax = plt.subplots()
     assert ls.plot(LINE, ax=ax) is ax

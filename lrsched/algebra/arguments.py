@@ -13,10 +13,10 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
-from lrsched.algebra.node import Spec, checked_choice, is_finite, surely
+from lrsched.algebra.node import Node, Spec, checked_choice, is_finite, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.written import NAMES, number_source, shown, unexpected
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +29,10 @@ PositiveLength: TypeAlias = Annotated[Number, Spec(gt=0, unit="steps")]
 
 
 def recipe(function: Callable[P, R]) -> Callable[P, R]:
-    """Checks the arguments of a recipe by its annotations, the `Spec` of a number or a `Literal`, so that errors name it."""
+    """A recipe with a name: errors and `repr` show its call.
+
+    Its arguments are checked by its annotations, the `Spec` of a number or a `Literal`.
+    """
     plain = explained(function)
     call, specs, choices, plainly = function.__name__, {}, {}, {}
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
@@ -59,9 +62,25 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
         given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
         if len(given) < len(args) + len(kwargs):  # too many, or one twice: Python says which
             return function(*args, **kwargs)
-        return plain(**{name: checked(name, value) for name, value in given.items()})  # pyright: ignore[reportCallIssue]
+        given = {name: checked(name, value) for name, value in given.items()}
+        made = plain(**given)  # pyright: ignore[reportCallIssue]
+        if isinstance(made, Node) and all(map(_is_written, given.values())):
+            made.__dict__["_recipe"] = f"{call}({', '.join(written(name, given[name], name in kwargs) for name in given)})"
+        return made
 
+    def written(name: str, value: Any, by_name: bool) -> str:
+        value = list(value) if isinstance(value, tuple) else value
+        text = number_source(value, name in specs and bool(specs[name].unit))
+        return f"{name}={text}" if by_name else text
+
+    NAMES[call] = with_checks
+    function.__globals__.setdefault("__test__", {})[call] = with_checks  # where doctest looks for what is wrapped
     return with_checks
+
+
+def _is_written(x: Any) -> bool:
+    """Whether it is text that evaluates back to the same; arrays, for one, may have fewer digits."""
+    return x is None or isinstance(x, (str, int, float)) or (isinstance(x, (list, tuple)) and all(map(_is_written, x)))
 
 
 def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
-from lrsched.algebra.written import mimebundle, source, unexpected
+from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 
 T = TypeVar("T")
 
@@ -159,7 +159,8 @@ def node(cls: type[T]) -> type[T]:
         cls: a subclass of `Clock`, whose numbers are fields made with `leaf`; see `help(lrsched.Clock)`.
 
     Returns:
-        The class. Its constructor checks and converts numbers; what JAX rebuilds is not checked.
+        The class. Its constructor checks and converts numbers; what JAX rebuilds is not checked. `parse` and `from_json` know
+        it by its name, unless a class of lrsched has that name.
 
     >>> import jax
     >>> import lrsched as ls
@@ -191,7 +192,13 @@ def node(cls: type[T]) -> type[T]:
     cls._numbers = tuple((f, f.metadata["spec"]) for f in fields if "spec" in f.metadata)  # pyright: ignore
     cls._choices = tuple((f.name, f.metadata["options"]) for f in fields if f.metadata.get("options") is not None)  # pyright: ignore
     cls._children = tuple(f for f in fields if "child" in f.metadata)  # pyright: ignore
+    if not _is_ours(NAMES.get(cls.__name__)) or _is_ours(cls):
+        NAMES[cls.__name__] = cls
     return cls
+
+
+def _is_ours(x: Any) -> bool:
+    return getattr(x, "__module__", "").startswith("lrsched.")
 
 
 def argument(field: dataclasses.Field[Any]) -> str:
@@ -203,6 +210,7 @@ class Node:
     """The base of all nodes: construction, equality, and the expression that makes one."""
 
     _call: ClassVar[str] = ""  # what a person calls to make one, if not the class
+    _recipe: ClassVar[str] = ""  # of an instance, the call of the recipe that made it; whatever changes it makes another
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
     _choices: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
     _children: ClassVar[tuple[dataclasses.Field[Any], ...]] = ()
@@ -265,7 +273,7 @@ class Node:
         return hash((structure, *map(_key, leaves)))
 
     def __repr__(self) -> str:
-        return source(self)
+        return self._recipe or source(self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         del include, exclude

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -10,6 +10,9 @@ import jax.core
 import numpy as np
 
 from lrsched.algebra import numerics
+
+# What text and JSON may call, by name: classes of nodes and recipes, which enter themselves when they are defined.
+NAMES: dict[str, Callable[..., Any]] = {}
 
 
 @functools.singledispatch
@@ -52,7 +55,7 @@ def number_source(value: Any, amount: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
     if isinstance(value, numerics.Extended):
         value = numerics.to_float64(value) if numerics.is_concrete(value) else numerics.to_float(value)
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, jax.core.Tracer) or (isinstance(value, jax.Array) and not _is_here(value)):
         return str(value.aval)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         value = np.asarray(value, np.float64).tolist()
@@ -63,6 +66,11 @@ def number_source(value: Any, amount: bool = False) -> str:
     if isinstance(value, float) and amount and value == int(value) and abs(value) < 1e15:
         return str(int(value))
     return repr(value)
+
+
+def _is_here(value: jax.Array) -> bool:
+    """Whether this process can read it: it was not donated, and no part of it is in another process."""
+    return not value.is_deleted() and value.is_fully_addressable
 
 
 def shown(value: object) -> str:

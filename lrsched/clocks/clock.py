@@ -33,7 +33,7 @@ class Clock(Node):
         read(state)                       the time, a scalar; it may go down, and below 0
 
     and, where they differ from the defaults, in `combine` how several observations within one update become one (see
-    `accumulate`): "mean", "sum" or "max"; and in `report(state)` what `readings` shows of it.
+    `accumulate`): "mean", "sum" or "max"; in `unit` what its reading counts; in `report(state)` what `readings` shows of it.
 
     This one counts up while the KL divergence of a policy update is too small and down while it is too large, between two
     bounds, so that the learning rate adapts as in RL libraries (after Schulman et al., *Proximal policy optimization*, 2017):
@@ -74,6 +74,11 @@ class Clock(Node):
         """The names of what it observes; by default its `monitor`, if it has one."""
         return (self.monitor,) if hasattr(self, "monitor") else ()  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def unit(self) -> str:
+        """What its reading counts, as plots and summaries say it; by default the name of its class."""
+        return type(self).__name__
+
     def init(self) -> Any:
         """The first state, a pytree of arrays."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method init().")
@@ -103,6 +108,11 @@ class Steps(Clock):
     >>> print(ls.evaluate(s, state))
     0.4
     """
+
+    @property
+    def unit(self) -> str:
+        """Updates."""
+        return "updates"
 
     def init(self) -> jax.Array:
         return zero()
@@ -170,6 +180,11 @@ class Plateau(Clock):
     cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
     monitor: str = choice(default="value")
     window: Number = leaf(ge=1, unit="observations", default=1.0)
+
+    @property
+    def unit(self) -> str:
+        """Plateaus of the metric."""
+        return f"plateaus of {self.monitor}"
 
     def init(self) -> PlateauState:
         # Each a buffer of its own, or the state could not be donated.
@@ -244,6 +259,11 @@ class SinceBest(Clock):
     threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
     monitor: str = choice(default="value")
 
+    @property
+    def unit(self) -> str:
+        """Observations since the best one."""
+        return f"observations since the best {self.monitor}"
+
     def init(self) -> SinceBestState:
         return SinceBestState(_worst(self.mode), zero())
 
@@ -289,6 +309,11 @@ class Counter(Clock):
     combine: ClassVar[str] = "count"  # the sum, without rounding
 
     monitor: str = choice()
+
+    @property
+    def unit(self) -> str:
+        """What it adds up."""
+        return self.monitor
 
     def init(self) -> Count:
         return no_count()
@@ -352,6 +377,11 @@ class Since(Clock):
     def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
         """How the other clock combines several observations within one update."""
         return self.clock.combine
+
+    @property
+    def unit(self) -> str:
+        """Updates since the other clock moved."""
+        return f"updates since the first change of {self.clock.unit}"
 
     def init(self) -> SinceState:
         return SinceState(self.clock.init(), jnp.zeros((), bool), zero())

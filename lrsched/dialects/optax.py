@@ -33,6 +33,8 @@ The same words with other meanings:
 - Patience p fires after p observations without improvement; PyTorch and `Plateau` tolerate p of them, and fire at the next.
 - optax scales the very update whose loss fired. A schedule here is read before it observes: the next update is scaled.
 
+`from_optax(schedule)` translates a schedule that optax has made already.
+
 What differs: `join_schedules` refuses schedules without a boundary, which optax drops; one-cycle schedules refuse phases that
 round to no steps, which optax merges into a wrong one; `reduce_on_plateau` takes `rtol` or `atol`, and not both.
 """
@@ -42,8 +44,12 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import jax
+import numpy as np
 
 import lrsched as ls
 from lrsched.dialects.shared import Number, at_least, expect, is_known, is_plain, numpy_of, peer, raised, where
@@ -223,6 +229,81 @@ def reduce_on_plateau(
     return ls.reduce_on_plateau(
         factor, "min", patience - 1, threshold, mode, cooldown, window=accumulation_size, min_scale=min_scale
     )
+
+
+def from_optax(schedule: Callable[[Any], Any]) -> ls.Schedule:
+    """The schedule that a factory of optax returned, in our nodes; any other function of the step as a `Function`.
+
+    optax returns Python functions. Those of its factories hold their arguments in a closure, which is read here. The result is
+    compared with the function at some steps; where they differ, or the closure is another one, it is a `Function` as well.
+
+    Args:
+        schedule: a function of the step.
+
+    Raises:
+        TypeError: if it is no function.
+
+    >>> import optax
+    >>> from lrsched.dialects.optax import from_optax
+    >>> from_optax(optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000))
+    Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900)
+    """
+    if isinstance(schedule, ls.Schedule):
+        return schedule
+    try:
+        translated = _translated(schedule)
+        with jax.numpy_dtype_promotion("standard"):  # optax's interpolation fails with strict promotion
+            theirs, ours = (np.array([float(s(t)) for t in _COMPARED]) for s in (schedule, translated))
+    except (AttributeError, KeyError, TypeError, ValueError):  # no closure of optax, or one of another version
+        return ls.Function(schedule)
+    close = np.allclose(theirs, ours, rtol=1e-4, atol=1e-6 * np.abs(ours).max())
+    return translated if close else ls.Function(schedule)
+
+
+_COMPARED = (0, 1, 7, 50, 333, 2_000, 10_000)
+
+
+def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
+    """By the name of the factory, and its arguments in the closure."""
+    function: Any = schedule
+    factory = function.__qualname__.partition(".<locals>.")[0]
+    arguments = dict(zip(function.__code__.co_freevars, map(_content, function.__closure__), strict=True))
+    arguments.pop("clip_fn", None)  # not an argument, but made of them
+    if factory == "join_schedules":
+        parts, ends = [from_optax(part) for part in arguments["schedules"]], arguments["boundaries"]
+        lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
+        cut = [part if part.length == n else part.take(n) for part, n in zip(parts, lengths, strict=False)]
+        return functools.reduce(ls.Schedule.then, [*cut, *parts[len(ends) :]])
+    if factory == "polynomial_schedule" and set(arguments) == {"init_value"}:
+        return constant_schedule(arguments["init_value"])  # of no steps
+    if factory == "polynomial_schedule" and is_known(arguments["power"], 1):
+        return linear_schedule(**{name: value for name, value in arguments.items() if name != "power"})
+    if factory == "piecewise_interpolate_schedule":
+        kind = arguments["interpolate_fn"].__name__.removeprefix("_").removesuffix("_interpolate")
+        if "bounds" in arguments:  # optax before 0.2.6
+            return ls.Piecewise(arguments["bounds"], arguments["values"], kind)
+        scales = dict(zip(arguments["boundaries"], arguments["scales"], strict=True))
+        return piecewise_interpolate_schedule(kind, arguments["init_value"], scales)
+    return _FACTORIES[factory](**arguments)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a variable that was never set
+        return None
+
+
+_FACTORIES: dict[str, Callable[..., ls.Schedule]] = {
+    factory.__name__: factory
+    for factory in (
+        constant_schedule,
+        polynomial_schedule,
+        piecewise_constant_schedule,
+        exponential_decay,
+        cosine_decay_schedule,
+    )
+}
 
 
 def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:

@@ -41,6 +41,7 @@ What differs: noise raises, since timm draws it from a generator of PyTorch. Of 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -255,7 +256,7 @@ def create_scheduler_v2(
 
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
-    (Exponential(0.1, 0.1).stretch(30).staircase(30), 90)
+    (step_decay(0.1, 30, 0.1), 90)
     """
     call = "create_scheduler_v2"
     _only_known(call, {"noise_range_t": noise, "noise_pct": noise_pct, "noise_std": noise_std, "noise_seed": noise_seed})
@@ -340,6 +341,47 @@ def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> 
     return create_scheduler_v2(
         base_lr, args.sched, **given, plateau_mode=mode, step_on_epochs=on_epochs, updates_per_epoch=updates_per_epoch
     )
+
+
+def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
+    """The schedule of a live scheduler of timm, from its start on: `t ↦ the rate after step(t)`.
+
+    timm's schedulers keep their arguments as attributes, and no step. `lrsched.dialects.torch.from_torch` takes them too.
+
+    Args:
+        scheduler: an object of a class of `timm.scheduler`.
+        group: the index of the optimizer's parameter group, each of which has a rate of its own.
+
+    Raises:
+        TypeError: if it is of another class.
+        ValueError: if there is no such group, it has noise, or it schedules something else than a rate.
+    """
+    kind, call = type(scheduler), "from_timm"
+    make = _CLASSES.get(kind.__name__)
+    if make is None or not kind.__module__.startswith("timm.scheduler."):
+        raise TypeError(f"{call}(scheduler={scheduler!r}): expected one of {', '.join(_CLASSES)}. Hint: of timm.scheduler.")
+    bases = scheduler.base_values
+    expect(0 <= group < len(bases), call, f"a group from 0 to {len(bases) - 1}", "one of the optimizer's", group=group)
+    given = {name: value for name, value in vars(scheduler).items() if name in inspect.signature(make).parameters}
+    inner = getattr(scheduler, "lr_scheduler", None)  # of a plateau, which keeps its other arguments there
+    if inner is not None:
+        given |= {"decay_rate": inner.factor, "patience_t": inner.patience, "threshold": inner.threshold, "mode": inner.mode}
+        given |= {"cooldown_t": inner.cooldown, "lr_min": inner.min_lrs[group]}
+    return make(bases[group], **given, noise_range_t=scheduler.noise_range_t)
+
+
+_CLASSES: dict[str, Callable[..., ls.Schedule]] = {
+    make.__name__: make
+    for make in (
+        CosineLRScheduler,
+        TanhLRScheduler,
+        PolyLRScheduler,
+        StepLRScheduler,
+        MultiStepLRScheduler,
+        PlateauLRScheduler,
+        WSDLRScheduler,
+    )
+}
 
 
 def _only_known(call: str, others: dict[str, Any]) -> None:

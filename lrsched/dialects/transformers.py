@@ -224,6 +224,24 @@ def get_scheduler(
     return _SCHEDULES[name](base_lr, **given, **(scheduler_specific_kwargs or {}))
 
 
+def schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedule | None:
+    """The schedule of a function that transformers gave to a `LambdaLR` of PyTorch; None if it is not one of those.
+
+    It is a `functools.partial` whose keywords are all numbers, and whose function has the name of the schedule.
+    """
+    function = getattr(fn, "func", fn)
+    if getattr(function, "__module__", None) != "transformers.optimization":
+        return None
+    name = function.__name__.removeprefix("_").removesuffix("_lambda").removesuffix("_lr")
+    given = {key: value for key, value in getattr(fn, "keywords", {}).items() if key != "lr_init"}  # that is base_lr
+    if name == "get_cosine_schedule_with_warmup" and given.get("min_lr_rate"):
+        name = "get_cosine_with_min_lr_schedule_with_warmup"
+    by_name = {"get_constant": get_constant_schedule, "get_wsd_scheduler": get_wsd_schedule}
+    make = by_name.get(name) or {make.__name__: make for make in _SCHEDULES.values()}.get(name)
+    known = inspect.signature(make).parameters if make else {}
+    return make(base_lr, **{key: value for key, value in given.items() if key in known}) if make else None
+
+
 def _warmup_steps(steps: Number, total: Number | None) -> Any:
     """A whole number of steps, of a number or of a fraction of the total."""
     if total is None:

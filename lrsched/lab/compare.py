@@ -21,6 +21,7 @@ from lrsched.lab.comparing import contract, rounds
 from lrsched.lab.comparing.result import Comparison
 from lrsched.lab.comparing.store import Store, by_run
 from lrsched.lab.plain import whole
+from lrsched.views.text import expanded
 
 _ROUNDS = 16  # where a folder keeps them, so that something is kept before the end
 
@@ -139,7 +140,7 @@ def _described(
     for leaf in jax.tree.leaves(batch):
         numbers.update(f"{leaf.dtype}{leaf.shape}".encode() + np.asarray(leaf).tobytes())
     return {
-        "schedules": {name: shown(schedule) for name, schedule in schedules.items()},
+        "schedules": {name: shown(expanded(schedule)) for name, schedule in schedules.items()},
         "peaks": list(peaks),
         "seeds": seeds,
         "seed": seed,

@@ -12,6 +12,7 @@ from lrsched.algebra.written import unexpected
 from lrsched.training.differences import side_by_side
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
+from lrsched.views.text import expanded
 
 S = TypeVar("S", Schedule, Mapping[str, Schedule])
 
@@ -21,7 +22,7 @@ def describe(schedules: Schedule) -> str: ...
 @overload
 def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
 def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, str]:
-    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr` gives.
+    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr(expanded(s))` gives.
 
     It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
     of your own is in it by its name alone: that it computes something else by then cannot be seen.
@@ -49,7 +50,8 @@ def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, st
 
 def described(schedule: Schedule) -> str:
     """The text of a schedule, the same in every process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedule))  # of an object without a name, which is elsewhere in every process
+    text = repr(expanded(schedule))  # a recipe may be another in a later version
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # of an object without a name, which is elsewhere in every process
 
 
 def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replace"] = "raise") -> S:
@@ -73,7 +75,7 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     Raises:
         TypeError: if it is not what `describe` gave, or not of what it is.
         ValueError: if it is another schedule, shown beside the saved one; or if the saved one is to be kept but cannot be read,
-            because it holds a function or a class of your own.
+            because it holds a function, or a class that is not defined.
 
     >>> import lrsched as ls
     >>> saved = ls.describe(ls.Linear(0.1, 0.0, 100))
@@ -116,7 +118,7 @@ def _is_same(saved: str, now: Schedule) -> bool:
         return True
     try:
         return parse(saved) in (now, live)
-    except ValueError:  # a function, a class of somebody's own: the text is all there is to compare
+    except ValueError:  # a function, a class that is not defined: the text is all there is to compare
         return False
 
 

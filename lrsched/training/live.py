@@ -1,7 +1,6 @@
 """Schedules as state: each number two float32, so that what replaces it has the same types."""
 
 import collections
-import copy
 import dataclasses
 import functools
 import sys
@@ -83,7 +82,7 @@ def _register_with_flax(kind: type, flax: Any) -> None:
         return as_tuple(*(getattr(x, name) for name in names))
 
     def restored(x: Any, state: Any) -> Any:
-        new = copy.copy(x)
+        new = jax.tree.map(lambda leaf: leaf, x)  # without what is remembered of its old numbers
         new.__dict__.update(flax.from_state_dict(fields(x), state)._asdict())
         return new
 

@@ -234,7 +234,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
         there = "the schedule that the optimizer was made with" if part.state is None else repr(unpacked(part.state.live))
         raise ValueError(
             "replace_schedule(...): expected a schedule of the structure of the one in the state, got another:\n"
-            + "\n".join(side_by_side(there, repr(new), heads=("state", "new")))
+            + "\n".join(side_by_side(there, repr(unpacked(numbers)), heads=("state", "new")))
             + "\nHint: only numbers can change without compiling. Begin with a schedule that has all the parts, of length 0"
             " where they are not needed yet, or make a new optimizer."
         )

@@ -8,15 +8,16 @@ A node has its class under "node", and its fields under their names:
 - a table, or a number of a batch, is a list of them, and nested lists where it has more axes;
 - a child is such an object, and several children are a list of them;
 - a mode, a monitor and a switch are as in Python; an option that was left out is null, and a missing field has its default.
-
-The nodes of `lrsched.dialects.torch` are called "torch.StepLR" and so on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import reprlib
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import jax
@@ -25,13 +26,11 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.node import Node, argument
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import function_source, shown, unexpected
-from lrsched.views.names import nodes
+from lrsched.algebra.written import NAMES, function_source, shown, unexpected
+from lrsched.views.names import named
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 VERSION = 1
-DEEPEST = 100  # levels of nodes inside nodes
-LONGEST = 10_000_000  # characters
 
 
 def to_dict(schedule: Schedule) -> dict[str, Any]:
@@ -45,8 +44,7 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
 
     Raises:
         TypeError: if it is no schedule.
-        ValueError: if it holds a function, or a node of a class that is not of this library: names cannot bring them back. Or
-            if a number is traced, or it is nested more than 100 deep.
+        ValueError: if it holds a function, which no name brings back, or a number that is traced.
 
     >>> import lrsched as ls
     >>> ls.to_dict(ls.Exponential(0.1, 0.5))
@@ -85,14 +83,15 @@ def from_dict(tree: Json) -> Schedule:
     >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "stop": 0.1, "steps": 100}})
     Linear(0.0, 0.1, 100)
     """
-    return _schedule("from_dict(tree=...)", tree)
+    with _errors_of("from_dict(tree=...)"):
+        return _schedule(tree)
 
 
 def from_json(text: str) -> Schedule:
     """The schedule that `to_json` wrote. Nothing of the text is run.
 
     Args:
-        text: the JSON, of at most ten million characters.
+        text: the JSON.
 
     Raises:
         TypeError: if it is no string.
@@ -105,63 +104,59 @@ def from_json(text: str) -> Schedule:
     """
     if not isinstance(text, str):
         raise TypeError(unexpected("from_json", "text", text, "a string"))
-    if len(text) > LONGEST:
-        raise ValueError(f"from_json(text=...): expected at most {LONGEST:,} characters, got {len(text):,}.")
+    with _errors_of("from_json(text=...)"):
+        try:
+            tree = json.loads(text, object_pairs_hook=_object, parse_int=float)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"expected JSON, got {_briefly(text)}. Hint: {error}.") from None
+        return _schedule(tree)
+
+
+@contextlib.contextmanager
+def _errors_of(call: str) -> Iterator[None]:
+    """Errors name the call."""
     try:
-        tree = json.loads(text, object_pairs_hook=_object, parse_int=float)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"from_json(text=...): expected JSON, got {_briefly(text)}. Hint: {error}.") from None
+        yield
+    except ValueError as error:
+        raise ValueError(f"{call}: {error}") from None
     except RecursionError:
-        raise ValueError(f"from_json(text=...): expected nodes nested at most {DEEPEST} deep, got more.") from None
-    return _schedule("from_json(text=...)", tree)
+        raise ValueError(f"{call}: expected nodes in a few hundred levels at most, got more.") from None
 
 
 def _tree(call: str, schedule: Schedule) -> dict[str, Any]:
-    """A schedule as a tree, with errors of the function that was called."""
     if not isinstance(schedule, Schedule):
         raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
-    try:
+    with _errors_of(f"{call}(schedule=...)"):
         return {"lrsched": VERSION, "schedule": _written(schedule)}
-    except ValueError as error:
-        raise ValueError(f"{call}(schedule=...): {error}") from None
 
 
-def _schedule(call: str, tree: Json) -> Schedule:
-    """The schedule of a tree, with errors of the function that was called."""
+def _schedule(tree: Json) -> Schedule:
     if not isinstance(tree, dict) or set(tree) != {"lrsched", "schedule"}:
-        raise ValueError(f'{call}: expected {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}.')
+        raise ValueError(f'expected {{"lrsched": {VERSION}, "schedule": {{...}}}}, got {_briefly(tree)}.')
     if isinstance(tree["lrsched"], bool) or tree["lrsched"] != VERSION:
-        raise ValueError(f"{call}: expected version {VERSION} of the form, got version {_briefly(tree['lrsched'])}.")
-    try:
-        schedule = _read(tree["schedule"], "schedule")
-        if not isinstance(schedule, Schedule):
-            raise _wrong("schedule", "a schedule", f"a {type(schedule).__name__}")
-    except ValueError as error:
-        raise ValueError(f"{call}: {error}") from None
+        raise ValueError(f"expected version {VERSION} of the form, got version {_briefly(tree['lrsched'])}.")
+    schedule = _read(tree["schedule"], "schedule")
+    if not isinstance(schedule, Schedule):
+        raise _wrong("schedule", "a schedule", f"a {type(schedule).__name__}")
     return schedule
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     tree = dict(pairs)
     if len(tree) < len(pairs):
-        raise ValueError(
-            f"from_json(text=...): expected each name once in an object, got {_briefly(tree)}, and one of them twice."
-        )
+        raise ValueError(f"expected each name once in an object, got {_briefly(tree)}, and one of them twice.")
     return tree
 
 
-def _written(value: Any, owner: str = "", depth: int = 0) -> Json:
+def _written(value: Any, owner: str = "") -> Json:
     """A node as an object, several values as a list, and a number, a string or a switch as JSON has it."""
     if isinstance(value, Node):
-        if depth > DEEPEST:
-            raise ValueError(f"expected nodes nested at most {DEEPEST} deep, got more.")
-        name = next((name for name, cls in nodes().items() if cls is type(value)), None)
-        if name is None:
-            raise ValueError(f"expected nodes of lrsched, which have names in JSON, got a {type(value).__name__}.")
-        fields = dataclasses.fields(value)  # pyright: ignore[reportArgumentType]
-        return {"node": name, **{argument(f): _written(getattr(value, f.name), name, depth + 1) for f in fields}}
+        name, fields = type(value).__name__, dataclasses.fields(value)  # pyright: ignore[reportArgumentType]
+        if NAMES.get(name) is not type(value):
+            raise ValueError(f"expected one class of nodes called {name}, got two. Hint: rename yours.")
+        return {"node": name, **{argument(f): _written(getattr(value, f.name), name) for f in fields}}
     if isinstance(value, (tuple, list)):
-        return [_written(entry, owner, depth) for entry in value]
+        return [_written(entry, owner) for entry in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (str, bool)):
@@ -170,39 +165,36 @@ def _written(value: Any, owner: str = "", depth: int = 0) -> Json:
         raise ValueError(f"expected no functions, which JSON cannot hold, got {function_source(value)} in a {owner}.")
     if not numerics.is_concrete(value):
         raise ValueError(f"expected known numbers, got {shown(value)}, which is traced, in a {owner}.")
-    return _written(np.asarray(numerics.to_float64(value), np.float64).tolist(), owner, depth)
+    return _written(np.asarray(numerics.to_float64(value), np.float64).tolist(), owner)
 
 
-def _read(tree: Json, place: str, depth: int = 0) -> Node:
+def _read(tree: Json, place: str) -> Node:
     """The node that an object describes. Its constructor checks what it is given, as far as types do not."""
-    if depth > DEEPEST:
-        raise _wrong(place, f"nodes nested at most {DEEPEST} deep", "more")
     name = tree.get("node") if isinstance(tree, dict) else None
     if not isinstance(tree, dict) or not isinstance(name, str):
         raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))
-    given = {field: value for field, value in tree.items() if field != "node"}
-    cls = nodes().get(name)
-    if cls is None:
-        raise _wrong(f"{place}.node", "the name of a node", _briefly(name))
-    fields = {argument(field): field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+    cls, given = named(name), {field: value for field, value in tree.items() if field != "node"}
+    if not isinstance(cls, type):
+        raise _wrong(f"{place}.node", "the name of a class of nodes", _briefly(name))
+    fields = {argument(field): field for field in dataclasses.fields(cls)}
     needed = {field for field in fields if fields[field].default is dataclasses.MISSING}
     if not needed <= set(given) <= set(fields):
         raise _wrong(place, f"a {name} with {', '.join(fields) or 'no fields'}", _briefly(given))
-    arguments = {field: _read_value(value, fields[field], f"{place}.{field}", depth) for field, value in given.items()}
+    arguments = {field: _read_value(value, fields[field], f"{place}.{field}") for field, value in given.items()}
     try:
         return cls(**arguments)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise _wrong(place, f"a valid {name}", f"an error: {str(error).removesuffix('.')}") from None
 
 
-def _read_value(value: Json, field: dataclasses.Field[Any], place: str, depth: int) -> Any:
+def _read_value(value: Json, field: dataclasses.Field[Any], place: str) -> Any:
     if "spec" in field.metadata:  # numbers; as entries of a table some may be infinite
         return jax.tree.map(lambda x: float(x) if x in ("inf", "-inf") else x, value)
     if "child" in field.metadata:
         if "tuple" not in str(field.type):
-            return _read(value, place, depth + 1)
+            return _read(value, place)
         if isinstance(value, list):
-            return tuple(_read(one, f"{place}[{i}]", depth + 1) for i, one in enumerate(value))
+            return tuple(_read(one, f"{place}[{i}]") for i, one in enumerate(value))
         raise _wrong(place, "a list of nodes", _briefly(value))
     if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
         raise _wrong(place, "a string or a boolean", _briefly(value))
@@ -215,9 +207,4 @@ def _wrong(place: str, expected: str, got: str) -> ValueError:
 
 
 def _briefly(value: Json) -> str:
-    """A value as an error shows it, however large."""
-    if isinstance(value, dict):
-        return "an object with " + (", ".join(repr(str(name)[:20]) for name in list(value)[:5]) or "nothing in it")
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return shown(value[:100] if isinstance(value, str) else value)
+    return reprlib.repr(value)[:100]

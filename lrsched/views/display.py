@@ -24,8 +24,9 @@ _MOST_LINES = 50  # of a batch
 
 @mimebundle.register
 def _(schedule: Schedule) -> dict[str, str]:
-    bundle = {"text/plain": repr(schedule)}
+    bundle = {"text/plain": object.__repr__(schedule)}
     with contextlib.suppress(Exception):  # a display never raises: of tracers, or of a function that fails, there is the text
+        bundle["text/plain"] = repr(schedule)
         bundle["text/html"] = _page(schedule)
         if formula := _formula(schedule):
             bundle["text/latex"] = formula

@@ -51,7 +51,7 @@ class Formula:
     def __mul__(self, other: Formula | float) -> Formula:
         a, b = self, written(other)
         if a.value is not None and b.value is not None:
-            return written(a.value * b.value)
+            return written(numerics.saturated(a.value * b.value))
         if a.value in (0, 1) or b.value in (0, 1):
             return b if a.value == 1 or b.value == 0 else a
         if a.value is not None and a.value < 0:
@@ -60,8 +60,8 @@ class Formula:
 
     def __truediv__(self, other: Formula | float) -> Formula:
         a, b = self, written(other)
-        if a.value is not None and b.value:
-            return written(a.value / b.value)
+        if a.value is not None and b.value is not None:
+            return written(numerics.saturated(numerics.divide(a.value, b.value)))
         return a if b.value == 1 else Formula(rf"\frac{{{a.text}}}{{{b.text}}}", PRODUCT)
 
     def __mod__(self, other: Formula) -> Formula:
@@ -100,6 +100,8 @@ def written(value: Formula | numerics.Number) -> Formula:
     if isinstance(value, Formula):
         return value
     x = float(numerics.to_float64(value)) + 0.0  # -0.0 is 0
+    if math.isnan(x):
+        return Formula(r"\text{undefined}", ATOM, x)
     digits, _, exponent = f"{x:.6g}".replace("inf", r"\infty").partition("e")
     if not exponent:
         return Formula(digits, SUM if x < 0 else ATOM, x)

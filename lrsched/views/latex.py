@@ -14,7 +14,7 @@ from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import function_source
 from lrsched.views.formula import PRODUCT, Formula, Where, as_text, called, cases, chosen, defined, formula, written
-from lrsched.views.phases import check_single, phases, reading
+from lrsched.views.phases import check_single, phases
 
 
 def latex(schedule: Schedule) -> str:
@@ -102,7 +102,7 @@ def _(schedule: shapes.Function, t: Formula, where: Where) -> Formula:
 @formula.register
 def _(schedule: Driven, t: Formula, where: Where) -> Formula:
     del t
-    symbol = defined(where, schedule, "p", rf"\text{{{as_text(reading(schedule.clock))}}}")
+    symbol = defined(where, schedule, "p", rf"\text{{{as_text(schedule.clock.unit)}}}")
     return phases(schedule.schedule).formula(symbol, where)
 
 

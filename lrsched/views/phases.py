@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -21,7 +20,6 @@ from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown, unexpected
-from lrsched.clocks import clock as clocks
 from lrsched.clocks.running import bind, init
 from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
@@ -112,8 +110,7 @@ class Phases:
         if t.value is not None:
             running = next((span for span in self.spans if t.value < span.stop), None)
             return self.held(where) if running is None else running.at(t, where)
-        alike = itertools.groupby(self.spans, operator.attrgetter("value", "by", "factor"))  # have one row together
-        rows = [row for _, spans in alike for row in list(spans)[-1].rows(t, where)]
+        rows = [row for span in self.spans for row in span.rows(t, where)]
         endless = rows and (inside or math.isinf(rows[-1][1]))
         return cases(t, rows, rows.pop()[0] if endless else self.held(where))
 
@@ -280,28 +277,13 @@ def _(schedule: combinators.Repeat) -> Phases:
     return dataclasses.replace(found, lost=inside.lost)
 
 
-_READINGS: dict[type, str] = {
-    clocks.Steps: "updates",
-    clocks.Plateau: "plateaus of {0.monitor}",
-    clocks.SinceBest: "observations since the best {0.monitor}",
-    clocks.Counter: "{0.monitor}",
-}
-
-
-def reading(clock: clocks.Clock) -> str:
-    """What a clock reads, in words; its class, if it is one of your own."""
-    if isinstance(clock, clocks.Since):
-        return f"updates since {reading(clock.clock)} reached 1"
-    return _READINGS.get(type(clock), type(clock).__name__).format(clock)
-
-
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
     """A pure schedule to look at, its phases, and what its time is.
 
     That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, its reading.
     """
     parts, found = driven_parts(schedule), phases(schedule)
-    readings = " and ".join(dict.fromkeys(reading(part.clock) for part in parts))
+    readings = " and ".join(dict.fromkeys(part.clock.unit for part in parts))
     if by_step or not parts or found.reach or any(part.clock != parts[0].clock for part in parts):
         return bind(schedule, init(schedule)), found, f"step (before any change of {readings})" if parts else "step"
     pure = jax.tree.map(lambda x: x.schedule if isinstance(x, Driven) else x, schedule, is_leaf=lambda x: isinstance(x, Driven))

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, and a line style each for those who see none.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#000000")
-# Eight colours and seven styles: the pairs repeat after 56 lines.
+# Eight colours and seven styles: no pair twice among the lines that have labels.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
 
 Styles: TypeAlias = list[dict[str, Any]]  # how each line is drawn
+Looks: TypeAlias = (
+    "tuple[Styles, dict[str, Any], list[Line2D]]"  # these, the bar that explains colours, other lines of the legend
+)
 
 _POINTS = 20_000  # evenly spaced, where there are more steps than that
+_MOST_LABELS = 20  # lines: more have colours along a scale
 _MOST_ENDS = 20  # phases that are marked: where there are more, it is the shape that shows them
 _LOG = 1000.0  # a range of values that a linear scale cannot show
 
@@ -36,7 +40,7 @@ def plot(
     points: Mapping[str, Any] | None = None,
     log: bool | None = None,
 ) -> "Axes":
-    """Draws schedules over their steps, each in a colour and a line style of its own.
+    """Draws schedules over their steps, each in a colour and a line style of its own; more than 20 along a scale of colours.
 
     Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
     a single schedule. Driven schedules that stand still until a single clock moves are drawn over its reading, others as they
@@ -46,8 +50,8 @@ def plot(
         schedules: one or more schedules, a list of them, or a dict of them by name; a batch is drawn as one line a member.
         steps: how many steps to draw; if None, a little more than the longest schedule lasts; if none of them settles, enough
             to see how they go on.
-        labels: a list of names, one a schedule; by default those of a dict, or if there are several schedules, the
-            expressions that make them.
+        labels: a list of names, one a schedule; by default those of a dict, or the expressions of several schedules, or the
+            numbers of the members of a single batch.
         ax: the matplotlib Axes to draw into, a new one if None.
         points: for a single batch, the points that `grid` gave with it: the first of them that varies colours the lines, along
             a scale if they are many numbers, and the others show in the styles, if there are enough of them.
@@ -79,13 +83,17 @@ def plot(
     if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
-    if labels is None and len(given) > 1:
-        labels = [_short(repr(schedule)) for schedule in given]
     pures = [pure for pure, *_ in every]
     ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
     count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
     lines = [_line(pure, found.corners, count) for pure, found, _ in every]
-    styles, bar, legend = _styles(given, points) if points is not None else (_cycle([*map(len, looks)], labels), {}, [])
+    if points is not None:
+        styles, bar, legend = _by_points(given, points)
+    elif labels is None and len(every) > len(given) == 1:
+        styles, bar, legend = _by_order([1] * len(every), "member", [f"member {k}" for k in range(len(every))])
+    else:
+        labels = labels or [_short(repr(schedule)) if len(given) > 1 else "" for schedule in given]
+        styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
     for (times, values), style in zip(lines, styles, strict=True):
         axes.plot(times, values, **style)
@@ -137,20 +145,19 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int) -> tuple[np.ndarr
     return times, np.asarray(schedule(times), np.float64)
 
 
-def _cycle(counts: list[int], labels: Sequence[str] | None) -> Styles:
-    """How each line is drawn: each schedule in a colour and a style, and the first of its lines with its label."""
-    styles = []
+def _by_order(counts: list[int], name: str, labels: Sequence[str]) -> Looks:
+    """How the lines of each schedule are drawn, the first of them with its label; of many, by colours along a scale."""
+    colours, bar = _along(range(len(counts)), name) if len(counts) > _MOST_LABELS else (COLOURS, {})
+    styles: Styles = []
     for i, count in enumerate(counts):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)], "alpha": 1.0 if count == 1 else 0.8}
-        styles += [style | {"label": labels[i] if labels and k == 0 else None} for k in range(count)]
-    return styles
+        style = {"color": colours[i % len(colours)], "alpha": 1.0 if count == 1 else 0.8}
+        style |= {} if bar else {"linestyle": STYLES[i % len(STYLES)]}
+        styles += [style | {"label": None if bar or k else labels[i] or None} for k in range(count)]
+    return styles, bar, []
 
 
-def _styles(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> "tuple[Styles, dict[str, Any], list[Line2D]]":
-    """How each line of a batch is drawn: the first value that varies gives its colour, and others, if they are few, its style.
-
-    And the bar that explains the colours, if the values are many numbers, and the lines that explain the styles.
-    """
+def _by_points(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> Looks:
+    """How each line of a batch is drawn: the first value that varies gives its colour, and others, if few, its style."""
     from matplotlib.lines import Line2D
 
     if len(schedules) != 1 or not schedules[0].batch_shape:
@@ -161,23 +168,26 @@ def _styles(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> "tuple[
     name, *others = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
     rest = [", ".join(f"{other} = {points[other][k]}" for other in others) for k in range(n)]
     kinds = dict(zip(dict.fromkeys(rest), STYLES, strict=False)) if 1 < len(set(rest)) <= len(STYLES) else {}
-    lines = [{"linestyle": kinds.get(one, "-"), "alpha": 0.8} for one in rest]
+    lines: Styles = [{"linestyle": kinds.get(one, "-"), "alpha": 0.8} for one in rest]
     legend = [Line2D([], [], color="0.3", linestyle=style, label=kind) for kind, style in kinds.items()]
     numbers = all(isinstance(x, (int, float, np.number)) for x in points[name])
-    values = list(points[name] if numbers else map(str, points[name]))
+    values: list[Any] = list(points[name] if numbers else map(str, points[name]))
     distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
-    if not numbers or len(distinct) <= len(COLOURS):
-        for k, (line, x) in enumerate(zip(lines, values, strict=True)):
-            line |= {"color": COLOURS[distinct.index(x) % len(COLOURS)], "label": None if x in values[:k] else f"{name} = {x}"}
-        return lines, {}, legend
+    colours, bar = _along(values, name) if numbers and len(distinct) > len(COLOURS) else (COLOURS, {})
+    for k, (line, x) in enumerate(zip(lines, values, strict=True)):
+        line["color"] = colours[k if bar else distinct.index(x) % len(colours)]
+        line["label"] = None if bar or x in values[:k] else f"{name} = {x}"
+    return lines, bar, legend
+
+
+def _along(values: Sequence[float], name: str) -> tuple[Any, dict[str, Any]]:
+    """A colour for each value, along a scale, and the bar that explains them."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
 
-    low, high = float(distinct[0]), float(distinct[-1])
+    low, high = float(min(values)), float(max(values))
     scale = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), "viridis")
-    for line, colour in zip(lines, scale.to_rgba(np.asarray(values, np.float64)), strict=True):
-        line["color"] = colour
-    return lines, {"mappable": scale, "label": name}, legend
+    return scale.to_rgba(np.asarray(values, np.float64)), {"mappable": scale, "label": name}
 
 
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
@@ -216,6 +226,7 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     above.set_ylabel(next(iter(tables)) if len(tables) == 1 else "metrics")
     if len(tables) > 1:
         above.legend(fontsize="small")
+    _scale(below, np.asarray(values), log=False)
     below.set_ylabel("value")
     below.set_xlabel("step")
     for axes in (above, below):

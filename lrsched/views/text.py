@@ -3,18 +3,42 @@
 import dataclasses
 from typing import Any
 
+import jax
+
 from lrsched.algebra.combinators import Warp
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import arguments_source, function_source, number_source, source
+from lrsched.algebra.written import arguments_source, function_source, number_source, source, unexpected
 
 # How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "min": 4, "max": 4}
 
 
+def expanded(schedule: Schedule) -> Schedule:
+    """The schedule without the names of recipes: an equal one that prints as the nodes that it is made of.
+
+    Args:
+        schedule: a schedule, pure or driven, single or a batch.
+
+    Raises:
+        TypeError: if it is no schedule.
+
+    >>> import lrsched as ls
+    >>> print(ls.warmup_cosine(0.1, 10, 100))
+    warmup_cosine(0.1, 10, 100)
+    >>> print(ls.expanded(ls.warmup_cosine(0.1, 10, 100)))
+    Linear(0.0, 0.1, 10) >> Cosine(0.1, 0.0, 90)
+    """
+    if not isinstance(schedule, Schedule):
+        raise TypeError(unexpected("expanded", "schedule", schedule, "a schedule"))
+    return jax.tree.map(lambda x: x, schedule)  # which keeps nothing but the tree
+
+
 def _binding(schedule: Schedule) -> int:
+    if schedule._recipe:
+        return 4
     if isinstance(schedule, Pointwise):
         return _BINDING[schedule.operator]
     return 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 4

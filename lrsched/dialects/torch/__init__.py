@@ -2,12 +2,12 @@
 
 The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (for `OneCycleLR` and
 `CyclicLR`, which bring their own rates, nothing). The value at t is the rate after t calls of `step()`. Each is made of the
-nodes of the algebra: `s.composed` says of which.
+algebra: `s.composed` says how.
 
 >>> from lrsched.dialects.torch import StepLR
 >>> s = StepLR(0.1, step_size=30)
 >>> print(s, s.composed, s([0, 30]))
-StepLR(0.1, 30) Exponential(0.1, 0.1).stretch(30).staircase(30) [0.1  0.01]
+StepLR(0.1, 30) step_decay(0.1, 30, 0.1) [0.1  0.01]
 """
 
 import lrsched.dialects.torch.seen

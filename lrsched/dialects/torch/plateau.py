@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, checked_choice
+from lrsched.algebra.arguments import Factor, recipe
+from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Plateau
-from lrsched.dialects.torch.scheduler import BASE, check_single_numbers
+from lrsched.clocks.recipes import Count
+from lrsched.dialects.torch.scheduler import BASE, GROUPS
 
 
+@recipe
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
-    base_lr: Number,
+    base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
-    factor: Number = 0.1,
-    patience: Number = 10,
-    threshold: Number = 1e-4,
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="it reduces")] = 0.1,
+    patience: Count = 10,
+    threshold: Factor = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
-    cooldown: Number = 0,
-    min_lr: Number = 0.0,
-    eps: Number = 1e-8,
+    cooldown: Count = 0,
+    min_lr: Factor = 0.0,
+    eps: Factor = 1e-8,
 ) -> Schedule:
     """The base rate, reduced by a factor whenever a metric has stopped improving: `max(base_lr · factor^k, min_lr)`.
 
@@ -57,19 +63,11 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
         PyTorch's `ReduceLROnPlateau`, under which a metric below 0 that stands still counts as better every time. In the
         algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
-    call = "ReduceLROnPlateau"
-    check_single_numbers(call, {"base_lr": base_lr, "factor": factor, "min_lr": min_lr})
-    factor = checked(call, "factor", factor, ge=0, lt=1, hint="it reduces")
-    base_lr, min_lr, eps = (
-        checked(call, name, x, ge=0, hint=hint)
-        for name, x, hint in (("base_lr", base_lr, BASE), ("min_lr", min_lr, ""), ("eps", eps, ""))
-    )
-    patience, cooldown = (
-        checked(call, name, x, ge=0, unit="observations") for name, x in (("patience", patience), ("cooldown", cooldown))
-    )
-    checked_choice(call, "threshold_mode", threshold_mode, ("rel", "abs"))
-    below = {"lt": 1, "hint": "no loss is better by all of itself"} if mode == "min" and threshold_mode == "rel" else {}
-    threshold = checked(call, "threshold", threshold, ge=0, **below)
+    for name, rate in (("base_lr", base_lr), ("min_lr", min_lr)):
+        if isinstance(rate, np.ndarray):
+            raise ValueError(unexpected("ReduceLROnPlateau", name, rate.tolist(), "one number", GROUPS))
+    if mode == "min" and threshold_mode == "rel":
+        checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
     clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
     # Never above the base rate, where the lowest rate is.
     rate = minimum(base_lr, maximum(Exponential(base_lr, factor), min_lr))

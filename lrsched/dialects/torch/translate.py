@@ -7,6 +7,7 @@ rate that the optimizer has now is compared with the schedule's: where they diff
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
@@ -50,18 +51,26 @@ def from_torch(scheduler: Any, group: int = 0) -> Schedule:
     or chain within a sequence, where PyTorch leaves its documentation, becomes what that promises.
 
     Args:
-        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`.
+        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`, also as transformers
+            makes them; or one of timm, which keeps no step, so that its schedule is the whole one.
         group: the index of the optimizer's parameter group, each of which has a rate of its own.
 
     Raises:
-        TypeError: if it is no scheduler of PyTorch, one of a subclass, or has a function that JAX cannot trace.
+        TypeError: if it is no scheduler of PyTorch or timm, one of a subclass, or has a function that JAX cannot trace.
         ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or its
             numbers are none that the dialect takes.
 
     References:
         PyTorch's `torch.optim.lr_scheduler`, whose attributes (of version 2.13) it reads.
     """
+    if type(scheduler).__module__.startswith("timm.scheduler."):
+        return _dialect("timm").from_timm(scheduler, group)
     return _from_now(_source("from_torch", scheduler, group))
+
+
+def _dialect(name: str) -> Any:
+    """Another dialect, imported when it is needed, since it imports this one."""
+    return importlib.import_module(f"lrsched.dialects.{name}")
 
 
 def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
@@ -223,6 +232,11 @@ def _lr_lambda(source: _Source) -> Callable[[Any], Any]:
     return _traceable(source, "lr_lambda", source.entry("lr_lambdas"))
 
 
+def _of_lambda(source: _Source) -> Schedule:
+    theirs = _dialect("transformers").schedule_of_lambda(source.base, source.entry("lr_lambdas"))
+    return LambdaLR(source.base, _lr_lambda(source)) if theirs is None else theirs
+
+
 def _warm_restarts(source: _Source) -> Schedule:
     return CosineAnnealingWarmRestarts(source.base, source.number("T_0"), source.number("T_mult"), source.number("eta_min"))
 
@@ -324,7 +338,7 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "CosineAnnealingWarmRestarts": _warm_restarts,
     "CyclicLR": _cyclic,
     "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
-    "LambdaLR": lambda s: LambdaLR(s.base, _lr_lambda(s)),
+    "LambdaLR": _of_lambda,
     "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
     "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _lr_lambda(s)),
     "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
