@@ -39,7 +39,9 @@ ALGEBRA, CLOCKS, TRAINING = "lrsched/algebra", "lrsched/clocks", "lrsched/traini
 BREAKAGES = (
     Breakage("updates go uphill", f"{TRAINING}/transform.py", "-after.used if flip_sign", "after.used if flip_sign"),
     Breakage("a negated schedule is not", f"{ALGEBRA}/pointwise.py", '"neg": operator.neg', '"neg": operator.pos'),
-    Breakage("a part begins a step late", f"{ALGEBRA}/sequence.py", "k == 0 or t >= start", "k == 0 or t > start"),
+    Breakage(
+        "a part begins a step late", f"{ALGEBRA}/sequence.py", "bisect_right(self._starts, t)", "bisect_left(self._starts, t)"
+    ),
     Breakage("a table moves a step late", f"{ALGEBRA}/numerics/tables.py", "asarray(t >= points[i]", "asarray(t > points[i]"),
     Breakage(
         "a long table loses its last row",
@@ -77,8 +79,8 @@ BREAKAGES = (
     Breakage(
         "a count loses its last digits",
         f"{CLOCKS}/counts.py",
-        "Count(*_sum(high, low), lower)",
-        "Count(*_sum(high, low), 0 * lower)",
+        "Count(*two_sum(high, low), lower)",
+        "Count(*two_sum(high, low), 0 * lower)",
     ),
     Breakage("a clock ticks before its part begins", f"{CLOCKS}/running.py", "return [runs & inside for", "return [inside for"),
     Breakage(

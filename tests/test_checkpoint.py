@@ -118,11 +118,9 @@ def test_without_flax_nothing_of_it_is_imported():
 
 
 def test_a_description_is_json_and_resumes():
-    cases: list[Any] = [SCHEDULE, {"learning_rate": SCHEDULE, "momentum": ls.one_cycle_momentum(100)}]
-    for schedules in cases:
-        saved = json.loads(json.dumps(ls.describe(schedules)))
-        for on_change in ("raise", "keep", "replace"):
-            assert ls.resume(saved, schedules, on_change) == schedules
+    saved = json.loads(json.dumps(ls.describe(SCHEDULE)))
+    for on_change in ("raise", "keep", "replace"):
+        assert ls.resume(saved, SCHEDULE, on_change) == SCHEDULE
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -159,16 +157,6 @@ def test_another_schedule_is_noticed_kept_or_replaced():
     assert ls.resume(ls.describe(old), new, "replace") is new
 
 
-def test_several_schedules_are_compared_by_name():
-    old = {"learning_rate": ls.Constant(0.1), "momentum": ls.Constant(0.9), "b2": ls.Constant(0.99)}
-    new = {"learning_rate": ls.Constant(0.1), "momentum": ls.Constant(0.8), "decay": ls.Constant(0.01)}
-    with pytest.raises(ValueError, match=r"(?s)momentum.*0\.9.*0\.8.*b2.*no schedule.*decay.*no schedule") as raised:
-        ls.resume(ls.describe(old), new)
-    assert "learning_rate" not in str(raised.value)
-    assert ls.resume(ls.describe(old), new, "keep") == old
-    assert ls.resume(ls.describe(old), new, "replace") == new
-
-
 def test_long_schedules_are_shown_where_they_differ():
     parts = [ls.Linear(i / 10, 0.0, 10) for i in range(60)]
     old, new = (
@@ -194,8 +182,8 @@ def test_functions_are_compared_by_name_and_cannot_be_kept():
         ls.resume(ls.describe(s), 0.2 * ls.Function(decayed))
     with pytest.raises(ValueError, match=r"expected an expression .* the checkpoint, got an error: decayed is no number"):
         ls.resume(ls.describe(s), 0.2 * ls.Function(decayed), "keep")
-    with pytest.raises(ValueError, match=r"for the schedule of momentum"):
-        ls.resume({"momentum": "what is this"}, {"momentum": s}, "keep")
+    with pytest.raises(ValueError, match=r"for the schedule of the checkpoint"):
+        ls.resume("what is this", s, "keep")
 
 
 def test_an_object_without_a_name_is_the_same_in_every_process():
@@ -207,11 +195,11 @@ def test_an_object_without_a_name_is_the_same_in_every_process():
 
 
 def test_what_is_no_schedule_or_description_is_refused():
-    with pytest.raises(TypeError, match=r"describe\(schedules=0.1\): expected a schedule, or a dict"):
-        ls.describe(0.1)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    with pytest.raises(TypeError, match=r"resume\(saved=None\): expected what describe gave, a string"):
-        ls.resume(None, SCHEDULE)
-    with pytest.raises(TypeError, match=r"resume\(saved='Linear.*\): expected what describe gave, a dict of strings"):
-        ls.resume("Linear(0.0, 1.0, 2)", {"learning_rate": SCHEDULE})
+    with pytest.raises(TypeError, match=r"describe\(schedule=0.1\): expected a schedule"):
+        ls.describe(0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"resume\(schedule=.Linear.*\): expected a schedule"):
+        ls.resume(SCHEDULE, ls.describe(SCHEDULE))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"resume\(saved=None\): expected the text that describe gave"):
+        ls.resume(None, SCHEDULE)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"resume\(on_change='ignore'\): expected 'raise' or 'keep' or 'replace'"):
-        ls.resume(ls.describe(SCHEDULE), SCHEDULE, "ignore")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ls.resume(ls.describe(SCHEDULE), SCHEDULE, "ignore")  # pyright: ignore[reportArgumentType]

@@ -66,7 +66,6 @@ FACTORIES: Any = {
     "positions": (lambda *x: optax.sgd(*x), (RATE, 0.25), {}, {"x[0]": 0.1, "x[1]": 0.25}),
     "partial": (functools.partial(optax.adamw, b1=HALF, b2=0.25), (RATE,), {}, {"learning_rate": 0.1, "b1": 0.5, "b2": 0.25}),
     "partial by position": (functools.partial(optax.sgd, RATE), (HALF,), {}, {"learning_rate": 0.1, "momentum": 0.5}),
-    "default": (lambda rate=RATE, m=0.5: optax.sgd(rate, m), (), {}, {"rate": 0.1}),
     "class": (Optimizer, (RATE,), {"decay": 0.25}, {"rate": 0.1, "decay": 0.25}),
     "strings": (in_strings, (1,), {"size": 3, "scale": HALF}, {"rate": 1.0, "scale": 0.5}),
     "a transform": (lambda tx, rate: optax.chain(tx, optax.sgd(rate)), (optax.scale_by_adam(), RATE), {}, {"rate": 0.1}),
@@ -265,7 +264,7 @@ def test_a_number_stays_in_the_place_of_a_schedule_until_that_is_replaced():
 
 def test_optax_sets_a_number_and_not_a_schedule():
     assert ls.hyperparameters(optax.tree_utils.tree_set(FIRST, momentum=0.25))["momentum"] == 0.25
-    with pytest.raises(TypeError, match=r"expected the state that init gave.* Hint: .*replace_schedule"):
+    with pytest.raises(ValueError, match=r"expected the state that init gave.* Hint: .*replace_schedule"):
         jitted(PARAMS, optax.tree_utils.tree_set(FIRST, learning_rate=0.25), PARAMS)
 
 

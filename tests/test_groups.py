@@ -162,7 +162,7 @@ def test_a_message_that_the_rate_is_reduced(caplog):
                     logging.getLogger().info("reducing the rate to %g", now)
         assert caplog.messages == ["reducing the rate to 0.05"]
         caplog.clear()
-    with pytest.raises(ValueError, match=r"write next_learning_rate\(state, schedule"):
+    with pytest.raises(ValueError, match="or give the schedule as well"):
         ls.next_learning_rate(ours(s).init(PARAMS))
 
 
@@ -225,15 +225,17 @@ def test_a_rate_that_is_written_where_it_does_nothing_raises():
         ls.scale_by_learning_rate(0.1).init(PARAMS)._replace(learning_rate=0.5)  # pyright: ignore[reportAttributeAccessIssue]
     for optimizer in (ls.scheduled(optax.adamw, live=True)(R), ls.scheduled(optax.adamw)(R)):
         state = optax.tree_utils.tree_set(optimizer.init(PARAMS), learning_rate=0.5)
-        with pytest.raises(TypeError, match=r"expected the state that init gave.*replace_schedule"):
+        with pytest.raises(ValueError, match=r"expected the state that init gave.*replace_schedule"):
             jax.jit(optimizer.update)(PARAMS, state, PARAMS)
 
 
 def test_a_live_state_of_another_schedule_is_refused():
     one, other = (ls.scale_by_learning_rate(s, live=True) for s in (R, R * PLATEAU))
-    with pytest.raises(ValueError, match=r"live=True\): expected a state with the numbers of Linear.* Hint:"):
+    with pytest.raises(
+        ValueError, match=r"live=True\): expected the state that init gave for Linear.*, got one with live=Linear"
+    ):
         one.update(PARAMS, other.init(PARAMS), value=None)
-    with pytest.raises(ValueError, match="one without a live schedule"):
+    with pytest.raises(ValueError, match=r"got one with live=\(\)"):
         one.update(PARAMS, ls.scale_by_learning_rate(R).init(PARAMS))
 
 
@@ -347,7 +349,8 @@ def test_a_stateful_schedule_of_somebody_else_is_not_replaced():
 def test_a_live_state_in_a_transform_that_is_not_live_is_refused():
     state = ls.scale_by_learning_rate(R, live=True).init(PARAMS)
     with pytest.raises(
-        ValueError, match=r"expected a state without a live schedule, got one with the numbers of Linear.* Hint: .*live=True"
+        ValueError,
+        match=r"rate\(\.\.\.\): expected the state that init gave for Linear.*, got one with live=Linear",
     ):
         ls.scale_by_learning_rate(R).update(PARAMS, state)
 

@@ -158,20 +158,11 @@ def test_what_cannot_be_rebuilt_is_refused():
         def __copy__(self):
             return self
 
-    class Computed:
-        """Has no place for another state."""
-
-        __slots__ = ()
-
-        @property
-        def opt_state(self):
-            return OPTIMIZER.init(PARAMS)
-
     class Uncopied(Ordinary):
         def __copy__(self):
             raise RuntimeError("one of a kind")
 
-    for holder in (Single(OPTIMIZER.init(PARAMS)), Computed(), Uncopied(OPTIMIZER.init(PARAMS))):
+    for holder in (Single(OPTIMIZER.init(PARAMS)), Uncopied(OPTIMIZER.init(PARAMS))):
         np.testing.assert_allclose(ls.learning_rate(holder), 0.1)
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(TypeError, match=r"container that can be rebuilt.* Hint: pass its opt_state"):

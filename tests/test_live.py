@@ -194,7 +194,7 @@ def test_a_schedule_that_is_not_live_is_given():
     optimizer = ls.scale_by_learning_rate(s)
     state = optimizer.init(GRADS)
     with pytest.raises(
-        ValueError, match=r"expected the schedule of the clocks at .*, got none. Hint: make the transform with live=True"
+        ValueError, match=r"expected the schedule of the state at .*, got none. Hint: make the transform with live=True"
     ):
         ls.observe(state, value=1.0)
     for other in (ls.Linear(1.0, 0.0, 10).on(ls.Counter("value")), s * s, ls.Constant(0.1)):

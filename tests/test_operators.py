@@ -122,6 +122,11 @@ def test_sequences_change_on_the_exact_step(way):
         np.testing.assert_array_equal(values, np.where(at < a, 1, np.where(at < a + b, 2, 3)), err_msg=f"{a} {b}")
 
 
+@pytest.mark.parametrize("s", [RAMP >> RAMP, ls.join([RAMP] * 40, range(1, 40)), ls.stack([RAMP >> RAMP, RAMP])])
+def test_no_steps_have_no_values(s):
+    assert s(np.zeros((0, 2))).shape == (*s.batch_shape, 0, 2)
+
+
 def test_sequences_of_traced_lengths_change_on_the_exact_step():
     schedules = {n: ls.Constant(1.0, n) >> ls.Constant(2.0) for n in (1, 2**24, 2**26 + 8, 2**30)}
     for values in called(schedules, "argument", {n: np.array([n - 1, n, n + 1]) for n in schedules}).values():

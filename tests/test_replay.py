@@ -54,7 +54,7 @@ def test_bad_input_is_refused():
         ls.replay(PLATEAU, {"value": np.ones(3), "loss": np.ones(2)})
     with pytest.raises(TypeError, match="no clock monitors 'loss'"):
         ls.replay(PLATEAU, {"loss": np.ones(3)})
-    with pytest.raises(ValueError, match=r"replay\(every=0\): expected a whole number >= 1"):
+    with pytest.raises(ValueError, match=r"replay\(every=0\): expected every >= 1 and whole"):
         ls.replay(PLATEAU, LOSSES, 0)
     with pytest.raises(TypeError, match="expected a schedule, a number or a function"):
         ls.replay("0.1", LOSSES)  # pyright: ignore[reportArgumentType]

@@ -232,7 +232,7 @@ BAD = [
     (
         lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]),
         ValueError,
-        "(milestones=[5, 3]): expected a list of numbers that rise",
+        "(milestones=[5, 3]): expected milestones that rise from 0 or later. Hint: sort them.",
     ),
     (lambda: dialect.SequentialLR(STEP, [3]), TypeError, "): expected a list of schedules"),
     (lambda: dialect.SequentialLR([STEP, "0.1"], [3]), TypeError, "SequentialLR(schedules='0.1'): expected a schedule"),

@@ -27,10 +27,6 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
     Returns:
         One schedule of batch shape (n, ...). `jax.vmap` maps over it; calling it gives shape (n, ...) + step shape.
 
-    Raises:
-        TypeError: if something is no schedule.
-        ValueError: if there are none, or their batch shapes differ.
-
     >>> import lrsched as ls
     >>> s = ls.stack([ls.Linear(0.0, 1.0, 10), ls.Linear(0.0, 2.0, 10), ls.Exponential(1.0, 0.5)])
     >>> print(s(5))
@@ -80,9 +76,6 @@ def unstack(schedule: Schedule) -> list[Schedule]:
     Returns:
         n schedules of batch shape (...).
 
-    Raises:
-        ValueError: if the schedule is not a batch.
-
     >>> import lrsched as ls
     >>> ls.unstack(ls.stack([ls.Linear(0.0, 1.0, 10), ls.Exponential(1.0, 0.5)]))
     [Linear(0.0, 1.0, 10), Exponential(1.0, 0.5)]
@@ -108,16 +101,13 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     """One batch of schedules over the cartesian product of the arguments that are lists.
 
     Args:
-        function: makes a schedule of keyword arguments.
-        arguments: a list, a tuple, a range or an array of rank 1 is an axis of the grid; anything else is the same for all. An
-            argument that is itself a list, such as milestones, goes into a list of lists.
+        function: makes one schedule of keyword arguments.
+        arguments: a list, a tuple, a range or an array of rank 1, not empty, is an axis of the grid, and there is at least one;
+            anything else is the same for all. An argument that is itself a list, such as milestones, goes into a list of lists.
 
     Returns:
         The batch of shape (n,), the last axis of the grid moving fastest, and the points: the n values of each axis, as an
         array (of objects, where they are lists of different lengths).
-
-    Raises:
-        ValueError: if no argument is a list, one is empty, or the function makes batches.
 
     >>> import lrsched as ls
     >>> s, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 10], steps=100)
@@ -135,16 +125,16 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     for point in points:
         values = dict(zip(axes, point, strict=True))
         try:
-            schedules.append(function(**fixed, **values))
+            schedule = function(**fixed, **values)
         except (TypeError, ValueError) as error:
             error.add_note(f"in grid(...) at {values}; an argument that is itself a list goes into a list of lists")
             raise
-    for schedule, point in zip(schedules, points, strict=True):
         if isinstance(schedule, Schedule) and schedule.batch_shape:
             raise ValueError(
-                f"grid(...): expected one schedule at {shown(dict(zip(axes, point, strict=True)))}, got a batch of shape"
-                f" {schedule.batch_shape}. Hint: an axis is a list, a tuple, a range or an array of rank 1."
+                f"grid(...): expected one schedule at {shown(values)}, got a batch of shape {schedule.batch_shape}."
+                " Hint: an axis is a list, a tuple, a range or an array of rank 1."
             )
+        schedules.append(schedule)
     return stack(schedules), {name: _column([point[i] for point in points]) for i, name in enumerate(axes)}
 
 

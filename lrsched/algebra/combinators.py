@@ -1,6 +1,6 @@
 """What operators and methods of schedules make: schedules at another time, repeated, chosen, and those of other modules.
 
-Each node states its meaning in its docstring, and its code is that meaning.
+Each node states its meaning in its docstring, and its code is that meaning. A new combinator goes here.
 """
 
 from __future__ import annotations
@@ -14,17 +14,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.driven import driven_parts as driven_parts
 from lrsched.algebra.node import child, leaf, node, surely
-from lrsched.algebra.numerics import (
-    Number,
-    ceil,
-    clip,
-    maximum,
-    minimum,
-    ratio,
-    rounded,
-    snapped,
-    where,
-)
+from lrsched.algebra.numerics import Number, ceil, clip, maximum, minimum, ratio, rounded, snapped, where
 from lrsched.algebra.pointwise import Pointwise as Pointwise
 from lrsched.algebra.pointwise import as_schedule as as_schedule
 from lrsched.algebra.pointwise import clipped as clipped
@@ -250,9 +240,6 @@ class Choice(Schedule):
     Args:
         branches: a tuple of schedules.
         index: which one, from 0; rounded where it is traced.
-
-    Raises:
-        ValueError: if there is no such branch.
 
     >>> import lrsched as ls
     >>> print(ls.Choice((ls.Constant(1.0), ls.Linear(0.0, 1.0, 10)), 1)(5))

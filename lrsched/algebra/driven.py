@@ -23,11 +23,8 @@ class Driven(Schedule):
     `stretch` and `drop` pass the time on, and a sequence asks its first part; `delay` and warps stop at 0, as they say.
 
     Args:
-        schedule: the schedule, of the clock's reading.
+        schedule: the schedule, of the clock's reading; it is not driven itself.
         clock: a `lrsched.Clock`, for example a `lrsched.Plateau`.
-
-    Raises:
-        TypeError: if the schedule is driven itself, or the clock is none.
 
     >>> import lrsched as ls
     >>> s = ls.Driven(ls.Linear(0.0, 1.0, 10), ls.Steps())

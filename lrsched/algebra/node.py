@@ -9,7 +9,6 @@ JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding bypasses t
 
 import dataclasses
 import functools
-import operator
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -23,6 +22,16 @@ from lrsched.algebra.foreign import explained
 from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 
 T = TypeVar("T")
+
+_BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, and whether they hold
+    "ge": (">= {:g}", np.greater_equal),
+    "gt": ("> {:g}", np.greater),
+    "le": ("<= {:g}", np.less_equal),
+    "lt": ("< {:g}", np.less),
+    "nonzero": ("!= 0", lambda x, _: x != 0),
+    "integer": ("whole", lambda x, _: x == np.round(x)),
+    "rising": ("that rise from 0 or later", lambda x, _: np.diff(x, prepend=0.0, axis=-1) >= 0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,24 +56,15 @@ class Spec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "exact", self.exact or bool(self.unit))
 
-    def _bounds(self, x: np.ndarray) -> Iterator[tuple[str, bool]]:
-        """Each bound as an error says it, and whether it holds."""
-        for name, sign in {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}.items():
-            if (bound := getattr(self, name)) is not None:
-                yield f"{sign} {bound:g}", bool(np.all(getattr(operator, name)(x, bound)))
-        if self.nonzero:
-            yield "!= 0", bool(np.all(x != 0))
-        if self.integer:
-            yield "whole", bool(np.all(x == np.round(x)))
-        if self.rising:
-            yield "a list of numbers that rise from 0 or later", bool(np.all(np.diff(x, prepend=0.0, axis=-1) >= 0))
+    def _bounds(self) -> dict[str, Any]:
+        return {name: x for name in _BOUNDS if (x := getattr(self, name)) is not None and x is not False}
 
     def holds(self, x: np.ndarray) -> bool:
         """Whether a number that is known is within the bounds."""
-        return all(holds for _, holds in self._bounds(x))
+        return all(np.all(_BOUNDS[name][1](x, bound)) for name, bound in self._bounds().items())
 
     def checked(self, call: str, name: str, value: Any) -> Any:
-        """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a JAX float array.
+        """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a traced float array.
 
         Raises a TypeError or a ValueError that names the call and the argument. A traced value is not validated.
         """
@@ -73,25 +73,21 @@ class Spec:
         if self.several and isinstance(value, tuple):
             one = dataclasses.replace(self, several=False)
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
-        kept, kind = _as_float(value), "a list of {}numbers" if self.rank else "a {}number"
+        kept, hint = _as_float(value), self.hint
         kept = kept if self.exact else numerics.as_value(kept)
-        unit = self.unit and f"a number of {'updates' if self.unit == 'steps' else self.unit}"
-        hint = "" if self.rising else self.hint or unit  # how to order entries is no hint on their types
+        if self.unit and not hint:
+            hint = "sort them" if self.rising else f"a number of {'updates' if self.unit == 'steps' else self.unit}"
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
-            raise TypeError(unexpected(call, name, value, kind.format(""), hint))
+            expected = "a list of numbers" if self.rank else "a number"
+            raise TypeError(unexpected(call, name, value, expected, "" if self.rank else hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
-            if not self.infinite and not is_finite(known):
-                expected = kind.format("finite ")
-                if np.all(np.isfinite(known)):
-                    expected = f"|{name}| <= {numerics.largest() / 2:.1e}"
-                    hint = f"the largest {np.dtype(numerics.float_type())} with room to compute"
+            if not self.infinite and not np.all(np.abs(known) <= _most()):
+                expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {_most():.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
-                bounds = " and ".join(text for text, _ in self._bounds(known))
-                if self.rising:
-                    raise ValueError(unexpected(call, name, value, bounds, self.hint or "sort them"))
-                raise ValueError(unexpected(call, name, value, f"{name} {bounds}", hint))
+                expected = " and ".join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())
+                raise ValueError(unexpected(call, name, value, f"{name} {expected}", hint))
         return kept
 
 
@@ -113,9 +109,9 @@ def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
     return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
 
 
-def is_finite(x: Any) -> bool:
-    """Whether a number is finite, also as a number of the result type, with room to compute."""
-    return bool(np.all(np.abs(x) <= numerics.largest() / 2))
+def _most() -> float:
+    """The largest number of the result type, with room to compute."""
+    return numerics.largest() / 2
 
 
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
@@ -190,8 +186,7 @@ def node(cls: type[T]) -> type[T]:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     cls._numbers = tuple((f, f.metadata["spec"]) for f in fields if "spec" in f.metadata)  # pyright: ignore
-    cls._choices = tuple((f.name, f.metadata["options"]) for f in fields if f.metadata.get("options") is not None)  # pyright: ignore
-    cls._children = tuple(f for f in fields if "child" in f.metadata)  # pyright: ignore
+    cls._children = tuple(f.name for f in fields if "child" in f.metadata)  # pyright: ignore
     if not _is_ours(NAMES.get(cls.__name__)) or _is_ours(cls):
         NAMES[cls.__name__] = cls
     return cls
@@ -212,8 +207,7 @@ class Node:
     _call: ClassVar[str] = ""  # what a person calls to make one, if not the class
     _recipe: ClassVar[str] = ""  # of an instance, the call of the recipe that made it; whatever changes it makes another
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
-    _choices: ClassVar[tuple[tuple[str, tuple[str, ...]], ...]] = ()
-    _children: ClassVar[tuple[dataclasses.Field[Any], ...]] = ()
+    _children: ClassVar[tuple[str, ...]] = ()
 
     @property
     def _maker(self) -> str:
@@ -223,8 +217,9 @@ class Node:
     def __post_init__(self) -> None:
         for field, spec in self._numbers:
             self.__dict__[field.name] = spec.checked(self._maker, argument(field), getattr(self, field.name))
-        for name, options in self._choices:
-            checked_choice(self._maker, name, getattr(self, name), options)
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            if (options := field.metadata.get("options")) is not None:
+                checked_choice(self._maker, field.name, getattr(self, field.name), options)
         self._check()
         self._spread_batch()
 
@@ -232,30 +227,26 @@ class Node:
         """Checks what concerns several fields; called once the fields are numbers."""
 
     def _nodes(self) -> Iterator["Node"]:
-        for field in self._children:
-            value = getattr(self, field.name)
+        for name in self._children:
+            value = getattr(self, name)
             yield from value if isinstance(value, tuple) else (value,)
 
-    def _batches(self) -> Iterator[tuple[int, ...]]:
-        """The shape of the batch in each of its numbers."""
+    def _batches(self) -> set[tuple[int, ...]]:
+        """The shapes of the batches in its numbers, and in its nodes."""
+        shapes = {one.batch_shape for one in self._nodes()}
         for field, spec in self._numbers:
-            value = getattr(self, field.name)
-            for x in value if isinstance(value, tuple) else () if value is None else (value,):
-                yield () if type(x) is float else np.shape(x)[: np.ndim(x) - spec.rank]
+            numbers = jax.tree.leaves(getattr(self, field.name), is_leaf=_is_extended)
+            shapes |= {np.shape(x)[: np.ndim(x) - spec.rank] for x in numbers}
+        return shapes - {()}
 
-    def _all_batches(self) -> Iterator[tuple[int, ...]]:
-        yield from self._batches()
-        for one in self._nodes():
-            yield from one._all_batches()
-
-    @property
+    @functools.cached_property
     def batch_shape(self) -> tuple[int, ...]:
         """The shape of the batch in every number, () for a single one."""
-        return next(self._all_batches(), ())  # they are the same in all
+        return next(iter(self._batches()), ())
 
     def _spread_batch(self) -> None:
         """Gives every number the batch shape of those that have one."""
-        shapes = {*self._batches(), *(one.batch_shape for one in self._nodes())} - {()}
+        shapes = self._batches()
         if len(shapes) > 1:
             found = ", ".join(map(str, sorted(shapes)))
             raise ValueError(f"{self._maker}(...): expected batches of one shape, got {found}. Hint: arrays of one length.")
@@ -280,25 +271,29 @@ class Node:
         return mimebundle(self)
 
 
+def specs(node: Any) -> Iterator[Spec]:
+    """The specs of the numbers of a node, in the order of the leaves."""
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if "spec" in field.metadata:
+            yield from [field.metadata["spec"]] * len(jax.tree.leaves(value, is_leaf=_is_extended))
+        elif "child" in field.metadata:
+            for one in value if isinstance(value, tuple) else (value,):
+                yield from specs(one)
+
+
 def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
     """A node with a function of each number, and its spec, in the place of the number."""
+    numbers, structure = jax.tree.flatten(node, is_leaf=_is_extended)
+    return jax.tree.unflatten(structure, map(function, numbers, specs(node)))
 
-    def changed(value: Any, spec: Spec | None) -> Any:
-        if isinstance(value, tuple):
-            return tuple(changed(x, spec) for x in value)
-        if spec is None:
-            return each_number(value, function)
-        return None if value is None else function(value, spec)
 
-    new = object.__new__(type(node))
-    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
-        value, is_structure = getattr(node, field.name), "options" in field.metadata
-        new.__dict__[field.name] = value if is_structure else changed(value, field.metadata.get("spec"))
-    return new
+def _is_extended(x: object) -> bool:
+    return isinstance(x, numerics.Extended)
 
 
 def _as_float(value: Any) -> Any:
-    """A Python float, a NumPy float64 array, a JAX float array or an `Extended`; None for anything that is no number."""
+    """A Python float, a NumPy float64 array, a traced float array or an `Extended`; None for anything that is no number."""
     value = numerics.array_of(value)
     if type(value) is float or isinstance(value, numerics.Extended):
         return value
@@ -309,12 +304,11 @@ def _as_float(value: Any) -> Any:
         if not numerics.is_concrete(*entries):
             return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), numerics.table(entries))
         value = np.array([numerics.to_float64(x) for x in entries], np.float64)
-    if isinstance(value, jax.Array):
-        traced, floating = not numerics.is_concrete(value), jnp.issubdtype(value.dtype, jnp.floating)
-        if floating and (traced or value.ndim):
-            return value
-        if traced and numerics.is_real(value.dtype):
-            return jax.lax.convert_element_type(value, numerics.float_type())
+    if isinstance(value, jax.Array) and not numerics.is_concrete(value):
+        if not numerics.is_real(value.dtype):
+            return None
+        floating = jnp.issubdtype(value.dtype, jnp.floating)
+        return value if floating else jax.lax.convert_element_type(value, numerics.float_type())
     try:
         given = np.array(value)
         if not numerics.is_real(given.dtype) and not (given.dtype == object and all(isinstance(x, int) for x in given.flat)):

@@ -37,11 +37,8 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
 
 def operated(operator: str, *operands: Any) -> Schedule:
     """What an operator makes of its two operands. One that stands for no schedule is left to the other one."""
-    try:  # beside an operator on values, a number adds nothing to the length
-        a, b = (lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
-    except ValueError as error:
-        written = f" {operator} ".join("schedule" if isinstance(x, Schedule) else shown(x) for x in operands)
-        raise ValueError(f"{written}: {error}") from None
+    # Beside an operator on values, a number adds nothing to the length.
+    a, b = (lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
     if a is None or b is None:
         return NotImplemented
     return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
@@ -52,9 +49,6 @@ def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
 
     Args:
         a, b: schedules, numbers or functions of the step.
-
-    Raises:
-        TypeError: if one of them is none of these.
 
     >>> import lrsched as ls
     >>> print(ls.minimum(ls.Linear(0.0, 1.0, 10), 0.25)(8))

@@ -1,25 +1,18 @@
-"""Schedules derived from the nodes: functions that only compose."""
+"""Schedules that the operators can write: functions that only compose nodes. A new one goes here.
+
+The annotations say what their numbers may be, and `recipe` checks them. A hyperbolic decay would be one line:
+`start / (1.0 + rate * Time())`.
+"""
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import (
-    Factor,
-    Length,
-    Positive,
-    PositiveLength,
-    Value,
-    bounded,
-    check_count,
-    is_empty,
-    parted,
-    recipe,
-    rest_of,
-)
+from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, check_count, divided, is_empty, recipe
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
@@ -40,9 +33,6 @@ def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
         every: the number of steps between two drops, > 0.
         factor: what each drop multiplies with, >= 0.
 
-    Raises:
-        ValueError: if `every` is not above 0, the factor below 0, or a number not finite.
-
     >>> import lrsched as ls
     >>> print(ls.step_decay(1.0, every=30, factor=0.5)([0, 29, 30, 60]))
     [1.   1.   0.5  0.25]
@@ -62,9 +52,6 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
         milestones: the steps of the drops, rising from 0 or later; one that is given twice counts twice.
         factor: what each drop multiplies with.
 
-    Raises:
-        ValueError: if the milestones do not rise from 0 or later, or a number is not finite.
-
     >>> import lrsched as ls
     >>> print(ls.multi_step(1.0, milestones=[30, 80], factor=0.1)([29, 30, 80]))
     [1.   0.1  0.01]
@@ -76,11 +63,9 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
         return Constant(start, 0.0)
     milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
     check_count("multi_step", "milestones", milestones)
-    steps, values = [0.0], [start]
-    for i in range(milestones.shape[-1]):
-        steps.append(milestones[..., i])
-        values.append(bounded("multi_step", "factor", factor, values[-1] * factor))
-    return Piecewise(numerics.table(steps), numerics.table(values))
+    steps = [milestones[..., i] for i in range(milestones.shape[-1])]
+    values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
+    return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))
 
 
 @recipe
@@ -90,11 +75,8 @@ def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value
     Args:
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, the warm-up included; `end` is reached at step `steps` and held.
+        steps: the length of the whole in steps, the warm-up included: >= `warmup_steps`.
         start, end: the values at step 0, and from step `steps` on.
-
-    Raises:
-        ValueError: if `steps` is less than `warmup_steps`.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_cosine(1.0, warmup_steps=10, steps=110)([0, 5, 10, 60, 110]))
@@ -104,7 +86,7 @@ def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983), without the restarts. optax's `warmup_cosine_decay_schedule`
         takes the same numbers in another order: (start, peak, warmup_steps, steps, end).
     """
-    warmup_steps, rest = parted("warmup_cosine", steps, warmup_steps=warmup_steps)
+    warmup_steps, rest = divided("warmup_cosine", steps, warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Cosine(peak, end, rest)
 
 
@@ -115,9 +97,6 @@ def warmup_linear(peak: Value, warmup_steps: Length, steps: Length, start: Value
     Args:
         peak, warmup_steps, steps, start, end: as in `warmup_cosine`, with a second line for the cosine.
 
-    Raises:
-        ValueError: if `steps` is less than `warmup_steps`.
-
     >>> import lrsched as ls
     >>> print(ls.warmup_linear(1.0, warmup_steps=10, steps=110)([0, 5, 10, 60, 110]))
     [0.  0.5 1.  0.5 0. ]
@@ -125,7 +104,7 @@ def warmup_linear(peak: Value, warmup_steps: Length, steps: Length, start: Value
     References:
         Bergsma et al., *Straight to zero*, 2025 (arXiv 2502.15938); transformers' `linear`.
     """
-    warmup_steps, rest = parted("warmup_linear", steps, warmup_steps=warmup_steps)
+    warmup_steps, rest = divided("warmup_linear", steps, warmup_steps=warmup_steps)
     return Linear(start, peak, warmup_steps) >> Linear(peak, end, rest)
 
 
@@ -137,9 +116,6 @@ def warmup_constant(peak: Value, warmup_steps: Length, start: Value = 0.0) -> Sc
         peak: the value from step `warmup_steps` on.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
         start: the value at step 0.
-
-    Raises:
-        ValueError: if the length is negative, or a number is not finite.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_constant(1.0, warmup_steps=10)([0, 5, 10, 60]))
@@ -159,11 +135,9 @@ def warmup_inverse_sqrt(
     Args:
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
-        timescale: the number of steps after the warm-up until the value has fallen to `peak / √2`, > 0; `warmup_steps` if None.
+        timescale: the number of steps after the warm-up until the value has fallen to `peak / √2`, > 0. None: `warmup_steps`,
+            which must be above 0 then.
         start: the value at step 0.
-
-    Raises:
-        ValueError: if there is neither a warm-up nor a timescale.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_inverse_sqrt(1.0, warmup_steps=100)([0, 50, 100, 400]))
@@ -189,9 +163,6 @@ def noam(dim: Positive, warmup_steps: PositiveLength) -> Schedule:
         dim: the width of the model, > 0.
         warmup_steps: the number of steps up to the peak, > 0, which is `(dim · warmup_steps)^-½`.
 
-    Raises:
-        ValueError: if one of them is not above 0.
-
     >>> import lrsched as ls
     >>> print(ls.noam(dim=100, warmup_steps=400)([0, 200, 400, 1600]))
     [0.     0.0025 0.005  0.0025]
@@ -200,10 +171,10 @@ def noam(dim: Positive, warmup_steps: PositiveLength) -> Schedule:
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762).
     """
     peak = numerics.power(dim, -0.5) * numerics.power(warmup_steps, -0.5)
-    return warmup_inverse_sqrt(bounded("noam", "dim", dim, peak), warmup_steps)
+    return warmup_inverse_sqrt(numerics.saturated(peak), warmup_steps)
 
 
-_COOL_DOWNS: dict[str, type[Ramp] | type[Geometric]] = {
+_RAMPS: dict[str, type[Ramp] | type[Geometric]] = {
     "linear": Linear,
     "cosine": Cosine,
     "1-sqrt": OneMinusSqrt,
@@ -226,13 +197,10 @@ def wsd(
     Args:
         peak: the value that is held.
         warmup_steps: the length of the warm-up in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps; `end` is reached at step `steps` and held.
+        steps: the length of the whole in steps, at least what the warm-up and the cool-down take.
         decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
         start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
         shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`) or "geometric".
-
-    Raises:
-        ValueError: if `steps` is less than the warm-up and the cool-down take.
 
     >>> import lrsched as ls
     >>> print(ls.wsd(1.0, warmup_steps=10, steps=100, decay_steps=20)([0, 5, 10, 80, 90, 100]))
@@ -244,8 +212,8 @@ def wsd(
     if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, peak, end):
         hint = "give it the lowest rate of the decay"
         raise ValueError(unexpected("wsd", "end", end, "the sign of the peak, since the shape is 'geometric'", hint))
-    hold = rest_of("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
-    return Linear(start, peak, warmup_steps) >> Constant(peak, hold) >> _COOL_DOWNS[shape](peak, end, decay_steps)
+    *_, hold = divided("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
+    return Linear(start, peak, warmup_steps) >> Constant(peak, hold) >> _RAMPS[shape](peak, end, decay_steps)
 
 
 @recipe
@@ -262,13 +230,10 @@ def cosine_restarts(
     Args:
         start: the value at step 0, where the first cycle begins.
         stop: the value at which the first cycle ends.
-        steps: the length of the first cycle in steps.
+        steps: the length of the first cycle in steps, > 0.
         n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
         scale: how many times higher each cycle is than the one before, `start` and `stop` alike. To lower the peaks onto a
             floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
-
-    Raises:
-        ValueError: if it cannot repeat for ever: with 0 steps, or a stretch below 1.
 
     >>> import lrsched as ls
     >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
@@ -301,13 +266,10 @@ def triangular(
     Args:
         low: the value at step 0, and after each cycle.
         high: the value at step `up`, the peak of the first cycle.
-        up: the length of the rise in steps.
-        down: the length of the fall in steps; as long as the rise if None.
+        up: the length of the rise in steps, >= 0.
+        down: the length of the fall in steps, >= 0; as long as the rise if None. A cycle has more than 0 steps.
         mode: "triangular", "triangular2" or "exp_range".
         gamma: the factor of one step in mode "exp_range", >= 0; no other mode takes it.
-
-    Raises:
-        ValueError: if a cycle has no steps, a length or gamma is negative, the mode is unknown, or gamma is given in another.
 
     >>> import lrsched as ls
     >>> print(ls.triangular(1.0, 5.0, up=4, mode="triangular2")([0, 2, 4, 8, 12]))
@@ -316,18 +278,14 @@ def triangular(
     References:
         Smith, *Cyclical learning rates for training neural networks*, 2015 (arXiv 1506.01186); PyTorch's `CyclicLR`.
     """
-    down = up if down is None else down
-    cycle: Real = up + down  # pyright: ignore[reportOperatorIssue] - numbers
-    if surely(np.equal, cycle, 0.0):
-        raise ValueError(f"triangular(up={up!r}, down={down!r}): expected a cycle of more than 0 steps. Hint: give one some.")
     if mode != "exp_range" and not (isinstance(gamma, float) and gamma == 1.0):
         hint = "leave it out in any other mode"
         raise ValueError(unexpected("triangular", "gamma", gamma, f"mode 'exp_range', got mode {mode!r}", hint))
-    triangle = (Linear(low, high, up) >> Linear(high, low, down)).repeat()
+    cycle = Linear(low, high, up) >> Linear(high, low, up if down is None else down)
     if mode == "triangular":
-        return triangle
-    envelope = Constant(1.0, cycle).repeat(scale=0.5) if mode == "triangular2" else Exponential(1.0, gamma)
-    return triangle * envelope + Constant(low, 0.0) * (1.0 - envelope)
+        return cycle.repeat()
+    envelope = Constant(1.0, cycle.length).repeat(scale=0.5) if mode == "triangular2" else Exponential(1.0, gamma)
+    return cycle.repeat() * envelope + Constant(low, 0.0) * (1.0 - envelope)
 
 
 @recipe
@@ -355,9 +313,6 @@ def one_cycle(
         anneal: "cosine" or "linear", the shape of every phase.
         three_phase: whether to return to start symmetrically before the last fall.
 
-    Raises:
-        ValueError: if `pct_start` leaves no steps for the fall, a divisor is not above 0, or a number is not finite.
-
     >>> import lrsched as ls
     >>> print(ls.one_cycle(1.0, 100, pct_start=0.25, div_factor=10.0, anneal="linear")([0, 25, 100]))
     [1.e-01 1.e+00 1.e-05]
@@ -367,9 +322,8 @@ def one_cycle(
         earlier, at `pct_start · steps - 1` and `steps - 1`.
     """
     ramp, rise, rest = _phases("one_cycle", steps, pct_start, anneal, three_phase)
-    with np.errstate(over="ignore"):
-        start = bounded("one_cycle", "div_factor", div_factor, numerics.divide(peak, div_factor))
-        end = bounded("one_cycle", "final_div_factor", final_div_factor, numerics.divide(start, final_div_factor))
+    start = numerics.saturated(numerics.divide(peak, div_factor))
+    end = numerics.saturated(numerics.divide(start, final_div_factor))
     if three_phase:
         return ramp(start, peak, rise) >> ramp(peak, start, rise) >> ramp(start, end, rest)
     return ramp(start, peak, rise) >> ramp(peak, end, rest)
@@ -392,9 +346,6 @@ def one_cycle_momentum(
         steps, pct_start, anneal: as in `one_cycle`.
         three_phase: whether to go back to `high` as fast as it went down, and hold it there.
 
-    Raises:
-        ValueError: if `pct_start` leaves no steps for the way back, or a number is not finite.
-
     >>> import lrsched as ls
     >>> print(ls.one_cycle_momentum(100, pct_start=0.25)([0, 25, 100]))
     [0.95 0.85 0.95]
@@ -409,11 +360,10 @@ def one_cycle_momentum(
     return ramp(high, low, rise) >> ramp(low, high, rest)
 
 
-def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[type[Ramp], Real, Real]:
+def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[Any, Real, Real]:
     """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
     if three_phase:
         checked(call, "pct_start", pct_start, ge=0, le=0.5, hint="three phases rise and fall back in as many steps")
-    rise = pct_start * steps
-    before = 2.0 * rise if three_phase else rise
-    before, rest = parted(call, steps, pct_start=before)
-    return Cosine if anneal == "cosine" else Linear, 0.5 * before if three_phase else before, rest
+    parts = 2.0 if three_phase else 1.0
+    before, rest = divided(call, steps, pct_start=parts * pct_start * steps)
+    return _RAMPS[anneal], before / parts, rest

@@ -56,8 +56,10 @@ class Schedule(_Hyperparameter):
     with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
     `stretch`, `staircase`, `reverse`, `repeat` and `on`, raise a TypeError for a driven schedule.
 
-    Numbers that are known are checked when it is made. Those that are traced are not: a negative length or rate counts as 0,
-    so that what follows in a sequence keeps its own length, and no finite number gives a NaN, but for 0 / 0.
+    It is checked when it is made: a known number that is not finite, or not within the bounds that `Args` states, is a
+    ValueError, and an argument that is no number, or no schedule where one is expected, a TypeError. Traced numbers are not
+    checked: a negative length or rate counts as 0, so that what follows in a sequence keeps its own length, and no finite
+    number gives a NaN, but for 0 / 0.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 0.1, 10) >> ls.Cosine(0.1, 0.0, 90) * 0.5
@@ -68,11 +70,10 @@ class Schedule(_Hyperparameter):
     __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
 
     def __post_init__(self) -> None:
-        for field in self._children:
-            if field.name != "clock":  # the only child that is no schedule
-                lift = functools.partial(_combinators().as_schedule, self._maker, field.name)
-                value = getattr(self, field.name)
-                self.__dict__[field.name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
+        for name in self._children:
+            if name != "clock":  # the only child that is no schedule
+                lift, value = functools.partial(_combinators().as_schedule, self._maker, name), getattr(self, name)
+                self.__dict__[name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
             if isinstance(schedule, Schedule) and _combinators().driven_parts(schedule):
                 hint = f"{self._maker} bends time; do it before .on(clock), or keep the driven factor apart"
@@ -122,8 +123,6 @@ class Schedule(_Hyperparameter):
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    # Operators: each makes a node, or leaves an operand that it does not know to that operand's own operators.
-
     def __add__(self, other: ScheduleLike) -> Schedule:
         return _combinators().operated("+", self, other)
 
@@ -148,17 +147,6 @@ class Schedule(_Hyperparameter):
     def __rtruediv__(self, other: ScheduleLike) -> Schedule:
         return _combinators().operated("/", other, self)
 
-    def __neg__(self) -> Schedule:
-        return _combinators().Pointwise("neg", (self,))
-
-    def __pow__(self, exponent: Any, modulus: Any = None) -> NoReturn:
-        del modulus
-        power = shown(exponent)
-        raise TypeError(
-            f"schedule ** {power}: expected an operator of schedules, got **. Hint: write s * s, or"
-            f" Function(lambda t: s(t) ** {power})."
-        )
-
     def __rshift__(self, other: ScheduleLike) -> Schedule:
         return _combinators().operated(">>", self, other)
 
@@ -171,7 +159,16 @@ class Schedule(_Hyperparameter):
     def __rmatmul__(self, other: ScheduleLike) -> Schedule:
         return _combinators().operated("@", other, self)
 
-    # Methods
+    def __neg__(self) -> Schedule:
+        return _combinators().Pointwise("neg", (self,))
+
+    def __pow__(self, exponent: Any, modulus: Any = None) -> NoReturn:
+        del modulus
+        power = shown(exponent)
+        raise TypeError(
+            f"schedule ** {power}: expected an operator of schedules, got **. Hint: write s * s, or"
+            f" Function(lambda t: s(t) ** {power})."
+        )
 
     def then(self, other: ScheduleLike) -> Schedule:
         """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
@@ -182,7 +179,6 @@ class Schedule(_Hyperparameter):
             other: a schedule, a number for ever, or a function of the step.
 
         Raises:
-            TypeError: if the other is none of these.
             ValueError: if this one goes on for ever: give it a length with `.take(n)`.
 
         >>> import lrsched as ls
@@ -200,9 +196,6 @@ class Schedule(_Hyperparameter):
         Args:
             time: a schedule whose value is a number of steps, a number, or a function of the step.
 
-        Raises:
-            TypeError: if it is none of these.
-
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
         Linear(0.0, 1.0, 10) @ Constant(3.0)
@@ -210,10 +203,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Warp(self, _combinators().as_schedule("warp", "time", time))
 
     def take(self, steps: Number) -> Schedule:
-        """The schedule for so many steps, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
-
-        Args:
-            steps: a number of steps, >= 0; more than its length make it that much longer.
+        """The schedule for `steps` >= 0, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.5).take(2)([1, 2, 3]))
@@ -222,10 +212,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Take(self, steps)
 
     def drop(self, steps: Number) -> Schedule:
-        """The schedule without its first steps: `t ↦ self(t + steps)`, as much shorter.
-
-        Args:
-            steps: a number of steps, >= 0.
+        """The schedule without its first `steps`, a number >= 0: `t ↦ self(t + steps)`, as much shorter.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).drop(5)([0, 1]))
@@ -234,10 +221,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Drop(self, steps)
 
     def delay(self, steps: Number) -> Schedule:
-        """The schedule so many steps later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
-
-        Args:
-            steps: a number of steps, >= 0.
+        """The schedule `steps` >= 0 later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).delay(5)([4, 5, 10]))
@@ -246,12 +230,9 @@ class Schedule(_Hyperparameter):
         return _combinators().Delay(self, steps)
 
     def stretch(self, factor: Number) -> Schedule:
-        """The schedule so many times slower: `t ↦ self(t / factor)`, `factor` times as long.
+        """The schedule `factor` > 0 times slower, and as many times longer: `t ↦ self(t / factor)`.
 
         `s.stretch(n).staircase(n)` is a schedule s that was written in epochs of n steps and moves once an epoch.
-
-        Args:
-            factor: a number above 0.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
@@ -260,12 +241,9 @@ class Schedule(_Hyperparameter):
         return _combinators().Stretch(self, factor)
 
     def staircase(self, every: Number) -> Schedule:
-        """The schedule, moving only every so many steps: `t ↦ self(every · ⌊t / every⌋)`.
+        """The schedule, moving only once in `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
 
         Its length is that of the schedule, rounded up to whole stairs.
-
-        Args:
-            every: a number of steps above 0.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).staircase(5)([4, 5, 9, 10]))
@@ -274,10 +252,7 @@ class Schedule(_Hyperparameter):
         return _combinators().Staircase(self, every)
 
     def reverse(self) -> Schedule:
-        """The schedule backwards: `t ↦ self(length - t)`, and its first value from its length on.
-
-        Raises:
-            ValueError: if it never settles, and so has no end to begin with.
+        """The schedule backwards, which must have an end: `t ↦ self(length - t)`, and its first value from its length on.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).reverse()([0, 1, 10]))
@@ -298,7 +273,7 @@ class Schedule(_Hyperparameter):
             scale: a number. None: 1.
 
         Raises:
-            ValueError: if it never settles, or cannot repeat for ever: with a length of 0, or a stretch below 1.
+            ValueError: if it has no end, or cannot repeat for ever: with a length of 0, or a stretch below 1.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(1.0, 0.0, 4).repeat(scale=0.5)([0, 2, 4, 6, 8]))
@@ -328,9 +303,6 @@ class Schedule(_Hyperparameter):
 
         Args:
             clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, whose reading is how many plateaus there were.
-
-        Raises:
-            TypeError: if the clock is none.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.1).on(ls.Plateau(patience=5)))
@@ -367,16 +339,22 @@ def _ready_number(x: Any, spec: Spec) -> Real:
 def value_at(schedule: Schedule, t: Real, shape: tuple[int, ...]) -> jax.Array:
     """The value at a time, or at times of a shape, as an array."""
     with np.errstate(all="ignore"):
-        return numerics.result(ready(schedule).at(t), shape)
+        value = ready(schedule).at(t)
+    if isinstance(value, float) and not shape:
+        kind = numerics.float_type()
+        return _placed(kind(numerics.saturated(value)) + kind(0))  # no negative zero
+    return numerics.result(value, shape)
+
+
+_placed = jax.jit(jnp.asarray)  # by itself `jnp.asarray` takes several times as long for a scalar
 
 
 def running_value(spans: Spans) -> Real:
-    """The value of the last part that has begun; what is known not to have begun is not evaluated."""
+    """The value of the part that is running; one that is known not to run at any of the times is not evaluated."""
     value = None
-    for part, own, begun in spans:
-        if isinstance(begun, (bool, np.bool_)) and not begun:
-            continue
-        value = part.at(own) if value is None else numerics.where(begun, part.at(own), value)
+    for part, own, running in spans:
+        if not numerics.is_concrete(running) or np.any(running) or np.size(running) == 0:
+            value = part.at(own) if value is None else numerics.where(running, part.at(own), value)
     return value
 
 

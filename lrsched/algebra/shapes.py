@@ -1,4 +1,4 @@
-"""The schedules that are not made of others.
+"""The schedules that are not made of others. A new one goes here, if the operators cannot write it; else into `recipes`.
 
 A ramp is two weights: one on its start, by the fraction of it that is left (q), and one on its stop, by the fraction that
 is done (p = 1 - q). Each is accurate by itself, so that nothing cancels near an end; the ends are exactly as given.
@@ -21,7 +21,7 @@ from lrsched.algebra.written import shown, unexpected
 
 @node
 class Ramp(Schedule):
-    """The base of ramps: `start · (1 - w(p)) + stop · w(p)`, with both weights as a subclass defines them."""
+    """The base of ramps, from one value to another: `start · (1 - w(p)) + stop · w(p)`, with the weights of a subclass."""
 
     start: Number = leaf()
     stop: Number = leaf()
@@ -48,9 +48,6 @@ class Linear(Ramp):
         start, stop: the values at step 0, and from step `steps` on.
         steps: its length in steps, >= 0. With 0 it is `stop` at once.
 
-    Raises:
-        ValueError: if the length is negative, or a number is not finite.
-
     >>> import lrsched as ls
     >>> print(ls.Linear(0.0, 1.0, 4)([0, 1, 2, 3, 4, 5]))
     [0.   0.25 0.5  0.75 1.   1.  ]
@@ -64,15 +61,10 @@ class Linear(Ramp):
 class Cosine(Ramp):
     """Half a cosine wave: `stop + (start - stop) · ½(1 + cos(π · min(t / steps, 1)))`.
 
-    Computed as `start · sin²(πq/2) + stop · sin²(πp/2)`, with p the fraction done and q the fraction left: the same number,
-    but nothing cancels near the end. Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
+    Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
 
     Args:
-        start, stop: the values at step 0, and from step `steps` on.
-        steps: its length in steps, >= 0. With 0 it is `stop` at once.
-
-    Raises:
-        ValueError: if the length is negative, or a number is not finite.
+        start, stop, steps: as in `Linear`.
 
     >>> import lrsched as ls
     >>> print(ls.Cosine(1.0, 0.0, 4)([0, 2, 4, 5]))
@@ -90,15 +82,9 @@ class Cosine(Ramp):
 class Polynomial(Ramp):
     """A power of the fraction left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
 
-    Computed as `start · q^power + stop · (1 - q^power)`, the second weight as `-expm1(power · log q)`.
-
     Args:
-        start, stop: the values at step 0, and from step `steps` on.
-        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+        start, stop, steps: as in `Linear`.
         power: the exponent, > 0. 1 is a straight line; above 1 it falls fast at first, below 1 fast at the end.
-
-    Raises:
-        ValueError: if the length is negative, the power not above 0, or a number not finite.
 
     >>> import lrsched as ls
     >>> print(ls.Polynomial(1.0, 0.0, 4, power=2.0)([0, 2, 3, 4, 5]))
@@ -118,14 +104,8 @@ class Polynomial(Ramp):
 class OneMinusSqrt(Ramp):
     """A root, steepest at its start: `start + (stop - start) · √(min(t / steps, 1))`. The cool-down of WSD.
 
-    Computed as `start · q / (1 + √p) + stop · √p`, with p the fraction done and q the fraction left.
-
     Args:
-        start, stop: the values at step 0, and from step `steps` on.
-        steps: its length in steps, >= 0. With 0 it is `stop` at once.
-
-    Raises:
-        ValueError: if the length is negative, or a number is not finite.
+        start, stop, steps: as in `Linear`.
 
     >>> import lrsched as ls
     >>> print(ls.OneMinusSqrt(1.0, 0.0, 4)([0, 1, 4, 5]))
@@ -147,12 +127,7 @@ class Geometric(Schedule):
     Where its numbers are traced and of different signs, it has the sign of `stop` between its ends.
 
     Args:
-        start: the value at step 0, not 0.
-        stop: the value from step `steps` on, not 0 and of the sign of `start`.
-        steps: its length in steps, >= 0. With 0 it is `stop` at once.
-
-    Raises:
-        ValueError: if the length is negative, an end is 0, the ends differ in sign, or a number is not finite.
+        start, stop, steps: as in `Linear`; the values are not 0, and of one sign.
 
     >>> import lrsched as ls
     >>> print(ls.Geometric(1.0, 0.01, 4)([0, 2, 4, 5]))
@@ -189,9 +164,6 @@ class Exponential(Schedule):
         start: the value at step 0.
         rate: the factor of one step, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
 
-    Raises:
-        ValueError: if the rate is negative, or a number is not finite.
-
     >>> import lrsched as ls
     >>> print(ls.Exponential(8.0, 0.5)([0, 1, 2, 3]))
     [8. 4. 2. 1.]
@@ -213,9 +185,6 @@ class InverseSqrt(Schedule):
     Args:
         start: the value at step 0.
         timescale: the number of steps after which it has fallen to `start / √2`, > 0. A traced one counts as 1e-12 at least.
-
-    Raises:
-        ValueError: if the timescale is not above 0, or a number is not finite.
 
     >>> import lrsched as ls
     >>> print(ls.InverseSqrt(1.0, 100)([0, 300, 9900]))
@@ -245,12 +214,9 @@ class Piecewise(Schedule):
     Before the first of its steps it has the first value, from the last one on the last value.
 
     Args:
-        steps: a list of K steps, each at least the one before; where two are equal it jumps, and the later one counts.
+        steps: a list of K steps >= 0, each at least the one before; where two are equal it jumps, and the later one counts.
         values: a list of K values.
         kind: "constant" between the points, "linear" or "cosine" from each to the next.
-
-    Raises:
-        ValueError: if the steps do not rise from 0 or later, or the two lists differ in length.
 
     >>> import lrsched as ls
     >>> print(ls.Piecewise([0, 10, 20], [1.0, 0.5, 0.1])([9, 10, 19, 20]))
@@ -307,7 +273,7 @@ class Function(Schedule):
         arguments: numbers, each of them a leaf like the numbers of any other schedule.
 
     Raises:
-        TypeError: if fn cannot be called, or an argument is no number; on a call, if it gives no number.
+        TypeError: if fn cannot be called; on a call, if it gives no number.
 
     It prints with the name of its function, and can be pickled if the function can.
 

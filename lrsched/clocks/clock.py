@@ -1,9 +1,4 @@
-"""Clocks: where all the state is.
-
-A clock is a reducer. Its hyperparameters are its fields; its state is passed in and out. `init()` gives the first state,
-`tick` takes it past an update and whatever was observed, `read` says what time it is. A schedule whose time is a clock's
-reading is *driven*: `schedule.on(clock)`. `running.py` runs the clocks of a whole schedule.
-"""
+"""Clocks: reducers of observations, and all the state there is. `running.py` runs those of a whole schedule."""
 
 from __future__ import annotations
 
@@ -71,7 +66,6 @@ class Clock(Node):
 
     @property
     def monitors(self) -> tuple[str, ...]:
-        """The names of what it observes; by default its `monitor`, if it has one."""
         return (self.monitor,) if hasattr(self, "monitor") else ()  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
@@ -80,7 +74,7 @@ class Clock(Node):
         return type(self).__name__
 
     def init(self) -> Any:
-        """The first state, a pytree of arrays."""
+        """The first state."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method init().")
 
     def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
@@ -126,8 +120,6 @@ class Steps(Clock):
 
 
 class PlateauState(NamedTuple):
-    """What a `Plateau` remembers; every entry is a scalar."""
-
     best: jax.Array  # the best observation so far
     bad: jax.Array  # observations since then, or since the last plateau
     cooldown: jax.Array  # observations left during which none counts as bad
@@ -144,10 +136,10 @@ class Plateau(Clock):
 
         mode "min":  a < b - margin        mode "max":  a > b + margin
 
-    where margin = threshold · |b| ("rel"; 0 while nothing was observed), threshold ("abs"), or threshold · b in mode "min"
-    and threshold · b in mode "max" with the sign of b ("rel_signed", PyTorch's rule, under which a flat metric below 0
-    counts as better every time). Any other, NaN included, is bad. When the count of bad ones exceeds `patience`, that is a
-    plateau: the reading goes up by one, the count starts again, and the next `cooldown` observations do not count as bad.
+    where margin is threshold · |b| ("rel"; 0 while nothing was observed), threshold ("abs"), or threshold · b ("rel_signed",
+    PyTorch's rule, under which a flat metric below 0 counts as better every time). Any other, NaN included, is bad. When the
+    count of bad ones exceeds `patience`, that is a plateau: the reading goes up by one, the count starts again, and the next
+    `cooldown` observations do not count as bad.
 
     Args:
         mode: "min" for a loss, "max" for a score.
@@ -222,8 +214,6 @@ class Plateau(Clock):
 
 
 class SinceBestState(NamedTuple):
-    """What a `SinceBest` remembers; every entry is a scalar."""
-
     best: jax.Array  # the best observation so far
     bad: jax.Array  # the reading
 
@@ -232,7 +222,7 @@ class SinceBestState(NamedTuple):
 class SinceBest(Clock):
     """Counts the observations since the best one: what early stopping goes by.
 
-    What is better is decided as by `Plateau`. A training loop can read it by itself, and stop:
+    A training loop can read it by itself, and stop:
 
     >>> import lrsched as ls
     >>> clock = ls.SinceBest(monitor="loss")
@@ -245,10 +235,7 @@ class SinceBest(Clock):
     5 1.0
 
     Args:
-        mode: "min" for a loss, "max" for a score.
-        threshold: how much better is better, >= 0.
-        threshold_mode: "rel", "abs" or "rel_signed", as in `Plateau`.
-        monitor: the name of what it observes.
+        mode, threshold, threshold_mode, monitor: as in `Plateau`.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
@@ -286,9 +273,9 @@ class SinceBest(Clock):
 class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
-    Whole numbers are added exactly up to 2**53 and beyond, and fractions with smaller errors than a float64 has, though JAX has
-    no 64 bits by default; the schedule uses the first 48 bits of the sum. Like every clock it counts while its part of the
-    schedule runs: to count from the first update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
+    Whole numbers are added exactly up to 2**53 and beyond, and fractions with smaller errors than a float64 has; the schedule
+    uses the first 48 bits of the sum. Like every clock it counts while its part of the schedule runs: to count from the first
+    update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
         monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
@@ -328,8 +315,6 @@ class Counter(Clock):
 
 
 class SinceState(NamedTuple):
-    """What a `Since` remembers."""
-
     clock: Any  # the state of the other clock
     moved: jax.Array  # whether it has moved
     steps: jax.Array  # the reading
@@ -353,8 +338,7 @@ class Since(Clock):
     >>> print(ls.evaluate(s, state))
     0.05
 
-    After `>>` a clock observes only while its part runs, so that a signal during a warm-up would be lost: there, multiply,
-    `warmup * cooldown.on(Since(...))`.
+    A signal during a warm-up before `>>` is lost: there, multiply, `warmup * cooldown.on(Since(...))`.
 
     Args:
         clock: the other clock. The update after the one with which it moved is at time 0.
@@ -370,12 +354,10 @@ class Since(Clock):
 
     @property
     def monitors(self) -> tuple[str, ...]:
-        """What the other clock observes."""
         return self.clock.monitors
 
     @property
     def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
-        """How the other clock combines several observations within one update."""
         return self.clock.combine
 
     @property
@@ -419,6 +401,6 @@ def _is_better(clock: Plateau | SinceBest, value: jax.Array, best: jax.Array) ->
     if clock.threshold_mode == "abs":
         margin = threshold
     else:
-        finite = jnp.where(jnp.isinf(best), jnp.zeros_like(best), best)  # before the product: 0 · inf is no number
+        finite = jnp.where(jnp.isinf(best), 0, best)  # before the product: 0 · inf is no number
         margin = threshold * (jnp.abs(finite) if clock.threshold_mode == "rel" else finite)
     return value < best - margin if clock.mode == "min" else value > best + margin

@@ -14,7 +14,6 @@ from lrsched.algebra.written import shown
 
 _LAST = np.int32(2**31 - 1)
 _MOST = 2.0**53
-_NOTHING = np.zeros((), np.float32)
 
 
 def zero() -> jax.Array:
@@ -63,31 +62,25 @@ def count_of(call: str, value: Any) -> Count:
     if isinstance(value, Count):
         return value
     value = as_number(call, value)
-    if numerics.is_concrete(value):
+    if known := numerics.is_concrete(value):
         if not 0 <= float(value) <= _MOST:
             raise ValueError(f"{call}: expected a number from 0 to 2**53, got {shown(value)}. Hint: a count only grows.")
         value = np.asarray(value, np.float64)
-        two = numerics.double(value)
-        return Count(two.high, two.low, np.float32(value - numerics.to_float64(two)))
-    if jnp.issubdtype(value.dtype, jnp.floating) or numerics.float_type() == np.float64:
-        value = jnp.minimum(numerics.to_float(value), _MOST)
-    value = jnp.where(value > 0, value, jnp.zeros_like(value))
-    if value.dtype == np.float32:
-        return Count(value, _NOTHING, _NOTHING)
+    else:
+        if numerics.float_type() == np.float64 or not jnp.issubdtype(value.dtype, jnp.integer):
+            value = jnp.minimum(numerics.to_float(value), _MOST)
+        value = jnp.where(value > 0, value, jnp.zeros_like(value))
     two = numerics.double(value)
-    rest = value - numerics.to_float(two) if value.dtype == np.float64 else _NOTHING
-    return Count(two.high, two.low, jax.lax.convert_element_type(rest, np.float32))
+    if value.dtype != np.float64:
+        return Count(two.high, two.low, jnp.zeros_like(two.high))
+    rest = value - (numerics.to_float64(two) if known else numerics.to_float(two))
+    return Count(two.high, two.low, rest.astype(np.float32))
 
 
 def counted(count: Count, more: Count) -> Count:
     """The sum of two counts, within 2**-70 of itself: exact for whole numbers up to 2**53, and far beyond."""
-    high, rest_of_high = _sum(count.high, more.high)
-    low, rest_of_low = _sum(count.low, more.low)
-    low, rest = _sum(low, rest_of_high)
-    low, lower = _sum(low, count.lower + more.lower + rest_of_low + rest)
-    return Count(*_sum(high, low), lower)
-
-
-def _sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """The sum of two float32, and what rounding left out of it."""
-    return (a, b) if b is _NOTHING else two_sum(a, b)
+    high, rest_of_high = two_sum(count.high, more.high)
+    low, rest_of_low = two_sum(count.low, more.low)
+    low, rest = two_sum(low, rest_of_high)
+    low, lower = two_sum(low, count.lower + more.lower + rest_of_low + rest)
+    return Count(*two_sum(high, low), lower)

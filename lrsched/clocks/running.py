@@ -21,11 +21,11 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import Driven, driven_parts
-from lrsched.algebra.node import each_number, surely
+from lrsched.algebra.node import checked, each_number, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, ready, value_at
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
@@ -234,8 +234,7 @@ def replayed(
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and what each clock read for them, in the order of the tree."""
     schedule = _checked(call, schedule)
-    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-        raise ValueError(unexpected(call, "every", every, "a whole number >= 1", "the updates for each observation"))
+    every = int(checked(call, "every", every, ge=1, integer=True, unit="updates"))
     clocks = clocks_of(schedule)
     names = monitored_by(clocks)
     if not isinstance(observations, dict):

@@ -10,7 +10,6 @@ import optax
 
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.written import unexpected
-from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
 from lrsched.training.holders import leaves_of
 from lrsched.training.parts import AppliedState
@@ -75,7 +74,12 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
                 "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
                 " Hint: jit the init of accumulate(...) instead."
             )
-        return AccumulateState(_nothing_gathered_for(clocks), state)
+        ways: dict[str, set[str]] = {}  # by name, those in which clocks combine what they observe
+        for clock in clocks:
+            checked_choice(type(clock).__name__, "combine", clock.combine, WAYS)
+            for name in clock.monitors:
+                ways.setdefault(name, set()).add(clock.combine)
+        return AccumulateState({name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}, state)
 
     def update_fn(
         updates: optax.Updates,
@@ -105,13 +109,3 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         return updates, AccumulateState(typed_as(state.gathered, kept), after)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
-
-
-def _nothing_gathered_for(clocks: list[Clock]) -> dict[str, Gathered]:
-    """For each name that clocks monitor, the totals of nothing in the ways in which they combine."""
-    ways: dict[str, set[str]] = {}
-    for clock in clocks:
-        checked_choice(type(clock).__name__, "combine", clock.combine, WAYS)
-        for name in clock.monitors:
-            ways.setdefault(name, set()).add(clock.combine)
-    return {name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, overload
+from typing import Literal
 
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.schedule import Schedule
@@ -14,47 +13,30 @@ from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
 from lrsched.views.text import expanded
 
-S = TypeVar("S", Schedule, Mapping[str, Schedule])
 
-
-@overload
-def describe(schedules: Schedule) -> str: ...
-@overload
-def describe(schedules: Mapping[str, Schedule]) -> dict[str, str]: ...
-def describe(schedules: Schedule | Mapping[str, Schedule]) -> str | dict[str, str]:
+def describe(schedule: Schedule) -> str:
     """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr(expanded(s))` gives.
 
     It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
     of your own is in it by its name alone: that it computes something else by then cannot be seen.
 
     Args:
-        schedules: a schedule, or several by name, such as those of `scheduled`. Of a live one, `schedule(state)`.
-
-    Returns:
-        A string, or a dict of strings by name.
+        schedule: a schedule. Of a live one, `schedule(state)`.
 
     Raises:
-        TypeError: if it is neither.
+        TypeError: if it is none.
 
-    >>> import json
     >>> import lrsched as ls
-    >>> print(json.dumps(ls.describe(ls.Linear(0.1, 0.0, 100))))
-    "Linear(0.1, 0.0, 100)"
+    >>> print(ls.describe(ls.Linear(0.1, 0.0, 100)))
+    Linear(0.1, 0.0, 100)
     """
-    if isinstance(schedules, Schedule):
-        return described(schedules)
-    if not isinstance(schedules, Mapping) or not all(isinstance(s, Schedule) for s in schedules.values()):
-        raise TypeError(unexpected("describe", "schedules", schedules, "a schedule, or a dict of schedules by name"))
-    return {name: described(schedule) for name, schedule in schedules.items()}
+    if not isinstance(schedule, Schedule):
+        raise TypeError(unexpected("describe", "schedule", schedule, "a schedule", "of several, describe each"))
+    text = repr(expanded(schedule))  # a recipe may be another one in a later version
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the place of a function without a name, in this process
 
 
-def described(schedule: Schedule) -> str:
-    """The text of a schedule, the same in every process."""
-    text = repr(expanded(schedule))  # a recipe may be another in a later version
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # of an object without a name, which is elsewhere in every process
-
-
-def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replace"] = "raise") -> S:
+def resume(saved: str, schedule: Schedule, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
     """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
 
     Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
@@ -65,15 +47,12 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
 
     Args:
         saved: what `describe` gave, read again.
-        schedules: the schedule of the program that goes on, or several by name.
+        schedule: the schedule of the program that goes on.
         on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one.
             Numbers as a live state rounds them are equal, and functions of one name.
 
-    Returns:
-        A schedule, or a dict of schedules by name.
-
     Raises:
-        TypeError: if it is not what `describe` gave, or not of what it is.
+        TypeError: if it is not what `describe` gave, or no schedule.
         ValueError: if it is another schedule, shown beside the saved one; or if the saved one is to be kept but cannot be read,
             because it holds a function, or a class that is not defined.
 
@@ -90,44 +69,33 @@ def resume(saved: Any, schedules: S, on_change: Literal["raise", "keep", "replac
     Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.
     """
     checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
-    several = isinstance(schedules, Mapping)
-    now: Mapping[str, Schedule] = schedules if several else {"": schedules}
-    if not all(isinstance(schedule, Schedule) for schedule in now.values()):
-        hint = "resume(saved, schedules), what describe gave comes first"
-        raise TypeError(unexpected("resume", "schedules", schedules, "a schedule, or a dict of schedules by name", hint))
-    texts, then = describe(now), saved if several else {"": saved}
-    if not isinstance(then, Mapping) or not all(isinstance(text, str) for text in then.values()):
-        kind = "a dict of strings" if several else "a string"
-        raise TypeError(unexpected("resume", "saved", saved, f"what describe gave, {kind}"))
-    changed = [name for name in {**then, **now} if not (name in then and name in now and _is_same(then[name], now[name]))]
-    if changed and on_change == "raise":
-        lines = ["resume(...): expected the schedule of the checkpoint, got another:"]
-        for name in changed:
-            lines += side_by_side(then.get(name, "no schedule"), texts.get(name, "no schedule"), name)
-        advice = 'Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.'
-        raise ValueError("\n".join([*lines, advice]))
-    kept: Any = dict(now)
-    if on_change == "keep":
-        kept = {name: _read(name, text) if name in changed else now[name] for name, text in then.items()}
-    return kept if several else kept[""]
+    if not isinstance(schedule, Schedule):
+        raise TypeError(unexpected("resume", "schedule", schedule, "a schedule", "of several, resume each"))
+    if not isinstance(saved, str):
+        raise TypeError(unexpected("resume", "saved", saved, "the text that describe gave"))
+    if on_change == "replace" or _is_same(saved, schedule):
+        return schedule
+    if on_change == "raise":
+        lines = [
+            "resume(...): expected the schedule of the checkpoint, got another:",
+            *side_by_side(saved, describe(schedule)),
+            'Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.',
+        ]
+        raise ValueError("\n".join(lines))
+    try:
+        return parse(saved)
+    except ValueError as error:
+        raise ValueError(
+            "resume(on_change='keep'): expected an expression that parse can read for the schedule of the checkpoint, got an"
+            f" error: {error}\nHint: make that schedule in the program, as it was."
+        ) from None
 
 
 def _is_same(saved: str, now: Schedule) -> bool:
     live = unpacked(packed(now))  # what a live state would hold of it
-    if saved in (described(now), described(live)):
+    if saved in (describe(now), describe(live)):
         return True
     try:
         return parse(saved) in (now, live)
     except ValueError:  # a function, a class that is not defined: the text is all there is to compare
         return False
-
-
-def _read(name: str, text: str) -> Schedule:
-    try:
-        return parse(text)
-    except ValueError as error:
-        what = f"the schedule of {name or 'the checkpoint'}"
-        raise ValueError(
-            f"resume(on_change='keep'): expected an expression that parse can read for {what}, got an error: {error}"
-            "\nHint: make that schedule in the program, as it was."
-        ) from None

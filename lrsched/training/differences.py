@@ -6,7 +6,7 @@ _WIDTH = 110  # characters of a schedule that an error shows
 _IN_WORDS = string.ascii_letters + string.digits + "._-"
 
 
-def side_by_side(saved: str, now: str, name: str = "", heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
+def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
     """Two texts one above the other, and marks under the words of the second from where they part to where they meet."""
     first = _alike(saved, now)
     after = _alike(saved[first:][::-1], now[first:][::-1])
@@ -19,7 +19,7 @@ def side_by_side(saved: str, now: str, name: str = "", heads: tuple[str, str] = 
         for head, text in zip(heads, (saved, now), strict=True)
     ]
     marks = " " * (4 + width + 2 + len(before) + first - begin) + "^" * max(1, min(last, begin + _WIDTH) - first)
-    return [*([f"  {name}"] if name else []), *rows, marks]
+    return [*rows, marks]
 
 
 def _alike(a: str, b: str) -> int:

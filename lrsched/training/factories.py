@@ -20,7 +20,7 @@ from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
 from lrsched.training.holders import Tree
 from lrsched.training.parts import AppliedState
-from lrsched.training.transform import applied_as, typed_as
+from lrsched.training.transform import Applied, applied_as, typed_as
 
 P = ParamSpec("P")
 
@@ -80,7 +80,6 @@ def scheduled(
     static = {static_args} if isinstance(static_args, str) else set(static_args)
     if (unknown := sorted(static.difference(parameters))) and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}.")
-    defaults = {name: p.default for name, p in parameters.items() if _is_schedule(p.default)}
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
@@ -88,14 +87,12 @@ def scheduled(
             bound = signature.bind(*partial.args, *args, **(partial.keywords | kwargs))
         except TypeError as error:
             raise TypeError(f"{call}(...): expected arguments of the factory, got others. Hint: {error}.") from None
-        bound.arguments = defaults | bound.arguments  # pyright: ignore[reportAttributeAccessIssue]
         given = _by_name(bound)
         places = {name: parameters.get(name, _EXTRA) for name in given if name.split("[")[0] not in static}
         schedules, numbers = _schedules_and_numbers(call, given, places)
-        warned = set[str]()
-        for name, schedule in schedules.items():
-            if isinstance(schedule, Schedule):
-                schedules[name] = dataclasses.replace(applied_as(call, schedule, live, start, name), warned=warned)
+        applied = {name: applied_as(call, schedule, live, start, name) for name, schedule in schedules.items()}
+        warned = set[str]()  # by all of them together
+        applied = {name: dataclasses.replace(one, warned=warned) for name, one in applied.items()}
 
         def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
             values = {name: _like_python(x) for name, x in values.items()} if hyperparam_dtype is None else values
@@ -107,14 +104,14 @@ def scheduled(
                 made = optax.GradientTransformationExtraArgs(made.init, made.update)  # pyright: ignore[reportArgumentType]
             return optax.with_extra_args_support(made)
 
-        return _injected(call, schedules, numbers, given, transform, hyperparam_dtype)
+        return _injected(call, applied, numbers, given, transform, hyperparam_dtype)
 
     return make
 
 
 def _injected(
     call: str,
-    schedules: Mapping[str, optax.schedules.StatefulSchedule],
+    schedules: Mapping[str, Applied],
     numbers: Mapping[str, numerics.Number],
     given: Tree,
     made: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
@@ -133,10 +130,8 @@ def _injected(
         state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
         return _buffers_of_its_own(state, (params, given))
 
-    def followed(name: str, written: numerics.Number, before: Tree, after: Tree) -> tuple[jax.Array, Tree]:
+    def followed(written: numerics.Number, before: AppliedState, after: AppliedState) -> tuple[jax.Array, AppliedState]:
         """The value of a schedule and its state, or the number that was written in its place."""
-        if not isinstance(after, AppliedState):
-            return recorded(schedules[name](before)), after
         # A value that is not the one used before was written. Then the state says that none was, so that it stays.
         is_written = recorded(written) != recorded(before.used)
         value = jnp.where(is_written, recorded(written), recorded(after.used))
@@ -154,7 +149,7 @@ def _injected(
         values = {name: recorded(before[name]) for name in numbers}
         after = {name: s.update(states[name], **extra) for name, s in schedules.items()}
         for name in schedules:
-            values[name], after[name] = followed(name, before[name], states[name], after[name])
+            values[name], after[name] = followed(before[name], states[name], after[name])
         new, inner = made(values).update(updates, state.inner_state, params, **extra)
         count, inner = optax.safe_increment(state.count), typed_as(state.inner_state, inner)
         return new, state._replace(count=count, hyperparams=values, hyperparams_states=after, inner_state=inner)
@@ -197,13 +192,13 @@ def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 def _schedules_and_numbers(
     call: str, given: Mapping[str, Any], places: Mapping[str, inspect.Parameter]
-) -> tuple[dict[str, Any], dict[str, numerics.Number]]:
+) -> tuple[dict[str, Schedule], dict[str, numerics.Number]]:
     """The arguments that are schedules, and those that are numbers which may change from update to update."""
-    schedules, numbers = dict[str, Any](), dict[str, numerics.Number]()
+    schedules, numbers = dict[str, Schedule](), dict[str, numerics.Number]()
     for name, place in places.items():
         value: Any = numerics.array_of(given[name])
         wants_float = _wants_float(place)
-        if _is_schedule(value):
+        if isinstance(value, Schedule):
             schedules[name] = value
         elif numerics.is_number(value) and np.shape(value) == ():
             if numerics.is_concrete(value) and np.isnan(float(value)):
@@ -217,11 +212,6 @@ def _schedules_and_numbers(
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
             schedules |= {name: Function(OfCount(value))} if wants_float else {}
     return schedules, numbers
-
-
-def _is_schedule(x: object) -> bool:
-    """Whether something is a schedule, or has optax's protocol of a stateful one."""
-    return isinstance(x, (Schedule, optax.schedules.StatefulSchedule)) and not isinstance(x, type)
 
 
 def _wants_float(place: inspect.Parameter) -> bool | None:

@@ -28,55 +28,43 @@ def by_path(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[Pa
 
 def leaves_of(state: Tree, is_leaf: Callable[[Any], bool] = lambda _: False) -> dict[Path, Any]:
     """The leaves of a state by their paths; of an object that is no pytree, those of its attributes."""
-    trees = {prefix: by_path(tree, lambda x: is_leaf(x) or is_variable(x)) for prefix, tree in _trees(state).items()}
-    return {(*prefix, *path): leaf for prefix, leaves in trees.items() for path, leaf in leaves.items()}
+    return by_path(_tree(state), lambda x: is_leaf(x) or is_variable(x))
 
 
 def with_leaves(state: Tree, changes: Mapping[Path, jax.Array]) -> Tree:
     """The state with other leaves at some paths, of the same kind.
 
     The variables of flax.nnx are changed in place, and what holds them is returned. Any other container is rebuilt: a pytree by
-    JAX, any other object as a shallow copy with its attribute set.
-
-    Raises a TypeError if that is not possible.
+    JAX, any other object as a shallow copy with its attributes set.
     """
-    leaves, others = leaves_of(state), dict(changes)
+    tree, leaves, others = _tree(state), leaves_of(state), dict(changes)
     for path in changes:
         if is_variable(leaves[path]):
             leaves[path][...] = others.pop(path)
-    for prefix, tree in _trees(state).items():
-        if any(path[: len(prefix)] == prefix for path in others):
-            new = jax.tree_util.tree_map_with_path(
-                lambda keys, leaf, prefix=prefix: others.get((*prefix, *path_of(keys)), leaf), tree, is_leaf=is_variable
-            )
-            state = _with_attribute(state, prefix[0], new) if prefix else new
-    return state
-
-
-def _trees(state: Tree) -> dict[Path, Tree]:
-    """The pytrees of a state: itself, or the attributes of an object that JAX takes for a leaf."""
-    if is_variable(state) or not jax.tree_util.all_leaves([state]):
-        return {(): state}
-    kept: Any = object.__getstate__(state)
-    in_dict, in_slots = kept if isinstance(kept, tuple) else (kept, None)
-    attributes = {**(in_dict or {}), **(in_slots or {})}
-    computed = getattr(state, "opt_state", None)
-    if computed is not None and not any(value is computed for value in attributes.values()):
-        attributes = {"opt_state": computed}  # a property
-    return {(name,): value for name, value in attributes.items()}
-
-
-def _with_attribute(holder: Any, name: str, value: Tree) -> Any:
-    """A shallow copy of an object with another attribute."""
+    if not others:
+        return state
+    new = jax.tree_util.tree_map_with_path(lambda keys, x: others.get(path_of(keys), x), tree, is_leaf=is_variable)
+    if tree is state:
+        return new
+    names = sorted({path[0] for path in others})
     with contextlib.suppress(Exception):  # whatever somebody else's __copy__ raises
-        made = copy.copy(holder)
-        if made is not holder:
-            object.__setattr__(made, name, value)  # a frozen dataclass refuses its own
+        if (made := copy.copy(state)) is not state:
+            for name in names:
+                object.__setattr__(made, name, new[name])  # a frozen dataclass refuses its own
             return made
     raise TypeError(
         f"expected a container that can be rebuilt (a pytree, a dataclass, an object that can be copied), got"
-        f" {shown(holder)} ({type(holder).__name__}). Hint: pass its {name}, and put back what is returned."
+        f" {shown(state)} ({type(state).__name__}). Hint: pass its {names[0]}, and put back what is returned."
     )
+
+
+def _tree(state: Tree) -> Tree:
+    """The state itself, or the attributes of an object that JAX takes for a leaf."""
+    if is_variable(state) or not jax.tree_util.all_leaves([state]):
+        return state
+    kept: Any = object.__getstate__(state)
+    in_dict, in_slots = kept if isinstance(kept, tuple) else (kept, None)
+    return {**(in_dict or {}), **(in_slots or {})}
 
 
 def has_only_names(state: Tree) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,32 +57,50 @@ def layerwise(
         Clark and others, *ELECTRA*, 2020, and Bao and others, *BEiT*, 2021, who fine-tune so.
     """
     applied = applied_as("layerwise", schedule, live, start)
-    if factors is not None and (decay is not None or depth_of is not None):
-        raise TypeError("layerwise(...): expected factors, or decay and depth_of, got both.")
-    if factors is None and (decay is None or depth_of is None):
-        missing = " and ".join(name for name, x in (("decay", decay), ("depth_of", depth_of)) if x is None)
-        raise TypeError(f"layerwise(...): expected decay and depth_of, or factors, got no {missing}.")
+    given = {name: x for name, x in (("decay", decay), ("depth_of", depth_of), ("factors", factors)) if x is not None}
+    if given.keys() not in ({"factors"}, {"decay", "depth_of"}):
+        raise TypeError(f"layerwise(...): expected factors, or decay and depth_of, got {' and '.join(given) or 'neither'}.")
     base = None if decay is None else checked("layerwise", "decay", decay, gt=0)
-    argument, given, bounds = ("factors", factors, {"ge": 0}) if base is None else ("depth_of", depth_of, {})
+    argument, bounds = ("factors", {"ge": 0}) if base is None else ("depth_of", {})
+    wanted = given[argument]
 
     def factor(path: str, entry: object) -> Number:
         value = checked("layerwise", f"{argument}[{path!r}]", entry, **bounds)
-        if np.ndim(value) > 1:
-            raise ValueError(
-                f"layerwise({argument}[{path!r}]=...): expected a number, or an array with one axis, got the shape"
-                f" {np.shape(value)}."
-            )
         return value if base is None else numerics.power(base, value)
 
-    factor_of = (lambda path: factor(path, given(path))) if callable(given) else _entries(argument, given, factor)
+    leaves = [] if callable(wanted) else _by_path(wanted)
+    entries = {path: factor(path, x) for path, x in leaves}
+    if len(entries) < len(leaves):
+        raise ValueError(unexpected("layerwise", argument, wanted, "one entry for each path"))
+
+    def factor_of(path: str) -> Number:
+        if callable(wanted):
+            return factor(path, wanted(path))
+        covering = [entry for entry in entries if _begins(entry, path)]
+        if not covering:
+            raise ValueError(
+                f"layerwise(...): expected an entry for each parameter, got none for {path!r}. Hint: there are"
+                f" {shown(list(entries))}; one for '' covers all others."
+            )
+        return entries[max(covering, key=len)]
+
+    def with_factors(tree: Tree) -> list[tuple[Tree, jax.Array | None]]:
+        """The leaves of a tree, and the factor of each in a shape that fits, None for one that is masked."""
+        leaves = _by_path(tree)
+        if unused := [entry for entry in entries if not any(_begins(entry, path) for path, _ in leaves)]:
+            raise ValueError(
+                f"layerwise(...): expected each entry to cover a parameter, got {', '.join(map(repr, unused))}, which covers"
+                f" none. Hint: the parameters are {shown([path for path, _ in leaves])}."
+            )
+        return [(x, None if _is_masked(x) else _fitting(factor_of(path), path, x)) for path, x in leaves]
 
     def scale(rate: jax.Array, updates: optax.Updates) -> optax.Updates:
-        new = [x if f is None else (rate * f).astype(x.dtype) * x for x, f in _with_factors(updates, factor_of)]
+        new = [x if f is None else (rate * f).astype(x.dtype) * x for x, f in with_factors(updates)]
         return jax.tree.unflatten(jax.tree.structure(updates, is_leaf=_is_masked), new)
 
     def init_fn(params: optax.Params) -> optax.OptState:
         if jax.tree.leaves(params):
-            _with_factors(params, factor_of)
+            with_factors(params)
         return inner.init(params)
 
     inner = scaled_by(applied, flip_sign, scale)
@@ -95,46 +111,14 @@ def _is_masked(x: object) -> bool:
     return isinstance(x, optax.MaskedNode)
 
 
+def _begins(entry: str, path: str) -> bool:
+    return not entry or f"{path}/".startswith(f"{entry}/")
+
+
 def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
-    """The leaves of a tree with their paths; what `optax.masked` took out is a leaf."""
+    """The leaves of a tree with their paths; one that `optax.masked` took out is a leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_masked)
     return [("/".join(path_of(keys)).strip("/"), x) for keys, x in leaves]
-
-
-def _entries(argument: str, given: Tree, factor: Callable[[str, object], Number]) -> dict[str, Number]:
-    """The factors by path, of a tree of what they are made of."""
-    entries: dict[str, Number] = {}
-    for path, value in _by_path(given):
-        if path in entries:
-            raise ValueError(f"layerwise({argument}=...): expected one entry for {path!r}, got two.")
-        entries[path] = factor(path, value)
-    if not entries:
-        raise ValueError(unexpected("layerwise", argument, given, "an entry for each parameter"))
-    return entries
-
-
-def _with_factors(tree: Tree, factor_of: dict[str, Number] | Callable[[str], Number]) -> list[tuple[Tree, jax.Array | None]]:
-    """The leaves of a tree, and the factor of each in a shape that fits, None for what is masked."""
-    leaves = _by_path(tree)
-    if isinstance(factor_of, dict):
-        entries, covering = factor_of, {path: _covering(factor_of, path) for path, _ in leaves}
-        if unused := sorted(set(entries).difference(*covering.values())):
-            raise ValueError(
-                f"layerwise(...): expected each entry to cover a parameter, got {', '.join(map(repr, unused))}, which covers"
-                f" none. Hint: the parameters are {shown(list(covering))}."
-            )
-        if bare := [path for path, x in leaves if not covering[path] and not _is_masked(x)]:
-            raise ValueError(
-                f"layerwise(...): expected an entry for each parameter, got none for {bare[0]!r}. Hint: there are"
-                f" {shown(list(entries))}; one for '' covers all others."
-            )
-        factor_of = lambda path: entries[covering[path][-1]]  # noqa: E731
-    return [(x, None if _is_masked(x) else _fitting(factor_of(path), path, x)) for path, x in leaves]
-
-
-def _covering(entries: dict[str, Number], path: str) -> list[str]:
-    """The entries that begin a path, the longest last."""
-    return sorted((entry for entry in entries if not entry or f"{path}/".startswith(f"{entry}/")), key=len)
 
 
 def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
@@ -142,7 +126,7 @@ def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
     if np.ndim(factor) and np.shape(x)[:1] != np.shape(factor):
         raise ValueError(
             f"layerwise(...): expected one number for each of the layers stacked in {path!r}, of the shape {np.shape(x)},"
-            f" got {np.shape(factor)[0]}."
+            f" got the shape {np.shape(factor)}."
         )
     factor = jnp.asarray(numerics.to_float(factor))
     return factor.reshape(*factor.shape, *(1,) * (np.ndim(x) - 1)) if factor.ndim else factor

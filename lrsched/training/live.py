@@ -1,6 +1,5 @@
 """Schedules as state: each number two float32, so that what replaces it has the same types."""
 
-import collections
 import dataclasses
 import functools
 import sys
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import Node, Spec, each_number
+from lrsched.algebra.node import Node, each_number
 from lrsched.algebra.numerics import Double
 from lrsched.algebra.schedule import Schedule
 
@@ -21,16 +20,15 @@ def packed(schedule: Schedule) -> Schedule:
     if flax := sys.modules.get("flax.serialization"):
         for kind in (Double, *_classes(schedule)):
             _register_with_flax(kind, flax)
-    return each_number(schedule, _packed_number)
+    return each_number(schedule, lambda x, _: _packed_number(x))
 
 
 def unpacked(schedule: Schedule) -> Schedule:
     """The schedule with Python numbers again: the shortest decimals that round to what was kept. What is traced stays."""
-    return each_number(schedule, _unpacked_number)
+    return each_number(schedule, lambda x, _: _unpacked_number(x))
 
 
-def _packed_number(x: Any, spec: Spec) -> Any:
-    del spec
+def _packed_number(x: Any) -> Any:
     # Copies: each is a buffer of its own, and what nothing touches goes through jax.vmap as it is, as NumPy's float64.
     if numerics.float_type() == np.float64:
         return jnp.copy(numerics.to_float(x))
@@ -43,8 +41,7 @@ def _packed_number(x: Any, spec: Spec) -> Any:
     return Double(jnp.copy(high), jnp.copy(low))
 
 
-def _unpacked_number(x: Any, spec: Spec) -> Any:
-    del spec
+def _unpacked_number(x: Any) -> Any:
     if not numerics.is_concrete(x):
         return x
     if not isinstance(x, Double):
@@ -74,16 +71,15 @@ def _classes(node: Node) -> set[type]:
 
 @functools.cache
 def _register_with_flax(kind: type, flax: Any) -> None:
-    """Lets `flax.serialization`, which does not go by JAX's registry, treat the fields in a tree as those of a named tuple."""
+    """Lets `flax.serialization`, which does not go by JAX's registry, see the fields in a tree."""
     names = [field.name for field in dataclasses.fields(kind) if "options" not in field.metadata]
-    as_tuple = collections.namedtuple(kind.__name__, names)
 
-    def fields(x: Any) -> Any:
-        return as_tuple(*(getattr(x, name) for name in names))
+    def fields(x: Any) -> dict[str, Any]:
+        return {name: getattr(x, name) for name in names}
 
     def restored(x: Any, state: Any) -> Any:
         new = jax.tree.map(lambda leaf: leaf, x)  # without what is remembered of its old numbers
-        new.__dict__.update(flax.from_state_dict(fields(x), state)._asdict())
+        new.__dict__.update(flax.from_state_dict(fields(x), state))
         return new
 
     flax.register_serialization_state(kind, lambda x: flax.to_state_dict(fields(x)), restored, override=True)

@@ -5,7 +5,6 @@ They are found by the names of fields, and so also where a container kept only t
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 import jax
@@ -84,19 +83,17 @@ def parts_of(state: Tree) -> list[Part]:
     found = {path: without_variables(x) for path, x in leaves_of(state, lambda x: isinstance(x, kinds)).items()}
     leaves = {(*path, *inner): leaf for path, x in found.items() for inner, leaf in by_path(x).items()}
     states = {path: x for path, x in found.items() if isinstance(x, AppliedState)}
-    by_names = has_only_names(state)
 
     def inside(home: Path) -> dict[Path, jax.Array]:
         return {path[len(home) :]: x for path, x in leaves.items() if path[: len(home)] == home}
 
-    def is_home(home: Path, field: str) -> bool:
-        if not by_names or isinstance(found.get(home), kinds):
-            return isinstance(found.get(home), kinds) and field in ("used", "count")
-        if field == "used":
-            return (*home, "step") in leaves
-        return field == "count" and home != () and "clocks" not in home and len(inside(home)) == 1  # a schedule of optax
-
-    homes = {path[:-1]: inside(path[:-1]) for path in leaves if path and is_home(path[:-1], path[-1])}
+    homes = {path: inside(path) for path, x in found.items() if isinstance(x, kinds)}
+    if not homes and has_only_names(state):
+        for *above, field in filter(None, leaves):
+            home = tuple(above)
+            is_of_optax = field == "count" and above and "clocks" not in above and len(inside(home)) == 1
+            if is_of_optax or (field == "used" and (*home, "step") in leaves):
+                homes[home] = inside(home)
     parts = []
     for path, value in leaves.items():
         if path[-2:-1] == ("hyperparams",) and (*path[:-2], "count") in leaves:  # injected, by optax or by us
@@ -110,16 +107,13 @@ def parts_of(state: Tree) -> list[Part]:
 
 
 def counts_of(state: Tree) -> list[jax.Array]:
-    """The counts of updates in a state: those of our schedules, or else of schedules of optax, or else any other."""
-    parts, leaves = parts_of(state), without_variables(leaves_of(state))
-    ours = [part.leaves["step",] for part in parts if part.applied]
-    schedules = [part.leaves["count",] for part in parts if part.leaves.keys() == {("count",)}]
-    others = [
+    """The counts of updates in a state: those of our schedules, or else all others."""
+    leaves = without_variables(leaves_of(state))
+    found = [part.leaves["step",] for part in parts_of(state) if part.applied] or [
         x
         for path, x in leaves.items()
         if path[-1:] in (("count",), ("gradient_step",)) and not any((*path[:-1], other) in leaves for other in _CYCLIC)
     ]
-    found = ours or schedules or others
     return [x for x in found if np.shape(x) == () and jnp.issubdtype(jnp.result_type(x), jnp.integer)]
 
 
@@ -130,12 +124,10 @@ def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Pa
     if at is None:
         return parts
     at = str(at)
-    keys = "/".join(re.findall(r"[^][.'\"]+", at))  # of a path as JAX writes it, "[1].inner_states['a']"
     ways = (
         lambda part: at == part.where,
         lambda part: at == part.label,
         lambda part: f"/{at}/" in f"/{part.where}/",
-        lambda part: f"/{keys}/" in f"/{part.where}/",
     )
     for fits in ways:
         if found := [part for part in parts if fits(part)]:

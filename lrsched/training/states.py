@@ -328,39 +328,33 @@ def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> 
         raise ValueError(f"{call}(...): expected a schedule of this library at {part.where}, got another.")
     if schedule is None:
         raise ValueError(
-            f"{call}(...): expected a rate at {part.where}, got only a count of updates. Hint: write {call}(state, schedule)"
-            + (f", or for several groups {call}(state, {{{part.label!r}: schedule, ...}})" * (call == "learning_rates"))
-            + ", or use lrsched.scale_by_learning_rate, which keeps the rate."
+            f"{call}(...): expected a rate at {part.where}, got only a count of updates. Hint: write {call}(state, schedule),"
+            " or use lrsched.scale_by_learning_rate, which keeps the rate."
         )
     return schedule(jnp.maximum(part.leaves["count",] - before, 0))
 
 
 def _live(call: str, state: Tree, name: str, at: str | None) -> Part:
     """The one part that has a live schedule, or is a plain number."""
-    parts = parts_of(state)
-    live = [part for part in parts if part.live or not part.leaves]
-    others = ", ".join(sorted({part.name for part in live}))
-    is_there = any(part.name == name for part in parts) or not others
-    got = "none. Hint: make the transform with live=True" if is_there else f"only those of {others}"
-    found = [part for part in live if part.name == name]
-    return only(call, "live schedule", meant(call, found, at, f"a live schedule of {name} in this state, got {got}."))
+    parts = [part for part in parts_of(state) if part.live or not part.leaves]
+    found = [part for part in parts if part.name == name]
+    got = f"only those of {', '.join(sorted({part.name for part in parts}))}" if parts else "none"
+    missing = f"a live schedule of {name} in this state, got {got}. Hint: make the transform with live=True."
+    return only(call, "live schedule", meant(call, found, at, missing))
 
 
 def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule, ScheduleState]:
     """The schedule of a part as it is now, and its state."""
+    state = part.state
     if schedule is None:
-        if not part.live:
+        if state is None or not part.live:
+            got = "only names and numbers" if part.live else "none"
             raise ValueError(
-                f"{call}(...): expected the schedule of the {'clocks' if part.has('clocks') else 'state'} at {part.where}, got"
-                f" none. Hint: make the transform with live=True, or write {call}(state, schedule, ...)."
+                f"{call}(...): expected the schedule of the state at {part.where}, got {got}. Hint: make the transform with"
+                " live=True, and pass the whole optimizer; or give the schedule as well."
             )
-        if part.state is None:
-            raise ValueError(
-                f"{call}(...): expected a state with its structure, got names and numbers at {part.where}. Hint: pass the"
-                f" optimizer itself{f', or {call}(state, schedule, ...)' * (call != 'schedule')}."
-            )
-        return part.state.live, ScheduleState(part.state.step, part.state.clocks)
-    template, state = Applied(call, schedule, part.live).init(), part.state
+        return state.live, ScheduleState(state.step, state.clocks)
+    template = Applied(call, schedule, part.live).init()
     if state is None and by_path(template).keys() == part.leaves.keys():
         state = jax.tree.unflatten(jax.tree.structure(template), [part.leaves[path] for path in by_path(template)])
     if state is None or jax.tree.structure(state) != jax.tree.structure(template):

@@ -59,20 +59,12 @@ class Applied:
 
     def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""
-        if not isinstance(state, AppliedState):
-            raise TypeError(
-                f"{self.call}(...): expected the state that init gave, got {shown(state)} ({type(state).__name__})."
-                " Hint: to change what a schedule gives, replace_schedule(state, new)."
-            )
-        if jax.tree.structure(state.live) != self._structure:
-            expected, got = (
-                "without a live schedule" if x == () else f"with the numbers of {shown(x)}"
-                for x in (self.schedule if self.live else (), state.live)
-            )
+        if not isinstance(state, AppliedState) or jax.tree.structure(state.live) != self._structure:
+            got = f"one with live={shown(state.live)}" if isinstance(state, AppliedState) else shown(state)
             raise ValueError(
-                f"{self.call}(...{', live=True' * self.live}): expected a state {expected}, got one {got}."
-                f" Hint: {self.call}(..., live=True) with the schedule of the checkpoint, or"
-                " restore(optimizer.init(params), state, on_change='replace')."
+                f"{self.call}(...{', live=True' * self.live}): expected the state that init gave for {shown(self.schedule)},"
+                f" got {got}. Hint: replace_schedule(state, new) changes what a live schedule gives, and"
+                " restore(optimizer.init(params), state, on_change='replace') goes on from a checkpoint with another schedule."
             )
         return state.live if self.live else self.schedule
 

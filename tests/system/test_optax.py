@@ -147,7 +147,7 @@ JUDGEMENTS = {
     "ask for many steps at once": Judgement(
         lambda x: isinstance(x, TypeError) and is_wrong_for_two_steps(), close_to([one_cycle(t) for t in range(100)])
     ),
-    "ask for one outside `jit`": Judgement(lambda x: 5 <= x <= 20, equals(0)),
+    "ask for one outside `jit`": Judgement(lambda x: 5 <= x <= 20, equals(1)),
     "notice that a loss is stuck at −1": Judgement(equals(1), lambda x: np.all(np.abs(x) < 1)),
     "count patience as PyTorch does": Judgement(close_to(0.1), equals(-1)),
     "watch an accuracy": Judgement(raises(TypeError), reduces_when_it_falls_only),
