@@ -143,6 +143,8 @@ RUNS = {
 
 RECIPES = [
     ls.warmup_cosine(1e-3, 10, 100),
+    ls.warmup_cosine(1e-3, 0, 100),
+    ls.wsd(1e-3, 80, 100, 20),
     ls.warmup_linear(1e-3, 10, 100),
     ls.warmup_constant(1e-3, 10),
     ls.warmup_inverse_sqrt(1e-3, 10),
