@@ -1,5 +1,7 @@
 """A pure-functional schedule algebra in JAX."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from lrsched.algebra.batch import grid as grid
 from lrsched.algebra.batch import stack as stack
 from lrsched.algebra.batch import unstack as unstack
@@ -74,3 +76,10 @@ from lrsched.views.plotting import plot_replay as plot_replay
 from lrsched.views.summary import Summary as Summary
 from lrsched.views.summary import summary as summary
 from lrsched.views.text import expanded as expanded
+
+if not _TYPE_CHECKING:  # for a type checker any name would be an attribute
+
+    def __getattr__(name: str) -> object:
+        from lrsched.algebra.foreign import missing_name
+
+        raise AttributeError(missing_name(name, [public for public in globals() if not public.startswith("_")]))

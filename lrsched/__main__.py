@@ -1,22 +1,29 @@
-"""`python -m lrsched` compares the guide's schedulers on handwritten digits; `compare` does it on others, `show` draws one."""
+"""`lrsched` compares the guide's schedulers on handwritten digits; `compare` does it on others, `show` draws schedules."""
 
 import argparse
 import contextlib
+import difflib
 import importlib.util
 import io
+import json
 import math
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from lrsched.algebra.written import shown
-from lrsched.views.codec import to_json
+from lrsched.views.codec import to_dict
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
 from lrsched.views.show import curve
-from lrsched.views.summary import Summary, summary
+from lrsched.views.summary import summary
+
+if TYPE_CHECKING:
+    from lrsched.lab.comparing.result import Comparison
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,23 +42,72 @@ def _given(convert: Callable[[str], float], fits: Callable[[float], bool], expec
     return parse
 
 
+def _whole(text: str) -> int:
+    number = float(text)  # also 1e5
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
+
+
 def _at_least(least: int) -> Callable[[str], float]:
-    return _given(int, lambda x: least <= x < 2**32, f"a whole number, at least {least} and below 2**32")
+    return _given(_whole, lambda x: least <= x < 2**32, f"a whole number, at least {least} and below 2**32")
 
 
 _rate = _given(float, lambda x: 0 < x < math.inf, "rates above 0, such as 0.01 0.1")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _program() -> str:
+    return "lrsched" if Path(sys.argv[0]).stem == "lrsched" else "python -m lrsched"
+
+
+def _version() -> str:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version("lrsched-jax")
+    return "(not installed)"
+
+
+_COMMANDS = ("show", "compare")
+
+
+def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
+    """The parser; without commands the value of an unknown option is not taken for one."""
     parser = _Parser(
-        prog="python -m lrsched",
+        prog=_program(),
         description="Trains a small network on handwritten digits with a constant rate and with the seven schedulers that"
-        " guides to PyTorch name, over a grid of peak rates and several seeds, in one compiled program, and compares them."
-        " `python -m lrsched compare --help` and `python -m lrsched show --help` say what else there is.",
+        " guides to PyTorch name, over a grid of peak rates and several seeds, in one compiled program, and compares them.",
     )
+    parser.add_argument("--version", action="version", version=f"lrsched {_version()}")
     _add_runs(parser, "1000", "8, from 0.01 to 1.28")
-    parser.set_defaults(steps=1000)
-    parser.add_argument("--out", default=".", metavar="FOLDER", help="where bakeoff.png and bakeoff.json go (default: here)")
+    _add_files(parser, ".", "bakeoff.png and bakeoff.json go (default: here)")
+    parser.set_defaults(run=_bakeoff, parser=parser, steps=1000)
+    if not has_commands:
+        return parser
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    show = commands.add_parser(
+        "show",
+        help="draw schedules in the terminal",
+        description="Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
+    )
+    hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; nothing of it is run"
+    show.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
+    show.add_argument("--steps", type=_at_least(1), metavar="N", help="updates in the run (default: as long as it lasts)")
+    show.add_argument("--json", action="store_true", help="print the schedule as JSON, several as a list, and nothing else")
+    _add_files(show, None, "schedule.png and schedule.json go (default: none are written)")
+    show.set_defaults(run=_show, parser=show)
+
+    compare = commands.add_parser(
+        "compare",
+        help="compare eleven schedules on another workload",
+        description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
+        " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
+        " It takes minutes; interrupted, it goes on where it was when it is called again.",
+    )
+    compare.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="what is trained")
+    _add_runs(compare, "those of the workload", "those of the workload")
+    compare.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
+    _add_files(compare, None, "everything goes (default: comparison-WORKLOAD, here)")
+    compare.set_defaults(run=_compare, parser=compare)
     return parser
 
 
@@ -61,6 +117,11 @@ def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
     parser.add_argument("--seeds", type=_at_least(2), default=8, metavar="N", help="runs of each kind (default: 8)")
     parser.add_argument("--peaks", type=_rate, nargs="+", metavar="RATE", help=f"peak rates (default: {peaks})")
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="what all randomness comes from (default: 0)")
+
+
+def _add_files(parser: argparse.ArgumentParser, folder: str | None, files: str) -> None:
+    parser.add_argument("--out", default=folder, metavar="FOLDER", help=f"the folder where {files}")
+    parser.add_argument("--png", metavar="FILE", help="draw the picture into this file as well")
 
 
 def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str] = ()) -> None:
@@ -82,85 +143,88 @@ def _needs(parser: argparse.ArgumentParser, extra: str, *modules: str) -> None:
         parser.error(f"expected {' and '.join(missing)}, got none. Hint: python -m pip install 'lrsched-jax[{extra}]'.")
 
 
+def _draw(options: argparse.Namespace, figure: Any) -> None:
+    """Draws into the file of `--png`, and ends the command if that cannot be."""
+    try:
+        figure.savefig(options.png)
+    except (OSError, ValueError) as error:
+        options.parser.error(f"argument --png: expected a file to write, got {options.png!r}. Hint: {error}.")
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the comparison, or shows a schedule; 0 if all went well."""
+    """Runs the comparison, or another command; 0 if all went well."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ gets ? for them
-    commands = {"show": _show, "compare": _compare}
-    if not arguments or arguments[0].startswith("-"):
-        return _bakeoff(arguments)
-    if arguments[0] not in commands:
-        _parser().error(f"expected show or compare, got {arguments[0]!r}. Hint: python -m lrsched show 'Linear(...)'.")
-    return commands[arguments[0]](arguments[1:])
-
-
-def _show(arguments: list[str]) -> int:
-    parser = _Parser(
-        prog="python -m lrsched show",
-        description="Draws a schedule in the terminal, and prints its phases, peak, end and mean, and any likely mistakes.",
-    )
-    parser.add_argument("expression", help="such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; nothing of it is run")
-    parser.add_argument("--steps", type=_at_least(1), metavar="N", help="updates in the run (default: as long as it lasts)")
-    parser.add_argument("--png", metavar="FILE", help="draw a picture into this file as well")
-    parser.add_argument("--json", action="store_true", help="print the schedule as JSON, and nothing else")
+    command = bool(arguments) and not arguments[0].startswith("-")
+    parser = _parser(command or "-h" in arguments or "--help" in arguments)
+    if command and arguments[0] not in _COMMANDS:
+        close = difflib.get_close_matches(arguments[0], _COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"{parser.prog} show 'Linear(...)'."
+        parser.error(f"expected {' or '.join(_COMMANDS)}, got {arguments[0]!r}. Hint: {hint}")
     options = parser.parse_args(arguments)
     try:
-        schedule = parse(options.expression)
-        found = summary(schedule, options.steps)
+        code = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # from `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _show(options: argparse.Namespace) -> int:
+    parser: _Parser = options.parser
+    try:
+        schedules = [parse(text) for text in options.expressions]
+        found = [summary(schedule, options.steps) for schedule in schedules]
     except ValueError as error:
         parser.error(str(error))
-    if options.png:
+    content: Any = [*map(to_dict, schedules)] if schedules[1:] else to_dict(schedules[0])
+    written = json.dumps(content, indent=2)
+    paths: list[Path | str] = []
+    if options.png or options.out:
         _needs(parser, "plot", "matplotlib")
-        try:
-            _draw(found, options.png)
-        except (OSError, ValueError) as error:
-            parser.error(f"argument --png: expected a file to write, got {options.png!r}. Hint: {error}.")
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        plot(*schedules, steps=max(one.steps for one in found), ax=figure.subplots())
+        if options.png:
+            _draw(options, figure)
+            paths.append(options.png)
+        if options.out:
+            picture, text = files = [Path(options.out, name) for name in ("schedule.png", "schedule.json")]
+            _writable(parser, Path(options.out), (picture.name, text.name))
+            figure.savefig(picture)
+            text.write_text(f"{written}\n", encoding="utf-8")
+            paths += files
     if options.json:
-        print(to_json(schedule, indent=2))
+        print(written)
         return 0
-    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    print(f"{curve(found, plain=plain)}\n\n{found}")
-    if options.png:
-        print(f"wrote {options.png}")
+    width, plain = shutil.get_terminal_size().columns, "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    print("\n\n".join(f"{curve(one, width, plain)}\n\n{one}" for one in found))
+    _say(*paths)
     return 0
 
 
-def _draw(found: Summary, path: str) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    plot(found.schedule, steps=found.steps, ax=figure.subplots()).set_title(shown(found.schedule))
-    figure.savefig(path)
-
-
-def _bakeoff(arguments: list[str]) -> int:
-    parser = _parser()
-    options = parser.parse_args(arguments)
+def _bakeoff(options: argparse.Namespace) -> int:
+    parser = options.parser
     _needs(parser, "lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import bakeoff
 
     peaks = _different(parser, options.peaks or bakeoff.PEAKS)
     folder = Path(options.out)
     _writable(parser, folder, bakeoff.FILES)
+    _check_picture(options)
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
-    _say(comparison, bakeoff.write(comparison, folder, settings))
+    paths = bakeoff.write(comparison, folder, settings)
+    next_ = f"`{parser.prog} compare --workload digits` on a larger network"
+    _report(options, comparison, paths, next_)
     return 0
 
 
-def _compare(arguments: list[str]) -> int:
-    parser = _Parser(
-        prog="python -m lrsched compare",
-        description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
-        " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
-        " It takes minutes; interrupted, it goes on where it was when it is called again.",
-    )
-    parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="what is trained")
-    _add_runs(parser, "those of the workload", "those of the workload")
-    parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
-    parser.add_argument("--out", metavar="FOLDER", help="where everything goes (default: comparison-WORKLOAD, here)")
-    options = parser.parse_args(arguments)
+def _compare(options: argparse.Namespace) -> int:
+    parser: _Parser = options.parser
     _needs(parser, "lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import candidates
     from lrsched.lab.compare import compare
@@ -168,12 +232,16 @@ def _compare(arguments: list[str]) -> int:
 
     workload = WORKLOADS[options.workload]
     steps, folder = options.steps or workload.steps, Path(options.out or f"comparison-{workload.name}")
+    peaks = _different(parser, options.peaks or workload.peaks)
     _writable(parser, folder)
+    _check_picture(options)
+    settings = {"workload": workload.name, "steps": steps, "seeds": options.seeds, "peaks": [*peaks], "seed": options.seed}
     try:
+        _check_settings(parser, folder, settings)
         comparison = compare(
             workload.make_train(steps),
             candidates.schedules(candidates.ALL, steps),
-            peaks=_different(parser, options.peaks or workload.peaks),
+            peaks=peaks,
             seeds=options.seeds,
             seed=options.seed,
             batch_size=options.batch_size or workload.batch_size,
@@ -185,8 +253,27 @@ def _compare(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command goes on", file=sys.stderr)
         return 130  # as shells say of what an interrupt ended
-    _say(comparison, paths)
+    _report(options, comparison, paths, "lrsched.lab.compare on a model of yours")
     return 0
+
+
+def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dict[str, Any]) -> None:
+    """Writes the settings into the folder, or ends the command if it holds the runs of others."""
+    path = folder / "settings.json"
+    if not path.exists():
+        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    there = json.loads(path.read_text(encoding="utf-8"))
+    other = [name for name in settings if there.get(name) != settings[name]]
+    before, now = (" ".join(map(_flag, other, (these.get(name) for name in other))) for these in (there, settings))
+    if other:
+        parser.error(
+            f"argument --out: expected a folder for {now}, got {str(folder)!r} with the runs of {before}.\n"
+            f"Hint: --out FOLDER makes these elsewhere, and {before} goes on with those."
+        )
+
+
+def _flag(name: str, value: Any) -> str:
+    return " ".join([f"--{name}", *map(str, value if isinstance(value, list) else [value])])
 
 
 def _different(parser: argparse.ArgumentParser, peaks: Sequence[float]) -> tuple[float, ...]:
@@ -195,8 +282,27 @@ def _different(parser: argparse.ArgumentParser, peaks: Sequence[float]) -> tuple
     return tuple(peaks)
 
 
-def _say(comparison: object, paths: list[Path]) -> None:
+def _check_picture(options: argparse.Namespace) -> None:
+    """Ends the command before any training if the file of `--png` cannot be written."""
+    if options.png:
+        from matplotlib.figure import Figure
+
+        _draw(options, Figure())
+
+
+def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[Path], elsewhere: str) -> None:
+    """Prints the table, the files, and a sentence on what was found and what to try next."""
+    from lrsched.lab.comparing import picture, table
+
+    if options.png:
+        picture.write(comparison, Path(options.png))
+        paths = [*paths, Path(options.png)]
     print(comparison)
+    _say(*paths)
+    print(f"\n{table.verdict(comparison)}: try --seeds {4 * comparison.seeds} for narrower intervals, or {elsewhere}.")
+
+
+def _say(*paths: Path | str) -> None:
     for path in paths:
         print(f"wrote {path}")
 

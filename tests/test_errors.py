@@ -15,7 +15,7 @@ import lrsched as ls
 from lrsched.algebra.combinators import Choice
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.pointwise import Pointwise
-from lrsched.dialects import torch
+from lrsched.dialects import keras, optax, timm, torch, transformers
 
 INF, NAN = float("inf"), float("nan")
 LINE = ls.Linear(0.0, 1.0, 10)
@@ -142,7 +142,7 @@ VALUES = [
     (lambda: ls.warmup_cosine(1.0, -10, 100), "warmup_cosine(warmup_steps=-10): expected warmup_steps >= 0"),
     (
         lambda: ls.warmup_cosine(1.0, 100, 1e-3),
-        "warmup_cosine(steps=0.001): expected steps >= 1, or 0. Hint: the number of updates of the whole",
+        "warmup_cosine(steps=0.001): expected steps >= 1, or 0. Hint: write steps=round(0.001 * total_steps) for a ratio, or",
     ),
     (lambda: ls.one_cycle(1000, 1e-3), "one_cycle(steps=0.001): expected steps >= 1, or 0"),
     (lambda: LINE / 0, "Linear(0.0, 1.0, 10) / 0.0: expected a divisor other than 0."),
@@ -173,10 +173,10 @@ VALUES = [
         lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"),
         "wsd(end=0.0): expected the sign of the peak",
     ),
-    (lambda: ls.cosine_restarts(1.0, 0.0, 0), "expected a length above 0, to repeat for ever"),
+    (lambda: ls.cosine_restarts(1.0, 0.0, 0), "cosine_restarts(steps=0.0): expected steps > 0. Hint: a cycle that repeats for"),
     (
         lambda: ls.cosine_restarts(1.0, 0.0, 10, stretch=0.5),
-        "repeat(stretch=0.5): expected stretch >= 1. Hint: shrinking cycles come to an end",
+        "cosine_restarts(stretch=0.5): expected stretch >= 1. Hint: shrinking cycles come to an end",
     ),
     (lambda: ls.noam(1e-300, 4), TOO_LARGE),
     (lambda: ls.one_cycle_momentum(100, pct_start=2), "one_cycle_momentum(pct_start=2): expected pct_start >= 0 and <= 1"),
@@ -301,6 +301,68 @@ def test_a_bad_type_is_a_type_error(call, message):
 )
 def test_a_misspelt_argument_is_not_swallowed(call):
     with pytest.raises(TypeError):
+        call()
+
+
+# A count between 0 and 1 is a ratio, or an argument in the wrong place, in recipes and in dialects.
+RATIOS = [
+    (lambda: ls.warmup_cosine(1e-3, 0.1, 1000), "warmup_cosine(warmup_steps=0.1)", "warmup_steps=round(0.1 * total_steps)"),
+    (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
+    (lambda: ls.warmup_linear(1e-3, 0.1, 1000), "warmup_linear(warmup_steps=0.1)", ""),
+    (lambda: ls.warmup_constant(1e-3, 0.1), "warmup_constant(warmup_steps=0.1)", ""),
+    (lambda: ls.warmup_inverse_sqrt(1e-3, 0.1), "warmup_inverse_sqrt(warmup_steps=0.1)", ""),
+    (lambda: ls.noam(512, 0.1), "noam(warmup_steps=0.1)", ""),
+    (lambda: ls.wsd(1e-3, 10, 1000, 0.2), "wsd(decay_steps=0.2)", "decay_steps=round(0.2 * total_steps)"),
+    (lambda: ls.one_cycle_momentum(0.85, 0.95), "one_cycle_momentum(steps=0.85)", ""),
+    (lambda: ls.step_decay(1.0, 0.3, 0.1), "step_decay(every=0.3)", ""),
+    (lambda: ls.multi_step(1.0, [0.5, 0.8], 0.1), "multi_step(milestones=array([0.5, 0.8]))", "round(0.5 * total_steps)"),
+    (lambda: ls.triangular(0.0, 1.0, 0.5), "triangular(up=0.5)", ""),
+    (lambda: ls.cosine_restarts(1.0, 0.0, 0.1), "cosine_restarts(steps=0.1)", ""),
+    (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
+    (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=array([5. , 0.1]))", ""),
+    (lambda: torch.CosineAnnealingLR(0.1, 0.5), "CosineAnnealingLR(T_max=0.5)", "T_max=round(0.5 * total_steps)"),
+    (lambda: optax.warmup_cosine_decay_schedule(0.0, 1e-3, 0.1, 1000), "warmup_cosine_decay_schedule(warmup_steps=0.1)", ""),
+    (lambda: keras.CosineDecay(0.1, decay_steps=0.5), "CosineDecay(decay_steps=0.5)", ""),
+    (lambda: timm.CosineLRScheduler(0.1, 100, warmup_t=0.1), "CosineLRScheduler(warmup_t=0.1)", ""),
+    (lambda: timm.create_scheduler_v2(0.1, warmup_epochs=0.1), "create_scheduler_v2(warmup_epochs=0.1)", ""),
+    (
+        lambda: transformers.get_linear_schedule_with_warmup(0.1, 0.1, 1000),
+        "get_linear_schedule_with_warmup(num_warmup_steps=0.1)",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "says", "hint"), RATIOS, ids=[says for _, says, _ in RATIOS])
+def test_a_count_between_0_and_1_is_refused(call, says, hint):
+    with pytest.raises(ValueError, match=re.escape(says) + r": expected \w+ >= 1, or 0\. Hint: .*" + re.escape(hint)):
+        call()
+
+
+def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
+    assert ls.warmup_cosine(1e-3, 0, 1000)(0) == np.float32(1e-3)
+    assert ls.wsd(1e-3, 1, 10.5, 2.5).length == 10.5
+    assert jax.jit(lambda n: ls.warmup_cosine(1.0, n, 1000)(1))(0.1) < 1
+    assert transformers.get_scheduler("linear", 1.0, 0.1, 1000)(50) == 0.5
+    assert timm.create_scheduler_v2(0.1, "wsd", 10, decay_epochs=0.2)[0].length == 10
+    assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time
+
+
+# The error speaks of what was called, and not of what that called.
+OUTER = [
+    (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(schedule='Linear(0.0, 1.0, 10)'): expected a schedule"),
+    (lambda: ls.plot_replay(DRIVEN, [1.0], every=0), "plot_replay(every=0): expected every >= 1"),
+    (lambda: ls.plot_replay(None, [1.0]), "plot_replay(schedule=None): expected a schedule"),
+    (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),
+    (lambda: ls.evaluate(LINE, None), "evaluate(...): expected the state that init(schedule) makes, got None"),
+    (lambda: ls.join(3, []), "join(schedules=3): expected a list of schedules"),
+    (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), OUTER, ids=[message for _, message in OUTER])
+def test_an_error_names_what_was_called(call, message):
+    with pytest.raises((TypeError, ValueError), match="^" + re.escape(message)):
         call()
 
 

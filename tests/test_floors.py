@@ -77,9 +77,12 @@ def test_every_file_has_a_floor_and_says_its_job(path):
     assert not path.read_text() or ast.get_docstring(ast.parse(path.read_text()))
 
 
-def test_the_public_face_defines_nothing():
-    docstring, *rest = ast.parse((ROOT / "__init__.py").read_text()).body
+def test_the_public_face_defines_nothing_but_an_error():
+    docstring, checking, *rest, error = ast.parse((ROOT / "__init__.py").read_text()).body
     assert isinstance(docstring, ast.Expr)
+    assert ast.unparse(checking) == "from typing import TYPE_CHECKING as _TYPE_CHECKING"
+    assert isinstance(error, ast.If)
+    assert [node.name for node in error.body if isinstance(node, ast.FunctionDef)] == ["__getattr__"]
     for node in rest:
         assert isinstance(node, ast.ImportFrom), ast.unparse(node)
         assert all(alias.asname == alias.name for alias in node.names), ast.unparse(node)

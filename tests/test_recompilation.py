@@ -24,7 +24,7 @@ def inverse_time(t, start, decay):
 def much(x):
     """A driven schedule of a few structures, its numbers made of 20 others."""
     warm = ls.Linear(x[0], x[1], x[2]) >> ls.Constant(x[3], x[4]) >> ls.Cosine(x[5], x[6], x[7]).delay(x[8])
-    scale = ls.reduce_on_plateau(x[16], patience=x[17], threshold=x[19], cooldown=x[2], min_scale=0.01)
+    scale = ls.reduce_on_plateau(x[16], patience=10 * x[17], threshold=x[19], cooldown=10 * x[2], min_scale=0.01)
     return warm * scale + ls.Piecewise([x[11], x[11] + x[12]], [x[0], x[5]], kind="cosine").drop(x[8])
 
 

@@ -1,6 +1,7 @@
 """`python -m lrsched show EXPRESSION`, and the curve that it draws in characters."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -12,15 +13,15 @@ from nested import schedules
 
 import lrsched as ls
 from lrsched import __main__ as shell
-from lrsched.views.show import HEIGHT, WIDTH, curve
+from lrsched.views.show import HEIGHT, NARROWEST, WIDTH, curve
 
 EXPRESSION = "Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)"
 
 
 def tops(text):
     """How high the drawing is in each column, in characters from below; 0 if nothing is there."""
-    rows = [line.partition("│")[2].ljust(WIDTH, "⠀") for line in text.splitlines()[:HEIGHT]]
-    return [max([HEIGHT - i for i, row in enumerate(rows) if row[k] not in "⠀ "], default=0) for k in range(WIDTH)]
+    rows = [line.partition("│")[2] for line in text.splitlines()[:HEIGHT]]
+    return [max([HEIGHT - i for i, row in enumerate(rows) if row[k] not in "⠀ "], default=0) for k in range(len(rows[0]))]
 
 
 def test_it_draws_and_sums_up(capsys):
@@ -38,10 +39,11 @@ def test_the_curve_is_where_the_values_are():
     for s in (ls.Cosine(2.0, 1.0, 500), ls.Linear(-1.0, 1.0, 72), ls.step_decay(1.0, 100, 0.5).take(500)):
         found = ls.summary(s)
         low, high = min(0.0, found.lowest), found.peak
-        steps = np.linspace(0, found.steps - 1, WIDTH * 50).reshape(WIDTH, -1)
+        heights = np.array(tops(curve(found)))
+        steps = np.linspace(0, found.steps - 1, len(heights) * 50).reshape(len(heights), -1)
         best = np.asarray(s(np.clip(steps, 0, found.steps - 1))).max(axis=1)
         expected = (best - low) / (high - low) * HEIGHT
-        assert np.max(np.abs(np.array(tops(curve(found))) - expected)) <= 1.1
+        assert np.max(np.abs(heights - expected)) <= 1.1
 
 
 def test_a_warm_up_of_ten_steps_in_a_million_is_seen():
@@ -54,8 +56,25 @@ def test_a_warm_up_of_ten_steps_in_a_million_is_seen():
 def test_plain_characters():
     text = curve(ls.summary(ls.parse(EXPRESSION)), plain=True)
     assert text.isascii()
-    assert text.count("*") > WIDTH
-    assert {len(line) for line in text.splitlines()[HEIGHT + 1 :]} == {len("0.001 ") + 1 + WIDTH}
+    assert text.count("*") > WIDTH - len("0.001 |")
+    assert {len(line) for line in text.splitlines()[HEIGHT:]} == {WIDTH}
+
+
+@pytest.mark.parametrize(("columns", "width"), [("132", 132), ("40", 40), ("5", NARROWEST)])
+def test_it_is_as_wide_as_the_terminal(columns, width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert shell.main(["show", EXPRESSION]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines()[: HEIGHT + 2])) == width
+
+
+def test_several_expressions(capsys, tmp_path):
+    assert shell.main(["show", EXPRESSION, "1e-3", "--steps", "1e2", "--png", str(tmp_path / "both.png")]) == 0
+    out = capsys.readouterr().out
+    assert out.count("over 100 steps") == 2
+    assert str(ls.summary(ls.Constant(1e-3), 100)) in out
+    assert (tmp_path / "both.png").exists()
+    assert shell.main(["show", EXPRESSION, "1e-3", "--json"]) == 0
+    assert [*map(ls.from_dict, json.loads(capsys.readouterr().out))] == [ls.parse(EXPRESSION), ls.Constant(1e-3)]
 
 
 @given(schedules)
@@ -77,6 +96,13 @@ def test_a_picture(tmp_path, capsys):
     assert f"wrote {path}" in capsys.readouterr().out
 
 
+def test_a_folder(tmp_path, capsys):
+    assert shell.main(["show", EXPRESSION, "--out", str(tmp_path / "made")]) == 0
+    assert (tmp_path / "made" / "schedule.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert ls.from_json((tmp_path / "made" / "schedule.json").read_text()) == ls.parse(EXPRESSION)
+    assert f"wrote {tmp_path / 'made' / 'schedule.json'}" in capsys.readouterr().out
+
+
 def test_steps(capsys):
     for expression in ("Exponential(0.1, 0.99)", "1e-3"):
         assert shell.main(["show", expression, "--steps", "50"]) == 0
@@ -91,9 +117,10 @@ def test_steps(capsys):
         (["__import__('os').system('echo')"], "__import__ makes no schedule"),
         (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
         (["Time()", "--steps", "0"], "expected a whole number, at least 1"),
+        (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
         (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
         (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
-        ([], "the following arguments are required: expression"),
+        ([], "the following arguments are required: EXPRESSION"),
     ],
     ids=str,
 )  # fmt: skip
@@ -113,6 +140,17 @@ def test_without_matplotlib_only_the_picture_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         shell.main(["show", EXPRESSION, "--png", "curve.png"])
     assert "python -m pip install 'lrsched-jax[plot]'" in capsys.readouterr().err
+
+
+def test_a_pipe_that_is_closed_ends_it_quietly():
+    command = [sys.executable, "-m", "lrsched", "show", *[EXPRESSION] * 100]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_as_a_process():

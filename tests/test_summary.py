@@ -10,6 +10,7 @@ from nested import schedules
 from signatures import FEW
 
 import lrsched as ls
+from lrsched.dialects import torch
 
 WHOLE = ls.Linear(0.1, 1.0, 10) >> ls.Constant(1.0, 30) >> ls.Cosine(1.0, 0.1, 60)
 
@@ -84,13 +85,83 @@ WARNINGS = {
         r"a jump at step 10, from 1 to 0.2 \(×0.2\)",
         ls.Linear(0.1, 0.3, 10) >> ls.Cosine(0.2, 0.1, 9),
     ),
-    "below zero": (ls.Linear(1.0, -0.5, 10), r"the value falls to -0.35, below 0", ls.Linear(1.0, -0.5, 10).clip(0.0, 1.0)),
+    "below zero": (ls.Linear(1.0, -0.5, 10), r"the value falls to -0.35, below 0", ls.Linear(1.0, -0.5, 10).clip(0.01, 1.0)),
     "a peak between steps": (
         ls.Linear(0.1, 1.0, 10.5) >> ls.Cosine(1.0, 0.1, 20),
         r"the peak of 1 is at step 10.5, between two",
         ls.Linear(0.1, 1.0, 10) >> ls.Cosine(1.0, 0.1, 20.5),
     ),
+    "an end far above the start": (
+        ls.Cosine(0.1, 100.0, 10),
+        r"the end, 100, is ×1000 of the start: is the order of the arguments start, stop, steps",
+        ls.Linear(1e-6, 1.0, 10),
+    ),
+    "swapped arguments that leave no steps": (
+        ls.Cosine(0.1, 100, 0.0),
+        r"Cosine\(0.1, 100.0, 0\) lasts 0 steps and is 100 from the first update on",
+        ls.warmup_constant(1e-3, 0),
+    ),
+    "a line of no steps": (
+        ls.Linear(1e-3, 0, 0),
+        r"Linear\(0.001, 0.0, 0\) lasts 0 steps and is 0 from the first update on, for ever",
+        ls.Constant(0.0),
+    ),
+    "a wave past its end": (
+        torch.CosineAnnealingLR(0.1, 100),
+        r"the value rises again, after it has fallen to 0 at step 100, to 0.1: end the run there, or .* \.take\(100\)",
+        torch.CosineAnnealingLR(0.1, 100).take(100),
+    ),
+    "a tail of zeros": (
+        ls.Linear(0.1, 0.0, 100) >> ls.Constant(0.0, 50),
+        r"the last 50 of 150 updates use 0, and change nothing",
+        ls.Linear(0.1, 0.0, 100) >> ls.Constant(0.0, 1),
+    ),
+    "a phase shorter than a step": (
+        ls.Linear(0.0, 0.1, 0.1) >> ls.Cosine(0.1, 0.0, 99),
+        r"^Linear lasts 0.1 of a step: write a number of updates, for a ratio round\(0.1 \* total_steps\)$",
+        ls.Linear(0.0, 0.1, 1) >> ls.Cosine(0.1, 0.0, 99),
+    ),
+    "a warm-up that goes down": (
+        ls.warmup_cosine(1e-3, 10, 100, start=1e-2),
+        r"the warm-up goes down, from 0.01 to 0.001, so that the run starts at its highest rate",
+        ls.Linear(0.1, 0.05, 50) >> ls.Cosine(0.05, 0.0, 50),
+    ),
+    "a jump after a table": (
+        ls.multi_step(0.1, [30, 60], 0.1) >> ls.Constant(5.0),
+        r"a jump at step 60, from 0.01 to 5 \(×500\)",
+        ls.multi_step(0.1, [30, 60], 0.1),
+    ),
 }
+
+# The same with a run of so many steps.
+RUNS = {
+    "a wave past its end": (torch.CosineAnnealingLR(0.1, 100), 130, "the value rises again", 100),
+    "a tail of zeros": (ls.Cosine(0.1, 0.0, 100), 200, "the last 100 of 200 updates use 0", 101),
+    "an end that is missed": (ls.Cosine(0.1, 0.0, 100), 80, "the last update uses 0.01049 and misses the 0 of step 100", 100),
+    "a cycle that is cut": (ls.cosine_restarts(0.1, 0.0, 50), 75, "the last update .* misses .*: .* with a whole cycle", 100),
+}
+
+RECIPES = [
+    ls.warmup_cosine(1e-3, 10, 100),
+    ls.warmup_cosine(1e-3, 0, 100),
+    ls.wsd(1e-3, 80, 100, 20),
+    ls.warmup_linear(1e-3, 10, 100),
+    ls.warmup_constant(1e-3, 10),
+    ls.warmup_inverse_sqrt(1e-3, 10),
+    ls.noam(512, 10),
+    *(ls.wsd(1e-3, 10, 100, 20, end=1e-5, shape=shape) for shape in ("linear", "cosine", "1-sqrt", "geometric")),
+    ls.cosine_restarts(0.1, 0.0, 25),
+    ls.cosine_restarts(0.1, 0.0, 20, stretch=4, scale=0.5),
+    *(ls.triangular(0.01, 0.1, 25, mode=mode) for mode in ("triangular", "triangular2", "exp_range")),
+    *(ls.one_cycle(0.1, 100, three_phase=three) for three in (False, True)),
+    *(ls.one_cycle_momentum(100, anneal=anneal) for anneal in ("cosine", "linear")),
+    ls.step_decay(0.1, 30, 0.1),
+    ls.multi_step(0.1, [30, 80], 0.1),
+    0.1 * ls.reduce_on_plateau(),
+    ls.Cosine(0.1, 0.0, 100) * ls.reduce_on_plateau(),
+    ls.Constant(0.1),
+    ls.Exponential(0.1, 0.99),
+]
 
 
 @pytest.mark.parametrize("what", WARNINGS)
@@ -98,6 +169,18 @@ def test_what_looks_like_a_mistake_is_said_and_nothing_else(what):
     wrong, message, right = WARNINGS[what]
     assert re.search(message, "\n".join(ls.summary(wrong).warnings))
     assert ls.summary(right).warnings == ()
+
+
+@pytest.mark.parametrize("what", RUNS)
+def test_what_looks_like_a_mistake_in_a_run_of_some_length(what):
+    schedule, steps, message, right = RUNS[what]
+    assert re.search(message, "\n".join(ls.summary(schedule, steps).warnings))
+    assert ls.summary(schedule, right).warnings == ()
+
+
+@pytest.mark.parametrize("schedule", RECIPES, ids=repr)
+def test_nothing_is_said_of_a_recipe(schedule):
+    assert ls.summary(schedule).warnings == ls.summary(schedule, 100).warnings == ()
 
 
 def test_a_run_that_ends_before_its_plan():

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Node, Spec, checked_choice, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real
@@ -40,7 +41,13 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
             checked_choice(call, name, value, typing.get_args(hint))
         if hint is bool and not isinstance(value, (bool, np.bool_)):
             raise TypeError(unexpected(call, name, value, "True or False"))
-        return spec.checked(call, name, value) if spec else value
+        if hint is str:
+            checked_choice(call, name, value, ())
+        if spec is None:
+            return value
+        kept = spec.checked(call, name, value)
+        check_count(call, name, kept, spec.unit)
+        return kept
 
     def written(name: str, value: Any, by_name: bool) -> str:
         spec = specs[name]
@@ -51,8 +58,8 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             given = signature.bind(*args, **kwargs).arguments
-        except TypeError:  # Python says so with the name of the function
-            return function(*args, **kwargs)
+        except TypeError:  # said with the name of the function
+            return explained(function)(*args, **kwargs)
         given = {name: checked(name, value) for name, value in given.items()}
         made = function(**given)  # pyright: ignore[reportCallIssue]
         if isinstance(made, Node) and all(map(_is_written, given.values())):
@@ -74,6 +81,15 @@ def _is_written(x: Any) -> bool:
     return x is None or isinstance(x, (str, int, float)) or (isinstance(x, (list, tuple)) and all(map(_is_written, x)))
 
 
+def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:
+    """Raises an error for a known count between 0 and 1, which is a ratio, or an argument in the wrong place."""
+    counts = np.asarray(count, np.float64) if unit and numerics.is_concrete(count) else np.zeros(0)
+    if (between := counts[(counts > 0) & (counts < 1)]).size:
+        ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{unit})"
+        hint = f"write {ratio} for a ratio, or check the order of the arguments" if unit == "steps" else f"a number of {unit}"
+        raise ValueError(unexpected(call, name, count, f"{name} >= 1, or 0", hint))
+
+
 def is_empty(values: Any) -> bool:
     """Whether a list or an array has no entries."""
     return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
@@ -81,9 +97,6 @@ def is_empty(values: Any) -> bool:
 
 def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
     """What some arguments take of the steps of a whole, and what they leave."""
-    if surely(lambda total: (total > 0) & (total < 1), steps):
-        hint = "the number of updates of the whole; check the order of the arguments"
-        raise ValueError(unexpected(call, "steps", steps, "steps >= 1, or 0", hint))
     rest: Real = steps
     parts = list(taken.values())
     if len(parts) == 1 and not numerics.is_concrete(parts[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -32,7 +32,7 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
     >>> print(s(5))
     [0.5     1.      0.03125]
     """
-    if isinstance(schedules, Schedule):
+    if not isinstance(schedules, Iterable):
         raise TypeError(unexpected("stack", "schedules", schedules, "a list of schedules"))
     several = [as_schedule("stack", "schedules", one) for one in schedules]
     if len({one.batch_shape for one in several}) != 1:

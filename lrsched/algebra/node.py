@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 
 T = TypeVar("T")
@@ -168,6 +169,7 @@ def node(cls: type[T]) -> type[T]:
     [3.0]
     """
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    cls.__init__ = explained(cls.__init__, cls.__name__)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     inner = tuple(f.name for f in fields if "options" not in f.metadata)
     outer = tuple(f.name for f in fields if "options" in f.metadata)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, divided, is_empty, recipe
+from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, check_count, divided, is_empty, recipe
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
@@ -62,6 +62,7 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     if is_empty(milestones):
         return Constant(start, 0.0)
     milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
+    check_count("multi_step", "milestones", milestones)
     steps = [milestones[..., i] for i in range(milestones.shape[-1])]
     values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
     return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))
@@ -241,6 +242,10 @@ def cosine_restarts(
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
     """
+    if n is None:
+        checked("cosine_restarts", "steps", steps, gt=0, hint="a cycle that repeats for ever has some; or give an n")
+        hint = "shrinking cycles come to an end; say how many with n"
+        checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
     return Cosine(start, stop, steps).repeat(n, stretch, scale)
 
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import ATTRIBUTES, explained, missing_attribute
 from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Number
@@ -110,6 +111,13 @@ class Schedule(_Hyperparameter):
     @functools.cached_property
     def _is_of_floats(self) -> bool:
         return all(type(x) is float for x in jax.tree.leaves(self))
+
+    if not TYPE_CHECKING:  # for a type checker any name would be an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ATTRIBUTES:
+                raise AttributeError(missing_attribute(type(self).__name__, name))
+            return object.__getattribute__(self, name)  # which raises as usual
 
     def __bool__(self) -> bool:
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
@@ -252,6 +260,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Reverse(self)
 
+    @explained
     def repeat(self, n: Number | None = None, stretch: Number | None = None, scale: Number | None = None) -> Schedule:
         """The schedule n times over; each cycle `stretch` times longer and `scale` times higher than the one before.
 
@@ -272,6 +281,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Repeat(self, n, stretch, scale)
 
+    @explained
     def clip(self, low: ScheduleLike | None = None, high: ScheduleLike | None = None) -> Schedule:
         """The schedule, kept between two values or schedules: `t ↦ min(max(self(t), low), high)`.
 

@@ -34,7 +34,7 @@ def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
     >>> print(ls.join([1.0, 2.0, 3.0], [10, 20])([9, 10, 20]))
     [1. 2. 3.]
     """
-    if isinstance(schedules, Schedule):
+    if not isinstance(schedules, Iterable):
         raise TypeError(unexpected("join", "schedules", schedules, "a list of schedules"))
     parts = [as_schedule("join", "schedules", part) for part in schedules]
     bounds = []

@@ -229,23 +229,25 @@ def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Arr
     return replayed(schedule, observations, every)[0]
 
 
-def replayed(schedule: ScheduleLike, observations: Any, every: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def replayed(
+    schedule: ScheduleLike, observations: Any, every: int, call: str = "replay"
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and what each clock read for them, in the order of the tree."""
-    schedule = _checked("replay", schedule)
-    every = int(checked("replay", "every", every, ge=1, integer=True, unit="updates"))
+    schedule = _checked(call, schedule)
+    every = int(checked(call, "every", every, ge=1, integer=True, unit="updates"))
     clocks = clocks_of(schedule)
     names = monitored_by(clocks)
     if not isinstance(observations, dict):
         if len(names) > 1:
             raise TypeError(
-                f"replay(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array."
+                f"{call}(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array."
             )
         observations = {(names or ["value"])[0]: observations}
-    check_monitored("replay", names, observations)
+    check_monitored(call, names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
     shapes = {name: np.shape(table) for name, table in tables.items()}
     if [len(shape) for shape in set(shapes.values())] != [1]:
-        raise ValueError(f"replay(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}.")
+        raise ValueError(f"{call}(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}.")
 
     def update(state: ScheduleState, observed: Observations) -> Any:
         times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
@@ -279,12 +281,12 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _checked(call: str, given: ScheduleLike, state: Any = None) -> Schedule:
+def _checked(call: str, given: ScheduleLike, state: Any = ...) -> Schedule:
     """One schedule, after a check that a state is one of it."""
     schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap.")
-    if state is None:
+    if state is ...:
         return schedule
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(

@@ -39,9 +39,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of
+from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer
 
 
+@peer
 def ExponentialDecay(
     initial_learning_rate: Number,
     decay_steps: Number,
@@ -63,6 +64,7 @@ def PiecewiseConstantDecay(
     return ls.Piecewise([0, *(at_least(0, numpy_of(b).floor(b) + 1) for b in boundaries)], [*values])
 
 
+@peer
 def PolynomialDecay(
     initial_learning_rate: Number,
     decay_steps: Number,
@@ -80,6 +82,7 @@ def PolynomialDecay(
     return ls.Polynomial(initial_learning_rate, end_learning_rate, 1.0, power) @ (ls.Time() / end_of_cycle)
 
 
+@peer
 def InverseTimeDecay(
     initial_learning_rate: Number,
     decay_steps: Number,
@@ -92,6 +95,7 @@ def InverseTimeDecay(
     return decay.staircase(decay_steps) if staircase else decay
 
 
+@peer
 def CosineDecay(
     initial_learning_rate: Number,
     decay_steps: Number,
@@ -108,6 +112,7 @@ def CosineDecay(
     return warmup >> ls.Cosine(warmup_target, alpha * warmup_target, decay_steps)
 
 
+@peer
 def CosineDecayRestarts(
     initial_learning_rate: Number,
     first_decay_steps: Number,

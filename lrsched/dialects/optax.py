@@ -52,7 +52,7 @@ import jax
 import numpy as np
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, is_plain, numpy_of, raised, where
+from lrsched.dialects.shared import Number, at_least, expect, is_known, is_plain, numpy_of, peer, raised, where
 
 
 def constant_schedule(value: Number) -> ls.Schedule:
@@ -60,6 +60,7 @@ def constant_schedule(value: Number) -> ls.Schedule:
     return ls.Constant(value)
 
 
+@peer
 def polynomial_schedule(
     init_value: Number, end_value: Number, power: Number, transition_steps: Number, transition_begin: Number = 0
 ) -> ls.Schedule:
@@ -68,6 +69,7 @@ def polynomial_schedule(
     return _delayed(ls.Polynomial(init_value, end, at_least(0, transition_steps), power), transition_begin)
 
 
+@peer
 def linear_schedule(
     init_value: Number, end_value: Number, transition_steps: Number, transition_begin: Number = 0
 ) -> ls.Schedule:
@@ -81,6 +83,7 @@ def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mappi
     return _table("piecewise_constant_schedule", "constant", init_value, boundaries_and_scales)
 
 
+@peer
 def exponential_decay(
     init_value: Number,
     transition_steps: Number,
@@ -102,6 +105,7 @@ def exponential_decay(
     return bounded[int(grows)] if is_plain(grows) else ls.Choice(bounded, where(grows, 1.0, 0.0))
 
 
+@peer
 def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number = 0.0, exponent: Number = 1.0) -> ls.Schedule:
     """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1)))."""
     expect(decay_steps > 0, "cosine_decay_schedule", "decay_steps > 0", "a number of updates", decay_steps=decay_steps)
@@ -117,6 +121,7 @@ def piecewise_interpolate_schedule(
     return _table(call, interpolate_type, init_value, boundaries_and_scales)
 
 
+@peer
 def linear_onecycle_schedule(
     transition_steps: Number,
     peak_value: Number,
@@ -131,6 +136,7 @@ def linear_onecycle_schedule(
     return ls.Piecewise(ends, [low, peak_value, low, low / final_div_factor], "linear")
 
 
+@peer
 def cosine_onecycle_schedule(
     transition_steps: Number,
     peak_value: Number,
@@ -144,11 +150,13 @@ def cosine_onecycle_schedule(
     return ls.Piecewise(ends, [low, peak_value, low / final_div_factor], "cosine")
 
 
+@peer
 def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Number) -> ls.Schedule:
     """A straight line to the peak, which is held; `init_value` for ever if there is no warm-up."""
     return linear_schedule(init_value, peak_value, warmup_steps)
 
 
+@peer
 def warmup_cosine_decay_schedule(
     init_value: Number,
     peak_value: Number,
@@ -166,6 +174,7 @@ def warmup_cosine_decay_schedule(
     return ls.Linear(init_value, peak_value, warmup_steps) >> _cosine(peak_value, end, decay_steps - warmup_steps, exponent)
 
 
+@peer
 def warmup_exponential_decay_schedule(
     init_value: Number,
     peak_value: Number,

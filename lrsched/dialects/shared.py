@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.core
@@ -10,7 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import lrsched as ls
+from lrsched.algebra.arguments import check_count
+from lrsched.algebra.foreign import explained
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Number: TypeAlias = float | np.ndarray | jax.Array
 
 
@@ -24,6 +32,23 @@ def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
     if not traced(holds) and not np.all(holds):
         arguments = ", ".join(f"{name}={value!r}" for name, value in got.items())
         raise ValueError(f"{call}({arguments}): expected {expected}. Hint: {hint}.")
+
+
+def peer(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of another framework: an error says which count is a ratio, and what ours are called."""
+    names, plain = list(inspect.signature(function).parameters), explained(function)
+
+    @functools.wraps(function)
+    def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
+            if _COUNT.fullmatch(name):
+                check_count(function.__name__, name, value)
+        return plain(*args, **kwargs)
+
+    return with_checks
+
+
+_COUNT = re.compile(r"\w*(_steps|_t)|t_initial|transition_begin")  # of the names of arguments
 
 
 def is_plain(x: Any) -> bool:

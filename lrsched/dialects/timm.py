@@ -46,12 +46,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, raised, where
+from lrsched.algebra.arguments import check_count
+from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, raised, where
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
 
 
+@peer
 def CosineLRScheduler(
     base_lr: Number,
     t_initial: Number,
@@ -72,6 +74,7 @@ def CosineLRScheduler(
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
+@peer
 def TanhLRScheduler(
     base_lr: Number,
     t_initial: Number,
@@ -102,6 +105,7 @@ def TanhLRScheduler(
     return ls.Linear(warmup_lr_init, 0.0, warmup_t) + ls.Linear(0.0, 1.0, warmup_t) * target >> body.drop(warmup_t)
 
 
+@peer
 def PolyLRScheduler(
     base_lr: Number,
     t_initial: Number,
@@ -124,6 +128,7 @@ def PolyLRScheduler(
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
+@peer
 def StepLRScheduler(
     base_lr: Number,
     decay_t: Number,
@@ -138,6 +143,7 @@ def StepLRScheduler(
     return _warmed_up(ls.step_decay(base_lr, decay_t, decay_rate), base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
+@peer
 def MultiStepLRScheduler(
     base_lr: Number,
     decay_t: Sequence[Number],
@@ -171,6 +177,7 @@ def PlateauLRScheduler(
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
 
 
+@peer
 def WSDLRScheduler(
     base_lr: Number,
     t_initial: Number,
@@ -256,6 +263,7 @@ def create_scheduler_v2(
     given = {"step_on_epochs": step_on_epochs, "updates_per_epoch": updates_per_epoch}
     expect(step_on_epochs or updates_per_epoch > 0, call, "updates_per_epoch > 0", "updates are counted", **given)
     expect(step_on_epochs or sched != "plateau", call, "step_on_epochs=True", "a plateau observes once an epoch", **given)
+    check_count(call, "warmup_epochs", warmup_epochs, "epochs" if step_on_epochs else "")
     unit = 1 if step_on_epochs else updates_per_epoch
     total, warmup_t = num_epochs * unit, warmup_epochs * unit
     warmup = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}

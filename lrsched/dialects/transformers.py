@@ -46,7 +46,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, where
+from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, where
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 
@@ -55,17 +55,20 @@ def get_constant_schedule(base_lr: Number) -> ls.Schedule:
     return ls.Constant(base_lr)
 
 
+@peer
 def get_constant_schedule_with_warmup(base_lr: Number, num_warmup_steps: Number) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, which is held."""
     return ls.Linear(0.0, base_lr, num_warmup_steps)
 
 
+@peer
 def get_linear_schedule_with_warmup(base_lr: Number, num_warmup_steps: Number, num_training_steps: Number) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, and one back to 0 at step `num_training_steps`."""
     rest = at_least(0, num_training_steps - num_warmup_steps)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Linear(base_lr, 0.0, rest)
 
 
+@peer
 def get_cosine_schedule_with_warmup(
     base_lr: Number, num_warmup_steps: Number, num_training_steps: Number, num_cycles: Number = 0.5
 ) -> ls.Schedule:
@@ -74,6 +77,7 @@ def get_cosine_schedule_with_warmup(
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, 0.0, rest, num_cycles)
 
 
+@peer
 def get_cosine_with_hard_restarts_schedule_with_warmup(
     base_lr: Number, num_warmup_steps: Number, num_training_steps: Number, num_cycles: Number = 1
 ) -> ls.Schedule:
@@ -84,6 +88,7 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> cycles
 
 
+@peer
 def get_polynomial_decay_schedule_with_warmup(
     base_lr: Number, num_warmup_steps: Number, num_training_steps: Number, lr_end: Number = 1e-7, power: Number = 1.0
 ) -> ls.Schedule:
@@ -94,12 +99,14 @@ def get_polynomial_decay_schedule_with_warmup(
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Polynomial(base_lr, lr_end, rest, power)
 
 
+@peer
 def get_inverse_sqrt_schedule(base_lr: Number, num_warmup_steps: Number, timescale: Number | None = None) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
     default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)
 
 
+@peer
 def get_cosine_with_min_lr_schedule_with_warmup(
     base_lr: Number,
     num_warmup_steps: Number,
@@ -115,6 +122,7 @@ def get_cosine_with_min_lr_schedule_with_warmup(
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles)
 
 
+@peer
 def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
     base_lr: Number,
     num_warmup_steps: Number,
@@ -139,6 +147,7 @@ _Shape = Literal["linear", "cosine", "1-sqrt"]
 _SHAPES: dict[str, Callable[..., ls.Schedule]] = {"linear": ls.Linear, "cosine": ls.Cosine, "1-sqrt": ls.OneMinusSqrt}
 
 
+@peer
 def get_wsd_schedule(
     base_lr: Number,
     num_warmup_steps: Number,

@@ -205,8 +205,9 @@ def _schedules_and_numbers(
                 raise ValueError(unexpected(call, name, value, "a number"))
             if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
                 numbers[name] = value
-        elif isinstance(value, str) and wants_float:
-            raise TypeError(unexpected(call, name, value, "a number or a schedule"))
+        elif isinstance(value, (str, list)) and wants_float:
+            hint = "for groups of parameters, one optimizer each in optax.partition" if isinstance(value, list) else ""
+            raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
             schedules |= {name: Function(OfCount(value))} if wants_float else {}

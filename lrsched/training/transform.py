@@ -177,7 +177,7 @@ def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree, name:
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
-            " function that jax.vmap maps over the batch."
+            " function that jax.vmap maps over the batch; for groups of parameters, optax.partition with one schedule each."
         )
     return Applied(call, schedule, live, updates_made(call, start))
 

@@ -210,7 +210,7 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     >>> import lrsched as ls
     >>> metric, value = ls.plot_replay(ls.reduce_on_plateau(patience=1), [3.0, 2.0, 2.0, 2.0, 2.0])
     """
-    values, readings = replayed(schedule, observations, every)
+    values, readings = replayed(schedule, observations, every, "plot_replay")
     tables = observations if isinstance(observations, dict) else {"metric": observations}
     figure, (above, below) = pyplot("plot_replay").subplots(2, sharex=True, layout="constrained")
     for i, (name, table) in enumerate(tables.items()):

@@ -1,4 +1,4 @@
-"""`python -m lrsched show EXPRESSION`: a schedule in a terminal, as a curve of characters and its summary."""
+"""`lrsched show EXPRESSION`: a schedule in a terminal, as a curve of characters and its summary."""
 
 from __future__ import annotations
 
@@ -7,33 +7,37 @@ import numpy as np
 from lrsched.views.phases import seen
 from lrsched.views.summary import Summary
 
-WIDTH, HEIGHT = 72, 12  # characters
+WIDTH, HEIGHT, NARROWEST = 80, 12, 30  # characters
 # Two columns and four rows of dots in a character, as Braille has them: the bit of each dot, by row and column.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 
 
-def curve(found: Summary, plain: bool = False) -> str:
+def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
     """The values of a schedule over the steps of its summary, drawn in characters.
 
     Args:
         found: the summary.
+        width: how many characters wide the lines may be; 30 they always are.
         plain: whether to draw with asterisks, for a terminal without Braille, rather than with dots.
     """
-    across, down = (1, 1) if plain else (2, 4)
-    columns, height = WIDTH * across, HEIGHT * down
     pure, *_ = seen(found.schedule)
-    last = found.steps - 1
-    edges = np.linspace(0, max(last, 1), columns + 1)
+    last, width = found.steps - 1, max(width, NARROWEST)
     # Each column shows all the values between its edges, so that nothing is too short to be seen.
     ends = np.array([phase.start for phase in found.phases[1:] if phase.start <= last])
-    finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), columns * 8), ends, np.nextafter(ends, 0.0)]))
+    finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), width * 16), ends, np.nextafter(ends, 0.0)]))
     values = np.nan_to_num(np.asarray(pure(np.minimum(finer, last)), np.float64))
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     span = high - low or 1.0
+    labels = {0: f"{high:.4g}", HEIGHT - 1: f"{low:.4g}"}
+    margin = max(map(len, labels.values()))
+    width -= margin + 2
+    across, down = (1, 1) if plain else (2, 4)
+    columns, height = width * across, HEIGHT * down
+    edges = np.linspace(0, max(last, 1), columns + 1)
     rows = np.round((values - low) / span * (height - 1)).astype(int)
     column = np.clip(np.searchsorted(edges, finer, side="right") - 1, 0, columns - 1)
-    cells = np.zeros((HEIGHT, WIDTH), int)
+    cells = np.zeros((HEIGHT, width), int)
     before = rows[0]
     for i in range(columns):
         here = rows[column == i]
@@ -43,11 +47,9 @@ def curve(found: Summary, plain: bool = False) -> str:
             cells[line, i // across] |= 1 if plain else _DOTS[dot][i % across]
         before = here[-1]
     drawn = ["".join((" *"[cell] if plain else chr(_BLANK + cell)) for cell in line) for line in cells]
-    labels = {0: f"{high:.4g}", HEIGHT - 1: f"{low:.4g}"}
-    margin = max(map(len, labels.values()))
     axis = "|" if plain else "│"
     lines = [f"{labels.get(i, ''):>{margin}} {axis}{line}".rstrip() for i, line in enumerate(drawn)]
     corner, dash = ("+", "-") if plain else ("└", "─")
-    lines.append(f"{'':>{margin}} {corner}{dash * WIDTH}")
-    lines.append(f"{'':>{margin}} 0{last:>{WIDTH}}")
+    lines.append(f"{'':>{margin}} {corner}{dash * width}")
+    lines.append(f"{'':>{margin}} 0{last:>{width}}")
     return "\n".join(lines)

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Geometric, Ramp
 from lrsched.algebra.written import shown, unexpected
-from lrsched.views.phases import check_single, horizon, number, phases, seen
+from lrsched.views.phases import check_single, horizon, known, number, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
+_FAR = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,18 +133,31 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
         warnings=(),
         axis=axis,
     )
-    return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None)))
+    planned = count if steps is not None else min(count, math.ceil(found.reach) or count)
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None, planned, grid, values)))
 
 
-def _warnings(found: Summary, told: bool) -> Iterator[str]:
-    """Each says what is odd, why it matters, and how to mend it."""
+def _warnings(found: Summary, told: bool, planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+    """Each says what is odd, why it matters, and what to write; of the updates that were planned, and their values."""
     yield from phases(found.schedule).lost
-    for phase in found.phases:
-        if told and phase.start >= found.steps and phase.shape != "held":
-            yield (
-                f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
-                " ends before its plan does; shorten the parts before it, or train longer"
-            )
+    waits = found.axis != "step"  # "held * ... on Plateau" is what is left for the clock to move
+    plan = [phase for phase in found.phases if phase.shape != "held" and not (waits and "held" in phase.shape)]
+    unreached = [phase for phase in plan if told and phase.start >= found.steps]
+    for phase in unreached:
+        yield (
+            f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
+            " ends before its plan does; shorten the parts before it, or train longer"
+        )
+    moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
+    if not moving:
+        yield from _without_length(found.schedule)
+    short = [phase for phase in moving if phase.stop - phase.start < 1]
+    for phase in short:
+        length = number(phase.stop - phase.start)
+        yield f"{phase.shape} lasts {length} of a step: write a number of updates, for a ratio round({length} * total_steps)"
+    if len(moving) > 1 and _goes_down(moving[0], found) and moving[1].last <= moving[1].first:
+        first, last = number(moving[0].first), number(moving[0].last)
+        yield f"the warm-up goes down, from {first} to {last}, so that the run starts at its highest rate: swap the two"
     for before, after in zip(found.phases, found.phases[1:], strict=False):
         low, high = sorted((abs(before.last), abs(after.first)))
         if high > _JUMP * low and after.start < found.steps and after.shape != "held":
@@ -153,11 +168,70 @@ def _warnings(found: Summary, told: bool) -> Iterator[str]:
             )
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or mend its end"
+    if 1 < found.final > _FAR * values[0] > 0:
+        size = number(found.final / values[0])
+        yield f"the end, {number(found.final)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
+    waves = [wave for phase in moving for wave in _waves(phase, grid, values)]
+    yield from waves
+    zeros = planned - 1 - int(grid[np.flatnonzero(values[grid < planned])].max(initial=-1))
+    if planned / 100 < zeros < planned and found.axis.startswith("step"):
+        yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
+    if told and not unreached and not waves:
+        yield from _missed(found, float(values[found.peak_step <= grid].min()))
     ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
     ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]
     high, when = max(ends, default=(-math.inf, 0.0))
-    if high > found.peak + 1e-6 * abs(found.peak) and when != round(when):
+    if high > found.peak + 1e-6 * abs(found.peak) and when != round(when) and not short:
         yield (
             f"the peak of {number(high)} is at step {number(when)}, between two updates, and the highest value used is"
             f" {number(found.peak)}: make the length before it a whole number of steps"
         )
+
+
+def _without_length(schedule: Schedule) -> Iterator[str]:
+    """Ramps of no steps, where nothing else ever moves; but a warm-up from 0 may be left out so."""
+    if isinstance(schedule, (Ramp, Geometric)) and schedule.steps == 0.0 and schedule.start not in (0.0, schedule.stop):
+        yield (
+            f"{shown(schedule)} lasts 0 steps and is {number(known(schedule.stop))} from the first update on, for ever: its"
+            " arguments are start, stop, steps"
+        )
+    for part in schedule._nodes():
+        if isinstance(part, Schedule):
+            yield from _without_length(part)
+
+
+def _goes_down(phase: Phase, found: Summary) -> bool:
+    """Whether a phase is a short line down, as no warm-up should be."""
+    return phase.shape == "Linear" and phase.last < phase.first and phase.stop <= found.steps / 5
+
+
+def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+    """Whether a phase begins at its top, falls to its floor, and then rises again, without a jump as at a restart."""
+    inside = (phase.start <= grid) & (grid < phase.stop)
+    steps, wave = grid[inside], values[inside]
+    if wave.size < 3:
+        return
+    floor, top = float(wave.min()), phase.first
+    low = int(np.argmax(wave <= floor + 1e-6 * abs(top - floor)))
+    rest = wave[low:]
+    rise = float(rest.max()) - floor
+    falls = low > 0 and wave[:low].max() <= 1.001 * top and floor < top / 2
+    if falls and rise > (top - floor) / 100 and np.diff(rest).max() < 0.6 * rise:
+        when = number(steps[low])
+        yield (
+            f"the value rises again, after it has fallen to {number(floor)} at step {when}, to {number(rest.max())}: end the"
+            f" run there, or hold the end with .take({when})"
+        )
+
+
+def _missed(found: Summary, lowest: float) -> Iterator[str]:
+    """Whether the last update is far from where the schedule ends, or an endless one had been since its peak."""
+    end = found.phases[-1]
+    is_held = end.shape == "held"
+    target = end.first if is_held else lowest
+    # Where the run is as long as the schedule, its last update is one step before the end; of a line that is 1 / steps of it.
+    margin = 0.01 if is_held and found.steps < end.start else 0.1
+    if found.final - target > margin * (found.peak - target):
+        where = f"the {number(target)} of step {number(end.start)}" if is_held else f"{number(target)}, where it has been"
+        end_there = "let the run end where the schedule does" if is_held else "let the run end with a whole cycle"
+        yield f"the last update uses {number(found.final)} and misses {where}: {end_there}"

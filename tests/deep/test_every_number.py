@@ -202,7 +202,7 @@ def extreme_cases(precision: str, number: int) -> list[Case]:
 
 def _extreme_cases(call: Call, pool: list[float], number: int) -> list[Case]:
     random, cases = np.random.default_rng(zlib.crc32(str(call).encode())), []
-    for _ in range(60 * number):
+    for _ in range(600 * number):
         numbers = {name: _drawn(random, pool, example) for name, example in call.numbers.items()}
         if accepts(call, **numbers):
             cases.append(Case(call, numbers, pure(call.make(**numbers))))

@@ -194,7 +194,7 @@ HARD = {
     "a line of next to nothing": (ls.Linear(0.0, 1.0, 1e-30), [0, 1e-31, 1]),
     "a quotient of what is next to nothing": (ls.Linear(1e-25, 2e-25, 10) / ls.Linear(1e-22, 3e-22, 10), [0, 5, 10]),
     "a quotient that is too large": (ls.Linear(1e30, 2e30, 10) / ls.Linear(1e-30, 3e-30, 10), [0, 5, 10]),
-    "drops every next to no steps": (ls.step_decay(1.0, 1e-30, 0.5), [0, 1, 1e9]),
+    "drops every next to no steps": (ls.Exponential(1.0, 0.5).stretch(1e-30).staircase(1e-30), [0, 1, 1e9]),
 }
 
 

@@ -213,10 +213,10 @@ def test_where_the_baseline_diverges_nothing_is_said_of_what_is_saved():
 
 def test_what_was_best_at_an_end_of_the_peaks_is_marked():
     found = compare(peaks=[0.1, 0.3, 0.5], schedules=PURE)
-    assert "> 0.5" in str(found)
-    assert "Best at an end of the peaks, < or >, so that a better one may be beyond: constant." in str(found)
+    assert ">0.5" in str(found)
+    assert "Best at an end of the peaks, < or >, so that a better one may be beyond: constant." in " ".join(str(found).split())
     assert "Best at an end" not in str(compare(schedules=PURE))
-    assert "> " not in str(compare(peaks=[0.5], schedules=PURE))
+    assert ">" not in str(compare(peaks=[0.5], schedules=PURE))
 
 
 def test_a_loss_given_as_a_score_is_noticed():

@@ -144,7 +144,7 @@ def test_a_description_that_cannot_be_read_is_explained(tmp_path):
 )
 def test_a_folder_of_another_comparison_is_refused(tmp_path, options, what):
     compare(folder=tmp_path)
-    with pytest.raises(ValueError, match=rf"compare\(folder=.*\) holds the runs of another comparison: {what}.*another folder"):
+    with pytest.raises(ValueError, match=rf"(?s)compare\(folder=.*\): expected the runs of this .*: {what}.*\nHint: give"):
         compare(folder=tmp_path, **options)
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import lrsched as ls
 from lrsched import lab
+from lrsched.lab.comparing import table
 
 SCHEDULES = {
     "constant": ls.Constant(1.0),
@@ -41,8 +42,8 @@ def made(schedules=SCHEDULES, lost=False):
 
 def cells_of(found, name):
     """The cells of a schedule in the table, a mark of an end of the peaks apart."""
-    (line,) = [line for line in str(found).splitlines() if line.startswith(f"  {name} ")]
-    return [cell for cell in line.split()[1:] if cell not in ("<", ">")]
+    (line,) = [line for line in str(found).splitlines() if line.startswith(f"{name} ")]
+    return [cell.strip("<>") for cell in line.split()[1:]]
 
 
 def test_a_row_of_the_columns_is_a_run():
@@ -131,6 +132,14 @@ def test_it_shows_itself():
     assert repr(found) == "<Comparison of 4 schedules, 3 peaks, 5 seeds; best: constant>"
     assert "&lt;" in made({"<b>": SCHEDULES["cosine"], "constant": SCHEDULES["constant"]})._repr_html_()
     assert "against constant" in found._repr_html_()
+    assert max(map(len, str(found).splitlines())) <= 80
+
+
+def test_a_sentence_says_what_the_intervals_say():
+    assert table.verdict(made()) == "With 5 seeds no schedule is better than constant with 95 % confidence"
+    found = made()
+    found.metrics["test"][1:3] += 1e6 + np.arange(5, dtype=np.float32)
+    assert table.verdict(found) == "With 5 seeds cosine and plateau are better than constant with 95 % confidence"
 
 
 @pytest.mark.parametrize(("metric", "name"), [("loss", "typo"), ("typo", "cosine")])

@@ -1,7 +1,14 @@
 """The main job, small: `python -m lrsched`."""
 
+import contextlib
 import importlib.util
+import io
 import json
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +21,9 @@ SMALL = ["--steps", "60", "--seeds", "2", "--peaks", "0.02", "0.1"]
 
 
 def run(folder, *arguments):
-    code = shell.main([*SMALL, "--out", str(folder), *arguments])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = shell.main([*SMALL, "--out", str(folder), *arguments])
+    (folder / "said").write_text(out.getvalue())
     return code, json.loads((folder / "bakeoff.json").read_text())
 
 
@@ -27,7 +36,7 @@ def _as_a_user():
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "made"
-    code, content = run(folder)
+    code, content = run(folder, "--png", str(folder / "more.svg"))
     return folder, code, content
 
 
@@ -42,6 +51,15 @@ def test_it_writes_a_picture_and_every_runs_numbers(outcome):
     run = content["runs"][0]
     assert run["step"][-1] == 60
     assert len(run["loss"]) == len(run["validation"]) == len(run["learning_rate"]) == len(run["step"])
+
+
+def test_what_it_says_fits_80_columns_and_ends_with_what_to_try(outcome):
+    folder, *_ = outcome
+    table, _, rest = (folder / "said").read_text().partition("\nwrote ")
+    assert max(map(len, table.splitlines())) <= 80
+    assert (folder / "more.svg").exists()
+    last = rest.splitlines()[-1]
+    assert re.fullmatch(r"With 2 seeds .* better than constant with 95 % confidence: try --seeds 8 for narrower .*", last)
 
 
 def test_training_learns_something(outcome):
@@ -79,6 +97,7 @@ def test_the_options_are_those_of_the_comparison(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(bakeoff, "run", lambda *options: asked.append(options))
     monkeypatch.setattr(bakeoff, "write", lambda *_: [])
+    monkeypatch.setattr(shell, "_report", lambda *_: None)
     assert shell.main(["--seed", "1", "--steps", "20", "--seeds", "3", "--peaks", "0.5", "--out", str(tmp_path)]) == 0
     assert shell.main(["--out", str(tmp_path)]) == 0
     assert asked == [(20, 3, (0.5,), 1), (1000, 8, bakeoff.PEAKS, 0)]
@@ -94,7 +113,9 @@ def test_the_options_are_those_of_the_comparison(tmp_path, monkeypatch):
         (["--peaks", "0.1", "nan"], "argument --peaks: expected rates above 0, such as 0.01 0.1, got 'nan'."),
         (["--peaks", "0.1", "0.2", "0.1"], "argument --peaks: expected different rates, got 0.1 0.2 0.1."),
         (["--seed", "4294967296"], "argument --seed: expected a whole number, at least 0 and below 2**32, got '4294967296'."),
-        (["shw", "x"], "expected show or compare, got 'shw'. Hint: python -m lrsched show 'Linear(...)'."),
+        (["shw", "x"], "expected show or compare, got 'shw'. Hint: did you mean show?"),
+        (["Time()"], "expected show or compare, got 'Time()'. Hint: python -m lrsched show 'Linear(...)'."),
+        (["--png", "x.nonsense"], "argument --png: expected a file to write, got 'x.nonsense'. Hint: Format 'nonsense' is not"),
         (["--speed", "1"], "unrecognized arguments: --speed 1"),
     ],
 )
@@ -102,7 +123,26 @@ def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys):
     with pytest.raises(SystemExit) as stop:
         shell.main(arguments)
     assert stop.value.code == 2
-    assert capsys.readouterr().err == f"python -m lrsched: {message}\n"
+    assert capsys.readouterr().err.startswith(f"python -m lrsched: {message}")
+
+
+def test_help_lists_the_commands(capsys):
+    for arguments in (["--help"], ["--version"]):
+        with pytest.raises(SystemExit) as stop:
+            shell.main(arguments)
+        assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert re.search(r"(?s)commands:.*show .*compare ", said)
+    assert said.endswith(f"lrsched {metadata.version('lrsched-jax')}\n")
+
+
+def test_the_script_is_the_same_command(monkeypatch, capsys):
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"lrsched": f"{shell.__name__}:{shell.main.__name__}"}
+    monkeypatch.setattr(sys, "argv", ["/some/bin/lrsched", "shw"])
+    with pytest.raises(SystemExit):
+        shell.main()
+    assert capsys.readouterr().err.startswith("lrsched: expected show or compare")
 
 
 def test_a_file_that_cannot_be_written_is_one_line_before_any_training(tmp_path, capsys):

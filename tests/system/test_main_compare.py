@@ -75,11 +75,27 @@ def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys, tmp
     assert error.startswith(f"python -m lrsched compare: {message}")
 
 
-def test_a_folder_of_another_comparison_is_one_line(folder, capsys):
+def test_a_folder_of_another_comparison_is_two_lines(folder, capsys):
     with pytest.raises(SystemExit) as stop:
         shell.main([*SMALL, "--seed", "3", "--out", str(folder)])
     assert stop.value.code == 2
-    assert "holds the runs of another comparison: seed = 0 there, 3 here" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"python -m lrsched compare: argument --out: expected a folder for --seed 3, got {str(folder)!r} with the runs of"
+        " --seed 0.\nHint: --out FOLDER makes these elsewhere, and --seed 0 goes on with those.\n"
+    )
+    with pytest.raises(SystemExit):
+        shell.main([*SMALL, "--peaks", "0.01", "--steps", "30", "--out", str(folder)])
+    assert "for --steps 30 --peaks 0.01, got" in capsys.readouterr().err
+
+
+def test_runs_of_other_code_are_refused_too(folder, capsys):
+    path = folder / "rounds" / "rounds.json"
+    before = path.read_text()
+    path.write_text(before.replace('"train": "', '"train": "0'))
+    with pytest.raises(SystemExit):
+        shell.main([*SMALL, "--out", str(folder)])
+    path.write_text(before)
+    assert "got those of another: train, or the data that it closes over, is another.\nHint: give" in capsys.readouterr().err
 
 
 def test_an_interrupt_is_one_line(folder, capsys, monkeypatch):

@@ -16,7 +16,7 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.shapes import Cosine, Function, Linear, Time
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.torch.scheduler import Change, Scheduler
+from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler
 from lrsched.dialects.torch.schedulers import function_of_steps
 
 
@@ -40,7 +40,7 @@ class CosineAnnealingLR(Scheduler):
         PyTorch's `CosineAnnealingLR`. In the algebra, without the rise: `Cosine(base_lr, eta_min, T_max)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     T_max: Number = leaf(gt=0, unit="steps")
     eta_min: Number = leaf(default=0.0)
 
@@ -89,7 +89,7 @@ class CosineAnnealingWarmRestarts(Scheduler):
         `cosine_restarts(base_lr, eta_min, T_0, stretch=T_mult)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     T_0: Number = leaf(ge=1, integer=True, unit="steps")
     T_mult: Number = leaf(ge=1, integer=True, unit="times", default=1.0, hint="2 doubles every cycle's length, 1 keeps it")
     eta_min: Number = leaf(default=0.0)
@@ -157,7 +157,7 @@ class CyclicLR(_Cyclic):
         PyTorch's `CyclicLR`. In the algebra: `triangular(base_lr, max_lr, step_size_up, step_size_down, mode, gamma)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=ALONE)
     max_lr: Number = leaf()
     step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
     step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
@@ -200,7 +200,7 @@ class CyclicMomentum(_Cyclic):
         PyTorch's `CyclicLR`. In the algebra: `triangular(max_momentum, base_momentum, step_size_up, …)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=ALONE)
     max_lr: Number = leaf()
     step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
     step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
@@ -294,7 +294,7 @@ class OneCycleLR(_OneCycle):
         PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
     """
 
-    max_lr: Number = leaf()
+    max_lr: Number = leaf(hint=ALONE)
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
     epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
     steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
@@ -344,7 +344,7 @@ class OneCycleMomentum(_OneCycle):
         PyTorch's `OneCycleLR`. In the algebra: `one_cycle_momentum(total_steps, base_momentum, max_momentum, …)`.
     """
 
-    max_lr: Number = leaf()
+    max_lr: Number = leaf(hint=ALONE)
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
     epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
     steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
@@ -391,7 +391,7 @@ class SWALR(Scheduler):
         PyTorch's `SWALR`, in `torch.optim.swa_utils`. In the algebra: `Cosine(rate, swa_lr, anneal_epochs)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     swa_lr: Number = leaf()
     anneal_epochs: Number = leaf(ge=0, unit="steps", default=10.0)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import Factor, recipe
 from lrsched.algebra.node import Spec, checked
@@ -11,13 +13,15 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Plateau
 from lrsched.clocks.recipes import Count
+from lrsched.dialects.torch.scheduler import BASE, GROUPS
 
 
 @recipe
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
-    base_lr: Factor,
+    base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
     factor: Annotated[Number, Spec(ge=0, lt=1, hint="it reduces")] = 0.1,
     patience: Count = 10,
@@ -59,6 +63,9 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
         PyTorch's `ReduceLROnPlateau`, under which a metric below 0 that stands still counts as better every time. In the
         algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
+    for name, rate in (("base_lr", base_lr), ("min_lr", min_lr)):
+        if isinstance(rate, np.ndarray):
+            raise ValueError(unexpected("ReduceLROnPlateau", name, rate.tolist(), "one number", GROUPS))
     if mode == "min" and threshold_mode == "rel":
         checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
     clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)

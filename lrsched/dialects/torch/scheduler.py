@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.arguments import check_count
 from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule, ready
 from lrsched.algebra.sequence import join
+from lrsched.algebra.written import unexpected
 
 
 class Change(NamedTuple):
@@ -61,8 +64,28 @@ def setting(rates: Schedule) -> Change:
     return Change(Constant(0.0), rates)
 
 
+BASE = "the rate of the optimizer, in the place of the optimizer"
+ALONE = "its rates are arguments, so that there is no optimizer"
+GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
+
+
+def check_single_numbers(call: str, numbers: Mapping[str, Any]) -> None:
+    """Raises an error for a list beside single numbers: PyTorch's rates by group, which would become a batch."""
+    lists = [name for name, x in numbers.items() if type(x) in (list, tuple)]  # an optimizer is a named tuple
+    if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):
+        raise ValueError(unexpected(call, lists[0], numbers[lists[0]], "one number", GROUPS))
+
+
 class Scheduler(Schedule):
     """The base of schedules under a PyTorch name. Subclasses define `composed`, and the change of the rate in place."""
+
+    def __post_init__(self) -> None:
+        check_single_numbers(
+            self._maker, {field.name: getattr(self, field.name) for field, spec in self._numbers if not spec.rank}
+        )
+        super().__post_init__()
+        for field, spec in self._numbers:
+            check_count(self._maker, field.name, getattr(self, field.name), spec.unit)
 
     @functools.cached_property
     def composed(self) -> Schedule:

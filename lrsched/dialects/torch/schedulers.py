@@ -21,7 +21,7 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.shapes import Exponential, Function, Linear, Piecewise, Polynomial
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.torch.scheduler import Change, Recurrence, Scheduler, scaling
+from lrsched.dialects.torch.scheduler import BASE, GROUPS, Change, Recurrence, Scheduler, scaling
 
 _NEVER = 1e30  # a step beyond all others
 
@@ -39,7 +39,7 @@ def _ratios(factors: Schedule, steps: Number) -> Schedule:
 def function_of_steps(call: str, name: str, fn: Any) -> Any:
     """The function, if it is one."""
     if not callable(fn):
-        raise TypeError(unexpected(call, name, fn, "a function of the step"))
+        raise TypeError(unexpected(call, name, fn, "a function of the step", GROUPS if isinstance(fn, list) else ""))
     return fn
 
 
@@ -63,7 +63,7 @@ class LambdaLR(Scheduler):
         PyTorch's `LambdaLR`. In the algebra: `base_lr * Function(lr_lambda)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
 
     def _check(self) -> None:
@@ -97,7 +97,7 @@ class MultiplicativeLR(Scheduler):
         PyTorch's `MultiplicativeLR`. In the algebra, for a constant function: `Exponential(base_lr, 0.5)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
 
     def _check(self) -> None:
@@ -143,7 +143,7 @@ class StepLR(Scheduler):
         PyTorch's `StepLR`. In the algebra: `step_decay(base_lr, step_size, gamma)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     step_size: Number = leaf(gt=0, unit="steps")
     gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
@@ -182,7 +182,7 @@ class MultiStepLR(Scheduler):
         PyTorch's `MultiStepLR`. In the algebra: `multi_step(base_lr, milestones, gamma)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     milestones: Any = leaf(ge=0, unit="steps", rank=1, optional=True)  # None for an empty list
     gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
@@ -238,7 +238,7 @@ class ConstantLR(Scheduler):
         PyTorch's `ConstantLR`. In the algebra: `Constant(factor * base_lr, total_iters) >> Constant(base_lr)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     factor: Number = leaf(ge=0, le=1, default=1 / 3)
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
 
@@ -288,7 +288,7 @@ class LinearLR(Scheduler):
         PyTorch's `LinearLR`. In the algebra: `Linear(s * base_lr, e * base_lr, total_iters)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     start_factor: Number = leaf(ge=0, le=1, default=1 / 3)
     end_factor: Number = leaf(ge=0, le=1, default=1.0)
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
@@ -330,7 +330,7 @@ class ExponentialLR(Scheduler):
         PyTorch's `ExponentialLR`. In the algebra: `Exponential(base_lr, gamma)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     gamma: Number = leaf(exact=True, ge=0)
 
     @functools.cached_property
@@ -368,7 +368,7 @@ class PolynomialLR(Scheduler):
         PyTorch's `PolynomialLR`. In the algebra: `Polynomial(base_lr, 0.0, total_iters, power)`.
     """
 
-    base_lr: Number = leaf()
+    base_lr: Number = leaf(hint=BASE)
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
     power: Number = leaf(ge=0, default=1.0, hint="the exponent; 1 is a straight line")
 

@@ -73,8 +73,8 @@ def _check_same(folder: Path, text: str, here: dict[str, Any]) -> None:
         # The numbers are those of schedules and peaks, which say it better.
         said = [text for text in differences if text != _NUMBERS] or differences
         raise ValueError(
-            f"compare(folder={str(folder)!r}) holds the runs of another comparison: {'; '.join(said)}. Use another folder, or"
-            " delete this one to start anew"
+            f"compare(folder={str(folder)!r}): expected the runs of this comparison, got those of another: {'; '.join(said)}."
+            "\nHint: give this one another folder, or delete that one to start anew."
         )
 
 

@@ -1,0 +1,152 @@
+"""Names that people bring from other frameworks: an error says how the same is written here."""
+
+# The calls are wrong on purpose.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false
+
+import copy
+import importlib
+import inspect
+import pickle
+import re
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import lrsched as ls
+from lrsched.algebra import foreign
+from lrsched.dialects import keras, torch
+from lrsched.dialects import optax as optax_dialect
+
+COSINE = ls.Cosine(0.1, 0.0, 100)
+
+# The call, and what its error must say.
+NAMES = [
+    (lambda: ls.Cosine(0.1, T_max=100), "Cosine(T_max=...): expected start, stop, steps. Hint: write steps for T_max."),
+    (lambda: ls.Cosine(0.1, eta_min=0.0, steps=9), "Cosine(eta_min=...): expected start, stop, steps. Hint: write stop for"),
+    (
+        lambda: ls.multi_step(gamma=0.1),
+        "multi_step(gamma=...): expected start, milestones, factor. Hint: write factor for gamma.",
+    ),
+    (lambda: ls.Exponential(0.1, gamma=0.9), "Exponential(gamma=...): expected start, rate. Hint: write rate for gamma."),
+    (lambda: ls.one_cycle(max_lr=0.1, total_steps=100), "one_cycle(max_lr=...): expected peak, steps, pct_start"),
+    (lambda: ls.warmup_cosine(0.1, num_warmup_steps=9, steps=99), "Hint: write warmup_steps for num_warmup_steps."),
+    (lambda: ls.step_decay(0.1, step_size=30, factor=0.1), "Hint: write every for step_size."),
+    (lambda: ls.cosine_restarts(0.1, 0.0, 9, T_mult=2), "Hint: write stretch for T_mult."),
+    (lambda: ls.Plateau(paitence=3), "Hint: write patience for paitence."),
+    (lambda: ls.Linear(0.1, 0.0, 9, last_epoch=-1), "Hint: a schedule has no counter: schedule(t) is the value of update t"),
+    (lambda: ls.Linear(0.1, 0.0, 9, colour="red"), "Linear(colour=...): expected start, stop, steps."),
+    (lambda: COSINE.clip(min=0.1), "clip(min=...): expected low, high. Hint: write low for min."),
+    (lambda: COSINE.repeat(times=3), "repeat(times=...): expected n, stretch, scale. Hint: write n for times."),
+    (lambda: torch.StepLR(0.1, 30, last_epoch=-1), "StepLR(last_epoch=...): expected base_lr, step_size, gamma. Hint: a sche"),
+    (lambda: optax_dialect.linear_schedule(0.1, 0.0, steps=9), "linear_schedule(steps=...): expected init_value, end_value"),
+    (lambda: keras.CosineDecay(lr=0.1, decay_steps=9), "CosineDecay(lr=...): expected initial_learning_rate, decay_steps"),
+    (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
+    (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),
+    (lambda: torch.OneCycleLR(optax.sgd(0.1), 0.1, 9), "Hint: its rates are arguments, so that there is no optimizer."),
+    (lambda: torch.ReduceLROnPlateau(optax.sgd(0.1)), "Hint: the rate of the optimizer, in the place of the optimizer."),
+]
+ATTRIBUTES = [
+    (
+        lambda: COSINE.step(),
+        "'Cosine' object has no attribute 'step'. Hint: a schedule has no counter: schedule(t) is the value",
+    ),
+    (lambda: COSINE.get_last_lr(), "Hint: schedule(t) is the value of update t, and learning_rate(state) what the last update"),
+    (lambda: COSINE.state_dict(), "Hint: a schedule has no state; describe(schedule)"),
+    (lambda: COSINE.plot(), "Hint: plot(schedule)."),
+    (lambda: COSINE.stop_, "'Cosine' object has no attribute 'stop_'"),
+    (lambda: ls.cosine, "module 'lrsched' has no attribute 'cosine'. Hint: lrsched.Cosine."),
+    (lambda: ls.WSD, "Hint: lrsched.wsd."),
+    (lambda: ls.OneCycle, "Hint: lrsched.one_cycle."),
+    (lambda: ls.warmup_cosin, "Hint: lrsched.warmup_cosine."),
+    (lambda: ls.get_lr, "Hint: schedule(t) is the value of update t, and learning_rate(state)"),
+    (lambda: ls.StepLR(0.1, 30), "Hint: lrsched.dialects.torch.StepLR."),
+    (lambda: ls.cosine_decay_schedule, "Hint: lrsched.dialects.optax.cosine_decay_schedule."),
+    (lambda: ls.inject_hyperparams, "Hint: scheduled(optax.adamw)(learning_rate=schedule)."),
+    (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), NAMES, ids=[message[:60] for _, message in NAMES])
+def test_an_argument_of_others_is_a_type_error_with_ours(call, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(("call", "message"), ATTRIBUTES, ids=[message[:60] for _, message in ATTRIBUTES])
+def test_a_name_of_others_is_an_attribute_error_with_ours(call, message):
+    with pytest.raises(AttributeError, match=re.escape(message)):
+        call()
+
+
+def test_the_table_names_what_there_is():
+    texts = [*foreign.NAMES.values(), *foreign.ATTRIBUTES.values(), *foreign._INSTEAD.values()]
+    for called in re.findall(r"(?<![\w.])(\w+)\(", " ".join(texts)):
+        assert called in ("schedule", "print") or hasattr(ls, called), called
+    for method in re.findall(r"schedule\.(\w+)\(", " ".join(texts)):
+        assert hasattr(COSINE, method), method
+    for path in re.findall(r"lrsched\.([\w.]+)\.(\w+)", " ".join(texts)):
+        assert hasattr(importlib.import_module(f"lrsched.{path[0]}"), path[1]), path
+    assert not [name for name in foreign.NAMES if not inspect.ismodule(vars(ls).get(name, ls))]
+    assert not [name for name in foreign.ATTRIBUTES if hasattr(COSINE, name)]
+    parameters = {name for f in vars(ls).values() if callable(f) for name in inspect.signature(f).parameters}
+    assert {one for ours in foreign._ARGUMENTS.values() for one in ours.split()} <= parameters
+
+
+def test_protocols_that_ask_for_attributes_go_on_as_ever():
+    assert not any(hasattr(COSINE, name) for name in ("step", "update", "init", "__jax_array__", "_repr_html_", "__len__"))
+    assert getattr(COSINE, "get_lr", None) is None
+    assert not hasattr(ls, "cosine")
+    assert copy.copy(COSINE) == copy.deepcopy(COSINE) == pickle.loads(pickle.dumps(COSINE)) == COSINE
+    assert jax.tree.map(lambda x: x, COSINE) == COSINE
+    assert list(inspect.signature(ls.Cosine).parameters) == ["start", "stop", "steps"]
+    with pytest.raises(TypeError):
+        iter(COSINE)
+
+
+def test_an_error_in_a_property_is_shown_as_it_is():
+    @ls.node
+    class Broken(ls.Schedule):
+        @property
+        def length(self):
+            return self.nothing
+
+    with pytest.raises(AttributeError, match="'Broken' object has no attribute 'nothing'"):
+        _ = Broken().length
+
+
+# Rates by group, as PyTorch takes them.
+GROUPS = [
+    lambda: torch.OneCycleLR([1e-3, 1e-4], 10),
+    lambda: torch.StepLR([1e-3, 1e-4], 10),
+    lambda: torch.LambdaLR([1e-3, 1e-4], np.sqrt),
+    lambda: torch.CyclicLR([1e-4, 1e-5], [1e-3, 1e-4], step_size_up=10),
+    lambda: torch.SWALR(0.1, [1e-3, 1e-4]),
+    lambda: torch.ReduceLROnPlateau(0.1, min_lr=[1e-3, 1e-4]),
+]
+
+
+@pytest.mark.parametrize("call", GROUPS, ids=map(str, range(len(GROUPS))))
+def test_rates_by_group_are_refused(call):
+    with pytest.raises(ValueError, match=r"expected one number. Hint: .*optax.partition.*stack"):
+        call()
+    with pytest.raises(TypeError, match=r"LambdaLR\(lr_lambda=.*optax.partition"):
+        torch.LambdaLR(0.1, [np.sqrt, np.sqrt])
+
+
+def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
+    batch = torch.StepLR(np.array([0.1, 0.2]), 30)
+    assert batch == ls.stack([torch.StepLR(0.1, 30), torch.StepLR(0.2, 30)])
+    assert ls.parse(repr(batch)) == batch
+    assert ls.from_json(ls.to_json(batch)) == batch
+    assert torch.MultiStepLR(0.1, [30, 80])(30) == np.float32(0.01)
+
+
+def test_a_batch_is_refused_where_optax_takes_one_schedule():
+    batch = ls.Linear([1e-3, 1e-4], 0.0, 10)
+    for make in (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), ls.as_stateful, lambda s: ls.layerwise(s, 0.9, {})):
+        with pytest.raises(ValueError, match=r"expected one schedule, got a batch of shape \(2,\).*optax.partition"):
+            make(batch)
+    with pytest.raises(TypeError, match=r"scheduled\(adamw\)\(learning_rate=\[0.001, 0.0001\]\).*optax.partition"):
+        ls.scheduled(optax.adamw)([1e-3, 1e-4])
