@@ -3,14 +3,11 @@
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
-import ast
 import functools
-import importlib
 import inspect
 import json
 import pickle
 import re
-import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from check_peers import DIALECTS, agree, made, values
+from check import DIALECTS, agree, made, values
 from helpers import relaxed
-from record_peers import script_hash
 
 import lrsched as ls
 from lrsched.dialects import keras, optax, timm, transformers
@@ -52,28 +48,19 @@ def one_of_each(peer: str) -> list[tuple[Record, ls.Schedule]]:
     return list(first.values())
 
 
-def test_recordings_are_of_this_script():
-    for peer in DIALECTS:
-        assert recording(peer)["sha256"] == script_hash(), "record anew: python tests/golden/record_peers.py"
-
-
 @pytest.mark.parametrize("peer", DIALECTS)
 def test_values_are_theirs_at_every_step_and_past_the_end(peer):
     for record, schedule in schedules(peer):
         assert agree(peer, record, schedule), (record, schedule)
+        if "error" in record:  # as near to float64 as those of optax
+            error = np.max(np.abs(values(record, schedule) - record["values"])) / (np.max(np.abs(record["values"])) or 1.0)
+            assert error <= max(record["error"], 2.0**-24), (record, schedule)
 
 
 def test_the_number_of_epochs_is_that_of_timm():
     for record in recording("timm")["records"]:
         if record["call"] == "create_scheduler_v2":
             assert timm.create_scheduler_v2(**record["arguments"])[1] == record["length"], record
-
-
-def test_values_are_as_near_as_those_of_optax_to_float64():
-    for record, schedule in schedules("optax"):
-        theirs = np.asarray(record["values"])
-        error = np.max(np.abs(values(record, schedule) - theirs)) / (np.max(np.abs(theirs)) or 1.0)
-        assert error <= max(record["error"], 2.0**-24), (record, schedule)
 
 
 @pytest.mark.parametrize("peer", DIALECTS)
@@ -255,14 +242,6 @@ def test_names_order_and_defaults_are_theirs(peer):
             theirs = [["noise", None] if key == "noise" else [key, default] for key, default in theirs]
             mine = [[key, default] for key, default in mine]
         assert mine == theirs, name
-
-
-def test_the_frameworks_are_not_imported():
-    for peer in [*DIALECTS, "shared"]:
-        tree = ast.parse(Path(str(importlib.import_module(f"lrsched.dialects.{peer}").__file__)).read_text())
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "lrsched", "jax", "numpy"}, names
 
 
 def test_optax_tests_pass_with_the_dialect():
