@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from nested import finite, schedules, size, small_finite, small_schedules
-from test_laws import FAR, FRACTIONAL, LAWS, ODD, WHOLE, float_type, in_both, moved, truth_of
+from test_laws import FAR, FRACTIONAL, LAWS, WHOLE, float_type, in_both, moved, truth_of
 
 SMALLER = {schedules: small_schedules, finite: small_finite}  # to compile in less time
 
@@ -79,9 +79,3 @@ def test_a_value_of_traced_numbers_is_the_meaning(precision, s, steps):
     with precision():
         steps = steps.astype(np.int32 if steps.dtype.kind == "i" else float_type())
         assert_compiled(jax.jit(lambda s, t: s(t))(s, steps), truth_of(s, steps), size(s))
-
-
-@pytest.mark.parametrize(("s", "step"), ODD, ids=str)
-def test_the_meaning_holds_at_odd_lengths_and_steps(s, step):
-    if step == int(step):
-        assert_compiled(jax.jit(lambda t: s(t))(jnp.int32(step)), truth_of(s, step), size(s))

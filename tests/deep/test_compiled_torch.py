@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from check import close, ours
 from functions import FUNCTIONS
-from test_torch import FILES, STEPS, records, run
-from torch_cases import COSINE, EXAMPLES, EXPONENTIAL, LINEAR, STEP
+from test_torch import FILES, STEPS, records
+from torch_cases import COSINE, EXAMPLES, STEP
 
-import lrsched as ls
 from lrsched.dialects import torch as dialect
 
 # Restarts, and a chain that is walked, take long to compile: test_gradients.py and the last tests here have one such case each.
@@ -65,11 +64,6 @@ def test_every_number_maps_and_changes_without_a_trace(schedule):
     assert len(traces) == 1
 
 
-def test_a_restart_is_found_without_a_logarithm():
-    schedule = dialect.CosineAnnealingWarmRestarts(1.0, 1, 3)
-    assert schedule(121) == jax.jit(lambda t: schedule(t))(121) == 1
-
-
 def wavering(t):
     return jnp.where(t % 2 == 0, 0.75, 4 / 3)
 
@@ -87,11 +81,6 @@ def test_what_walks_is_as_exact_in_compiled_code(scheduler, steps):
     np.testing.assert_allclose(jax.jit(lambda t: scheduler(t))(steps), scheduler(steps), rtol=1e-6)
 
 
-def test_what_walks_from_a_traced_rate_does_not_cancel():
-    recurrence = jax.jit(lambda rate, t: dialect.Recurrence(rate, ls.Constant(2.0), ls.Constant(-1.0))(t))
-    np.testing.assert_array_equal(recurrence(1.0, np.asarray([5, 30, 60])), 1.0)
-
-
 def test_what_walks_passes_gradients_to_its_base_rate():
     slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, wavering)(t)))
     for t in (0, 7, 131075):
@@ -104,16 +93,3 @@ def test_a_chain_is_walked_to_any_step():
     truth = np.cumprod([1.0, *(1 + 1 / (2.0 + np.arange(1, 131_073)) ** 2)])
     np.testing.assert_allclose(half(late), truth[late], rtol=1e-6)
     np.testing.assert_allclose(half(np.reshape(late[:4], (2, 2))), np.reshape(truth[late[:4]], (2, 2)), rtol=1e-6)
-
-
-def test_a_plateau_in_a_chain_multiplies():
-    plateau = dialect.ReduceLROnPlateau(0.5, factor=0.5, patience=1)
-    metrics = np.ones(20, np.float32)
-    factor = run(plateau, metrics) / 0.5
-    for others in ([LINEAR, EXPONENTIAL], [COSINE, STEP]):
-        alone = np.asarray(dialect.ChainedScheduler(others)(np.arange(20)))
-        np.testing.assert_allclose(
-            run(dialect.ChainedScheduler([*others, plateau]), metrics), alone * factor, rtol=1e-6, atol=1e-8
-        )
-        within = dialect.ChainedScheduler([dialect.ChainedScheduler([plateau, *others])])
-        np.testing.assert_allclose(run(within, metrics), alone * factor, rtol=1e-6, atol=1e-8)

@@ -1,4 +1,4 @@
-"""Models of flax, equinox and plain JAX in `lrsched.lab.compare`, each written as its users write them."""
+"""Models of flax and equinox in `lrsched.lab.compare`, each written as its users write them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen, nnx
+from flax import nnx
 from helpers import relaxed
 from sklearn.datasets import load_iris
 
@@ -49,17 +49,6 @@ def scanned(schedule: ls.Schedule, params: Any, predict: Any) -> dict[str, jax.A
     return {**metrics, "test": accuracy(predict(params, test[0]), test[1])}
 
 
-def plain_jax(schedule: ls.Schedule, key: jax.Array) -> dict[str, jax.Array]:
-    k1, k2 = jax.random.split(key)
-    params = {"in": jax.random.normal(k1, (4, 16)) / 2, "out": jax.random.normal(k2, (16, 3)) / 4}
-    return scanned(schedule, params, lambda p, x: jax.nn.relu(x @ p["in"]) @ p["out"])
-
-
-def flax_linen(schedule: ls.Schedule, key: jax.Array) -> dict[str, jax.Array]:
-    model = linen.Sequential([linen.Dense(16), linen.relu, linen.Dense(3)])
-    return scanned(schedule, model.init(key, part(0)[0]), model.apply)
-
-
 class Network(nnx.Module):
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.first = nnx.Linear(4, 16, rngs=rngs)
@@ -80,7 +69,7 @@ def equinox(schedule: ls.Schedule, key: jax.Array) -> dict[str, jax.Array]:
     return scanned(schedule, params, lambda p, x: jax.vmap(eqx.combine(p, static))(x))
 
 
-@pytest.mark.parametrize("train", [plain_jax, flax_linen, flax_nnx, equinox])
+@pytest.mark.parametrize("train", [flax_nnx, equinox])
 def test_a_model_of_any_library_is_compared(train):
     schedules = {
         "constant": ls.Constant(1.0),

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import pytest
 from helpers import relaxed
@@ -56,47 +55,6 @@ def test_called_again_it_only_reads(folder, capsys):
     said = capsys.readouterr().out
     assert str(first) in said
     assert f"wrote {folder / 'comparison.json'}" in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--workload", "cats"], "argument --workload: invalid choice: 'cats' (choose from"),
-        (["--workload", "tabular", "--peaks", "0.1", "0.1"], "argument --peaks: expected different rates, got 0.1 0.1"),
-        (["--workload", "tabular", "--batch-size", "0"], "argument --batch-size: expected a whole number, at least 1"),
-        ([], "the following arguments are required: --workload"),
-    ],
-)
-def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path):
-    with pytest.raises(SystemExit) as stop:
-        shell.main(["compare", *arguments, "--out", str(tmp_path)])
-    assert stop.value.code == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"python -m lrsched compare: {message}")
-
-
-def test_a_folder_of_another_comparison_is_one_line(folder, capsys):
-    with pytest.raises(SystemExit) as stop:
-        shell.main([*SMALL, "--seed", "3", "--out", str(folder)])
-    assert stop.value.code == 2
-    assert "holds the runs of another comparison: seed = 0 there, 3 here" in capsys.readouterr().err
-
-
-def test_an_interrupt_is_one_line(folder, capsys, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sys.modules["lrsched.lab.compare"], "compare", interrupted)
-    assert shell.main([*SMALL, "--out", str(folder)]) == 130
-    assert capsys.readouterr().err == f"stopped; what is finished is kept in {str(folder)!r}, and the same command goes on\n"
-
-
-def test_what_cannot_be_written_is_one_line(tmp_path, capsys):
-    (tmp_path / "rounds").write_text("")
-    with pytest.raises(SystemExit) as stop:
-        shell.main([*SMALL, "--out", str(tmp_path)])
-    assert stop.value.code == 2
-    assert "File exists" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_candidates_are_the_guides_seven_and_three_more_with_a_peak_of_1():
