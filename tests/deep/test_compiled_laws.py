@@ -55,12 +55,14 @@ def test_a_law_holds(name):
 
 
 @in_both
-@few(10)
-@given(s=schedules, kind=st.sampled_from(range(4)))
-def test_a_compiled_value_is_the_meaning(precision, s, kind):
+@few(12)
+@given(s=schedules, kind=st.sampled_from(range(4)), is_known=st.booleans())
+def test_a_compiled_value_is_the_meaning(precision, s, kind, is_known):
     with precision():
         steps, call = kinds_of_steps()[kind]
-        assert_compiled(jax.jit(lambda t: call(s, t))(jnp.asarray(steps)), truth_of(s, steps), size(s))
+        steps = steps[steps <= 2**20] if steps.dtype.kind == "i" and not is_known else steps
+        found = jax.jit(lambda t: call(s, t))(jnp.asarray(steps)) if is_known else jax.jit(call)(s, steps)
+        assert_compiled(found, truth_of(s, steps), size(s))
 
 
 @in_both
@@ -70,12 +72,3 @@ def test_a_value_far_away_is_the_meaning(precision, s, move):
     far, steps, scale = moved(s, move)
     with precision():
         assert_compiled(jax.jit(lambda t: far(t))(steps), truth_of(far, steps), scale)
-
-
-@in_both
-@few(6)
-@given(s=schedules, steps=st.sampled_from([WHOLE[WHOLE <= 2**20], FRACTIONAL]))
-def test_a_value_of_traced_numbers_is_the_meaning(precision, s, steps):
-    with precision():
-        steps = steps.astype(np.int32 if steps.dtype.kind == "i" else float_type())
-        assert_compiled(jax.jit(lambda s, t: s(t))(s, steps), truth_of(s, steps), size(s))

@@ -81,7 +81,7 @@ BAD = (math.nan, math.inf, -math.inf, "a", None, True, 1j)
 MAY_BE_INFINITE = {("Constant", "steps")}
 
 
-def test_every_bad_number_is_refused_by_name(record_property):
+def test_every_bad_number_is_refused_by_name():
     count = 0
     for call, name in arguments():
         for bad in BAD:
@@ -90,7 +90,6 @@ def test_every_bad_number_is_refused_by_name(record_property):
             for given in (bad, *([[POINTS[0], bad, POINTS[2]]] if isinstance(call.numbers[name], list) else [])):
                 count += 1
                 assert_refused(call, name, given, bad)
-    record_property("shown", f"{count} bad inputs are refused")
     assert count >= 1000
 
 
@@ -148,8 +147,7 @@ def assert_possible(schedule: Schedule, values: Any, steps: Any) -> None:
     assert not wrong.any(), (schedule, steps[wrong], values[wrong])
 
 
-def test_extreme_numbers_give_finite_values(record_property):
-    record_property("shown", f"{len(extreme_schedules())} schedules of extreme numbers")
+def test_extreme_numbers_give_finite_values():
     for schedule in extreme_schedules():
         steps = steps_of_interest(schedule)
         values = schedule(steps)

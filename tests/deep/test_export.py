@@ -16,8 +16,8 @@ from lrsched.dialects import torch
 from lrsched.training.live import packed
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
-PURE = {f"{i} {call}": pure(call.make()) for i, call in enumerate(FEW)}
-TORCH = {type(s).__name__: s for s in EXAMPLES}  # one of each class
+PURE = [pure(call.make()) for call in FEW]
+TORCH = [s for s in {type(s): s for s in EXAMPLES}.values() if not driven_parts(s)]  # one of each class
 DRIVEN = {f"{i} {call}": call.make() for i, call in enumerate(FEW) if driven_parts(call.make())}
 DRIVEN["torch"] = torch.ReduceLROnPlateau(0.1, patience=1)
 
@@ -28,20 +28,22 @@ def written_and_read(function: Any, *arguments: Any) -> Any:
     return export.deserialize(exported.serialize())
 
 
-@pytest.mark.parametrize("name", [name for name, s in (PURE | TORCH).items() if not driven_parts(s)])
-def test_a_pure_schedule(name):
-    s = (PURE | TORCH)[name]
-    captured = written_and_read(lambda t: s(t), STEPS)
-    np.testing.assert_array_equal(captured.call(STEPS), jax.jit(lambda t: s(t))(STEPS))
-    numbers, structure = jax.tree.flatten(packed(s))
-    if numbers and name not in TORCH:  # so that one exported program serves all of them
+def test_pure_schedules():
+    """All in one program, with their numbers captured; and those without functions with numbers that it receives."""
 
-        def of_numbers(numbers: Any, t: Any) -> Any:
-            return jax.tree.unflatten(structure, numbers)(t)
+    def captured(steps: Any) -> Any:
+        return [s(steps) for s in PURE + TORCH]
 
-        given, here = written_and_read(of_numbers, numbers, STEPS), jax.jit(of_numbers)(numbers, STEPS)
-        # XLA may round a product and a sum once here and twice there.
-        np.testing.assert_allclose(given.call(numbers, STEPS), here, rtol=5e-7, atol=1e-7 * float(jnp.abs(here).max()))
+    def of_numbers(numbers: Any, steps: Any) -> Any:
+        return [jax.tree.unflatten(tree, each)(steps) for tree, each in zip(trees, numbers, strict=True)]
+
+    numbers, trees = zip(*(jax.tree.flatten(packed(s)) for s in PURE), strict=True)
+    for function, arguments in ((captured, (STEPS,)), (of_numbers, (numbers, STEPS))):
+        for found, here in zip(
+            written_and_read(function, *arguments).call(*arguments), jax.jit(function)(*arguments), strict=True
+        ):
+            # XLA may round a product and a sum once here and twice there.
+            np.testing.assert_allclose(found, here, rtol=5e-7, atol=1e-7 * float(jnp.abs(here).max()))
 
 
 @pytest.mark.parametrize("name", DRIVEN)

@@ -204,14 +204,3 @@ def test_a_rate_that_another_has_changed_is_refused(name):
         ValueError, match=rf"from_torch\({name}\): expected .* in group 0 .*, got {now * 1.001 + 1e-9:.9g}\. Hint: .*{mend}"
     ):
         from_torch(scheduler)
-
-
-def test_a_restart_that_a_logarithm_missed_is_refused():
-    """PyTorch's step(121) with T_0 = 1, T_mult = 3 puts the restart into the cycle before, at its very end."""
-    scheduler = one("CosineAnnealingWarmRestarts", 0, T_0=1, T_mult=3, T_i=81, T_cur=81.0, last_epoch=121, eta_min=0.0)
-    scheduler.optimizer.param_groups[0]["lr"] = 0.0
-    with pytest.raises(ValueError, match="translate it after that"):
-        from_torch(scheduler)
-    scheduler.__dict__.update(T_i=243, T_cur=1.0, last_epoch=122)  # what its next step makes of it
-    scheduler.optimizer.param_groups[0]["lr"] = rate = scheduler.base_lrs[0] * (1 + math.cos(math.pi / 243)) / 2
-    np.testing.assert_allclose(from_torch(scheduler)(0), rate, rtol=1e-6)

@@ -1,5 +1,6 @@
-"""The main job, small: `python -m lrsched`."""
+"""The main jobs, small: `python -m lrsched`, and `python -m lrsched compare`."""
 
+import csv
 import importlib.util
 import json
 
@@ -7,15 +8,12 @@ import numpy as np
 import pytest
 from helpers import relaxed
 
+import lrsched as ls
 from lrsched import __main__ as shell
-from lrsched.lab import bakeoff
+from lrsched import lab
+from lrsched.lab import bakeoff, candidates
 
-SMALL = ["--steps", "60", "--seeds", "2", "--peaks", "0.02", "0.1"]
-
-
-def run(folder, *arguments):
-    code = shell.main([*SMALL, "--out", str(folder), *arguments])
-    return code, json.loads((folder / "bakeoff.json").read_text())
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,41 +22,48 @@ def _as_a_user():
         yield
 
 
-@pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("out") / "made"
-    code, content = run(folder)
-    return folder, code, content
-
-
-def test_it_writes_a_picture_and_every_runs_numbers(outcome):
-    folder, code, content = outcome
-    assert code == 0
-    assert (folder / "bakeoff.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path):
+    folder = tmp_path / "made"
+    assert shell.main(["--steps", "60", "--seeds", "2", "--peaks", "0.02", "0.1", "--out", str(folder)]) == 0
+    content, schedules = json.loads((folder / "bakeoff.json").read_text()), bakeoff.guide_schedules(60)
+    assert (folder / "bakeoff.png").read_bytes()[:8] == PNG
     assert len(content["runs"]) == 8 * 2 * 2
-    assert {run["schedule"] for run in content["runs"]} == set(bakeoff.guide_schedules(60))
+    assert {run["schedule"] for run in content["runs"]} == set(schedules)
     assert content["settings"] == {"steps": 60, "seeds": 2, "peaks": [0.02, 0.1], "seed": 0}
     assert content["versions"]["jax"]
-    run = content["runs"][0]
-    assert run["step"][-1] == 60
-    assert len(run["loss"]) == len(run["validation"]) == len(run["learning_rate"]) == len(run["step"])
-
-
-def test_training_learns_something(outcome):
-    *_, content = outcome
     constant = content["table"][0]
-    assert constant["test"] > 0.5  # chance is 0.1
-    assert constant["steps_saved"] == 0
-
-
-def test_the_rates_in_the_runs_are_those_of_the_schedules(outcome):
-    *_, content = outcome
-    schedules = bakeoff.guide_schedules(60)
-    for run in content["runs"]:
+    assert (constant["test"] > 0.5, constant["steps_saved"]) == (True, 0)  # chance is 0.1
+    for run in content["runs"]:  # the rates in the runs are those of the schedules
         if run["schedule"] != "reduce on plateau":
             last = np.asarray(run["step"]) - 1
             expected = (schedules[run["schedule"]] * run["peak"])(last)
             np.testing.assert_allclose(run["learning_rate"], expected, rtol=1e-4, atol=1e-9, err_msg=run["schedule"])
+
+
+def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys, monkeypatch):
+    few = candidates.CONSTANT, candidates.GUIDE[3], candidates.GUIDE[4], candidates.NEWER[1]
+    monkeypatch.setattr(candidates, "ALL", few)  # four of the eleven, which compile in less time
+    command = ["compare", "--workload", "tabular", "--steps", "20", "--seeds", "2", "--peaks", "0.01", "0.02"]
+    assert shell.main([*command, "--out", str(tmp_path)]) == 0
+    found = lab.Comparison.load(tmp_path)
+    assert list(found.schedules) == ["constant", "cosine annealing", "reduce on plateau", "warm-up stable decay"]
+    assert (found.peaks, found.seeds, found.steps[-1]) == ((0.01, 0.02), 2, 20)
+    with (tmp_path / "runs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4 * 2 * 2
+    assert (tmp_path / "comparison.png").read_bytes()[:8] == PNG
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "rounds").iterdir()}
+    capsys.readouterr()
+    assert shell.main([*command, "--out", str(tmp_path)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "rounds").iterdir()} == before
+    assert str(found) in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        shell.main([*command, "--seed", "3", "--out", str(tmp_path)])
+    assert "holds the runs of another comparison: seed = 0 there, 3 here" in capsys.readouterr().err
+
+
+def test_the_candidates_have_a_peak_of_1():
+    for name, schedule in candidates.schedules((*candidates.GUIDE, *candidates.NEWER, candidates.CONSTANT), 1000).items():
+        assert ls.summary(ls.bind(schedule, ls.init(schedule)), 1000).peak == pytest.approx(1.0), name
 
 
 @pytest.mark.parametrize(

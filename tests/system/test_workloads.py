@@ -1,7 +1,6 @@
 """`lrsched.lab.workloads`: the data, the networks, the training loop, and that short runs learn."""
 
-import functools
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,14 +38,11 @@ def test_no_example_is_in_two_splits(load, sizes):
 # The networks
 
 
-def convolved_by_jax(images, kernel):
-    return jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
 @jax.default_matmul_precision("highest")
 def test_the_convolutional_network_is_convolutions_and_pools():
     def layer(x, weight, bias):
-        out = jax.nn.relu(convolved_by_jax(x, weight) + bias[None, None, None])
+        out = jax.lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        out = jax.nn.relu(out + bias[None, None, None])
         return jax.lax.reduce_window(out, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
     @jax.jit
@@ -78,25 +74,15 @@ def test_a_character_changes_no_prediction_before_it():
 # The training loop
 
 
-class Run(NamedTuple):
-    task: Task
-    steps: int
-    peak: float
-    metrics: dict  # of three runs: as it should be; with a rate that is far too high; and from another key
-
-
-@functools.cache
-def run(name):
-    steps, peak = {"dense": (100, 0.04), "digits": (200, 0.04), "chars": (400, 0.016), "tabular": (100, 0.008)}[name]
-    task = TASKS[name]()
-    schedules = ls.Cosine(jnp.asarray([peak, 1e30, peak]), 0.0, steps)
-    metrics = jax.jit(jax.vmap(make_train(task, steps)))(schedules, jnp.stack([KEY, KEY, jax.random.key(1)]))
-    return Run(task, steps, peak, jax.device_get(metrics))
+RUNS = {"dense": (100, 0.04, 0.4), "digits": (150, 0.04, 0.5), "chars": (150, 0.016, 0.5), "tabular": (100, 0.008, 0.4)}
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_training_is_a_plain_loop_of_optax_even_beside_a_run_that_diverges(name):
-    task, steps, peak, metrics = run(name)
+def test_training_is_a_plain_loop_of_optax_that_learns_even_beside_a_run_that_diverges(name):
+    """Three runs: as it should be; with a rate that is far too high; and from another key."""
+    (steps, peak, better), task = RUNS[name], TASKS[name]()
+    schedules = ls.Cosine(jnp.asarray([peak, 1e30, peak]), 0.0, steps)
+    metrics: Any = jax.jit(jax.vmap(make_train(task, steps)))(schedules, jnp.stack([KEY, KEY, jax.random.key(1)]))
     key_params, key_batches = jax.random.split(KEY)
     params = task.init(key_params)
     optimizer = optax.chain(task.optimizer, optax.scale_by_learning_rate(optax.cosine_decay_schedule(peak, steps)))
@@ -118,15 +104,12 @@ def test_training_is_a_plain_loop_of_optax_even_beside_a_run_that_diverges(name)
         losses.append(loss)
     found = [metrics[metric][0, 0] for metric in ("loss", "validation_loss", "validation")]
     np.testing.assert_allclose(found, [np.mean(losses), *jax.jit(task.score)(params, task.splits.validation)], rtol=1e-4)
-    rate = 0.5 * peak * (1 + np.cos(np.pi * (metrics["step"][0] - 1) / steps))
+    rate = 0.5 * peak * (1 + np.cos(np.pi * (np.asarray(metrics["step"][0]) - 1) / steps))
     np.testing.assert_allclose(metrics["learning_rate"][0], rate, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_a_run_that_diverges_is_not_a_number_and_the_others_go_on(name):
-    metrics = run(name).metrics
-    assert np.isnan(metrics["loss"][1, -1])
-    assert np.all(np.isfinite(metrics["loss"][[0, 2]]))
+    loss, validation = (np.asarray(metrics[metric]) for metric in ("loss", "validation"))
+    assert np.isnan(loss[1, -1])
+    assert np.all(loss[[0, 2], -1] < loss[[0, 2], 0])
+    assert np.all(validation[[0, 2], -1] > validation[[0, 2], 0] + better)
 
 
 def line(noise=1.0):
@@ -166,11 +149,3 @@ def test_a_plateau_hears_the_validation_loss():
             rate, bad = rate / 2, 0
     np.testing.assert_allclose(result["learning_rate"], expected)
     assert expected[-1] < 1.0
-
-
-@pytest.mark.parametrize(("name", "better"), [("dense", 0.4), ("digits", 0.5), ("tabular", 0.4), ("chars", 1.0)])
-def test_a_short_run_learns(name, better):
-    metrics = run(name).metrics
-    for value, rise in (("validation", better), ("loss", None)):
-        first, last = metrics[value][[0, 2], 0], metrics[value][[0, 2], -1]
-        assert np.all(last < first) if rise is None else np.all(last > first + rise), (value, first, last)
