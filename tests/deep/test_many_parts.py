@@ -87,7 +87,7 @@ BENT = {
     "warped": (sequence(RAMPS) @ (ls.Time() * 2.0 + 3.0), range(0, 600, 7)),
     "a table, slower": (ls.Piecewise(np.arange(40) * 0.7, np.arange(40.0)).stretch(4.0), range(120)),
     "growing cycles, slower": (ls.Linear(0.0, 1.0, 3.3).repeat(stretch=1.1).stretch(4.0), range(300)),
-    "of fractions": (sequence([PIECES[k % 2] for k in range(40)]), np.arange(0, 40, 0.25, np.float32)),
+    "of fractions": (sequence([PIECES[k % 2] for k in range(40)]), np.arange(160) / np.float32(4)),
     "tables": (ls.join([ls.Piecewise([0, 1, 2], [float(k), 2, 3]) for k in range(40)], np.arange(2, 80, 2)), range(90)),
 }
 

@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from meaning import RAMPS, meaning
 
 import lrsched as ls
@@ -90,29 +89,33 @@ MEANING = {
 READINGS = np.arange(-6, 7) / 2
 
 
-@jax.jit
-def read(schedule, readings):
+def at(schedule, readings):
     s = schedule.on(UpAndDown())
     return jax.vmap(lambda reading: ls.evaluate(s, ls.init(s)._replace(clocks=(reading,))))(readings)
 
 
-@pytest.mark.parametrize("name", MEANING)
-def test_a_reading_below_0(name):
-    schedule, formula = MEANING[name]
-    driven = schedule.on(UpAndDown())
-    truth = np.asarray([formula(t) for t in READINGS.tolist()])
+@jax.jit
+def read(schedules, readings):
+    return jax.tree.map(lambda s: at(s, readings), schedules, is_leaf=lambda x: isinstance(x, ls.Schedule))
 
-    def at(reading):
-        return ls.evaluate(driven, ls.init(driven)._replace(clocks=(reading,)))
 
-    eager = [at(kind(t)) for t in READINGS for kind in (np.float32, float)]
-    np.testing.assert_allclose(eager, np.repeat(truth, 2), rtol=1e-6, atol=1e-7)
-    known = jax.jit(jax.vmap(at))
-    for found in (known(READINGS.astype(np.float32)), read(packed(schedule), READINGS.astype(np.float32))):
-        np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-6)
-    whole = np.round(READINGS) == READINGS
-    np.testing.assert_allclose(known(READINGS[whole].astype(np.int32)), truth[whole], rtol=1e-6, atol=1e-6)
-    np.testing.assert_array_equal(schedule(READINGS), schedule(np.maximum(READINGS, 0)))  # steps stand at 0
+def test_a_reading_below_0():
+    schedules, single = {name: schedule for name, (schedule, _) in MEANING.items()}, READINGS.astype(np.float32)
+    known = jax.jit(lambda readings: {name: at(schedule, readings) for name, schedule in schedules.items()})
+    whole = READINGS[::2].astype(np.int32)
+    for readings, found in (
+        (READINGS, read({name: packed(s) for name, s in schedules.items()}, single)),
+        (READINGS, known(single)),
+        (whole, known(whole)),
+    ):
+        for name, (_, formula) in MEANING.items():
+            truth = [formula(t) for t in readings.tolist()]
+            np.testing.assert_allclose(found[name], truth, rtol=1e-6, atol=1e-6, err_msg=name)
+    for name, (schedule, formula) in MEANING.items():
+        s = schedule.on(UpAndDown())
+        eager = [ls.evaluate(s, ls.init(s)._replace(clocks=(reading,))) for reading in READINGS]
+        np.testing.assert_allclose(eager, [formula(t) for t in READINGS.tolist()], rtol=1e-6, atol=1e-7, err_msg=name)
+        np.testing.assert_array_equal(schedule(READINGS), schedule(np.maximum(READINGS, 0)))  # steps stand at 0
 
 
 def test_a_controller_goes_down_and_up():

@@ -95,6 +95,8 @@ def test_it_shows_itself():
         found.at_best("loss", "typo")
     rates, way, scores = found.plot(figure=Figure())
     assert [line.get_label() for line in rates.lines] == ["<b>, peak 0.1", "constant, peak 0.1"]
-    np.testing.assert_allclose(way.lines[0].get_ydata(), found.metrics["loss"][0, 0].mean(axis=0))
-    np.testing.assert_allclose(way.lines[1].get_ydata(), found.metrics["loss"][1, 0, 0])  # of the only seed that is left
+    np.testing.assert_allclose(np.asarray(way.lines[0].get_ydata(), np.float64), found.metrics["loss"][0, 0].mean(axis=0))
+    np.testing.assert_allclose(
+        np.asarray(way.lines[1].get_ydata(), np.float64), found.metrics["loss"][1, 0, 0]
+    )  # of the only seed that is left
     assert [label.get_text() for label in scores.get_yticklabels()] == ["<b>", "constant"]
