@@ -40,7 +40,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_and_on_eigh
     kept = {path: path.stat().st_mtime_ns for path in folders[2].glob("round-*.npz")}
     assert 3 <= len(kept) < ROUNDS
     devices, *numbers = finished(whole)
-    assert (devices, len(numbers) > 3) == ("1", True)
+    assert (devices, len(numbers)) == ("1", 3)
     assert finished(start(folders[2])) == ["1", *numbers]
     assert len(list(folders[2].glob("round-*.npz"))) == ROUNDS
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # they were not made again
