@@ -18,7 +18,7 @@ CORE = "not deep and not system"
 collect_ignore = ["golden", "processes"]  # programs
 # Of the system ring, files whose outcome cannot depend on the versions of JAX and optax: figures, files, texts, networks of
 # the lab. `--oldest` leaves them out.
-ONCE = ("benchmarks", "comparison", "contributing", "evidence", "readme_torch", "workloads")
+ONCE = tuple(f"test_{x}" for x in ("benchmarks", "comparison", "contributing", "evidence", "readme_torch", "workloads"))
 
 
 def pytest_addoption(parser):
@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 def pytest_ignore_collect(collection_path, config):
     """The files of the other rings are not even imported; those of the core ring have some tests of the others."""
-    if config.getoption("oldest", False) and ring_of(collection_path) == "system" and collection_path.stem.removeprefix("test_") in ONCE:
+    if config.getoption("oldest", False) and collection_path.stem in ONCE:
         return True
     other = config.option.markexpr in (CORE, *RINGS) and ring_of(collection_path) not in (CORE, config.option.markexpr)
     return True if other and collection_path.is_file() else None
