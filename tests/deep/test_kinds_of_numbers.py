@@ -14,7 +14,6 @@ from helpers import x64
 import lrsched as ls
 
 TYPES = [np.uint8, np.int16, np.uint32, np.int32, np.int64, np.float32, np.float64, ml_dtypes.bfloat16, ml_dtypes.int4]
-SCHEDULES = [ls.Linear(0.0, 1.0, 10), ls.Piecewise([0, 3], [1.0, 0.5]), ls.cosine_restarts(1.0, 0.0, 3, stretch=2)]
 
 
 class Variable:
@@ -35,41 +34,46 @@ def forms(kind: Any, number: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 def test_a_step_may_be_of_any_type(kind):
-    for schedule in SCHEDULES:
-        truth = np.asarray(schedule([5, 2]))
-        jitted, of_list = jax.jit(schedule), jax.jit(lambda a, b, s=schedule: s([a, b]))
-        for found in (jitted(np.asarray([5, 2]).astype(kind)), of_list(kind(5), kind(2)), of_list(kind(5), np.float32(2))):
-            np.testing.assert_allclose(found, truth, rtol=1e-6)
-        for steps in (np.asarray([5, 2]).astype(kind), [kind(5), kind(2)], [Variable(kind(5)), 2], (np.float32(5), kind(2))):
+    for schedule in (ls.Linear(0.0, 1.0, 10), ls.cosine_restarts(1.0, 0.0, 3, stretch=2)):
+        truth, both = np.asarray(schedule([5, 2])), np.asarray([5, 2]).astype(kind)
+        compiled = jax.jit(lambda steps, a, b, s=schedule: (s(steps), s([a, b])))(both, kind(5), kind(2))
+        np.testing.assert_allclose(compiled, [truth, truth], rtol=1e-6)
+        for steps in (both, [kind(5), kind(2)], [Variable(kind(5)), 2], (np.float32(5), kind(2))):
             np.testing.assert_array_equal(schedule(steps), truth)
-        for step in forms(kind, 5):
-            assert schedule(step) == truth[0]
+        assert all(schedule(step) == truth[0] for step in forms(kind, 5))
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 def test_a_number_may_be_of_any_type(kind):
-    one, ramp = ls.Constant(1.0), ls.Linear(0.0, 1.0, 10)
+    ramp = ls.Linear(0.0, 1.0, 10)
     for two in forms(kind, 2):
-        same = [
-            (ls.Linear(0.0, two, 10), ls.Linear(0.0, 2.0, 10)),
-            (ls.Linear(0.0, 1.0, two), ls.Linear(0.0, 1.0, 2)),
-            (ls.Piecewise([0, two], [two, 1.0]), ls.Piecewise([0, 2], [2.0, 1.0])),
-            (one - two, one - 2),
-            (one / two, one / 2),
-            (ramp.take(two), ramp.take(2)),
-            (ramp.clip(0, two), ramp.clip(0, 2)),
-            (ls.maximum(ramp, two), ls.maximum(ramp, 2)),
-            (ls.warmup_cosine(two, two, 10), ls.warmup_cosine(2, 2, 10)),
-            (ls.Function(pow, two), ls.Function(pow, 2)),
-        ]
-        same += [] if isinstance(two, Variable) else [(two - one, 2 - one), (two * ramp, 2 * ramp)]
-        for given, meant in same:
-            assert given == meant
+        assert ls.Linear(0.0, two, two) == ls.Linear(0.0, 2.0, 2)
+        assert ls.Piecewise([0, two], [two, 1.0]) == ls.Piecewise([0, 2], [2.0, 1.0])
+        assert ls.Constant(1.0) / (ramp - two) == ls.Constant(1.0) / (ramp - 2)
+        assert ls.maximum(ramp.take(two), two) == ls.maximum(ramp.take(2), 2)
+        assert ls.warmup_cosine(two, two, 10) == ls.warmup_cosine(2, 2, 10)
+        assert ls.Function(pow, two) == ls.Function(pow, 2)
+        assert isinstance(two, Variable) or (two * ramp == 2 * ramp and two - ramp == 2 - ramp)
     table = np.asarray([0, 2]).astype(kind)
     assert ls.Piecewise(table, jnp.asarray(table)) == ls.Piecewise([0, 2], [0.0, 2.0])
-    assert ls.Piecewise([kind(0), np.float16(2)], [ml_dtypes.bfloat16(1), kind(2)]) == ls.Piecewise([0, 2], [1.0, 2.0])
-    batch = ls.Linear(0.0, jnp.asarray(table), 2)
-    np.testing.assert_array_equal(batch(1), [0.0, 1.0])
+    np.testing.assert_array_equal(ls.Linear(0.0, jnp.asarray(table), 2)(1), [0.0, 1.0])
+
+
+@pytest.mark.parametrize("bad", [True, np.asarray(True), 1j, np.complex64(1), "1", np.datetime64(1, "s"), None])
+def test_what_is_no_number(bad):
+    for call in (lambda: ls.Linear(0.0, bad, 10), lambda: ls.Time() * bad, lambda: ls.Linear(0.0, 1.0, 10)(bad)):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_steps_beyond_the_signed_ones():
+    far = np.uint32(3_000_000_000)
+    for schedule in (ls.Linear(0.0, 1.0, 2**32), ls.Constant(0.0, 2**31) >> ls.Time(), ls.InverseSqrt(1.0, 1e9), ls.Time()):
+        np.testing.assert_allclose(jax.jit(schedule)(np.asarray([far]))[0], float(schedule(far)), rtol=1e-6)
+        np.testing.assert_allclose(jax.jit(lambda s, t: s(t))(schedule, far), float(schedule(far)), rtol=1e-5)
+    with x64():
+        np.testing.assert_allclose(jax.jit(ls.Linear(0.0, 1.0, 2**60))(np.uint64(2**59)), 0.5, rtol=1e-15)
+        assert jax.jit(ls.Linear(0.0, 1.0, 10))(np.int64(-5)) == 0
 
 
 @pytest.mark.parametrize("rate", [ml_dtypes.bfloat16(0.5), np.float16(0.5), np.asarray(0.5), Variable(0.5)], ids=type)
@@ -79,37 +83,6 @@ def test_a_rate_may_be_of_any_type(rate):
     for state in (*states, ls.replace_schedule(live.init(jnp.ones(2)), rate)):
         assert ls.learning_rate(state) in (0.5, np.float32(0.1))
     assert ls.schedule(ls.replace_schedule(live.init(jnp.ones(2)), rate)) == ls.Constant(0.5)
-
-
-@pytest.mark.parametrize("bad", [True, np.bool_(True), np.asarray(True), 1j, np.complex64(1), "1", np.datetime64(1, "s"), None])
-def test_what_is_no_number(bad):
-    with pytest.raises(TypeError):
-        ls.Linear(0.0, bad, 10)
-    with pytest.raises(TypeError):
-        _ = ls.Time() * bad
-    with pytest.raises(TypeError):
-        ls.Linear(0.0, 1.0, 10)(bad)
-
-
-def test_unsigned_steps_beyond_the_signed_ones():
-    far, ramp = np.uint32(3_000_000_000), ls.Linear(0.0, 1.0, 2**32)
-    for schedule in (ramp, ls.Linear(0.0, 1.0, 2**31) >> ramp.drop(2**31), ls.InverseSqrt(1.0, 1e9), ls.Time()):
-        truth = float(schedule(far))
-        for call in (schedule, jax.jit(schedule), jax.jit(jax.vmap(schedule))):
-            np.testing.assert_allclose(call(np.asarray([far]))[0], truth, rtol=1e-6)
-        np.testing.assert_allclose(jax.jit(lambda s, t: s(t))(schedule, far), truth, rtol=1e-5)
-    assert abs(ramp(far) - 0.6984919) < 1e-6
-    table = ls.Piecewise([0, 2**31 + 2, 2_900_000_000], [1.0, 0.5, 0.25])
-    np.testing.assert_array_equal(jax.jit(table)(np.asarray([5, 2**31 + 512, far], np.uint32)), [1.0, 0.5, 0.25])
-
-
-def test_steps_of_64_bits():
-    with x64():
-        for kind in (np.int64, np.uint64, np.uint32):
-            step = kind(3_000_000_000)
-            np.testing.assert_allclose(jax.jit(ls.Linear(0.0, 1.0, 2**32))(step), 3e9 / 2**32, rtol=1e-15)
-        np.testing.assert_allclose(jax.jit(ls.Linear(0.0, 1.0, 2**60))(np.uint64(2**59)), 0.5, rtol=1e-15)
-        assert jax.jit(ls.Linear(0.0, 1.0, 10))(np.int64(-5)) == 0
 
 
 def test_variables_inside_of_jit():

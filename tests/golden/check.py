@@ -1,48 +1,46 @@
-"""PyTorch and our dialect side by side. See record.py, which runs this."""
+"""What our dialects make of the recorded arguments, and whether they agree with what the frameworks did."""
 
-import functools
-import importlib
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
-from draws import DRAWS, Record, drawn
 from functions import FUNCTIONS
-from originals import expanded, recorded
+
+import lrsched as ls
+from lrsched.dialects import keras, optax, timm, torch, transformers
+
+Record = dict[str, Any]
+
+# PyTorch
 
 RELATIVE, OF_BASE = 1e-6, 1e-8
 OWN_RATES = ("OneCycleLR", "OneCycleMomentum", "CyclicLR", "CyclicMomentum")  # which take no base rate
 
 
-def ours(name: str, arguments: dict[str, Any], base_lr: float) -> Any:
+def ours(name: str, arguments: Record, base_lr: float) -> Any:
     """The schedule of our dialect for the same arguments."""
-    dialect: Any = importlib.import_module("lrsched.dialects.torch")
     arguments = {key: FUNCTIONS[value] if key in ("lr_lambda", "scale_fn") else value for key, value in arguments.items()}
     if "schedulers" in arguments:
         children = [ours(child["class"], child["arguments"], base_lr) for child in arguments["schedulers"]]
-        return getattr(dialect, name)(children, *([arguments["milestones"]] if name == "SequentialLR" else []))
-    return getattr(dialect, name)(*([] if name in OWN_RATES else [base_lr]), **arguments)
+        return getattr(torch, name)(children, *([arguments["milestones"]] if name == "SequentialLR" else []))
+    return getattr(torch, name)(*([] if name in OWN_RATES else [base_lr]), **arguments)
 
 
-@functools.cache
-def _replay() -> Any:
-    """Compiled once for all plateaus of a structure."""
-    jax: Any = importlib.import_module("jax")
-    ls: Any = importlib.import_module("lrsched")
+@jax.jit
+def _observed(schedule: Any, state: Any, metrics: Any) -> Any:
+    """The value after each metric; compiled once for all schedules of a structure."""
 
-    def run(schedule: Any, values: Any) -> Any:
-        def observe(state: Any, metric: Any) -> tuple[Any, Any]:
-            state = ls.tick(schedule, state, value=metric)
-            return state, ls.evaluate(schedule, state)
+    def observe(state: Any, metric: Any) -> tuple[Any, Any]:
+        state = ls.tick(schedule, state, value=metric)
+        return state, ls.evaluate(schedule, state)
 
-        return jax.lax.scan(observe, ls.init(schedule), values)[1]
-
-    return jax.jit(run)
+    return jax.lax.scan(observe, state, metrics)[1]
 
 
-def replayed(schedule: Any, metrics: list[float]) -> Any:
-    """The value after each metric."""
+def after(schedule: Any, state: Any, metrics: list[float]) -> np.ndarray:
     padded = np.resize(np.array(metrics, np.float32), -(-len(metrics) // 64) * 64)
-    return np.asarray(_replay()(schedule, padded))[: len(metrics)]
+    return np.asarray(_observed(schedule, state, padded))[: len(metrics)]
 
 
 def traces(record: Record) -> list[tuple[Any, Any, float]]:
@@ -50,8 +48,8 @@ def traces(record: Record) -> list[tuple[Any, Any, float]]:
     name, arguments, base_lr = record["class"], record["arguments"], record["base_lr"]
     schedule = ours(name, arguments, base_lr)
     if "metrics" in record:
-        return [(replayed(schedule, record["metrics"]), record["rates"], base_lr)]
-    steps = np.array(expanded(record["steps"]))
+        return [(after(schedule, ls.init(schedule), record["metrics"]), record["rates"], base_lr)]
+    steps = np.arange(record["steps"]) if isinstance(record["steps"], int) else np.array(record["steps"])
     pairs = [(schedule(steps), record["rates"], base_lr)]
     if "momenta" in record:
         twin = ours(name.replace("LR", "Momentum"), arguments, base_lr)
@@ -59,24 +57,58 @@ def traces(record: Record) -> list[tuple[Any, Any, float]]:
     return pairs
 
 
-def check(seed: int, sets: int) -> int:
-    """Prints the largest differences of each class; 1 if one is beyond the tolerance."""
-    print(f"seed {seed}; the largest differences: relative at 1% of the base rate and above, below that over the base rate")
-    failed = False
-    for name in DRAWS:
-        relative, absolute, count, bad = 0.0, 0.0, 0, None
-        for record in map(recorded, drawn(name, seed, sets)):
-            for mine, theirs, base_lr in traces(record):
-                mine, theirs = np.asarray(mine, np.float64), np.asarray(theirs)
-                difference = np.abs(mine - theirs)
-                large = np.abs(theirs) >= OF_BASE / RELATIVE * abs(base_lr)
-                relative = max(relative, float(np.max(difference[large] / np.abs(theirs[large]), initial=0.0)))
-                absolute = max(absolute, float(np.max(difference[~large] / base_lr, initial=0.0)))
-                count += theirs.size
-                if not np.all(difference <= RELATIVE * np.abs(theirs) + OF_BASE * base_lr):  # a NaN of ours is no agreement
-                    bad = record
-        print(f"{name:28} {sets:4} sets {count:7} values   relative {relative:.1e}   of the base rate {absolute:.1e}")
-        if bad is not None:
-            failed = True
-            print("    beyond the tolerance, for example:", {key: bad[key] for key in bad if key not in ("rates", "momenta")})
-    return int(failed)
+def followed(scheduler: Any, group: int, count: int, metrics: list[float] | None = None) -> np.ndarray:
+    """What from_torch makes of a live scheduler: the rates now, and after each of the next steps or metrics."""
+    schedule = torch.from_torch(scheduler, group)
+    if metrics is None:
+        return np.asarray(schedule(np.arange(count)), np.float64)
+    state = torch.state_from_torch(scheduler, group)
+    return np.append(ls.evaluate(schedule, state), after(schedule, state, metrics)).astype(np.float64)
+
+
+def close(mine: Any, theirs: Any, base_lr: float, relative: float = RELATIVE) -> bool:
+    """Most schedulers of PyTorch multiply the last rate, so that theirs drift: near 0 the base rate is the measure.
+
+    A NaN of ours is no agreement.
+    """
+    mine, theirs = np.asarray(mine, np.float64)[: len(theirs)], np.asarray(theirs)
+    return bool(np.all(np.abs(mine - theirs) <= relative * np.abs(theirs) + OF_BASE * base_lr))
+
+
+# optax, transformers, timm, Keras
+
+DIALECTS: dict[str, Any] = {"optax": optax, "transformers": transformers, "timm": timm, "keras": keras}
+
+
+def with_objects(call: str, arguments: Record, module: Any) -> Record:
+    """The arguments with what JSON does not hold: keys that are numbers, schedules, and namespaces."""
+    arguments = dict(arguments)
+    if "boundaries_and_scales" in arguments:
+        arguments["boundaries_and_scales"] = dict(arguments["boundaries_and_scales"])
+    if call == "join_schedules":
+        arguments["schedules"] = [getattr(module, name)(**each) for name, each in arguments["schedules"]]
+    if "args" in arguments:
+        arguments["args"] = SimpleNamespace(**arguments["args"])
+    return arguments
+
+
+def made(peer: str, call: str, arguments: Record) -> ls.Schedule:
+    """Our schedule of the arguments of a record."""
+    found = getattr(DIALECTS[peer], call)(**with_objects(call, arguments, DIALECTS[peer]))
+    return found[0] if call.startswith("create") else found
+
+
+def values(record: Record, schedule: ls.Schedule) -> np.ndarray:
+    """Ours, at the steps of a record or after each of its metrics."""
+    if "metrics" in record:
+        found = ls.replay(schedule, np.asarray([*record["metrics"], 0.0], np.float32))[1:]
+    else:
+        found = schedule(np.arange(len(record["values"])))
+    return np.asarray(found, np.float64)
+
+
+def agree(peer: str, record: Record, schedule: ls.Schedule) -> bool:
+    """To 1e-6, and a hair of the largest where theirs are differences of that size; a cosine of Keras is a float32."""
+    theirs = np.asarray(record["values"])
+    hair = 1e-7 if peer == "keras" and record["call"].startswith("Cosine") else 1e-12
+    return bool(np.all(np.abs(values(record, schedule) - theirs) <= 1e-6 * np.abs(theirs) + hair * np.max(np.abs(theirs))))

@@ -1,20 +1,16 @@
 """`lrsched.lab.compare` in rounds: kept in a folder and gone on with, shared by eight devices, and too large for the memory."""
 
-import json
 import signal
 import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from helpers import said, started
 
 import lrsched as ls
 from lrsched import lab
 from lrsched.lab.comparing import memory
-from lrsched.lab.comparing.rounds import Program
-from lrsched.lab.comparing.store import Store
 
 ROUNDS = 2 * 3 * 8 // 2
 SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
@@ -29,31 +25,26 @@ def finished(process):
     return said(process).split()
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return finished(start(tmp_path_factory.mktemp("whole")))
-
-
-def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_numbers(tmp_path, whole):
-    process = start(tmp_path)
+def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_and_on_eight_devices(tmp_path):
+    folders = [tmp_path / name for name in ("whole", "mesh", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole, mesh, process = start(folders[0]), start(folders[1], "mesh", devices=8), start(folders[2])
     deadline = time.monotonic() + 200
-    while len(list(tmp_path.glob("round-*.npz"))) < 3:
+    while len(list(folders[2].glob("round-*.npz"))) < 3:
         assert process.poll() is None, process.communicate()[1][-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("round-*.npz")}
+    kept = {path: path.stat().st_mtime_ns for path in folders[2].glob("round-*.npz")}
     assert 3 <= len(kept) < ROUNDS
-    assert finished(start(tmp_path)) == whole
-    assert len(list(tmp_path.glob("round-*.npz"))) == ROUNDS
+    devices, *numbers = finished(whole)
+    assert (devices, len(numbers)) == ("1", 3)
+    assert finished(start(folders[2])) == ["1", *numbers]
+    assert len(list(folders[2].glob("round-*.npz"))) == ROUNDS
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # they were not made again
-
-
-def test_eight_devices_give_the_numbers_of_one(tmp_path, whole):
-    devices, *found = finished(start(tmp_path, "mesh", devices=8))
-    assert (whole[0], devices) == ("1", "8")
-    assert found == whole[1:]
+    assert finished(mesh) == ["8", *numbers]
 
 
 def train(schedule, key):
@@ -88,11 +79,13 @@ def test_what_is_finished_is_not_trained_again(tmp_path):
     assert metrics(first) == metrics(again) == metrics(compare())
 
 
-def test_what_a_disk_lost_is_trained_again(tmp_path):
+def test_what_a_disk_lost_or_changed_is_trained_again(tmp_path):
     first = compare(folder=tmp_path)
     one, two, three = sorted(tmp_path.glob("round-*.npz"))
-    one.write_bytes(one.read_bytes()[:100])
-    two.write_bytes(b"")
+    content = bytearray(one.read_bytes())
+    content[len(content) // 2] ^= 1
+    one.write_bytes(content)
+    two.write_bytes(two.read_bytes()[:100])
     three.unlink()
     jax.effects_barrier()
     trained.clear()
@@ -106,22 +99,6 @@ def other(schedule, key):
     return {name: 2.0 * value for name, value in train(schedule, key).items() if name != "test"} | {"test": jnp.zeros(())}
 
 
-def test_any_flipped_bit_costs_a_round_at_most(tmp_path):
-    first = compare(folder=tmp_path)
-    path = sorted(tmp_path.glob("round-*.npz"))[0]
-    whole = path.read_bytes()
-    flips = np.random.default_rng(0).integers(8 * len(whole), size=300)
-    kept = 0
-    for flip in flips.tolist():
-        content = bytearray(whole)
-        content[flip // 8] ^= 1 << flip % 8
-        path.write_bytes(content)
-        kept += len(Store(tmp_path, json.loads((tmp_path / "rounds.json").read_text())).finished()) == 12
-    assert kept < 300
-    path.write_bytes(whole[:-20])
-    assert metrics(compare(folder=tmp_path)) == metrics(first)
-
-
 def test_a_description_that_cannot_be_read_is_explained(tmp_path):
     (tmp_path / "rounds.json").write_text("")
     with pytest.raises(ValueError, match=r"has a rounds.json that cannot be read: .*Delete the folder"):
@@ -131,11 +108,8 @@ def test_a_description_that_cannot_be_read_is_explained(tmp_path):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"seeds": 4}, "seeds = 3 there, 4 here"),
         ({"peaks": [0.1, 0.4]}, r"peaks = \[0.1, 0.3\] there, \[0.1, 0.4\] here"),
-        ({"seed": 7}, "seed = 0 there, 7 here"),
         ({"train": other}, "train, or the data that it closes over, is another"),
-        ({"schedules": {**SCHEDULES, "more": ls.Time()}}, r"schedules \['constant', 'cosine'\] there, .*'more'\] here"),
         (
             {"schedules": {**SCHEDULES, "cosine": ls.Cosine(1.0, 0.0, 8)}},
             r"schedules 'cosine': Cosine\(1.0, 0.0, 9\) there, Cosine\(1.0, 0.0, 8\) here",
@@ -165,24 +139,3 @@ def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda _: 1 << 20)
     with pytest.raises(MemoryError, match=r"one run of train\(schedule, key\) is too large"):
         compare(large, batch_size=1)
-
-
-def test_what_xla_says_of_memory_is_explained():
-    def exhausted(_):
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
-
-    program = Program(lambda i: {"loss": i + 1}, lambda runs: (runs,), 6, None)
-    program._program = exhausted
-    with pytest.raises(MemoryError, match=r"6 runs at a time need more memory than there is; try batch_size=3"):
-        program(np.arange(6))
-
-
-def test_a_mesh_is_a_mesh():
-    with pytest.raises(TypeError, match=r"compare\(mesh=\.\.\.\) must be a mesh, such as jax.make_mesh\(.*\), got 8"):
-        compare(mesh=8)
-
-
-def test_there_is_memory_and_a_program_needs_some():
-    assert (memory.available(jax.devices("cpu")[0]) or 1 << 40) > 1 << 20
-    program = jax.jit(lambda x: x @ x.T).lower(np.zeros((512, 512), np.float32)).compile()
-    assert memory.needed(program) >= 2 << 20

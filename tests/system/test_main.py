@@ -1,8 +1,7 @@
-"""The main job, small: `python -m lrsched`."""
+"""The main jobs, small: `python -m lrsched`, and `python -m lrsched compare`."""
 
-import contextlib
+import csv
 import importlib.util
-import io
 import json
 import re
 import sys
@@ -14,17 +13,12 @@ import numpy as np
 import pytest
 from helpers import relaxed
 
+import lrsched as ls
 from lrsched import __main__ as shell
-from lrsched.lab import bakeoff
+from lrsched import lab
+from lrsched.lab import bakeoff, candidates
 
-SMALL = ["--steps", "60", "--seeds", "2", "--peaks", "0.02", "0.1"]
-
-
-def run(folder, *arguments):
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        code = shell.main([*SMALL, "--out", str(folder), *arguments])
-    (folder / "said").write_text(out.getvalue())
-    return code, json.loads((folder / "bakeoff.json").read_text())
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,74 +27,61 @@ def _as_a_user():
         yield
 
 
-@pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("out") / "made"
-    code, content = run(folder, "--png", str(folder / "more.svg"))
-    return folder, code, content
-
-
-def test_it_writes_a_picture_and_every_runs_numbers(outcome):
-    folder, code, content = outcome
-    assert code == 0
-    assert (folder / "bakeoff.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert len(content["runs"]) == 8 * 2 * 2
-    assert {run["schedule"] for run in content["runs"]} == set(bakeoff.guide_schedules(60))
-    assert content["settings"] == {"steps": 60, "seeds": 2, "peaks": [0.02, 0.1], "seed": 0}
-    assert content["versions"]["jax"]
-    run = content["runs"][0]
-    assert run["step"][-1] == 60
-    assert len(run["loss"]) == len(run["validation"]) == len(run["learning_rate"]) == len(run["step"])
-
-
-def test_what_it_says_fits_80_columns_and_ends_with_what_to_try(outcome):
-    folder, *_ = outcome
-    table, _, rest = (folder / "said").read_text().partition("\nwrote ")
-    assert max(map(len, table.splitlines())) <= 80
-    assert (folder / "more.svg").exists()
+def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
+    folder = tmp_path / "made"
+    assert (
+        shell.main(
+            ["--steps", "60", "--seeds", "2", "--peaks", "0.02", "0.1", "--out", str(folder), "--png", f"{folder}/more.svg"]
+        )
+        == 0
+    )
+    said, _, rest = capsys.readouterr().out.partition("\nwrote ")
+    assert max(map(len, said.splitlines())) <= 80
     last = rest.splitlines()[-1]
     assert re.fullmatch(r"With 2 seeds .* better than constant with 95 % confidence: try --seeds 8 for narrower .*", last)
-
-
-def test_training_learns_something(outcome):
-    *_, content = outcome
+    assert (folder / "more.svg").exists()
+    content, schedules = json.loads((folder / "bakeoff.json").read_text()), bakeoff.guide_schedules(60)
+    assert (folder / "bakeoff.png").read_bytes()[:8] == PNG
+    assert len(content["runs"]) == 8 * 2 * 2
+    assert {run["schedule"] for run in content["runs"]} == set(schedules)
+    assert content["settings"] == {"steps": 60, "seeds": 2, "peaks": [0.02, 0.1], "seed": 0}
+    assert content["versions"]["jax"]
     constant = content["table"][0]
-    assert constant["test"] > 0.5  # chance is 0.1
-    assert constant["steps_saved"] == 0
-
-
-def test_the_rates_in_the_runs_are_those_of_the_schedules(outcome):
-    *_, content = outcome
-    schedules = bakeoff.guide_schedules(60)
-    for run in content["runs"]:
+    assert (constant["test"] > 0.5, constant["steps_saved"]) == (True, 0)  # chance is 0.1
+    for run in content["runs"]:  # the rates in the runs are those of the schedules
         if run["schedule"] != "reduce on plateau":
             last = np.asarray(run["step"]) - 1
             expected = (schedules[run["schedule"]] * run["peak"])(last)
             np.testing.assert_allclose(run["learning_rate"], expected, rtol=1e-4, atol=1e-9, err_msg=run["schedule"])
 
 
-def test_the_plateau_hears_the_validation_loss(outcome):
-    *_, content = outcome
-    runs = [run for run in content["runs"] if run["schedule"] == "reduce on plateau"]
-    for run in runs:
-        rate, best, bad, expected = run["peak"], np.inf, 0, []
-        for loss in run["validation_loss"]:
-            expected.append(rate)
-            best, bad = (loss, 0) if loss < 0.99 * best else (best, bad + 1)
-            if bad > 3:
-                rate, bad = rate / 2, 0
-        np.testing.assert_allclose(run["learning_rate"], expected, rtol=1e-6)
-    assert any(run["learning_rate"][-1] < run["peak"] for run in runs)
+def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys, monkeypatch):
+    few = candidates.CONSTANT, candidates.GUIDE[3], candidates.GUIDE[4], candidates.NEWER[1]
+    monkeypatch.setattr(candidates, "ALL", few)  # four of the eleven, which compile in less time
+    command = ["compare", "--workload", "tabular", "--steps", "20", "--seeds", "2", "--peaks", "0.01", "0.02"]
+    assert shell.main([*command, "--out", str(tmp_path)]) == 0
+    found = lab.Comparison.load(tmp_path)
+    assert list(found.schedules) == ["constant", "cosine annealing", "reduce on plateau", "warm-up stable decay"]
+    assert (found.peaks, found.seeds, found.steps[-1]) == ((0.01, 0.02), 2, 20)
+    with (tmp_path / "runs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4 * 2 * 2
+    assert (tmp_path / "comparison.png").read_bytes()[:8] == PNG
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "rounds").iterdir()}
+    capsys.readouterr()
+    assert shell.main([*command, "--out", str(tmp_path)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "rounds").iterdir()} == before
+    assert str(found) in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        shell.main([*command, "--seed", "3", "--out", str(tmp_path)])
+    assert capsys.readouterr().err == (
+        f"python -m lrsched compare: argument --out: expected a folder for --seed 3, got {str(tmp_path)!r} with the runs of"
+        " --seed 0.\nHint: --out FOLDER makes these elsewhere, and --seed 0 goes on with those.\n"
+    )
 
 
-def test_the_options_are_those_of_the_comparison(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(bakeoff, "run", lambda *options: asked.append(options))
-    monkeypatch.setattr(bakeoff, "write", lambda *_: [])
-    monkeypatch.setattr(shell, "_report", lambda *_: None)
-    assert shell.main(["--seed", "1", "--steps", "20", "--seeds", "3", "--peaks", "0.5", "--out", str(tmp_path)]) == 0
-    assert shell.main(["--out", str(tmp_path)]) == 0
-    assert asked == [(20, 3, (0.5,), 1), (1000, 8, bakeoff.PEAKS, 0)]
+def test_the_candidates_have_a_peak_of_1():
+    for name, schedule in candidates.schedules((*candidates.GUIDE, *candidates.NEWER, candidates.CONSTANT), 1000).items():
+        assert ls.summary(ls.bind(schedule, ls.init(schedule)), 1000).peak == pytest.approx(1.0), name
 
 
 @pytest.mark.parametrize(
@@ -117,13 +98,18 @@ def test_the_options_are_those_of_the_comparison(tmp_path, monkeypatch):
         (["Time()"], "expected show or compare, got 'Time()'. Hint: python -m lrsched show 'Linear(...)'."),
         (["--png", "x.nonsense"], "argument --png: expected a file to write, got 'x.nonsense'. Hint: Format 'nonsense' is not"),
         (["--speed", "1"], "unrecognized arguments: --speed 1"),
+        (["compare"], "the following arguments are required: --workload"),
+        (
+            ["compare", "--workload", "digits", "--peaks", "0.1", "0.1"],
+            "argument --peaks: expected different rates, got 0.1 0.1",
+        ),
     ],
 )
 def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys):
     with pytest.raises(SystemExit) as stop:
         shell.main(arguments)
     assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith(f"python -m lrsched: {message}")
+    assert capsys.readouterr().err.splitlines()[-1].partition(": ")[2].startswith(message)
 
 
 def test_help_lists_the_commands(capsys):
@@ -143,16 +129,6 @@ def test_the_script_is_the_same_command(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         shell.main()
     assert capsys.readouterr().err.startswith("lrsched: expected show or compare")
-
-
-def test_a_file_that_cannot_be_written_is_one_line_before_any_training(tmp_path, capsys):
-    (tmp_path / "bakeoff.json").mkdir()
-    with pytest.raises(SystemExit) as stop:
-        shell.main(["--out", str(tmp_path)])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err == (
-        f"python -m lrsched: argument --out: expected a folder to write into, got '{tmp_path}'. Hint: Is a directory.\n"
-    )
 
 
 def test_what_is_not_installed_is_one_line_before_any_training(tmp_path, capsys, monkeypatch):
