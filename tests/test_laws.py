@@ -5,7 +5,7 @@
 
 import contextlib
 import copy
-import dataclasses
+import itertools
 import math
 import operator
 import pickle
@@ -20,12 +20,12 @@ import pytest
 from helpers import x64
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from meaning import length, meaning, value
-from nested import counts, depth, finite, node_classes, operators, positive_counts, schedules, shapes, size, times, values
+from meaning import length, value
+from meaning import meanings as truth_of
+from nested import counts, finite, node_classes, nodes, options, positive_counts, schedules, size, times, values
 
 import lrsched as ls
 from lrsched.algebra.driven import Driven
-from lrsched.algebra.pointwise import Pointwise
 
 HUGE = [1000, 2**20, 2**24 + 1, 10**9, 2**30 + 1, 2**31 - 1]
 WHOLE = np.array([*range(24), 26, 30, 47, 60, 61, 100, 128, *HUGE])
@@ -85,12 +85,8 @@ def assert_same(left: Any, right: Any, steps: Any = STEPS) -> None:
 # Every node means what it says
 
 
-def truth_of(s: Any, steps: Any) -> Any:
-    return np.vectorize(lambda t: float(meaning(s, t)), otypes=[np.float64])(steps)
-
-
 @in_both
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(s=schedules)
 def test_a_value_is_the_meaning(precision, s):
     with precision():
@@ -116,12 +112,10 @@ def moved(s: Any, move: str) -> Any:
     return far, np.clip(steps, 0, 2**31 - 1).ravel().astype(np.int32), scale
 
 
-@in_both
 @given(s=schedules, move=st.sampled_from(list(FAR)))
-def test_a_value_far_away_is_the_meaning(precision, s, move):
+def test_a_value_far_away_is_the_meaning(s, move):
     far, steps, scale = moved(s, move)
-    with precision():
-        assert_eager(far(steps), truth_of(far, steps), scale)
+    assert_eager(far(steps), truth_of(far, steps), scale)
 
 
 @given(schedules)
@@ -169,24 +163,6 @@ def test_from_its_length_on_a_schedule_stands_still(s):
     assume(math.isfinite(s.length))
     later = s.length + np.array([0, 0.25, 1, 7, 1000, 2**20, 10**9])
     np.testing.assert_array_equal(s(later), s([s.length] * len(later)))
-
-
-@given(finite, finite, counts)
-def test_lengths_follow_the_tables(a, b, n):
-    assert (a >> b).length == a.length + b.length
-    assert (a + b).length == ls.minimum(a, b).length == (a / b.clip(1, 2)).length == max(a.length, b.length)
-    assert (-a).length == (2 * a).length == a.clip(0, 1).length == a.length
-    assert a.take(n).length == n
-    assert a.drop(n).length == max(a.length - n, 0)
-    assert a.delay(n).length == a.length + n
-    assert a.stretch(2).length == 2 * a.length
-    assert a.staircase(3).length == 3 * math.ceil(a.length / 3)
-    assert a.reverse().length == a.length
-    assert (a @ b).length == b.length
-    assert (a @ ls.Time()).length == math.inf
-    assert ls.join([a, b], [n]).length == n + b.length
-    assert a.repeat(3, stretch=2).length == 7 * a.length
-    assert (a >> ls.Constant(0, 1)).repeat().length == math.inf
 
 
 # Sequences
@@ -342,33 +318,16 @@ def test_reverse_turns_back(a, b):
 NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
 
 
-@given(schedules)
-def test_repr_evaluates_to_an_equal_schedule(s):
-    assert eval(repr(s), NAMES) == s
-
-
-@given(schedules)
-def test_copies_are_equal(s):
+@given(schedules, schedules)
+def test_a_schedule_is_a_value(s, other):
     leaves, structure = jax.tree.flatten(s)
-    for same in (pickle.loads(pickle.dumps(s)), copy.copy(s), copy.deepcopy(s), jax.tree.unflatten(structure, leaves)):
-        assert same == s
-        assert hash(same) == hash(s)
-        assert type(same) is type(s)
+    for same in (eval(repr(s), NAMES), pickle.loads(pickle.dumps(s)), copy.deepcopy(s), jax.tree.unflatten(structure, leaves)):
+        assert (same, hash(same), type(same)) == (s, hash(s), type(s))
+    assert (s == other) == (repr(s) == repr(other))
     assert all(isinstance(leaf, (float, np.ndarray)) for leaf in leaves)
-
-
-@given(schedules)
-def test_any_tree_can_be_rebuilt(s):
     negative = jax.tree.map(lambda x: -x, s)
-    assert jax.tree.map(lambda x: -x, negative) == s
+    assert jax.tree.map(lambda x: -x, negative) == s != s * 2
     assert jax.tree.structure(jax.tree.map(lambda _: object(), s)) == jax.tree.structure(s)
-    assert set(jax.tree.leaves(jax.tree.map(lambda _: "an axis", s))) == {"an axis"}
-
-
-@given(shapes, shapes, positive_counts)
-def test_schedules_that_differ_in_one_number_are_unequal(a, b, n):
-    assert a.take(n) >> b != a.take(n + 1) >> b
-    assert a * 2 != a * 3
 
 
 # What the examples were made of
@@ -381,13 +340,10 @@ def test_every_node_has_a_meaning():
         assert [cls.__name__ for cls in classes if query.dispatch(cls) is query.dispatch(object)] == []
 
 
-def test_the_examples_are_nested_and_varied(record_property):
+def test_the_examples_are_nested_and_varied():
     rng = np.random.default_rng(0)
-    drawn = [nested.grow(rng.bytes(64), nested.DEPTHS, ends) for _ in range(1500) for ends in (False, True)]
-    deep = sum(depth(s) >= 3 for s in drawn) / len(drawn)
-    found = sum(map(operators, drawn), Counter())
-    record_property("shown", f"{deep:.0%} of the generated schedules have a depth of 3 or more")
-    assert deep >= 0.3
-    (field,) = (field for field in dataclasses.fields(Pointwise) if field.name == "operator")  # pyright: ignore
-    names = {cls.__name__ for cls in node_classes() if cls is not Driven} | {*field.metadata["options"], *nested.VARIANTS}
-    assert {name: found[name] for name in names if found[name] < 50} == {}
+    drawn = [nodes(nested.grow(rng.bytes(64), nested.DEPTHS, ends)) for _ in range(600) for ends in (False, True)]
+    assert np.median([len(each) for each in drawn]) >= 5
+    found = Counter(x for each in drawn for node in each for x in (type(node), *(getattr(node, o) for o in options(node))))
+    wanted = {x for cls in node_classes() if cls is not Driven for x in (cls, *itertools.chain(*options(cls).values()))}
+    assert {x for x in wanted if found[x] < 20} == set()
