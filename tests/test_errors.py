@@ -38,8 +38,8 @@ def test_every_bad_number_is_refused_by_name():
         for bad in BAD:
             if (bad is None and name in call.may_be_none) or (bad == INF and (call.name, name) == ("Constant", "steps")):
                 continue
-            for given in (bad, *([[POINTS[0], bad, POINTS[2]]] if isinstance(call.numbers[name], list) else [])):
-                found += complaints(call, name, given, bad)
+            given = [POINTS[0], bad, POINTS[2]] if isinstance(call.numbers[name], list) else bad
+            found += complaints(call, name, given, bad)
     assert not found, "\n".join(found)
 
 
@@ -58,6 +58,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Piecewise([5, 3], [1.0, 2.0]), "Piecewise(steps=[5, 3])", "that rise from 0 or later", "sort them"),
     (lambda: ls.Piecewise([-1, 3], [1.0, 2.0]), "Piecewise(steps=[-1, 3])", "that rise from 0 or later"),
     (lambda: ls.Piecewise([], []), "Piecewise(steps=[])", "a list of numbers"),
+    (lambda: ls.Piecewise(3, 1.0), "Piecewise(steps=3)", "a list of numbers"),
     (lambda: ls.Piecewise([0, 3], [1.0]), "Piecewise(...): expected as many values as steps", "got 2 steps and 1 values"),
     (lambda: ls.Piecewise([0], [1.0], kind="cubic"), "Piecewise(kind='cubic')", "'constant' or 'linear' or 'cosine'"),
     (lambda: ls.Polynomial(1.0, 0.0, 10, 0), "Polynomial(power=0)", "power > 0", "1 is a straight line"),
