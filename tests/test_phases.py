@@ -34,12 +34,10 @@ TWO = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
     ("s", "spans"),
     [
         (TWO.reverse(), [(0, 30, "Cosine"), (30, 40, "Linear")]),
-        (TWO.reverse().drop(20), [(0, 10, "Cosine"), (10, 20, "Linear")]),
         (TWO.take(60), [(0, 10, "Linear"), (10, 40, "Cosine"), (40, 60, "held")]),
         (ls.Choice((ls.Time(), TWO), 1), [(0, 10, "Linear"), (10, 40, "Cosine")]),
         (TWO.staircase(5), [(0, 40, "Staircase")]),
         (ls.Linear(0, 1, 9).repeat(), [(0, math.inf, "Linear(0.0, 1.0, 9).repeat()")]),
-        (ls.Constant(1.0, 0), []),
         (torch.OneCycleLR(0.1, 1000), [(0, 299, "Cosine"), (299, 999, "Cosine")]),
     ],
     ids=str,
@@ -53,11 +51,9 @@ def test_spans(s, spans):
     [
         (TWO.reverse(), [0, 30, 40]),
         (TWO.delay(5).stretch(2), [10, 30, 90]),
-        (TWO.staircase(15), [0, 15, 30, 45]),
         (TWO @ (ls.Time() * 2.0).take(7), [0, 7]),
         (ls.Piecewise([3, 5], [1.0, 2.0]) + ls.Linear(0, 1, 4), [3, 4, 5]),
         (TWO.repeat(2, stretch=0.5), [0, 10, 40, 45, 60]),
-        (ls.Time(), []),
     ],
     ids=str,
 )
@@ -72,19 +68,13 @@ def test_corners(s, corners):
         (RAMP.reverse(), 125),  # it goes on from there
         (ls.multi_step(0.1, [30, 80], 0.1), 100),  # the last drop is seen
         (ls.Constant(1.0), 1000),
-        (ls.Constant(1.0, 50) >> ls.Constant(0.5), 63),
-        (ls.Exponential(1.0, 0.5), 10),  # 1 / 1000
         (ls.Exponential(1.0, 0.1).stretch(30).staircase(30), 90),
         (ls.noam(512, 4000), 40_000),
         (ls.cosine_restarts(1.0, 0.0, 100_000), 400_000),  # four cycles
-        (ls.cosine_restarts(1.0, 0.0, 100, stretch=2), 1500),
         (RAMP.repeat().drop(50), 350),
         (RAMP * ls.reduce_on_plateau(), 100),
         (ls.reduce_on_plateau(), 3),
-        (ls.Choice((RAMP, RAMP.stretch(2)), 1), 200),
-        (ls.Function(lambda t: 1 / (1 + t)), 1000),
         (ls.Linear(1.0, 0.0, 2.0**40), 2**31 - 1),
-        (torch.CosineAnnealingWarmRestarts(0.1, 10, 2), 150),
     ],
     ids=lambda x: repr(x)[:50],
 )
@@ -104,12 +94,6 @@ def test_there_is_always_something_to_see(s):
 def test_a_peak_at_a_corner_is_found_in_a_run_of_any_length():
     found = ls.summary(ls.warmup_cosine(1.0, 101, 2**31 - 10))
     assert (found.peak, found.peak_step) == (1.0, 101)
-
-
-def test_a_table_that_moves_in_jumps_has_no_jump_to_warn_of():
-    assert ls.summary(torch.MultiStepLR(0.1, [30, 80])).warnings == ()
-    (warning,) = ls.summary(ls.multi_step(0.1, [30, 80], 0.1).take(80) >> ls.Constant(1.0, 20)).warnings
-    assert "a jump at step 80" in warning
 
 
 @node
