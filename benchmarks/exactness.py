@@ -214,7 +214,7 @@ _CALCULATED = "the end of its phase is calculated of traced numbers, and float32
 LIMIT = 60.0  # of what is known to miss its goal
 _REASONS = {
     "ChainedScheduler in place": _WALKED,
-    "one_cycle three phases": _CALCULATED,
+    "one_cycle three lines": _CALCULATED,
     "CosineAnnealingWarmRestarts growing": "48 bits of time do not resolve the end of a cycle of 2³⁰ steps",
 }
 

@@ -243,7 +243,6 @@ RECIPES = {
         ("warmup_cosine", "between", lambda n: warmup(n) | {"steps": n} | BETWEEN),
         ("warmup_cosine", "of fractions", lambda n: {"peak": 0.3, "warmup_steps": n // 10 + 0.5, "steps": n}),
         ("warmup_linear", "", lambda n: warmup(n) | {"steps": n}),
-        ("warmup_linear", "between", lambda n: warmup(n) | {"steps": n} | BETWEEN),
         ("warmup_constant", "", lambda n: warmup(n) | {"start": 0.001}),
         ("warmup_inverse_sqrt", "", warmup),
         ("warmup_inverse_sqrt", "of a timescale", lambda n: warmup(n) | {"timescale": n // 2, "start": 0.01}),
@@ -253,7 +252,6 @@ RECIPES = {
         ("wsd", "1-sqrt", lambda n: warmup(n) | {"steps": n, "decay_steps": n // 5, "shape": "1-sqrt", "end": 0.003}),
         ("wsd", "geometric", lambda n: warmup(n) | {"steps": n, "decay_steps": n // 5, "shape": "geometric", "end": 1e-5}),
         ("cosine_restarts", "", restarts),
-        ("cosine_restarts", "often", lambda n: restarts(n) | {"n": 5}),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),
         ("cosine_restarts", "lower", lambda n: restarts(n) | {"scale": 0.8}),
@@ -264,11 +262,9 @@ RECIPES = {
         ("triangular", "exp_range", lambda n: waves(n) | {"down": n // 10, "mode": "exp_range", "gamma": 1 - 3 / n}),
         ("one_cycle", "", lambda n: {"peak": 0.3, "steps": n}),
         ("one_cycle", "linear", lambda n: {"peak": 0.3, "steps": n, "div_factor": 10, "final_div_factor": 100} | LINES),
-        ("one_cycle", "three phases", lambda n: {"peak": 0.3, "steps": n, "three_phase": True}),
         ("one_cycle", "three lines", lambda n: {"peak": 0.3, "steps": n, "three_phase": True} | LINES),
         ("one_cycle_momentum", "", lambda n: {"steps": n}),
-        ("one_cycle_momentum", "linear", lambda n: {"steps": n, "low": 0.5, "high": 0.9} | LINES),
-        ("one_cycle_momentum", "three phases", lambda n: {"steps": n, "three_phase": True}),
+        ("one_cycle_momentum", "three lines", lambda n: {"steps": n, "low": 0.5, "high": 0.9, "three_phase": True} | LINES),
     )
 }
 CASES = SHAPES | {name: recipe.case() for name, recipe in RECIPES.items()}
