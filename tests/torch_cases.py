@@ -106,15 +106,11 @@ TORCH = {
     "CyclicLR": Case(lambda n: torch.CyclicLR(0.003, 0.1, n // 20, n // 10)),
     "CyclicLR triangular2": Case(lambda n: torch.CyclicLR(0.003, 0.1, n // 20, mode="triangular2")),
     "CyclicLR exp_range": Case(lambda n: torch.CyclicLR(0.003, 0.1, n // 20, n // 10, "exp_range", 1 - 3 / n)),
-    "CyclicLR of a function": Case(lambda n: torch.CyclicLR(0.003, 0.1, n // 20, scale_fn=inverse)),
-    "CyclicMomentum": Case(lambda n: torch.CyclicMomentum(0.003, 0.1, n // 20, n // 10)),
     "OneCycleLR": Case(lambda n: torch.OneCycleLR(0.3, n)),
     "OneCycleLR of three phases": Case(lambda n: torch.OneCycleLR(0.3, n, three_phase=True, pct_start=0.25)),
-    "OneCycleLR of epochs": Case(lambda n: torch.OneCycleLR(0.3, epochs=2, steps_per_epoch=n // 2, anneal_strategy="linear")),
     "OneCycleMomentum": Case(lambda n: torch.OneCycleMomentum(0.3, n)),
     "SWALR": Case(lambda n: torch.SWALR(0.3, 0.05, n)),
     "SequentialLR": Case(lambda n: torch.SequentialLR([warmup(n), torch.CosineAnnealingLR(0.3, n - n // 10)], [n // 10])),
-    "SequentialLR with an exponential": Case(lambda n: torch.SequentialLR([warmup(n), falling(n)], [n // 10])),
     "ChainedScheduler": Case(lambda n: torch.ChainedScheduler([warmup(n), falling(n)])),
     "ChainedScheduler in place": Case(
         lambda n: torch.ChainedScheduler([torch.CosineAnnealingLR(0.3, n // 2), torch.StepLR(0.3, n // 5, 0.5)]), longest=WALKED
