@@ -17,7 +17,6 @@ from meaning import RAMPS, done, exact, meaning, mp
 from nested import inverse_time, nodes, options
 
 import lrsched as ls
-from lrsched.algebra.combinators import Staircase
 from lrsched.algebra.shapes import Ramp
 from lrsched.views.phases import phases
 
@@ -50,12 +49,6 @@ class Case(NamedTuple):
     def known(self, n: int) -> dict[int, float]:
         """The values at and around its boundaries that are numbers as they were given, by their steps."""
         return _known(self, n)
-
-    @property
-    def stepped(self) -> bool:
-        """Whether it moves at the boundaries only."""
-        top = self.nodes()[0]
-        return isinstance(top, Staircase) or getattr(top, "kind", None) == "constant"
 
     @property
     def power(self) -> bool:

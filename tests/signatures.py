@@ -99,7 +99,6 @@ class Parameter(NamedTuple):
     name: str
     numbers: dict[str, Any]
     options: tuple[Any, ...]
-    has_default: bool = False
 
 
 class Call(NamedTuple):
@@ -127,21 +126,21 @@ class Call(NamedTuple):
 
 def _of_fields(cls: type) -> Iterator[Parameter]:
     for field in dataclasses.fields(cls):
-        name, has_default = argument(field), field.default is not dataclasses.MISSING
+        name = argument(field)
         if (spec := field.metadata.get("spec")) is not None:
             keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
             numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
-            yield Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,), has_default)
+            yield Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,))
         elif field.metadata.get("options"):
             yield Parameter(name, {}, field.metadata["options"])
         else:
-            yield _thing(name, has_default)
+            yield _thing(name, field.default is not dataclasses.MISSING)
 
 
 def _of_annotations(function: Callable[..., Any]) -> Iterator[Parameter]:
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
-        hint, has_default = hints.get(name), parameter.default is not parameter.empty
+        hint = hints.get(name)
         if hint is bool:
             yield Parameter(name, {}, (False, True))
         elif typing.get_origin(hint) is typing.Literal:
@@ -151,9 +150,9 @@ def _of_annotations(function: Callable[..., Any]) -> Iterator[Parameter]:
         elif _is_number(hint):
             kinds, example = typing.get_args(hint), NUMBERS.get(name, ANY_NUMBER)
             none, curve = [None] * (type(None) in kinds), [_curve(example)] * (ls.Schedule in kinds)
-            yield Parameter(name, {name: example}, (GIVEN, *none, *curve), has_default)
+            yield Parameter(name, {name: example}, (GIVEN, *none, *curve))
         elif name != "self":
-            yield _thing(name, has_default)
+            yield _thing(name, parameter.default is not parameter.empty)
 
 
 def _is_number(hint: Any) -> bool:
@@ -184,17 +183,9 @@ def _calls(name: str, described: Any, function: Callable[..., Any], label: str =
         given = [parameter for parameter, option in chosen if option is GIVEN]
         numbers = {key: x for parameter in given for key, x in parameter.numbers.items()}
         may_be_none = tuple(parameter.name for parameter in given if None in parameter.options)
-        may_go = [key for parameter in given if parameter.has_default for key in parameter.numbers]
-        yield _accepted(Call(name, label or name, function, fixed, numbers, may_be_none), may_go)
-
-
-def _accepted(call: Call, may_go: list[str]) -> Call:
-    """The call as it is, or without a number that has a default and no meaning with these options."""
-    for left_out in (None, *may_go):
-        tried = call._replace(numbers={name: x for name, x in call.numbers.items() if name != left_out})
-        if accepts(tried):
-            return tried
-    raise AssertionError(f"cannot make {call} of {call.numbers}: change NUMBERS in signatures.py")
+        if fixed.get("mode") != "exp_range":
+            numbers.pop("gamma", None)  # which has no meaning in other modes
+        yield Call(name, label or name, function, fixed, numbers, may_be_none)
 
 
 def _public() -> Iterator[Call]:

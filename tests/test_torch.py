@@ -159,6 +159,7 @@ BAD = [
     (lambda: dialect.SequentialLR([STEP], [3]), "one milestone fewer than schedules, got 1 schedules and 1"),
     (lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]), "(milestones=[5, 3]): expected a list of numbers that rise"),
     (lambda: dialect.SequentialLR(STEP, [3]), "): expected a list of schedules"),
+    (lambda: dialect.ChainedScheduler([]), "ChainedScheduler(schedules=[]): expected at least one schedule"),
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), "expected a scheduler of this dialect"),
     (lambda: dialect.ChainedScheduler([STEP, dialect.StepLR(0.1, 3)]), "as they change one rate, got 0.5, 0.1"),
     (lambda: dialect.ChainedScheduler([dialect.LinearLR(0.5, 0.0), COSINE])(3), "(start_factor=0): expected start_factor > 0"),

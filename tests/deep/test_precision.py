@@ -39,14 +39,12 @@ def sampled(name: str, n: int) -> tuple[Any, Any]:
 
 
 def assert_exact(name: str, n: int, values: Any, limit: float) -> None:
-    """All values within so many ulps, the known ones bit for bit, and nothing moves where nothing should."""
+    """All values within so many ulps, and the known ones bit for bit."""
     case, (steps, truth), values = CASES[name], sampled(name, n), np.asarray(values)
     assert np.max(errors(values, truth, case.size)) <= limit
     at = dict(zip(steps.tolist(), values, strict=True))
     for step, known in case.known(n).items():
         assert bits(at[step]) == bits(values.dtype.type(known)), (step, at[step], known)
-    if case.stepped:
-        assert len(set(zip(truth, values.tolist(), strict=True))) == len(set(truth)) == len(set(values.tolist()))
 
 
 @pytest.mark.parametrize("n", LENGTHS)
