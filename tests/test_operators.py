@@ -28,8 +28,8 @@ def test_every_node_is_its_meaning(way):
         np.testing.assert_allclose(values, meanings(s, steps), rtol=2e-6, atol=1e-6, err_msg=name)
 
 
-def edge(n: Any, before: float = 1.0, after: float = 2.0) -> Any:
-    return ls.Constant(before, n) >> ls.Constant(after)
+def edge(n: Any) -> Any:
+    return ls.Constant(1.0, n) >> ls.Constant(2.0)
 
 
 def edges(n: int) -> dict[str, tuple[Any, Any]]:
