@@ -46,7 +46,7 @@ def edges(n: int) -> dict[str, tuple[Any, Any]]:
         "reverse": ((ls.Constant(2.0, 5) >> ls.Constant(1.0, n - 5)).reverse(), [n - 4]),
         "stretch": (edge(n // 8).stretch(8), [n // 8 * 8]),
         "table": (ls.Piecewise([0, n // 4 - 5, n // 4], [1.0, 2.0, 3.0]).repeat(2, stretch=2), [n // 4 - 5, n // 4]),
-        "long table": (ls.Piecewise([0, *range(1001, 1041)], range(41)), [1001, 1020, 1040]),
+        "long table": (ls.Piecewise([0, *range(1001, 1045)], range(45)), [1001, 1020, 1044]),
         "stairs": ((t / stair).staircase(stair) - n // stair, [n // stair * stair]),
         "cycles": (cycle.repeat(), [n]),
         "growing cycles": (cycle.repeat(stretch=3), [(3**c - 1) // 2 for c in range(1, 20)]),
