@@ -6,7 +6,6 @@ on a GPU at most four.
 """
 
 import concurrent.futures
-import functools
 import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator
@@ -44,10 +43,10 @@ class Error(NamedTuple):
 def cases() -> dict[str, Any]:
     """The cases of the tests, by name."""
     find_tests()
-    from cases import CASES, DRIVEN
+    from cases import CASES
     from torch_cases import TORCH
 
-    return CASES | DRIVEN | TORCH
+    return CASES | TORCH
 
 
 def measured(ways: str, quick: bool) -> Iterator[tuple[str, list[Error]]]:
@@ -81,8 +80,8 @@ def _known(name: str, quick: bool) -> list[Error]:
         schedule, steps = case.make(n), steps_of(case, n, quick)
         truth = Truth(case, n, schedule, steps, case.formula)
         found += [
-            truth.error("eager", case.call(schedule, steps)),
-            truth.error("captured", jax.jit(functools.partial(case.call, schedule))(steps)),
+            truth.error("eager", schedule(steps)),
+            truth.error("captured", jax.jit(lambda t, s=schedule: s(t))(steps)),
         ]
     return found
 
@@ -94,7 +93,7 @@ def _argument(name: str, quick: bool) -> list[Error]:
     float32 numbers received, which it calculates with ("made").
     """
     case, found = cases()[name], []
-    compiled = _mapped(case.call)
+    compiled = _mapped(lambda s, steps: s(steps))
     for n in _lengths(case, (10**3, 10**5, 2**24, 2**31 - 2), quick):
         steps, truth = steps_of(case, n, quick), None
         for way, numbers in (("traced", jax.tree.map(np.float32, case.make(n))), ("live", live.packed(case.make(n)))):
@@ -165,11 +164,7 @@ class Truth:
     def __init__(self, case: Any, n: int, schedule: Any, steps: Any, formula: Any = None) -> None:
         from meaning import meaning
 
-        if formula is None:
-            meant = getattr(schedule, "schedule", schedule) if case.call.__name__ == "at_plateaus" else schedule
-            values = [meaning(meant, int(t)) for t in steps]
-        else:
-            values = [formula(n, int(t)) for t in steps]
+        values = [formula(n, int(t)) if formula else meaning(schedule, int(t)) for t in steps]
         self.case, self.n, self.schedule, self.steps = case, n, schedule, steps
         self.high = np.array([float(x) for x in values])
         self.low = np.array([float(x - high) for x, high in zip(values, self.high.tolist(), strict=True)])
@@ -219,7 +214,7 @@ _CALCULATED = "the end of its phase is calculated of traced numbers, and float32
 LIMIT = 60.0  # of what is known to miss its goal
 _REASONS = {
     "ChainedScheduler in place": _WALKED,
-    "one_cycle three phases": _CALCULATED,
+    "one_cycle three lines": _CALCULATED,
     "CosineAnnealingWarmRestarts growing": "48 bits of time do not resolve the end of a cycle of 2³⁰ steps",
 }
 

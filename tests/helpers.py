@@ -31,15 +31,17 @@ def relaxed() -> Iterator[None]:
         yield
 
 
-def ulps(actual: Any, truth: Any) -> float:
-    """The largest distance to the truth, in units of the last place of the type that `actual` has.
+def ulps(actual: Any, truth: Any, size: float = 0.0) -> float:
+    """The largest distance to the truth, in units of the last place of the type that `actual` has, and of at least a size.
 
     Below the smallest normal number the unit no longer shrinks, because XLA flushes what is smaller to 0.
     """
     actual = np.asarray(actual)
     truth = np.asarray(truth, np.float64)
     assert actual.shape == truth.shape, (actual.shape, truth.shape)
-    unit = np.maximum(np.spacing(np.abs(truth).astype(actual.dtype)), np.finfo(actual.dtype).tiny).astype(np.float64)
+    unit = np.maximum(np.spacing(np.maximum(np.abs(truth), size).astype(actual.dtype)), np.finfo(actual.dtype).tiny).astype(
+        np.float64
+    )
     return float(np.max(np.abs(actual.astype(np.float64) - truth) / unit, initial=0.0))
 
 

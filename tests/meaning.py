@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import mpmath
+import numpy as np
 
 from lrsched.algebra import combinators, pointwise, shapes
 from lrsched.algebra.schedule import Schedule
@@ -21,19 +22,18 @@ from lrsched.algebra.sequence import Sequence
 mp = mpmath.MPContext()
 mp.dps = 60
 
-
-def _as_mpf(x: Fraction, precision: int, rounding: str) -> Any:
-    del precision, rounding
-    return mp.mpf(x.numerator) / x.denominator
-
-
 # Before 1.4, which torch keeps it at, mpmath asks a number that it does not know for this, and makes floats of one without it.
-Fraction._mpmath_ = _as_mpf  # pyright: ignore[reportAttributeAccessIssue]
+Fraction._mpmath_ = lambda x, *_: mp.mpf(x.numerator) / x.denominator  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def meaning(schedule: Schedule, t: Any) -> Any:
     """The value at a time, which is a number without rounding: an int, a float, a fraction."""
     return mp.mpf(value(schedule, exact(t)))
+
+
+def meanings(schedule: Schedule, steps: Any) -> Any:
+    """The values at an array of times, rounded to float64."""
+    return np.vectorize(lambda t: float(meaning(schedule, t)), otypes=[np.float64])(steps)
 
 
 def exact(t: Any) -> Fraction:
@@ -58,9 +58,20 @@ def length(schedule: Schedule) -> Any:
     raise NotImplementedError(f"{type(schedule).__name__} has no length")
 
 
+def means(kind: Any, at: Callable[..., Any], lasts: Callable[..., Any]) -> None:
+    """Says what a class of nodes means: its value at a time, and how many steps it lasts."""
+    value.register(kind, at)
+    length.register(kind, lasts)
+
+
 def number(x: Any) -> Any:
     """A number of a schedule: a fraction or infinity."""
     return math.inf if x == math.inf else Fraction(float(x))
+
+
+def endless(s: Any) -> Any:
+    del s
+    return math.inf
 
 
 def done(t: Any, steps: Any) -> Fraction:
@@ -83,60 +94,12 @@ RAMPS: dict[type[Schedule], Way] = {
 }
 
 
-@value.register
-def _(s: shapes.Ramp | shapes.Geometric, t: Fraction) -> Any:
+def ramp(s: Any, t: Fraction) -> Any:
     start, stop, steps, *more = (number(getattr(s, field.name)) for field in dataclasses.fields(s))
     return RAMPS[type(s)].value(start, stop, done(t, steps), *more)
 
 
-@length.register
-def _(s: shapes.Ramp | shapes.Geometric) -> Any:
-    return number(s.steps)
-
-
-@value.register
-def _(s: pointwise.Constant, t: Fraction) -> Any:
-    del t
-    return number(s.value)
-
-
-@length.register
-def _(s: pointwise.Constant) -> Any:
-    return number(s.steps)
-
-
-@value.register
-def _(s: shapes.Exponential, t: Fraction) -> Any:
-    return number(s.start) * mp.mpf(number(s.rate)) ** t
-
-
-@value.register
-def _(s: shapes.InverseSqrt, t: Fraction) -> Any:
-    return number(s.start) / mp.sqrt(1 + t / number(s.timescale))
-
-
-@value.register
-def _(s: shapes.Time, t: Fraction) -> Any:
-    del s
-    return t
-
-
-@value.register
-def _(s: shapes.Function, t: Fraction) -> Any:
-    return s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments))
-
-
-@length.register(shapes.Exponential)
-@length.register(shapes.InverseSqrt)
-@length.register(shapes.Time)
-@length.register(shapes.Function)
-def _(s: Any) -> Any:
-    del s
-    return math.inf
-
-
-@value.register
-def _(s: shapes.Piecewise, t: Fraction) -> Any:
+def table(s: shapes.Piecewise, t: Fraction) -> Any:
     steps, values = list(map(number, s.steps)), list(map(number, s.values))
     passed = sum(step <= t for step in steps)
     if passed == 0 or passed == len(steps) or s.kind == "constant":
@@ -145,9 +108,13 @@ def _(s: shapes.Piecewise, t: Fraction) -> Any:
     return RAMPS[way].value(values[passed - 1], values[passed], (t - start) / (stop - start))
 
 
-@length.register
-def _(s: shapes.Piecewise) -> Any:
-    return number(s.steps[-1])
+means(pointwise.Constant, lambda s, _: number(s.value), lambda s: number(s.steps))
+means(shapes.Ramp | shapes.Geometric, ramp, lambda s: number(s.steps))
+means(shapes.Piecewise, table, lambda s: number(s.steps[-1]))
+means(shapes.Exponential, lambda s, t: number(s.start) * mp.mpf(number(s.rate)) ** t, endless)
+means(shapes.InverseSqrt, lambda s, t: number(s.start) / mp.sqrt(1 + t / number(s.timescale)), endless)
+means(shapes.Time, lambda _, t: t, endless)
+means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments)), endless)
 
 
 OPERATORS: dict[str, Any] = {
@@ -161,100 +128,12 @@ OPERATORS: dict[str, Any] = {
 }
 
 
-@value.register
-def _(s: pointwise.Pointwise, t: Fraction) -> Any:
-    return OPERATORS[s.operator](*(value(part, t) for part in s.parts))
-
-
-@length.register
-def _(s: pointwise.Pointwise) -> Any:
-    return max(map(length, s.parts))
-
-
-@value.register
-def _(s: Sequence, t: Fraction) -> Any:
+def sequence(s: Sequence, t: Fraction) -> Any:
     for part in s.parts[:-1]:
         if t < length(part):
             return value(part, t)
         t -= length(part)
     return value(s.parts[-1], t)
-
-
-@length.register
-def _(s: Sequence) -> Any:
-    return sum(map(length, s.parts))
-
-
-@value.register
-def _(s: combinators.Take, t: Fraction) -> Any:
-    return value(s.schedule, min(t, number(s.steps)))
-
-
-@length.register
-def _(s: combinators.Take) -> Any:
-    return number(s.steps)
-
-
-@value.register
-def _(s: combinators.Drop, t: Fraction) -> Any:
-    return value(s.schedule, t + number(s.steps))
-
-
-@length.register
-def _(s: combinators.Drop) -> Any:
-    return max(length(s.schedule) - number(s.steps), Fraction(0))
-
-
-@value.register
-def _(s: combinators.Delay, t: Fraction) -> Any:
-    return value(s.schedule, max(t - number(s.steps), Fraction(0)))
-
-
-@length.register
-def _(s: combinators.Delay) -> Any:
-    return length(s.schedule) + number(s.steps)
-
-
-@value.register
-def _(s: combinators.Stretch, t: Fraction) -> Any:
-    return value(s.schedule, t / number(s.factor))
-
-
-@length.register
-def _(s: combinators.Stretch) -> Any:
-    return length(s.schedule) * number(s.factor)
-
-
-@value.register
-def _(s: combinators.Staircase, t: Fraction) -> Any:
-    every = number(s.every)
-    return value(s.schedule, every * math.floor(t / every))
-
-
-@length.register
-def _(s: combinators.Staircase) -> Any:
-    every, whole = number(s.every), length(s.schedule)
-    return whole if whole == math.inf else every * math.ceil(whole / every)
-
-
-@value.register
-def _(s: combinators.Reverse, t: Fraction) -> Any:
-    return value(s.schedule, max(length(s.schedule) - t, Fraction(0)))
-
-
-@length.register
-def _(s: combinators.Reverse) -> Any:
-    return length(s.schedule)
-
-
-@value.register
-def _(s: combinators.Warp, t: Fraction) -> Any:
-    return value(s.schedule, exact(value(s.time, t)))
-
-
-@length.register
-def _(s: combinators.Warp) -> Any:
-    return length(s.time)
 
 
 def repetition(s: combinators.Repeat) -> tuple[Any, Fraction, Fraction]:
@@ -264,8 +143,7 @@ def repetition(s: combinators.Repeat) -> tuple[Any, Fraction, Fraction]:
     return count, longer, higher
 
 
-@value.register
-def _(s: combinators.Repeat, t: Fraction) -> Any:
+def repeated(s: combinators.Repeat, t: Fraction) -> Any:
     (count, longer, higher), steps = repetition(s), length(s.schedule)
     cycle, growth = 0, Fraction(1)
     if longer == 1 and steps > 0:
@@ -277,21 +155,40 @@ def _(s: combinators.Repeat, t: Fraction) -> Any:
     return height * value(s.schedule, min(t / growth, steps))
 
 
-@length.register
-def _(s: combinators.Repeat) -> Any:
+def length_repeated(s: combinators.Repeat) -> Any:
     count, longer, _ = repetition(s)
     return math.inf if count == math.inf else length(s.schedule) * sum(longer**c for c in range(count))
+
+
+def stairs(steps: Any, every: Fraction) -> Any:
+    return steps if steps == math.inf else every * math.ceil(steps / every)
 
 
 def chosen(s: combinators.Choice) -> Schedule:
     return s.branches[min(math.floor(number(s.index) + 0.5), len(s.branches) - 1)]
 
 
-@value.register
-def _(s: combinators.Choice, t: Fraction) -> Any:
-    return value(chosen(s), t)
+def moves(kind: Any, time: Callable[..., Any], lasts: Callable[..., Any]) -> None:
+    """Says at what time a node asks its schedule."""
+    means(kind, lambda s, t: value(s.schedule, exact(time(s, t))), lasts)
 
 
-@length.register
-def _(s: combinators.Choice) -> Any:
-    return length(chosen(s))
+means(
+    pointwise.Pointwise,
+    lambda s, t: OPERATORS[s.operator](*(value(part, t) for part in s.parts)),
+    lambda s: max(map(length, s.parts)),
+)
+means(Sequence, sequence, lambda s: sum(map(length, s.parts)))
+means(combinators.Repeat, repeated, length_repeated)
+means(combinators.Choice, lambda s, t: value(chosen(s), t), lambda s: length(chosen(s)))
+moves(combinators.Take, lambda s, t: min(t, number(s.steps)), lambda s: number(s.steps))
+moves(combinators.Drop, lambda s, t: t + number(s.steps), lambda s: max(length(s.schedule) - number(s.steps), Fraction(0)))
+moves(combinators.Delay, lambda s, t: t - number(s.steps), lambda s: length(s.schedule) + number(s.steps))
+moves(combinators.Stretch, lambda s, t: t / number(s.factor), lambda s: length(s.schedule) * number(s.factor))
+moves(
+    combinators.Staircase,
+    lambda s, t: number(s.every) * math.floor(t / number(s.every)),
+    lambda s: stairs(length(s.schedule), number(s.every)),
+)
+moves(combinators.Reverse, lambda s, t: length(s.schedule) - t, lambda s: length(s.schedule))
+moves(combinators.Warp, lambda s, t: value(s.time, t), lambda s: length(s.time))

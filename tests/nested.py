@@ -1,4 +1,4 @@
-"""Hypothesis strategies for nested schedules, what is in them, and how large their values can be.
+"""Hypothesis strategies for nested schedules, their nodes, and how large their values can be.
 
 A schedule is grown from a string of bytes, every operator as likely as any other. (Of a strategy made of many draws,
 Hypothesis repeats parts, so that half of all operators would be the same few.) Counts of steps are multiples of a quarter
@@ -7,7 +7,6 @@ and factors of time are powers of two, so that every boundary is exact and a law
 
 import dataclasses
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,8 @@ from hypothesis import strategies as st
 from meaning import RAMPS
 
 import lrsched as ls
-from lrsched.algebra.combinators import Choice, Moved, Repeat, Take, Warp
+from lrsched.algebra.combinators import Choice, Moved, Repeat, Warp
+from lrsched.algebra.node import Node
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
@@ -200,46 +200,20 @@ def node_classes() -> list[type[Schedule]]:
     return list(dict.fromkeys(below(Schedule)))
 
 
-def parts(s: Schedule) -> list[Schedule]:
-    """The schedules that a schedule is made of."""
-    fields = (getattr(s, field.name) for field in dataclasses.fields(s))  # pyright: ignore[reportArgumentType]
-    return [x for value in fields for x in (value if isinstance(value, tuple) else (value,)) if isinstance(x, Schedule)]
+def parts(node: Any) -> list[Any]:
+    """The nodes that a node is made of."""
+    values = (getattr(node, field.name) for field in dataclasses.fields(node))
+    return [x for value in values for x in (value if isinstance(value, tuple) else (value,)) if isinstance(x, Node)]
 
 
-def depth(s: Schedule) -> int:
-    """How many operators lie above its deepest shape."""
-    return 1 + max(map(depth, parts(s))) if parts(s) else 0
+def nodes(node: Any) -> list[Any]:
+    """A node, and all those below it."""
+    return [node, *(below for part in parts(node) for below in nodes(part))]
 
 
-def operators(s: Schedule) -> Counter[str]:
-    """How often each node and each operator occurs in a schedule."""
-    return sum(map(operators, parts(s)), Counter(_names(s)))
-
-
-def _names(s: Schedule) -> Iterator[str]:
-    yield type(s).__name__
-    match s:
-        case Pointwise("min", (Pointwise("max"), _)):
-            yield from ("min", "clip")
-        case Pointwise(operator):
-            yield operator
-        case Piecewise(kind=kind):
-            yield f"Piecewise {kind}"
-        case Sequence(several) if all(isinstance(part, Take) for part in several[:-1]):
-            yield "join"
-        case Repeat():
-            yield "repeat n times" if s.n else "repeat for ever"
-            longer: Any = s.stretch_
-            yield "repeat" if longer in (None, 1) else "repeat growing" if longer > 1 else "repeat shrinking"
-            if s.scale is not None:
-                yield "repeat scaled"
-
-
-VARIANTS = (
-    *("clip", "join"),
-    *(f"Piecewise {kind}" for kind in ("constant", "linear", "cosine")),
-    *(f"repeat {what}" for what in ("n times", "for ever", "growing", "shrinking", "scaled")),
-)
+def options(node: Any) -> dict[str, tuple[str, ...]]:
+    """The strings that the fields of a node, or of a class of nodes, may hold."""
+    return {field.name: field.metadata["options"] for field in dataclasses.fields(node) if field.metadata.get("options")}
 
 
 def size(s: Any) -> Any:

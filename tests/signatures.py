@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from nested import nodes
 
 import lrsched as ls
 from lrsched.algebra.node import Node, Spec, argument
@@ -75,18 +76,12 @@ THINGS: dict[str, Any] = {
 }
 OPERATORS = {
     "__add__": "+",
-    "__radd__": "+",
     "__sub__": "-",
-    "__rsub__": "-",
     "__mul__": "*",
-    "__rmul__": "*",
     "__truediv__": "/",
-    "__rtruediv__": "/",
     "__neg__": "-",
     "__rshift__": ">>",
-    "__rrshift__": ">>",
     "__matmul__": "@",
-    "__rmatmul__": "@",
 }
 
 STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
@@ -104,7 +99,6 @@ class Parameter(NamedTuple):
     name: str
     numbers: dict[str, Any]
     options: tuple[Any, ...]
-    has_default: bool = False
 
 
 class Call(NamedTuple):
@@ -114,7 +108,7 @@ class Call(NamedTuple):
     label: str
     function: Callable[..., Any]
     fixed: dict[str, Any]
-    numbers: dict[str, Any]
+    numbers: dict[str, Any]  # where `x[0]`, `x[1]`, … are the entries of the tuple `x`
     may_be_none: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -123,44 +117,42 @@ class Call(NamedTuple):
 
     def make(self, **changes: Any) -> Any:
         """The schedule that it makes of the example numbers, but for those given here."""
-        return self.function(**self.fixed, **_gathered({**self.numbers, **changes}))
+        arguments = dict(self.fixed)
+        for name, x in {**self.numbers, **changes}.items():
+            whole, entry, _ = name.partition("[")
+            arguments[whole] = (*arguments.get(whole, ()), x) if entry else x
+        return self.function(**arguments)
 
 
-def _gathered(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of numbers, where `x[0]`, `x[1]`, … are the entries of the tuple `x`."""
-    arguments: dict[str, Any] = {}
-    for name, x in numbers.items():
-        whole, entry, _ = name.partition("[")
-        arguments[whole] = (*arguments.get(whole, ()), x) if entry else x
-    return arguments
-
-
-def _field(field: dataclasses.Field[Any]) -> Parameter:
-    """A field of a node as a parameter."""
-    has_default = field.default is not dataclasses.MISSING
-    if (spec := field.metadata.get("spec")) is not None:
+def _of_fields(cls: type) -> Iterator[Parameter]:
+    for field in dataclasses.fields(cls):
         name = argument(field)
-        keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
-        numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
-        return Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,), has_default)
-    options = field.metadata.get("options")
-    return Parameter(field.name, {}, options) if options else _thing(field.name, has_default)
+        if (spec := field.metadata.get("spec")) is not None:
+            keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
+            numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
+            yield Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,))
+        elif field.metadata.get("options"):
+            yield Parameter(name, {}, field.metadata["options"])
+        else:
+            yield _thing(name, field.default is not dataclasses.MISSING)
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
-    """A parameter of a function, by its annotation."""
-    name, has_default = parameter.name, parameter.default is not parameter.empty
-    if hint is bool:
-        return Parameter(name, {}, (False, True))
-    if typing.get_origin(hint) is typing.Literal:
-        return Parameter(name, {}, typing.get_args(hint))
-    if name in LISTS:
-        return Parameter(name, {name: POINTS}, (GIVEN,))
-    if _is_number(hint):
-        kinds, example = typing.get_args(hint), NUMBERS.get(name, ANY_NUMBER)
-        options = [GIVEN, *([None] if type(None) in kinds else []), *([_curve(example)] if ls.Schedule in kinds else [])]
-        return Parameter(name, {name: example}, tuple(options), has_default)
-    return _thing(name, has_default)
+def _of_annotations(function: Callable[..., Any]) -> Iterator[Parameter]:
+    hints = typing.get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints.get(name)
+        if hint is bool:
+            yield Parameter(name, {}, (False, True))
+        elif typing.get_origin(hint) is typing.Literal:
+            yield Parameter(name, {}, typing.get_args(hint))
+        elif name in LISTS:
+            yield Parameter(name, {name: POINTS}, (GIVEN,))
+        elif _is_number(hint):
+            kinds, example = typing.get_args(hint), NUMBERS.get(name, ANY_NUMBER)
+            none, curve = [None] * (type(None) in kinds), [_curve(example)] * (ls.Schedule in kinds)
+            yield Parameter(name, {name: example}, (GIVEN, *none, *curve))
+        elif name != "self":
+            yield _thing(name, parameter.default is not parameter.empty)
 
 
 def _is_number(hint: Any) -> bool:
@@ -169,28 +161,17 @@ def _is_number(hint: Any) -> bool:
 
 
 def _thing(name: str, has_default: bool) -> Parameter:
-    if name in THINGS:
-        return Parameter(name, {}, (THINGS[name],))
-    assert has_default, f"the walk does not know what to give for {name}: add it to LISTS or to THINGS in signatures.py"
-    return Parameter(name, {}, ())
+    assert name in THINGS or has_default, f"what to give for {name}? Add it to LISTS or to THINGS in signatures.py"
+    return Parameter(name, {}, (THINGS[name],) if name in THINGS else ())
 
 
-def parameters(function: Callable[..., Any]) -> list[Parameter]:
-    """The parameters of a class of nodes, or of a function or method."""
-    if isinstance(function, type):
-        return [_field(field) for field in dataclasses.fields(function)]
-    hints = typing.get_type_hints(function)
-    return [_parameter(p, hints[p.name]) for p in inspect.signature(function).parameters.values() if p.name != "self"]
-
-
-def _calls(
-    name: str, described: Callable[..., Any], function: Callable[..., Any], label: str = "", singly: bool = False
-) -> Iterator[Call]:
+def _calls(name: str, described: Any, function: Callable[..., Any], label: str = "", singly: bool = False) -> Iterator[Call]:
     """Calls of the function, with every option that the parameters of the described one have at least once.
 
     So all the numbers that may be None are given at once, and left out at once; with `singly`, each also by itself.
     """
-    free = [parameter for parameter in parameters(described) if parameter.options]
+    parameters = (_of_fields if isinstance(described, type) else _of_annotations)(described)
+    free = [parameter for parameter in parameters if parameter.options]
     rounds = max((len(parameter.options) for parameter in free), default=1)
     combinations = [tuple(parameter.options[i % len(parameter.options)] for parameter in free) for i in range(rounds)]
     if singly:
@@ -202,39 +183,22 @@ def _calls(
         given = [parameter for parameter, option in chosen if option is GIVEN]
         numbers = {key: x for parameter in given for key, x in parameter.numbers.items()}
         may_be_none = tuple(parameter.name for parameter in given if None in parameter.options)
-        may_go = [key for parameter in given if parameter.has_default for key in parameter.numbers]
-        yield _accepted(Call(name, label or name, function, fixed, numbers, may_be_none), may_go)
+        if fixed.get("mode") != "exp_range":
+            numbers.pop("gamma", None)  # which has no meaning in other modes
+        yield Call(name, label or name, function, fixed, numbers, may_be_none)
 
 
-def _accepted(call: Call, may_go: list[str]) -> Call:
-    """The call as it is, or without a number that has a default and no meaning with these options."""
-    refusals = []
-    for left_out in (None, *may_go):
-        tried = call._replace(numbers={name: x for name, x in call.numbers.items() if name != left_out})
-        try:
-            tried.make()
-        except (TypeError, ValueError) as error:
-            refusals.append(str(error))
-        else:
-            return tried
-    raise AssertionError(f"the walk cannot make {call} of {call.numbers}: {refusals[0]}; mend NUMBERS in signatures.py")
-
-
-def _classes() -> Iterator[Call]:
-    for name, cls in vars(ls).items():
-        if not isinstance(cls, type) or not issubclass(cls, Node) or cls in (ls.Schedule, ls.Clock):
-            continue
-        yield from _calls(name, cls, functools.partial(_on_clock, cls) if issubclass(cls, ls.Clock) else cls)
+def _public() -> Iterator[Call]:
+    for name, thing in vars(ls).items():
+        is_node = isinstance(thing, type) and issubclass(thing, Node) and thing not in (ls.Schedule, ls.Clock)
+        if is_node and issubclass(thing, ls.Clock):
+            yield from _calls(name, thing, functools.partial(_on_clock, thing))
+        elif is_node or (_makes_a_schedule(thing) and _takes_a_number(thing) and thing is not ls.bind):  # which takes no batch
+            yield from _calls(name, thing, thing)
 
 
 def _on_clock(cls: type[ls.Clock], **arguments: Any) -> ls.Schedule:
     return ls.Exponential(1.0, 0.5).on(cls(**arguments))
-
-
-def _functions() -> Iterator[Call]:
-    for name, function in vars(ls).items():
-        if _makes_a_schedule(function) and _takes_a_number(function) and function is not ls.bind:  # which takes no batch
-            yield from _calls(name, function, function)
 
 
 def _makes_a_schedule(function: Any) -> bool:
@@ -247,31 +211,17 @@ def _takes_a_number(function: Callable[..., Any]) -> bool:
 
 def _methods() -> Iterator[Call]:
     for name, method in vars(ls.Schedule).items():
-        if not _makes_a_schedule(method):
-            continue
-        if name.startswith("__"):
-            assert name in OPERATORS, f"the walk does not know the operator {name}: add it to OPERATORS in signatures.py"
-            yield from _calls(OPERATORS[name], method, functools.partial(_operated, name), label=name)
-        else:
+        if _makes_a_schedule(method) and name.startswith("__"):
+            plain = name if name in OPERATORS else name.replace("__r", "__")
+            operate = functools.partial(_operated, getattr(operator, plain), name != plain)
+            yield from _calls(OPERATORS[plain], method, operate, label=name)
+        elif _makes_a_schedule(method):
             yield from _calls(name, method, getattr(RECEIVER, name), singly=True)
 
 
-def _operated(name: str, **others: Any) -> Any:
-    """What an operator gives, as Python itself chooses it, of the receiver and another operand, if there is one."""
-    operands = [RECEIVER, *others.values()]
-    if hasattr(operator, name):
-        return getattr(operator, name)(*operands)
-    return getattr(operator, name.replace("__r", "__"))(*reversed(operands))
-
-
-CALLS: list[Call] = [*_classes(), *_functions(), *_methods()]
-
-
-def arguments() -> Iterator[tuple[Call, str]]:
-    """Every number of every call."""
-    for call in CALLS:
-        for name in call.numbers:
-            yield call, name
+def _operated(operate: Callable[..., Any], is_reflected: bool, **others: Any) -> Any:
+    """What an operator gives of the receiver and another operand, if there is one."""
+    return operate(*others.values(), RECEIVER) if is_reflected else operate(RECEIVER, *others.values())
 
 
 def accepts(call: Call, **numbers: Any) -> bool:
@@ -281,6 +231,16 @@ def accepts(call: Call, **numbers: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+CALLS: list[Call] = [*_public(), *_methods()]
+
+
+def arguments() -> Iterator[tuple[Call, str]]:
+    """Every number of every call."""
+    for call in CALLS:
+        for name in call.numbers:
+            yield call, name
 
 
 def several(call: Call, name: str) -> np.ndarray:
@@ -294,11 +254,6 @@ def several(call: Call, name: str) -> np.ndarray:
 def pure(schedule: Any) -> ls.Schedule:
     """The schedule, without its clock where it is driven as a whole."""
     return schedule.schedule if isinstance(schedule, ls.Driven) else schedule
-
-
-def nodes(node: Any) -> list[Any]:
-    """A node, and all those below it."""
-    return [node, *(below for child in node._nodes() for below in nodes(child))]
 
 
 def boundaries(schedule: Any) -> list[float]:
@@ -328,23 +283,17 @@ def specs(node: Node) -> list[Spec]:
 
 
 def _kind(node: Any) -> Any:
-    """The class of a node, and which of its numbers and children, and how many, it has."""
+    """The class of a node with its options, and which of its numbers and children, and how many, it has."""
     return type(node), str(jax.tree.structure(node, is_leaf=lambda x: isinstance(x, ls.Schedule) and x is not node))
 
 
 def _few() -> Iterator[Call]:
     seen: set[Any] = set()
     for call in CALLS:
-        kinds = {(*_kind(node), *_options(node)) for node in nodes(call.make())}
+        kinds = set(map(_kind, nodes(call.make())))
         if not kinds <= seen:
             seen |= kinds
             yield call
-
-
-def _options(node: Any) -> Iterator[Any]:
-    for field in dataclasses.fields(node):
-        if field.metadata.get("options"):
-            yield getattr(node, field.name)
 
 
 FEW = list(_few())  # as many calls as it takes to have every class of nodes with all that may be given to it

@@ -6,75 +6,54 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import lrsched
 
 ROOT = Path(lrsched.__file__).parent
 FLOORS = ["algebra", "clocks", "views", "training", "dialects", "lab", "__main__"]
-FILES = sorted(ROOT.rglob("*.py"))
-IDS = [str(path.relative_to(ROOT)) for path in FILES]
+FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 
 
-def floor(path):
-    """The floor of a file or of a folder."""
-    name = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    return FLOORS.index(name)
+def first(path):
+    """The name of the package that a file is in, or of the file where it is in none."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
 def imported(path):
-    """The files and folders of the package that a file imports, wherever in it."""
+    """Where a file imports from the package, and the file that it imports: of a name, the one that has it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} imports relatively"
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "lrsched":
-                yield node, parts[1:]
+            package, *parts = name.split(".")
+            if package == "lrsched":
+                target = ROOT.joinpath(*parts)
+                target = target if target.is_dir() or target.with_suffix(".py").exists() else target.parent
+                yield node, target / "__init__.py" if target.is_dir() else target.with_suffix(".py")
 
 
-def exists(parts):
-    target = ROOT.joinpath(*parts)
-    return target.is_dir() or target.with_suffix(".py").exists()
-
-
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT or path.name != "__init__.py"], ids=str)
-def test_imports_come_from_below(path):
-    for node, parts in imported(path):
-        where = f"{path.relative_to(ROOT)}:{node.lineno}"
-        if isinstance(node, ast.Import) and not parts:
-            assert floor(path) >= FLOORS.index("dialects"), f"{where} imports the whole package"
-        elif not parts:
-            assert all(exists([alias.name]) for alias in node.names), f"{where} imports from the public face"
-        elif exists(parts):
-            target = ROOT / parts[0]
-            same_floor = len(path.relative_to(ROOT).parts) > 1 and path.relative_to(ROOT).parts[0] == parts[0]
-            assert same_floor or floor(target) < floor(path), f"{where} imports {'.'.join(parts)} from above"
-
-
-def file_of(parts):
-    """The file that an import names, None if it names something in the file before."""
-    target = ROOT.joinpath(*parts)
-    return target / "__init__.py" if target.is_dir() else target.with_suffix(".py")
-
-
-def test_no_file_imports_itself_by_a_detour():
+def test_imports_come_from_below():
     graph = {}
     for path in FILES:
-        targets = [file_of(parts) for node, parts in imported(path) if node.col_offset == 0 and parts and exists(parts)]
-        graph[path] = {target for target in targets if target != path and target.name != "__init__.py"}
+        found = [*imported(path)]
+        for node, target in found:
+            above = FLOORS.index("training" if target == ROOT / "__init__.py" else first(target))
+            where = f"{path.relative_to(ROOT)}:{node.lineno} imports {target.relative_to(ROOT)} from above"
+            assert first(target) == first(path) or above < FLOORS.index(first(path)), where
+        at_once = {target for node, target in found if node.col_offset == 0}
+        graph[path] = {target for target in at_once if target != path and target.name != "__init__.py"}
     assert list(graphlib.TopologicalSorter(graph).static_order())
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_every_file_has_a_floor_and_says_its_job(path):
-    assert path == ROOT / "__init__.py" or floor(path) >= 0
-    assert not path.read_text() or ast.get_docstring(ast.parse(path.read_text()))
+def test_every_file_says_its_job_and_is_not_long():
+    for path in FILES:
+        text = path.read_text()
+        assert ast.get_docstring(ast.parse(text)), path
+        assert len(text.splitlines()) <= 450, path
 
 
 def test_the_public_face_defines_nothing_but_an_error():
@@ -86,18 +65,8 @@ def test_the_public_face_defines_nothing_but_an_error():
     for node in rest:
         assert isinstance(node, ast.ImportFrom), ast.unparse(node)
         assert all(alias.asname == alias.name for alias in node.names), ast.unparse(node)
-
-
-def test_importing_the_library_imports_nothing_heavy():
+    seen = {name for name, value in vars(lrsched).items() if isinstance(value, type(sys)) and not name.startswith("_")}
+    assert seen <= set(FLOORS)
     code = "import sys, lrsched; print([m for m in ('matplotlib', 'sklearn', 'rich', 'scipy.stats') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert shown.stdout.strip() == "[]"
-
-
-def test_no_file_is_long():
-    assert not {str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 450}
-
-
-def test_packages_are_the_only_modules_to_be_seen():
-    seen = {name for name, value in vars(lrsched).items() if isinstance(value, type(sys)) and not name.startswith("_")}
-    assert seen <= {"algebra", "clocks", "views", "training", "dialects", "lab"}

@@ -51,7 +51,7 @@ def test_a_law_holds(name):
             assert_compiled(result, left(steps), max(size(left), size(right)))
 
     check.__name__ = name  # by which Hypothesis chooses the examples
-    few(3)(given(drawn=st.tuples(*(SMALLER.get(s, s) for s in strategies)))(check))()
+    few(7)(given(drawn=st.tuples(*(SMALLER.get(s, s) for s in strategies)))(check))()
 
 
 @in_both

@@ -8,10 +8,9 @@ import functools
 import inspect
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, DRIVEN, RECIPES, SHAPES
+from cases import CASES, RECIPES, SHAPES
 from helpers import as_argument, as_float32, bits, called
 from meaning import meaning, mp
 from nested import node_classes
@@ -37,14 +36,12 @@ def sampled(name: str, n: int) -> tuple[Any, Any]:
 
 
 def assert_exact(name: str, n: int, values: Any, limit: float) -> None:
-    """All values within so many ulps, the known ones bit for bit, and nothing moves where nothing should."""
+    """All values within so many ulps, and the known ones bit for bit."""
     case, (steps, truth), values = CASES[name], sampled(name, n), np.asarray(values)
     assert np.max(errors(values, truth, case.size)) <= limit, name
     at = dict(zip(steps.tolist(), values, strict=True))
     for step, known in case.known(n).items():
         assert bits(at[step]) == bits(values.dtype.type(known)), (name, step, at[step], known)
-    if case.stepped:
-        assert len(set(zip(truth, values.tolist(), strict=True))) == len(set(truth)) == len(set(values.tolist()))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -75,14 +72,6 @@ def test_traced_numbers(name):
         known = case.known(n) if name in SHAPES else {}
         for t, value in zip(steps.tolist(), values, strict=True):
             assert t not in known or bits(value) == bits(np.float32(known[t]))
-
-
-@pytest.mark.parametrize("name", DRIVEN)
-def test_after_many_plateaus(name):
-    case, counts = DRIVEN[name], np.arange(100)
-    truth = [case.truth(1, int(n)) for n in counts]
-    assert np.max(errors(case.call(case.make(1), counts), truth)) <= 1
-    assert np.max(errors(case.call(case.make(1), jnp.asarray(counts, jnp.int32)), truth)) <= 8
 
 
 def test_every_shape_and_every_recipe_has_a_case():
