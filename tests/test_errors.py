@@ -4,6 +4,7 @@
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
