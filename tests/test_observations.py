@@ -10,21 +10,16 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
-from helpers import relaxed, x64
+from helpers import x64
 
 import lrsched as ls
 from lrsched.clocks.observations import check_spelling
 
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.ones(3), "b": jnp.ones(2)}
 NANS = jax.tree.map(lambda x: x * jnp.nan, PARAMS)
 RATE, PLATEAU = ls.Linear(1.0, 0.0, 1000), ls.reduce_on_plateau(factor=0.5, patience=0)
 TOKENS = RATE.on(ls.Counter("tokens"))
-
-
-@pytest.fixture(autouse=True)
-def _relaxed():
-    with relaxed():
-        yield
 
 
 def live(s: Any) -> Any:

@@ -104,6 +104,7 @@ def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     ax = ls.plot(WAVE * ls.reduce_on_plateau())
     assert ax.get_xlabel() == "step (before any change of plateaus of value)"
     np.testing.assert_array_equal(drawn(ax)[0][1], drawn(ls.plot(WAVE))[0][1])
+    assert {x[-1] for x, _ in drawn(ls.plot(ls.reduce_on_plateau(), WAVE))} == {42}  # over steps, as no single clock
 
 
 def test_several_are_told_apart():

@@ -10,20 +10,15 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from helpers import bits, relaxed
+from helpers import bits
 
 import lrsched as ls
 
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "b": jnp.ones(3)}
 HALF_PARAMS = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
 RATE, HALF, KEY = ls.Linear(0.1, 0.0, 10), ls.Linear(0.5, 0.0, 10), jax.random.key(0)
 PLATEAU = ls.reduce_on_plateau(0.5, patience=0)
-
-
-@pytest.fixture(autouse=True)
-def _relaxed():
-    with relaxed():  # optax mixes types
-        yield
 
 
 def updated(optimizer: Any, params: Any = PARAMS, steps: int = 1, **observed: Any) -> Any:

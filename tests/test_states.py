@@ -15,20 +15,14 @@ import optax
 import pytest
 from flax import nnx
 from flax.serialization import to_state_dict
-from helpers import relaxed
 
 import lrsched as ls
 
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.ones(3), "b": jnp.ones(2)}
 LABELS = {"w": "a", "b": "b"}
 RATE, PLATEAU = ls.Linear(0.1, 0.0, 10), ls.reduce_on_plateau(factor=0.5, patience=0)
 S, NEW = RATE * PLATEAU, ls.Linear(0.8, 0.0, 10) * PLATEAU
-
-
-@pytest.fixture(autouse=True)
-def _relaxed():
-    with relaxed():  # optax and flax mix types
-        yield
 
 
 def ours(s: Any = S, **options: Any) -> Any:
@@ -127,15 +121,22 @@ def test_what_cannot_be_rebuilt_is_refused():
         def __copy__(self):
             return self
 
+    class Computed:
+        """Has no place for another state."""
+
+        opt_state = property(lambda _: LIVE.init(PARAMS))
+
     class Uncopied(Ordinary):
         def __copy__(self):
             raise RuntimeError("one of a kind")
 
-    for holder in (Single(LIVE.init(PARAMS)), Uncopied(LIVE.init(PARAMS))):
+    for holder in (Single(LIVE.init(PARAMS)), Computed(), Uncopied(LIVE.init(PARAMS))):
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(TypeError, match=r"container that can be rebuilt.* Hint: pass its opt_state"):
                 change(holder)
         assert ls.schedule(holder) == S  # as it was
+    with pytest.raises(TypeError, match=r"expected an observation, got none. Hint: observe\(state, value="):
+        ls.observe(LIVE.init(PARAMS))
     for nothing in (SimpleNamespace(opt_state=None), object(), 3, lambda: LIVE.init(PARAMS), optax.adam(0.1).init(PARAMS), ()):
         with pytest.raises(ValueError, match="expected a schedule in this state, got none"):
             ls.observe(nothing, value=1.0)

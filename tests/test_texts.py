@@ -49,11 +49,11 @@ def has_function(s: Any) -> bool:
 def test_every_node_comes_back(name):
     """From its text, from JSON and pickle, and as the numbers of a state from flax; and a checkpoint knows it again."""
     s = EVERY[name]
-    state = packed(s)
-    back = flax.serialization.from_bytes(state, flax.serialization.to_bytes(state))
-    assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
     assert ls.resume(ls.describe(s), s) is s
-    if not s.batch_shape:
+    if not s.batch_shape and len(nodes(s)) < 100:
+        state = packed(s)
+        back = flax.serialization.from_bytes(state, flax.serialization.to_bytes(state))
+        assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
         assert ls.resume(ls.describe(ls.schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
     if not isinstance(s, torch.Recurrence):
         assert eval(repr(s), NAMES) == s
@@ -177,6 +177,8 @@ NO_EXPRESSION = {
     "1 / 0 * Time()": "division by zero",
     "Plateau()": "expected the expression of a schedule",
     "(1).take(3)": "take is a method of schedules",
+    "Linear.at(0)": "Linear is no number",
+    "[" * 150 + "]" * 150: "nested more than 100 deep",
     "().__class__.__base__.__subclasses__()": "no part of a schedule|none",
     "(lambda: Linear(0, 1, 2))()": "no part of a schedule",
 }
@@ -200,6 +202,11 @@ NO_JSON = {
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
     whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got an object",
+    whole(LINEAR.replace("10", "9" * 300)): "<= 1.7e",
+    whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
+    whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
+    whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
+    whole('{"node": "Function", "fn": "print", "arguments": []}'): "expected a valid Function",
     whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
     whole('{"node": "Take", "schedule": {"node": "Plateau"}, "steps": 3}'): r"schedule=Plateau\(\)\): expected a schedule",
     whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",

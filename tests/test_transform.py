@@ -9,19 +9,14 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from helpers import bits, relaxed
+from helpers import bits
 
 import lrsched as ls
 
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0]]), "b": (jnp.asarray([0.1, 0.2, -0.3]), jnp.float32(1.0))}
 WARM = ls.warmup_cosine(0.1, 4, 12, end=0.01)
 ADAM, CLIP = optax.scale_by_adam(), optax.clip(0.1)
-
-
-@pytest.fixture(autouse=True)
-def _relaxed():
-    with relaxed():  # optax.adam takes a float to the power of a count
-        yield
 
 
 def run(optimizer: Any, steps: int = 15, params: Any = PARAMS, **observed: Any) -> Any:
