@@ -127,6 +127,7 @@ def test_what_cannot_be_a_rate_is_refused():
 CLOCKS = {
     "steps": ls.Steps(),
     "plateau": ls.Plateau(window=3),
+    "since best": ls.SinceBest("max"),
     "counter": ls.Counter("value"),
     "since since": ls.Since(ls.Since(ls.Counter("value"))),
 }
