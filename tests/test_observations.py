@@ -95,9 +95,7 @@ def test_another_name_is_for_others():
 
 
 def test_extra_arguments_for_others_are_ignored():
-    [state] = run(
-        live(PLATEAU * RATE.on(ls.Counter("steps"))), [{"value": 1.0, "steps": 400, "step": 3, "state": "a"}], jit=False
-    )
+    [state] = run(live(PLATEAU * RATE.on(ls.Counter("steps"))), [{"value": 1.0, "steps": 400, "step": 3}], jit=False)
     np.testing.assert_allclose(ls.next_learning_rate(state), 0.6, rtol=1e-6)
     run(live(PLATEAU), [{"value": 1.0, "steps": 5}])
     plateau = 0.1 * ls.reduce_on_plateau(monitor="val_loss")
