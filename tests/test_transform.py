@@ -54,7 +54,7 @@ def test_updates_equal_those_of_optax(name):
 
 
 def test_a_schedule_of_optax_is_followed_and_ours_are_ones_of_optax():
-    theirs = optax.warmup_cosine_decay_schedule(0.0, 0.1, 4, 12, 0.01)
+    theirs: Any = optax.warmup_cosine_decay_schedule(0.0, 0.1, 4, 12, 0.01)
     twins = run(ours(ADAM))[0], run(ours(ADAM, schedule=theirs))[0], run(optax.adam(theirs))[0]
     for others in twins[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-8), twins[0], others)
