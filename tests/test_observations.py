@@ -35,8 +35,11 @@ def run(optimizer: Any, observed: Any, grads: Any = None, jit: bool = True) -> l
     return states
 
 
-def read(states: Any, name: str) -> list[float]:
-    return [float(ls.readings(state)[name]) for state in states]
+def gathered(s: Any, n: Any, observed: Any, grads: Any = None, **options: Any) -> dict[str, list[float]]:
+    """What the clocks of a schedule read after each small batch, n of which are one update."""
+    states = run(ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(s), n, **options)), observed, grads)
+    found = [ls.readings(state, s) for state in states]
+    return {name: [float(x[name]) for x in found] for name in found[0]}
 
 
 # Names
@@ -228,41 +231,34 @@ def test_each_clock_combines_in_its_own_way():
         {"value": 4.0, "tokens": 1, "noise": 1.0, "stop": 0},
         {"value": 2.0, "tokens": 1, "noise": 1.0, "stop": 0},
     ]
-    found = [ls.readings(state) for state in run(ls.accumulate(optax.MultiSteps(live(s), 3)), small)]
-    assert [float(x["tokens"]) for x in found] == [0, 0, 7, 7, 7, 10]
-    assert [int(x["value/plateaus"]) for x in found] == [0, 0, 0, 0, 0, 1]
-    assert [int(x["stop/since"]) for x in found] == [0, 0, 0, 0, 0, 1]
-    assert [float(found[-1][name]) for name in ("value/best", "noise", "updates")] == [2.0, 7.0, 2]
+    found = gathered(s, 3, small)
+    assert found["tokens"] == [0, 0, 7, 7, 7, 10]
+    assert found["value/plateaus"] == found["stop/since"] == [0, 0, 0, 0, 0, 1]
+    assert [found[name][-1] for name in ("value/best", "noise", "updates")] == [2.0, 7.0, 2]
 
 
 def test_a_small_batch_that_is_rejected_or_observes_nothing_adds_nothing():
-    multi = optax.MultiSteps(live(TOKENS * PLATEAU), 2, should_skip_update_fn=optax.skip_not_finite)
     values = [1.0, np.nan, 3.0, np.nan, np.nan, 1.0, 1.0]
+    observed = [{"value": value, "tokens": 10} for value in values]
     grads = [NANS if np.isnan(value) else PARAMS for value in values]
-    states = run(ls.accumulate(multi), [{"value": v, "tokens": 10} for v in values], grads)
-    assert read(states, "tokens") == [0, 0, 20, 20, 20, 20, 40]
-    assert read(states, "value/best")[2:] == [2, 2, 2, 2, 1]
-    states = run(ls.accumulate(optax.MultiSteps(live(PLATEAU), 2)), [{"value": x} for x in (1.0, None, None, None)])
-    assert (read(states, "value/best"), read(states, "value/plateaus")[-1]) == (
-        [np.inf, 1.0, 1.0, 1.0],
-        0,
-    )  # no mean of nothing
-    multi = optax.MultiSteps(live(TOKENS), 1, should_skip_update_fn=optax.skip_not_finite)
-    states = run(ls.accumulate(multi), [{"tokens": 10}] * 4, [PARAMS, NANS, NANS, PARAMS])
-    assert read(states, "tokens") == [10, 10, 10, 20]
+    found = gathered(TOKENS * PLATEAU, 2, observed, grads, should_skip_update_fn=optax.skip_not_finite)
+    assert found["tokens"] == [0, 0, 20, 20, 20, 20, 40]
+    assert found["value/best"][2:] == [2, 2, 2, 2, 1]
+    found = gathered(TOKENS, 1, observed[:4], grads[:4], should_skip_update_fn=optax.skip_not_finite)
+    assert found["tokens"] == [10, 10, 20, 20]
+    found = gathered(PLATEAU, 2, [{"value": x} for x in (1.0, None, None, None)])
+    assert (found["value/best"], found["value/plateaus"][-1]) == ([np.inf, 1.0, 1.0, 1.0], 0)  # there is no mean of nothing
 
 
 def test_the_number_of_small_batches_may_change():
-    multi = optax.MultiSteps(live(TOKENS), lambda step: jnp.where(jnp.asarray(step) < 1, 2, 3))
-    assert read(run(ls.accumulate(multi), [{"tokens": 1}] * 8), "tokens") == [0, 2, 2, 2, 5, 5, 5, 8]
+    found = gathered(TOKENS, lambda step: jnp.where(jnp.asarray(step) < 1, 2, 3), [{"tokens": 1}] * 8)
+    assert found["tokens"] == [0, 2, 2, 2, 5, 5, 5, 8]
 
 
 def test_the_sum_of_tokens_is_exact():
-    optimizer = ls.accumulate(optax.MultiSteps(live(ls.Linear(1.0, 0.0, 2**40).on(ls.Counter("tokens"))), 8))
-    assert read(run(optimizer, [{"tokens": 2**27 + 1}] * 16), "tokens")[-1] == 16 * (2**27 + 1)
-    np.testing.assert_allclose(
-        read(run(optimizer, [{"tokens": 0.4}] * 16), "tokens")[-1], 16 * np.float64(np.float32(0.4)), 1e-12
-    )
+    assert gathered(TOKENS, 8, [{"tokens": 2**27 + 1}] * 16)["tokens"][-1] == 16 * (2**27 + 1)
+    fractions = gathered(TOKENS, 8, [{"tokens": 0.4}] * 16)["tokens"]
+    np.testing.assert_allclose(fractions[-1], 16 * np.float64(np.float32(0.4)), rtol=1e-12)
 
 
 @pytest.mark.deep
