@@ -243,6 +243,15 @@ def test_a_first_state_can_be_donated_and_keeps_its_types(live):
     assert donated._cache_size() == 1
 
 
+def test_rates_are_mapped_and_differentiated():
+    def after(rate):
+        optimizer = ls.scheduled(optax.sgd)(rate * ls.Constant(1.0), momentum=0.9)
+        return updated(optimizer)[0]["b"][0]
+
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(after)))(jnp.array([0.1, 0.2]))
+    np.testing.assert_allclose([values, slopes], [[-0.1, -0.2], [-1.0, -1.0]], rtol=1e-6)
+
+
 SGD: Any = ls.scheduled(optax.sgd)(RATE, momentum=0.5)
 FIRST = SGD.init(PARAMS)
 jitted = jax.jit(SGD.update)
