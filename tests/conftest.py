@@ -4,6 +4,7 @@ The core ring is what lies in this folder, with the examples of the docstrings; 
 what is marked as theirs in this folder.
 """
 
+import helpers
 import hypothesis
 import jax
 import pytest
@@ -53,4 +54,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True, scope="module")
 def _strict():
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture
+def relaxing():
+    """For third parties that rely on implicit promotion."""
+    with helpers.relaxed():
         yield

@@ -1,8 +1,9 @@
-"""States of optimizers go through orbax, flax and pickle, and a checkpoint knows its schedule."""
+"""A checkpoint brings back a state and knows its schedule; what does not fit the program that goes on is named."""
 
 import functools
 import json
 import pickle
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,30 +11,22 @@ from typing import Any
 import flax.serialization
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-from helpers import bits, relaxed
-from signatures import CALLS
+from flax import nnx
+from flax.training.train_state import TrainState
+from helpers import bits
 
 import lrsched as ls
-from lrsched.training.live import packed
+from lrsched.training.holders import path_of
 
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"a": jnp.ones(3), "b": jnp.ones((2, 2), jnp.bfloat16)}
-SCHEDULE = ls.Linear(0.0, 0.1, 2.5) >> (
-    0.1
-    * ls.Cosine(1.0, 0.5, 10).repeat()
-    * ls.reduce_on_plateau(factor=0.5, patience=0)
-    * ls.Exponential(1.0, 0.5).on(ls.Counter("tokens"))
-)
-
-
-@pytest.fixture(autouse=True)
-def promoting():
-    with relaxed():  # optax and flax mix types
-        yield
-
-
+PLATEAU, LATER = ls.reduce_on_plateau(factor=0.5, patience=0), ls.reduce_on_plateau(factor=0.1, patience=7)
+ADAM, TOKENS, COSINE = optax.scale_by_adam(), ls.Exponential(1.0, 0.5).on(ls.Counter("tokens")), ls.Cosine(0.1, 0.0, 100)
+SCHEDULE = ls.Linear(0.0, 0.1, 2.5) >> 0.1 * ls.Cosine(1.0, 0.5, 10).repeat() * PLATEAU * TOKENS
 MAKERS = {
     "chain": lambda s, live: optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, live=live)),
     "scheduled": lambda s, live: ls.scheduled(optax.adamw, live=live)(s, weight_decay=0.1 * s),
@@ -44,21 +37,15 @@ MAKERS = {
 
 
 @functools.cache
-def compiled(optimizer: Any) -> Any:
-    return jax.jit(optimizer.update)
+def trained(maker: str, live: bool) -> Any:
+    """A function that goes on training for two updates, the first state, and the state after some updates."""
+    optimizer: Any = MAKERS[maker](SCHEDULE, live)
+    update = jax.jit(lambda state, value: optimizer.update(PARAMS, state, PARAMS, value=value, tokens=2**20)[1])
 
+    def on(state):
+        return update(update(state, 1.0), 0.5)
 
-def run(optimizer: Any, state: Any, n: int) -> Any:
-    for i in range(n):
-        _, state = compiled(optimizer)(PARAMS, state, PARAMS, value=float(i % 3), tokens=2**20)
-    return state
-
-
-@functools.cache
-def trained(maker: str, live: bool) -> tuple[Any, Any]:
-    """An optimizer, and its state after some updates."""
-    optimizer = MAKERS[maker](SCHEDULE, live)
-    return optimizer, run(optimizer, optimizer.init(PARAMS), 7)
+    return on, optimizer.init(PARAMS), on(on(optimizer.init(PARAMS)))
 
 
 def through_orbax(kind: Any, state: Any, folder: Any, *template: Any) -> Any:
@@ -73,6 +60,25 @@ def dicts(state: Any) -> Any:
     return flax.serialization.msgpack_restore(flax.serialization.to_bytes(state))
 
 
+def rate(s: Any, live: bool = False) -> Any:
+    return ls.scale_by_learning_rate(s, live=live).init(PARAMS)
+
+
+def distinct(state: Any) -> Any:
+    """The state with other numbers, each leaf its own."""
+    leaves, structure = jax.tree.flatten(state)
+    return jax.tree.unflatten(structure, [jnp.full_like(x, 3 + i) for i, x in enumerate(leaves)])
+
+
+def leaves(tree: Any) -> dict[str, Any]:
+    return {"/".join(path_of(keys)): bits(jnp.asarray(x)) for keys, x in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    assert leaves(a) == leaves(b)
+
+
 FORMATS = {
     "orbax": lambda state, template, folder: through_orbax(ocp.StandardCheckpointer, state, folder, template),
     "orbax, without a template": lambda state, template, folder: ls.restore(
@@ -80,15 +86,8 @@ FORMATS = {
     ),
     "flax": lambda state, template, _: flax.serialization.from_bytes(template, flax.serialization.to_bytes(state)),
     "flax, without a template": lambda state, template, _: ls.restore(template, dicts(state)),
-    "pickle": lambda state, _, __: pickle.loads(pickle.dumps(state)),
-    "pickle, restored": lambda state, template, _: ls.restore(template, pickle.loads(pickle.dumps(state))),
+    "pickle": lambda state, template, _: ls.restore(template, pickle.loads(pickle.dumps(state))),
 }
-
-
-def assert_equal(a: Any, b: Any) -> None:
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert bits(x) == bits(y)
 
 
 @pytest.mark.filterwarnings("ignore")  # orbax warns of what it is going to change
@@ -97,51 +96,45 @@ def assert_equal(a: Any, b: Any) -> None:
 )
 @pytest.mark.parametrize(("maker", "live"), [("chain", False), ("chain", True), ("scheduled", True), ("partition", True)])
 def test_a_state_comes_back_equal_and_goes_on(maker, live, through, tmp_path):
-    optimizer, state = trained(maker, live)
-    restored = FORMATS[through](state, optimizer.init(PARAMS), tmp_path)
+    on, first, state = trained(maker, live)
+    restored = FORMATS[through](state, first, tmp_path)
     assert_equal(restored, state)
-    assert_equal(run(optimizer, restored, 2), run(optimizer, state, 2))
-    if live:
-        assert ls.schedule(restored, "learning_rate") == ls.schedule(state, "learning_rate")
+    assert_equal(on(restored), on(state))
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_every_node_goes_through_flax(call):
-    state = packed(call.make())
-    assert_equal(flax.serialization.from_bytes(state, flax.serialization.to_bytes(state)), state)
-
-
+@pytest.mark.system
 def test_without_flax_nothing_of_it_is_imported():
     code = "import sys, lrsched as ls; ls.scale_by_learning_rate(0.1, live=True).init(0.0); print('flax' in sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "False"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b"False"
+
+
+# Whose numbers they are
+
+
+def decayed(t: Any) -> Any:
+    return 1 / (1 + t)
 
 
 def test_a_description_is_json_and_resumes():
-    saved = json.loads(json.dumps(ls.describe(SCHEDULE)))
-    for on_change in ("raise", "keep", "replace"):
-        assert ls.resume(saved, SCHEDULE, on_change) == SCHEDULE
-
-
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_every_node_is_described_fixed_and_live(call):
-    s = call.make()
-    assert ls.resume(ls.describe(s), s) is s
-    if not s.batch_shape:
-        live = ls.scale_by_learning_rate(s, live=True).init(PARAMS)
-        assert ls.resume(ls.describe(ls.schedule(live)), s) is s
+    several = {"learning_rate": SCHEDULE, "momentum": ls.one_cycle_momentum(100)}
+    cases: list[Any] = [SCHEDULE, several, 0.1 * ls.Function(decayed)]
+    for schedules in cases:
+        saved = json.loads(json.dumps(ls.describe(schedules)))
+        assert ls.resume(saved, schedules) == schedules
+    for on_change in ("keep", "replace"):
+        assert ls.resume(ls.describe(several), several, on_change) == several
+    unnamed = ls.Function(functools.partial(decayed))
+    assert "0x" not in ls.describe(unnamed)  # the same in every process
 
 
 def test_numbers_that_a_live_state_rounds_are_no_change():
     s = ls.Linear(1 / 3, 0.0, 1000 / 3)
-    live = ls.scale_by_learning_rate(s, live=True).init(PARAMS)
-    saved = ls.describe(ls.schedule(live))
+    saved = ls.describe(ls.schedule(rate(s, True)))
     assert saved != ls.describe(s)
     assert ls.resume(saved, s) is s
-    with pytest.raises(ValueError, match="the schedule of the checkpoint, got another"):
-        ls.resume(ls.describe(s), ls.Linear(1 / 3 + 1e-12, 0.0, 1000 / 3))  # but a change in the program is one
-    with pytest.raises(ValueError, match="the schedule of the checkpoint, got another"):
-        ls.resume(saved, ls.Linear(0.3334, 0.0, 1000 / 3))
+    for before, start in ((ls.describe(s), 1 / 3 + 1e-12), (saved, 0.3334)):
+        with pytest.raises(ValueError, match="the schedule of the checkpoint, got another"):
+            ls.resume(before, ls.Linear(start, 0.0, 1000 / 3))
 
 
 def test_another_schedule_is_noticed_kept_or_replaced():
@@ -155,51 +148,187 @@ def test_another_schedule_is_noticed_kept_or_replaced():
     assert 'on_change="keep"' in advice
     assert ls.resume(ls.describe(old), new, "keep") == old
     assert ls.resume(ls.describe(old), new, "replace") is new
+    parts, boundaries = [ls.Linear(i / 10, 0.0, 10) for i in range(60)], range(10, 600, 10)
+    long, changed = (ls.join([*parts[:30], ls.Linear(x, 0.0, 10), *parts[31:]], boundaries) for x in (3.0, 7.0))
+    with pytest.raises(ValueError, match=r"(?s)momentum.*0\.9.*0\.8.*rate.*b2.*no schedule.*decay.*no schedule") as raised:
+        ls.resume(
+            ls.describe({"same": old, "momentum": ls.Constant(0.9), "rate": long, "b2": old}),
+            {"same": old, "momentum": ls.Constant(0.8), "rate": changed, "decay": new},
+        )
+    assert "same" not in str(raised.value)
+    assert max(map(len, str(raised.value).split("\n"))) < 140  # long ones are shown where they differ
 
 
-def test_long_schedules_are_shown_where_they_differ():
-    parts = [ls.Linear(i / 10, 0.0, 10) for i in range(60)]
-    old, new = (
-        ls.join(parts, range(10, 600, 10)),
-        ls.join([*parts[:30], ls.Linear(7.0, 0.0, 10), *parts[31:]], range(10, 600, 10)),
-    )
-    with pytest.raises(ValueError, match="the schedule of the checkpoint, got another") as raised:
-        ls.resume(ls.describe(old), new)
-    _, saved, now, marks, _ = str(raised.value).split("\n")
-    assert max(map(len, (saved, now))) < 140
-    assert now[marks.index("^") : marks.rindex("^") + 1] == "7.0"
-    assert saved[marks.index("^")] == "3"
+FUNCTION = ls.describe(0.1 * ls.Function(decayed))
+MISTAKES: list[tuple[Any, str]] = [
+    (lambda: ls.describe(0.1), r"describe\(schedules=0.1\): expected a schedule, or a dict"),  # pyright: ignore
+    (lambda: ls.resume(None, SCHEDULE), r"resume\(saved=None\): expected what describe gave, a string"),
+    (lambda: ls.resume("Time()", {"learning_rate": SCHEDULE}), r"resume\(saved='Time.*\): .* describe gave, a dict of strings"),
+    (lambda: ls.resume("", PLATEAU, "ignore"), r"resume\(on_change='ignore'\): expected 'raise' or 'keep' or"),  # pyright: ignore
+    (lambda: ls.resume(FUNCTION, 0.2 * ls.Function(decayed)), "the schedule of the checkpoint, got another"),
+    (lambda: ls.resume(FUNCTION, SCHEDULE, "keep"), "an expression .* schedule of the checkpoint, got an error: Function"),
+    (lambda: ls.resume({"momentum": "what is this"}, {"momentum": SCHEDULE}, "keep"), "for the schedule of momentum"),
+]
 
 
-def decayed(t: Any) -> Any:
-    return 1 / (1 + t)
+@pytest.mark.parametrize(("call", "message"), MISTAKES)
+def test_what_is_no_schedule_or_description_is_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
 
 
-def test_functions_are_compared_by_name_and_cannot_be_kept():
-    s = 0.1 * ls.Function(decayed)
-    assert ls.resume(ls.describe(s), s) is s
-    with pytest.raises(ValueError, match="the schedule of the checkpoint, got another"):
-        ls.resume(ls.describe(s), 0.2 * ls.Function(decayed))
-    with pytest.raises(ValueError, match=r"expected an expression .* the checkpoint, got an error: decayed is no number"):
-        ls.resume(ls.describe(s), 0.2 * ls.Function(decayed), "keep")
-    with pytest.raises(ValueError, match=r"for the schedule of the checkpoint"):
-        ls.resume("what is this", s, "keep")
+# What was read fits the program
 
 
-def test_an_object_without_a_name_is_the_same_in_every_process():
-    class Inverse:
-        __call__ = staticmethod(decayed)
-
-    assert "0x" not in ls.describe(ls.Function(Inverse()))
-    assert isinstance(ls.resume(ls.describe(ls.Function(Inverse())), ls.Function(Inverse())), ls.Schedule)
+def chain(s: Any = PLATEAU, live: bool = False, links: Any = (ADAM,), **params: Any) -> Any:
+    return optax.chain(*links, ls.scale_by_learning_rate(s, live=live)).init({**PARAMS, **params})
 
 
-def test_what_is_no_schedule_or_description_is_refused():
-    with pytest.raises(TypeError, match=r"describe\(schedule=0.1\): expected a schedule"):
-        ls.describe(0.1)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match=r"resume\(schedule=.Linear.*\): expected a schedule"):
-        ls.resume(SCHEDULE, ls.describe(SCHEDULE))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match=r"resume\(saved=None\): expected the text that describe gave"):
-        ls.resume(None, SCHEDULE)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"resume\(on_change='ignore'\): expected 'raise' or 'keep' or 'replace'"):
-        ls.resume(ls.describe(SCHEDULE), SCHEDULE, "ignore")  # pyright: ignore[reportArgumentType]
+def train_state(s: Any) -> Any:
+    return TrainState.create(apply_fn=None, params=PARAMS, tx=MAKERS["chain"](s, True))
+
+
+def replaced(state: Any, template: Any) -> dict[str, Any]:
+    """The leaves of a state with the live schedules of another."""
+    return {path: leaves(template if "/live/" in f"/{path}" else state)[path] for path in leaves(template)}
+
+
+def test_restore_gives_the_structure_of_the_template_or_says_what_differs():
+    mine = chain(COSINE, True)
+    for wanted, found, message in (
+        (
+            mine,
+            chain(ls.Linear(0.1, 0.0, 100), True),
+            r"1/live: Linear\(0.1, 0.0, 100\) in the checkpoint, Cosine\(0.1, 0.0, 100\)",
+        ),
+        (mine, chain(COSINE), "1/live/start/high: not in the checkpoint"),
+        (mine, chain(COSINE, True, a=jnp.ones(4)), r"0/mu/a: float32\[4\] in the checkpoint, float32\[3\] in the template"),
+        (mine, {}, r"(?s)of the template, got another.* and \d+ more$"),  # and no hint, as nothing fits
+        ({"a": {"b": 1.0}}, {"a": {"b": 5.0}, "a/b": 7.0}, "a/b: only in the checkpoint"),
+        ({"a": "hello"}, {"a": jnp.ones(2)}, r"a: float32\[2\] in the checkpoint, str in the template"),
+        ({"a": jnp.ones(2)}, None, "a: not in the checkpoint"),
+        (dict.fromkeys("abcdefg", 1), {"a": 1}, "g: not in the checkpoint$"),  # more than a hint would list
+    ):
+        with pytest.raises(ValueError, match=message):
+            ls.restore(wanted, found)
+    tree = {"a": None, "b": jnp.ones(2), "": (), "e": {0: jax.random.key(0)}, "c/d": jnp.ones(1), "c": {"d": jnp.zeros(1)}}
+    restored = ls.restore(tree, jax.tree.map(lambda x: x, tree))
+    assert jax.tree.structure(restored) == jax.tree.structure(tree)
+    assert jax.tree.all(jax.tree.map(lambda a, b: jnp.all(a == b), restored, tree))
+    tree = {"step": 2**40, "rate": 0.5, "name": "adam", "done": True, "big": np.array([2**40]), "wide": np.ones(2)}
+    assert jax.tree.all(jax.tree.map(lambda a, b: type(a) is type(b) and np.all(a == b), ls.restore(tree, dict(tree)), tree))
+
+
+def test_a_template_without_numbers_has_none_to_compare():
+    state = chain(COSINE, True)
+    shapes = jax.eval_shape(lambda: state)
+    assert_equal(ls.restore(shapes, jax.device_get(state)), state)
+    for words in ("raise", "replace"):
+        with pytest.raises(ValueError, match=r"expected a value at 1/live/start/high, got none"):
+            ls.restore(shapes, state, on_change=words)
+    with pytest.raises(ValueError, match=r"expected a value at 1/clocks/0/best, got none"):
+        ls.restore(jax.eval_shape(chain), chain(0.1), added="clocks")
+    assert_equal(jax.jit(lambda template: ls.restore(template, state))(chain(COSINE, True)), state)
+
+
+LIVE = {
+    **{name: lambda s, make=make: make(s, True).init(PARAMS) for name, make in MAKERS.items()},
+    "train state": train_state,
+    "batch": lambda s: jax.vmap(lambda c: rate(c * s, True))(ls.stack([ls.Constant(1.0), ls.Constant(2.0)])),
+}
+
+
+def test_names_alone_say_that_their_numbers_differ():
+    template = nnx.state(nnx.Optimizer(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), MAKERS["chain"](PLATEAU, True), wrt=nnx.Param))
+    old = distinct(template)
+    with pytest.warns(UserWarning, match=r"\n  opt_state/1/live: other numbers in the checkpoint than in the template\n"):
+        assert leaves(ls.restore(template, nnx.to_pure_dict(old))) == leaves(old)
+    assert leaves(ls.restore(template, old, on_change="replace")) == replaced(old, template)
+
+
+@pytest.mark.parametrize("read", [jax.device_get, dicts], ids=["nodes", "dicts"])
+@pytest.mark.parametrize("name", LIVE)
+def test_a_live_schedule_that_differs_is_shown_kept_or_replaced(name, read):
+    old, template = (LIVE[name](0.1 * ls.Cosine(1.0, 0.0, n) * ls.reduce_on_plateau(patience=n)) for n in (100, 200))
+    state = read(old)
+    with pytest.warns(UserWarning, match="the live schedule of the checkpoint") as caught:
+        assert leaves(ls.restore(template, state)) == leaves(old)
+    assert [warning.filename for warning in caught] == [__file__]
+    for line in (r"  \S*live", r"checkpoint  .*100\b.*", r"now         .*200\b.*", r" *\^+"):
+        assert len(re.findall(rf"(?m)^ *{line}$", str(caught[0].message))) == (2 if name == "scheduled" else 1)
+    assert re.search(r'restore\(..., on_change="keep"\).*restore\(..., on_change="replace"\)', str(caught[0].message))
+    with pytest.raises(ValueError, match=r"(?s)live schedule of the checkpoint, got another.*checkpoint  .*100.*now   .*200"):
+        ls.restore(template, state, on_change="raise")
+    assert leaves(ls.restore(template, state, on_change="keep")) == leaves(old)
+    assert leaves(ls.restore(template, state, on_change="replace")) == replaced(old, template)
+    assert leaves(ls.restore(old, state, on_change="raise")) == leaves(old)  # of equal ones there is nothing to say
+
+
+def test_the_next_rate_is_that_of_the_new_schedule():
+    old, new = ls.wsd(1e-2, 5, 100, 20), ls.wsd(1e-2, 5, 1000, 20)
+    state = rate(old, True)._replace(step=jnp.array(96), used=jnp.float32(0.002))
+    restored = ls.restore(rate(new, True), state, on_change="replace")
+    assert (ls.schedule(restored), restored.step) == (new, 96)
+    assert ls.learning_rate(restored) == jnp.float32(0.002)  # that was used
+    np.testing.assert_allclose(ls.next_learning_rate(restored), 0.01, rtol=1e-6)
+
+
+# Parts that are new, or left behind
+
+DECAY, TRACE = optax.add_decayed_weights(1e-4), optax.trace(0.9)
+ADAMW = optax.adamw(optax.linear_schedule(1.0, 0.0, 9)).init(PARAMS)
+BOTH, NEW = {"added": "clocks/1", "removed": "clocks/0"}, {"added": "clocks/0", "on_change": "replace"}
+# From, to, the names, and where parts come from that are not in the same place: the template, or elsewhere in the checkpoint.
+CHANGES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
+    "adamw": (ADAMW, chain(links=(ADAM, DECAY)), {"added": ["2/step", "clocks", "used"], "removed": "2/count"}, "2=template"),
+    "other": (rate(TOKENS * PLATEAU), rate(PLATEAU * LATER), BOTH, "clocks/0=clocks/1 clocks/1=template"),
+    "live": (rate(PLATEAU, True), rate(LATER * PLATEAU, True), NEW, "live=template clocks/0=template clocks/1=clocks/0"),
+    "now live": (rate(PLATEAU), rate(PLATEAU, True), {"on_change": "replace"}, "live=template"),
+    "train state": (train_state(0.1), train_state(PLATEAU), NEW, "opt_state/1/clocks=template opt_state/1/live=template"),
+    "no longer live": (rate(PLATEAU, True), rate(PLATEAU), {"removed": "live"}, ""),
+    "a link": (chain(links=(DECAY,)), chain(links=(TRACE,)), {"added": "0", "removed": "0"}, "0=template"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_parts_are_added_and_removed(change):
+    old, template, names, moved = CHANGES[change]
+    before = distinct(old)
+    origins = dict(each.split("=") for each in moved.split())
+    for read in (jax.device_get, dicts):
+        restored = ls.restore(template, read(before), **names)
+        assert jax.tree.structure(restored) == jax.tree.structure(template)
+        for path, x in leaves(restored).items():
+            part = next((part for part in origins if path.startswith(f"{part}/")), "")
+            origin = origins.get(part, "")
+            assert x == (leaves(template)[path] if origin == "template" else leaves(before)[origin + path.removeprefix(part)])
+    with pytest.raises(ValueError, match=r"Hint: restore\(\.\.\., (.*)\) keeps") as raised:
+        ls.restore(template, before)  # the error says what would be accepted
+    ls.restore(template, before, **eval(f"dict({str(raised.value).split('restore(..., ')[1].split(') keeps')[0]})"))
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, r'1/clocks/1/bad: not in the checkpoint(.*\n)*Hint: restore\(\.\.\., added="1/clocks/1"\)'),
+    ({"added": "clocks/2"}, r"added='clocks/2': the template has no such part\n.*1/bad(.*\n)*Hint.*\"1/clocks/1\""),
+    ({"added": "clocks/1", "removed": "cloc"}, "names of parts, got others:\n.*'cloc': the checkpoint has no such part$"),
+    ({"added": "step"}, r"1/step: on both sides, so not to name in added=...$"),  # and no hint that names it again
+    ({"added": ["clocks/1", "0"]}, r"1/clocks/0/bad: on both sides, but not in the same place when elements are counted"),
+    *(({"added": x}, r"restore\(added=.*\): expected names of parts, such as 'clocks/0'") for x in (3, [3], "")),
+    ({"on_change": "ignore"}, r"restore\(on_change='ignore'\): expected 'warn' or"),
+]
+
+
+@pytest.mark.parametrize(("names", "message"), REFUSED)
+def test_names_that_do_not_fit_are_refused(names, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        ls.restore(chain(PLATEAU * LATER), chain(), **names)
+
+
+def test_a_name_from_the_top_means_one_part_and_any_other_all():
+    inner, less = {"a": jnp.ones(1), "b": jnp.ones(2)}, {"a": jnp.ones(1)}
+    tree = {"a": jnp.zeros(1), "inner": inner, "0": [inner, inner]}
+    assert_equal(ls.restore(tree, {"inner": inner, "0": [inner, inner]}, added="a"), tree)
+    assert_equal(ls.restore(tree, {"a": jnp.zeros(1), "inner": less, "0": [less, less]}, added="b"), tree)
+    many = [jnp.full(i + 1, float(i)) for i in range(12)]  # in the order of numbers, not of letters
+    moved = {str(i): x + 100 for i, x in enumerate(many[2:])}
+    assert_equal(ls.restore(many, moved, added=["0", "1"]), [*many[:2], *moved.values()])

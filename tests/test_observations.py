@@ -1,10 +1,8 @@
-"""What clocks are given: any name, exact sums, optax's contract for extra arguments, and a warning where nothing comes."""
+"""What clocks are given: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
 
 import warnings
-from fractions import Fraction
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,196 +10,103 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
-from helpers import relaxed, x64
+from helpers import x64
 
 import lrsched as ls
 from lrsched.clocks.observations import check_spelling
 
-PARAMS = {"w": jnp.ones(3), "b": jnp.ones(2)}
-RATE = ls.Linear(1.0, 0.0, 100)
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
+PARAMS: Any = {"w": jnp.ones(3), "b": jnp.ones(2)}
+NANS = jax.tree.map(lambda x: x * jnp.nan, PARAMS)
+RATE, PLATEAU = ls.Linear(1.0, 0.0, 1000), ls.reduce_on_plateau(factor=0.5, patience=0)
+TOKENS = RATE.on(ls.Counter("tokens"))
 
 
-@pytest.fixture(autouse=True)
-def _relaxed():
-    with relaxed():
-        yield
+def live(s: Any) -> Any:
+    return ls.scale_by_learning_rate(s, live=True)
 
 
-# Counters
+def run(optimizer: Any, observed: Any, grads: Any = None, jit: bool = True) -> list[Any]:
+    """The state after each update."""
+    update = jax.jit(optimizer.update) if jit else optimizer.update
+    state, states = optimizer.init(PARAMS), []
+    for one, grad in zip(observed, grads or [PARAMS] * len(observed), strict=True):
+        states.append(state := update(grad, state, PARAMS, **one)[1])
+    return states
 
 
-def counted(values, context=relaxed):
-    """What a counter reads after observing an array in one compiled scan, and what a ramp of 100 is then."""
-    s = ls.Linear(0.0, 1.0, 100).on(ls.Counter("n"))
-
-    @jax.jit
-    def run(values):
-        state = jax.lax.scan(lambda state, x: (ls.tick(s, state, n=x), None), ls.init(s), values)[0]
-        return state, ls.evaluate(s, state)
-
-    with context():
-        state, value = run(values)
-        return float(ls.readings(state, s)["n"]), float(value)
-
-
-@pytest.mark.parametrize("context", [relaxed, x64])
-@pytest.mark.parametrize("each", [0.4, 1e-5, 1234.5678])
-def test_fractions_add_up(each, context):
-    with context():
-        values = jnp.full(1000, each)
-    total = float(sum(Fraction(float(x)) for x in np.asarray(values)))
-    reading, value = counted(values, context)
-    np.testing.assert_allclose(reading, total, rtol=len(values) * 2.0**-48)
-    np.testing.assert_allclose(value, min(total / 100, 1), rtol=3e-7)
-
-
-def test_a_hundred_times_two_fifths_is_forty():
-    np.testing.assert_allclose(counted(jnp.full(100, 0.4)), (40.0, 0.4), rtol=1e-7)
-    s = ls.Linear(0.0, 1.0, 100).on(ls.Counter("n"))
-    state = ls.init(s)
-    for _ in range(100):
-        state = ls.tick(s, state, n=0.4)
-    np.testing.assert_allclose([ls.readings(state, s)["n"], ls.evaluate(s, state)], [40.0, 0.4], rtol=1e-7)
-
-
-@pytest.mark.parametrize(
-    "type_", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, jnp.bfloat16, np.float16, np.bool_]
-)
-def test_any_type_of_number_is_counted(type_):
-    values = np.asarray([1, 0, 1] if type_ is np.bool_ else [1, 127, 100], type_)
-    expected = float(np.sum(np.asarray(values, np.float64)))
-    assert counted(jnp.asarray(values))[0] == expected
-    s, state = ls.Linear(0.0, 1.0, 100).on(ls.Counter("n")), None
-    state = ls.init(s)
-    for x in values:
-        state = ls.tick(s, state, n=x)
-    assert ls.readings(state, s)["n"] == expected
-
-
-def test_a_long_sum_of_wholes_and_fractions():
-    rng = np.random.default_rng(0)
-    values = np.float32(rng.integers(0, 2**20, 3000) + rng.random(3000))
-    np.testing.assert_allclose(counted(jnp.asarray(values))[0], float(np.sum(values.astype(np.float64))), rtol=2.0**-45)
+def gathered(s: Any, n: Any, observed: Any, grads: Any = None, **options: Any) -> dict[str, list[float]]:
+    """What the clocks of a schedule read after each small batch, n of which are one update."""
+    states = run(ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(s), n, **options)), observed, grads)
+    found = [ls.readings(state, s) for state in states]
+    return {name: [float(x[name]) for x in found] for name in found[0]}
 
 
 # Names
 
-NAMES = ("steps", "state", "observations", "self", "val loss")
 
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["steps", "state", "observations", "self", "val loss"])
 def test_a_clock_may_monitor_any_name(name):
-    s = RATE.on(ls.Counter(name))
-    assert ls.evaluate(s, ls.tick(s, ls.init(s), {name: 40})) == np.float32(0.6)
-    assert ls.evaluate(s, ls.tick(s, ls.init(s), {name: 40}, steps=0)) == np.float32(0.6)
-    np.testing.assert_allclose(ls.replay(s, {name: [40.0, 20.0]}), [1.0, 0.6], rtol=1e-6)
-    optimizer = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, live=True))
-    _, state = optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, observations={name: 20})
-    state = ls.observe(state, {name: 20})
+    s, optimizer = RATE.on(ls.Counter(name)), optax.chain(optax.scale_by_adam(), live(RATE.on(ls.Counter(name))))
+    for state in (ls.tick(s, ls.init(s), {name: 400}), ls.tick(s, ls.init(s), {name: 400}, steps=0)):
+        assert ls.evaluate(s, state) == np.float32(0.6)
+    np.testing.assert_allclose(ls.replay(s, {name: [400.0, 200.0]}), [1.0, 0.6], rtol=1e-6)
+    state = ls.observe(run(optimizer, [{"observations": {name: 200}}])[-1], {name: 200})
     np.testing.assert_allclose([ls.learning_rate(state), ls.next_learning_rate(state)], [1.0, 0.6], rtol=1e-6)
-    optimizer = ls.accumulate(optax.MultiSteps(optimizer, 2))
-    state = optimizer.init(PARAMS)
-    for _ in range(2):
-        _, state = optimizer.update(PARAMS, state, PARAMS, observations={name: 20})
+    [_, state] = run(ls.accumulate(optax.MultiSteps(optimizer, 2)), [{"observations": {name: 200}}] * 2)
     np.testing.assert_allclose(ls.next_learning_rate(state), 0.6, rtol=1e-6)
-    if name in ("steps", "self"):  # optax's own names cannot be given by keyword
-        optimizer = optax.chain(ls.scale_by_learning_rate(s), optax.identity())
-        _, state = optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, **{name: 40})
-        np.testing.assert_allclose(ls.next_learning_rate(state, s), 0.6, rtol=1e-6)
-    if name not in ("steps", "val loss"):
-        state = ls.tick(s, ls.init(s), **{name: 40})
-        np.testing.assert_allclose(ls.evaluate(s, state), 0.6, rtol=1e-6)
-
-
-def test_a_keyword_of_ours_that_a_clock_monitors():
-    s = RATE.on(ls.Counter("steps"))
-    with pytest.raises(TypeError, match=r"expected \{'steps': ...\} as a mapping, since a clock monitors 'steps'"):
-        ls.tick(s, ls.init(s), steps=1)
-    unrelated = ls.scale_by_learning_rate(ls.reduce_on_plateau())
-    unrelated.update(PARAMS, unrelated.init(PARAMS), steps=5, step=3, value=1.0)  # are for others
 
 
 def test_what_is_no_mapping_is_refused():
-    s = ls.reduce_on_plateau()
-    for wrong in (1.0, 3, jnp.ones(2), [("value", 1.0)]):
+    s = RATE.on(ls.Counter("steps"))
+    with pytest.raises(TypeError, match=r"expected \{'steps': ...\} as a mapping, since a clock monitors 'steps'"):
+        ls.tick(s, ls.init(s), steps=1)
+    for wrong in (1.0, jnp.ones(2), [("value", 1.0)]):
         with pytest.raises(TypeError, match=r"tick\(\.\.\.\): expected observations as a mapping.* Hint: pass value="):
-            ls.tick(s, ls.init(s), wrong)  # pyright: ignore[reportArgumentType]
+            ls.tick(PLATEAU, ls.init(PLATEAU), wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="expected each observation once, got value"):
-        ls.tick(s, ls.init(s), {"value": 1.0}, value=2.0)
-    with pytest.raises(TypeError):
-        ls.tick(s, ls.init(s), {"value": 1.0}, 0)  # pyright: ignore[reportCallIssue] - steps by keyword only
+        ls.tick(PLATEAU, ls.init(PLATEAU), {"value": 1.0}, value=2.0)
 
 
-# Spelling
-
-TYPOS = [("val_loss", x) for x in ("val_los", "val_lsos", "valLoss", "val-loss")] + [
-    ("value", "vaule"),
-    ("loss/eval", "loss/evla"),
-]
-OTHERS = [
-    ("val_loss", "loss"),
-    ("val_loss", "value"),
-    ("val_loss", "train_loss"),
-    ("val_loss", "val_acc"),
-    ("loss_a", "loss_b"),
-    ("loss1", "loss2"),
-    ("loss", "loss2"),
-    ("loss", "vloss"),
-    ("value", "grad"),
-    ("mse", "mae"),
-    ("val_acc", "val_auc"),
-    ("fid", "fad"),
-    ("steps", "step"),
-    ("grads", "grad"),
-    ("tokens", "token"),
-    ("d_loss", "g_loss"),
-    ("kl", "lr"),
-    ("top1", "top5"),
-    ("group_10", "group_11"),
-    ("value", "value_fn"),
-    ("group_a_loss", "group_b_loss"),
-]
+TYPOS = [("val_loss", "val_los"), ("val_loss", "valLoss"), ("value", "vaule"), ("loss/eval", "loss/evla")]
+OTHERS = """val_loss loss, val_loss value, val_loss train_loss, val_loss val_acc, loss_a loss_b, loss1 loss2, loss loss2,
+    loss vloss, value grad, mse mae, val_acc val_auc, fid fad, steps step, grads grad, tokens token, d_loss g_loss, kl lr,
+    top1 top5, group_10 group_11, value value_fn, group_a_loss group_b_loss"""
 
 
 @pytest.mark.parametrize(("meant", "given"), TYPOS)
 def test_a_probable_misspelling_raises_with_the_name_meant(meant, given):
-    s = ls.Linear(1.0, 0.0, 100).on(ls.Counter(meant))
-    optimizer = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, live=True))
-    state = optimizer.init(PARAMS)
+    s = RATE.on(ls.Counter(meant))
+    state = live(s).init(PARAMS)
     for call in (
-        lambda: optimizer.update(PARAMS, state, PARAMS, **{given: 1.0}),
+        lambda: live(s).update(PARAMS, state, PARAMS, **{given: 1.0}),
         lambda: ls.tick(s, ls.init(s), {given: 1.0}),
         lambda: ls.observe(state, {given: 1.0}),
         lambda: ls.replay(s, {given: [1.0]}),
     ):
         with pytest.raises(TypeError, match=rf"no clock monitors {given!r} .* Hint: did you mean {meant}="):
             call()
-    check_spelling("update", [meant, given], {given: 1.0})  # is monitored itself
-    check_spelling("update", [meant], {given: 1.0, meant: None})  # the right one is there, too
 
 
-@pytest.mark.parametrize(("meant", "given"), OTHERS + [pair[::-1] for pair in OTHERS])
-def test_another_name_is_for_others(meant, given):
-    check_spelling("update", [meant], {given: 1.0})
+def test_another_name_is_for_others():
+    for meant, given in (pair.split() for pair in OTHERS.split(",")):
+        check_spelling("update", [meant], {given: 1.0})
+        check_spelling("update", [given], {meant: 1.0})
 
 
 # optax's contract
 
 
-def update(optimizer: Any, state=None, **extra) -> Any:
-    return jax.jit(optimizer.update)(PARAMS, optimizer.init(PARAMS) if state is None else state, PARAMS, **extra)
-
-
 def test_extra_arguments_for_others_are_ignored():
+    [state] = run(live(PLATEAU * RATE.on(ls.Counter("steps"))), [{"value": 1.0, "steps": 400, "step": 3}], jit=False)
+    np.testing.assert_allclose(ls.next_learning_rate(state), 0.6, rtol=1e-6)
+    run(live(PLATEAU), [{"value": 1.0, "steps": 5}])
     plateau = 0.1 * ls.reduce_on_plateau(monitor="val_loss")
     polyak = optax.chain(optax.scale_by_polyak(), ls.scale_by_learning_rate(plateau))
     with pytest.warns(UserWarning, match="'val_loss'"):
-        update(polyak, value=jnp.float32(1.0))
-    update(polyak, value=jnp.float32(1.0), val_loss=None)
-    search = optax.chain(
-        ls.scale_by_learning_rate(plateau, live=True),
-        optax.scale_by_backtracking_linesearch(max_backtracking_steps=5, store_grad=True),
-    )
+        run(polyak, [{"value": jnp.float32(1.0)}])
+    run(polyak, [{"value": jnp.float32(1.0), "val_loss": None}])
+    search = optax.chain(live(plateau), optax.scale_by_backtracking_linesearch(max_backtracking_steps=5, store_grad=True))
 
     def f(params, val_loss=None):  # optax hands it every extra argument
         del val_loss
@@ -211,79 +116,52 @@ def test_extra_arguments_for_others_are_ignored():
     search.update(grad, search.init(PARAMS), PARAMS, value=value, grad=grad, value_fn=f, val_loss=1.0)
 
 
-def test_two_transforms_monitor_different_names():
-    optimizer = optax.chain(
-        ls.scale_by_learning_rate(ls.reduce_on_plateau(0.5, patience=0, monitor="loss_a"), live=True),
-        ls.scale_by_learning_rate(ls.reduce_on_plateau(0.1, patience=0, monitor="loss_b"), live=True, flip_sign=False),
-    )
-    state = optimizer.init(PARAMS)
-    for _ in range(2):
-        _, state = update(optimizer, state, loss_a=1.0, loss_b=1.0)
-    np.testing.assert_allclose([ls.next_learning_rate(state, at=at) for at in "01"], [0.5, 0.1], rtol=1e-6)
-
-
-def test_a_partition_in_which_one_group_has_a_loss():
-    groups: Any = {
-        name: ls.scale_by_learning_rate(ls.reduce_on_plateau(0.5, patience=0, monitor=f"loss_{name}")) for name in "ab"
-    }
-    optimizer = optax.partition(groups, {"w": "a", "b": "b"})
+def test_transforms_that_monitor_different_names():
+    a, b = (live(ls.reduce_on_plateau(factor, patience=0, monitor=name)) for name, factor in (("loss_a", 0.5), ("loss_b", 0.1)))
+    states = run(optax.chain(a, b), [{"loss_a": 1.0, "loss_b": 1.0}] * 2)
+    np.testing.assert_allclose([ls.next_learning_rate(states[-1], at=at) for at in "01"], [0.5, 0.1], rtol=1e-6)
+    groups: Any = optax.partition({"a": a, "b": b}, {"w": "a", "b": "b"})
     with pytest.warns(UserWarning, match="'loss_b'") as caught:
-        _, state = update(optimizer, loss_a=1.0)
+        state = run(groups, [{"loss_a": 1.0}, {"loss_a": 1.0}, {"loss_a": 1.0, "loss_b": None}])[-1]
     assert len(caught) == 1
-    for _ in range(2):
-        _, state = update(optimizer, state, loss_a=1.0, loss_b=None)
     assert {k: float(v) for k, v in ls.learning_rates(state).items()} == {"a": 0.5, "b": 1.0}
 
 
-# Warnings
-
-TOKENS = ls.wsd(1e-2, 5, 100, 20).on(ls.Counter("tokens"))
 MAKERS: dict[str, Any] = {
-    "scale_by_learning_rate": lambda: ls.scale_by_learning_rate(TOKENS),
-    "live": lambda: ls.scale_by_learning_rate(TOKENS, live=True),
-    "chain": lambda: optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(TOKENS)),
-    "scheduled": lambda: ls.scheduled(optax.adamw)(TOKENS, weight_decay=TOKENS),
-    "layerwise": lambda: ls.layerwise(TOKENS, 0.5, len),
-    "stateful": lambda: optax.inject_hyperparams(optax.sgd)(ls.as_stateful(TOKENS)),
-    "MultiSteps": lambda: optax.MultiSteps(ls.scale_by_learning_rate(TOKENS), 2),
-    "since": lambda: ls.scale_by_learning_rate(ls.Linear(1.0, 0.0, 9).on(ls.Since(ls.Counter("tokens")))),
+    "scale_by_learning_rate": ls.scale_by_learning_rate,
+    "live": live,
+    "chain": lambda s: optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s)),
+    "scheduled": lambda s: ls.scheduled(optax.adamw)(s, weight_decay=0.1 * s),
+    "layerwise": lambda s: ls.layerwise(s, 0.5, lambda _: 0),
+    "stateful": lambda s: optax.inject_hyperparams(optax.sgd)(ls.as_stateful(s)),
+    "masked": lambda s: optax.masked(ls.scale_by_learning_rate(s), {"w": True, "b": False}),
+    "partition": lambda s: optax.partition({"x": ls.scale_by_learning_rate(s), "y": optax.sgd(0.1)}, {"w": "x", "b": "y"}),
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_a_metric_that_never_comes_warns_once(name):
-    optimizer = MAKERS[name]()
+@pytest.mark.parametrize("make", [*MAKERS.values(), lambda s: optax.MultiSteps(live(s), 2)], ids=[*MAKERS, "MultiSteps"])
+def test_a_metric_that_never_comes_warns_once(make):
+    optimizer = make(TOKENS)
     jitted = jax.jit(optimizer.update)
-
-    def train():
-        state = optimizer.init(PARAMS)
-        for call in (jitted, jitted, optimizer.update, jax.jit(lambda *args: optimizer.update(*args))):
-            _, state = call(PARAMS, state, PARAMS)
-
     with pytest.warns(UserWarning, match=r"update was not given 'tokens'.* Hint: .*tokens=None") as caught:
-        train()
+        _ = [update(PARAMS, optimizer.init(PARAMS), PARAMS) for update in (jitted, optimizer.update)]
     assert len(caught) == 1
     assert caught[0].filename == __file__, "it points at the line of the program, not into a library"
-    optimizer = MAKERS[name]()
+    optimizer = make(TOKENS)
     with warnings.catch_warnings(action="error"):
         for tokens in (None, 3, jnp.int32(3)):
             optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, tokens=tokens)
 
 
-def test_a_pure_schedule_never_warns():
-    for s in (0.1, ls.Linear(1.0, 0.0, 10), ls.Linear(1.0, 0.0, 10).on(ls.Steps())):
-        update(ls.scale_by_learning_rate(s))
-
-
-def test_a_train_state_of_flax_warns():
-    model = nn.Dense(1)
-    params = model.init(jax.random.key(0), jnp.ones((1, 3)))
-    state = TrainState.create(apply_fn=model.apply, params=params, tx=ls.scale_by_learning_rate(TOKENS))
-    with pytest.warns(UserWarning, match="update was not given 'tokens'"):
-        state.apply_gradients(grads=params)
-
-
-# What observations may be
+def test_a_train_state_of_flax_warns_and_a_pure_schedule_never_does():
+    state = TrainState.create(apply_fn=None, params=PARAMS, tx=live(PLATEAU))
+    with pytest.warns(UserWarning, match="update was not given 'value'.*observe"):  # apply_gradients takes no metric
+        state = state.apply_gradients(grads=PARAMS)
+    state = ls.observe(ls.observe(state, value=1.0), value=1.0)
+    assert isinstance(state, TrainState)
+    np.testing.assert_allclose(ls.learning_rate(state.apply_gradients(grads=PARAMS)), 0.5)
+    for s in (0.1, RATE, RATE.on(ls.Steps())):
+        run(ls.scale_by_learning_rate(s), [{}])
 
 
 class Holds:
@@ -297,25 +175,155 @@ class Holds:
 
 
 def test_anything_that_is_an_array_to_jax_is_observed():
-    s = ls.reduce_on_plateau(0.5, patience=0) * RATE.on(ls.Counter("tokens"))
+    s = PLATEAU * TOKENS
 
-    @nnx.jit
-    def inside(loss, tokens):
+    def twice(loss, tokens):
         state = ls.tick(s, ls.init(s), value=loss, tokens=tokens)
         return ls.evaluate(s, ls.tick(s, state, value=loss, tokens=tokens))
 
     for kind in (nnx.Variable, Holds, jnp.asarray, np.asarray, np.float32, jnp.bfloat16):
-        loss, tokens = kind(1.0), kind(20.0)
-        state = ls.tick(s, ls.tick(s, ls.init(s), value=loss, tokens=tokens), value=loss, tokens=tokens)
-        np.testing.assert_allclose(ls.evaluate(s, state), 0.3, rtol=1e-6)
-        if kind is not Holds:  # which no jit takes
-            np.testing.assert_allclose(inside(loss, tokens), 0.3, rtol=1e-6)
-    state = ls.tick(s, ls.init(s), value=1.0, tokens=1, steps=nnx.Variable(jnp.int32(0)))  # pyright: ignore[reportArgumentType]
-    assert state.step == 0
-    assert ls.learning_rate(ls.scale_by_learning_rate(nnx.Variable(jnp.float32(0.5))).init(PARAMS)) == 0.5
-    optimizer = ls.scale_by_learning_rate(s)
-    _, state = optimizer.update(PARAMS, optimizer.init(PARAMS), value=Holds(1.0), tokens=Holds(20))
-    np.testing.assert_allclose(ls.next_learning_rate(state, s), 0.8, rtol=1e-6)
-    for wrong in ("3", [1.0], {}, object()):
+        for call in (twice,) if kind is Holds else (twice, nnx.jit(twice)):  # which no jit takes
+            np.testing.assert_allclose(call(kind(1.0), kind(200.0)), 0.3, rtol=1e-6)
+    [state] = run(live(s), [{"value": Holds(1.0), "tokens": Holds(200)}], jit=False)
+    np.testing.assert_allclose(ls.next_learning_rate(state), 0.8, rtol=1e-6)
+    for wrong in ("3", [1.0], object()):
         with pytest.raises(TypeError, match="expected a number"):
             ls.tick(s, ls.init(s), value=wrong)
+
+
+# Accumulation: every clock sees all small batches of an update, and none that was rejected
+
+
+@ls.node
+class Loudest(ls.Clock):
+    """The largest observation of all updates, and how many there were."""
+
+    monitor = "noise"
+    combine = "max"
+
+    def init(self):
+        return jnp.zeros(()), jnp.zeros((), jnp.int32)
+
+    def tick(self, state, steps, observations):
+        del steps
+        return (jnp.maximum(state[0], observations["noise"]), state[1] + 1) if "noise" in observations else state
+
+    def read(self, state):
+        return state[0]
+
+    def report(self, state):
+        return {"noise": state[0], "updates": state[1]}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_tokens_add_up_whatever_is_around_the_schedule(name):
+    states = run(ls.accumulate(optax.MultiSteps(MAKERS[name](TOKENS), 4)), [{"tokens": 100}] * 12)
+    np.testing.assert_allclose([ls.learning_rate(x) for x in states[3::4]], [1.0, 0.6, 0.2], rtol=1e-6)
+
+
+def test_each_clock_combines_in_its_own_way():
+    s = TOKENS * PLATEAU * ls.Constant(1.0).on(Loudest()) * ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Counter("stop")))
+    small = [
+        {"value": 1.0, "tokens": 3, "noise": 5.0, "stop": 0},
+        {"value": 3.0, "tokens": None, "noise": 2.0, "stop": 1},  # the signal does not come with the last batch
+        {"value": None, "tokens": 4, "noise": 7.0, "stop": 0},
+        {"value": 0.0, "tokens": 1, "noise": 1.0, "stop": None},
+        {"value": 4.0, "tokens": 1, "noise": 1.0, "stop": 0},
+        {"value": 2.0, "tokens": 1, "noise": 1.0, "stop": 0},
+    ]
+    found = gathered(s, 3, small)
+    assert found["tokens"] == [0, 0, 7, 7, 7, 10]
+    assert found["value/plateaus"] == found["stop/since"] == [0, 0, 0, 0, 0, 1]
+    assert [found[name][-1] for name in ("value/best", "noise", "updates")] == [2.0, 7.0, 2]
+
+
+def test_a_small_batch_that_is_rejected_or_observes_nothing_adds_nothing():
+    values = [1.0, np.nan, 3.0, np.nan, np.nan, 1.0, 1.0]
+    observed = [{"value": value, "tokens": 10} for value in values]
+    grads = [NANS if np.isnan(value) else PARAMS for value in values]
+    found = gathered(TOKENS * PLATEAU, 2, observed, grads, should_skip_update_fn=optax.skip_not_finite)
+    assert found["tokens"] == [0, 0, 20, 20, 20, 20, 40]
+    assert found["value/best"][2:] == [2, 2, 2, 2, 1]
+    found = gathered(TOKENS, 1, observed[:4], grads[:4], should_skip_update_fn=optax.skip_not_finite)
+    assert found["tokens"] == [10, 10, 20, 20]
+    found = gathered(PLATEAU, 2, [{"value": x} for x in (1.0, None, None, None)])
+    assert (found["value/best"], found["value/plateaus"][-1]) == ([np.inf, 1.0, 1.0, 1.0], 0)  # there is no mean of nothing
+
+
+def test_the_number_of_small_batches_may_change():
+    found = gathered(TOKENS, lambda step: jnp.where(jnp.asarray(step) < 1, 2, 3), [{"tokens": 1}] * 8)
+    assert found["tokens"] == [0, 2, 2, 2, 5, 5, 5, 8]
+
+
+def test_the_sum_of_tokens_is_exact():
+    assert gathered(TOKENS, 8, [{"tokens": 2**27 + 1}] * 16)["tokens"][-1] == 16 * (2**27 + 1)
+    fractions = gathered(TOKENS, 8, [{"tokens": 0.4}] * 16)["tokens"]
+    np.testing.assert_allclose(fractions[-1], 16 * np.float64(np.float32(0.4)), rtol=1e-12)
+
+
+@pytest.mark.deep
+def test_other_transforms_are_given_the_mean():
+    seen = []
+
+    def update(updates, state, params=None, *, value, other=None, **_):
+        del params
+        seen.append((float(value), other))
+        return updates, state
+
+    spy: Any = optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)  # pyright: ignore[reportArgumentType]
+    optimizer = ls.accumulate(optax.MultiSteps(optax.chain(spy, live(PLATEAU)), 2))
+    with jax.disable_jit():
+        run(optimizer, [{"value": x, "other": 5} for x in (1.0, 3.0, 4.0, 4.0)], jit=False)
+    assert seen[-1] == (4.0, 5)
+    assert (2.0, 5) in seen
+
+
+def test_it_scans_and_maps_and_keeps_its_types():
+    multi = optax.MultiSteps(ls.scale_by_learning_rate(TOKENS), 2)
+    optimizer = ls.accumulate(multi)
+
+    def train(tokens):
+        def body(state, n):
+            _, state = optimizer.update(PARAMS, state, PARAMS, tokens=n)
+            return state, (multi.has_updated(state), ls.learning_rate(state))
+
+        return jax.lax.scan(body, optimizer.init(PARAMS), tokens)[1]
+
+    updated, rates = jax.jit(jax.vmap(train))(jnp.asarray([[100] * 6, [50] * 6]))
+    np.testing.assert_array_equal(updated, [[False, True] * 3] * 2)
+    np.testing.assert_allclose(rates[:, 1::2], [[1.0, 0.8, 0.6], [1.0, 0.9, 0.8]], rtol=1e-6)
+    state = optimizer.init(PARAMS)
+    with x64():  # also of a state that was made without
+        after = jax.jit(optimizer.update)(PARAMS, state, PARAMS, tokens=3)[1]
+        np.testing.assert_allclose(jax.jit(train)(jnp.asarray([100] * 6))[1][1::2], [1.0, 0.8, 0.6], rtol=1e-12)
+    assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
+
+
+@pytest.mark.deep
+def test_an_accumulation_inside_of_another():
+    inner = ls.accumulate(optax.MultiSteps(live(TOKENS * ls.reduce_on_plateau()), 2))
+    small = [{"tokens": 100, "value": x} for x in (1.0, 3.0, 2.0, 6.0)] * 2
+    found = ls.readings(run(ls.accumulate(optax.MultiSteps(inner, 2)), small)[-1])
+    assert (float(found["tokens"]), float(found["value/best"])) == (800, 3.0)
+
+
+def test_mistakes():
+    with pytest.raises(TypeError, match=r"expected an optax\.MultiSteps\. Hint: accumulate\(optax\.MultiSteps"):
+        ls.accumulate(live(0.1))
+    optimizer = ls.accumulate(optax.MultiSteps(live(TOKENS), 2))
+    for observed, message in (
+        ({"tokns": 3}, r"did you mean tokens=\.\.\.\?"),
+        ({"tokens": jnp.ones(2)}, r"accumulate\(tokens=\.\.\.\): expected a scalar"),
+        ({"tokens": -1}, "expected a number from 0"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            run(optimizer, [observed], jit=False)
+    with pytest.warns(UserWarning, match="update was not given 'tokens'") as caught:
+        run(optimizer, [{}] * 3, jit=False)
+    assert len(caught) == 1
+    inner = ls.scale_by_learning_rate(TOKENS)
+    compiled = optax.GradientTransformationExtraArgs(jax.jit(inner.init), inner.update)
+    optimizer = ls.accumulate(optax.MultiSteps(compiled, 4))  # pyright: ignore[reportArgumentType]
+    optimizer.init(PARAMS)
+    with pytest.raises(ValueError, match=r"compiled inside. Hint: jit the init of accumulate"):
+        optimizer.init(PARAMS)

@@ -1,5 +1,7 @@
-"""Every hyperparameter of an optax factory from schedules."""
+"""`scheduled` takes every factory and every argument of optax, and its state is one that optax, flax and JAX take."""
 
+import copy
+import functools
 from typing import Any
 
 import jax
@@ -7,199 +9,311 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import relaxed
+from flax import nnx
+from helpers import bits
 
 import lrsched as ls
 
-pytestmark = pytest.mark.usefixtures("promoting")  # optax mixes types
-
-
-@pytest.fixture
-def promoting():
-    with relaxed():
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "b": jnp.ones(3)}
-RATE = ls.one_cycle(0.1, 20)
-MOMENTUM = ls.one_cycle_momentum(20)
+HALF_PARAMS = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
+RATE, HALF, KEY = ls.Linear(0.1, 0.0, 10), ls.Linear(0.5, 0.0, 10), jax.random.key(0)
+PLATEAU = ls.reduce_on_plateau(0.5, patience=0)
 
 
-def loss(params):
-    return jnp.sum((params["w"] - 0.3) ** 2) + jnp.sum((params["b"] + 0.2) ** 4)
+def updated(optimizer: Any, params: Any = PARAMS, steps: int = 1, **observed: Any) -> Any:
+    """The last updates, and the state after them; the gradients are the parameters."""
+    state, updates, update = optimizer.init(params), None, jax.jit(optimizer.update)
+    for _ in range(steps):
+        updates, state = update(params, state, params, **observed)
+    return updates, state
 
 
-def trained(optimizer, params=PARAMS, steps=20, **observations):
-    """The parameters and the state after some updates in one compiled scan."""
-
-    def body(carry, _):
-        params, state = carry
-        grads = jax.grad(loss)(params)
-        updates, state = optimizer.update(grads, state, params, **observations)
-        return (optax.apply_updates(params, updates), state), None
-
-    start = (params, optimizer.init(params))
-    return jax.jit(lambda start: jax.lax.scan(body, start, length=steps)[0])(start)
+def used(state: Any) -> dict[str, float]:
+    return {name: round(float(x), 6) for name, x in ls.hyperparameters(state).items()}
 
 
-def close(a, b, **tolerance):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(np.asarray(x, np.float32), np.asarray(y, np.float32), **tolerance)
-
-
-@pytest.mark.parametrize(
-    ("factory", "arguments"),
-    [
-        (optax.adamw, {"learning_rate": RATE, "b1": MOMENTUM, "weight_decay": 0.1 * RATE}),
-        (optax.sgd, {"learning_rate": RATE, "momentum": MOMENTUM, "nesterov": True}),
-        (optax.lion, {"learning_rate": RATE, "b2": ls.Linear(0.9, 0.99, 20)}),
-        (optax.rmsprop, {"learning_rate": RATE, "decay": MOMENTUM, "eps": 1e-6}),
-        (optax.adafactor, {"learning_rate": RATE, "min_dim_size_to_factor": 2, "decay_rate": 0.9}),
-        (optax.add_decayed_weights, {"weight_decay": RATE}),
-    ],
-    ids=lambda x: getattr(x, "__name__", ""),
-)
-def test_it_is_the_optimizer_made_anew_for_each_update(factory, arguments):
-    params, _ = trained(ls.scheduled(factory)(**arguments))
-    state, expected = None, PARAMS
-    for t in range(20):
-        now = {name: float(x(t)) if isinstance(x, ls.Schedule) else x for name, x in arguments.items()}
-        optimizer: Any = factory(**now)
-        state = optimizer.init(expected) if state is None else state
-        updates, state = optimizer.update(jax.grad(loss)(expected), state, expected)
-        expected = optax.apply_updates(expected, updates)
-    close(params, expected, rtol=2e-5, atol=1e-6)
-
-
-def test_it_is_inject_hyperparams_on_pure_schedules():
-    arguments: Any = {"learning_rate": RATE, "b1": MOMENTUM, "weight_decay": 0.1 * RATE}
-    params, state = trained(ls.scheduled(optax.adamw)(**arguments))
-    expected, their_state = trained(optax.inject_hyperparams(optax.adamw)(**arguments))
-    close(params, expected, rtol=1e-4)  # theirs have b2 and eps in float32 as well
-    for name, value in ls.hyperparameters(state).items():
-        np.testing.assert_allclose(value, ls.hyperparameters(their_state)[name], rtol=1e-6)
-
-
-@pytest.mark.parametrize("type_", [jnp.bfloat16, jnp.float16, jnp.float32])
-def test_hyperparameters_are_float32_whatever_the_parameters(type_):
-    params = jax.tree.map(lambda x: x.astype(type_), PARAMS)
-    optimizer: Any = ls.scheduled(optax.adamw)(RATE, b1=MOMENTUM, b2=0.999)
-    after, state = trained(optimizer, params)
-    assert {x.dtype for x in jax.tree.leaves(after)} == {np.dtype(type_)}
-    assert {x.dtype for x in ls.hyperparameters(state).values()} == {np.dtype("float32")}
-    np.testing.assert_allclose(ls.hyperparameters(state)["b2"], 0.999, rtol=1e-6)
-    expected, _ = trained(optimizer)
-    close(after, expected, atol=0.05)
-    assert jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), after))
-    # What optax does by itself: b2 is 1 in bfloat16.
-    if type_ == jnp.bfloat16:
-        theirs, _ = trained(optax.inject_hyperparams(optax.adamw)(RATE, b2=0.999), params)
-        assert not jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), theirs))
-
-
-@pytest.mark.parametrize(
-    ("factory", "arguments"),
-    [
-        (optax.novograd, {"learning_rate": RATE}),
-        (optax.lamb, {"learning_rate": RATE, "weight_decay": 0.1 * RATE}),
-        (optax.adafactor, {"learning_rate": RATE, "decay_rate": MOMENTUM}),
-        (optax.clip_by_global_norm, {"max_norm": RATE}),
-        (optax.rmsprop, {"learning_rate": RATE, "decay": MOMENTUM}),
-        (optax.sgd, {"learning_rate": RATE, "momentum": MOMENTUM}),
-    ],
-    ids=lambda x: getattr(x, "__name__", ""),
-)
-@pytest.mark.parametrize("live", [False, True])
-def test_any_factory_keeps_the_types_of_bfloat16(factory, arguments, live):
-    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
-    optimizer: Any = ls.scheduled(factory, live=live)(**arguments)
-    before = jax.tree.map(jnp.result_type, optimizer.init(params))
-    after, state = trained(optimizer, params, steps=5)
-    assert {x.dtype for x in jax.tree.leaves(after)} == {np.dtype(jnp.bfloat16)}
-    assert jax.tree.map(jnp.result_type, state) == before
-    assert jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), after))
-
-
-def test_driven_schedules_hear_what_update_is_given():
-    plateau = ls.reduce_on_plateau(factor=0.5, patience=3)
-    optimizer: Any = ls.scheduled(optax.adamw)(0.1 * plateau, weight_decay=0.01 * plateau, b1=MOMENTUM)
-    _, state = trained(optimizer, steps=10, value=1.0)  # reduced after observations 5 and 9
-    values = ls.hyperparameters(state)
-    np.testing.assert_allclose([values["learning_rate"], values["weight_decay"]], [0.025, 0.0025], rtol=1e-6)
-    np.testing.assert_allclose(values["b1"], MOMENTUM(9), rtol=1e-6)
-
-
-def test_each_hears_its_own_metric_and_a_typing_error_is_told():
-    optimizer: Any = ls.scheduled(optax.adamw)(
-        ls.reduce_on_plateau(0.5, patience=0), weight_decay=ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
-    )
+def recorded(optimizer: Any) -> dict[str, float]:
+    """The hyperparameters in the first state, with which an update can be traced."""
     state = optimizer.init(PARAMS)
-    for observed in (
-        {"value": 1.0, "accuracy": None},
-        {"value": 1.0, "accuracy": None},
-        {"value": None, "accuracy": 1.0},
-        {"unknown": 1.0, "value": 0.5, "accuracy": None},
-    ):
-        _, state = optimizer.update(PARAMS, state, PARAMS, **observed)
-    values = ls.hyperparameters(state)
-    assert (values["learning_rate"], values["weight_decay"]) == (0.5, 1.0)
+    jax.eval_shape(optimizer.update, PARAMS, state, PARAMS)
+    return {name: round(float(x), 6) for name, x in state.hyperparams.items()}
+
+
+def avals(tree: Any) -> Any:
+    return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
+
+
+def close(a: Any, b: Any, **tolerance: Any) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(np.float32(x), np.float32(y), **tolerance), a, b)
+
+
+# It is the optimizer of optax, made anew for each update
+
+SCHEDULED = [
+    (optax.adamw, {"learning_rate": RATE, "b1": HALF, "weight_decay": 0.1 * RATE}),
+    (optax.sgd, {"learning_rate": RATE, "momentum": HALF, "nesterov": True}),
+    (optax.lion, {"learning_rate": RATE, "b2": ls.Linear(0.9, 0.99, 20)}),
+    (optax.rmsprop, {"learning_rate": RATE, "decay": HALF, "eps": 1e-6}),
+    (optax.adafactor, {"learning_rate": RATE, "min_dim_size_to_factor": 2, "decay_rate": 0.9}),
+    (optax.add_decayed_weights, {"weight_decay": RATE}),
+]
+
+
+@pytest.mark.parametrize(("factory", "arguments"), SCHEDULED, ids=lambda x: getattr(x, "__name__", ""))
+def test_it_is_the_optimizer_made_anew_for_each_update(factory, arguments):
+    optimizer: Any = ls.scheduled(factory)(**arguments)
+    state = expected = theirs = None
+    update = jax.jit(optimizer.update)
+    for t in range(4):
+        made: Any = factory(**{name: float(x(t)) if isinstance(x, ls.Schedule) else x for name, x in arguments.items()})
+        state, theirs = (optimizer.init(PARAMS), made.init(PARAMS)) if state is None else (state, theirs)
+        updates, state = update(PARAMS, state, PARAMS)
+        expected, theirs = made.update(PARAMS, theirs, PARAMS)
+        close(updates, expected, rtol=2e-5, atol=1e-6)
+
+
+ADAM, ADAGRAD = {"b1": 0.8, "b2": 0.999, "weight_decay": 0.3}, {"initial_accumulator_value": 0.3}
+TWINS = [(optax.adamw, ADAM, "standard"), (optax.adagrad, ADAGRAD, "standard"), (optax.lion, {"b1": 0.7}, "strict")]
+
+
+@pytest.mark.parametrize(("factory", "arguments", "promotion"), TWINS, ids=lambda x: getattr(x, "__name__", ""))
+def test_on_bfloat16_it_is_the_optimizer_of_optax(factory, arguments, promotion):
+    with jax.numpy_dtype_promotion(promotion):
+        expected, theirs = updated(factory(0.03, **arguments), HALF_PARAMS, 3)
+        optimizer = ls.scheduled(factory)(0.03, **arguments)
+        ours, state = updated(optimizer, HALF_PARAMS, 3)
+        jaxpr = str(jax.make_jaxpr(optimizer.update)(HALF_PARAMS, state, HALF_PARAMS))
+    assert [bits(x) for x in jax.tree.leaves(ours)] == [bits(x) for x in jax.tree.leaves(expected)]
+    assert avals(state.inner_state) == avals(theirs)
+    assert ":f32[2,3]" not in jaxpr  # nothing of the size of the parameters is widened
+    assert ":bf16[2,3]" in jaxpr
+
+
+# Factories
+
+
+def in_strings(rate: "optax.ScalarOrSchedule", size: "int" = 2, scale: "float | None" = None):
+    assert isinstance(size, int)
+    return optax.chain(optax.scale(1.0 if scale is None else scale), optax.sgd(rate))
+
+
+class Optimizer:
+    def __init__(self, rate: float, /, *, decay=0.0):
+        inner = optax.chain(optax.add_decayed_weights(decay), optax.sgd(rate))
+        self.init, self.update = inner.init, inner.update
+
+
+def matrices(params):
+    return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+FACTORIES: Any = {
+    # the factory, its arguments, and what is recorded
+    "keywords": (lambda rate, **others: optax.adamw(rate, **others), (RATE,),
+                 {"b1": HALF, "eps": 0.25, "mu_dtype": jnp.bfloat16, "mask": matrices}, {"rate": 0.1, "b1": 0.5, "eps": 0.25}),
+    "positions": (lambda *x: optax.sgd(*x), (RATE, 0.25), {}, {"x[0]": 0.1, "x[1]": 0.25}),
+    "partial": (functools.partial(optax.adamw, b1=HALF, b2=0.25), (RATE,), {}, {"learning_rate": 0.1, "b1": 0.5, "b2": 0.25}),
+    "partial by position": (functools.partial(optax.sgd, RATE), (HALF,), {}, {"learning_rate": 0.1, "momentum": 0.5}),
+    "default": (lambda rate=RATE, m=0.5: optax.sgd(rate, m), (), {}, {"rate": 0.1}),
+    "class": (Optimizer, (RATE,), {"decay": 0.25}, {"rate": 0.1, "decay": 0.25}),
+    "strings": (in_strings, (1,), {"size": 3, "scale": HALF}, {"rate": 1.0, "scale": 0.5}),
+    "a transform": (lambda tx, rate: optax.chain(tx, optax.sgd(rate)), (optax.scale_by_adam(), RATE), {}, {"rate": 0.1}),
+    "variable": (optax.sgd, (nnx.Variable(jnp.float32(0.25)), RATE), {}, {"learning_rate": 0.25, "momentum": 0.1}),
+    "a tree": (optax.adamw, (1,), {"b1": 0.5, "mask": matrices(PARAMS)}, {"learning_rate": 1.0, "b1": 0.5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_every_kind_of_factory(name):
+    factory, args, kwargs, expected = FACTORIES[name]
+    assert recorded(ls.scheduled(factory)(*args, **kwargs)) == expected
+
+
+def test_lookahead_inside():
+    params: Any = optax.LookaheadParams.init_synced(PARAMS)
+    optimizer = ls.scheduled(lambda rate: optax.lookahead(optax.sgd(rate), 2, 0.5))(RATE)
+    state = optimizer.init(params)
+    for _ in range(3):
+        updates, state = optimizer.update(PARAMS, state, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(ls.hyperparameters(state)["rate"], RATE(2))
+    assert not np.array_equal(params.fast["w"], params.slow["w"])
+
+
+def test_what_is_observed_reaches_every_clock_inside():
+    accuracy = ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
+
+    def factory(rate: Any, decay: Any) -> Any:
+        inner = optax.chain(optax.add_decayed_weights(decay), optax.sgd(rate), ls.scale_by_learning_rate(PLATEAU))
+        return optax.MultiSteps(inner, 1)
+
+    optimizer = ls.scheduled(factory)(0.1 * PLATEAU, accuracy)
+    _, state = updated(optimizer, steps=4, value=1.0, accuracy=None, unknown=3)
+    assert used(state._replace(inner_state=())) == {"rate": 0.025, "decay": 1.0}
+    assert ls.learning_rate(state.inner_state) == 0.25
     with pytest.raises(TypeError, match=r"no clock monitors 'acuracy'.*did you mean accuracy="):
         optimizer.update(PARAMS, state, PARAMS, value=1.0, acuracy=1.0)
 
 
-def test_sizes_and_functions_go_to_the_factory_as_they_are():
-    mask = jax.tree.map(lambda x: x.ndim > 1, PARAMS)
-    optimizer: Any = ls.scheduled(optax.adamw)(RATE, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params))
-    expected, _ = trained(ls.scheduled(optax.adamw)(RATE, mask=mask))
-    close(trained(optimizer)[0], expected)
-    _, state = trained(ls.scheduled(optax.adamw)(1, b1=0.5), steps=1)  # an int is a number, unless the factory wants one
-    assert {name: float(x) for name, x in ls.hyperparameters(state).items()} == {"learning_rate": 1.0, "b1": 0.5}
+# Arguments: the annotation or the default says what belongs in a place, and else the value
+
+NUMBERS: Any = [0.5, np.float64(0.5), np.asarray(0.5, jnp.bfloat16)[()], jnp.float32(0.5)]
+NUMBERS += [optax.linear_schedule(0.5, 0.0, 4), lambda _: 0.5, lambda count: jnp.array([0.5, 0.2])[count]]
+OTHERS: Any = [5, True, None, "a", (0.1, 0.2), KEY, jax.random.PRNGKey(0), jnp.bfloat16, matrices]
+OTHERS += [lambda tree: jax.tree.map(lambda _: "a", tree), lambda a, b: a + b]
 
 
-def test_bad_arguments_are_told():
-    with pytest.raises(TypeError, match=r"scheduled\(factory=3\): expected a function that makes an optimizer"):
-        ls.scheduled(3)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(
-        TypeError, match=r"scheduled\(adamw\)\(\.\.\.\): expected .* Hint: missing a required argument: 'learning_rate'"
-    ):
-        ls.scheduled(optax.adamw)(b1=RATE)  # pyright: ignore[reportCallIssue]
-    with pytest.raises(ValueError, match=r"scheduled\(sgd\)\(learning_rate=\.\.\.\): expected one schedule, got a batch"):
-        ls.scheduled(optax.sgd)(ls.Linear(0.0, np.ones(3), 10))
+def annotated(annotation: Any = None, default: Any = None) -> Any:
+    """A factory whose argument `x` has this annotation and this default."""
+
+    def factory(x=default):
+        del x
+        return optax.sgd(0.1)
+
+    factory.__annotations__ = {"x": annotation} if annotation else {}
+    return factory
 
 
-def test_as_stateful_is_what_inject_hyperparams_takes():
-    s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=0)
-    optimizer: Any = optax.inject_hyperparams(optax.sgd)(learning_rate=ls.as_stateful(s))
-    _, state = trained(optimizer, steps=3, value=1.0)
-    np.testing.assert_allclose(ls.learning_rate(state), 0.05, rtol=1e-6)
+@pytest.mark.parametrize("factory", [annotated(), annotated("ArrayLike | Callable[[Any], Any]")], ids=["nothing", "both"])
+def test_where_anything_may_belong_the_value_decides(factory):
+    for value in (*NUMBERS, *OTHERS):
+        expected = {"x": 0.5} if any(value is x for x in NUMBERS) else {}
+        assert recorded(ls.scheduled(factory)(value)) == expected, value
+    assert recorded(ls.scheduled(factory, "x")(NUMBERS[-1])) == {}
 
 
-def test_groups_have_schedules_of_their_own():
-    groups: Any = {"slow": ls.scheduled(optax.sgd)(0.01 * RATE), "fast": ls.scheduled(optax.sgd)(RATE)}
-    optimizer: Any = optax.partition(groups, {"w": "slow", "b": "fast"})
-    _, state = trained(optimizer, steps=3)
-    np.testing.assert_allclose(ls.learning_rate(state, at="fast"), RATE(2), rtol=1e-6)
-    np.testing.assert_allclose(ls.learning_rate(state, at="slow"), 0.01 * RATE(2), rtol=1e-6)
-    with pytest.raises(ValueError, match=r"expected one rate, got 2, at .*fast.*slow"):
-        ls.learning_rate(state)
-    with pytest.raises(ValueError, match=r"of what is there to answer: fast, slow"):
-        ls.learning_rate(state, at="medium")
+FLOATS = ["float", float | None, "Optional[float]", "base.ScalarOrSchedule", optax.ScalarOrSchedule, optax.Schedule]
+FUNCTIONS = ["int", "list[float]", "Callable[[jax.Array], jax.Array]", "Optional[Union[Any, Callable[[base.Params], Any]]]"]
+CASES = [
+    ([*map(annotated, FLOATS), annotated(default=0.1), annotated(jax.typing.ArrayLike, 0.1)], True, True),
+    ([*map(annotated, ("Any", jax.typing.ArrayLike)), annotated(), annotated(default=3)], True, False),
+    ([*map(annotated, FUNCTIONS), annotated(default=jnp.tanh)], False, False),
+]
 
 
-def test_a_plateau_observes_the_mean_over_accumulated_batches():
-    inner = ls.scale_by_learning_rate(0.1 * ls.reduce_on_plateau(factor=0.5, patience=0))
-    losses = np.array([[1.0, 3.0], [5.0, -1.0], [2.0, 2.0], [3.0, 0.9]])  # the mean is flat, but for the last
-    rates = {}
-    for name, optimizer in (
-        ("mean", ls.accumulate(optax.MultiSteps(inner, 2))),
-        ("last", optax.MultiSteps(inner, 2).gradient_transformation()),
-    ):
-        state, update = optimizer.init(PARAMS), jax.jit(optimizer.update)
-        rates[name] = []
-        for loss in losses.ravel():
-            _, state = update(PARAMS, state, PARAMS, value=loss.astype(np.float32))
-            rates[name].append(float(ls.learning_rate(state)))
-    np.testing.assert_allclose(rates["mean"][1::2], [0.1, 0.1, 0.05, 0.025], rtol=1e-6)
-    np.testing.assert_allclose(rates["last"][1::2], [0.1, 0.1, 0.1, 0.05], rtol=1e-6)  # 3, -1, 2: two improve
-    with pytest.raises(TypeError, match=r"expected an optax\.MultiSteps"):
-        ls.accumulate(inner)  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize(("factories", "takes_callables", "takes_ints"), CASES, ids=["floats", "anything", "functions"])
+def test_the_annotation_or_the_default_says_what_belongs_there(factories, takes_callables, takes_ints):
+    for factory in factories:
+        made: Any = ls.scheduled(factory)
+        assert recorded(made(lambda x: 0.5 * x)) == ({"x": 0.0} if takes_callables else {}), factory.__annotations__
+        assert recorded(made(3)) == ({"x": 3.0} if takes_ints else {}), factory.__annotations__
+        assert (recorded(made(0.5)), recorded(made(RATE))) == ({"x": 0.5}, {"x": 0.1})
+        assert not takes_ints or "x" in made(lambda t: 0.5 if t < 5 else 0.1).init(PARAMS).hyperparams, "it was traced"
+
+
+def test_keys_go_to_the_factory_and_stay_in_the_state():
+    ours, state = updated(ls.scheduled(optax.noisy_sgd)(RATE, key=KEY))
+    expected, inner = updated(optax.noisy_sgd(0.1, key=KEY))
+    close(ours, expected, rtol=1e-6)
+    assert avals(state.inner_state) == avals(inner)
+
+
+def test_static_arguments_and_the_type_are_as_in_optax():
+    for dtype, expected in ((None, np.float32), (jnp.float32, np.float32), (jnp.bfloat16, jnp.bfloat16)):
+        given: Any = []
+        state: Any = ls.scheduled(lambda r, given=given: given.append(r) or optax.sgd(r), (), dtype)(RATE).init(PARAMS)
+        assert (given[0].dtype, given[0].weak_type, state.hyperparams["r"].dtype) == (expected, dtype is None, expected)
+    optimizer = ls.scheduled(optax.adamw, ("weight_decay", "eps"))(RATE, weight_decay=0.1, eps=1e-6, b1=0.5)
+    assert recorded(optimizer) == {"learning_rate": 0.1, "b1": 0.5}
+
+
+# The state
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_first_state_can_be_donated_and_keeps_its_types(live):
+    def update(updates, state, _=None):
+        return updates, {**state, "weak": jnp.asarray(1.0)}
+
+    def factory(rate):  # whose first state shares buffers, also with what is elsewhere, and holds a number of Python's type
+        def init(params):
+            return {"params": params, "key": KEY, "twice": [jnp.zeros(100)] * 2, "weak": jnp.asarray(0.0), "rate": rate}
+
+        return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+
+    optimizer: Any = ls.scheduled(factory, live=live)(RATE)
+    first = optimizer.init(PARAMS)
+    assert not any(getattr(x, "weak_type", False) for x in jax.tree.leaves(first))
+    assert avals(jax.eval_shape(optimizer.update, PARAMS, first, PARAMS)[1]) == avals(first)
+    donated: Any = jax.jit(optimizer.update, donate_argnums=1)
+    for init in (optimizer.init, jax.jit(optimizer.init)):
+        donated(PARAMS, donated(PARAMS, init(PARAMS), PARAMS)[1], PARAMS)
+    assert not any(x.is_deleted() for x in jax.tree.leaves((PARAMS, KEY)))
+    assert donated._cache_size() == 1
+
+
+def test_rates_are_mapped_and_differentiated():
+    def after(rate):
+        optimizer = ls.scheduled(optax.sgd)(rate * ls.Constant(1.0), momentum=0.9)
+        return updated(optimizer)[0]["b"][0]
+
+    values, slopes = jax.jit(jax.vmap(jax.value_and_grad(after)))(jnp.array([0.1, 0.2]))
+    np.testing.assert_allclose([values, slopes], [[-0.1, -0.2], [-1.0, -1.0]], rtol=1e-6)
+
+
+SGD: Any = ls.scheduled(optax.sgd)(RATE, momentum=0.5)
+FIRST = SGD.init(PARAMS)
+jitted = jax.jit(SGD.update)
+
+
+def assigned(state: Any, name: str, x: Any) -> Any:
+    state = copy.deepcopy(state)
+    state.hyperparams[name] = x
+    return state
+
+
+@pytest.mark.parametrize("x", [0.25, 1, np.float32(0.25), jnp.asarray(0.25), jnp.float32(0.25)], ids=str)
+def test_a_number_that_is_written_is_used_from_then_on(x):
+    for name, factor in (("momentum", lambda rate: rate * (1 + float(x))), ("learning_rate", lambda _: float(x) * 1.5)):
+        state = written = assigned(jitted(PARAMS, FIRST, PARAMS)[1], name, x)
+        _, state = jitted(PARAMS, state._replace(inner_state=FIRST.inner_state), PARAMS)
+        updates, state = jitted(PARAMS, state, PARAMS)
+        np.testing.assert_allclose(updates["w"], -factor(float(RATE(2))) * PARAMS["w"], rtol=1e-6)
+        assert (state.hyperparams[name], state.count) == (float(x), 3)
+        assert jax.tree.structure(state) == jax.tree.structure(written)  # for a scan
+        assert avals(state)[1] == avals(FIRST)[1]
+    state = state._replace(hyperparams={**state.hyperparams, "learning_rate": np.float32(RATE(3))})
+    for _ in range(2):  # it stays when the schedule comes by the same value, and leaves it again
+        _, state = jitted(PARAMS, state, PARAMS)
+        np.testing.assert_allclose(ls.learning_rate(state), RATE(3))
+
+
+def test_it_is_written_by_optax_and_by_nnx():
+    assert used(optax.tree_utils.tree_set(FIRST, momentum=0.25))["momentum"] == 0.25
+    with pytest.raises(TypeError, match=r"expected the state that init gave.* Hint: .*replace_schedule"):
+        jitted(PARAMS, optax.tree_utils.tree_set(FIRST, learning_rate=0.25), PARAMS)
+    model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    optimizer: Any = nnx.Optimizer(model, SGD, wrt=nnx.Param)
+    step = nnx.jit(lambda model, optimizer: optimizer.update(model, nnx.state(model, nnx.Param)))
+    step(model, optimizer)
+    optimizer.opt_state.hyperparams["momentum"][...] = 0.25
+    optimizer.opt_state.hyperparams["learning_rate"][...] = 0.125
+    step(model, optimizer)
+    assert used(optimizer) == {"learning_rate": 0.125, "momentum": 0.25}
+
+
+MISTAKES: Any = [
+    (lambda: ls.scheduled(3), r"scheduled\(factory=3\): expected a function that makes an optimizer"),  # pyright: ignore
+    (lambda: ls.scheduled(optax.adamw)(b1=RATE),  # pyright: ignore
+     r"scheduled\(adamw\)\(\.\.\.\): expected .* Hint: missing a required argument: 'learning_rate'"),
+    (lambda: ls.scheduled(optax.sgd)(ls.Linear(0.0, np.ones(3), 10)), "=...\\): expected one schedule, got a batch"),
+    (lambda: ls.scheduled(optax.adamw, static_args="rate"), "expected static_args among learning_rate, .* got rate"),
+    (lambda: ls.scheduled(optax.sgd)(float("nan")), r"scheduled\(sgd\)\(learning_rate=nan\): expected a number"),
+    (lambda: ls.scheduled(optax.adamw)("0.1"),  # pyright: ignore
+     r"scheduled\(adamw\)\(learning_rate='0\.1'\): expected a number or a schedule"),
+    (lambda: ls.scheduled(lambda _: 1)(0.1).init(PARAMS),  # pyright: ignore
+     "expected an optax transformation from the factory, got 1"),
+    *((lambda name=name, x=x: SGD.update(PARAMS, assigned(FIRST, name, x), PARAMS), message) for name, x, message in (
+        ("momentun", 0.1, "expected the hyperparameters learning_rate, momentum, got 'momentun'"),
+        ("momentum", RATE, r"expected a number in hyperparams\['momentum'\], got Linear"),
+        ("learning_rate", "0.1", r"expected a number in hyperparams\['learning_rate'\], got '0.1'"),
+        ("momentum", jnp.ones(3), r"shape \(3,\)"),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKES, ids=range(len(MISTAKES)))
+def test_mistakes(call, message):
+    with pytest.raises((TypeError, ValueError, KeyError), match=message):
+        call()

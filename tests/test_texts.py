@@ -1,0 +1,323 @@
+"""A schedule prints as it is written, and comes back from what it prints and from JSON; hostile text is refused, and soon."""
+
+import contextlib
+import copy
+import dataclasses
+import json
+import pickle
+import re
+import struct
+import time
+from typing import Any
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nested import schedules
+from signatures import FEW, nodes, rising
+from torch_cases import WITHOUT_FUNCTIONS
+
+import lrsched as ls
+from lrsched.algebra.shapes import Function
+from lrsched.dialects import torch
+from lrsched.training.live import packed
+from lrsched.views import names
+
+NAMES = {**vars(torch), **vars(ls), "rising": rising}
+RECURRENCE = torch.Recurrence(0.1, ls.Constant(0.5), ls.Constant(1.0))
+TORCH = [*WITHOUT_FUNCTIONS, torch.ReduceLROnPlateau(0.1, patience=1), RECURRENCE]
+OTHERS = [  # batches, tables, and odd numbers
+    ls.grid(ls.warmup_cosine, peak=[0.1, 1 / 3], warmup_steps=[0, 7], steps=100)[0],
+    ls.stack([ls.Linear(0.0, 1.0, 10), ls.reduce_on_plateau()]),
+    ls.stack([ls.Piecewise([0, 10], [1.0, 0.1]), ls.Piecewise([0, 20], [1.0, 0.2])]),
+    ls.join([ls.Linear(0.0, 1.0, 10)] * 300, [10 * i for i in range(1, 300)]),
+    ls.Constant(0.1, 0),
+    ls.Linear(5e-324, -0.0, 1e20),
+    ls.schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),
+]
+
+EVERY: Any = {**{str(call): call.make() for call in FEW}, **{repr(s)[:100]: s for s in [*TORCH, *OTHERS]}}
+
+
+def has_function(s: Any) -> bool:
+    return any(isinstance(one, Function) for one in nodes(s))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_node_comes_back(name):
+    """From its text, from JSON and pickle, and as the numbers of a state from flax; and a checkpoint knows it again."""
+    s = EVERY[name]
+    assert ls.resume(ls.describe(s), s) is s
+    if not s.batch_shape and len(nodes(s)) < 100:
+        state = packed(s)
+        back = flax.serialization.from_bytes(state, flax.serialization.to_bytes(state))
+        assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
+        assert ls.resume(ls.describe(ls.schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
+    if not isinstance(s, torch.Recurrence):
+        assert eval(repr(s), NAMES) == s
+        assert has_function(s) or ls.parse(repr(s)) == s
+    assert pickle.loads(pickle.dumps(s)) == copy.deepcopy(s) == s
+    assert has_function(s) or ls.from_json(ls.to_json(s)) == s
+
+
+def test_every_class_of_nodes_has_a_name():
+    written = set(names.nodes().values())
+    made = {type(one) for s in EVERY.values() for one in nodes(s)}
+    assert made <= written
+    assert written - made <= {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
+    assert len({cls.__name__ for cls in written}) == len(written)
+
+
+@given(schedules)
+def test_nested_schedules_come_back(s):
+    if has_function(s):
+        with pytest.raises(ValueError, match="expected no functions, which JSON cannot hold, got inverse_time in a Function"):
+            ls.to_json(s)
+        with pytest.raises(ValueError, match=r"inverse_time is no number|Function makes no schedule"):
+            ls.parse(repr(s))
+        return
+    back = ls.from_json(ls.to_json(s))
+    assert back == s == ls.parse(repr(s)) == ls.from_dict(json.loads(json.dumps(ls.to_dict(s), indent=2)))
+    assert (jax.tree.structure(back), repr(back)) == (jax.tree.structure(s), repr(s))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, max_value=1e38, min_value=-1e38))
+def test_every_float_comes_back_bit_for_bit(x):
+    for back in (ls.from_json(ls.to_json(ls.Constant(x))), ls.parse(repr(ls.Constant(x)))):
+        assert struct.pack("d", back.value) == struct.pack("d", x)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# As it is written
+
+TEXTS = """
+    Constant(0.1) | Constant(0.1, 1000) | Constant(0.1, 0) | Cosine(1.0, 0.0, 2.5) | Time()
+    Linear([0.0, 1.0], [1.0, 1.0], [5, 10]) | Piecewise([0, 10], [1.0, 0.1]) | Piecewise([0, 10], [1.0, 0.1], 'linear')
+    Linear(0.0, 0.001, 500) >> Cosine(0.001, 1e-05, 9500) | Linear(0.0, 1.0, 5) >> Linear(1.0, 0.0, 5) * 2.0 >> Time()
+    (Linear(0.0, 1.0, 5) >> Time()) * 2.0 | Time() - Time() - Time() | Time() - (Time() - Time())
+    Time() / (Time() * Time()) / Time() | Time() + Time() * Time() | (Time() + Time()) * -Time() | -(Time() + 1.0) | --Time()
+    1.0 - Time() | Time() * Constant(-2.0) | Time() * -2.0 | 1.0 + Constant(2.0, 5) | Time() @ (Time() @ Time())
+    Time() @ Time() @ Time() | Time() * 2.0 @ (Time() / 2.0) | minimum(Time(), 3.0)
+    (Time() + 1.0).take(5).drop(2).delay(3).stretch(2).staircase(4).reverse() | Linear(0.0, 1.0, 5).repeat()
+    Linear(0.0, 1.0, 5).repeat(3, stretch=2.0, scale=0.5) | (Linear(0.0, 1.0, 5) >> Constant(1.0, 0)).repeat(3)
+    Exponential(1.0, 0.5).on(Plateau()) | Exponential(1.0, 0.5).on(Plateau('max', 3, 0.5, cooldown=2, monitor='score'))
+    Linear(0.0, 1.0, 5).on(Steps()) | Linear(0.0, 1.0, 5).on(Since(Counter('tokens')))
+"""
+
+
+@pytest.mark.parametrize("text", [text.strip() for line in TEXTS.strip().split("\n") for text in line.split(" | ")])
+def test_prints_as_written(text):
+    s = eval(text, NAMES)
+    assert repr(s) == text
+    assert ls.parse(text) == s
+
+
+def test_what_is_traced_prints_its_type():
+    seen = []
+    jax.jit(lambda s: seen.append(repr(s)) or s(0))(ls.Linear(0.0, 1.0, 10))
+    assert seen == ["Linear(~float32[], ~float32[], ~float32[])"]
+
+
+def test_what_a_person_writes_is_read():
+    text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
+    assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
+    assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
+    assert ls.parse("1e-3") == ls.Constant(1e-3)
+    assert ls.from_json('{"lrsched": 1, "schedule": {"node": "Constant", "value": 1}}') == ls.Constant(1.0)
+    text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
+    driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
+    assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
+
+
+# What is refused
+
+
+@ls.node
+class Mine(ls.Schedule):
+    value: float = ls.leaf()
+
+
+def test_what_cannot_be_written_is_refused():
+    deep = ls.Time()
+    for _ in range(300):
+        deep = deep.take(1)
+    for s, message in (
+        (0.1, r"to_json\(schedule=0.1\): expected a schedule"),
+        (torch.LambdaLR(0.1, abs), r"got abs in a torch\.LambdaLR"),
+        (2 * Mine(1.0), r"expected nodes of lrsched, .* got a Mine"),
+        (deep, "nested at most 100 deep"),
+        (ls.Linear(0.0, 1.0, 4) * ls.Function(rising, 1.0, 2.0), "got rising in a Function"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            ls.to_json(s)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"expected known numbers, got .*, which is traced"):
+        jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0)
+    for function, wrong in ((ls.parse, 3), (ls.from_json, b"{}")):
+        with pytest.raises(TypeError, match=r"\(text=.*\): expected a string"):
+            function(wrong)  # pyright: ignore[reportArgumentType]
+
+
+NO_EXPRESSION = {
+    "__import__('os').system('true')": "__import__ makes no schedule",
+    "Linear(0, 1, 2).__class__(0, 1, 2)": "__class__ is no method",
+    "Function(print)": "Function makes no schedule",
+    "LambdaLR(0.1, abs)": "LambdaLR makes no schedule",
+    "[Linear(0, 1, 2) for x in (1, 2)]": "no part of a schedule",
+    "Linear(*[0, 1, 2])": "one by one",
+    "Linear(0, 1, steps=1, steps=2)": "each once",
+    "9 ** 9 ** 9 ** 9 * Time()": "out of range",
+    "1 << 1000000000": "there are the operators",
+    "": "invalid syntax",
+    "\0": "null|no expression",
+    "Linear(0, 1, float('nan'))": "expected a finite number",
+    "Linear('\u2028', \u2028 Foo())": "invalid non-printable|Foo makes no schedule",
+    "Linear('\ud800', 0, 1)": "expected text that UTF-8",
+    f"Linear(0x{'f' * 10_000}, 0, 1)": "too large",
+    "1 / 0 * Time()": "division by zero",
+    "Plateau()": "expected the expression of a schedule",
+    "(1).take(3)": "take is a method of schedules",
+    "Linear.at(0)": "Linear is no number",
+    "[" * 150 + "]" * 150: "nested more than 100 deep",
+    "().__class__.__base__.__subclasses__()": "no part of a schedule|none",
+    "(lambda: Linear(0, 1, 2))()": "no part of a schedule",
+}
+
+
+def whole(schedule: str) -> str:
+    return f'{{"lrsched": 1, "schedule": {schedule}}}'
+
+
+LINEAR = '{"node": "Linear", "start": 0, "stop": 1, "steps": 10}'
+NO_JSON = {
+    "": "expected JSON",
+    LINEAR: "expected .* got an object with 'node'",
+    whole(LINEAR)[:-1]: "expected JSON",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'lrsched', 'schedule', and one of them twice",
+    whole(LINEAR.replace("Linear", "Moved")): "expected the name of a node",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got an object with 'stop'",
+    whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
+    whole(LINEAR.replace("10", "NaN")): "expected a finite number",
+    whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
+    whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
+    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got an object",
+    whole(LINEAR.replace("10", "9" * 300)): "<= 1.7e",
+    whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
+    whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
+    whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
+    whole('{"node": "Function", "fn": "print", "arguments": []}'): "expected a valid Function",
+    whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
+    whole('{"node": "Take", "schedule": {"node": "Plateau"}, "steps": 3}'): r"schedule=Plateau\(\)\): expected a schedule",
+    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
+    whole('{"node": "torch.LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "expected a valid torch.LambdaLR",
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [*((ls.parse, *item) for item in NO_EXPRESSION.items()), *((ls.from_json, *item) for item in NO_JSON.items())],
+)
+def test_hostile_text_is_one_clear_error(read, text, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        read(text)
+    assert len(str(raised.value)) < 600
+
+
+TAKE = '{"node": "Take", "steps": 1, "schedule": '
+HUGE = {
+    "brackets": (ls.parse, "(" * 100_000 + "1" + ")" * 100_000),
+    "levels": (ls.from_json, whole(TAKE * 200_000 + LINEAR + "}" * 200_000)),
+    "a sum": (ls.parse, "Time()" + " + 1" * 200_000),
+    "parts": (ls.parse, " >> ".join(["Linear(0, 1, 1)"] * 2900)),
+    "products": (ls.parse, "*".join(["0x" + "f" * 4000] * 200) + " * Time()"),
+    "too long": (ls.parse, " " * 2_000_000),
+    "300 levels": (ls.from_json, whole(TAKE * 300 + LINEAR + "}" * 300)),
+    "digits": (ls.from_json, whole(LINEAR.replace("10", "9" * 1_000_000))),
+    "fields": (ls.from_json, whole("{" + ",".join(f'"{i}": 1' for i in range(100_000)) + "}")),
+    "too long for JSON": (ls.from_json, " " * 20_000_000),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_what_is_huge_is_refused_soon(name):
+    (read, text), begin = HUGE[name], time.process_time()
+    with pytest.raises(ValueError, match=r".") as raised:
+        read(text)
+    assert len(str(raised.value)) < 600
+    assert time.process_time() - begin < 20  # that it ends, on the slowest of machines
+
+
+ANYTHING = st.recursive(st.none() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
+
+
+@given(st.data())
+def test_mutated_text_is_read_or_refused(data):
+    text = ls.to_json(data.draw(schedules.filter(lambda s: not has_function(s))))
+    place = data.draw(st.integers(0, len(text) - 1))
+    new = data.draw(st.sampled_from(["", "0", "-", "{", "]", "null", '"', "1e9", "[1,2]", "x"]))
+    with contextlib.suppress(ValueError):
+        ls.from_json(text[:place] + new + text[place + 1 :])
+    with pytest.raises(ValueError, match="from_dict"):
+        ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": data.draw(ANYTHING)}})
+
+
+def test_the_mistake_is_pointed_at():
+    for text, message, place in (
+        ("Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)", "did you mean Cosine", "Cosin"),
+        (f"Linear(0, 1, 3) >> {'1 * ' * 100} Cosine(1e-3, 0, -9)", "expected steps >= 0", "Cosine(1e-3, 0, -9)"),
+    ):
+        with pytest.raises(ValueError, match=message) as raised:
+            ls.parse(text)
+        _, line, carets = str(raised.value).split("\n")
+        assert line[carets.index("^") : carets.index("^") + carets.count("^")] == place
+
+
+RECIPE_CALLS = [
+    "warmup_cosine(0.0003, 1000, 100000)",
+    "warmup_cosine(0.0003, 1000, steps=100000, end=1e-05)",
+    "0.1 * reduce_on_plateau(factor=0.5, monitor='loss')",
+    "multi_step(0.1, [30, 60], 0.1)",
+    "noam(512.0, 4000).drop(1)",
+    "-one_cycle(0.1, 100, anneal='linear', three_phase=True) * 2.0",
+    "ReduceLROnPlateau(0.1, patience=5)",
+]
+
+
+@pytest.mark.parametrize("text", RECIPE_CALLS)
+def test_recipes_print_as_themselves(text):
+    s = eval(text, NAMES)
+    assert repr(s) == text
+    assert ls.parse(text) == s
+    expanded = ls.expanded(s)
+    assert expanded == s
+    assert hash(expanded) == hash(s)
+    assert jax.tree.structure(expanded) == jax.tree.structure(s)
+    assert not re.search("warmup|reduce|multi|noam|one_cycle|LR", repr(expanded))
+
+
+def test_a_change_of_a_recipe_prints_what_it_is():
+    s = ls.warmup_cosine(1.0, 10, 100)
+    for other in (
+        s >> 0.1,
+        jax.tree.map(lambda x: 2 * x, s),
+        dataclasses.replace(s, parts=s.parts[::-1]),
+        ls.stack([s, s]),
+        jax.jit(lambda s: s)(s),
+        ls.warmup_cosine(jnp.array([0.1, 0.2]), 10, 100),  # float32, which text is not
+    ):
+        assert "warmup_cosine" not in repr(other)
+        assert ls.parse(repr(other)) == other
+    assert repr(pickle.loads(pickle.dumps(s))) == repr(copy.copy(s)) == repr(s)
+    milestones = [30, 60]
+    s = ls.multi_step(0.1, milestones, 0.1)
+    milestones[0] = 20
+    assert repr(s) == "multi_step(0.1, [30, 60], 0.1)"
+
+
+def test_what_was_donated_prints_its_type():
+    s = jax.device_put(ls.Constant(0.1))
+    jax.tree.leaves(s)[0].delete()
+    assert repr(s) == 'Constant(~float32[], float("inf"))'
