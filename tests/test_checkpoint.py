@@ -116,13 +116,10 @@ def decayed(t: Any) -> Any:
 
 
 def test_a_description_is_json_and_resumes():
-    several = {"learning_rate": SCHEDULE, "momentum": ls.one_cycle_momentum(100)}
-    cases: list[Any] = [SCHEDULE, several, 0.1 * ls.Function(decayed)]
-    for schedules in cases:
-        saved = json.loads(json.dumps(ls.describe(schedules)))
-        assert ls.resume(saved, schedules) == schedules
-    for on_change in ("keep", "replace"):
-        assert ls.resume(ls.describe(several), several, on_change) == several
+    for s in (SCHEDULE, 0.1 * ls.Function(decayed)):
+        saved = json.loads(json.dumps(ls.describe(s)))
+        for on_change in ("raise", "keep", "replace"):
+            assert ls.resume(saved, s, on_change) == s
     unnamed = ls.Function(functools.partial(decayed))
     assert "0x" not in ls.describe(unnamed)  # the same in every process
 
@@ -150,24 +147,25 @@ def test_another_schedule_is_noticed_kept_or_replaced():
     assert ls.resume(ls.describe(old), new, "replace") is new
     parts, boundaries = [ls.Linear(i / 10, 0.0, 10) for i in range(60)], range(10, 600, 10)
     long, changed = (ls.join([*parts[:30], ls.Linear(x, 0.0, 10), *parts[31:]], boundaries) for x in (3.0, 7.0))
-    with pytest.raises(ValueError, match=r"(?s)momentum.*0\.9.*0\.8.*rate.*b2.*no schedule.*decay.*no schedule") as raised:
-        ls.resume(
-            ls.describe({"same": old, "momentum": ls.Constant(0.9), "rate": long, "b2": old}),
-            {"same": old, "momentum": ls.Constant(0.8), "rate": changed, "decay": new},
-        )
-    assert "same" not in str(raised.value)
-    assert max(map(len, str(raised.value).split("\n"))) < 140  # long ones are shown where they differ
+    with pytest.raises(ValueError, match="the schedule of the checkpoint, got another") as raised:
+        ls.resume(ls.describe(long), changed)
+    _, saved, now, marks, _ = str(raised.value).split("\n")
+    assert max(map(len, (saved, now))) < 140  # long ones are shown where they differ
+    assert (saved[marks.index("^")], now[marks.index("^")]) == ("3", "7")
 
 
 FUNCTION = ls.describe(0.1 * ls.Function(decayed))
 MISTAKES: list[tuple[Any, str]] = [
-    (lambda: ls.describe(0.1), r"describe\(schedules=0.1\): expected a schedule, or a dict"),  # pyright: ignore
-    (lambda: ls.resume(None, SCHEDULE), r"resume\(saved=None\): expected what describe gave, a string"),
-    (lambda: ls.resume("Time()", {"learning_rate": SCHEDULE}), r"resume\(saved='Time.*\): .* describe gave, a dict of strings"),
+    (lambda: ls.describe(0.1), r"describe\(schedule=0.1\): expected a schedule"),  # pyright: ignore
+    (lambda: ls.resume(None, SCHEDULE), r"resume\(saved=None\): expected the text that describe gave"),  # pyright: ignore
+    (lambda: ls.resume(SCHEDULE, "Time()"), r"resume\(schedule='Time.*\): expected a schedule"),  # pyright: ignore
     (lambda: ls.resume("", PLATEAU, "ignore"), r"resume\(on_change='ignore'\): expected 'raise' or 'keep' or"),  # pyright: ignore
     (lambda: ls.resume(FUNCTION, 0.2 * ls.Function(decayed)), "the schedule of the checkpoint, got another"),
-    (lambda: ls.resume(FUNCTION, SCHEDULE, "keep"), "an expression .* schedule of the checkpoint, got an error: Function"),
-    (lambda: ls.resume({"momentum": "what is this"}, {"momentum": SCHEDULE}, "keep"), "for the schedule of momentum"),
+    (
+        lambda: ls.resume(FUNCTION, SCHEDULE, "keep"),
+        "an expression .*, got an error: decayed is no number",
+    ),
+    (lambda: ls.resume("what is this", SCHEDULE, "keep"), "for the schedule of the checkpoint"),
 ]
 
 
@@ -203,11 +201,11 @@ def test_restore_gives_the_structure_of_the_template_or_says_what_differs():
         ),
         (mine, chain(COSINE), "1/live/start/high: not in the checkpoint"),
         (mine, chain(COSINE, True, a=jnp.ones(4)), r"0/mu/a: float32\[4\] in the checkpoint, float32\[3\] in the template"),
-        (mine, {}, r"(?s)of the template, got another.* and \d+ more$"),  # and no hint, as nothing fits
+        (mine, {}, r"(?s)of the template, got another.* and \d+ more\nHint"),
         ({"a": {"b": 1.0}}, {"a": {"b": 5.0}, "a/b": 7.0}, "a/b: only in the checkpoint"),
         ({"a": "hello"}, {"a": jnp.ones(2)}, r"a: float32\[2\] in the checkpoint, str in the template"),
         ({"a": jnp.ones(2)}, None, "a: not in the checkpoint"),
-        (dict.fromkeys("abcdefg", 1), {"a": 1}, "g: not in the checkpoint$"),  # more than a hint would list
+        (dict.fromkeys("abcdefg", 1), {"a": 1}, "g: not in the checkpoint\n"),
     ):
         with pytest.raises(ValueError, match=message):
             ls.restore(wanted, found)
@@ -302,17 +300,16 @@ def test_parts_are_added_and_removed(change):
             part = next((part for part in origins if path.startswith(f"{part}/")), "")
             origin = origins.get(part, "")
             assert x == (leaves(template)[path] if origin == "template" else leaves(before)[origin + path.removeprefix(part)])
-    with pytest.raises(ValueError, match=r"Hint: restore\(\.\.\., (.*)\) keeps") as raised:
-        ls.restore(template, before)  # the error says what would be accepted
-    ls.restore(template, before, **eval(f"dict({str(raised.value).split('restore(..., ')[1].split(') keeps')[0]})"))
+    with pytest.raises(ValueError, match=r"(?s)of the structure of the template, got another:.*\nHint: added="):
+        ls.restore(template, before)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({}, r'1/clocks/1/bad: not in the checkpoint(.*\n)*Hint: restore\(\.\.\., added="1/clocks/1"\)'),
-    ({"added": "clocks/2"}, r"added='clocks/2': the template has no such part\n.*1/bad(.*\n)*Hint.*\"1/clocks/1\""),
-    ({"added": "clocks/1", "removed": "cloc"}, "names of parts, got others:\n.*'cloc': the checkpoint has no such part$"),
-    ({"added": "step"}, r"1/step: on both sides, so not to name in added=...$"),  # and no hint that names it again
-    ({"added": ["clocks/1", "0"]}, r"1/clocks/0/bad: on both sides, but not in the same place when elements are counted"),
+    ({}, r"1/clocks/1/bad: not in the checkpoint(.*\n)*Hint: added="),
+    ({"added": "clocks/2"}, r"\(added='clocks/2'\): expected the name of a part of the template"),
+    ({"added": "clocks/1", "removed": "cloc"}, r"\(removed='cloc'\): expected the name of a part of the checkpoint"),
+    ({"added": "step"}, "1/step: on both sides"),
+    ({"added": ["clocks/1", "0"]}, "0/mu/a: on both sides, but not in one place"),
     *(({"added": x}, r"restore\(added=.*\): expected names of parts, such as 'clocks/0'") for x in (3, [3], "")),
     ({"on_change": "ignore"}, r"restore\(on_change='ignore'\): expected 'warn' or"),
 ]

@@ -75,7 +75,7 @@ def test_what_cannot_be_drawn_is_text():
         def __call__(self, t):
             return t
 
-        __repr__ = __call__
+        __repr__ = __call__  # pyright: ignore[reportAssignmentType]
 
     assert list(bundle(ls.Function(Failing()))) == ["text/plain"]
     assert bundle(ls.Plateau(patience=3)) == {"text/plain": "Plateau(patience=3)"}

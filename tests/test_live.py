@@ -139,7 +139,7 @@ def test_clocks_tick_between_updates():
 def test_a_schedule_that_is_not_live_is_given():
     optimizer = ls.scale_by_learning_rate(HALVE)
     state = optimizer.init(GRADS)
-    with pytest.raises(ValueError, match=r"expected the schedule of the clocks at .*, got none. Hint: .* live=True"):
+    with pytest.raises(ValueError, match=r"expected the schedule of the state at .*, got none. Hint: .* live=True"):
         ls.observe(state, value=1.0)
     for other in (ls.Linear(1.0, 0.0, 10).on(ls.Counter("value")), HALVE * HALVE, ls.Constant(0.1)):
         with pytest.raises(ValueError, match="expected the state of"):

@@ -46,7 +46,7 @@ def test_it_maps_over_batches_and_jits():
         ((PLATEAU, {"value": np.ones(3), "loss": np.ones(2)}), ValueError, r"'value': \(3,\), 'loss': \(2,\)"),
         ((PLATEAU, {"loss": np.ones(3)}), TypeError, "no clock monitors 'loss'"),
         ((TWO, LOSSES), TypeError, "expected a dict, since clocks monitor loss, score"),
-        ((PLATEAU, LOSSES, 0), ValueError, r"replay\(every=0\): expected a whole number >= 1"),
+        ((PLATEAU, LOSSES, 0), ValueError, r"replay\(every=0\): expected every >= 1 and whole"),
         (("0.1", LOSSES), TypeError, "expected a schedule, a number or a function"),
     ],
 )

@@ -121,16 +121,11 @@ def test_what_cannot_be_rebuilt_is_refused():
         def __copy__(self):
             return self
 
-    class Computed:
-        """Has no place for another state."""
-
-        opt_state = property(lambda _: LIVE.init(PARAMS))
-
     class Uncopied(Ordinary):
         def __copy__(self):
             raise RuntimeError("one of a kind")
 
-    for holder in (Single(LIVE.init(PARAMS)), Computed(), Uncopied(LIVE.init(PARAMS))):
+    for holder in (Single(LIVE.init(PARAMS)), Uncopied(LIVE.init(PARAMS))):
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(TypeError, match=r"container that can be rebuilt.* Hint: pass its opt_state"):
                 change(holder)
@@ -301,7 +296,7 @@ def test_readings_of_clocks_of_one_name_have_numbers():
         state = ls.observe(state, s, value=1.0)
     assert [int(ls.readings(state, s)[f"value/plateaus{end}"]) for end in ("", "/2", "/3")] == [4, 0, 2]
     assert ls.next_learning_rate(state, s) == 2.0**-6
-    with pytest.raises(ValueError, match=r"write next_learning_rate\(state, schedule"):
+    with pytest.raises(ValueError, match="or give the schedule as well"):
         ls.next_learning_rate(state)
 
 
@@ -314,9 +309,9 @@ def test_the_state_of_another_transform_is_refused():
             optax.tree_utils.tree_set(state, learning_rate=0.5)
     pure, live, other = (ls.scale_by_learning_rate(s, live=live) for s, live in ((RATE, False), (RATE, True), (S, True)))
     for mine, theirs, message in (
-        (live, other, r"live=True\): expected a state with the numbers of Linear.* Hint:"),
-        (live, pure, "one without a live schedule"),
-        (pure, live, r"expected a state without a live schedule, got one with the numbers of Linear.* Hint: .*live=True"),
+        (live, other, r"live=True\): expected the state that init gave for Linear.*, got one with live=Linear.* Hint:"),
+        (live, pure, r"got one with live=\(\)"),
+        (pure, live, r"expected the state that init gave for Linear.*, got one with live=Linear"),
     ):
         with pytest.raises(ValueError, match=message):
             mine.update(PARAMS, theirs.init(PARAMS), value=None)

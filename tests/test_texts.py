@@ -22,10 +22,10 @@ from signatures import FEW, nodes, rising
 from torch_cases import WITHOUT_FUNCTIONS
 
 import lrsched as ls
+from lrsched.algebra import written
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import torch
 from lrsched.training.live import packed
-from lrsched.views import names
 
 NAMES = {**vars(torch), **vars(ls), "rising": rising}
 RECURRENCE = torch.Recurrence(0.1, ls.Constant(0.5), ls.Constant(1.0))
@@ -65,11 +65,28 @@ def test_every_node_comes_back(name):
 
 
 def test_every_class_of_nodes_has_a_name():
-    written = set(names.nodes().values())
-    made = {type(one) for s in EVERY.values() for one in nodes(s)}
-    assert made <= written
-    assert written - made <= {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
-    assert len({cls.__name__ for cls in written}) == len(written)
+    ours = {cls for cls in written.NAMES.values() if isinstance(cls, type) and cls.__module__.startswith("lrsched.")}
+    made = {type(one) for s in EVERY.values() for one in nodes(s)} & ours
+    bases = {base for cls in ours for base in cls.__mro__[1:]}
+    assert ours - made - bases == {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
+    assert all(written.NAMES[cls.__name__] is cls for cls in ours)
+
+
+def test_nodes_of_ones_own_have_their_names():
+    @ls.node
+    class Mine(ls.Schedule):
+        value: float = ls.leaf()
+
+    s = 2 * Mine(1.0)
+    assert ls.parse(repr(s)) == ls.from_json(ls.to_json(s)) == s
+
+    @ls.node
+    class Linear(ls.Clock):
+        pass
+
+    assert ls.parse("Linear(0, 1, 2)") == ls.Linear(0, 1, 2)
+    with pytest.raises(ValueError, match="expected one class of nodes called Linear, got two"):
+        ls.to_json(ls.Time().on(Linear()))
 
 
 @given(schedules)
@@ -77,7 +94,7 @@ def test_nested_schedules_come_back(s):
     if has_function(s):
         with pytest.raises(ValueError, match="expected no functions, which JSON cannot hold, got inverse_time in a Function"):
             ls.to_json(s)
-        with pytest.raises(ValueError, match=r"inverse_time is no number|Function makes no schedule"):
+        with pytest.raises(ValueError, match=r"inverse_time is no number"):
             ls.parse(repr(s))
         return
     back = ls.from_json(ls.to_json(s))
@@ -135,20 +152,10 @@ def test_what_a_person_writes_is_read():
 # What is refused
 
 
-@ls.node
-class Mine(ls.Schedule):
-    value: float = ls.leaf()
-
-
 def test_what_cannot_be_written_is_refused():
-    deep = ls.Time()
-    for _ in range(300):
-        deep = deep.take(1)
     for s, message in (
         (0.1, r"to_json\(schedule=0.1\): expected a schedule"),
-        (torch.LambdaLR(0.1, abs), r"got abs in a torch\.LambdaLR"),
-        (2 * Mine(1.0), r"expected nodes of lrsched, .* got a Mine"),
-        (deep, "nested at most 100 deep"),
+        (torch.LambdaLR(0.1, abs), r"got abs in a LambdaLR"),
         (ls.Linear(0.0, 1.0, 4) * ls.Function(rising, 1.0, 2.0), "got rising in a Function"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
@@ -163,24 +170,23 @@ def test_what_cannot_be_written_is_refused():
 NO_EXPRESSION = {
     "__import__('os').system('true')": "__import__ makes no schedule",
     "Linear(0, 1, 2).__class__(0, 1, 2)": "__class__ is no method",
-    "Function(print)": "Function makes no schedule",
-    "LambdaLR(0.1, abs)": "LambdaLR makes no schedule",
+    "Function(print)": "print is no number",
+    "LambdaLR(0.1, abs)": "abs is no number",
     "[Linear(0, 1, 2) for x in (1, 2)]": "no part of a schedule",
     "Linear(*[0, 1, 2])": "one by one",
     "Linear(0, 1, steps=1, steps=2)": "each once",
-    "9 ** 9 ** 9 ** 9 * Time()": "out of range",
+    "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold",
     "1 << 1000000000": "there are the operators",
     "": "invalid syntax",
     "\0": "null|no expression",
     "Linear(0, 1, float('nan'))": "expected a finite number",
     "Linear('\u2028', \u2028 Foo())": "invalid non-printable|Foo makes no schedule",
-    "Linear('\ud800', 0, 1)": "expected text that UTF-8",
-    f"Linear(0x{'f' * 10_000}, 0, 1)": "too large",
+    "Linear('\ud800', 0, 1)": "surrogates not allowed",
+    f"Linear(0x{'f' * 10_000}, 0, 1)": "expected a number that a float can hold",
     "1 / 0 * Time()": "division by zero",
     "Plateau()": "expected the expression of a schedule",
     "(1).take(3)": "take is a method of schedules",
     "Linear.at(0)": "Linear is no number",
-    "[" * 150 + "]" * 150: "nested more than 100 deep",
     "().__class__.__base__.__subclasses__()": "no part of a schedule|none",
     "(lambda: Linear(0, 1, 2))()": "no part of a schedule",
 }
@@ -193,17 +199,17 @@ def whole(schedule: str) -> str:
 LINEAR = '{"node": "Linear", "start": 0, "stop": 1, "steps": 10}'
 NO_JSON = {
     "": "expected JSON",
-    LINEAR: "expected .* got an object with 'node'",
+    LINEAR: "expected .* got {'node': 'Linear', ",
     whole(LINEAR)[:-1]: "expected JSON",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
-    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'lrsched', 'schedule', and one of them twice",
-    whole(LINEAR.replace("Linear", "Moved")): "expected the name of a node",
-    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got an object with 'stop'",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
+    whole(LINEAR.replace("Linear", "Moved")): "expected a Moved with schedule",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got {'steps': 10.0, ",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
-    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got an object",
+    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'node'",
     whole(LINEAR.replace("10", "9" * 300)): "<= 1.7e",
     whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
     whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
@@ -212,7 +218,7 @@ NO_JSON = {
     whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
     whole('{"node": "Take", "schedule": {"node": "Plateau"}, "steps": 3}'): r"schedule=Plateau\(\)\): expected a schedule",
     whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
-    whole('{"node": "torch.LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "expected a valid torch.LambdaLR",
+    whole('{"node": "LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "expected a valid LambdaLR",
 }
 
 
@@ -234,7 +240,7 @@ HUGE = {
     "parts": (ls.parse, " >> ".join(["Linear(0, 1, 1)"] * 2900)),
     "products": (ls.parse, "*".join(["0x" + "f" * 4000] * 200) + " * Time()"),
     "too long": (ls.parse, " " * 2_000_000),
-    "300 levels": (ls.from_json, whole(TAKE * 300 + LINEAR + "}" * 300)),
+    "3000 levels": (ls.from_json, whole(TAKE * 3000 + LINEAR + "}" * 3000)),
     "digits": (ls.from_json, whole(LINEAR.replace("10", "9" * 1_000_000))),
     "fields": (ls.from_json, whole("{" + ",".join(f'"{i}": 1' for i in range(100_000)) + "}")),
     "too long for JSON": (ls.from_json, " " * 20_000_000),
@@ -303,7 +309,7 @@ def test_a_change_of_a_recipe_prints_what_it_is():
     for other in (
         s >> 0.1,
         jax.tree.map(lambda x: 2 * x, s),
-        dataclasses.replace(s, parts=s.parts[::-1]),
+        dataclasses.replace(s, parts=s.parts[::-1]),  # pyright: ignore
         ls.stack([s, s]),
         jax.jit(lambda s: s)(s),
         ls.warmup_cosine(jnp.array([0.1, 0.2]), 10, 100),  # float32, which text is not

@@ -155,7 +155,7 @@ BAD = [
     (lambda: dialect.CyclicMomentum(0.1, 1.0, cycle_momentum=False), "CyclicMomentum(cycle_momentum=False)"),
     (lambda: dialect.OneCycleLR(0.1, epochs=3), "OneCycleLR(...): expected either total_steps, or both"),
     (lambda: dialect.SequentialLR([STEP], [3]), "one milestone fewer than schedules, got 1 schedules and 1"),
-    (lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]), "(milestones=[5, 3]): expected a list of numbers that rise"),
+    (lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]), "(milestones=[5, 3]): expected milestones that rise from 0"),
     (lambda: dialect.SequentialLR(STEP, [3]), "): expected a list of schedules"),
     (lambda: dialect.ChainedScheduler([]), "ChainedScheduler(schedules=[]): expected at least one schedule"),
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), "expected a scheduler of this dialect"),

@@ -61,7 +61,10 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
         except TypeError:  # said with the name of the function
             return explained(function)(*args, **kwargs)
         given = {name: checked(name, value) for name, value in given.items()}
-        made = function(**given)  # pyright: ignore[reportCallIssue]
+        try:
+            made = function(**given)  # pyright: ignore[reportCallIssue]
+        except ValueError as error:  # of a node that it makes, such as a value that is too large
+            raise error if str(error).startswith(f"{call}(") else ValueError(f"{call}(...): {error}") from None
         if isinstance(made, Node) and all(map(_is_written, given.values())):
             made.__dict__["_recipe"] = f"{call}({', '.join(written(name, given[name], name in kwargs) for name in given)})"
         return made

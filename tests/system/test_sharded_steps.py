@@ -5,7 +5,7 @@ import os
 
 from helpers import said, started
 
-PARTS = {"shapes": 30, "torch": 12, "calls": 24}  # of each table, one part is tried
+PARTS = {"shapes": 20, "torch": 6, "calls": 24}  # of each table, one part is tried
 EVERY = int(os.environ.get("LRSCHED_SHARDED", "0"))  # 1: all of each
 
 
