@@ -93,7 +93,7 @@ def _member(batch: Schedule, i: int) -> Schedule:
 
     member = jax.tree.map(entry, batch)
     if isinstance(member, Choice) and isinstance(member.index, float):
-        return member.branches[round(member.index)]
+        return member.branches[int(member._chosen())]
     return member
 
 

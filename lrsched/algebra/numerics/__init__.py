@@ -9,6 +9,7 @@ on, all that is traced is float64. `kinds` tells and converts them: `to_float64`
 cycles.
 """
 
+from lrsched.algebra.numerics.arithmetic import LATEST as LATEST
 from lrsched.algebra.numerics.arithmetic import ceil as ceil
 from lrsched.algebra.numerics.arithmetic import clip as clip
 from lrsched.algebra.numerics.arithmetic import divide as divide
@@ -48,6 +49,5 @@ from lrsched.algebra.numerics.tables import pick as pick
 from lrsched.algebra.numerics.tables import pick_time as pick_time
 from lrsched.algebra.numerics.tables import row_of as row_of
 from lrsched.algebra.numerics.tables import table as table
-from lrsched.algebra.numerics.time import LATEST as LATEST
 from lrsched.algebra.numerics.time import time_given as time_given
 from lrsched.algebra.numerics.time import time_of as time_of

@@ -15,6 +15,7 @@ import numpy as np
 from lrsched.algebra.numerics.double import BoundedInt, Double, Extended, bounded_int, chosen, floor_double, snapped_double
 from lrsched.algebra.numerics.kinds import as_value, extended, float_type, is_concrete, largest, to_float, to_float64, x64
 
+LATEST = 2.0**62  # of all times; in a trace infinity becomes this, for it has no place in a cycle
 LEAST = 1e-18  # lower bound of a traced length: its square is still a float32, as derivatives need
 SHORTEST = 1e-12  # lower bound of a traced divisor of time, since the quotient may be divided once more
 
@@ -66,8 +67,10 @@ def rounded(x: Any) -> Any:
 
 def ratio(a: Any, b: Any) -> Any:
     """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
-    if math.isinf(a) if type(a) is float else is_concrete(a) and np.any(np.isinf(to_float64(a))):
+    if math.isinf(a) if type(a) is float else is_concrete(a) and np.all(np.isinf(to_float64(a))):
         return a
+    if is_concrete(a) and not is_concrete(b):
+        a = np.minimum(to_float64(a), LATEST)[()]
     quotient = extended(a) / maximum(extended(b), SHORTEST)
     return snapped(quotient if isinstance(a, Extended) or isinstance(b, Extended) else as_value(quotient))
 
@@ -87,8 +90,11 @@ def snapped(x: Any) -> Any:
         return near if abs(near - x) <= 2.0**-50 * abs(x) else x
     if isinstance(x, Extended):
         return snapped_double(x) if isinstance(x, Double) else x
+    if not is_concrete(x):
+        return _snapped_in_trace(x)
     with np.errstate(invalid="ignore", over="ignore"):  # of infinity, and of numbers next to it
-        return (_snapped(np, x) if is_concrete(x) else _snapped_in_trace(x))[()]
+        near = _snapped(np, x)
+    return near if near.ndim else near.item()
 
 
 def _snapped(xp: Any, x: Any) -> Any:

@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import clip
+from lrsched.algebra.numerics.arithmetic import LATEST, clip
 from lrsched.algebra.numerics.double import BoundedInt, Extended
 from lrsched.algebra.numerics.kinds import extended, is_concrete, to_float, to_float64, x64
 from lrsched.algebra.numerics.tables import given
-
-LATEST = 2.0**62  # of all times; in a trace infinity becomes this, for it has no place in a cycle
 
 
 def time_of(step: Any, signed: bool = False) -> tuple[Any, tuple[int, ...]]:
