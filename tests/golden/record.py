@@ -52,7 +52,8 @@ Record = dict[str, Any]
 def sgd(*rates: float) -> Any:
     """An SGD of PyTorch with a group for each rate; no scheduler minds that it makes no update."""
     torch: Any = importlib.import_module("torch")
-    return torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates], momentum=0.5)
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates]
+    return torch.optim.SGD(groups, lr=rates[0], momentum=0.5)  # transformers reads the default too
 
 
 # Schedulers of PyTorch
