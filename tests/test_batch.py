@@ -148,9 +148,10 @@ def test_what_a_batch_does_not_do_is_refused(call, message):
 
 
 def test_a_batch_has_ends_of_its_members_and_an_index_is_rounded():
-    s = ls.Constant(1.0, [5.0, np.inf]).drop(3).stretch(2).staircase(7).delay(1)
+    ends = np.array([5.0, np.inf])
+    s = ls.Constant(1.0, ends).drop(3).stretch(2).staircase(7).delay(1)
     np.testing.assert_array_equal(s.length, [8, np.inf])
-    np.testing.assert_array_equal(jax.jit(lambda k: ls.Constant(1.0, [5.0, np.inf]).stretch(k).length)(2.0), [10, np.inf])
+    np.testing.assert_array_equal(jax.jit(lambda k: ls.Constant(1.0, ends).stretch(k).length)(2.0), [10, np.inf])
     choice = dataclasses.replace(ls.stack([ls.Linear(0.0, 1.0, 3), ls.Cosine(0.0, 1.0, 3)]), index=[1.5, 0.4])  # pyright: ignore
     assert ls.unstack(choice) == [ls.Cosine(0.0, 1.0, 3), ls.Linear(0.0, 1.0, 3)]
     np.testing.assert_array_equal(choice(1), [s(1) for s in ls.unstack(choice)])

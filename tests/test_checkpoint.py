@@ -329,3 +329,10 @@ def test_a_name_from_the_top_means_one_part_and_any_other_all():
     many = [jnp.full(i + 1, float(i)) for i in range(12)]  # in the order of numbers, not of letters
     moved = {str(i): x + 100 for i, x in enumerate(many[2:])}
     assert_equal(ls.restore(many, moved, added=["0", "1"]), [*many[:2], *moved.values()])
+
+
+def test_a_parameter_may_be_called_value():
+    a, b = jnp.ones(3), jnp.ones(2)
+    plain, variables = {"mu": {"value": a, "b": b}}, {"mu": {"value": {"value": a}, "b": {"value": b}}}
+    assert_equal(ls.restore(plain, variables), plain)
+    assert_equal(ls.restore(variables, plain), variables)

@@ -53,6 +53,8 @@ def test_any_other_function_of_the_step_is_wrapped():
         wrapped = from_optax(function)
         assert isinstance(wrapped, ls.Function)
         np.testing.assert_allclose(wrapped([*range(5)]), [np.asarray(function(t)) for t in range(5)], rtol=1e-6)
+    divides = from_optax(optax.join_schedules([optax.linear_schedule(0.0, 1.0, 50), lambda t: 0.1 / t], [50]))
+    assert isinstance(divides, ls.Function)  # its first value raises
     mixed = from_optax(optax.join_schedules([optax.constant_schedule(1.0), lambda t: 0.5 * t], [3]))
     assert mixed([2, 3, 5]).tolist() == [1.0, 0.0, 1.0]
     schedule = ls.Linear(0.0, 1.0, 5)
@@ -93,6 +95,11 @@ def partial_of_transformers(name: str, **numbers: object):
             transformers.get_polynomial_decay_schedule_with_warmup(0.1, 10, 100, 1e-3, 2.0),
         ),
         (
+            "_get_polynomial_decay_schedule_with_warmup_lr_lambda",  # of a group with twice the optimizer's rate
+            {"num_warmup_steps": 10, "num_training_steps": 100, "lr_end": 1e-3, "power": 2.0, "lr_init": 0.05},
+            transformers.get_polynomial_decay_schedule_with_warmup(0.1, 10, 100, 2e-3, 2.0),
+        ),
+        (
             "_get_cosine_schedule_with_warmup_lr_lambda",
             {"num_warmup_steps": 10, "num_training_steps": 100, "num_cycles": 0.5, "min_lr_rate": 0.1},
             transformers.get_cosine_with_min_lr_schedule_with_warmup(0.1, 10, 100, min_lr_rate=0.1),
@@ -129,7 +136,8 @@ ATTRIBUTES = {
     "warmup_t": 3,
     "warmup_lr_init": 1e-5,
     "warmup_prefix": False,
-    "optimizer": None,
+    "param_group_field": "lr",
+    "optimizer": SimpleNamespace(param_groups=[{}, {"lr_scale": 0.5}]),
 }
 
 
@@ -137,7 +145,7 @@ def test_a_live_scheduler_of_timm_has_its_arguments_as_attributes():
     cosine = {"t_initial": 30, "lr_min": 1e-4, "cycle_mul": 2.0, "cycle_decay": 0.5, "cycle_limit": 2, "k_decay": 1.5}
     scheduler = live("CosineLRScheduler", "timm.scheduler.cosine_lr", **ATTRIBUTES, **cosine)
     warm = {"warmup_t": 3, "warmup_lr_init": 1e-5}
-    assert from_torch(scheduler, 1) == timm.CosineLRScheduler(0.02, **cosine, **warm)
+    assert from_torch(scheduler, 1) == timm.CosineLRScheduler(0.02, **cosine, **warm) * 0.5
     inner = SimpleNamespace(factor=0.3, patience=4, threshold=1e-3, mode="min", cooldown=2, min_lrs=[1e-6, 1e-5])
     plateau = live("PlateauLRScheduler", "timm.scheduler.plateau_lr", **ATTRIBUTES, lr_scheduler=inner)
     assert timm.from_timm(plateau) == timm.PlateauLRScheduler(0.1, 0.3, 4, 1e-3, 2, **warm, lr_min=1e-6, mode="min")
@@ -154,6 +162,12 @@ def test_a_live_scheduler_of_timm_has_its_arguments_as_attributes():
             0,
             ValueError,
             "expected no noise",
+        ),
+        (
+            live("StepLRScheduler", "timm.scheduler.step_lr", **{**ATTRIBUTES, "param_group_field": "weight_decay"}, decay_t=3),
+            0,
+            ValueError,
+            "expected a scheduler of the rate",
         ),
     ],
 )

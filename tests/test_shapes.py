@@ -54,8 +54,8 @@ def test_ends_are_exactly_as_given_at_every_traced_length():
 
 
 EXTREME = {
-    (ls.Exponential(1e-30, 1e30), 1): 1.0,
-    (ls.Geometric(1e30, 1.0, 10), 1): 1e27,
+    (ls.Exponential(1e-30, 1.3e38), 1): 1.3e8,
+    (ls.Geometric(1.6e38, 1.0, 10), 1): 1.6e38**0.9,
     (ls.Geometric(2e-38, 1.0, 10), 5): 2e-38**0.5,
     (ls.Polynomial(1.0, 0.0, 1000, 200), 100): 0.9**200,
     (ls.Polynomial(1.0, 0.0, 1000, 1e30), 1): 0.0,
@@ -81,3 +81,18 @@ def test_gradients_are_finite_and_those_of_the_formula():
     np.testing.assert_allclose(
         [by_number.start[3], by_number.stop[3], by_number.steps[3]], [0.5, 0.5, -0.6 * 4 / 64], rtol=1e-6
     )
+
+
+def test_a_ramp_has_a_slope_at_its_first_step():
+    for ramp, slope in ((ls.Linear(1.0, 0.0, 10), -0.1), (ls.Linear(1.0, 2.0, 10), 0.1), (ls.OneMinusSqrt(1.0, 0.0, 9), None)):
+        found = jax.grad(lambda t, ramp=ramp: ramp(t))(0.0)
+        assert found < 0 if slope is None else np.isclose(found, slope)
+        np.testing.assert_allclose(jax.grad(lambda d, ramp=ramp: ramp.delay(d)(5))(5.0), -found, rtol=1e-6)
+    joined = jax.grad(lambda w: (ls.Linear(0.0, 1.0, w) >> ls.Linear(1.0, 0.0, 90))(10))(10.0)
+    np.testing.assert_allclose(joined, 1 / 90, rtol=1e-6)
+
+
+def test_a_list_with_a_traced_entry_keeps_the_digits_of_the_others():
+    far = 2**24 + 1
+    assert jax.jit(lambda t: (ls.Time().take(2**26) - 2**24)([far, t]))(3.0)[0] == 1
+    assert jax.jit(lambda t: ls.Piecewise([0, far, t], [0.0, 1.0, 2.0])(jnp.array([far - 1, far])))(1e8).tolist() == [0, 1]

@@ -54,6 +54,9 @@ def function_source(fn: Any) -> str:
 def number_source(value: Any, amount: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
     if isinstance(value, numerics.Extended):
+        parts = jax.tree.leaves(value)
+        if any(isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not _is_here(x) for x in parts):
+            return str(parts[0].aval)
         value = numerics.to_float64(value) if numerics.is_concrete(value) else numerics.to_float(value)
     if isinstance(value, jax.core.Tracer) or (isinstance(value, jax.Array) and not _is_here(value)):
         return str(value.aval)

@@ -362,12 +362,16 @@ def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
         raise TypeError(f"{call}(scheduler={scheduler!r}): expected one of {', '.join(_CLASSES)}. Hint: of timm.scheduler.")
     bases = scheduler.base_values
     expect(0 <= group < len(bases), call, f"a group from 0 to {len(bases) - 1}", "one of the optimizer's", group=group)
+    field = scheduler.param_group_field
+    expect(field == "lr", call, "a scheduler of the rate", "it schedules something else", param_group_field=field)
     given = {name: value for name, value in vars(scheduler).items() if name in inspect.signature(make).parameters}
     inner = getattr(scheduler, "lr_scheduler", None)  # of a plateau, which keeps its other arguments there
     if inner is not None:
         given |= {"decay_rate": inner.factor, "patience_t": inner.patience, "threshold": inner.threshold, "mode": inner.mode}
         given |= {"cooldown_t": inner.cooldown, "lr_min": inner.min_lrs[group]}
-    return make(bases[group], **given, noise_range_t=scheduler.noise_range_t)
+    schedule = make(bases[group], **given, noise_range_t=scheduler.noise_range_t)
+    scale = scheduler.optimizer.param_groups[group].get("lr_scale", 1.0)  # of layer decay
+    return schedule if scale == 1.0 else schedule * scale
 
 
 _CLASSES: dict[str, Callable[..., ls.Schedule]] = {

@@ -233,7 +233,9 @@ def schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedu
     if getattr(function, "__module__", None) != "transformers.optimization":
         return None
     name = function.__name__.removeprefix("_").removesuffix("_lambda").removesuffix("_lr")
-    given = {key: value for key, value in getattr(fn, "keywords", {}).items() if key != "lr_init"}  # that is base_lr
+    given = dict(getattr(fn, "keywords", {}))
+    if (default := given.pop("lr_init", None)) is not None:  # the optimizer's rate, to which lr_end refers in every group
+        given["lr_end"] *= base_lr / default
     if name == "get_cosine_schedule_with_warmup" and given.get("min_lr_rate"):
         name = "get_cosine_with_min_lr_schedule_with_warmup"
     by_name = {"get_constant": get_constant_schedule, "get_wsd_scheduler": get_wsd_schedule}

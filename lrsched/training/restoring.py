@@ -133,7 +133,7 @@ class _Side:
             self.named.update(parts)
         self.paths = {self.place(path): path for path in self.leaves if not _is_in(path, self.named)}
         self.schedules = {self.place(path): schedule for path, schedule in _schedules(tree).items()}
-        scalars = {self.place(path) for path in self.leaves}
+        scalars = {way for path in self.leaves for way in _ways(self.place(path))}
         self.live = {  # the live schedules of our transforms: where they are matched, and their paths
             place[: i + 1]: path[: i + 1]
             for place, path in self.paths.items()
@@ -149,7 +149,12 @@ class _Side:
             is_beside = [*path[:i]] == above and all(x.isdecimal() for x in (key, *path[i : i + 1]))
             if is_beside and i < len(path) and int(key) < int(path[i]):
                 place[i] = str(int(place[i]) - 1)
-        return tuple(place[:-1] if place[-1:] == ["value"] else place)  # of a variable of flax.nnx
+        return tuple(place)
+
+
+def _ways(place: Path) -> tuple[Path, ...]:
+    """A place, and the same with or without the `value` that a variable of flax.nnx has."""
+    return (place, (*place, "value"), *([place[:-1]] if place[-1:] == ("value",) else []))
 
 
 def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
@@ -163,12 +168,12 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
             problems.append((part, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
     wanted, found = ({x: path for x, path in side.paths.items() if not _is_in(x, apart)} for side in (mine, other))
     matched = "on both sides, but not in one place when the named parts are left out"
-    missing = [path for place, path in wanted.items() if place not in found]
-    surplus = [path for place, path in found.items() if place not in wanted]
+    pairs = {path: found[way] for place, path in wanted.items() for way in reversed(_ways(place)) if way in found}
+    missing = [path for path in wanted.values() if path not in pairs]
+    surplus = [path for path in found.values() if path not in {*pairs.values()}]
     problems += [(path, matched if path in other.leaves else "not in the checkpoint") for path in missing]
     problems += [(path, matched if path in mine.leaves else "only in the checkpoint") for path in surplus]
     hint = [_NAMES] if problems else []
-    pairs = {path: found[place] for place, path in wanted.items() if place in found}
     for path, there in pairs.items():
         if not _fits(other.leaves[there], mine.leaves[path]):
             kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import LEAST, floor, maximum, minimum, saturated, where
-from lrsched.algebra.numerics.double import MOST, Double, double, split
+from lrsched.algebra.numerics.arithmetic import LEAST, floor, maximum, saturated, where
+from lrsched.algebra.numerics.double import Double, double, split
 from lrsched.algebra.numerics.kinds import extended, float_type, is_concrete, largest, to_float, to_float64, x64
 
 
@@ -50,14 +50,16 @@ def fraction(part: Any, whole: Any) -> Split:
 
 
 def log2(x: Any) -> Any:
-    """The logarithm of a number above 0; in a trace of one up to 1e30, as the scale of one beyond 2**126 is no normal float."""
+    """The logarithm of a number above 0."""
     if is_concrete(x):
         return np.log2(to_float64(x))
-    x = double(minimum(x, MOST))
-    high = jnp.where(x.high > 0, x.high, np.float32(1))
+    x = double(x)
+    large = x.high > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
+    shrink = jnp.where(large, np.float32(2.0**-30), np.float32(1))
+    high = jnp.where(x.high > 0, x.high, np.float32(1)) * shrink
     exponent, scale = _exponent(high)
     head, rest = split(high * scale - 1)
-    return Double(*_log2(exponent, Split(head, rest + x.low * scale)))
+    return Double(*_log2(jnp.where(large, exponent + 30, exponent), Split(head, rest + x.low * shrink * scale)))
 
 
 def log2_of_rest(near: Split, is_done: Any) -> Split:

@@ -37,7 +37,7 @@ class Progress:
     @functools.cached_property
     def left(self) -> Any:
         """The fraction that is left, accurate by itself; exactly 1 at the start and 0 from the end on."""
-        return where(self._ended, 0.0, where(self._now <= 0.0, 1.0, self._fraction(self._rest)))
+        return where(self._ended, 0.0, self._fraction(self._rest))
 
     def _fraction(self, part: Any) -> Any:
         length = maximum(as_value(self._length), LEAST)

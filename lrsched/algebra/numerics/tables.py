@@ -18,7 +18,7 @@ def table(entries: list[Any]) -> Any:
     """A table of its entries, each a number or a batch of numbers."""
     if is_concrete(*entries):
         return np.stack(np.broadcast_arrays(*map(to_float64, entries)), axis=-1)
-    kept = to_float if all(is_concrete(x) or _is_floating(x) for x in entries) else as_double
+    kept = to_float if all(map(_is_float, entries)) else as_double
     return jax.tree.map(lambda *xs: jnp.stack(jnp.broadcast_arrays(*xs), axis=-1), *map(kept, entries))
 
 
@@ -45,7 +45,10 @@ def given(x: Any) -> Any:
     return array if array.ndim else float(array)
 
 
-def _is_floating(x: Any) -> bool:
+def _is_float(x: Any) -> bool:
+    """Whether a float of the result type holds all of its digits."""
+    if is_concrete(x):
+        return np.array_equal(to_float64(to_float(x)), to_float64(x))
     return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
 
 
