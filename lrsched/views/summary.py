@@ -20,6 +20,7 @@ from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
 _FAR = 100.0
+_NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Phase:
     shape: str
     first: float
     last: float  # the value that it comes to at `stop`, or of an endless one at the end of the run
-    values: str  # from first to last, as the table shows them, or the range of a phase that turns more than once or twice
+    values: str  # from first to last, as the table shows them; the range of a phase that turns often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def summary(schedule: Schedule, steps: float | None = None) -> Summary:
     top = int(np.argmax(values))
     spans = found.until(math.inf).spans
     ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
-    before = [end * (1 - 1e-12) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
+    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
     reached = np.asarray(pure([[start for start, *_ in spans], before, ends]), np.float64)
     made = Summary(
         schedule,
@@ -145,7 +146,12 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
     start, stop, shape, *_ = span
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
-    last = at_stop if abs(before - at_stop) <= 1e-8 * np.abs([first, before, *inside]).max() else before
+    sizes = np.abs([first, before, *inside])
+    size = sizes[sizes < 1e37].max(initial=0.0)  # but for those that saturate
+    if abs(before - at_stop) <= 1e-6 * size:
+        last = at_stop
+    else:  # another part begins there; a 0 is missed by as much as the time
+        last = 0.0 if abs(before) <= 10 * _NEAR * stop / (stop - start) * size else before
     passed = np.array([first, *inside, last])
     low, high = passed.min(), passed.max()
     between = sorted({int(passed.argmin()), int(passed.argmax())} - {0, len(passed) - 1})
