@@ -84,6 +84,15 @@ def test_any_schedule_is_drawn(s):
     assert min(tops(text)) > 0  # no gaps
 
 
+def test_a_driven_schedule_names_its_axis_and_moves_at_whole_readings():
+    text = curve(ls.summary(0.1 * ls.reduce_on_plateau()), plain=True)
+    assert text.endswith("waits for observations of value; shown over: plateaus of value")
+    rows = [line.partition("|")[2] for line in text.splitlines()[:HEIGHT]]
+    assert rows[0] == "*" * (len(rows[10]) // 2 + 1)  # 0.1 until the first plateau, and 0.01 from there to the second
+    assert curve(ls.summary(ls.reduce_on_plateau()), NARROWEST).endswith("over: plateaus of\nvalue")
+    assert max(map(len, curve(ls.summary(ls.reduce_on_plateau()), NARROWEST).splitlines())) == NARROWEST
+
+
 def test_json(capsys):
     assert shell.main(["show", EXPRESSION, "--json"]) == 0
     assert ls.from_json(capsys.readouterr().out) == ls.parse(EXPRESSION)

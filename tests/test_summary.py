@@ -10,7 +10,7 @@ from nested import schedules
 from signatures import FEW
 
 import lrsched as ls
-from lrsched.dialects import torch
+from lrsched.dialects import torch, transformers
 
 WHOLE = ls.Linear(0.1, 1.0, 10) >> ls.Constant(1.0, 30) >> ls.Cosine(1.0, 0.1, 60)
 
@@ -164,6 +164,43 @@ RECIPES = [
 ]
 
 
+HARD = transformers.get_cosine_with_hard_restarts_schedule_with_warmup(0.1, 10, 100, num_cycles=3)
+
+# What is right, and the steps of its run.
+RIGHT = [
+    (ls.wsd(1.0, 10, 100, 5), 100),  # the last update of a short decay is far from its end
+    (ls.Linear(1.0, 0.0, 5), 5),
+    (ls.warmup_linear(0.1, 1, 5), 5),
+    (ls.Polynomial(1.0, 0.0, 90, 0.5), 90),
+    (ls.triangular(0.0, 1.0, 5), 100),  # whole cycles
+    (ls.triangular(0.95, 0.85, 50), 1000),
+    (ls.Linear(1.0, 0.1, 1e6) >> ls.Linear(0.1, 0.01, 24e6), None),  # a decay in two parts, not a warm-up
+    (ls.Linear(1.0, 0.05, 100) >> ls.Constant(0.05), 1000),
+    (ls.one_cycle(0.1, 105) * (ls.Linear(0.0, 1.0, 32) >> ls.Linear(1.0, 0.0, 73)), None),  # they overlap for half a step
+    (ls.triangular(1.0, 0.1, 50), None),  # cycles that rise as they say
+    (ls.triangular(1.0, 0.1, 50), 400),
+    (ls.Linear(32.0, 4096.0, 1000), None),  # a size of batches
+    (ls.Exponential(0.1, 1.05), 100),
+    (ls.from_json(ls.to_json(ls.warmup_cosine(0.1, 0, 100))), None),
+    (HARD, None),
+    (HARD, 100),
+    (ls.cosine_restarts(0.1, 0.0, 10).take(30) >> ls.Constant(1e-5, 30), None),
+    (ls.Constant(0.1, 30) >> ls.Constant(0.01, 30) >> ls.Constant(0.001, 30), None),
+    (ls.Cosine(0.1, 0, 10) >> ls.Cosine(0.1, 0, 20), None),
+    (ls.Cosine(0.1, 0, 1000) @ ls.Time(), None),  # no end that anybody chose
+]
+
+
+@pytest.mark.parametrize(("schedule", "steps"), RIGHT, ids=repr)
+def test_nothing_is_said_of_what_is_right(schedule, steps):
+    assert ls.summary(schedule, steps).warnings == ()
+
+
+def test_zeros_after_restarts_are_a_tail_and_no_jump():
+    (warning,) = ls.summary(ls.cosine_restarts(0.1, 0.0, 10).take(30) >> ls.Constant(0.0, 30)).warnings
+    assert warning.startswith("the last 30 of 60 updates use 0")
+
+
 @pytest.mark.parametrize("what", WARNINGS)
 def test_what_looks_like_a_mistake_is_said_and_nothing_else(what):
     wrong, message, right = WARNINGS[what]
@@ -187,7 +224,7 @@ def test_a_run_that_ends_before_its_plan():
     (warning,) = ls.summary(WHOLE, steps=30).warnings
     assert "Cosine begins at step 40 and is never reached in 30 steps" in warning
     assert ls.summary(WHOLE, steps=100).warnings == ()
-    assert ls.summary(WHOLE, steps=300).steps == 300
+    assert ls.summary(WHOLE, steps=300).steps == ls.summary(WHOLE, steps=3e2).steps == 300
 
 
 def test_it_prints_a_table():
@@ -200,6 +237,38 @@ def test_it_prints_a_table():
         "peak 0.001 at step 100, final 3.046e-09, mean 0.0005 over 1000 steps",
     ]
     assert len(text.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (ls.warmup_cosine(1e-3, 100, 1000).staircase(30), ["0 → 0.0009988 → 3.046e-07", "0"]),
+        (ls.Piecewise([0, 50, 100], [0, 0.5, 0], "linear"), ["0 → 0.5 → 0", "0"]),
+        (ls.triangular(0.0, 0.1, 10).take(60), ["0 … 0.1", "0"]),
+        (ls.Cosine(0.1, 0.0, 10).repeat(3), ["0 … 0.1", "0"]),
+        (ls.Polynomial(0.1, 0.0, 90, 0.5), ["0.1 → 0", "0"]),
+        (ls.Linear(0.1, 0.0, 10) >> ls.Linear(0.1, 0.0, 20), ["0.1 → 0", "0.1 → 0", "0"]),
+        (ls.Geometric(1.0, 1e-10, 9) >> ls.Constant(1.0), ["1 → 1e-10", "1"]),
+        (1 / ls.Linear(0.0, 1.0, 10) >> ls.Constant(0.5), ["3.403e+38 → 1", "0.5"]),
+        (
+            ls.Linear(0, 1e-3, 100) >> ls.Constant(1e-3, 800) >> ls.Linear(1e-3, 0, 100),
+            ["0 → 0.001", "0.001", "0.001 → 0", "0"],
+        ),
+    ],
+    ids=repr,
+)
+def test_the_values_of_a_phase(schedule, values):
+    assert [phase.values for phase in ls.summary(schedule).phases] == values
+
+
+@pytest.mark.parametrize("schedule", [ls.Cosine(1e-3, 0, 1e12).on(ls.Counter("tokens")), ls.Linear(1e-3, 0, 3e9)], ids=repr)
+def test_more_than_an_int32_can_count(schedule):
+    found = ls.summary(schedule)
+    assert found.steps in (10**12, 3 * 10**9)
+    assert found.final < 1e-12
+    assert found.mean == pytest.approx(5e-4, rel=1e-3)
+    assert found.warnings == ()
+    assert ls.summary(schedule, int(1e12)).steps == 1e12
 
 
 def test_driven_schedules():
@@ -230,7 +299,7 @@ def test_every_class_of_nodes_has_a_summary():
 
 def test_a_run_of_more_steps_than_there_can_be():
     found = ls.summary(ls.Cosine(1.0, 0.0, 10).repeat(50, stretch=2))
-    assert found.steps == 2**31 - 1
+    assert found.steps == 2**53
     assert str(found)
 
 
@@ -239,7 +308,7 @@ def test_errors():
         ls.summary(0.1)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"expected one schedule, got a batch of shape \(2,\)"):
         ls.summary(ls.stack([WHOLE, WHOLE]))
-    for steps in (0, -1, 2.5, True, 2**31):
+    for steps in (0, -1, 2.5, True, 1e300, math.inf, math.nan):
         with pytest.raises(ValueError, match=r"summary\(steps=.*\): expected a whole number of updates"):
             ls.summary(WHOLE, steps=steps)  # pyright: ignore[reportArgumentType]
 

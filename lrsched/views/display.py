@@ -11,15 +11,14 @@ import math
 
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import mimebundle, shown
-from lrsched.clocks.observations import monitored_by
-from lrsched.clocks.running import clocks_of
 from lrsched.views.latex import latex
 from lrsched.views.phases import known, seen
 from lrsched.views.plotting import members, plot
-from lrsched.views.summary import Summary, summary
+from lrsched.views.summary import Summary, summary, waits_for
 
 _LONGEST_FORMULA = 2000  # characters: more is no longer read
-_MOST_LINES = 50  # of a batch
+_MOST_LINES = 50  # of a batch, which are drawn
+_MOST_MEMBERS = 500  # of which the peaks are looked for
 
 
 @mimebundle.register
@@ -35,18 +34,17 @@ def _(schedule: Schedule) -> dict[str, str]:
 
 def _page(schedule: Schedule) -> str:
     every = members(schedule)
-    found = [summary(member) for member in every[:_MOST_LINES]]
+    found = [summary(member) for member in every[:_MOST_MEMBERS]]
     parts = [f"<code>{html.escape(shown(schedule))}</code>"]
     if importlib.util.find_spec("matplotlib") is not None:
-        parts.append(_picture(every[:_MOST_LINES], max(one.steps for one in found)))
+        parts.append(_picture(every[:_MOST_LINES]))
     if len(every) == 1:
         parts += [html.escape(_formula(schedule), quote=False), _facts(schedule, found[0])]
     else:
         peaks = [one.peak for one in found]
-        parts.append(f"{len(every)} schedules, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
-    if monitored := monitored_by(clocks_of(schedule)):
-        axes = " and ".join(dict.fromkeys(one.axis for one in found))
-        parts.append(html.escape(f"waits for observations of {', '.join(monitored)}; shown over: {axes}"))
+        which = f"{len(every)} schedules" if len(every) == len(found) else f"the first {len(found)} of {len(every)} schedules"
+        parts.append(f"{which}, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
+    parts.append(html.escape(waits_for(schedule, found)))
     return "".join(f"<div>{part}</div>" for part in parts if part)
 
 
@@ -67,11 +65,11 @@ def _facts(schedule: Schedule, found: Summary) -> str:
     return f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
 
 
-def _picture(schedules: list[Schedule], steps: int) -> str:
+def _picture(schedules: list[Schedule]) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 2.4), layout="constrained")
-    ax = plot(schedules, steps=math.ceil(1.05 * steps), ax=figure.subplots())  # the end is seen, and that it stays there
+    ax = plot(schedules, ax=figure.subplots())
     if (legend := ax.get_legend()) is not None:
         legend.remove()
     file = io.BytesIO()

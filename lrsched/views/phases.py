@@ -28,7 +28,7 @@ _STILL = 1000  # steps, where nothing ever moves, or nobody knows how
 _CYCLES = 4  # of those that repeat for ever
 _FALL = 1000.0  # an exponential is followed until it is so many times smaller or larger
 _TIMESCALES = 9
-_LAST_STEP = 2**31 - 1
+LAST_STEP = 2**53  # a float64 counts no further
 
 
 class Span(NamedTuple):
@@ -178,7 +178,7 @@ phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.in
 def _(schedule: combinators.Moved) -> Phases:
     """One phase, for where any other time meets the corners of the schedule is not known."""
     inside, *times = map(phases, schedule._nodes())
-    reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 500)
+    reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, LAST_STEP, 1000)
     if math.isinf(known(schedule.length)):
         time = dataclasses.replace(schedule, schedule=shapes.Time())
         reach = next(iter(tried[np.asarray(time(tried)) >= inside.reach]), reach)
@@ -203,7 +203,8 @@ def _(schedule: Sequence) -> Phases:
     for part in schedule.parts[:-1]:
         length = known(part.length)
         found.append(phases(part).until(length).moved(begin))
-        if length == 0 and not schedule._recipe:  # whose arguments may leave out a part
+        left_out = schedule._recipe or (isinstance(part, shapes.Ramp) and part.start == 0.0)  # a recipe's warm-up of 0 steps
+        if length == 0 and not left_out:
             lost.append(f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out")
         begin += length
     last = phases(schedule.parts[-1]).moved(begin)
@@ -314,7 +315,7 @@ def horizon(schedule: Schedule) -> int:
         before = np.asarray(schedule(np.append(np.linspace(0, steps, 64)[:-1], np.nextafter(steps, 0.0))), np.float64)
         jumps = abs(later[0] - before[-1]) > 1e-3 * np.abs(before).max()
         steps *= 1.25 if jumps or later[0] > before[:-1].max() else 1.0
-    return min(math.ceil(steps), _LAST_STEP) or _STILL
+    return math.ceil(min(steps, LAST_STEP)) or _STILL
 
 
 def number(x: float) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from lrsched.views.phases import seen
-from lrsched.views.summary import Summary
+from lrsched.views.summary import Summary, waits_for
 
 WIDTH, HEIGHT, NARROWEST = 80, 12, 30  # characters
 # Two columns and four rows of dots in a character, as Braille has them: the bit of each dot, by row and column.
@@ -26,7 +28,8 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
     # Each column shows all the values between its edges, so that nothing is too short to be seen.
     ends = np.array([phase.start for phase in found.phases[1:] if phase.start <= last])
     finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), width * 16), ends, np.nextafter(ends, 0.0)]))
-    values = np.nan_to_num(np.asarray(pure(np.minimum(finer, last)), np.float64))
+    # Only whole steps are used; a clock stays on one reading until the next.
+    values = np.nan_to_num(np.asarray(pure(np.floor(np.minimum(finer, last))), np.float64))
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     span = high - low or 1.0
     labels = {0: f"{high:.4g}", HEIGHT - 1: f"{low:.4g}"}
@@ -52,4 +55,4 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
     corner, dash = ("+", "-") if plain else ("└", "─")
     lines.append(f"{'':>{margin}} {corner}{dash * width}")
     lines.append(f"{'':>{margin}} 0{last:>{width}}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *textwrap.wrap(waits_for(found.schedule, [found]), margin + 2 + width)])

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Geometric, Ramp
 from lrsched.algebra.written import shown, unexpected
-from lrsched.views.phases import check_single, horizon, known, number, phases, seen
+from lrsched.clocks.observations import monitored_by
+from lrsched.clocks.running import clocks_of
+from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, number, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
 _FAR = 100.0
+_NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Phase:
     shape: str
     first: float
     last: float  # the value that it comes to at `stop`, or of an endless one at the end of the run
+    values: str  # from first to last, as the table shows them; the range of a phase that turns often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +72,7 @@ class Summary:
         rows = [("from", "to", "shape", "values")]
         for phase in self.phases:
             stop = "" if math.isinf(phase.stop) else number(phase.stop)
-            same = number(phase.first) == number(phase.last)
-            values = number(phase.first) if same else f"{number(phase.first)} → {number(phase.last)}"
-            rows.append((number(phase.start), stop, phase.shape, values))
+            rows.append((number(phase.start), stop, phase.shape, phase.values))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         at, over = ("step ", self.axis.replace("step", "steps")) if self.axis.startswith("step") else ("", self.axis)
@@ -77,7 +81,7 @@ class Summary:
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
-def summary(schedule: Schedule, steps: int | None = None) -> Summary:
+def summary(schedule: Schedule, steps: float | None = None) -> Summary:
     """The phases of a schedule, its peak, end and mean, and warnings of what looks like a mistake.
 
     A driven schedule that moves only with its clock is looked at over the reading of the clock, any other while nothing is
@@ -93,7 +97,7 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
 
     Raises:
         TypeError: if it is no schedule.
-        ValueError: if it is a batch, or `steps` is no whole number above 0.
+        ValueError: if it is a batch, or `steps` is no whole number from 1 to 2**53.
 
     >>> import lrsched as ls
     >>> print(ls.summary(ls.Linear(1e-4, 1e-3, 100) >> ls.Cosine(1e-3, 0.0, 900)))
@@ -105,25 +109,24 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
     peak 0.001 at step 100, final 3.046e-09, mean 0.000505 over 1000 steps
     """
     check_single("summary", schedule)
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps < 2**31):
-        raise ValueError(unexpected("summary", "steps", steps, "a whole number of updates, at least 1 and below 2**31"))
+    whole = isinstance(steps, (int, float, np.number)) and not isinstance(steps, bool) and 1 <= steps <= LAST_STEP
+    if steps is not None and not (whole and steps == int(steps)):
+        raise ValueError(unexpected("summary", "steps", steps, "a whole number of updates, from 1 to 2**53"))
     pure, found, axis = seen(schedule)
-    count = steps or horizon(pure)
+    count = horizon(pure) if steps is None else int(steps)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
     corners = np.ravel(np.ceil(found.corners)[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
-    grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)])).astype(np.int64)
+    grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)]))
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
     spans = found.until(math.inf).spans
-    starts = [start for start, *_ in spans]
-    ends = [np.nextafter(stop, 0.0) if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
-    reached = np.asarray(pure([starts, ends]), np.float64)
-    sizes = np.abs(values[np.abs(values) < 1e37])  # not those that saturate
-    reached[np.abs(reached) < 1e-15 * np.max(sizes, initial=0.0)] = 0.0  # a 0 that rounding missed
+    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
+    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
+    reached = np.asarray(pure([[start for start, *_ in spans], before, ends]), np.float64)
     made = Summary(
         schedule,
-        tuple(Phase(*span[:3], *map(float, at)) for span, at in zip(spans, reached.T, strict=True)),
+        tuple(_phase(span, at, grid, values) for span, at in zip(spans, reached.T, strict=True)),
         count,
         peak=float(values[top]),
         peak_step=int(grid[top]),
@@ -133,16 +136,52 @@ def summary(schedule: Schedule, steps: int | None = None) -> Summary:
         warnings=(),
         axis=axis,
     )
-    planned = count if steps is not None else min(count, math.ceil(found.reach) or count)
-    return dataclasses.replace(made, warnings=tuple(_warnings(made, steps is not None, planned, grid, values)))
+    told, after = steps is not None, float(pure(count))
+    planned = count if told else min(count, math.ceil(found.reach) or count) if math.isfinite(known(pure.length)) else 0
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, told, planned, grid, values, after)))
 
 
-def _warnings(found: Summary, told: bool, planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
+    """A phase, from its values at its start, just before its stop and at its stop, and those of all updates."""
+    start, stop, shape, *_ = span
+    first, before, at_stop = map(float, reached)
+    inside = values[(start <= grid) & (grid < stop)]
+    sizes = np.abs([first, before, *inside])
+    size = sizes[sizes < 1e37].max(initial=0.0)  # but for those that saturate
+    if abs(before - at_stop) <= 1e-6 * size:
+        last = at_stop
+    else:  # another part begins there; a 0 is missed by as much as the time
+        last = 0.0 if abs(before) <= 10 * _NEAR * stop / (stop - start) * size else before
+    passed = np.array([first, *inside, last])
+    low, high = passed.min(), passed.max()
+    between = sorted({int(passed.argmin()), int(passed.argmax())} - {0, len(passed) - 1})
+    points = [first, *(x for x in passed[between] if not min(first, last) <= x <= max(first, last)), last]
+    if np.abs(np.diff(passed)).sum() > 1.01 * np.abs(np.diff(points)).sum() and number(low) != number(high):
+        return Phase(start, stop, shape, first, last, f"{number(low)} … {number(high)}")
+    return Phase(start, stop, shape, first, last, " → ".join(text for text, _ in itertools.groupby(map(number, points))))
+
+
+def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
+    """What a driven schedule waits for, and what its summaries are over; empty for a pure one."""
+    if not (monitored := monitored_by(clocks_of(schedule))):
+        return ""
+    axes = " and ".join(dict.fromkeys(one.axis for one in found))
+    return f"waits for observations of {', '.join(monitored)}; shown over: {axes}"
+
+
+def _warnings(
+    found: Summary, told: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
+) -> Iterator[str]:
     """Each says what is odd, why it matters, and what to write; of the updates that were planned, and their values."""
+    tree = list(_tree(found.schedule))
     yield from phases(found.schedule).lost
     waits = found.axis != "step"  # "held * ... on Plateau" is what is left for the clock to move
-    plan = [phase for phase in found.phases if phase.shape != "held" and not (waits and "held" in phase.shape)]
-    unreached = [phase for phase in plan if told and phase.start >= found.steps]
+    unreached = [
+        phase
+        for before, phase in itertools.pairwise(found.phases)
+        if told and phase.start >= found.steps and phase.shape != "held" and not (waits and "held" in phase.shape)
+        if not before.last == phase.first == phase.last  # what holds the value is not missed
+    ]
     for phase in unreached:
         yield (
             f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
@@ -150,17 +189,20 @@ def _warnings(found: Summary, told: bool, planned: int, grid: np.ndarray, values
         )
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
     if not moving:
-        yield from _without_length(found.schedule)
-    short = [phase for phase in moving if phase.stop - phase.start < 1]
+        yield from _without_length(tree)
+    # Where two parts overlap, what is short may be no part of its own.
+    short = [phase for phase in moving if phase.stop - phase.start < 1 and any(0 < known(part.length) < 1 for part in tree)]
     for phase in short:
         length = number(phase.stop - phase.start)
         yield f"{phase.shape} lasts {length} of a step: write a number of updates, for a ratio round({length} * total_steps)"
-    if len(moving) > 1 and _goes_down(moving[0], found) and moving[1].last <= moving[1].first:
+    if len(moving) > 1 and _is_swapped_warmup(moving[0], moving[1], found, tree):
         first, last = number(moving[0].first), number(moving[0].last)
         yield f"the warm-up goes down, from {first} to {last}, so that the run starts at its highest rate: swap the two"
     for before, after in zip(found.phases, found.phases[1:], strict=False):
         low, high = sorted((abs(before.last), abs(after.first)))
-        if high > _JUMP * low and after.start < found.steps and after.shape != "held":
+        falls = after.first <= before.first and before.shape == after.shape
+        wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
+        if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
             size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
@@ -168,16 +210,19 @@ def _warnings(found: Summary, told: bool, planned: int, grid: np.ndarray, values
             )
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or mend its end"
-    if 1 < found.final > _FAR * values[0] > 0:
-        size = number(found.final / values[0])
-        yield f"the end, {number(found.final)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
-    waves = [wave for phase in moving for wave in _waves(phase, grid, values)]
+    end = found.phases[-1].last
+    swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # what may be a number of steps
+    if swapped and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):
+        size = number(end / values[0])
+        yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
+    cycles = any(isinstance(part, Repeat) and len(phases(part.schedule).spans) > 1 for part in tree)  # which rise as written
+    waves = [] if cycles else [wave for phase in moving for wave in _waves(phase, grid, values)]
     yield from waves
     zeros = planned - 1 - int(grid[np.flatnonzero(values[grid < planned])].max(initial=-1))
     if planned / 100 < zeros < planned and found.axis.startswith("step"):
         yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
     if told and not unreached and not waves:
-        yield from _missed(found, float(values[found.peak_step <= grid].min()))
+        yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after_run)
     ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
     ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]
     high, when = max(ends, default=(-math.inf, 0.0))
@@ -188,21 +233,28 @@ def _warnings(found: Summary, told: bool, planned: int, grid: np.ndarray, values
         )
 
 
-def _without_length(schedule: Schedule) -> Iterator[str]:
-    """Ramps of no steps, where nothing else ever moves; but a warm-up from 0 may be left out so."""
-    if isinstance(schedule, (Ramp, Geometric)) and schedule.steps == 0.0 and schedule.start not in (0.0, schedule.stop):
-        yield (
-            f"{shown(schedule)} lasts 0 steps and is {number(known(schedule.stop))} from the first update on, for ever: its"
-            " arguments are start, stop, steps"
-        )
+def _tree(schedule: Schedule) -> Iterator[Schedule]:
+    yield schedule
     for part in schedule._nodes():
         if isinstance(part, Schedule):
-            yield from _without_length(part)
+            yield from _tree(part)
 
 
-def _goes_down(phase: Phase, found: Summary) -> bool:
-    """Whether a phase is a short line down, as no warm-up should be."""
-    return phase.shape == "Linear" and phase.last < phase.first and phase.stop <= found.steps / 5
+def _without_length(tree: list[Schedule]) -> Iterator[str]:
+    """Ramps of no steps, where nothing else ever moves; but a warm-up from 0 may be left out so."""
+    for part in tree:
+        if isinstance(part, (Ramp, Geometric)) and part.steps == 0.0 and part.start not in (0.0, part.stop):
+            yield (
+                f"{shown(part)} lasts 0 steps and is {number(known(part.stop))} from the first update on, for ever: its"
+                " arguments are start, stop, steps"
+            )
+
+
+def _is_swapped_warmup(first: Phase, second: Phase, found: Summary, tree: list[Schedule]) -> bool:
+    """Whether a short line goes down, though a recipe says that it is a warm-up, or what follows starts higher again."""
+    goes_down = first.shape == "Linear" and first.last < first.first and first.stop <= found.steps / 5
+    is_warmup = any(part._recipe.startswith(("warmup", "wsd")) for part in tree) or second.first > 1.001 * first.last
+    return goes_down and is_warmup and second.last <= second.first
 
 
 def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
@@ -224,14 +276,15 @@ def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
         )
 
 
-def _missed(found: Summary, lowest: float) -> Iterator[str]:
-    """Whether the last update is far from where the schedule ends, or an endless one had been since its peak."""
+def _missed(found: Summary, lowest: float, first: float, after: float) -> Iterator[str]:
+    """Whether the end of the run is far from where the schedule ends, or an endless one had been since its peak."""
     end = found.phases[-1]
     is_held = end.shape == "held"
     target = end.first if is_held else lowest
     # Where the run is as long as the schedule, its last update is one step before the end; of a line that is 1 / steps of it.
     margin = 0.01 if is_held and found.steps < end.start else 0.1
-    if found.final - target > margin * (found.peak - target):
+    is_whole = not is_held and after == first  # cycles
+    if min(found.final, after) - target > margin * (found.peak - target) and not is_whole:
         where = f"the {number(target)} of step {number(end.start)}" if is_held else f"{number(target)}, where it has been"
         end_there = "let the run end where the schedule does" if is_held else "let the run end with a whole cycle"
         yield f"the last update uses {number(found.final)} and misses {where}: {end_there}"
