@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -162,6 +163,8 @@ def main(arguments: list[str] | None = None) -> int:
         close = difflib.get_close_matches(arguments[0], _COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"{parser.prog} show 'Linear(...)'."
         parser.error(f"expected {' or '.join(_COMMANDS)}, got {arguments[0]!r}. Hint: {hint}")
+    if command and arguments[0] == "show":  # -Linear(0, 1, 10) is no option
+        arguments = [f" {one}" if re.match(r"-[-+*/.\w\s]*\(", one) else one for one in arguments]
     options = parser.parse_args(arguments)
     try:
         code = options.run(options)
@@ -177,9 +180,11 @@ def _show(options: argparse.Namespace) -> int:
     try:
         schedules = [parse(text) for text in options.expressions]
         found = [summary(schedule, options.steps) for schedule in schedules]
+        content: Any = [*map(to_dict, schedules)] if schedules[1:] else to_dict(schedules[0])
     except ValueError as error:
         parser.error(str(error))
-    content: Any = [*map(to_dict, schedules)] if schedules[1:] else to_dict(schedules[0])
+    except RecursionError:
+        parser.error("expected fewer levels of brackets and operators.")
     written = json.dumps(content, indent=2)
     paths: list[Path | str] = []
     if options.png or options.out:
@@ -291,7 +296,7 @@ def _check_picture(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[Path], elsewhere: str) -> None:
-    """Prints the table, the files, and a sentence on what was found and what to try next."""
+    """Prints the table, the files, and two sentences on what was found and what to try next."""
     from lrsched.lab.comparing import picture, table
 
     if options.png:
@@ -299,7 +304,7 @@ def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[P
         paths = [*paths, Path(options.png)]
     print(comparison)
     _say(*paths)
-    print(f"\n{table.verdict(comparison)}: try --seeds {4 * comparison.seeds} for narrower intervals, or {elsewhere}.")
+    print(f"\n{table.verdict(comparison)}\nTry --seeds {4 * comparison.seeds} for narrower intervals, or {elsewhere}.")
 
 
 def _say(*paths: Path | str) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import lrsched as ls
 from lrsched.algebra import foreign
-from lrsched.dialects import keras, torch
+from lrsched.dialects import keras, timm, torch, transformers
 from lrsched.dialects import optax as optax_dialect
 
 COSINE = ls.Cosine(0.1, 0.0, 100)
@@ -42,6 +42,31 @@ NAMES = [
     (lambda: torch.StepLR(0.1, 30, last_epoch=-1), "StepLR(last_epoch=...): expected base_lr, step_size, gamma. Hint: a sche"),
     (lambda: optax_dialect.linear_schedule(0.1, 0.0, steps=9), "linear_schedule(steps=...): expected init_value, end_value"),
     (lambda: keras.CosineDecay(lr=0.1, decay_steps=9), "CosineDecay(lr=...): expected initial_learning_rate, decay_steps"),
+    (lambda: ls.warmup_cosine(lr=0.1, warmup_steps=9, steps=99), "Hint: write peak for lr."),
+    (lambda: ls.warmup_cosine(learning_rate=0.1, warmup_steps=9, steps=99), "Hint: write peak for learning_rate."),
+    (lambda: ls.warmup_cosine(init_value=0.1, steps=99), "Hint: write start for init_value."),
+    (lambda: ls.one_cycle(init_value=0.1, steps=99), "Hint: div_factor=peak / init_value."),
+    (lambda: ls.warmup_cosine(0.1, warmup_epochs=1, steps=9), "Hint: warmup_steps=warmup_epochs * steps_per_epoch."),
+    (lambda: ls.Linear(0.1, 0.0, epochs=9), "Hint: steps=epochs * steps_per_epoch."),
+    (lambda: ls.cosine_restarts(0.1, 0.01, 9, m_mul=0.5), "Hint: scale=m_mul, which scales the low end as well."),
+    (lambda: ls.step_decay(0.1, decay_steps=9, factor=0.5), "Hint: write every for decay_steps."),
+    (lambda: ls.warmup_cosine(0.1, 9, 99, alpha=0.1), "Hint: end=alpha * peak."),
+    (lambda: ls.Cosine(0.1, steps=99, alpha=0.1), "Hint: stop=alpha * start."),
+    (lambda: ls.warmup_linear(base_lr=0.1, warmup_steps=9, steps=99), "Hint: write peak for base_lr."),
+    (lambda: ls.wsd(lr=0.1, warmup_steps=9, steps=99, decay_steps=9), "Hint: write peak for lr."),
+    (lambda: ls.wsd(0.1, 9, 99, 9, decay_type="sqrt"), "Hint: write shape for decay_type."),
+    (lambda: ls.one_cycle(lr=0.1, steps=99), "Hint: write peak for lr."),
+    (lambda: ls.reduce_on_plateau(min_lr=1e-5), "Hint: min_scale=min_lr / rate."),
+    (lambda: ls.reduce_on_plateau(min_delta=0.1), 'Hint: threshold=min_delta, and threshold_mode="abs".'),
+    (lambda: ls.Exponential(0.1, decay_rate=0.9), "Hint: rate=factor, and .stretch(n) if that is the factor of n steps."),
+    (lambda: ls.Exponential(0.1, transition_steps=10), "Hint: rate=factor, and .stretch(n) if that is the factor of n"),
+    (lambda: ls.noam(d_model=512, warmup_steps=9), "Hint: write dim for d_model."),
+    (lambda: ls.triangular(base_lr=0.1, high=1.0, up=9), "Hint: write low for base_lr."),
+    (lambda: ls.triangular(0.1, max_lr=1.0, up=9), "Hint: write high for max_lr."),
+    (lambda: ls.triangular(0.1, 1.0, step_size=9), "Hint: write up for step_size."),
+    (lambda: ls.Piecewise(milestones=[0, 9], values=[1.0, 0.1]), "Hint: write steps for milestones."),
+    (lambda: ls.multi_step(0.1, boundaries_and_scales={9: 0.1}), "Hint: lrsched.dialects.optax.piecewise_constant_schedule"),
+    (lambda: ls.cosine_restarts(0.1, 0.0, 9, cycle_mult=2), "Hint: write stretch for cycle_mult."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
     (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),
     (lambda: torch.OneCycleLR(optax.sgd(0.1), 0.1, 9), "Hint: its rates are arguments, so that there is no optimizer."),
@@ -64,6 +89,18 @@ ATTRIBUTES = [
     (lambda: ls.StepLR(0.1, 30), "Hint: lrsched.dialects.torch.StepLR."),
     (lambda: ls.cosine_decay_schedule, "Hint: lrsched.dialects.optax.cosine_decay_schedule."),
     (lambda: ls.inject_hyperparams, "Hint: scheduled(optax.adamw)(learning_rate=schedule)."),
+    (lambda: COSINE.clamp(0, 1), "Hint: schedule.clip(low, high)."),
+    (lambda: ls.cosine_schedule, "Hint: Cosine(start, stop, steps)."),
+    (lambda: ls.cosine_with_warmup, "Hint: warmup_cosine(peak, warmup_steps, steps)."),
+    (lambda: ls.cosine_warmup, "Hint: warmup_cosine(peak, warmup_steps, steps)."),
+    (lambda: ls.step, "Hint: step_decay(start, every, factor)."),
+    (lambda: ls.Step, "Hint: step_decay(start, every, factor)."),
+    (lambda: ls.lr_scheduler, "Hint: Schedule, and Function(f) of a function f."),
+    (lambda: ls.LearningRateSchedule, "Hint: Schedule, and Function(f) of a function f."),
+    (lambda: ls.schedule_free, "Hint: optax.contrib.schedule_free; optimizers are those of optax."),
+    (lambda: ls.Trapezoid, "Hint: wsd(peak, warmup_steps, steps, decay_steps)."),
+    (lambda: ls.Sequential, "Hint: a >> b, or join(schedules, boundaries)."),
+    (lambda: ls.Lambda, "Hint: Function(f) of a function f."),
     (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
 ]
 
@@ -91,7 +128,7 @@ def test_the_table_names_what_there_is():
     assert not [name for name in foreign.NAMES if not inspect.ismodule(vars(ls).get(name, ls))]
     assert not [name for name in foreign.ATTRIBUTES if hasattr(COSINE, name)]
     parameters = {name for f in vars(ls).values() if callable(f) for name in inspect.signature(f).parameters}
-    assert {one for ours in foreign._ARGUMENTS.values() for one in ours.split()} <= parameters
+    assert {one.partition("=")[0] for ours in foreign._ARGUMENTS.values() for one in ours.split("; ")} <= parameters
 
 
 def test_protocols_that_ask_for_attributes_go_on_as_ever():
@@ -116,7 +153,7 @@ def test_an_error_in_a_property_is_shown_as_it_is():
         _ = Broken().length
 
 
-# Rates by group, as PyTorch takes them.
+# Rates by group, as PyTorch takes them, and lists in the place of a number of others.
 GROUPS = [
     lambda: torch.OneCycleLR([1e-3, 1e-4], 10),
     lambda: torch.StepLR([1e-3, 1e-4], 10),
@@ -124,6 +161,14 @@ GROUPS = [
     lambda: torch.CyclicLR([1e-4, 1e-5], [1e-3, 1e-4], step_size_up=10),
     lambda: torch.SWALR(0.1, [1e-3, 1e-4]),
     lambda: torch.ReduceLROnPlateau(0.1, min_lr=[1e-3, 1e-4]),
+    lambda: optax_dialect.constant_schedule([0.1, 0.2]),
+    lambda: optax_dialect.linear_schedule([0.1, 0.2], 0.0, 100),
+    lambda: optax_dialect.cosine_decay_schedule(init_value=(0.1, 0.2), decay_steps=100),
+    lambda: transformers.get_linear_schedule_with_warmup([0.1, 0.2], 10, 100),
+    lambda: transformers.get_scheduler("constant", [0.1, 0.2]),
+    lambda: timm.CosineLRScheduler([0.1, 0.2], 100),
+    lambda: keras.CosineDecay([0.1, 0.2], 100),
+    lambda: keras.ReduceLROnPlateau([0.1, 0.2]),
 ]
 
 
@@ -141,6 +186,8 @@ def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
     assert ls.parse(repr(batch)) == batch
     assert ls.from_json(ls.to_json(batch)) == batch
     assert torch.MultiStepLR(0.1, [30, 80])(30) == np.float32(0.01)
+    assert optax_dialect.linear_schedule(np.array([0.1, 0.2]), 0.0, 100) == ls.Linear([0.1, 0.2], 0.0, 100)
+    assert timm.MultiStepLRScheduler(0.1, [30, 80]) == ls.multi_step(0.1, [29, 79], 1.0)
 
 
 def test_a_batch_is_refused_where_optax_takes_one_schedule():

@@ -80,6 +80,10 @@ def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
     for s, options, scale in scales:
         assert ls.plot(s, **options).get_yscale() == scale
     assert ls.plot(ls.Constant(0.1)).get_ylim() == pytest.approx((0.0, 0.125))
+    low, high = ls.plot(ls.Constant(0.1), log=True).get_ylim()
+    assert 0 < low < 0.1 < high
+    for nothing in (ls.Constant(0.0), ls.Linear(-1.0, 0.0, 10)):
+        assert ls.plot(nothing, log=True).get_yscale() == "linear"
     assert ls.plot(ls.warmup_cosine(0.1, 10, 1000), log=True).get_ylim()[0] > 1e-6
 
 
@@ -121,6 +125,9 @@ def test_several_are_told_apart():
 def test_a_batch_with_its_points():
     lines = drawn(ls.plot(ls.stack([LINE, LINE * 2, WAVE]), steps=20))
     assert [y[list(x).index(10)] for x, y in lines] == pytest.approx([1, 2, (1 + np.cos(np.pi / 4)) / 2])
+    assert legend(ls.plot(ls.stack([LINE, WAVE]), labels=["a", "b"])) == ["a", "b"]
+    assert legend(ls.plot(ls.stack([LINE, WAVE]), WAVE, labels=["a", "b", "c"])) == ["a", "b", "c"]
+    assert legend(ls.plot(ls.stack([LINE, WAVE]), WAVE, labels=["a", "b"])) == ["a", "b"]
     lines = ls.plot(ls.stack([LINE, WAVE]), WAVE, steps=20).get_lines()
     assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
     batch, points = ls.grid(ls.warmup_cosine, peak=list(np.geomspace(0.01, 1, 12)), warmup_steps=[0, 10], steps=100)
@@ -145,6 +152,7 @@ MISTAKES: list[Any] = [
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}), "expected the points that grid gave, with 2 values each"),
     (lambda: ls.plot(LINE, labels=["a", "b"]), r"labels=\.\.\.\): expected one label for each of 1 schedules, got 2"),
+    (lambda: ls.plot(ls.stack([LINE, LINE]), labels=["a"] * 3), "each of 1 schedules, or of 2 members, got 3"),
 ]
 
 

@@ -177,7 +177,15 @@ NO_EXPRESSION = {
     "Linear(0, 1, steps=1, steps=2)": "each once",
     "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold",
     "1 << 1000000000": "there are the operators",
-    "": "invalid syntax",
+    "": "expected an expression",
+    " \n": "expected an expression",
+    "WSD(.1, 0, 100)": "WSD makes no schedule; did you mean wsd",
+    "Trapezoid(.1, 0, 100)": r"Trapezoid makes no schedule. Hint: wsd\(peak, warmup_steps",
+    "linear_schedule(.1, 0, 100)": r"Hint: lrsched.dialects.optax.linear_schedule, in Python",
+    "lrsched.dialects.optax.reduce_on_plateau(0.5)": "no part of a schedule",
+    "Linear(0, 1, 9).clamp(0, 1)": r"clamp is no method of a schedule. Hint: schedule.clip\(low, high\)",
+    "Ramp(0, 1, 2)": "Ramp makes no schedule",
+    "Moved(Linear(0, 1, 2))": "Moved makes no schedule",
     "\0": "null|no expression",
     "Linear(0, 1, float('nan'))": "expected a finite number",
     "Linear('\u2028', \u2028 Foo())": "invalid non-printable|Foo makes no schedule",
@@ -203,7 +211,9 @@ NO_JSON = {
     whole(LINEAR)[:-1]: "expected JSON",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
-    whole(LINEAR.replace("Linear", "Moved")): "expected a Moved with schedule",
+    whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
+    whole(LINEAR.replace("Linear", "Ramp")): "expected the name of a class of nodes",
+    whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
     whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got {'steps': 10.0, ",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
@@ -268,6 +278,11 @@ def test_mutated_text_is_read_or_refused(data):
         ls.from_json(text[:place] + new + text[place + 1 :])
     with pytest.raises(ValueError, match="from_dict"):
         ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": data.draw(ANYTHING)}})
+
+
+def test_a_name_may_have_the_prefix_of_its_module():
+    for prefix in ("", "lrsched.dialects.torch.", "ls.dialects.torch."):
+        assert ls.parse(f"{prefix}StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
 
 
 def test_the_mistake_is_pointed_at():

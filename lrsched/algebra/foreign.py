@@ -5,39 +5,51 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_START, _STOP, _PEAK = "start value peak", "stop end low min_scale", "peak high"
-_ARGUMENTS: dict[str, str] = {  # of a call, and ours: the first that the call has
-    **dict.fromkeys(("lr", "base_lr", "init_lr", "initial_lr", "learning_rate", "initial_learning_rate", "init_value"), _START),
+_STOP, _PEAK = "stop; end; low; min_scale={} / rate", "peak; high"
+_SCALE = "scale={}, which scales the low end as well"
+_PER_STEP = "rate=factor, and .stretch(n) if that is the factor of n steps"
+_ARGUMENTS: dict[str, str] = {  # of a call, and ours, perhaps with its value: the first that the call has
+    **dict.fromkeys(("lr", "learning_rate"), "peak; start; value"),
+    "base_lr": "peak; start; value; low",
+    **dict.fromkeys(("init_lr", "initial_lr", "initial_learning_rate", "init_value"), "start; value; div_factor=peak / {}"),
     **dict.fromkeys(("eta_min", "min_lr", "lr_min", "lr_end", "end_lr", "end_value", "end_learning_rate", "final_lr"), _STOP),
+    "alpha": "end=alpha * peak; stop=alpha * start",
     **dict.fromkeys(("max_lr", "peak_lr", "peak_value", "warmup_target"), _PEAK),
     **dict.fromkeys(("T_max", "T_0", "total_steps", "total_iters", "num_steps", "num_training_steps", "t_initial"), "steps"),
-    **dict.fromkeys(("transition_steps", "first_decay_steps", "decay_steps", "max_steps", "epochs", "num_epochs"), "steps"),
-    **dict.fromkeys(("num_warmup_steps", "warmup", "warmup_epochs", "warmup_iters", "warmup_t"), "warmup_steps"),
+    **dict.fromkeys(("first_decay_steps", "max_steps"), "steps"),
+    **dict.fromkeys(("epochs", "num_epochs"), "steps={} * steps_per_epoch"),
+    **dict.fromkeys(("transition_steps", "decay_steps"), f"steps; every; {_PER_STEP}"),
+    **dict.fromkeys(("num_warmup_steps", "warmup", "warmup_iters", "warmup_t"), "warmup_steps"),
+    "warmup_epochs": "warmup_steps={} * steps_per_epoch",
     **dict.fromkeys(("num_decay_steps", "decay_iters"), "decay_steps"),
-    **dict.fromkeys(("gamma", "decay_rate", "decay"), "factor rate"),
-    **dict.fromkeys(("T_mult", "t_mul", "cycle_mul"), "stretch"),
-    **dict.fromkeys(("m_mul", "cycle_decay"), "scale"),
+    **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}"),
+    "decay_rate": f"factor; {_PER_STEP}",
+    "decay_type": "shape",
+    **dict.fromkeys(("T_mult", "t_mul", "cycle_mul", "cycle_mult"), "stretch"),
+    **dict.fromkeys(("m_mul", "cycle_decay"), _SCALE),
     **dict.fromkeys(("num_cycles", "cycle_limit", "cycles", "times"), "n"),
     **dict.fromkeys(("min", "a_min", "min_value"), "low"),
     **dict.fromkeys(("max", "a_max", "max_value"), "high"),
-    **dict.fromkeys(("min_delta", "rtol", "atol"), "threshold"),
-    "step_size": "every",
+    "rtol": "threshold",
+    **dict.fromkeys(("min_delta", "atol"), 'threshold={}, and threshold_mode="abs"'),
+    **dict.fromkeys(("d_model", "model_size"), "dim"),
+    "step_size": "every; up",
     "step_size_up": "up",
     "step_size_down": "down",
-    "boundaries": "milestones steps",
+    **dict.fromkeys(("boundaries", "milestones"), "milestones; steps"),
     "anneal_strategy": "anneal",
     "exponent": "power",
 }
 _NO_COUNTER = "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there"
 _NO_OPTIMIZER = "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)"
 _INSTEAD: dict[str, str] = {  # of arguments
-    "alpha": "the end is a value, stop=alpha * start",
+    "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
     "last_epoch": _NO_COUNTER,
     "optimizer": _NO_OPTIMIZER,
     "staircase": "schedule.staircase(every)",
@@ -59,6 +71,7 @@ ATTRIBUTES: dict[str, str] = {  # of a schedule
     "scale": "schedule * number",
     "cycle": "schedule.repeat()",
     "join": "schedule >> other",
+    "clamp": "schedule.clip(low, high)",
     "warmup": "Linear(0.0, peak, steps) >> schedule",
 }
 
@@ -77,13 +90,22 @@ _DIALECTS = {
 NAMES: dict[str, str] = {  # of the module
     **{name: f"lrsched.dialects.{where}.{name}" for where, names in _DIALECTS.items() for name in names.split()},
     **dict.fromkeys(("get_lr", "get_last_lr", "current_learning_rate"), _READ),
-    **dict.fromkeys(("cosine_annealing", "cosine_decay", "CosineAnnealing"), "Cosine(start, stop, steps)"),
+    **dict.fromkeys(("cosine_annealing", "cosine_decay", "cosine_schedule"), "Cosine(start, stop, steps)"),
+    **dict.fromkeys(("cosine_warmup", "cosine_with_warmup"), "warmup_cosine(peak, warmup_steps, steps)"),
     **dict.fromkeys(("linear_decay", "decay"), "Linear(start, 0.0, steps)"),
-    **dict.fromkeys(("warmup", "linear_warmup", "Warmup"), ATTRIBUTES["warmup"]),
-    **dict.fromkeys(("sgdr", "SGDR", "warm_restarts"), "cosine_restarts(start, stop, steps)"),
+    **dict.fromkeys(("linear_with_warmup", "linear_warmup_decay"), "warmup_linear(peak, warmup_steps, steps)"),
+    **dict.fromkeys(("warmup", "linear_warmup"), ATTRIBUTES["warmup"]),
+    **dict.fromkeys(("sgdr", "warm_restarts"), "cosine_restarts(start, stop, steps)"),
+    "step": "step_decay(start, every, factor)",
     **dict.fromkeys(("rsqrt", "inv_sqrt"), "InverseSqrt(value, timescale)"),
     **dict.fromkeys(("trapezoidal", "trapezoid"), "wsd(peak, warmup_steps, steps, decay_steps)"),
-    **dict.fromkeys(("Scheduler", "LRScheduler", "LearningRateScheduler"), "Schedule, and Function(f) of a function f"),
+    **dict.fromkeys(
+        ("Scheduler", "LRScheduler", "LearningRateScheduler", "LearningRateSchedule", "LRSchedule"),
+        "Schedule, and Function(f) of a function f",
+    ),
+    **dict.fromkeys(("Lambda", "LambdaSchedule"), "Function(f) of a function f"),
+    **dict.fromkeys(("Sequential", "sequence", "concat"), "a >> b, or join(schedules, boundaries)"),
+    "schedule_free": "optax.contrib.schedule_free; optimizers are those of optax",
     **dict.fromkeys(("adam", "adamw", "sgd"), "optax.adamw(schedule); optimizers are those of optax"),
     **dict.fromkeys(("lr_find", "lr_finder", "range_test"), "lrsched.lab.range_test"),
     "compare": "lrsched.lab.compare",
@@ -98,13 +120,25 @@ NAMES: dict[str, str] = {  # of the module
 
 def missing_name(name: str, public: Collection[str]) -> str:
     """The text of an error about a name that the module does not have."""
+    hint = "" if name.startswith("_") else meant(name, public)
+    hint = f"lrsched.{hint}" if hint in public else hint
+    return f"module 'lrsched' has no attribute {name!r}{hint and f'. Hint: {hint}.'}"
+
+
+def meant(name: str, public: Collection[str], texts: Mapping[str, str] = NAMES) -> str:
+    """One of the public names, or one of the texts, that is likely to be meant; empty if none is."""
 
     def plain(name: str) -> str:
         return name.lower().replace("_", "")
 
-    alike = [ours for ours in public if plain(ours) == plain(name)] or difflib.get_close_matches(name, public, n=1)
-    hint = NAMES.get(name) or (f"lrsched.{alike[0]}" if alike and not name.startswith("_") else "")
-    return f"module 'lrsched' has no attribute {name!r}{hint and f'. Hint: {hint}.'}"
+    alike = [ours for ours in public if plain(ours) == plain(name)]
+    theirs = [text for one, text in texts.items() if plain(one) == plain(name)]
+    return texts.get(name) or next(iter([*alike, *theirs, *_close(name, public)]), "")
+
+
+def _close(name: str, names: Collection[str]) -> list[str]:
+    """The nearest name, if it is one that is misspelt, and no other word."""
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.8)
 
 
 def missing_attribute(owner: str, name: str) -> str:
@@ -130,6 +164,7 @@ def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
 
 
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:
-    ours = [one for one in _ARGUMENTS.get(name, "").split() if one in names] or difflib.get_close_matches(name, names, n=1)
-    hint = _INSTEAD.get(name) or (f"write {ours[0]} for {name}" if ours else "")
+    known = [one for one in _ARGUMENTS.get(name, "").split("; ") if one.partition("=")[0] in names]
+    ours = next(iter(known or ([] if name in _INSTEAD else _close(name, names))), "")
+    hint = ours.format(name) if "=" in ours else f"write {ours} for {name}" if ours else _INSTEAD.get(name, "")
     return f"{call}({name}=...): expected {', '.join(names)}.{hint and f' Hint: {hint}.'}"

@@ -127,6 +127,7 @@ def CosineDecayRestarts(
     return cycles if is_known(alpha, 0) else cycles + alpha * initial_learning_rate
 
 
+@peer
 def ReduceLROnPlateau(
     base_lr: Number,
     monitor: str = "val_loss",

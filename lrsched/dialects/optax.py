@@ -55,6 +55,7 @@ import lrsched as ls
 from lrsched.dialects.shared import Number, at_least, expect, is_known, is_plain, numpy_of, peer, raised, where
 
 
+@peer
 def constant_schedule(value: Number) -> ls.Schedule:
     """`value` for ever."""
     return ls.Constant(value)
@@ -78,6 +79,7 @@ def linear_schedule(
     return _delayed(ls.Linear(init_value, end, at_least(0, transition_steps)), transition_begin)
 
 
+@peer
 def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None) -> ls.Schedule:
     """`init_value` times the scale of every boundary b <= t."""
     return _table("piecewise_constant_schedule", "constant", init_value, boundaries_and_scales)
@@ -112,6 +114,7 @@ def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number
     return _cosine(init_value, alpha * init_value, decay_steps, exponent)
 
 
+@peer
 def piecewise_interpolate_schedule(
     interpolate_type: str, init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None
 ) -> ls.Schedule:

@@ -16,10 +16,13 @@ import numpy as np
 import lrsched as ls
 from lrsched.algebra.arguments import check_count
 from lrsched.algebra.foreign import explained
+from lrsched.algebra.written import unexpected
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Number: TypeAlias = float | np.ndarray | jax.Array
+
+GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
 
 
 def traced(*numbers: Any) -> bool:
@@ -35,12 +38,15 @@ def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
 
 
 def peer(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of another framework: an error says which count is a ratio, and what ours are called."""
-    names, plain = list(inspect.signature(function).parameters), explained(function)
+    """A function of another framework: an error says which count is a ratio, or a list, and what ours are called."""
+    parameters, plain = inspect.signature(function).parameters, explained(function)
+    numbers = [name for name, parameter in parameters.items() if parameter.annotation in ("Number", "Number | None")]
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
+        for name, value in [*zip(parameters, args, strict=False), *kwargs.items()]:
+            if name in numbers and isinstance(value, (list, tuple)):
+                raise ValueError(unexpected(function.__name__, name, value, "one number", GROUPS))
             if _COUNT.fullmatch(name):
                 check_count(function.__name__, name, value)
         return plain(*args, **kwargs)

@@ -159,6 +159,7 @@ def MultiStepLRScheduler(
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
+@peer
 def PlateauLRScheduler(
     base_lr: Number,
     decay_rate: Number = 0.1,

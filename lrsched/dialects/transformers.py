@@ -50,6 +50,7 @@ from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 
+@peer
 def get_constant_schedule(base_lr: Number) -> ls.Schedule:
     """`base_lr` for ever."""
     return ls.Constant(base_lr)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import operator
 import re
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from lrsched.algebra import foreign
 from lrsched.algebra.batch import stack
 from lrsched.algebra.pointwise import as_schedule, maximum, minimum
 from lrsched.algebra.schedule import Schedule
@@ -42,7 +42,7 @@ def parse(text: str) -> Schedule:
     """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
 
     It is read, not run: numbers, strings and lists, the operators, the names of shapes, clocks and recipes, perhaps after
-    `ls.`, and the methods of schedules are all there is in it. A number alone is a constant.
+    `ls.` or `lrsched.dialects.torch.`, and the methods of schedules are all there is in it. A number alone is a constant.
 
     Args:
         text: the expression, of at most 2,000 calls and operators.
@@ -58,6 +58,8 @@ def parse(text: str) -> Schedule:
     if not isinstance(text, str):
         raise TypeError(unexpected("parse", "text", text, "a string"))
     text = re.sub(r"\r\n?", "\n", text).strip()  # as Python's own parser reads it
+    if not text:
+        raise ValueError("parse(text=''): expected an expression. Hint: such as 'Linear(0, 1e-3, 100)'.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
@@ -103,17 +105,24 @@ class _Reader:
                 return value
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
                 return float(value)
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="ls" | "lrsched"), attr=name) as function):
+            case ast.Call(
+                func=ast.Name(id=name)
+                | ast.Attribute(
+                    value=ast.Name(id="ls" | "lrsched")
+                    | ast.Attribute(value=ast.Attribute(value=ast.Name(id="ls" | "lrsched"), attr="dialects"), attr="torch"),
+                    attr=name,
+                ) as function
+            ):
                 maker = _FUNCTIONS.get(name) or named(name)
                 if maker is None:
-                    raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES})
+                    raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES}, foreign.NAMES)
                 return self.call(tree, maker)
             case ast.Call(func=ast.Attribute(value=owner, attr=name) as function):
                 schedule = self.read(owner)
                 if not isinstance(schedule, Schedule):
                     raise self.mistake(owner, f"{name} is a method of schedules, and this is none")
                 if name not in _METHODS:
-                    raise self.unknown(function, name, "is no method of a schedule", _METHODS)
+                    raise self.unknown(function, name, "is no method of a schedule", _METHODS, foreign.ATTRIBUTES)
                 return self.call(tree, getattr(schedule, name))
             case ast.Name(id=name):
                 raise self.mistake(tree, f"{name} is no number and no call; a function of your own is not read")
@@ -134,9 +143,12 @@ class _Reader:
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self.mistake(tree, str(error)) from None
 
-    def unknown(self, tree: ast.expr, name: str, problem: str, names: Collection[str]) -> ValueError:
-        close = difflib.get_close_matches(name, names, n=1)
-        return self.mistake(tree, f"{name} {problem}" + (f"; did you mean {close[0]}?" if close else ""))
+    def unknown(self, tree: ast.expr, name: str, problem: str, names: Collection[str], texts: Mapping[str, str]) -> ValueError:
+        hint = foreign.meant(name, names, texts)
+        if hint in names:
+            return self.mistake(tree, f"{name} {problem}; did you mean {hint}?")
+        where = ", in Python" if hint.startswith("lrsched.dialects") else ""  # functions, whose schedules have other names here
+        return self.mistake(tree, f"{name} {problem}" + (f". Hint: {hint}{where}." if hint else ""))
 
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
         line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # whose offsets count bytes

@@ -7,7 +7,12 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
+from lrsched.algebra.combinators import Moved
+from lrsched.algebra.shapes import Ramp
 from lrsched.algebra.written import NAMES
+
+for _base in (Moved, Ramp):  # of nodes, and none itself
+    del NAMES[_base.__name__]
 
 
 def named(name: str) -> Callable[..., Any] | None:

@@ -50,12 +50,13 @@ def plot(
         schedules: one or more schedules, a list of them, or a dict of them by name; a batch is drawn as one line a member.
         steps: how many steps to draw; if None, a little more than the longest schedule lasts; if none of them settles, enough
             to see how they go on.
-        labels: a list of names, one a schedule; by default those of a dict, or the expressions of several schedules, or the
-            numbers of the members of a single batch.
+        labels: a list of names, one a schedule, or one a member of batches; by default those of a dict, or the expressions of
+            several schedules, or the numbers of the members of a single batch.
         ax: the matplotlib Axes to draw into, a new one if None.
         points: for a single batch, the points that `grid` gave with it: the first of them that varies colours the lines, along
             a scale if they are many numbers, and the others show in the styles, if there are enough of them.
-        log: whether the scale of the values is logarithmic; if None, where all are positive, and most would be lost otherwise.
+        log: whether the scale of the values is logarithmic, if any is positive; if None, where all are positive, and most would
+            be lost otherwise.
 
     Returns:
         The Axes.
@@ -75,22 +76,23 @@ def plot(
     for schedule in given:
         if not isinstance(schedule, Schedule):
             raise TypeError(unexpected("plot", "schedules", schedule, "a schedule"))
-    if labels is not None and len(labels) != len(given):
-        raise ValueError(f"plot(labels=...): expected one label for each of {len(given)} schedules, got {len(labels)}.")
     if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps < 2**31):
         raise ValueError(unexpected("plot", "steps", steps, "a number of steps, at least 1 and below 2**31"))
     looks = [[seen(member) for member in members(schedule)] for schedule in given]
     if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
+    if labels is not None and len(labels) not in (len(given), len(every)):
+        each = f"{len(given)} schedules" + f", or of {len(every)} members" * (len(every) > len(given))
+        raise ValueError(f"plot(labels=...): expected one label for each of {each}, got {len(labels)}.")
     pures = [pure for pure, *_ in every]
     ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
     count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
     lines = [_line(pure, found.corners, count) for pure, found, _ in every]
     if points is not None:
         styles, bar, legend = _by_points(given, points)
-    elif labels is None and len(every) > len(given) == 1:
-        styles, bar, legend = _by_order([1] * len(every), "member", [f"member {k}" for k in range(len(every))])
+    elif len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every)):
+        styles, bar, legend = _by_order([1] * len(every), "member", labels or [f"member {k}" for k in range(len(every))])
     else:
         labels = labels or [_short(repr(schedule)) if len(given) > 1 else "" for schedule in given]
         styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels)
@@ -116,14 +118,14 @@ def plot(
 def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
     """Chooses the scale of the values, and limits where they are constant, or a ramp to 0 would fill a logarithmic one."""
     low, high = np.quantile(values, [0.1, 0.9])
-    if np.ptp(values) == 0:
-        ax.set_ylim(*sorted((0.0, 1.25 * high or 1.0)))
+    positive = values[values > 0]
     # Not where only the end of some ramp would be lost on a linear scale.
-    if log or (log is None and values.min() > 0 and high >= _LOG * low):
+    if positive.size and (log or (log is None and values.min() > 0 and high >= _LOG * low)):
         ax.set_yscale("log")
-        positive = values[values > 0]
-        if positive.size and positive.min() < (least := np.quantile(positive, 0.01) / 2):
+        if positive.min() < (least := np.quantile(positive, 0.01) / 2):
             ax.set_ylim(bottom=least)
+    elif np.ptp(values) == 0:
+        ax.set_ylim(*sorted((0.0, 1.25 * high or 1.0)))
 
 
 def members(schedule: Schedule) -> list[Schedule]:

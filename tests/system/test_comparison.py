@@ -105,7 +105,7 @@ def test_it_shows_itself():
 
 
 def test_a_sentence_says_what_the_intervals_say():
-    assert table.verdict(made()) == "With 5 seeds no schedule is better than constant with 95 % confidence"
+    assert table.verdict(made()) == "With 5 seeds no schedule is better than constant with 95 % confidence."
     found = made()
     found.metrics["test"][1:3] += 1e6 + np.arange(5, dtype=np.float32)
-    assert table.verdict(found) == "With 5 seeds cosine and plateau are better than constant with 95 % confidence"
+    assert table.verdict(found) == "With 5 seeds cosine and plateau are better than constant with 95 % confidence."

@@ -33,8 +33,10 @@ def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
     assert shell.main([*small, "--out", str(folder), "--png", f"{folder}/more.svg"]) == 0
     said, _, rest = capsys.readouterr().out.partition("\nwrote ")
     assert max(map(len, said.splitlines())) <= 80
-    last = rest.splitlines()[-1]
-    assert re.fullmatch(r"With 2 seeds .* better than constant with 95 % confidence: try --seeds 8 for narrower .*", last)
+    *_, found, advice = rest.splitlines()
+    assert found == "With 2 seeds nothing is decided yet."
+    assert re.fullmatch(r"Try --seeds 8 for narrower intervals, or `.* --workload digits` on a larger network\.", advice)
+    assert len(advice) <= 120
     assert (folder / "more.svg").exists()
     content, schedules = json.loads((folder / "bakeoff.json").read_text()), bakeoff.guide_schedules(60)
     assert (folder / "bakeoff.png").read_bytes()[:8] == PNG
@@ -106,6 +108,16 @@ def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys):
         shell.main(arguments)
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].partition(": ")[2].startswith(message)
+
+
+def test_show_takes_what_begins_with_a_minus_and_ends_without_a_traceback(capsys):
+    for expression in ("-Linear(0,1,10)", "-2*Linear(0,1,10)", "-(Time())"):
+        assert shell.main(["show", expression, "--json", "--steps", "9"]) == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        shell.main(["show", "+".join(["Linear(0,1,2)"] * 900)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(": expected fewer levels of brackets and operators.\n")
 
 
 def test_help_lists_the_commands(capsys):

@@ -16,7 +16,8 @@ from lrsched.algebra.shapes import Exponential
 from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Plateau
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.torch.scheduler import BASE, GROUPS
+from lrsched.dialects.shared import GROUPS
+from lrsched.dialects.torch.scheduler import BASE
 
 
 @recipe

@@ -24,6 +24,7 @@ from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule, ready
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import unexpected
+from lrsched.dialects.shared import GROUPS
 
 
 class Change(NamedTuple):
@@ -66,7 +67,6 @@ def setting(rates: Schedule) -> Change:
 
 BASE = "the rate of the optimizer, in the place of the optimizer"
 ALONE = "its rates are arguments, so that there is no optimizer"
-GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
 
 
 def check_single_numbers(call: str, numbers: Mapping[str, Any]) -> None:

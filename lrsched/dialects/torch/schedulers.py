@@ -21,7 +21,8 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.shapes import Exponential, Function, Linear, Piecewise, Polynomial
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.torch.scheduler import BASE, GROUPS, Change, Recurrence, Scheduler, scaling
+from lrsched.dialects.shared import GROUPS
+from lrsched.dialects.torch.scheduler import BASE, Change, Recurrence, Scheduler, scaling
 
 _NEVER = 1e30  # a step beyond all others
 

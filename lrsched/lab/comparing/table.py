@@ -40,11 +40,13 @@ def text(comparison: "Comparison") -> str:
 
 
 def verdict(comparison: "Comparison") -> str:
-    """What the intervals say, as the beginning of a sentence."""
+    """What the intervals say, in a sentence."""
+    if comparison.seeds < _ENOUGH:
+        return f"With {comparison.seeds} seeds nothing is decided yet."
     sure = [row.name for row in comparison.rows if row.name != comparison.baseline and row.gain_interval[0] > 0]
     names = " and ".join([", ".join(sure[:-1]), sure[-1]] if sure[1:] else sure) or "no schedule"
     found = f"{names} {'are' if sure[1:] else 'is'} better than {comparison.baseline} with 95 % confidence"
-    return f"With {comparison.seeds} seeds {found}"
+    return textwrap.fill(f"With {comparison.seeds} seeds {found}.", _WIDTH)
 
 
 def _notes(comparison: "Comparison") -> list[str]:
