@@ -10,7 +10,7 @@ from lrsched.algebra.batch import unstack
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import unexpected
 from lrsched.clocks.running import replayed
-from lrsched.views.phases import horizon, known, seen
+from lrsched.views.phases import LAST_STEP, horizon, known, seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,8 +76,8 @@ def plot(
     for schedule in given:
         if not isinstance(schedule, Schedule):
             raise TypeError(unexpected("plot", "schedules", schedule, "a schedule"))
-    if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps < 2**31):
-        raise ValueError(unexpected("plot", "steps", steps, "a number of steps, at least 1 and below 2**31"))
+    if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps <= LAST_STEP):
+        raise ValueError(unexpected("plot", "steps", steps, "a number of steps, from 1 to 2**53"))
     looks = [[seen(member) for member in members(schedule)] for schedule in given]
     if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
