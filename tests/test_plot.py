@@ -148,7 +148,7 @@ def test_a_batch_with_its_points():
 MISTAKES: list[Any] = [
     (lambda: ls.plot(), r"plot\(\.\.\.\): expected at least one schedule"),
     (lambda: ls.plot(0.1), r"plot\(schedules=0\.1\): expected a schedule"),  # pyright: ignore[reportArgumentType]
-    (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a number of steps, at least 1"),
+    (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a number of steps, from 1 to"),
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}), "expected the points that grid gave, with 2 values each"),
     (lambda: ls.plot(LINE, labels=["a", "b"]), r"labels=\.\.\.\): expected one label for each of 1 schedules, got 2"),
