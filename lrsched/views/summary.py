@@ -209,7 +209,7 @@ def _warnings(
                 f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
             )
     if found.lowest < 0:
-        yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or mend its end"
+        yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     end = found.phases[-1].last
     swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # what may be a number of steps
     if swapped and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):

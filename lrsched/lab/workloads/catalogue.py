@@ -32,7 +32,7 @@ _ALL = (
     ),
     Workload(
         name="chars",
-        description="a transformer foretells the next character of Python's standard library; AdamW",
+        description="a transformer predicts the next character of Python's standard library; AdamW",
         score="minus the bits per character",
         source=_python,
         task=chars.task,
@@ -42,7 +42,7 @@ _ALL = (
     ),
     Workload(
         name="tabular",
-        description="a network with two hidden layers foretells how far diabetes goes; momentum SGD with weight decay",
+        description="a network with two hidden layers predicts how diabetes progresses; momentum SGD with weight decay",
         score="R²",
         source=_scikit_learn,
         task=tabular.task,

@@ -1,4 +1,4 @@
-"""The source of Python's standard library, character by character, and a transformer that foretells the next one.
+"""The source of Python's standard library, character by character, and a transformer that predicts the next one.
 
 The text is that of the Python that runs it, so figures differ between its versions; `Workload.data` says which one it was. With
 3.11.7 the test split costs 4.33 bits a character for who knows how often each comes in the training split, 3.36 for who knows
