@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -49,10 +49,7 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
         check_count(call, name, kept, spec.unit)
         return kept
 
-    def written(name: str, value: Any, by_name: bool) -> str:
-        spec = specs[name]
-        text = number_source(list(value) if isinstance(value, tuple) else value, spec is not None and bool(spec.unit))
-        return f"{name}={text}" if by_name else text
+    amounts = [name for name, spec in specs.items() if spec is not None and spec.unit]
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -65,8 +62,7 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
             made = function(**given)  # pyright: ignore[reportCallIssue]
         except ValueError as error:  # of a node that it makes, such as a value that is too large
             raise error if str(error).startswith(f"{call}(") else ValueError(f"{call}(...): {error}") from None
-        if isinstance(made, Node) and all(map(_is_written, given.values())):
-            made.__dict__["_recipe"] = f"{call}({', '.join(written(name, given[name], name in kwargs) for name in given)})"
+        keep_call(made, call, given, kwargs, amounts)
         return made
 
     NAMES[call] = with_checks
@@ -79,8 +75,17 @@ def _spec(hint: Any) -> Spec | None:
     return next((x for kind in (hint, *typing.get_args(hint)) for x in getattr(kind, "__metadata__", ())), None)
 
 
+def keep_call(made: Any, call: str, given: dict[str, Any], named: Collection[str], amounts: Collection[str] = ()) -> None:
+    """Makes a new node print as the call that made it, if text can say its arguments: some by name, some amounts of time."""
+    if isinstance(made, Node) and all(map(_is_written, given.values())):
+        texts = [f"{name}=" * (name in named) + number_source(value, name in amounts) for name, value in given.items()]
+        made.__dict__["_recipe"] = f"{call}({', '.join(texts)})"
+
+
 def _is_written(x: Any) -> bool:
     """Whether it is text that evaluates back to the same; arrays, for one, may have fewer digits."""
+    if isinstance(x, dict):
+        return all(map(_is_written, [*x, *x.values()]))
     return x is None or isinstance(x, (str, int, float)) or (isinstance(x, (list, tuple)) and all(map(_is_written, x)))
 
 

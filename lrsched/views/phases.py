@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -200,11 +201,11 @@ def _(schedule: combinators.Staircase) -> Phases:
 @phases.register
 def _(schedule: Sequence) -> Phases:
     found, lost, begin = [], [], 0.0
-    for part in schedule.parts[:-1]:
+    for part, after in itertools.pairwise(schedule.parts):
         length = known(part.length)
         found.append(phases(part).until(length).moved(begin))
-        left_out = schedule._recipe or (isinstance(part, shapes.Ramp) and part.start == 0.0)  # a recipe's warm-up of 0 steps
-        if length == 0 and not left_out:
+        # What ends where the next one begins is left out on purpose, as the warm-up of a recipe, or a part for later.
+        if length == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
             lost.append(f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out")
         begin += length
     last = phases(schedule.parts[-1]).moved(begin)

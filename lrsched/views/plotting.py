@@ -88,7 +88,7 @@ def plot(
     pures = [pure for pure, *_ in every]
     ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
     count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
-    lines = [_line(pure, found.corners, count) for pure, found, _ in every]
+    lines = [_line(pure, found.corners, count, axis) for pure, found, axis in every]
     if points is not None:
         styles, bar, legend = _by_points(given, points)
     elif len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every)):
@@ -97,14 +97,15 @@ def plot(
         labels = labels or [_short(repr(schedule)) if len(given) > 1 else "" for schedule in given]
         styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
+    xlabel = max((axis for *_, axis in every), key=len)
     for (times, values), style in zip(lines, styles, strict=True):
-        axes.plot(times, values, **style)
+        axes.plot(times, values, **style, drawstyle="default" if xlabel.startswith("step") else "steps-post")
     ends = [span.stop for span in every[0][1].spans if span.stop <= count]
     if len(every) == 1 and 0 < len(ends) <= _MOST_ENDS:
         whole = axes.get_xaxis_transform()  # from the bottom of the axes to their top
         axes.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
     _scale(axes, np.concatenate([values for _, values in lines]), log)
-    axes.set_xlabel(max((axis for *_, axis in every), key=len))
+    axes.set_xlabel(xlabel)
     axes.set_ylabel("value")
     axes.grid(alpha=0.3)
     if bar:
@@ -133,8 +134,11 @@ def members(schedule: Schedule) -> list[Schedule]:
     return [one for member in unstack(schedule) for one in members(member)] if schedule.batch_shape else [schedule]
 
 
-def _line(schedule: Schedule, corners: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times and values: every step, or many of them, and every corner, at a jump with the moment just before it."""
+def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values: every step, or many of them, and every corner, at a jump with the moment just before it.
+
+    The reading of a clock stays on one whole number until the next, so there are no others.
+    """
     beside = corners[:, None] + 1e-12 * count * np.array(
         [0.0, -1.0, 1.0]
     )  # nearer than that, some nodes take it for the corner
@@ -142,7 +146,8 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int) -> tuple[np.ndarr
     jumps = np.abs(values - values[:, :1]) > 1e-5 * np.abs(values).max(initial=0.0)
     near = np.round(corners[:, None] + np.array([-1.0, 0.0, 1.0])).ravel()  # where not every step is drawn
     grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
-    times = np.unique(np.concatenate([grid, near, corners, beside[jumps]]))
+    between = np.concatenate([corners, beside[jumps]]) if axis.startswith("step") else []
+    times = np.unique(np.concatenate([grid, near, between]))
     times = times[(times >= 0) & (times <= count)]
     return times, np.asarray(schedule(times), np.float64)
 

@@ -136,9 +136,9 @@ def summary(schedule: Schedule, steps: float | None = None) -> Summary:
         warnings=(),
         axis=axis,
     )
-    told, after = steps is not None, float(pure(count))
-    planned = count if told else min(count, math.ceil(found.reach) or count) if math.isfinite(known(pure.length)) else 0
-    return dataclasses.replace(made, warnings=tuple(_warnings(made, told, planned, grid, values, after)))
+    given, after = steps is not None, float(pure(count))
+    planned = count if given else min(count, math.ceil(found.reach) or count) if math.isfinite(known(pure.length)) else 0
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, given, planned, grid, values, after)))
 
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
@@ -170,7 +170,7 @@ def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
 
 
 def _warnings(
-    found: Summary, told: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
+    found: Summary, given: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
 ) -> Iterator[str]:
     """Each says what is odd, why it matters, and what to write; of the updates that were planned, and their values."""
     tree = list(_tree(found.schedule))
@@ -179,7 +179,7 @@ def _warnings(
     unreached = [
         phase
         for before, phase in itertools.pairwise(found.phases)
-        if told and phase.start >= found.steps and phase.shape != "held" and not (waits and "held" in phase.shape)
+        if given and phase.start >= found.steps and phase.shape != "held" and not (waits and "held" in phase.shape)
         if not before.last == phase.first == phase.last  # what holds the value is not missed
     ]
     for phase in unreached:
@@ -221,7 +221,7 @@ def _warnings(
     zeros = planned - 1 - int(grid[np.flatnonzero(values[grid < planned])].max(initial=-1))
     if planned / 100 < zeros < planned and found.axis.startswith("step"):
         yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
-    if told and not unreached and not waves:
+    if given and not unreached and not waves:
         yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after_run)
     ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
     ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]

@@ -8,7 +8,7 @@ import jax
 from lrsched.algebra.combinators import Warp
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.sequence import Sequence
+from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import arguments_source, function_source, number_source, source, unexpected
 
@@ -80,7 +80,7 @@ def _(schedule: Pointwise) -> str:
 
 @source.register
 def _(schedule: Sequence) -> str:
-    return " >> ".join(_operand(part, 1) for part in schedule.parts)
+    return " >> ".join(_operand(part, 1) for part in operands(schedule))
 
 
 @source.register
