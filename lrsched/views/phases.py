@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -65,14 +64,12 @@ class Phases:
         corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
         reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
         held: the formula after the length.
-        lost: what is never reached, and why, in words.
     """
 
     spans: list[Span]
     corners: Any
     reach: float
     held: Callable[[Where], Formula]
-    lost: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -92,19 +89,8 @@ class Phases:
         """The same up to an end, until which the last of it is held."""
         spans = [span._replace(stop=min(span.stop, end)) for span in self.spans]
         held = Span(max((span.stop for span in spans), default=0.0), end, "held", lambda _, where: self.held(where))
-        cut = (
-            f"{span.name}, which begins at step {number(span.start)}, is never reached, since .take({number(end)}) cuts it off:"
-            " take more steps, or leave it out"
-            for span in self.spans
-            if span.start >= end > 0 and span.name != "held"
-        )
-        return Phases(
-            [*spans, held],
-            [*self.corners[self.corners <= end], end],
-            end if math.isfinite(end) else self.reach,
-            functools.partial(self.formula, written(end)),
-            (*self.lost, *cut),
-        )
+        corners, reach = [*self.corners[self.corners <= end], end], end if math.isfinite(end) else self.reach
+        return Phases([*spans, held], corners, reach, functools.partial(self.formula, written(end)))
 
     def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
         """The value at a time, which may be known to be before the end, with a case for each phase."""
@@ -200,19 +186,15 @@ def _(schedule: combinators.Staircase) -> Phases:
 
 @phases.register
 def _(schedule: Sequence) -> Phases:
-    found, lost, begin = [], [], 0.0
-    for part, after in itertools.pairwise(schedule.parts):
+    found, begin = [], 0.0
+    for part in schedule.parts[:-1]:
         length = known(part.length)
         found.append(phases(part).until(length).moved(begin))
-        # What ends where the next one begins is left out on purpose, as the warm-up of a recipe, or a part for later.
-        if length == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
-            lost.append(f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out")
         begin += length
     last = phases(schedule.parts[-1]).moved(begin)
     found.append(last)
     corners = np.concatenate([[0.0], *(one.corners for one in found)])
-    lost += [text for one in found for text in one.lost]
-    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held, tuple(lost))
+    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held)
 
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
@@ -241,8 +223,8 @@ def _(schedule: pointwise.Pointwise) -> Phases:
         name = f" {schedule.operator} ".join(span.name for span, constant in zip(here, still, strict=False) if not constant)
         spans.append(Span(begin, end, name, together(here)))
         begin = end
-    corners, lost = np.concatenate([one.corners for one in found]), tuple(text for one in found for text in one.lost)
-    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)), lost)
+    corners = np.concatenate([one.corners for one in found])
+    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)))
 
 
 @phases.register
@@ -275,8 +257,7 @@ def _(schedule: combinators.Repeat) -> Phases:
         factors = growth ** np.arange(cycles)
         begins = np.cumsum([0.0, *factors * length])
         corners = begins[:-1, None] + factors[:, None] * inside.corners
-    found = one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
-    return dataclasses.replace(found, lost=inside.lost)
+    return one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
 
 
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:

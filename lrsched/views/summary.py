@@ -11,10 +11,11 @@ import numpy as np
 
 from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Geometric, Ramp
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import monitored_by
-from lrsched.clocks.running import clocks_of
+from lrsched.clocks.running import bind, clocks_of, init
 from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, number, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
@@ -174,7 +175,7 @@ def _warnings(
 ) -> Iterator[str]:
     """Each says what is odd, why it matters, and what to write; of the updates that were planned, and their values."""
     tree = list(_tree(found.schedule))
-    yield from phases(found.schedule).lost
+    yield from _skipped(tree)
     waits = found.axis != "step"  # "held * ... on Plateau" is what is left for the clock to move
     unreached = [
         phase
@@ -223,14 +224,6 @@ def _warnings(
         yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
     if given and not unreached and not waves:
         yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after_run)
-    ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
-    ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]
-    high, when = max(ends, default=(-math.inf, 0.0))
-    if high > found.peak + 1e-6 * abs(found.peak) and when != round(when) and not short:
-        yield (
-            f"the peak of {number(high)} is at step {number(when)}, between two updates, and the highest value used is"
-            f" {number(found.peak)}: make the length before it a whole number of steps"
-        )
 
 
 def _tree(schedule: Schedule) -> Iterator[Schedule]:
@@ -238,6 +231,13 @@ def _tree(schedule: Schedule) -> Iterator[Schedule]:
     for part in schedule._nodes():
         if isinstance(part, Schedule):
             yield from _tree(part)
+
+
+def _skipped(tree: list[Schedule]) -> Iterator[str]:
+    """Parts of no steps; but one that ends where the next begins is left out on purpose, as the warm-up of a recipe."""
+    for part, after in itertools.chain(*(itertools.pairwise(one.parts) for one in tree if isinstance(one, Sequence))):
+        if known(part.length) == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
+            yield f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out"
 
 
 def _without_length(tree: list[Schedule]) -> Iterator[str]:
