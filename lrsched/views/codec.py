@@ -106,7 +106,7 @@ def from_json(text: str) -> Schedule:
         raise TypeError(unexpected("from_json", "text", text, "a string"))
     with _errors_of("from_json(text=...)"):
         try:
-            tree = json.loads(text, object_pairs_hook=_object, parse_int=float)
+            tree = json.loads(text, parse_int=float)
         except json.JSONDecodeError as error:
             raise ValueError(f"expected JSON, got {_briefly(text)}. Hint: {error}.") from None
         return _schedule(tree)
@@ -139,13 +139,6 @@ def _schedule(tree: Json) -> Schedule:
     if not isinstance(schedule, Schedule):
         raise _wrong("schedule", "a schedule", f"a {type(schedule).__name__}")
     return schedule
-
-
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        raise ValueError(f"expected each name once in an object, got {_briefly(tree)}, and one of them twice.")
-    return tree
 
 
 def _written(value: Any, owner: str = "") -> Json:

@@ -6,7 +6,6 @@ import ast
 import inspect
 import operator
 import re
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -63,9 +62,7 @@ def parse(text: str) -> Schedule:
     if not text:
         raise ValueError("parse(text=''): expected an expression. Hint: such as 'Linear(0, 1e-3, 100)'.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
-            tree = ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
         if (count := sum(isinstance(one, (ast.Call, ast.BinOp)) for one in ast.walk(tree))) > _MOST:
             raise ValueError(f"parse(text=...): expected at most {_MOST:,} calls and operators, got {count:,}.")
         value = _Reader(text).read(tree)
@@ -98,7 +95,7 @@ class _Reader:
             case ast.List(elts=entries) | ast.Tuple(elts=entries):
                 values = [self.read(entry) for entry in entries]
                 return values if isinstance(tree, ast.List) else tuple(values)
-            case ast.Dict(keys=keys, values=entries):
+            case ast.Dict(keys=keys, values=entries) if all(keys):
                 pairs = [(self.read(key), self.read(entry)) for key, entry in zip(keys, entries, strict=True) if key]
                 return self.tried(tree, dict, pairs)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
