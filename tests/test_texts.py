@@ -215,6 +215,7 @@ NO_JSON = {
     LINEAR: "expected .* got {'node': 'Linear', ",
     whole(LINEAR)[:-1]: "expected JSON",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole(LINEAR.replace("Linear", "Ramp")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",

@@ -1,4 +1,4 @@
-"""What recipes do with their arguments: check them, and divide steps among phases."""
+"""Arguments of recipes: checks, and steps divided among phases."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
         return made
 
     NAMES[call] = with_checks
-    function.__globals__.setdefault("__test__", {})[call] = with_checks  # where doctest looks for what is wrapped
+    function.__globals__.setdefault("__test__", {})[call] = with_checks  # doctest does not find wrapped functions itself
     return with_checks
 
 
@@ -90,7 +90,7 @@ def _is_written(x: Any) -> bool:
 
 
 def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:
-    """Raises an error for a known count between 0 and 1, which is a ratio, or an argument in the wrong place."""
+    """Raises an error for a known count between 0 and 1: a ratio, or an argument in the wrong place."""
     counts = np.asarray(count, np.float64) if unit and numerics.is_concrete(count) else np.zeros(0)
     if (between := counts[(counts > 0) & (counts < 1)]).size:
         ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{unit})"
@@ -104,7 +104,7 @@ def is_empty(values: Any) -> bool:
 
 
 def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
-    """What some arguments take of the steps of a whole, and what they leave."""
+    """The steps that some arguments take of a whole, and the rest."""
     rest: Real = steps
     parts = list(taken.values())
     if len(parts) == 1 and not numerics.is_concrete(parts[0]):

@@ -149,7 +149,7 @@ def missing_attribute(owner: str, name: str) -> str:
 
 
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
-    """The function, with an error for an argument that it does not have which says what ours is called."""
+    """The function, with an error for an unknown argument that names ours."""
     parameters = inspect.signature(function).parameters
     names = [name for name in parameters if name != "self"]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -11,7 +11,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 
-# What text and JSON may call, by name: classes of nodes and recipes, which enter themselves when they are defined.
+# The calls that text and JSON may make, by name: classes of nodes, recipes and functions of dialects register here.
 NAMES: dict[str, Callable[..., Any]] = {}
 
 
@@ -42,7 +42,7 @@ def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: 
 
 @functools.singledispatch
 def mimebundle(x: Any) -> dict[str, str]:
-    """What a notebook shows of a node, by its type: by default its text."""
+    """A node as a notebook shows it, by its type: by default its text."""
     return {"text/plain": repr(x)}
 
 

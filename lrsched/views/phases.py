@@ -1,6 +1,6 @@
-"""What a schedule does when: its phases with their formulas, its corners, and how far there is to look.
+"""The phases of a schedule with their formulas, its corners, and how many steps to look at.
 
-One query over the tree, which plots, summaries, formulas and notebooks share. It raises for a node that it does not know.
+Plots, summaries, formulas and notebooks share this one query over the tree. It raises for a node that it does not know.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LAST_STEP = 2**53  # a float64 counts no further
 
 
 class Span(NamedTuple):
-    """A stretch of time, the name of what runs in it, and its formula, of the time `(t - by) / factor`."""
+    """A stretch of time, a name for the part that runs in it, and its formula, of the time `(t - by) / factor`."""
 
     start: float
     stop: float
@@ -57,10 +57,10 @@ class Span(NamedTuple):
 
 @dataclasses.dataclass
 class Phases:
-    """What `phases` finds.
+    """The result of `phases`.
 
     Attributes:
-        spans: what runs when, without a gap from 0 to the length.
+        spans: the phases, without a gap from 0 to the length.
         corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
         reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
         held: the formula after the length.
@@ -93,7 +93,7 @@ class Phases:
         return Phases([*spans, held], corners, reach, functools.partial(self.formula, written(end)))
 
     def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
-        """The value at a time, which may be known to be before the end, with a case for each phase."""
+        """The value at a time, with a case for each phase; `inside`: before the end."""
         if t.value is not None:
             running = next((span for span in self.spans if t.value < span.stop), None)
             return self.held(where) if running is None else running.at(t, where)
@@ -104,7 +104,7 @@ class Phases:
 
 @functools.singledispatch
 def phases(schedule: Any) -> Phases:
-    """What a schedule does when, on its own time. A class of nodes of your own inherits from a shape, or registers here.
+    """The phases of a schedule, on its own time. A class of nodes of your own inherits from a shape, or registers here.
 
     Args:
         schedule: one schedule of known numbers, pure or driven.
@@ -119,7 +119,7 @@ def phases(schedule: Any) -> Phases:
     name = type(schedule).__name__
     raise TypeError(
         f"phases(...): expected a node with known phases, got {shown(schedule)}. Hint: {name} may inherit from Ramp, or"
-        " say what it does with @lrsched.views.phases.phases.register."
+        " register its phases with @lrsched.views.phases.phases.register."
     )
 
 
@@ -129,7 +129,7 @@ def known(number: numerics.Number) -> float:
 
 
 def name_of(schedule: Schedule) -> str:
-    """What a phase is called: the class of a shape, the expression of a node with parts."""
+    """The name of a phase: the class of a shape, the expression of a node with parts."""
     text = repr(schedule) if any(isinstance(part, Schedule) for part in schedule._nodes()) else ""
     return text if 0 < len(text) <= 40 else type(schedule).__name__
 
@@ -261,7 +261,7 @@ def _(schedule: combinators.Repeat) -> Phases:
 
 
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
-    """A pure schedule to look at, its phases, and what its time is.
+    """A pure schedule to look at, its phases, and the name of its time.
 
     That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, its reading.
     """
@@ -274,7 +274,7 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
 
 
 def check_single(call: str, schedule: object) -> None:
-    """Raises an error for what is no single schedule."""
+    """Raises an error unless it is a single schedule."""
     if not isinstance(schedule, Schedule):
         raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
     if batch := schedule.batch_shape:

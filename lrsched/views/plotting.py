@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, and a line style each for those who see none.
+# Okabe and Ito's colours, for colour-blind readers, and a line style each, for print without colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#000000")
 # Eight colours and seven styles: no pair twice among the lines that have labels.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
@@ -44,7 +44,7 @@ def plot(
 
     Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
     a single schedule. Driven schedules that stand still until a single clock moves are drawn over its reading, others as they
-    are while nothing is observed; the label of the axis says so. `plot_replay` draws what they do on metrics.
+    are while nothing is observed; the label of the axis says so. `plot_replay` draws them on metrics.
 
     Args:
         schedules: one or more schedules, a list of them, or a dict of them by name; a batch is drawn as one line a member.
@@ -198,7 +198,7 @@ def _along(values: Sequence[float], name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
-    """Draws what a driven schedule would have done on metrics that were recorded: metrics above, values below.
+    """Draws a driven schedule on metrics that were recorded: metrics above, values below.
 
     A dotted line marks each observation that moved a clock, the first of several in a row.
 

@@ -1,4 +1,4 @@
-"""What a schedule does, as a table of its phases, and what in it looks like a mistake."""
+"""A schedule as a table of its phases, with warnings of likely mistakes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What `summary` found; `print` shows it as a table.
+    """The result of `summary`; `print` shows it as a table.
 
     Attributes:
         schedule: the schedule.
@@ -49,8 +49,8 @@ class Summary:
         lowest: the smallest value that an update uses.
         final: the value of the last update.
         mean: the mean over all updates.
-        warnings: what looks like a mistake, why it matters, and what to write.
-        axis: what the steps are: of a driven schedule that moves only with its clock, the reading of the clock.
+        warnings: likely mistakes, with the reason and a correction.
+        axis: the name of the time: "step", or of a driven schedule that moves only with its clock, its reading.
 
     >>> import lrsched as ls
     >>> found = ls.summary(ls.one_cycle(0.1, 100))
@@ -83,7 +83,7 @@ class Summary:
 
 
 def summary(schedule: Schedule, steps: float | None = None) -> Summary:
-    """The phases of a schedule, its peak, end and mean, and warnings of what looks like a mistake.
+    """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
 
     A driven schedule that moves only with its clock is looked at over the reading of the clock, any other while nothing is
     observed.
@@ -163,7 +163,7 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
 
 
 def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
-    """What a driven schedule waits for, and what its summaries are over; empty for a pure one."""
+    """The metrics that a driven schedule waits for, and the axis of its summaries; empty for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
     axes = " and ".join(dict.fromkeys(one.axis for one in found))
@@ -173,15 +173,15 @@ def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
 def _warnings(
     found: Summary, given: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
 ) -> Iterator[str]:
-    """Each says what is odd, why it matters, and what to write; of the updates that were planned, and their values."""
+    """Each says what is odd, why it matters, and what to write; `values` are those of the steps in `grid`."""
     tree = list(_tree(found.schedule))
     yield from _skipped(tree)
-    waits = found.axis != "step"  # "held * ... on Plateau" is what is left for the clock to move
+    waits = found.axis != "step"  # only the clock moves "held * ... on Plateau"
     unreached = [
         phase
         for before, phase in itertools.pairwise(found.phases)
         if given and phase.start >= found.steps and phase.shape != "held" and not (waits and "held" in phase.shape)
-        if not before.last == phase.first == phase.last  # what holds the value is not missed
+        if not before.last == phase.first == phase.last  # a part that holds the value is not missed
     ]
     for phase in unreached:
         yield (
@@ -191,7 +191,7 @@ def _warnings(
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
     if not moving:
         yield from _without_length(tree)
-    # Where two parts overlap, what is short may be no part of its own.
+    # A short phase may also be the overlap of two longer parts.
     short = [phase for phase in moving if phase.stop - phase.start < 1 and any(0 < known(part.length) < 1 for part in tree)]
     for phase in short:
         length = number(phase.stop - phase.start)
@@ -212,7 +212,7 @@ def _warnings(
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     end = found.phases[-1].last
-    swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # what may be a number of steps
+    swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # perhaps a number of steps
     if swapped and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):
         size = number(end / values[0])
         yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
