@@ -70,7 +70,8 @@ WARNINGS = """
     CosineAnnealingLR(0.1, 100) | rises again, after it has fallen to 0 at step 100, to | CosineAnnealingLR(0.1, 100).take(100)
     Linear(0.1, 0, 100) >> Constant(0, 50) | the last 50 of 150 updates use 0, and | Linear(0.1, 0.0, 100) >> Constant(0.0, 1)
     Linear(0.0, 0.1, 0.1) >> Cosine(0.1, 0, 99) | Linear lasts 0.1 of a step: write | Linear(0.0, 0.1, 1) >> Cosine(0.1, 0, 99)
-    warmup_cosine(1e-3, 10, 99, 0.01) | the warm-up goes down, from 0.01 to 0.001 | Linear(0.1, 0.05, 50) >> Cosine(0.05, 0, 50)
+    warmup_cosine(1e-3, 10, 99, 0.01) >> Constant(0.0) | the warm-up goes down, from 0.01 to 0.001 | warmup_cosine(1e-3, 10, 99)
+    optax.warmup_cosine_decay_schedule(0.1, 0.01, 9, 99) | the warm-up goes down | Linear(0.1, 0.05, 50) >> Cosine(0.05, 0, 50)
     multi_step(0.1, [30, 60], 0.1) >> Constant(5.0) | a jump at step 60, from 0.01 to 5 (×500) | multi_step(0.1, [30, 60], 0.1)
 """
 

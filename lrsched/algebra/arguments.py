@@ -84,9 +84,9 @@ def keep_call(made: Any, call: str, given: dict[str, Any], named: Collection[str
 
 def _is_written(x: Any) -> bool:
     """Whether it is text that evaluates back to the same; arrays, for one, may have fewer digits."""
-    if isinstance(x, dict):
-        return all(map(_is_written, [*x, *x.values()]))
-    return x is None or isinstance(x, (str, int, float)) or (isinstance(x, (list, tuple)) and all(map(_is_written, x)))
+    if isinstance(x, (list, tuple, dict)):
+        return all(map(_is_written, [*x, *x.values()] if isinstance(x, dict) else x))
+    return isinstance(x, (str, int, float, np.integer, type(None)))
 
 
 def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -196,7 +197,7 @@ def _warnings(
     for phase in short:
         length = number(phase.stop - phase.start)
         yield f"{phase.shape} lasts {length} of a step: write a number of updates, for a ratio round({length} * total_steps)"
-    if len(moving) > 1 and _is_swapped_warmup(moving[0], moving[1], found, tree):
+    if len(moving) > 1 and _is_swapped_warmup(moving[0], moving[1], found):
         first, last = number(moving[0].first), number(moving[0].last)
         yield f"the warm-up goes down, from {first} to {last}, so that the run starts at its highest rate: swap the two"
     for before, after in zip(found.phases, found.phases[1:], strict=False):
@@ -250,11 +251,11 @@ def _without_length(tree: list[Schedule]) -> Iterator[str]:
             )
 
 
-def _is_swapped_warmup(first: Phase, second: Phase, found: Summary, tree: list[Schedule]) -> bool:
-    """Whether a short line goes down, though a recipe says that it is a warm-up, or what follows starts higher again."""
+def _is_swapped_warmup(first: Phase, second: Phase, found: Summary) -> bool:
+    """Whether a short line goes down, though the schedule prints as one with a warm-up, or the next part starts higher."""
     goes_down = first.shape == "Linear" and first.last < first.first and first.stop <= found.steps / 5
-    is_warmup = any(part._recipe.startswith(("warmup", "wsd")) for part in tree) or second.first > 1.001 * first.last
-    return goes_down and is_warmup and second.last <= second.first
+    is_warmup = re.search("warmup|wsd", repr(found.schedule)) or second.first > 1.001 * first.last
+    return goes_down and bool(is_warmup) and second.last <= second.first
 
 
 def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
