@@ -133,18 +133,14 @@ def test_prints_as_written(text):
     assert ls.parse(text) == s
 
 
-def test_what_is_traced_prints_its_type():
-    seen = []
-    jax.jit(lambda s: seen.append(repr(s)) or s(0))(ls.Linear(0.0, 1.0, 10))
-    assert seen == ["Linear(~float32[], ~float32[], ~float32[])"]
-
-
 def test_what_a_person_writes_is_read():
     text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
     assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
     assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
     assert ls.parse("1e-3") == ls.Constant(1e-3)
-    assert ls.parse("ls.dialects.torch.StepLR(0.1, 30)") == ls.parse("torch.StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
+    for prefix in ("ls.dialects.torch.", "lrsched.dialects.torch.", "torch.optim.lr_scheduler."):
+        assert ls.parse(f"{prefix}StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
+    assert ls.parse("tf.keras.optimizers.schedules.CosineDecay(0.1, 100)") == keras.CosineDecay(0.1, 100)
     assert ls.from_json('{"lrsched": 1, "schedule": {"node": "Constant", "value": 1}}') == ls.Constant(1.0)
     text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
@@ -342,7 +338,10 @@ def test_a_change_of_a_recipe_prints_what_it_is():
     assert repr(s) == "multi_step(0.1, [30, 60], 0.1)"
 
 
-def test_what_was_donated_prints_its_type():
+def test_what_is_traced_or_donated_prints_its_type():
+    seen = []
+    jax.jit(lambda s: seen.append(repr(s)) or s(0))(ls.Linear(0.0, 1.0, 10))
+    assert seen == ["Linear(~float32[], ~float32[], ~float32[])"]
     s = jax.device_put(ls.Constant(0.1))
     jax.tree.leaves(s)[0].delete()
     assert repr(s) == 'Constant(~float32[], float("inf"))'

@@ -30,6 +30,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+_LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules before a name
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}
 _METHODS = {  # those that make schedules
     name
@@ -113,7 +114,8 @@ class _Reader:
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
                 return float(value)
             case ast.Call(func=function) if dotted := _dotted(function):
-                name = re.sub(r"^(ls\.|lrsched\.)?(dialects\.)?(torch\.)?", "", dotted)
+                *modules, name = dotted.split(".")
+                name = ".".join([*[one for one in modules if one not in _LEFT_OUT][:1], name])
                 maker = _FUNCTIONS.get(name) or named(name)
                 if maker is None:
                     raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES}, foreign.NAMES)
