@@ -116,6 +116,7 @@ RIGHT = {
     "triangular(0.95, 0.85, 50)": 1000,
     "Linear(1.0, 0.05, 100) >> Constant(0.05)": 1000,
     "triangular(1.0, 0.1, 50)": 400,
+    "timm.TanhLRScheduler(0.1, 100, lr_min=1e-3)": 100,
     "Exponential(0.1, 1.05)": 100,
 }
 

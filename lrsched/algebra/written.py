@@ -78,10 +78,10 @@ def _is_here(value: jax.Array) -> bool:
     return not value.is_deleted() and value.is_fully_addressable
 
 
-def shown(value: object) -> str:
+def shown(value: object, most: int = 100) -> str:
     """A value as an error shows it: not all of it, where it is a whole model."""
     text = " ".join(repr(value).split("\n"))
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def unexpected(call: str, name: str, value: object, expected: str, hint: str = "") -> str:

@@ -298,8 +298,3 @@ def horizon(schedule: Schedule) -> int:
         jumps = abs(later[0] - before[-1]) > 1e-3 * np.abs(before).max()
         steps *= 1.25 if jumps or later[0] > before[:-1].max() else 1.0
     return math.ceil(min(steps, LAST_STEP)) or _STILL
-
-
-def number(x: float) -> str:
-    """A number as a table shows it."""
-    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"

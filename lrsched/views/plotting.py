@@ -8,7 +8,7 @@ import numpy as np
 
 from lrsched.algebra.batch import unstack
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import replayed
 from lrsched.views.phases import LAST_STEP, horizon, known, seen
 
@@ -94,7 +94,7 @@ def plot(
     elif len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every)):
         styles, bar, legend = _by_order([1] * len(every), "member", labels or [f"member {k}" for k in range(len(every))])
     else:
-        labels = labels or [_short(repr(schedule)) if len(given) > 1 else "" for schedule in given]
+        labels = labels or [shown(schedule, 60) if len(given) > 1 else "" for schedule in given]
         styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
     xlabel = max((axis for *_, axis in every), key=len)
@@ -139,9 +139,8 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tup
 
     The reading of a clock stays on one whole number until the next, so there are no others.
     """
-    beside = corners[:, None] + 1e-12 * count * np.array(
-        [0.0, -1.0, 1.0]
-    )  # nearer than that, some nodes take it for the corner
+    # Nearer to a corner, some nodes take a time for the corner.
+    beside = corners[:, None] + 1e-12 * count * np.array([0.0, -1.0, 1.0])
     values = np.asarray(schedule(beside), np.float64)
     jumps = np.abs(values - values[:, :1]) > 1e-5 * np.abs(values).max(initial=0.0)
     near = np.round(corners[:, None] + np.array([-1.0, 0.0, 1.0])).ravel()  # where not every step is drawn
@@ -250,7 +249,3 @@ def pyplot(call: str) -> Any:
             f"{call}(...): expected matplotlib, got none. Hint: python -m pip install 'lrsched-jax[plot]'."
         ) from None
     return plt
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -17,12 +17,17 @@ from lrsched.algebra.shapes import Geometric, Ramp
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, number, phases, seen
+from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
 _FAR = 100.0
 _NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
+
+
+def number(x: float) -> str:
+    """A number as a table shows it."""
+    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +186,9 @@ def _warnings(
     unreached = [
         phase
         for before, phase in itertools.pairwise(found.phases)
-        if given and phase.start >= found.steps and phase.shape != "held" and not (waits and "held" in phase.shape)
-        if not before.last == phase.first == phase.last  # a part that holds the value is not missed
+        if given and phase.shape != "held" and not (waits and "held" in phase.shape)
+        if phase.start > found.steps - (phase.first != phase.last)  # no update is in it; a hold after the last is not missed
+        if not before.last == phase.first == phase.last  # nor one that changes nothing
     ]
     for phase in unreached:
         yield (
