@@ -65,7 +65,8 @@ def printed(function: Callable[P, R]) -> Callable[P, R]:
     def kept(*args: P.args, **kwargs: P.kwargs) -> R:
         made = function(*args, **kwargs)
         given = signature.bind(*args, **kwargs).arguments
-        keep_call(made, call, {name: x for name, x in given.items() if name not in kwargs or not is_default(name, x)}, kwargs)
+        given = {name: x for name, x in given.items() if name not in kwargs or not is_default(name, x)}
+        keep_call(made, call, given, kwargs, [name for name in given if _COUNT.fullmatch(name)])
         return made
 
     NAMES[call] = kept
