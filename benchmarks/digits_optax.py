@@ -40,20 +40,20 @@ class Run(NamedTuple):
     state: Any
     scale: Any  # the state of the plateau; None without one
     step: Callable[..., Any]  # (params, state, scale, total, number) -> (params, state, total)
-    listen: Callable[[Any, jax.Array], Any]  # what the plateau makes of a validation loss
+    observe: Callable[[Any, jax.Array], Any]  # what the plateau makes of a validation loss
 
 
 def train(name: str, peak: float, seed: int, steps: int) -> float:
     """Trains in a Python loop around a jitted step, and returns the last validation accuracy."""
-    params, state, scale, step, listen = _build(name, peak, seed, steps)
-    step, listen = jax.jit(step), jax.jit(listen)
+    params, state, scale, step, observe = _build(name, peak, seed, steps)
+    step, observe = jax.jit(step), jax.jit(observe)
     every = max(1, steps // training.EVALUATIONS)
     history, total = [], jnp.zeros(())
     for number in range(steps):
         params, state, total = step(params, state, scale, total, number)
         if (number + 1) % every == 0:
             loss, accuracy = _evaluate(params)
-            scale = listen(scale, loss)
+            scale = observe(scale, loss)
             history.append((number + 1, float(total) / every, float(loss), float(accuracy)))
             total = jnp.zeros(())
     return history[-1][-1]
@@ -61,7 +61,7 @@ def train(name: str, peak: float, seed: int, steps: int) -> float:
 
 def train_scanned(name: str, peak: float, seed: int, steps: int) -> float:
     """The same as one jitted scan over all evaluations of the run, with a loop over the steps in between."""
-    params, state, scale, step, listen = _build(name, peak, seed, steps)
+    params, state, scale, step, observe = _build(name, peak, seed, steps)
     every = max(1, steps // training.EVALUATIONS)
 
     @jax.jit
@@ -75,7 +75,7 @@ def train_scanned(name: str, peak: float, seed: int, steps: int) -> float:
 
             params, state, total = jax.lax.fori_loop(first, first + every, body, (params, state, jnp.zeros(())))
             loss, accuracy = _evaluate(params)
-            return (params, state, listen(scale, loss)), (total / every, loss, accuracy)
+            return (params, state, observe(scale, loss)), (total / every, loss, accuracy)
 
         return jax.lax.scan(until_evaluation, (params, state, scale), every * jnp.arange(steps // every))[1]
 
@@ -104,10 +104,10 @@ def _build(name: str, peak: float, seed: int, steps: int) -> Run:
             updates = jax.tree.map(lambda u: scale.scale * u, updates)
         return optax.apply_updates(params, updates), state, total + loss
 
-    def listen(scale: Any, loss: jax.Array) -> Any:
+    def observe(scale: Any, loss: jax.Array) -> Any:
         return scale if plateau is None else plateau.update(params, scale, value=loss)[1]
 
-    return Run(params, optimizer.init(params), None if plateau is None else plateau.init(params), step, listen)
+    return Run(params, optimizer.init(params), None if plateau is None else plateau.init(params), step, observe)
 
 
 def _scores(params: Any, images: Any) -> jax.Array:

@@ -65,7 +65,7 @@ def train(data: Tensors, name: str, peak: float, seed: int, steps: int) -> float
     torch.manual_seed(seed)
     network = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10)).to(data.device)
     optimizer = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
-    listens = name == "reduce on plateau"
+    is_plateau = name == "reduce on plateau"
     scheduler = scheduler_of(name, optimizer, peak, steps)
     loss_of = torch.nn.CrossEntropyLoss()
     every = max(1, steps // training.EVALUATIONS)
@@ -77,7 +77,7 @@ def train(data: Tensors, name: str, peak: float, seed: int, steps: int) -> float
         loss.backward()
         optimizer.step()
         total += loss.detach()
-        if scheduler is not None and not listens:
+        if scheduler is not None and not is_plateau:
             scheduler.step()
         if step % every == 0:
             images, labels = data.validation
@@ -87,6 +87,6 @@ def train(data: Tensors, name: str, peak: float, seed: int, steps: int) -> float
                 accuracy = (scores.argmax(dim=1) == labels).float().mean().item()
             history.append((step, total.item() / every, validation_loss, accuracy))
             total.zero_()
-            if scheduler is not None and listens:
+            if scheduler is not None and is_plateau:
                 scheduler.step(validation_loss)
     return history[-1][-1]

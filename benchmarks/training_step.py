@@ -37,9 +37,9 @@ def rows(repeats: int) -> list[Row]:
     driven = cosine * ls.reduce_on_plateau(factor=0.5, patience=10)
     constant = _chain(optax.scale_by_learning_rate(1e-3))
     captured = _chain(ls.scale_by_learning_rate(cosine))
-    listening = _chain(ls.scale_by_learning_rate(driven))
+    driven_chain = _chain(ls.scale_by_learning_rate(driven))
     live = _chain(ls.scale_by_learning_rate(cosine, live=True))
-    listening_live = _chain(ls.scale_by_learning_rate(driven, live=True))
+    driven_live = _chain(ls.scale_by_learning_rate(driven, live=True))
     theirs = optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 10_000)
     injected = optax.inject_hyperparams(optax.adamw)(theirs, weight_decay=DECAY)
     injected_plateau = optax.chain(injected, optax.contrib.reduce_on_plateau(factor=0.5, patience=10))
@@ -55,9 +55,9 @@ def rows(repeats: int) -> list[Row]:
             constant,
             [
                 Side(pure, captured, 1.01),
-                Side(both, listening, 1.03),
+                Side(both, driven_chain, 1.03),
                 Side(f"{pure}, live", live, 1.03),
-                Side(f"{both}, live", listening_live, 1.03),
+                Side(f"{both}, live", driven_live, 1.03),
                 Side("a constant rate (how exact the others are)", constant, None),
             ],
             repeats,
@@ -77,8 +77,8 @@ def rows(repeats: int) -> list[Row]:
             "optax.inject_hyperparams and its plateau",
             injected_plateau,
             [
-                Side(both, listening, 1.01),
-                Side(f"{both}, live", listening_live, 1.01),
+                Side(both, driven_chain, 1.01),
+                Side(f"{both}, live", driven_live, 1.01),
                 Side(f"scheduled(optax.adamw) of {both}", scheduled(driven), 1.01),
                 Side(f"scheduled(optax.adamw) of {both}, live", scheduled(driven, live=True), 1.01),
             ],

@@ -104,7 +104,7 @@ def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
         " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
         " It takes minutes; interrupted, it goes on where it was when it is called again.",
     )
-    compare.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="what is trained")
+    compare.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
     _add_runs(compare, "those of the workload", "those of the workload")
     compare.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
     _add_files(compare, None, "everything goes (default: comparison-WORKLOAD, here)")
@@ -113,11 +113,11 @@ def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
 
 
 def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
-    """The options that say which runs there are; the texts say what they are by default."""
+    """The options that choose the runs, with the texts for their defaults."""
     parser.add_argument("--steps", type=_at_least(10), metavar="N", help=f"updates in a run (default: {steps})")
     parser.add_argument("--seeds", type=_at_least(2), default=8, metavar="N", help="runs of each kind (default: 8)")
     parser.add_argument("--peaks", type=_rate, nargs="+", metavar="RATE", help=f"peak rates (default: {peaks})")
-    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="what all randomness comes from (default: 0)")
+    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="seed of all randomness (default: 0)")
 
 
 def _add_files(parser: argparse.ArgumentParser, folder: str | None, files: str) -> None:
@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # from `| head`, which has read enough
+    except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
@@ -183,8 +183,6 @@ def _show(options: argparse.Namespace) -> int:
         content: Any = [*map(to_dict, schedules)] if schedules[1:] else to_dict(schedules[0])
     except ValueError as error:
         parser.error(str(error))
-    except RecursionError:
-        parser.error("expected fewer levels of brackets and operators.")
     written = json.dumps(content, indent=2)
     paths: list[Path | str] = []
     if options.png or options.out:
@@ -257,7 +255,7 @@ def _compare(options: argparse.Namespace) -> int:
         parser.error(str(error))
     except KeyboardInterrupt:
         print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command goes on", file=sys.stderr)
-        return 130  # as shells say of what an interrupt ended
+        return 130  # as shells do after an interrupt
     _report(options, comparison, paths, "lrsched.lab.compare on a model of yours")
     return 0
 
@@ -296,7 +294,7 @@ def _check_picture(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[Path], elsewhere: str) -> None:
-    """Prints the table, the files, and two sentences on what was found and what to try next."""
+    """Prints the table, the files, the result in a sentence and a next command."""
     from lrsched.lab.comparing import picture, table
 
     if options.png:

@@ -24,9 +24,11 @@ def main() -> int:
     """Returns the exit code: 1 if a notebook fails."""
     parser = argparse.ArgumentParser(description="Runs every notebook of this folder from a clean kernel.")
     parser.add_argument("--write", action="store_true", help="keep the outputs in the notebooks")
-    write = parser.parse_args().write
+    parser.add_argument("names", nargs="*", help="which notebooks, without .ipynb (default: all)")
+    options = parser.parse_args()
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the same outputs everywhere
-    notebooks = {path: nbformat.read(path, as_version=4) for path in sorted(FOLDER.glob("*.ipynb"))}
+    paths = [FOLDER / f"{name}.ipynb" for name in options.names] or sorted(FOLDER.glob("*.ipynb"))
+    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     failed = False
     with ThreadPoolExecutor(2) as pool:  # each notebook has a process of its own, and leaves a core idle half of the time
         for path, (problem, seconds) in zip(notebooks, pool.map(_timed, notebooks.values()), strict=True):
@@ -34,7 +36,7 @@ def main() -> int:
             print(f"{path.name}: {'failed' if problem else 'ran'} in {seconds:.1f} s", flush=True)
             if problem:
                 print(problem, file=sys.stderr)
-            elif write:
+            elif options.write:
                 _normalise(notebooks[path])
                 nbformat.write(notebooks[path], path)
     return int(failed)

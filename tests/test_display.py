@@ -67,11 +67,6 @@ def test_the_peaks_of_a_batch_are_those_of_all_its_members():
     assert "the first 500 of 501 schedules, with peaks from 0.1 to 0.9982<" in page
 
 
-def test_more_steps_than_an_int32_can_count():
-    for s in (ls.Linear(1e-3, 0.0, 3e9), ls.Cosine(3e-4, 0.0, 1e12).on(ls.Counter("tokens"))):
-        assert "<img" in bundle(s)["text/html"]
-
-
 def test_the_formula_is_latex_too():
     assert bundle(ls.Exponential(0.1, 0.5))["text/latex"] == r"$$\displaystyle s(t) = 0.1 \cdot 0.5^{t}$$"
     assert "text/latex" not in bundle(ls.stack([ls.Constant(0.1), ls.Constant(0.2)]))

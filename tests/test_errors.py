@@ -4,7 +4,6 @@
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
 
 import math
-import re
 
 import jax
 import jax.numpy as jnp
@@ -120,31 +119,6 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "fragments"), [(call, words) for call, *words in CALLS], ids=[words[0] for _, *words in CALLS]
-)
-def test_an_error_says_what_it_is_about(call, fragments):
-    with pytest.raises((TypeError, ValueError)) as raised:
-        call()
-    assert [words for words in fragments if words not in str(raised.value)] == [], raised.value
-
-
-MISSPELT = [
-    lambda: ls.Linear(0.0, 1.0),
-    lambda: ls.Linear(0.0, 1.0, 10, power=2),
-    lambda: LINE.repeat(times=3),
-    lambda: ls.Plateau(paitence=3),
-    lambda: ls.warmup_cosine(1.0, 10, 100, final=0.1),
-    lambda: ls.plot(LINE, step=3),
-]
-
-
-@pytest.mark.parametrize("call", MISSPELT)
-def test_a_misspelt_argument_is_not_swallowed(call):
-    with pytest.raises(TypeError):
-        call()
-
-
 def test_what_is_traced_is_not_checked():
     def call(x):
         return ls.Linear(0.0, x, x)(3) + ls.Piecewise([x, -x], [x, x])(3) + (ls.Linear(0.0, 1.0, x).repeat(stretch=x))(7)
@@ -192,12 +166,6 @@ RATIOS = [
 ]
 
 
-@pytest.mark.parametrize(("call", "says", "hint"), RATIOS, ids=[says for _, says, _ in RATIOS])
-def test_a_count_between_0_and_1_is_refused(call, says, hint):
-    with pytest.raises(ValueError, match=re.escape(says) + r": expected \w+ >= 1, or 0\. Hint: .*" + re.escape(hint)):
-        call()
-
-
 def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
     assert ls.warmup_cosine(1e-3, 0, 1000)(0) == np.float32(1e-3)
     assert ls.wsd(1e-3, 1, 10.5, 2.5).length == 10.5
@@ -219,7 +187,13 @@ OUTER = [
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), OUTER, ids=[message for _, message in OUTER])
-def test_an_error_names_what_was_called(call, message):
-    with pytest.raises((TypeError, ValueError), match="^" + re.escape(message)):
+ERRORS = [*CALLS, *OUTER, *((call, f"{says}: expected ", " >= 1, or 0. Hint: ", hint) for call, says, hint in RATIOS)]
+
+
+@pytest.mark.parametrize(
+    ("call", "fragments"), [(call, words) for call, *words in ERRORS], ids=[words[0] for _, *words in ERRORS]
+)
+def test_an_error_says_what_it_is_about(call, fragments):
+    with pytest.raises((TypeError, ValueError)) as raised:
         call()
+    assert [words for words in fragments if words not in str(raised.value)] == [], raised.value

@@ -104,7 +104,10 @@ def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     ((x, y),) = drawn(ax)
     assert 1e9 < x[-1] < 1.1e9
     np.testing.assert_allclose([y[0], y[-1]], [3e-4, 3e-5], rtol=1e-6)
-    assert ls.plot(0.1 * ls.reduce_on_plateau()).get_xlabel() == "plateaus of value"
+    ax = ls.plot(0.1 * ls.reduce_on_plateau())
+    ((x, _),) = drawn(ax)
+    assert (ax.get_xlabel(), ax.get_lines()[0].get_drawstyle()) == ("plateaus of value", "steps-post")
+    np.testing.assert_array_equal(x, np.round(x))  # no plateau and a half
     ax = ls.plot(WAVE * ls.reduce_on_plateau())
     assert ax.get_xlabel() == "step (before any change of plateaus of value)"
     np.testing.assert_array_equal(drawn(ax)[0][1], drawn(ls.plot(WAVE))[0][1])

@@ -1,11 +1,11 @@
-"""What recipes do with their arguments: check them, and divide steps among phases."""
+"""Arguments of recipes: checks, and steps divided among phases."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -49,10 +49,7 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
         check_count(call, name, kept, spec.unit)
         return kept
 
-    def written(name: str, value: Any, by_name: bool) -> str:
-        spec = specs[name]
-        text = number_source(list(value) if isinstance(value, tuple) else value, spec is not None and bool(spec.unit))
-        return f"{name}={text}" if by_name else text
+    amounts = [name for name, spec in specs.items() if spec is not None and spec.unit]
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -65,12 +62,11 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
             made = function(**given)  # pyright: ignore[reportCallIssue]
         except ValueError as error:  # of a node that it makes, such as a value that is too large
             raise error if str(error).startswith(f"{call}(") else ValueError(f"{call}(...): {error}") from None
-        if isinstance(made, Node) and all(map(_is_written, given.values())):
-            made.__dict__["_recipe"] = f"{call}({', '.join(written(name, given[name], name in kwargs) for name in given)})"
+        keep_call(made, call, given, kwargs, amounts)
         return made
 
     NAMES[call] = with_checks
-    function.__globals__.setdefault("__test__", {})[call] = with_checks  # where doctest looks for what is wrapped
+    function.__globals__.setdefault("__test__", {})[call] = with_checks  # doctest does not find wrapped functions itself
     return with_checks
 
 
@@ -79,13 +75,22 @@ def _spec(hint: Any) -> Spec | None:
     return next((x for kind in (hint, *typing.get_args(hint)) for x in getattr(kind, "__metadata__", ())), None)
 
 
+def keep_call(made: Any, call: str, given: dict[str, Any], named: Collection[str], amounts: Collection[str] = ()) -> None:
+    """Makes a new node print as the call that made it, if text can say its arguments: some by name, some amounts of time."""
+    if isinstance(made, Node) and all(map(_is_written, given.values())):
+        texts = [f"{name}=" * (name in named) + number_source(value, name in amounts) for name, value in given.items()]
+        made.__dict__["_recipe"] = f"{call}({', '.join(texts)})"
+
+
 def _is_written(x: Any) -> bool:
     """Whether it is text that evaluates back to the same; arrays, for one, may have fewer digits."""
-    return x is None or isinstance(x, (str, int, float)) or (isinstance(x, (list, tuple)) and all(map(_is_written, x)))
+    if isinstance(x, (list, tuple, dict)):
+        return all(map(_is_written, [*x, *x.values()] if isinstance(x, dict) else x))
+    return isinstance(x, (str, int, float, np.integer, type(None)))
 
 
 def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:
-    """Raises an error for a known count between 0 and 1, which is a ratio, or an argument in the wrong place."""
+    """Raises an error for a known count between 0 and 1: a ratio, or an argument in the wrong place."""
     counts = np.asarray(count, np.float64) if unit and numerics.is_concrete(count) else np.zeros(0)
     if (between := counts[(counts > 0) & (counts < 1)]).size:
         ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{unit})"
@@ -99,7 +104,7 @@ def is_empty(values: Any) -> bool:
 
 
 def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
-    """What some arguments take of the steps of a whole, and what they leave."""
+    """The steps that some arguments take of a whole, and the rest."""
     rest: Real = steps
     parts = list(taken.values())
     if len(parts) == 1 and not numerics.is_concrete(parts[0]):

@@ -25,7 +25,8 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
         schedules: n >= 1 schedules, numbers or functions of the step, of any structures, or batches of one shape.
 
     Returns:
-        One schedule of batch shape (n, ...). `jax.vmap` maps over it; calling it gives shape (n, ...) + step shape.
+        One schedule of batch shape (n, ...). `jax.vmap` maps over it; calling it gives shape (n, ...) + step shape. optax
+        takes it for one schedule, and broadcasts: make the optimizer within `jax.vmap`.
 
     >>> import lrsched as ls
     >>> s = ls.stack([ls.Linear(0.0, 1.0, 10), ls.Linear(0.0, 2.0, 10), ls.Exponential(1.0, 0.5)])

@@ -15,7 +15,8 @@ _STOP, _PEAK = "stop; end; low; min_scale={} / rate", "peak; high"
 _SCALE = "scale={}, which scales the low end as well"
 _PER_STEP = "rate=factor, and .stretch(n) if that is the factor of n steps"
 _ARGUMENTS: dict[str, str] = {  # of a call, and ours, perhaps with its value: the first that the call has
-    **dict.fromkeys(("lr", "learning_rate"), "peak; start; value"),
+    **dict.fromkeys(("lr", "learning_rate"), "schedule; peak; start; value"),
+    **dict.fromkeys(("lr_schedule", "schedule_fn", "step_size_fn"), "schedule"),
     "base_lr": "peak; start; value; low",
     **dict.fromkeys(("init_lr", "initial_lr", "initial_learning_rate", "init_value"), "start; value; div_factor=peak / {}"),
     **dict.fromkeys(("eta_min", "min_lr", "lr_min", "lr_end", "end_lr", "end_value", "end_learning_rate", "final_lr"), _STOP),
@@ -39,6 +40,7 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and ours, perhaps with its value: t
     "rtol": "threshold",
     **dict.fromkeys(("min_delta", "atol"), 'threshold={}, and threshold_mode="abs"'),
     **dict.fromkeys(("d_model", "model_size"), "dim"),
+    **dict.fromkeys(("n", "num"), "steps; every; factor"),
     "step_size": "every; up",
     "step_size_up": "up",
     "step_size_down": "down",
@@ -147,7 +149,7 @@ def missing_attribute(owner: str, name: str) -> str:
 
 
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
-    """The function, with an error for an argument that it does not have which says what ours is called."""
+    """The function, with an error for an unknown argument that names ours."""
     parameters = inspect.signature(function).parameters
     names = [name for name in parameters if name != "self"]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

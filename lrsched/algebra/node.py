@@ -36,7 +36,7 @@ _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, an
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a number of a node may be, and how it is computed with. It is finite, unless said otherwise."""
+    """The bounds of a number of a node, and how it is computed with. It is finite, unless said otherwise."""
 
     ge: float | None = None
     gt: float | None = None
@@ -117,11 +117,11 @@ def _most() -> float:
 
 
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
-    """A field of a node that holds a number: a leaf of the tree, which `jax.vmap` and gradients reach.
+    """A field of a node that holds a number: a leaf of the tree, for `jax.vmap` and gradients.
 
     Args:
         default: its default.
-        bounds: what it may be, any finite number unless said otherwise: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"`
+        bounds: its bounds, any finite number unless said otherwise: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"`
             says that it is an amount of time, and `hint` is the end of its errors; the others are the fields of `Spec`.
 
     >>> import lrsched as ls
@@ -157,7 +157,7 @@ def node(cls: type[T]) -> type[T]:
         cls: a subclass of `Clock`, whose numbers are fields made with `leaf`; see `help(lrsched.Clock)`.
 
     Returns:
-        The class. Its constructor checks and converts numbers; what JAX rebuilds is not checked. `parse` and `from_json` know
+        The class. Its constructor checks and converts numbers; JAX rebuilds it without checks. `parse` and `from_json` know
         it by its name, unless a class of lrsched has that name.
 
     >>> import jax
@@ -199,14 +199,14 @@ def _is_ours(x: Any) -> bool:
 
 
 def argument(field: dataclasses.Field[Any]) -> str:
-    """What the argument of a field is called: as the field, but for the underscore of one that would hide a method."""
+    """The argument of a field: its name without the underscore of a field that would hide a method."""
     return field.name.rstrip("_")
 
 
 class Node:
     """The base of all nodes: construction, equality, and the expression that makes one."""
 
-    _call: ClassVar[str] = ""  # what a person calls to make one, if not the class
+    _call: ClassVar[str] = ""  # the method that makes one, if not the class
     _recipe: ClassVar[str] = ""  # of an instance, the call of the recipe that made it; whatever changes it makes another
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
     _children: ClassVar[tuple[str, ...]] = ()
@@ -226,7 +226,7 @@ class Node:
         self._spread_batch()
 
     def _check(self) -> None:
-        """Checks what concerns several fields; called once the fields are numbers."""
+        """Checks several fields together; called once the fields are numbers."""
 
     def _nodes(self) -> Iterator["Node"]:
         for name in self._children:
@@ -304,7 +304,7 @@ def _spread(batch: tuple[int, ...], number: Any, spec: Spec) -> Any:
 
 
 def _key(leaf: Any) -> Any:
-    """What equal numbers have in common. A traced one equals itself only, so that JAX can compare functions by it."""
+    """A key that equal numbers share. A traced one equals itself only, so that JAX can compare functions by it."""
     if not numerics.is_concrete(leaf):
         return id(leaf) if isinstance(leaf, jax.core.Tracer) else leaf
     array = np.asarray(leaf, np.float64) + 0.0  # -0.0 equals 0.0

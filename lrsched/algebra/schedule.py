@@ -187,6 +187,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().sequence(self, _combinators().as_schedule("then", "other", other))
 
+    @explained
     def warp(self, time: ScheduleLike) -> Schedule:
         """The schedule at the time that another one gives, `t ↦ self(time(t))`; also spelled `self @ time`.
 
@@ -202,6 +203,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Warp(self, _combinators().as_schedule("warp", "time", time))
 
+    @explained
     def take(self, steps: Number) -> Schedule:
         """The schedule for `steps` >= 0, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
 
@@ -211,6 +213,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Take(self, steps)
 
+    @explained
     def drop(self, steps: Number) -> Schedule:
         """The schedule without its first `steps`, a number >= 0: `t ↦ self(t + steps)`, as much shorter.
 
@@ -220,6 +223,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Drop(self, steps)
 
+    @explained
     def delay(self, steps: Number) -> Schedule:
         """The schedule `steps` >= 0 later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
 
@@ -229,6 +233,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Delay(self, steps)
 
+    @explained
     def stretch(self, factor: Number) -> Schedule:
         """The schedule `factor` > 0 times slower, and as many times longer: `t ↦ self(t / factor)`.
 
@@ -240,6 +245,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Stretch(self, factor)
 
+    @explained
     def staircase(self, every: Number) -> Schedule:
         """The schedule, moving only once in `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
 
@@ -298,6 +304,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().clipped(self, low, high)
 
+    @explained
     def on(self, clock: Node) -> Schedule:
         """The schedule with the reading of a clock for its time: a driven schedule.
 

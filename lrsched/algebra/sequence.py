@@ -54,7 +54,16 @@ def sequence(*schedules: Schedule) -> Schedule:
     """Schedules one after the other; the parts of sequences are parts of it, and one schedule is itself."""
     if len(schedules) == 1:
         return schedules[0]
-    return Sequence(tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,))))
+    made = Sequence(tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,))))
+    made.__dict__["_operands"] = tuple(one for s in schedules for one in operands(s))
+    return made
+
+
+def operands(schedule: Schedule) -> tuple[Schedule, ...]:
+    """What `>>` joined to make a schedule, with the schedule of a recipe in one piece."""
+    if schedule._recipe or not isinstance(schedule, Sequence):
+        return (schedule,)
+    return schedule.__dict__.get("_operands", schedule.parts)
 
 
 def unless_endless(length: Real, function: Callable[[Real], Real]) -> Real:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 
-# What text and JSON may call, by name: classes of nodes and recipes, which enter themselves when they are defined.
+# The calls that text and JSON may make, by name: classes of nodes, recipes and functions of dialects register here.
 NAMES: dict[str, Callable[..., Any]] = {}
 
 
@@ -42,7 +42,7 @@ def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: 
 
 @functools.singledispatch
 def mimebundle(x: Any) -> dict[str, str]:
-    """What a notebook shows of a node, by its type: by default its text."""
+    """A node as a notebook shows it, by its type: by default its text."""
     return {"text/plain": repr(x)}
 
 
@@ -62,8 +62,10 @@ def number_source(value: Any, amount: bool = False) -> str:
         return str(value.aval)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         value = np.asarray(value, np.float64).tolist()
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return f"[{', '.join(number_source(x, amount) for x in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{number_source(key)}: {number_source(x)}' for key, x in value.items())}}}"
     if isinstance(value, float) and not np.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, float) and amount and value == int(value) and abs(value) < 1e15:
@@ -76,10 +78,10 @@ def _is_here(value: jax.Array) -> bool:
     return not value.is_deleted() and value.is_fully_addressable
 
 
-def shown(value: object) -> str:
+def shown(value: object, most: int = 100) -> str:
     """A value as an error shows it: not all of it, where it is a whole model."""
     text = " ".join(repr(value).split("\n"))
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def unexpected(call: str, name: str, value: object, expected: str, hint: str = "") -> str:

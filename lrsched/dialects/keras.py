@@ -3,9 +3,10 @@
 The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback. `name` labels operations
 in Keras and does nothing here. `deserialize` reads what Keras' `serialize` wrote.
 
+>>> import lrsched as ls
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)
->>> print(s, s([0, 50, 100, 1000]))
+>>> print(ls.expanded(s), s([0, 50, 100, 1000]))
 Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
 
 | Keras | the algebra |
@@ -173,7 +174,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
 
     >>> from lrsched.dialects import keras
     >>> keras.deserialize({"class_name": "PolynomialDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 100}})
-    Polynomial(0.1, 0.0001, 100, 1.0)
+    keras.PolynomialDecay(initial_learning_rate=0.1, decay_steps=100)
     """
     hint = "write the schedule in the algebra, or Function(f)"
     expect(custom_objects is None, "deserialize", "custom_objects=None", hint, custom_objects=custom_objects)

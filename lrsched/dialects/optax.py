@@ -3,9 +3,10 @@
 The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
 rounding. What comes back is made of the nodes of the algebra, and is printed as such. To move, change one import:
 
+>>> import lrsched as ls
 >>> from lrsched.dialects import optax
 >>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
->>> print(s, s([0, 50, 100, 1000]))
+>>> print(ls.expanded(s), s([0, 50, 100, 1000]))
 Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
 
 | optax | the algebra |
@@ -254,7 +255,7 @@ def from_optax(schedule: Callable[[Any], Any]) -> ls.Schedule:
     if isinstance(schedule, ls.Schedule):
         return schedule
     try:
-        translated = _translated(schedule)
+        translated = ls.expanded(_translated(schedule))
     except (AttributeError, KeyError, TypeError, ValueError):  # no closure of optax, or one of another version
         return ls.Function(schedule)
     try:

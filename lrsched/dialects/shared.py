@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import lrsched as ls
-from lrsched.algebra.arguments import check_count
+from lrsched.algebra.arguments import check_count, keep_call
 from lrsched.algebra.foreign import explained
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import NAMES, unexpected
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +51,30 @@ def peer(function: Callable[P, R]) -> Callable[P, R]:
                 check_count(function.__name__, name, value)
         return plain(*args, **kwargs)
 
-    return with_checks
+    return printed(with_checks)
+
+
+def printed(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose schedules print as its call, with the name of its module; `parse` reads that."""
+    call, signature = f"{function.__module__.rpartition('.')[2]}.{function.__name__}", inspect.signature(function)
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    rest = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
+
+    def is_default(name: str, x: Any) -> bool:
+        return isinstance(x, (str, int, float, type(None))) and name in defaults and x == defaults[name]
+
+    @functools.wraps(function)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> R:
+        made = function(*args, **kwargs)
+        given = signature.bind(*args, **kwargs).arguments
+        for name in rest:
+            given |= given.pop(name, {})
+        given = {name: x for name, x in given.items() if name not in kwargs or not is_default(name, x)}
+        keep_call(made, call, given, kwargs, [name for name in given if _COUNT.fullmatch(name)])
+        return made
+
+    NAMES[call] = kept
+    return kept
 
 
 _COUNT = re.compile(r"\w*(_steps|_t)|t_initial|transition_begin")  # of the names of arguments

@@ -4,9 +4,10 @@ The names, arguments, their order and defaults are timm's, with `base_lr` in the
 warm-up is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts epochs or updates, as the
 lengths do. A schedule s in epochs of n updates is `s.stretch(n).staircase(n)` in updates.
 
+>>> import lrsched as ls
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
->>> print(s, s([0, 5, 55, 105]), epochs)
+>>> print(ls.expanded(s), s([0, 5, 55, 105]), epochs)
 Linear(1e-05, 0.001, 5) >> Cosine(0.001, 0.0, 100) [1.e-05 1.e-03 5.e-04 0.e+00] 105
 
 With base rate b, lowest rate m, length T. A warm-up of W from w is `Linear(w, b, W) >> body.drop(W)`, or `>> body` as a prefix:
@@ -257,7 +258,7 @@ def create_scheduler_v2(
 
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
-    (step_decay(0.1, 30, 0.1), 90)
+    (timm.StepLRScheduler(0.1, 30, 0.1, warmup_lr_init=1e-05, warmup_prefix=False), 90)
     """
     call = "create_scheduler_v2"
     _only_known(call, {"noise_range_t": noise, "noise_pct": noise_pct, "noise_std": noise_std, "noise_seed": noise_seed})
@@ -332,7 +333,7 @@ def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> 
     >>> from types import SimpleNamespace
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler(SimpleNamespace(sched="cosine", epochs=10, warmup_epochs=0), 0.1)
-    (Cosine(0.1, 0.0, 10), 10)
+    (timm.CosineLRScheduler(0.1, 10, 0.0, cycle_decay=0.1, warmup_lr_init=1e-05), 10)
     """
     given = {
         _ARGUMENTS.get(name, name.removeprefix("lr_")): getattr(args, name, default) for name, default in _DEFAULTS.items()

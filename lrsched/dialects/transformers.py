@@ -3,9 +3,10 @@
 The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
 `last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`.
 
+>>> import lrsched as ls
 >>> from lrsched.dialects import transformers
 >>> s = transformers.get_scheduler("linear", 1e-3, num_warmup_steps=0.1, num_training_steps=1000)
->>> print(s, s([0, 50, 100, 1000]))
+>>> print(ls.expanded(s), s([0, 50, 100, 1000]))
 Linear(0.0, 0.001, 100) >> Linear(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
 
 With base rate b, W warm-up steps, N steps in all and n = N - W; `…` stands for `Linear(0, b, W) >>`:
@@ -46,7 +47,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, where
+from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, printed, where
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 
@@ -198,6 +199,7 @@ _SCHEDULES: dict[str, Callable[..., ls.Schedule]] = {
 }
 
 
+@printed
 def get_scheduler(
     name: str,
     base_lr: Number,
@@ -209,7 +211,7 @@ def get_scheduler(
 
     >>> from lrsched.dialects import transformers
     >>> transformers.get_scheduler("polynomial", 0.1, 0, 100, {"power": 2.0})
-    Linear(0.0, 0.1, 0) >> Polynomial(0.1, 1e-07, 100, 2.0)
+    transformers.get_scheduler('polynomial', 0.1, 0, 100, {'power': 2.0})
     """
     name = getattr(name, "value", name)
     hint = "write it as a clock, help(lrsched.Clock)" if name == "greedy" else "a name as in transformers"

@@ -180,8 +180,8 @@ def _check_schedules(schedules: Any, baseline: str) -> None:
         )
     for name, schedule in schedules.items():
         if not isinstance(schedule, Schedule):
-            mend = "Constant(1.0)" if isinstance(schedule, (int, float)) else "Function(f), if it is a function of the step"
-            raise TypeError(f"compare(schedules=...) must be schedules by name, got {name!r}: {shown(schedule)}; write {mend}")
+            hint = "Constant(1.0)" if isinstance(schedule, (int, float)) else "Function(f), if it is a function of the step"
+            raise TypeError(f"compare(schedules=...) must be schedules by name, got {name!r}: {shown(schedule)}; write {hint}")
         if schedule.batch_shape:
             raise TypeError(
                 f"compare(schedules=...) must be single schedules by name, got the batch {name!r}: {shown(schedule)}; give each"

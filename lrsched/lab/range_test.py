@@ -155,9 +155,9 @@ def _is_function(params: Any) -> bool:
 
 def _check_function(name: str, value: Any) -> None:
     expected = "a function of (params, batch)" if name == "loss_fn" else "a function from a learning rate to an optimizer"
-    mend = "" if name == "loss_fn" else ": pass optax.adamw itself, or lambda rate: optax.adamw(rate, weight_decay=0.1)"
+    hint = "" if name == "loss_fn" else ": pass optax.adamw itself, or lambda rate: optax.adamw(rate, weight_decay=0.1)"
     if not callable(value):
-        raise TypeError(f"range_test({name}=...) must be {expected}, got {shown(value)}{mend}")
+        raise TypeError(f"range_test({name}=...) must be {expected}, got {shown(value)}{hint}")
     try:
         hash(value)
     except TypeError:

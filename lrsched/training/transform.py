@@ -13,6 +13,7 @@ import jax
 import optax
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -96,6 +97,7 @@ def typed_as(old: Tree, new: T) -> T:
     return jax.tree.map(typed, old, new) if jax.tree.structure(old) == jax.tree.structure(new) else new
 
 
+@explained
 def scale_by_learning_rate(
     schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Tree = 0
 ) -> optax.GradientTransformationExtraArgs:

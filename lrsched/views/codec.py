@@ -4,7 +4,7 @@
 
 A node has its class under "node", and its fields under their names:
 
-- a number is a JSON number, with as many digits as give the same float64 back; what is infinite is the string "inf" or "-inf";
+- a number is a JSON number, with as many digits as give the same float64 back; an infinite one is the string "inf" or "-inf";
 - a table, or a number of a batch, is a list of them, and nested lists where it has more axes;
 - a child is such an object, and several children are a list of them;
 - a mode, a monitor and a switch are as in Python; an option that was left out is null, and a missing field has its default.
@@ -44,7 +44,7 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
 
     Raises:
         TypeError: if it is no schedule.
-        ValueError: if it holds a function, which no name brings back, or a number that is traced.
+        ValueError: if it holds a function or a traced number.
 
     >>> import lrsched as ls
     >>> ls.to_dict(ls.Exponential(0.1, 0.5))
@@ -74,7 +74,7 @@ def from_dict(tree: Json) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:
-        tree: what `to_dict` gave, perhaps read from a file again.
+        tree: the result of `to_dict`, perhaps read from a file.
 
     Raises:
         ValueError: if it is not that, naming the place, such as `schedule.parts[1].steps`.
@@ -95,7 +95,7 @@ def from_json(text: str) -> Schedule:
 
     Raises:
         TypeError: if it is no string.
-        ValueError: if it is not what `to_json` writes, with the place that is wrong.
+        ValueError: if it is no text of `to_json`, with the place of the mistake.
 
     >>> import lrsched as ls
     >>> s = ls.warmup_cosine(1 / 3, 10, 100)
@@ -169,7 +169,7 @@ def _written(value: Any, owner: str = "") -> Json:
 
 
 def _read(tree: Json, place: str) -> Node:
-    """The node that an object describes. Its constructor checks what it is given, as far as types do not."""
+    """The node that an object describes. Its constructor checks the values."""
     name = tree.get("node") if isinstance(tree, dict) else None
     if not isinstance(tree, dict) or not isinstance(name, str):
         raise _wrong(place, 'a node, {"node": "Linear", ...},', _briefly(tree))

@@ -6,7 +6,6 @@ import ast
 import inspect
 import operator
 import re
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from lrsched.algebra.written import NAMES, unexpected
 from lrsched.views.names import named
 
 _MOST = 2000  # calls and operators: more than any schedule that a person wrote, and read in seconds
+_LEVELS = 150  # of nodes: a deeper schedule can neither be called nor printed within Python's limit of recursion
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -30,6 +30,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+_LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules before a name
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}
 _METHODS = {  # those that make schedules
     name
@@ -41,11 +42,12 @@ _METHODS = {  # those that make schedules
 def parse(text: str) -> Schedule:
     """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
 
-    It is read, not run: numbers, strings and lists, the operators, the names of shapes, clocks and recipes, perhaps after
-    `ls.` or `lrsched.dialects.torch.`, and the methods of schedules are all there is in it. A number alone is a constant.
+    It is read, not run. It may hold numbers, strings, lists and dicts, the operators, the names of shapes, clocks and recipes,
+    perhaps after `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A number alone is a
+    constant.
 
     Args:
-        text: the expression, of at most 2,000 calls and operators.
+        text: the expression, of at most 2,000 calls and operators, in at most 150 levels.
 
     Raises:
         TypeError: if it is no string.
@@ -61,9 +63,7 @@ def parse(text: str) -> Schedule:
     if not text:
         raise ValueError("parse(text=''): expected an expression. Hint: such as 'Linear(0, 1e-3, 100)'.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of "1if", which is refused below
-            tree = ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
         if (count := sum(isinstance(one, (ast.Call, ast.BinOp)) for one in ast.walk(tree))) > _MOST:
             raise ValueError(f"parse(text=...): expected at most {_MOST:,} calls and operators, got {count:,}.")
         value = _Reader(text).read(tree)
@@ -73,7 +73,12 @@ def parse(text: str) -> Schedule:
         raise ValueError("parse(text=...): expected fewer levels of brackets and operators.") from None
     if not isinstance(value, (Schedule, float)):
         raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {type(value).__name__}.")
-    return as_schedule("parse", "text", value)
+    level, levels = [schedule := as_schedule("parse", "text", value)], 0
+    while level:
+        level, levels = [node for one in level for node in one._nodes()], levels + 1
+    if levels > _LEVELS:
+        raise ValueError(f"parse(text=...): expected at most {_LEVELS} levels of operators, got {levels}.")
+    return schedule
 
 
 class _Reader:
@@ -91,6 +96,9 @@ class _Reader:
             case ast.List(elts=entries) | ast.Tuple(elts=entries):
                 values = [self.read(entry) for entry in entries]
                 return values if isinstance(tree, ast.List) else tuple(values)
+            case ast.Dict(keys=keys, values=entries) if all(keys):
+                pairs = [(self.read(key), self.read(entry)) for key, entry in zip(keys, entries, strict=True) if key]
+                return self.tried(tree, dict, pairs)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
                 return self.tried(tree, _OPERATORS[type(op)], self.read(operand))
             case ast.BinOp():
@@ -105,14 +113,9 @@ class _Reader:
                 return value
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
                 return float(value)
-            case ast.Call(
-                func=ast.Name(id=name)
-                | ast.Attribute(
-                    value=ast.Name(id="ls" | "lrsched")
-                    | ast.Attribute(value=ast.Attribute(value=ast.Name(id="ls" | "lrsched"), attr="dialects"), attr="torch"),
-                    attr=name,
-                ) as function
-            ):
+            case ast.Call(func=function) if dotted := _dotted(function):
+                *modules, name = dotted.split(".")
+                name = ".".join([*[one for one in modules if one not in _LEFT_OUT][:1], name])
                 maker = _FUNCTIONS.get(name) or named(name)
                 if maker is None:
                     raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES}, foreign.NAMES)
@@ -147,13 +150,22 @@ class _Reader:
         hint = foreign.meant(name, names, texts)
         if hint in names:
             return self.mistake(tree, f"{name} {problem}; did you mean {hint}?")
-        where = ", in Python" if hint.startswith("lrsched.dialects") else ""  # functions, whose schedules have other names here
-        return self.mistake(tree, f"{name} {problem}" + (f". Hint: {hint}{where}." if hint else ""))
+        return self.mistake(tree, f"{name} {problem}" + (f". Hint: {hint}." if hint else ""))
 
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
         line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # whose offsets count bytes
         segment = ast.get_source_segment(self.text, tree) or ""
         return _mistake(self.text, problem, tree.lineno, len(line.decode()), len(segment.split("\n")[0]))
+
+
+def _dotted(tree: ast.expr) -> str:
+    """A name, perhaps with the names of its modules before it; empty for anything else."""
+    match tree:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=owner, attr=name):
+            return f"{dotted}.{name}" if (dotted := _dotted(owner)) else ""
+    return ""
 
 
 def _mistake(text: str, problem: str, lineno: int, begin: int, width: int = 1) -> ValueError:

@@ -1,7 +1,7 @@
 r"""Formulas as values: `Formula` has the operators of arithmetic, so that code which writes LaTeX reads like the mathematics.
 
 A shape writes its formula of a time, itself a formula: it registers with `formula`. A node without one is an error, for any
-other formula would be false. Schedules made of schedules have that of what they are made of, by `phases`.
+other formula would be false. Schedules made of schedules have the formulas of their parts, by `phases`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def formula(schedule: Any, t: Formula, where: Where) -> Formula:
 
 
 def written(value: Formula | numerics.Number) -> Formula:
-    """A number as a formula, which a formula is already."""
+    """A number as a formula; a formula stays as it is."""
     if isinstance(value, Formula):
         return value
     x = float(numerics.to_float64(value)) + 0.0  # -0.0 is 0
@@ -122,7 +122,7 @@ def chosen(choose: Callable[..., float], *arguments: Formula | float) -> Formula
 
 
 def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> Formula:
-    """The value of the first row whose bound is above the time, or the rest; what says nothing new is left out."""
+    """The value of the first row whose bound is above the time, or the rest; a row that equals the next is left out."""
     if t.value is not None:
         return next((value for value, bound in rows if t.value < bound), rest)
     kept = [row for row, (then, _) in itertools.pairwise([*rows, (rest, 0)]) if row[0].text != then.text and row[1] > 0]
@@ -133,11 +133,11 @@ def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> F
 
 
 def defined(where: Where, owner: Node, letter: str, meaning: str) -> Formula:
-    """The symbol of a node, which the end of the formula explains."""
+    """The symbol of a node; the end of the formula explains it."""
     number = 1 + sum(symbol.text.startswith(letter) for symbol in where.values())
     return where.setdefault((owner, meaning), Formula(letter if number == 1 else f"{letter}_{{{number}}}"))
 
 
 def as_text(text: str) -> str:
-    """A name as text, without what LaTeX or HTML would take for its own."""
+    """A name as text, escaped for LaTeX and HTML."""
     return text.replace("_", r"\_").replace("<", "").replace(">", "")

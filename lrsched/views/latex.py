@@ -64,7 +64,7 @@ def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
         return way(a, b, t / n, *more)
 
 
-# From what is left of the start, so that a ramp to 0 is a product; but a line reads best from its start.
+# Written from the stop, so that a ramp to 0 is a product; but a line reads best from its start.
 ramp(shapes.Linear, lambda a, b, p: a + (b - a) * p)
 ramp(shapes.Cosine, lambda a, b, p: b + (a - b) * ((1 + _cos(PI * p)) / 2))
 ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (1 - p) ** k)
@@ -96,7 +96,7 @@ def _(schedule: shapes.Function, t: Formula, where: Where) -> Formula:
     return called(rf"\mathrm{{{as_text(function_source(schedule.fn))}}}", t, *schedule.arguments)
 
 
-# Nodes at another time: the formula of what they are made of, at that time.
+# Nodes at another time: the formula of their schedule, at that time.
 
 
 @formula.register

@@ -1,4 +1,4 @@
-"""What text and JSON call by name."""
+"""The classes and functions that text and JSON call by name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a schedule does when: its phases with their formulas, its corners, and how far there is to look.
+"""The phases of a schedule with their formulas, its corners, and how many steps to look at.
 
-One query over the tree, which plots, summaries, formulas and notebooks share. It raises for a node that it does not know.
+Plots, summaries, formulas and notebooks share this one query over the tree. It raises for a node that it does not know.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LAST_STEP = 2**53  # a float64 counts no further
 
 
 class Span(NamedTuple):
-    """A stretch of time, the name of what runs in it, and its formula, of the time `(t - by) / factor`."""
+    """A stretch of time, a name for the part that runs in it, and its formula, of the time `(t - by) / factor`."""
 
     start: float
     stop: float
@@ -57,21 +57,19 @@ class Span(NamedTuple):
 
 @dataclasses.dataclass
 class Phases:
-    """What `phases` finds.
+    """The result of `phases`.
 
     Attributes:
-        spans: what runs when, without a gap from 0 to the length.
+        spans: the phases, without a gap from 0 to the length.
         corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
         reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
         held: the formula after the length.
-        lost: what is never reached, and why, in words.
     """
 
     spans: list[Span]
     corners: Any
     reach: float
     held: Callable[[Where], Formula]
-    lost: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -91,22 +89,11 @@ class Phases:
         """The same up to an end, until which the last of it is held."""
         spans = [span._replace(stop=min(span.stop, end)) for span in self.spans]
         held = Span(max((span.stop for span in spans), default=0.0), end, "held", lambda _, where: self.held(where))
-        cut = (
-            f"{span.name}, which begins at step {number(span.start)}, is never reached, since .take({number(end)}) cuts it off:"
-            " take more steps, or leave it out"
-            for span in self.spans
-            if span.start >= end > 0 and span.name != "held"
-        )
-        return Phases(
-            [*spans, held],
-            [*self.corners[self.corners <= end], end],
-            end if math.isfinite(end) else self.reach,
-            functools.partial(self.formula, written(end)),
-            (*self.lost, *cut),
-        )
+        corners, reach = [*self.corners[self.corners <= end], end], end if math.isfinite(end) else self.reach
+        return Phases([*spans, held], corners, reach, functools.partial(self.formula, written(end)))
 
     def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
-        """The value at a time, which may be known to be before the end, with a case for each phase."""
+        """The value at a time, with a case for each phase; `inside`: before the end."""
         if t.value is not None:
             running = next((span for span in self.spans if t.value < span.stop), None)
             return self.held(where) if running is None else running.at(t, where)
@@ -117,7 +104,7 @@ class Phases:
 
 @functools.singledispatch
 def phases(schedule: Any) -> Phases:
-    """What a schedule does when, on its own time. A class of nodes of your own inherits from a shape, or registers here.
+    """The phases of a schedule, on its own time. A class of nodes of your own inherits from a shape, or registers here.
 
     Args:
         schedule: one schedule of known numbers, pure or driven.
@@ -132,7 +119,7 @@ def phases(schedule: Any) -> Phases:
     name = type(schedule).__name__
     raise TypeError(
         f"phases(...): expected a node with known phases, got {shown(schedule)}. Hint: {name} may inherit from Ramp, or"
-        " say what it does with @lrsched.views.phases.phases.register."
+        " register its phases with @lrsched.views.phases.phases.register."
     )
 
 
@@ -142,7 +129,7 @@ def known(number: numerics.Number) -> float:
 
 
 def name_of(schedule: Schedule) -> str:
-    """What a phase is called: the class of a shape, the expression of a node with parts."""
+    """The name of a phase: the class of a shape, the expression of a node with parts."""
     text = repr(schedule) if any(isinstance(part, Schedule) for part in schedule._nodes()) else ""
     return text if 0 < len(text) <= 40 else type(schedule).__name__
 
@@ -199,19 +186,15 @@ def _(schedule: combinators.Staircase) -> Phases:
 
 @phases.register
 def _(schedule: Sequence) -> Phases:
-    found, lost, begin = [], [], 0.0
+    found, begin = [], 0.0
     for part in schedule.parts[:-1]:
         length = known(part.length)
         found.append(phases(part).until(length).moved(begin))
-        left_out = schedule._recipe or (isinstance(part, shapes.Ramp) and part.start == 0.0)  # a recipe's warm-up of 0 steps
-        if length == 0 and not left_out:
-            lost.append(f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out")
         begin += length
     last = phases(schedule.parts[-1]).moved(begin)
     found.append(last)
     corners = np.concatenate([[0.0], *(one.corners for one in found)])
-    lost += [text for one in found for text in one.lost]
-    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held, tuple(lost))
+    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held)
 
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
@@ -240,8 +223,8 @@ def _(schedule: pointwise.Pointwise) -> Phases:
         name = f" {schedule.operator} ".join(span.name for span, constant in zip(here, still, strict=False) if not constant)
         spans.append(Span(begin, end, name, together(here)))
         begin = end
-    corners, lost = np.concatenate([one.corners for one in found]), tuple(text for one in found for text in one.lost)
-    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)), lost)
+    corners = np.concatenate([one.corners for one in found])
+    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)))
 
 
 @phases.register
@@ -274,12 +257,11 @@ def _(schedule: combinators.Repeat) -> Phases:
         factors = growth ** np.arange(cycles)
         begins = np.cumsum([0.0, *factors * length])
         corners = begins[:-1, None] + factors[:, None] * inside.corners
-    found = one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
-    return dataclasses.replace(found, lost=inside.lost)
+    return one_phase(schedule, length * sum(growth**cycle for cycle in range(_CYCLES)), np.append(begins, corners))
 
 
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
-    """A pure schedule to look at, its phases, and what its time is.
+    """A pure schedule to look at, its phases, and the name of its time.
 
     That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, its reading.
     """
@@ -292,7 +274,7 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
 
 
 def check_single(call: str, schedule: object) -> None:
-    """Raises an error for what is no single schedule."""
+    """Raises an error unless it is a single schedule."""
     if not isinstance(schedule, Schedule):
         raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
     if batch := schedule.batch_shape:
@@ -316,8 +298,3 @@ def horizon(schedule: Schedule) -> int:
         jumps = abs(later[0] - before[-1]) > 1e-3 * np.abs(before).max()
         steps *= 1.25 if jumps or later[0] > before[:-1].max() else 1.0
     return math.ceil(min(steps, LAST_STEP)) or _STILL
-
-
-def number(x: float) -> str:
-    """A number as a table shows it."""
-    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"

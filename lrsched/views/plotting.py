@@ -8,7 +8,7 @@ import numpy as np
 
 from lrsched.algebra.batch import unstack
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import replayed
 from lrsched.views.phases import LAST_STEP, horizon, known, seen
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, and a line style each for those who see none.
+# Okabe and Ito's colours, for colour-blind readers, and a line style each, for print without colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#000000")
 # Eight colours and seven styles: no pair twice among the lines that have labels.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
@@ -44,7 +44,7 @@ def plot(
 
     Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
     a single schedule. Driven schedules that stand still until a single clock moves are drawn over its reading, others as they
-    are while nothing is observed; the label of the axis says so. `plot_replay` draws what they do on metrics.
+    are while nothing is observed; the label of the axis says so. `plot_replay` draws them on metrics.
 
     Args:
         schedules: one or more schedules, a list of them, or a dict of them by name; a batch is drawn as one line a member.
@@ -88,23 +88,24 @@ def plot(
     pures = [pure for pure, *_ in every]
     ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
     count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
-    lines = [_line(pure, found.corners, count) for pure, found, _ in every]
+    lines = [_line(pure, found.corners, count, axis) for pure, found, axis in every]
     if points is not None:
         styles, bar, legend = _by_points(given, points)
     elif len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every)):
         styles, bar, legend = _by_order([1] * len(every), "member", labels or [f"member {k}" for k in range(len(every))])
     else:
-        labels = labels or [_short(repr(schedule)) if len(given) > 1 else "" for schedule in given]
+        labels = labels or [shown(schedule, 60) if len(given) > 1 else "" for schedule in given]
         styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
+    xlabel = max((axis for *_, axis in every), key=len)
     for (times, values), style in zip(lines, styles, strict=True):
-        axes.plot(times, values, **style)
+        axes.plot(times, values, **style, drawstyle="default" if xlabel.startswith("step") else "steps-post")
     ends = [span.stop for span in every[0][1].spans if span.stop <= count]
     if len(every) == 1 and 0 < len(ends) <= _MOST_ENDS:
         whole = axes.get_xaxis_transform()  # from the bottom of the axes to their top
         axes.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
     _scale(axes, np.concatenate([values for _, values in lines]), log)
-    axes.set_xlabel(max((axis for *_, axis in every), key=len))
+    axes.set_xlabel(xlabel)
     axes.set_ylabel("value")
     axes.grid(alpha=0.3)
     if bar:
@@ -133,16 +134,19 @@ def members(schedule: Schedule) -> list[Schedule]:
     return [one for member in unstack(schedule) for one in members(member)] if schedule.batch_shape else [schedule]
 
 
-def _line(schedule: Schedule, corners: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times and values: every step, or many of them, and every corner, at a jump with the moment just before it."""
-    beside = corners[:, None] + 1e-12 * count * np.array(
-        [0.0, -1.0, 1.0]
-    )  # nearer than that, some nodes take it for the corner
+def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values: every step, or many of them, and every corner, at a jump with the moment just before it.
+
+    The reading of a clock stays on one whole number until the next, so there are no others.
+    """
+    # Nearer to a corner, some nodes take a time for the corner.
+    beside = corners[:, None] + 1e-12 * count * np.array([0.0, -1.0, 1.0])
     values = np.asarray(schedule(beside), np.float64)
     jumps = np.abs(values - values[:, :1]) > 1e-5 * np.abs(values).max(initial=0.0)
     near = np.round(corners[:, None] + np.array([-1.0, 0.0, 1.0])).ravel()  # where not every step is drawn
     grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
-    times = np.unique(np.concatenate([grid, near, corners, beside[jumps]]))
+    between = np.concatenate([corners, beside[jumps]]) if axis.startswith("step") else []
+    times = np.unique(np.concatenate([grid, near, between]))
     times = times[(times >= 0) & (times <= count)]
     return times, np.asarray(schedule(times), np.float64)
 
@@ -193,7 +197,7 @@ def _along(values: Sequence[float], name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
-    """Draws what a driven schedule would have done on metrics that were recorded: metrics above, values below.
+    """Draws a driven schedule on metrics that were recorded: metrics above, values below.
 
     A dotted line marks each observation that moved a clock, the first of several in a row.
 
@@ -245,7 +249,3 @@ def pyplot(call: str) -> Any:
             f"{call}(...): expected matplotlib, got none. Hint: python -m pip install 'lrsched-jax[plot]'."
         ) from None
     return plt
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

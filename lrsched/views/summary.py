@@ -1,26 +1,33 @@
-"""What a schedule does, as a table of its phases, and what in it looks like a mistake."""
+"""A schedule as a table of its phases, with warnings of likely mistakes."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import Geometric, Ramp
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import monitored_by
-from lrsched.clocks.running import clocks_of
-from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, number, phases, seen
+from lrsched.clocks.running import bind, clocks_of, init
+from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, phases, seen
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
 _FAR = 100.0
 _NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
+
+
+def number(x: float) -> str:
+    """A number as a table shows it."""
+    return f"{x:.0f}" if abs(x) < 1e15 and (abs(x) >= 1e4 or x == round(x)) else f"{x:.4g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What `summary` found; `print` shows it as a table.
+    """The result of `summary`; `print` shows it as a table.
 
     Attributes:
         schedule: the schedule.
@@ -48,8 +55,8 @@ class Summary:
         lowest: the smallest value that an update uses.
         final: the value of the last update.
         mean: the mean over all updates.
-        warnings: what looks like a mistake, why it matters, and what to write.
-        axis: what the steps are: of a driven schedule that moves only with its clock, the reading of the clock.
+        warnings: likely mistakes, with the reason and a correction.
+        axis: the name of the time: "step", or of a driven schedule that moves only with its clock, its reading.
 
     >>> import lrsched as ls
     >>> found = ls.summary(ls.one_cycle(0.1, 100))
@@ -82,7 +89,7 @@ class Summary:
 
 
 def summary(schedule: Schedule, steps: float | None = None) -> Summary:
-    """The phases of a schedule, its peak, end and mean, and warnings of what looks like a mistake.
+    """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
 
     A driven schedule that moves only with its clock is looked at over the reading of the clock, any other while nothing is
     observed.
@@ -136,9 +143,9 @@ def summary(schedule: Schedule, steps: float | None = None) -> Summary:
         warnings=(),
         axis=axis,
     )
-    told, after = steps is not None, float(pure(count))
-    planned = count if told else min(count, math.ceil(found.reach) or count) if math.isfinite(known(pure.length)) else 0
-    return dataclasses.replace(made, warnings=tuple(_warnings(made, told, planned, grid, values, after)))
+    given, after = steps is not None, float(pure(count))
+    planned = count if given else min(count, math.ceil(found.reach) or count) if math.isfinite(known(pure.length)) else 0
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, given, planned, grid, values, after)))
 
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
@@ -162,7 +169,7 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
 
 
 def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
-    """What a driven schedule waits for, and what its summaries are over; empty for a pure one."""
+    """The metrics that a driven schedule waits for, and the axis of its summaries; empty for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
     axes = " and ".join(dict.fromkeys(one.axis for one in found))
@@ -170,17 +177,18 @@ def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
 
 
 def _warnings(
-    found: Summary, told: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
+    found: Summary, given: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
 ) -> Iterator[str]:
-    """Each says what is odd, why it matters, and what to write; of the updates that were planned, and their values."""
+    """Each says what is odd, why it matters, and what to write; `values` are those of the steps in `grid`."""
     tree = list(_tree(found.schedule))
-    yield from phases(found.schedule).lost
-    waits = found.axis != "step"  # "held * ... on Plateau" is what is left for the clock to move
+    yield from _skipped(tree)
+    waits = found.axis != "step"  # only the clock moves "held * ... on Plateau"
     unreached = [
         phase
         for before, phase in itertools.pairwise(found.phases)
-        if told and phase.start >= found.steps and phase.shape != "held" and not (waits and "held" in phase.shape)
-        if not before.last == phase.first == phase.last  # what holds the value is not missed
+        if given and phase.shape != "held" and not (waits and "held" in phase.shape)
+        if phase.start > found.steps - (phase.first != phase.last)  # no update is in it; a hold after the last is not missed
+        if not before.last == phase.first == phase.last  # nor one that changes nothing
     ]
     for phase in unreached:
         yield (
@@ -190,12 +198,12 @@ def _warnings(
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
     if not moving:
         yield from _without_length(tree)
-    # Where two parts overlap, what is short may be no part of its own.
+    # A short phase may also be the overlap of two longer parts.
     short = [phase for phase in moving if phase.stop - phase.start < 1 and any(0 < known(part.length) < 1 for part in tree)]
     for phase in short:
         length = number(phase.stop - phase.start)
         yield f"{phase.shape} lasts {length} of a step: write a number of updates, for a ratio round({length} * total_steps)"
-    if len(moving) > 1 and _is_swapped_warmup(moving[0], moving[1], found, tree):
+    if len(moving) > 1 and _is_swapped_warmup(moving[0], moving[1], found):
         first, last = number(moving[0].first), number(moving[0].last)
         yield f"the warm-up goes down, from {first} to {last}, so that the run starts at its highest rate: swap the two"
     for before, after in zip(found.phases, found.phases[1:], strict=False):
@@ -211,7 +219,7 @@ def _warnings(
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     end = found.phases[-1].last
-    swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # what may be a number of steps
+    swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # perhaps a number of steps
     if swapped and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):
         size = number(end / values[0])
         yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
@@ -221,16 +229,8 @@ def _warnings(
     zeros = planned - 1 - int(grid[np.flatnonzero(values[grid < planned])].max(initial=-1))
     if planned / 100 < zeros < planned and found.axis.startswith("step"):
         yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
-    if told and not unreached and not waves:
+    if given and not unreached and not waves:
         yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after_run)
-    ends = [(phase.last, phase.stop) for phase in found.phases if phase.stop < found.steps]
-    ends += [(phase.first, phase.start) for phase in found.phases if phase.start < found.steps]
-    high, when = max(ends, default=(-math.inf, 0.0))
-    if high > found.peak + 1e-6 * abs(found.peak) and when != round(when) and not short:
-        yield (
-            f"the peak of {number(high)} is at step {number(when)}, between two updates, and the highest value used is"
-            f" {number(found.peak)}: make the length before it a whole number of steps"
-        )
 
 
 def _tree(schedule: Schedule) -> Iterator[Schedule]:
@@ -238,6 +238,13 @@ def _tree(schedule: Schedule) -> Iterator[Schedule]:
     for part in schedule._nodes():
         if isinstance(part, Schedule):
             yield from _tree(part)
+
+
+def _skipped(tree: list[Schedule]) -> Iterator[str]:
+    """Parts of no steps; but one that ends where the next begins is left out on purpose, as the warm-up of a recipe."""
+    for part, after in itertools.chain(*(itertools.pairwise(one.parts) for one in tree if isinstance(one, Sequence))):
+        if known(part.length) == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
+            yield f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out"
 
 
 def _without_length(tree: list[Schedule]) -> Iterator[str]:
@@ -250,11 +257,11 @@ def _without_length(tree: list[Schedule]) -> Iterator[str]:
             )
 
 
-def _is_swapped_warmup(first: Phase, second: Phase, found: Summary, tree: list[Schedule]) -> bool:
-    """Whether a short line goes down, though a recipe says that it is a warm-up, or what follows starts higher again."""
+def _is_swapped_warmup(first: Phase, second: Phase, found: Summary) -> bool:
+    """Whether a short line goes down, though the schedule prints as one with a warm-up, or the next part starts higher."""
     goes_down = first.shape == "Linear" and first.last < first.first and first.stop <= found.steps / 5
-    is_warmup = any(part._recipe.startswith(("warmup", "wsd")) for part in tree) or second.first > 1.001 * first.last
-    return goes_down and is_warmup and second.last <= second.first
+    is_warmup = re.search("warmup|wsd", repr(found.schedule)) or second.first > 1.001 * first.last
+    return goes_down and bool(is_warmup) and second.last <= second.first
 
 
 def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:

@@ -8,7 +8,7 @@ import jax
 from lrsched.algebra.combinators import Warp
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.sequence import Sequence
+from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import arguments_source, function_source, number_source, source, unexpected
 
@@ -50,12 +50,12 @@ def _operand(schedule: Schedule, at_least: int) -> str:
 
 
 def _is_number(schedule: Schedule) -> bool:
-    """Whether it is what an operator makes of a number."""
+    """Whether an operator made it of a number."""
     return isinstance(schedule, Constant) and isinstance(schedule.value, float) and bool(schedule.steps == 0.0)
 
 
 def _argument(schedule: Any) -> str:
-    """What a call that lifts numbers is given."""
+    """An argument of a call that lifts numbers."""
     return number_source(schedule.value) if _is_number(schedule) else repr(schedule)
 
 
@@ -80,7 +80,7 @@ def _(schedule: Pointwise) -> str:
 
 @source.register
 def _(schedule: Sequence) -> str:
-    return " >> ".join(_operand(part, 1) for part in schedule.parts)
+    return " >> ".join(_operand(part, 1) for part in operands(schedule))
 
 
 @source.register
@@ -94,7 +94,7 @@ def _method(schedule: Schedule, name: str, arguments: str) -> str:
 
 @source.register
 def _(schedule: Schedule) -> str:
-    """What a method makes of its first field, as a call of the method; anything else as a call of its class."""
+    """A schedule that a method made of its first field, as a call of the method; any other as a call of its class."""
     if not schedule._call:
         return source.dispatch(object)(schedule)
     first, *others = dataclasses.fields(schedule)  # pyright: ignore[reportArgumentType]

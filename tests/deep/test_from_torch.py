@@ -199,8 +199,8 @@ def test_a_rate_that_another_has_changed_is_refused(name):
     from_torch(scheduler)
     scheduler.optimizer.param_groups[0]["lr"] = now * 1.001 + 1e-9
     overwrites = name in ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")
-    mend = "translate it after that" if overwrites else rf"construct the schedule by hand, with {name}\("
+    hint = "translate it after that" if overwrites else rf"construct the schedule by hand, with {name}\("
     with pytest.raises(
-        ValueError, match=rf"from_torch\({name}\): expected .* in group 0 .*, got {now * 1.001 + 1e-9:.9g}\. Hint: .*{mend}"
+        ValueError, match=rf"from_torch\({name}\): expected .* in group 0 .*, got {now * 1.001 + 1e-9:.9g}\. Hint: .*{hint}"
     ):
         from_torch(scheduler)

@@ -86,7 +86,7 @@ def placed(array: Any, sharding: Any) -> Any:
 
 
 def mapped() -> Any:
-    """Each device runs the update by itself, and hears the mean loss of all."""
+    """Each device runs the update by itself, and observes the mean loss of all."""
     mesh = Mesh(np.array(jax.devices()), ("data",))
     optimizer, update = make_update(SCHEDULE, lambda x: jax.lax.pmean(x, "data"))
     local = shard_map(update, mesh=mesh, in_specs=(P(), P(), P("data"), P("data")), out_specs=(P(), P()))

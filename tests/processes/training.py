@@ -1,6 +1,6 @@
 """A training run that can be killed at any time: `python training.py FOLDER pickle|orbax [PAUSE]` begins it or goes on.
 
-It trains a network on the digits with a live schedule: a plateau hears the loss of every update, another one a validation
+It trains a network on the digits with a live schedule: a plateau observes the loss of every update, another one a validation
 loss now and then. It prints what it does, for who wants to kill it in time, and at last writes `FOLDER/result.npz`.
 """
 

@@ -140,7 +140,7 @@ JUDGEMENTS = {
     "reach the end of a line exactly": Judgement(lambda x: x < 0, equals(0)),
     "come close to the end of a long cosine": Judgement(equals(0), close_to(TAIL_OF_COSINE)),
     "sweep the warm-up down to none": Judgement(equals(0), equals(1e-3)),
-    "hear of a forgotten boundary": Judgement(equals(2), raises(ValueError)),
+    "get an error for a forgotten boundary": Judgement(equals(2), raises(ValueError)),
     "differentiate through a join": Judgement(is_nan, equals(0.5)),
     "differentiate with respect to `pct_start`": Judgement(equals(0), close_to(SLOPE)),
     "ask for many steps at once": Judgement(

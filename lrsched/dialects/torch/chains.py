@@ -191,7 +191,7 @@ class ChainedScheduler(Scheduler):
     def _change_of(self, schedulers: list[Scheduler]) -> Change:
         changes = [s.change for s in schedulers]
         for i, s in enumerate(schedulers):
-            if i and isinstance(s, CyclicLR):  # PyTorch has not heard of its base rate yet when it is constructed
+            if i and isinstance(s, CyclicLR):  # PyTorch sets its base rate only after its constructor
                 changes[i] = changes[i].first(0.0, self.base)
         return functools.reduce(Change.then, changes)
 

@@ -181,8 +181,8 @@ def _wrong(returned: Any) -> str | None:
         shape = np.shape(returned[name])
         if len(shape) != axes or 0 in shape:
             expected = "one number an evaluation" if axes else "one number"
-            mend = "stack them over the evaluations, as jax.lax.scan does" if axes else "take the mean, or the last"
-            return f"{expected} as {name!r}; got shape {shape}: {mend}"
+            hint = "stack them over the evaluations, as jax.lax.scan does" if axes else "take the mean, or the last"
+            return f"{expected} as {name!r}; got shape {shape}: {hint}"
     for name in ("validation", "step"):
         if name in returned and np.shape(returned[name]) != np.shape(returned["loss"]):
             shapes = f"{np.shape(returned[name])} and {np.shape(returned['loss'])}"

@@ -48,8 +48,8 @@ def optimizer_at(call: str, factory: Factory, schedule: Schedule, trained: Any) 
 def _update(at: Callable[[Any], Optimizer], trained: Any) -> Any:
     optimizer = at(jnp.zeros((), jnp.int32))
     zero = jnp.zeros((), jnp.result_type(float))
-    told = {"value": zero, "grad": trained, "value_fn": lambda _: zero}
-    return optimizer.update(trained, optimizer.init(trained), trained, **told)
+    extra = {"value": zero, "grad": trained, "value_fn": lambda _: zero}
+    return optimizer.update(trained, optimizer.init(trained), trained, **extra)
 
 
 def _works(at: Callable[[Any], Optimizer], trained: Any) -> bool:

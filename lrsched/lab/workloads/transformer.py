@@ -36,7 +36,7 @@ def init(key: jax.Array, size: Size) -> Params:
 
 def apply(params: Params, symbols: jax.Array, size: Size) -> jax.Array:
     """The logits of the symbol that comes next: (n, length) → (n, length, symbols)."""
-    # Attention over so few updates would hardly learn which symbol came just before which, so a place is told.
+    # Attention over so few updates would hardly learn which symbol came just before which: each place has its own embedding.
     stream = sum((_later(params[f"embed{lag}"][symbols], lag) for lag in range(size.recent)), start=jnp.zeros(()))
     for k in range(size.blocks):
         stream = stream + attention(_norm(stream) @ params[f"attend{k}"], size.heads) @ params[f"mix{k}"]

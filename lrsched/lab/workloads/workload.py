@@ -1,4 +1,4 @@
-"""What a workload is: a task, and the runs in which schedules can be told apart on it."""
+"""What a workload is: a task, and the runs in which the schedules differ measurably."""
 
 import dataclasses
 import hashlib
