@@ -385,14 +385,6 @@ def test_clocks_start_as_after_updates_without_observations():
     )
 
 
-@pytest.mark.deep
-def test_a_batch_of_next_rates():
-    states = jax.vmap(lambda _: LIVE.init(PARAMS))(jnp.arange(3))
-    observe = jax.vmap(lambda state, loss: ls.observe(ls.observe(state, value=1.0), value=loss))
-    states = observe(states, jnp.asarray([0.5, 1.0, 2.0]))
-    np.testing.assert_allclose(ls.next_learning_rate(states), [0.1, 0.05, 0.05])
-
-
 SHARDED = """
 import jax, numpy as np
 import lrsched as ls
