@@ -74,11 +74,11 @@ ALIKE = ls.Constant(0.1, 10) >> ls.Linear(10.0, 10.0, 10) * ls.reduce_on_plateau
 KEY = jax.random.key(0)
 
 
-def sharing(rate: Any) -> Any:
+def sharing(learning_rate: Any) -> Any:
     """A factory whose first state shares buffers, also with what is elsewhere, and holds a number of Python's type."""
 
     def init(params):
-        return {"params": params, "key": KEY, "twice": [jnp.zeros(100)] * 2, "weak": jnp.asarray(0.0), "rate": rate}
+        return {"params": params, "key": KEY, "twice": [jnp.zeros(100)] * 2, "weak": jnp.asarray(0.0), "rate": learning_rate}
 
     def update(updates, state, _=None):
         return updates, {**state, "weak": jnp.asarray(1.0)}
