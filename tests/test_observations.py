@@ -115,12 +115,15 @@ MAKERS: dict[str, Any] = {
     "masked": lambda s: optax.masked(ls.scale_by_learning_rate(s), {"w": True, "b": False}),
     "partition": lambda s: optax.partition({"x": ls.scale_by_learning_rate(s), "y": optax.sgd(0.1)}, {"w": "x", "b": "y"}),
 }
-MULTI = lambda s: optax.MultiSteps(live(s), 2)  # noqa: E731
 
 
-@pytest.mark.parametrize(
-    "make", [*MAKERS.values(), MULTI, lambda s: ls.accumulate(MULTI(s))], ids=[*MAKERS, "MultiSteps", "accumulate"]
-)
+SEVERAL = {
+    "MultiSteps": lambda s: optax.MultiSteps(live(s), 2),
+    "accumulate": lambda s: ls.accumulate(optax.MultiSteps(live(s), 2)),
+}
+
+
+@pytest.mark.parametrize("make", [*MAKERS.values(), *SEVERAL.values()], ids=[*MAKERS, *SEVERAL])
 def test_a_metric_that_never_comes_warns_once(make):
     optimizer = make(TOKENS)
     jitted = jax.jit(optimizer.update)
