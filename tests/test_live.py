@@ -57,10 +57,9 @@ class Job:
 
 
 def test_a_live_schedule_has_the_values_of_the_schedule():
-    steps = np.arange(60)
-    for call in FEW:
-        s = pure(call.make())
-        np.testing.assert_allclose(packed(s)(steps), s(steps), rtol=2e-6, atol=1e-6, err_msg=str(call))
+    steps, chain = np.arange(60), torch.ChainedScheduler([torch.LinearLR(0.1, 0.5, 0.8, 5), torch.ExponentialLR(0.1, 0.9)])
+    for s in (*(pure(call.make()) for call in FEW), torch.CyclicLR(0.01, 0.1, 20, mode="triangular2"), chain):
+        np.testing.assert_allclose(packed(s)(steps), s(steps), rtol=2e-6, atol=1e-6, err_msg=repr(s))
 
 
 def edge(n):
