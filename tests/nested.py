@@ -6,6 +6,7 @@ and factors of time are powers of two, so that every boundary is exact and a law
 """
 
 import dataclasses
+import itertools
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -77,13 +78,6 @@ class Growth:
         s = self.finite()
         return s if s.length > 0 else s >> ls.Constant(0.4, 3)
 
-    def divisor(self) -> Schedule:
-        return self.side().clip(LEAST_DIVISOR, 2.0)
-
-    def boundaries(self) -> list[float]:
-        first = self.count()
-        return [first, first + self.count()]
-
     def ramp(self, kind: Any) -> Schedule:
         return kind(self.value(), self.value(), self.count(), *self.one_of(RAMPS[kind].examples))
 
@@ -136,7 +130,7 @@ FINITE: tuple[Grow, ...] = (
     lambda g: operator.add(*g.pair()),
     lambda g: operator.sub(*g.pair()),
     lambda g: operator.mul(*g.pair()),
-    lambda g: g.deep() / g.divisor(),
+    lambda g: g.deep() / g.side().clip(LEAST_DIVISOR, 2.0),
     lambda g: g.value() / g.deep().clip(LEAST_DIVISOR, 2.0),
     lambda g: g.value() + g.deep(),
     lambda g: g.deep() * g.value(),
@@ -153,7 +147,7 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.finite().reverse(),
     lambda g: g.finite() >> g.side(),
     lambda g: g.finite_side() >> g.deep(),
-    lambda g: ls.join([g.side(), g.deep(), g.side()], g.boundaries()),
+    lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.count(), g.count()))]),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3))),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=2.0),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=0.5, scale=g.one_of((1.0, -2.0))),

@@ -17,7 +17,7 @@ import numpy as np
 from nested import nodes
 
 import lrsched as ls
-from lrsched.algebra.node import Node, Spec, argument
+from lrsched.algebra.node import Node, Spec
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.sequence import Sequence
 
@@ -54,7 +54,7 @@ NUMBERS = {
     "warmup_steps": 10.0,
     "window": 2.0,
 }
-LISTS = ("boundaries", "milestones")  # parameters that are lists of numbers, where no annotation says so
+LISTS = ("boundaries", "milestones", "steps", "values")  # parameters that are lists of numbers, where no annotation says so
 POINTS = [5.0, 12.0, 20.0]  # the example of a list
 RECEIVER = ls.Cosine(0.5, 2.0, 8) >> ls.Linear(2.0, 0.75, 16)  # whose methods are called; never 0, so that it can divide
 
@@ -124,34 +124,23 @@ class Call(NamedTuple):
         return self.function(**arguments)
 
 
-def _of_fields(cls: type) -> Iterator[Parameter]:
-    for field in dataclasses.fields(cls):
-        name = argument(field)
-        if (spec := field.metadata.get("spec")) is not None:
-            keys = [f"{name}[0]", f"{name}[1]"] if spec.several else [name]
-            numbers = {key: POINTS if spec.rank else NUMBERS.get(key, ANY_NUMBER) for key in keys}
-            yield Parameter(name, numbers, (GIVEN, None) if spec.optional else (GIVEN,))
-        elif field.metadata.get("options"):
-            yield Parameter(name, {}, field.metadata["options"])
-        else:
-            yield _thing(name, field.default is not dataclasses.MISSING)
-
-
-def _of_annotations(function: Callable[..., Any]) -> Iterator[Parameter]:
+def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
-        hint = hints.get(name)
+        hint, example = hints.get(name), NUMBERS.get(name, ANY_NUMBER)
         if hint is bool:
             yield Parameter(name, {}, (False, True))
         elif typing.get_origin(hint) is typing.Literal:
             yield Parameter(name, {}, typing.get_args(hint))
-        elif name in LISTS:
-            yield Parameter(name, {name: POINTS}, (GIVEN,))
         elif _is_number(hint):
-            kinds, example = typing.get_args(hint), NUMBERS.get(name, ANY_NUMBER)
+            kinds = typing.get_args(hint)
             none, curve = [None] * (type(None) in kinds), [_curve(example)] * (ls.Schedule in kinds)
             yield Parameter(name, {name: example}, (GIVEN, *none, *curve))
-        elif name != "self":
+        elif typing.get_origin(hint) is tuple and _is_number(typing.get_args(hint)[0]):
+            yield Parameter(name, {f"{name}[0]": example, f"{name}[1]": example}, (GIVEN,))
+        elif name in LISTS:
+            yield Parameter(name, {name: POINTS}, (GIVEN,))
+        elif name not in ("self", "numbers"):
             yield _thing(name, parameter.default is not parameter.empty)
 
 
@@ -170,7 +159,7 @@ def _calls(name: str, described: Any, function: Callable[..., Any], label: str =
 
     So all the numbers that may be None are given at once, and left out at once; with `singly`, each also by itself.
     """
-    parameters = (_of_fields if isinstance(described, type) else _of_annotations)(described)
+    parameters = _parameters(described)
     free = [parameter for parameter in parameters if parameter.options]
     rounds = max((len(parameter.options) for parameter in free), default=1)
     combinations = [tuple(parameter.options[i % len(parameter.options)] for parameter in free) for i in range(rounds)]

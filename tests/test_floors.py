@@ -67,6 +67,8 @@ def test_the_public_face_defines_nothing_but_an_error():
         assert all(alias.asname == alias.name for alias in node.names), ast.unparse(node)
     seen = {name for name, value in vars(lrsched).items() if isinstance(value, type(sys)) and not name.startswith("_")}
     assert seen <= set(FLOORS)
-    code = "import sys, lrsched; print([m for m in ('matplotlib', 'sklearn', 'rich', 'scipy.stats') if m in sys.modules])"
+    live = "ls.scale_by_learning_rate(0.1, live=True).init(0.0)"
+    others = ("matplotlib", "sklearn", "rich", "scipy.stats", "flax")
+    code = f"import sys, lrsched as ls; {live}; print([m for m in {others} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert shown.stdout.strip() == "[]"

@@ -125,26 +125,18 @@ BEGIN = ls.Linear(0.0, 1.0, 7.0)
 ODD = [
     (ls.OneMinusSqrt(-1.0, 2.4, 0.75).repeat(), 10**9 + 3.25),
     (ls.Piecewise([3.75, 8.5], [-3.2, 1.2], "cosine").repeat(1, stretch=2.0), 7.0),
-    (ls.Linear(0.0, 1.0, 0.5).repeat(stretch=1.0, scale=-1.0), 2**31 - 0.75),
-    (BEGIN.repeat(stretch=1.0), 10**9),
     (BEGIN.take(2.0**32).reverse(), 2**31 - 1),
-    (BEGIN.repeat().stretch(0.25).drop(3), 2**31 - 1),
-]
-
-
-# What a float32 or an int32 of a trace has no room for: see "Exactness" in the README.
-BEYOND = [
-    (ls.Linear(-2.0, -0.2, 5.75).repeat(stretch=1.0, scale=-1.0).staircase(0.5), 2**31 - 1),
-    (BEGIN.repeat(stretch=1 + 2.0**-10), 20_000),
+    (BEGIN.repeat().stretch(0.25).drop(2.0**31), 2**31 - 1),
     (BEGIN.repeat().take(2.0**32).reverse(), 5),
-    (BEGIN.repeat().drop(2.0**31), 10**9 + 1),
-    (ls.Linear(0.0, 1.0, 0.5).repeat(), 2**31 - 1),
-    (ls.Linear(0.0, 1.0, 0.75).repeat(scale=-1.0), 2**31 - 1),
+    (BEGIN.repeat(stretch=1.0), 10**9),
+    (BEGIN.repeat(stretch=1 + 2.0**-10), 20_000),
+    (ls.Linear(-2.0, -0.2, 5.75).repeat(stretch=1.0, scale=-1.0).staircase(0.5), 2**31 - 1),
+    (ls.Linear(0.0, 1.0, 0.75).repeat(scale=-1.0), 2**31 - 0.75),
     (ls.Linear(0.0, 1.0, 2**30).staircase(0.25), 10**9),
 ]
 
 
-@pytest.mark.parametrize(("s", "step"), [*ODD, *BEYOND], ids=str)
+@pytest.mark.parametrize(("s", "step"), ODD, ids=str)
 def test_the_meaning_holds_at_odd_lengths_and_steps(s, step):
     assert_eager(s([step]), truth_of(s, [step]), size(s))
 

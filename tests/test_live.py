@@ -12,6 +12,7 @@ import pytest
 from helpers import relaxed, x64
 from hypothesis import given
 from nested import schedules
+from signatures import FEW, pure
 from typed import KLAdaptive
 
 import lrsched as ls
@@ -55,34 +56,10 @@ class Job:
         return self.update(self.state._replace(step=jnp.int32(step)), self.observations)[0]
 
 
-@pytest.mark.parametrize(
-    "s",
-    [
-        ls.one_cycle(0.1, 1001),
-        ls.Piecewise([3, 7.5], [0.1, 0.2], "linear").repeat(),
-        torch.MultiStepLR(0.1, [30, 55]),
-        torch.CyclicLR(0.01, 0.1, 20, mode="triangular2"),
-        torch.ChainedScheduler([torch.LinearLR(0.1, 0.5, 0.8, 5), torch.ExponentialLR(0.1, 0.9)]),
-    ],
-)
-def test_a_live_schedule_has_the_values_of_the_schedule(s):
-    job = Job(live(s))
-    assert ls.schedule(job.state) == s
-    np.testing.assert_allclose([job.run() for _ in range(60)], s(np.arange(60)), rtol=2e-6, atol=1e-8)
-
-
-def test_the_horizon_is_extended_the_rate_halved_and_a_cool_down_branched():
-    job = Job(live(WSD))
-    assert job.run(50) == np.float32(0.1)
-    state = job.state
-    for other, expected in ((ls.wsd(0.1, 10, 5000, 100), 0.1), (ls.wsd(0.05, 10, 1000, 100), 0.05), (WSD, 0.1)):
-        job.state = ls.replace_schedule(state, other)
-        assert ls.schedule(job.state) == other
-        np.testing.assert_allclose(job.run(26), expected, rtol=1e-6)
-    job.state = ls.replace_schedule(state, ls.wsd(0.1, 10, 150, 100))  # cools down from step 50 on
-    np.testing.assert_allclose(job.run(26), 0.1 * 0.75, rtol=1e-6)
-    assert job.run(75) == 0.0
-    assert ls.schedule(state) == WSD  # nothing is changed in place
+def test_a_live_schedule_has_the_values_of_the_schedule():
+    steps, chain = np.arange(60), torch.ChainedScheduler([torch.LinearLR(0.1, 0.5, 0.8, 5), torch.ExponentialLR(0.1, 0.9)])
+    for s in (*(pure(call.make()) for call in FEW), torch.CyclicLR(0.01, 0.1, 20, mode="triangular2"), chain):
+        np.testing.assert_allclose(packed(s)(steps), s(steps), rtol=2e-6, atol=1e-6, err_msg=repr(s))
 
 
 def edge(n):
@@ -105,6 +82,7 @@ def edge(n):
         ),
         (lambda n: torch.OneCycleLR(1.0, epochs=2, steps_per_epoch=n, anneal_strategy="linear"), [10**9 + 7], [2]),
         (lambda n: ls.step_decay(1.0, n, 0.5), [1_000_000_007], [1, 2]),
+        (lambda n: ls.wsd(0.1, 4, n, 5), [5000, 150, 1_000_000_007], [0.5, 1]),
     ],
 )
 def test_lengths_stay_exact_and_compile_nothing(make, lengths, boundaries):
@@ -125,31 +103,6 @@ def test_what_is_given_comes_back(s):
             assert ls.schedule(live(driven).init(GRADS)) == driven
 
 
-def test_clocks_tick_between_updates():
-    job = Job(optax.chain(optax.clip(10.0), live(HALVE)), value=None)
-    observe, rates = jax.jit(lambda state, loss: ls.observe(state, value=loss)), []
-    for epoch in range(8):
-        rates.append(job.run(3))
-        job.state = observe(job.state, 1.0) if epoch % 2 else ls.observe(job.state, value=1.0)
-    np.testing.assert_allclose(rates, [0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125], rtol=1e-6)
-    kept = ls.observe(job.state, value=None)
-    assert jax.tree.all(jax.tree.map(np.array_equal, kept, job.state))
-
-
-def test_a_schedule_that_is_not_live_is_given():
-    optimizer = ls.scale_by_learning_rate(HALVE)
-    state = optimizer.init(GRADS)
-    with pytest.raises(ValueError, match=r"expected the schedule of the state at .*, got none. Hint: .* live=True"):
-        ls.observe(state, value=1.0)
-    for other in (ls.Linear(1.0, 0.0, 10).on(ls.Counter("value")), HALVE * HALVE, ls.Constant(0.1)):
-        with pytest.raises(ValueError, match="expected the state of"):
-            ls.observe(state, other, value=1.0)
-    for _ in range(5):
-        state = ls.observe(state, HALVE, value=1.0)
-    _, state = optimizer.update(GRADS, state, value=None)
-    np.testing.assert_allclose(ls.learning_rate(state), 0.025)
-
-
 def test_every_hyperparameter_is_live():
     rate, momentum = ls.one_cycle(0.1, 100), ls.one_cycle_momentum(100)
     job = Job(ls.scheduled(optax.sgd, live=True)(rate, momentum=momentum))
@@ -159,8 +112,6 @@ def test_every_hyperparameter_is_live():
     job.run()
     found = ls.hyperparameters(job.state)
     np.testing.assert_allclose([found["momentum"], found["learning_rate"]], [ls.one_cycle_momentum(200)(1), rate(1)], rtol=1e-6)
-    with pytest.raises(ValueError, match="of weight_decay in this state, got only those of learning_rate, momentum"):
-        ls.schedule(job.state, "weight_decay")
 
 
 def test_a_sweep_starts_from_one_optimizer():
@@ -172,36 +123,44 @@ def test_a_sweep_starts_from_one_optimizer():
     for _ in range(15):
         _, state = update(grads, state)
     np.testing.assert_allclose(ls.learning_rate(state), sweep(14), rtol=1e-6)
-
-
-def test_another_structure_is_refused():
-    state = live(WSD).init(GRADS)
-    for other in (ls.Cosine(0.1, 0.0, 100), WSD * 2, 0.1, ls.stack([WSD, WSD])):
-        with pytest.raises(ValueError, match=r"of the one in the state, got another:\n    state  Linear(.|\n)*numbers"):
-            ls.replace_schedule(state, other)
-    with pytest.raises(TypeError, match=r"\(new='fast'\): expected a schedule, a number or a function"):
-        ls.replace_schedule(state, "fast")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"expected a live schedule of learning_rate in this state, got none\."):
-        ls.replace_schedule(ls.scale_by_learning_rate(WSD).init(GRADS), WSD)
-    assert ls.schedule(ls.replace_schedule(live(0.1).init(GRADS), 0.2)) == ls.Constant(0.2)
+    np.testing.assert_allclose(ls.next_learning_rate(state), sweep(15), rtol=1e-6)
 
 
 def test_a_batch_is_observed_under_vmap():
     batch = jax.vmap(live(HALVE).init)({"w": jnp.ones((2, 3))})
-    with pytest.raises(ValueError, match=r"got a batch of them. Hint: map it with jax\.vmap"):
-        ls.observe(batch, value=1.0)
-    jax.vmap(lambda state, loss: ls.observe(state, value=loss))(batch, jnp.ones(2))
-    with pytest.raises(TypeError, match=r"no clock in this state monitors 'loss' \(monitored: 'value'\)"):
-        ls.observe(live(HALVE).init(GRADS), value=1.0, loss=1.0)
-    with pytest.raises(TypeError, match="nothing, as its schedules have no clocks"):
-        ls.observe(live(WSD).init(GRADS), value=1.0)
+    for _ in range(3):
+        batch = jax.vmap(lambda state, loss: ls.observe(state, value=loss))(batch, jnp.asarray([1.0, jnp.nan]))
+    np.testing.assert_allclose(ls.next_learning_rate(batch), [0.05, 0.05])
 
 
-def test_a_schedule_can_be_replaced_inside_jit():
-    optimizer = live(ls.Linear(0.1, 0.0, 100))
-    replace = jax.jit(lambda state, peak: ls.replace_schedule(state, ls.Linear(peak, 0.0, 100)))
-    _, state = optimizer.update(GRADS, replace(optimizer.init(GRADS), 0.5))
-    np.testing.assert_allclose(ls.learning_rate(state), 0.5)
+PURE, GIVEN, DRIVEN = live(WSD).init(GRADS), ls.scale_by_learning_rate(HALVE).init(GRADS), live(HALVE).init(GRADS)
+ANOTHER = r"of the one in the state, got another:\n    state  Linear(.|\n)*numbers"
+MISTAKES: list[tuple[Any, str]] = [
+    *(
+        (lambda s=s: ls.replace_schedule(PURE, s), ANOTHER)
+        for s in (ls.Cosine(0.1, 0.0, 9), WSD * 2, 0.1, ls.stack([WSD, WSD]))
+    ),
+    (lambda: ls.replace_schedule(PURE, "fast"), r"\(new='fast'\): expected a schedule, a number or a function"),  # pyright: ignore
+    (lambda: ls.replace_schedule(GIVEN, HALVE), r"expected a live schedule of learning_rate in this state, got none\."),
+    (lambda: ls.schedule(PURE, "momentum"), "of momentum in this state, got only those of learning_rate"),
+    (lambda: ls.observe(GIVEN, value=1.0), r"expected the schedule of the state at .*, got none. Hint: .* live=True"),
+    *(
+        (lambda s=s: ls.observe(GIVEN, s, value=1.0), "expected the state of")
+        for s in (ls.Linear(1.0, 0.0, 10).on(ls.Counter("value")), HALVE * HALVE, ls.Constant(0.1))
+    ),
+    (
+        lambda: ls.observe(jax.vmap(lambda _: DRIVEN)(jnp.ones(2)), value=1.0),
+        r"got a batch of them. Hint: map it with jax\.vmap",
+    ),
+    (lambda: ls.observe(DRIVEN, value=1.0, loss=1.0), r"no clock in this state monitors 'loss' \(monitored: 'value'\)"),
+    (lambda: ls.observe(PURE, value=1.0), "nothing, as its schedules have no clocks"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKES)
+def test_mistakes(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
 
 
 @pytest.mark.parametrize("live", [False, True])

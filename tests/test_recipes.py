@@ -50,19 +50,3 @@ def test_a_warm_up_beside_traced_numbers():
     values = jax.jit(lambda steps: ls.warmup_cosine(1.0, 500, steps)(np.asarray([1, 250, 500])))(1e9)
     np.testing.assert_allclose(values, [0.002, 0.5, 1.0], rtol=1e-6)
     assert jax.jit(lambda steps: ls.warmup_cosine(1.0, 1, steps)(0))(2.0**25) == 0.0
-
-
-@pytest.mark.parametrize("way", [lambda f: f, jax.jit])
-def test_drops_come_on_the_exact_step_however_late(way):
-    every = 2**22 + 1
-    starts = np.arange(1, 500, dtype=np.int32) * every
-    s = way(ls.step_decay(1.0, every, 0.99))
-    np.testing.assert_allclose(s(jnp.asarray(starts)), 0.99 ** np.arange(1, 500), rtol=1e-6)
-    np.testing.assert_allclose(s(jnp.asarray(starts - 1)), 0.99 ** np.arange(499), rtol=1e-6)
-
-
-@pytest.mark.parametrize("factor", [0.5, 0.1])
-def test_reduce_on_plateau_counts_in_factors_down_to_its_floor(factor):
-    s = ls.reduce_on_plateau(factor, patience=0, min_scale=0.02)
-    values = ls.replay(s, np.ones(9))
-    np.testing.assert_allclose(values[1:], [max(factor**n, 0.02) for n in range(8)], rtol=1e-6)
