@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from flax.training.train_state import TrainState
 from helpers import x64
 
 import lrsched as ls
@@ -92,6 +93,17 @@ def test_extra_arguments_for_others_are_ignored():
     run(polyak, [{"value": jnp.float32(1.0), "val_loss": None}])
     with pytest.warns(UserWarning, match="'val_loss'"):
         run(polyak, [{"value": jnp.float32(1.0)}])
+    search = optax.chain(
+        live(0.1 * ls.reduce_on_plateau(monitor="val_loss")),
+        optax.scale_by_backtracking_linesearch(max_backtracking_steps=5, store_grad=True),
+    )
+
+    def f(params, val_loss=None):  # optax hands it every extra argument
+        del val_loss
+        return jnp.sum(params["w"] ** 2) + jnp.sum(params["b"] ** 2)
+
+    value, grad = optax.value_and_grad_from_state(f)(PARAMS, state=search.init(PARAMS))
+    search.update(grad, search.init(PARAMS), PARAMS, value=value, grad=grad, value_fn=f, val_loss=1.0)
 
 
 def test_transforms_that_monitor_different_names():
@@ -135,6 +147,17 @@ def test_a_metric_that_never_comes_warns_once(make):
     with warnings.catch_warnings(action="error"):
         for tokens in (None, 3, jnp.int32(3)):
             optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, tokens=tokens)
+
+
+def test_a_train_state_of_flax_warns_and_a_pure_schedule_never_does():
+    state = TrainState.create(apply_fn=None, params=PARAMS, tx=live(PLATEAU))
+    with pytest.warns(UserWarning, match="update was not given 'value'.*observe"):  # apply_gradients takes no metric
+        state = state.apply_gradients(grads=PARAMS)
+    state = ls.observe(ls.observe(state, value=1.0), value=1.0)
+    assert isinstance(state, TrainState)
+    np.testing.assert_allclose(ls.learning_rate(state.apply_gradients(grads=PARAMS)), 0.5)
+    for s in (0.1, RATE, RATE.on(ls.Steps())):
+        run(ls.scale_by_learning_rate(s), [{}])
 
 
 class Holds:

@@ -129,6 +129,17 @@ def test_every_kind_of_factory(name):
     assert recorded(ls.scheduled(factory)(*args, **kwargs)) == expected
 
 
+def test_lookahead_inside():
+    params: Any = optax.LookaheadParams.init_synced(PARAMS)
+    optimizer = ls.scheduled(lambda rate: optax.lookahead(optax.sgd(rate), 2, 0.5))(RATE)
+    state = optimizer.init(params)
+    for _ in range(3):
+        updates, state = optimizer.update(PARAMS, state, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(ls.hyperparameters(state)["rate"], RATE(2))
+    assert not np.array_equal(params.fast["w"], params.slow["w"])
+
+
 def test_what_is_observed_reaches_every_clock_inside():
     accuracy = ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
 
@@ -188,6 +199,13 @@ def test_the_annotation_or_the_default_says_what_belongs_there(factories, takes_
         assert recorded(made(3)) == ({"x": 3.0} if takes_ints else {}), factory.__annotations__
         assert (recorded(made(0.5)), recorded(made(RATE))) == ({"x": 0.5}, {"x": 0.1})
         assert not takes_ints or "x" in made(lambda t: 0.5 if t < 5 else 0.1).init(PARAMS).hyperparams, "it was traced"
+
+
+def test_keys_go_to_the_factory_and_stay_in_the_state():
+    ours, state = updated(ls.scheduled(optax.noisy_sgd)(RATE, key=KEY))
+    expected, inner = updated(optax.noisy_sgd(0.1, key=KEY))
+    close(ours, expected, rtol=1e-6)
+    assert avals(state.inner_state) == avals(inner)
 
 
 def test_static_arguments_and_the_type_are_as_in_optax():
