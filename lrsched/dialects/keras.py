@@ -1,34 +1,13 @@
 """Keras' schedules, exactly: every class of `keras.optimizers.schedules`, and the callback `ReduceLROnPlateau`, as a schedule.
 
-The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback. `name` labels operations
-in Keras and does nothing here. `deserialize` reads what Keras' `serialize` wrote.
+The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback; `name` does nothing.
+`deserialize` reads what Keras' `serialize` wrote. `notebooks/coming_from_keras.md` shows each beside the algebra, and what
+differs.
 
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)
 >>> print(s, s([0, 50, 100, 1000]))
 Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
-
-| Keras | the algebra |
-| --- | --- |
-| `ExponentialDecay(a, n, r, staircase)` | `Exponential(a, r).stretch(n).staircase(n)` |
-| `PiecewiseConstantDecay([m], [a, b])` | `Piecewise([0, m + 1], [a, b])` |
-| `PolynomialDecay(a, n, e, k)` | `Polynomial(a, e, n, k)` |
-| `InverseTimeDecay(a, n, r, staircase)` | `(a / (1 + r * Time().stretch(n))).staircase(n)` |
-| `CosineDecay(a, n, alpha, name, b, w)` | `Linear(a, b, w) >> Cosine(b, alpha * b, n)` |
-| `CosineDecayRestarts(a, n, t, m, alpha)` | `Cosine((1 - alpha) * a, 0, n).repeat(stretch=t, scale=m) + alpha * a` |
-| `ReduceLROnPlateau("val_loss", f, p, …)` | `Exponential(b, f).clip(min_lr).on(Plateau("min", p - 1, …, "abs"))` |
-
-The same words with other meanings:
-
-- Keras' piecewise constant switches after its boundary: step m still has the old value. `Piecewise` switches at m.
-- `decay_steps` of `CosineDecay` excludes the warm-up. Without `warmup_target` there is none, whatever `warmup_steps` is.
-- `alpha` is a fraction of the rate at which the decay begins, and in `CosineDecayRestarts` a floor that `m_mul` does not lower.
-- `PolynomialDecay(cycle=True)` makes its decay longer, t / (n · ⌈t / n⌉), so that each cycle begins lower; it does not repeat.
-- Patience p fires at the p-th observation without improvement: PyTorch's and `Plateau`'s p - 1, but 0 and 1 are the same. A
-  cooldown of c leaves out c - 1 observations, and `min_delta` is absolute.
-
-What differs: mode "auto" of the callback needs a Keras model to find the direction of a metric, so here it takes losses only;
-`deserialize` takes no custom objects.
 """
 
 # ruff: noqa: ARG001, N802 - the names are Keras', and labels of operations are not looked at

@@ -1,42 +1,13 @@
 """optax's schedules, exactly: every function of `optax.schedules`, and `contrib.reduce_on_plateau`, as a schedule.
 
 The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
-rounding. What comes back is made of the nodes of the algebra, and is printed as such. To move, change one import:
+rounding. To move, change one import; `from_optax` translates a schedule that optax has made already.
+`notebooks/coming_from_optax.md` shows each function beside the algebra, and what differs.
 
 >>> from lrsched.dialects import optax
 >>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
 >>> print(s, s([0, 50, 100, 1000]))
 Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
-
-| optax | the algebra |
-| --- | --- |
-| `constant_schedule(v)` | `Constant(v)` |
-| `linear_schedule(a, b, n, begin)` | `Linear(a, b, n).delay(begin)` |
-| `polynomial_schedule(a, b, k, n, begin)` | `Polynomial(a, b, n, k).delay(begin)` |
-| `cosine_decay_schedule(a, n, alpha)` | `Cosine(a, alpha * a, n)` |
-| `exponential_decay(a, n, r, begin, staircase)` | `Exponential(a, r).stretch(n).staircase(n).delay(begin)` |
-| `piecewise_constant_schedule(a, {m: f})` | `Piecewise([0, m], [a, f * a])` |
-| `piecewise_interpolate_schedule("linear", a, {m: f})` | `Piecewise([0, m], [a, f * a], "linear")` |
-| `linear_onecycle_schedule`, `cosine_onecycle_schedule` | `Piecewise` of 4 and of 3 points; `one_cycle` has no whole steps |
-| `warmup_constant_schedule(a, b, n)` | `Linear(a, b, n)` |
-| `warmup_cosine_decay_schedule(a, b, w, n, e)` | `Linear(a, b, w) >> Cosine(b, e, n - w)` |
-| `warmup_exponential_decay_schedule` | `Linear(a, b, w)`, then as `exponential_decay` |
-| `sgdr_schedule([...])` | warm-ups and cosines, joined by `>>` |
-| `join_schedules(schedules, boundaries)` | `join(schedules, boundaries)` |
-| `reduce_on_plateau(f, p, rtol, atol)` | `reduce_on_plateau(f, "min", p - 1, rtol, "rel_signed")` |
-
-The same words with other meanings:
-
-- A transition of no steps stays at the first value in optax, and so here; `Linear(a, b, 0)` is b at once.
-- `decay_steps` of the functions with a warm-up includes the warm-up; that of `cosine_decay_schedule` is the decay alone.
-- `boundaries_and_scales` are factors, each on what the one before left; `Piecewise` has values.
-- Patience p fires after p observations without improvement; PyTorch and `Plateau` tolerate p of them, and fire at the next.
-- optax scales the very update whose loss fired. A schedule here is read before it observes: the next update is scaled.
-
-`from_optax(schedule)` translates a schedule that optax has made already.
-
-What differs: `join_schedules` refuses schedules without a boundary, which optax drops; one-cycle schedules refuse phases that
-round to no steps, which optax merges into a wrong one; `reduce_on_plateau` takes `rtol` or `atol`, and not both.
 """
 
 from __future__ import annotations

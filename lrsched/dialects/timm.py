@@ -2,39 +2,12 @@
 
 The names, arguments, their order and defaults are timm's, with `base_lr` in the place of the optimizer; what comes after the
 warm-up is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts epochs or updates, as the
-lengths do. A schedule s in epochs of n updates is `s.stretch(n).staircase(n)` in updates.
+lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
 
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
 >>> print(s, s([0, 5, 55, 105]), epochs)
 Linear(1e-05, 0.001, 5) >> Cosine(0.001, 0.0, 100) [1.e-05 1.e-03 5.e-04 0.e+00] 105
-
-With base rate b, lowest rate m, length T. A warm-up of W from w is `Linear(w, b, W) >> body.drop(W)`, or `>> body` as a prefix:
-
-| timm | the body in the algebra |
-| --- | --- |
-| `CosineLRScheduler(b, T, m)` | `Cosine(b, m, T)` |
-| the same, with `cycle_mul`, `cycle_limit` | `Cosine(b, m, T).repeat(cycle_limit, cycle_mul)` |
-| the same, with `cycle_decay` d | `Cosine(b, 0, T).repeat(…, scale=d) + Cosine(0, m, T).repeat(…)` |
-| the same, with `k_decay` k | `Cosine(b, m, 1) @ Polynomial(1, 0, T, k).reverse()`, which is (t/T)^k |
-| `PolyLRScheduler(b, T, k, m)` | `Polynomial(b, m, T, k)`, and so on |
-| `TanhLRScheduler(b, T, lb, ub, m)` | `(b - m) / (1 + Geometric(exp(2 * lb), exp(2 * ub), T)) + m >> Constant(m)` |
-| `StepLRScheduler(b, n, f)` | `step_decay(b, n, f)` |
-| `MultiStepLRScheduler(b, [n], f)` | `multi_step(b, [n - 1], f)` |
-| `PlateauLRScheduler(b, f, p)` | `b * reduce_on_plateau(f, "max", p)` |
-| `WSDLRScheduler(b, T, D, m)` | `Constant(b, T - D) >> OneMinusSqrt(b, m, D)` |
-
-The same words with other meanings:
-
-- Without `warmup_prefix`, the default of cosine, poly and tanh, the warm-up hides the first W of the body: the rate jumps at W.
-  Tanh warms up to its own value at W, so it does not. Step and multi-step have the prefix by default; WSD always has.
-- A milestone n of multi-step applies at n - 1: one earlier than PyTorch's, and than that of `multi_step`.
-- A cycle limit c is c cycles, then `lr_min` for ever. `cycle_decay` lowers the peaks alone; `repeat(scale=…)` also `lr_min`.
-- The mode of the plateau is "max" by default, and metrics during the warm-up are lost, as after `>>`.
-- `create_scheduler_v2` and `create_scheduler` have other defaults than the classes: `cycle_decay=0.1`, `warmup_lr=1e-5`. The
-  power of "poly" is their `decay_rate`.
-
-What differs: noise raises, since timm draws it from a generator of PyTorch. Of "none" comes the constant base rate.
 """
 
 # ruff: noqa: N802 - the names are timm's

@@ -2,40 +2,12 @@
 
 The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
 `last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`.
+`notebooks/coming_from_hugging_face.md` shows each beside the algebra, and what differs.
 
 >>> from lrsched.dialects import transformers
 >>> s = transformers.get_scheduler("linear", 1e-3, num_warmup_steps=0.1, num_training_steps=1000)
 >>> print(s, s([0, 50, 100, 1000]))
 Linear(0.0, 0.001, 100) >> Linear(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
-
-With base rate b, W warm-up steps, N steps in all and n = N - W; `…` stands for `Linear(0, b, W) >>`:
-
-| `get_scheduler` | the algebra |
-| --- | --- |
-| `"constant"` | `Constant(b)` |
-| `"constant_with_warmup"` | `warmup_constant(b, W)` |
-| `"linear"` | `warmup_linear(b, W, N)` |
-| `"cosine"` | `… (Cosine(b, 0, n) >> Cosine(0, b, n)).repeat()` |
-| `"cosine_with_restarts"` | `… Cosine(b, 0, n / num_cycles).repeat(num_cycles)` |
-| `"polynomial"` | `… Polynomial(b, lr_end, n, power)` |
-| `"inverse_sqrt"` | `warmup_inverse_sqrt(b, W, timescale)` |
-| `"cosine_with_min_lr"` | as `"cosine"`, down to `min_lr` |
-| `"cosine_warmup_with_min_lr"` | the same, one update ahead: `.drop(1)` |
-| `"warmup_stable_decay"` | `wsd(b, W, N, num_decay_steps, shape="cosine")` |
-| `"reduce_lr_on_plateau"` | `b * reduce_on_plateau(…)` |
-
-The same words with other meanings:
-
-- Steps are updates, not small batches: under gradient accumulation the count moves once per update, as in optax.
-- A cosine that has come to its end at step N rises again; `warmup_cosine(b, W, N)` stays at 0.
-- `num_cycles` of `"cosine"` counts whole waves, and half a wave, the default, is the way down; of `"cosine_with_restarts"` it
-  counts the ways down.
-- `num_warmup_steps` between 0 and 1 is a fraction of the run, ⌈N · W⌉ steps, as `TrainingArguments(warmup_steps=…)` reads it.
-- `min_lr` is a rate, `min_lr_rate`, `min_lr_ratio` and `warmup_lr_rate` are fractions of the base rate, and `lr_end` is a rate.
-
-What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step.
-`"constant"` refuses keyword arguments, which transformers ignores. The greedy controller is missing, and `"greedy"`
-raises.
 """
 
 from __future__ import annotations
