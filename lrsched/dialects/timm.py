@@ -6,8 +6,8 @@ lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and w
 
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
->>> print(s, s([0, 5, 55, 105]), epochs)
-Linear(1e-05, 0.001, 5) >> Cosine(0.001, 0.0, 100) [1.e-05 1.e-03 5.e-04 0.e+00] 105
+>>> print(s([0, 5, 55, 105]), epochs)
+[1.e-05 1.e-03 5.e-04 0.e+00] 105
 """
 
 # ruff: noqa: N802 - the names are timm's
@@ -15,12 +15,27 @@ Linear(1e-05, 0.001, 5) >> Cosine(0.001, 0.0, 100) [1.e-05 1.e-03 5.e-04 0.e+00]
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import lrsched as ls
 from lrsched.algebra.arguments import check_count
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, raised, where
+from lrsched.dialects.shared import (
+    Length,
+    Number,
+    Numbers,
+    Positive,
+    PositiveLength,
+    Rate,
+    Steps,
+    at_least,
+    expect,
+    is_known,
+    numpy_of,
+    peer,
+    raised,
+    where,
+)
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
@@ -28,14 +43,14 @@ _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
 
 @peer
 def CosineLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
-    lr_min: Number = 0.0,
-    cycle_mul: Number = 1.0,
+    base_lr: Rate,
+    t_initial: PositiveLength,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
     cycle_limit: Number = 1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     *,
     k_decay: Number = 1.0,
@@ -49,16 +64,16 @@ def CosineLRScheduler(
 
 @peer
 def TanhLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
+    base_lr: Rate,
+    t_initial: PositiveLength,
     lb: Number = -7.0,
     ub: Number = 3.0,
-    lr_min: Number = 0.0,
-    cycle_mul: Number = 1.0,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
     cycle_limit: Number = 1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     **others: Any,
 ) -> ls.Schedule:
@@ -80,15 +95,15 @@ def TanhLRScheduler(
 
 @peer
 def PolyLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
+    base_lr: Rate,
+    t_initial: PositiveLength,
     power: Number = 0.5,
-    lr_min: Number = 0.0,
-    cycle_mul: Number = 1.0,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
     cycle_limit: Number = 1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     *,
     k_decay: Number = 1.0,
@@ -103,11 +118,11 @@ def PolyLRScheduler(
 
 @peer
 def StepLRScheduler(
-    base_lr: Number,
-    decay_t: Number,
+    base_lr: Rate,
+    decay_t: PositiveLength,
     decay_rate: Number = 1.0,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
     **others: Any,
 ) -> ls.Schedule:
@@ -118,11 +133,11 @@ def StepLRScheduler(
 
 @peer
 def MultiStepLRScheduler(
-    base_lr: Number,
-    decay_t: Sequence[Number],
+    base_lr: Rate,
+    decay_t: Numbers,
     decay_rate: Number = 1.0,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
     **others: Any,
 ) -> ls.Schedule:
@@ -134,14 +149,14 @@ def MultiStepLRScheduler(
 
 @peer
 def PlateauLRScheduler(
-    base_lr: Number,
+    base_lr: Rate,
     decay_rate: Number = 0.1,
     patience_t: Number = 10,
     threshold: Number = 1e-4,
     cooldown_t: Number = 0,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
-    lr_min: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
+    lr_min: Rate = 0.0,
     mode: Literal["min", "max"] = "max",
     **others: Any,
 ) -> ls.Schedule:
@@ -153,18 +168,18 @@ def PlateauLRScheduler(
 
 @peer
 def WSDLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
-    decay_t: Number,
-    lr_min: Number = 0.0,
+    base_lr: Rate,
+    t_initial: PositiveLength,
+    decay_t: Steps,
+    lr_min: Rate = 0.0,
     stable_fn: Literal["constant", "rsqrt", "power"] = "constant",
     stable_timescale: Number | None = None,
-    stable_power: Number = 0.5,
+    stable_power: Positive = 0.5,
     decay_fn: str | Callable[[Any], Any] = "1-sqrt",
-    decay_power: Number = 0.5,
+    decay_power: Positive = 0.5,
     decay_ratio: Number = 0.1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     **others: Any,
 ) -> ls.Schedule:
     """`lr_min + (max(base_lr · stable(t), lr_min) - lr_min) · decay(p)`, p the part done of the last `decay_t`."""
@@ -184,7 +199,7 @@ def WSDLRScheduler(
     if callable(decay_fn):
         function = ls.Function(decay_fn)
         shapes[decay_fn] = lambda a, b, n: (function @ ls.Linear(0.0, 1.0, n)) * (a - b) + b
-    expect(decay_fn in shapes, call, known, "it falls from 1 to 0", decay_fn=decay_fn)
+    expect(decay_fn in [*shapes], call, known, "it falls from 1 to 0", decay_fn=decay_fn)
     decay = shapes[decay_fn]
     hold, peak = t_initial - decay_t, numpy_of(base_lr, lr_min).maximum(base_lr, lr_min)
     if stable_fn == "constant":
@@ -199,16 +214,17 @@ def WSDLRScheduler(
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
 
 
+@peer
 def create_scheduler_v2(
-    base_lr: Number,
+    base_lr: Rate,
     sched: str = "cosine",
     num_epochs: Number = 300,
     decay_epochs: Number | None = None,
-    decay_milestones: Sequence[Number] = (90, 180, 270),
+    decay_milestones: Numbers = (90, 180, 270),
     cooldown_epochs: Number = 0,
     patience_epochs: Number = 10,
     decay_rate: Number = 0.1,
-    min_lr: Number = 0.0,
+    min_lr: Rate = 0.0,
     warmup_lr: Number = 1e-5,
     warmup_epochs: Number = 0,
     warmup_prefix: bool = False,
@@ -216,7 +232,7 @@ def create_scheduler_v2(
     noise_pct: Number = 0.67,
     noise_std: Number = 1.0,
     noise_seed: int = 42,
-    cycle_mul: Number = 1.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 0.1,
     cycle_limit: Number = 1,
     k_decay: Number = 1.0,
@@ -224,7 +240,7 @@ def create_scheduler_v2(
     stable_timescale: Number | None = None,
     plateau_mode: Literal["min", "max"] = "max",
     step_on_epochs: bool = True,
-    updates_per_epoch: int = 0,
+    updates_per_epoch: Number = 0,
 ) -> tuple[ls.Schedule, Number]:
     """The schedule of a name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
 
@@ -240,38 +256,38 @@ def create_scheduler_v2(
     check_count(call, "warmup_epochs", warmup_epochs, "epochs" if step_on_epochs else "")
     unit = 1 if step_on_epochs else updates_per_epoch
     total, warmup_t = num_epochs * unit, warmup_epochs * unit
-    warmup = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}
+    warmup: dict[str, Any] = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}
     prefixed = {**warmup, "warmup_prefix": warmup_prefix}
-    cycles = {"cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit}
-
-    def wsd(stable: Literal["constant", "rsqrt"], decay: str) -> ls.Schedule:
-        length, part = total if warmup_prefix else total - warmup_t, 0.2 if decay_epochs is None else decay_epochs
-        decay_t = part * where((part > 0) & (part < 1), length, unit)
-        timescale = None if stable_timescale is None else stable_timescale * unit
-        return WSDLRScheduler(
-            base_lr, length, numpy_of(decay_t).round(decay_t), min_lr, stable, timescale, decay_fn=decay_fn or decay, **warmup
-        )
-
+    cycles = {**prefixed, "cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit}
+    length, part = total if warmup_prefix else total - warmup_t, 0.2 if decay_epochs is None else decay_epochs
+    decay_t = part * where((part > 0) & (part < 1), length, unit)
+    timescale = None if stable_timescale is None else stable_timescale * unit
+    wsd = {**warmup, "t_initial": length, "decay_t": numpy_of(decay_t).round(decay_t), "stable_timescale": timescale}
     schedules: dict[str, Callable[[], ls.Schedule]] = {
-        "cosine": lambda: CosineLRScheduler(base_lr, total, min_lr, **cycles, **prefixed, k_decay=k_decay),
-        "tanh": lambda: TanhLRScheduler(base_lr, total, lr_min=min_lr, **cycles, **prefixed),
-        "poly": lambda: PolyLRScheduler(base_lr, total, decay_rate, min_lr, **cycles, **prefixed, k_decay=k_decay),
+        "cosine": lambda: CosineLRScheduler(base_lr, total, min_lr, **cycles, k_decay=k_decay),
+        "tanh": lambda: TanhLRScheduler(base_lr, total, lr_min=min_lr, **cycles),
+        "poly": lambda: PolyLRScheduler(base_lr, total, decay_rate, min_lr, **cycles, k_decay=k_decay),
         "step": lambda: StepLRScheduler(base_lr, (90 if decay_epochs is None else decay_epochs) * unit, decay_rate, **prefixed),
         "multistep": lambda: MultiStepLRScheduler(base_lr, [n * unit for n in decay_milestones], decay_rate, **prefixed),
         "constant": lambda: StepLRScheduler(base_lr, 1, 1.0, **prefixed),
         "plateau": lambda: PlateauLRScheduler(base_lr, decay_rate, patience_epochs, **warmup, lr_min=min_lr, mode=plateau_mode),
-        "wsd": lambda: wsd("constant", "1-sqrt"),
-        "rsqrt": lambda: wsd("rsqrt", "linear"),
+        "wsd": lambda: WSDLRScheduler(base_lr, lr_min=min_lr, decay_fn=decay_fn or "1-sqrt", **wsd),
+        "rsqrt": lambda: WSDLRScheduler(base_lr, lr_min=min_lr, stable_fn="rsqrt", decay_fn=decay_fn or "linear", **wsd),
         "none": lambda: ls.Constant(base_lr),
     }
     expect(sched in schedules, call, f"one of {', '.join(schedules)}", "a name as in timm", sched=sched)
-    length = total
-    if sched in ("cosine", "tanh", "poly") and not is_known(cycle_limit, 1):
-        length *= cycle_limit if is_known(cycle_mul, 1) else (cycle_mul**cycle_limit - 1) / (cycle_mul - 1)
-        length = numpy_of(length).floor(length)
-    length += warmup_t if warmup_prefix else 0
-    cooldown = cooldown_epochs if sched in ("cosine", "tanh", "poly", "wsd", "rsqrt") else 0
-    return schedules[sched](), length // unit + cooldown
+    is_cyclic = sched in ("cosine", "tanh", "poly")
+    steps = (_all_cycles(total, cycle_mul, cycle_limit) if is_cyclic else total) + (warmup_t if warmup_prefix else 0)
+    cooldown = cooldown_epochs if is_cyclic or sched in ("wsd", "rsqrt") else 0
+    return schedules[sched](), steps // unit + cooldown
+
+
+def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:
+    """How many whole steps a number of cycles take, each longer than the one before."""
+    if is_known(limit, 1):
+        return steps
+    steps = steps * (limit if is_known(mul, 1) else (mul**limit - 1) / (mul - 1))
+    return numpy_of(steps).floor(steps)
 
 
 _DEFAULTS = {  # of a configuration, by its names
@@ -386,7 +402,6 @@ def _ramp(shape: Callable[[Number, Number, Number], ls.Schedule], steps: Number,
 
 def _cycles(ramp: _Ramp, base_lr: Number, low: Number, mul: Number, decay: Number, limit: Number) -> ls.Schedule:
     """Ramps one after the other, each longer and from a lower peak, all down to the same value."""
-    expect(low >= 0, "Scheduler", "lr_min >= 0", "a rate", lr_min=low)
     if is_known(limit, 1):
         return ramp(base_lr, low)
     stretch = None if is_known(mul, 1) else mul
