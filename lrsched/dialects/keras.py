@@ -18,7 +18,19 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Length, Number, Numbers, PositiveLength, Rate, at_least, expect, is_known, numpy_of, peer
+from lrsched.dialects.shared import (
+    BaseRate,
+    Length,
+    Number,
+    Numbers,
+    PositiveLength,
+    Rate,
+    at_least,
+    expect,
+    is_known,
+    numpy_of,
+    peer,
+)
 
 
 @peer
@@ -105,7 +117,7 @@ def CosineDecayRestarts(
 
 @peer
 def ReduceLROnPlateau(
-    base_lr: Rate,
+    base_lr: BaseRate,
     monitor: str = "val_loss",
     factor: Number = 0.1,
     patience: Number = 10,

@@ -26,6 +26,7 @@ Number: TypeAlias = Annotated[Plain, Spec()]
 Numbers: TypeAlias = Annotated[Sequence[Plain], Spec(rank=1)]
 Positive: TypeAlias = Annotated[Plain, Spec(gt=0)]
 Factor: TypeAlias = Annotated[Plain, Spec(ge=0)]
+BaseRate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="the rate of the optimizer, in its place")]
 Rate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="a learning rate")]
 Steps: TypeAlias = Annotated[Plain, Spec(unit="steps")]  # may be below 0, where the framework has a meaning for that
 Length: TypeAlias = Annotated[Plain, Spec(ge=0, unit="steps")]

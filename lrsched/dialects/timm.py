@@ -21,6 +21,7 @@ from typing import Any, Literal
 import lrsched as ls
 from lrsched.algebra.arguments import check_count
 from lrsched.dialects.shared import (
+    BaseRate,
     Length,
     Number,
     Numbers,
@@ -43,7 +44,7 @@ _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
 
 @peer
 def CosineLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     t_initial: PositiveLength,
     lr_min: Rate = 0.0,
     cycle_mul: Positive = 1.0,
@@ -64,7 +65,7 @@ def CosineLRScheduler(
 
 @peer
 def TanhLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     t_initial: PositiveLength,
     lb: Number = -7.0,
     ub: Number = 3.0,
@@ -95,7 +96,7 @@ def TanhLRScheduler(
 
 @peer
 def PolyLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     t_initial: PositiveLength,
     power: Number = 0.5,
     lr_min: Rate = 0.0,
@@ -118,7 +119,7 @@ def PolyLRScheduler(
 
 @peer
 def StepLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     decay_t: PositiveLength,
     decay_rate: Number = 1.0,
     warmup_t: Length = 0,
@@ -133,7 +134,7 @@ def StepLRScheduler(
 
 @peer
 def MultiStepLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     decay_t: Numbers,
     decay_rate: Number = 1.0,
     warmup_t: Length = 0,
@@ -149,7 +150,7 @@ def MultiStepLRScheduler(
 
 @peer
 def PlateauLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     decay_rate: Number = 0.1,
     patience_t: Number = 10,
     threshold: Number = 1e-4,
@@ -168,7 +169,7 @@ def PlateauLRScheduler(
 
 @peer
 def WSDLRScheduler(
-    base_lr: Rate,
+    base_lr: BaseRate,
     t_initial: PositiveLength,
     decay_t: Steps,
     lr_min: Rate = 0.0,
@@ -216,7 +217,7 @@ def WSDLRScheduler(
 
 @peer
 def create_scheduler_v2(
-    base_lr: Rate,
+    base_lr: BaseRate,
     sched: str = "cosine",
     num_epochs: Number = 300,
     decay_epochs: Number | None = None,

@@ -18,24 +18,37 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Factor, Length, Number, Rate, Steps, at_least, expect, is_known, numpy_of, peer, where
+from lrsched.dialects.shared import (
+    BaseRate,
+    Factor,
+    Length,
+    Number,
+    Rate,
+    Steps,
+    at_least,
+    expect,
+    is_known,
+    numpy_of,
+    peer,
+    where,
+)
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 
 @peer
-def get_constant_schedule(base_lr: Rate) -> ls.Schedule:
+def get_constant_schedule(base_lr: BaseRate) -> ls.Schedule:
     """`base_lr` for ever."""
     return ls.Constant(base_lr)
 
 
 @peer
-def get_constant_schedule_with_warmup(base_lr: Rate, num_warmup_steps: Length) -> ls.Schedule:
+def get_constant_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, which is held."""
     return ls.Linear(0.0, base_lr, num_warmup_steps)
 
 
 @peer
-def get_linear_schedule_with_warmup(base_lr: Rate, num_warmup_steps: Length, num_training_steps: Steps) -> ls.Schedule:
+def get_linear_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, and one back to 0 at step `num_training_steps`."""
     rest = at_least(0, num_training_steps - num_warmup_steps)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Linear(base_lr, 0.0, rest)
@@ -43,7 +56,7 @@ def get_linear_schedule_with_warmup(base_lr: Rate, num_warmup_steps: Length, num
 
 @peer
 def get_cosine_schedule_with_warmup(
-    base_lr: Rate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 0.5
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 0.5
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on."""
     rest = at_least(1, num_training_steps - num_warmup_steps)
@@ -52,7 +65,7 @@ def get_cosine_schedule_with_warmup(
 
 @peer
 def get_cosine_with_hard_restarts_schedule_with_warmup(
-    base_lr: Rate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 1
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 1
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on."""
     rest = at_least(1, num_training_steps - num_warmup_steps)
@@ -63,7 +76,7 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
 
 @peer
 def get_polynomial_decay_schedule_with_warmup(
-    base_lr: Rate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Number = 1.0
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Number = 1.0
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `lr_end + (base_lr - lr_end) · (1 - p)^power`, p = 1 from `num_training_steps` on."""
     call = "get_polynomial_decay_schedule_with_warmup"
@@ -73,7 +86,7 @@ def get_polynomial_decay_schedule_with_warmup(
 
 
 @peer
-def get_inverse_sqrt_schedule(base_lr: Rate, num_warmup_steps: Length, timescale: Number | None = None) -> ls.Schedule:
+def get_inverse_sqrt_schedule(base_lr: BaseRate, num_warmup_steps: Length, timescale: Number | None = None) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
     default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)
@@ -81,7 +94,7 @@ def get_inverse_sqrt_schedule(base_lr: Rate, num_warmup_steps: Length, timescale
 
 @peer
 def get_cosine_with_min_lr_schedule_with_warmup(
-    base_lr: Rate,
+    base_lr: BaseRate,
     num_warmup_steps: Length,
     num_training_steps: Steps,
     num_cycles: Number = 0.5,
@@ -97,7 +110,7 @@ def get_cosine_with_min_lr_schedule_with_warmup(
 
 @peer
 def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
-    base_lr: Rate,
+    base_lr: BaseRate,
     num_warmup_steps: Length,
     num_training_steps: Steps,
     num_cycles: Number = 0.5,
@@ -122,7 +135,7 @@ _SHAPES: dict[str, Callable[..., ls.Schedule]] = {"linear": ls.Linear, "cosine":
 
 @peer
 def get_wsd_schedule(
-    base_lr: Rate,
+    base_lr: BaseRate,
     num_warmup_steps: Length,
     num_decay_steps: Length,
     num_training_steps: Steps | None = None,
@@ -150,7 +163,7 @@ def get_wsd_schedule(
     return up >> ls.Constant(base_lr, num_stable_steps) >> down
 
 
-def get_reduce_on_plateau_schedule(base_lr: Rate, **kwargs: Any) -> ls.Schedule:
+def get_reduce_on_plateau_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Schedule:
     """`lrsched.dialects.torch.ReduceLROnPlateau(base_lr, **kwargs)`, driven by a metric."""
     return ReduceLROnPlateau(base_lr, **kwargs)
 
@@ -173,7 +186,7 @@ _SCHEDULES: dict[str, Callable[..., ls.Schedule]] = {
 @peer
 def get_scheduler(
     name: str,
-    base_lr: Rate,
+    base_lr: BaseRate,
     num_warmup_steps: Number | None = None,
     num_training_steps: Steps | None = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,

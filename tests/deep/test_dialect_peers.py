@@ -124,7 +124,7 @@ def test_every_schedule_is_one_like_any_other(peer):
         (lambda: optax.join_schedules([1.0, 2.0, 3.0], [10]), "one boundary fewer than schedules"),
         (lambda: optax.reduce_on_plateau(rtol=1e-4, atol=1e-4), "expected either rtol or atol"),
         (lambda: transformers.get_scheduler("greedy", 0.1), "(name='greedy'): expected one of linear, cosine"),
-        (lambda: transformers.get_scheduler("linear", -0.1, 1, 9), "get_scheduler(base_lr=-0.1): expected base_lr >= 0"),
+        (lambda: transformers.get_scheduler("linear", -0.1, 1, 9), "(base_lr=-0.1): expected base_lr >= 0. Hint: the rate of"),
         (
             lambda: transformers.get_scheduler("cosine", 0.1, 1, 9, [2]),
             "(scheduler_specific_kwargs=[2]): expected a dictionary",
