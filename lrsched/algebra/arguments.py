@@ -31,23 +31,10 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
     """A recipe with a name: annotations, a `Spec`, a `Literal` or bool, check arguments; errors and `repr` show its call."""
     call, signature = function.__name__, inspect.signature(function)
     hints = typing.get_type_hints(function, include_extras=True)
-    specs = {name: _spec(hint) for name, hint in hints.items()}
+    specs = {name: spec_of(hint) for name, hint in hints.items()}
 
     def checked(name: str, value: Any) -> Any:
-        hint, spec = hints[name], specs[name]
-        if value is None and type(None) in typing.get_args(hint):
-            return None
-        if typing.get_origin(hint) is Literal:
-            checked_choice(call, name, value, typing.get_args(hint))
-        if hint is bool and not isinstance(value, (bool, np.bool_)):
-            raise TypeError(unexpected(call, name, value, "True or False"))
-        if hint is str:
-            checked_choice(call, name, value, ())
-        if spec is None:
-            return value
-        kept = spec.checked(call, name, value)
-        check_count(call, name, kept, spec.unit)
-        return kept
+        return checked_argument(call, name, value, hints[name])
 
     amounts = [name for name, spec in specs.items() if spec is not None and spec.unit]
 
@@ -70,7 +57,24 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
     return with_checks
 
 
-def _spec(hint: Any) -> Spec | None:
+def checked_argument(call: str, name: str, value: Any, hint: Any) -> Any:
+    """An argument as a node keeps it, if it is what its annotation says: numbers as a `Spec`, a `Literal`, bool or str."""
+    if value is None and type(None) in typing.get_args(hint):
+        return None
+    if typing.get_origin(hint) is Literal:
+        checked_choice(call, name, value, typing.get_args(hint))
+    if hint is bool and not isinstance(value, (bool, np.bool_)):
+        raise TypeError(unexpected(call, name, value, "True or False"))
+    if hint is str:
+        checked_choice(call, name, value, ())
+    if (spec := spec_of(hint)) is None:
+        return value
+    kept = spec.checked(call, name, value)
+    check_count(call, name, kept, spec.unit)
+    return kept
+
+
+def spec_of(hint: Any) -> Spec | None:
     """The `Spec` in an annotation, also of `Value | None`."""
     return next((x for kind in (hint, *typing.get_args(hint)) for x in getattr(kind, "__metadata__", ())), None)
 

@@ -1,64 +1,53 @@
 """Keras' schedules, exactly: every class of `keras.optimizers.schedules`, and the callback `ReduceLROnPlateau`, as a schedule.
 
-The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback. `name` labels operations
-in Keras and does nothing here. `deserialize` reads what Keras' `serialize` wrote.
+The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback; `name` does nothing.
+`deserialize` reads what Keras' `serialize` wrote. `notebooks/coming_from_keras.md` shows each beside the algebra, and what
+differs.
 
->>> import lrsched as ls
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)
->>> print(ls.expanded(s), s([0, 50, 100, 1000]))
-Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
-
-| Keras | the algebra |
-| --- | --- |
-| `ExponentialDecay(a, n, r, staircase)` | `Exponential(a, r).stretch(n).staircase(n)` |
-| `PiecewiseConstantDecay([m], [a, b])` | `Piecewise([0, m + 1], [a, b])` |
-| `PolynomialDecay(a, n, e, k)` | `Polynomial(a, e, n, k)` |
-| `InverseTimeDecay(a, n, r, staircase)` | `(a / (1 + r * Time().stretch(n))).staircase(n)` |
-| `CosineDecay(a, n, alpha, name, b, w)` | `Linear(a, b, w) >> Cosine(b, alpha * b, n)` |
-| `CosineDecayRestarts(a, n, t, m, alpha)` | `Cosine((1 - alpha) * a, 0, n).repeat(stretch=t, scale=m) + alpha * a` |
-| `ReduceLROnPlateau("val_loss", f, p, …)` | `Exponential(b, f).clip(min_lr).on(Plateau("min", p - 1, …, "abs"))` |
-
-The same words with other meanings:
-
-- Keras' piecewise constant switches after its boundary: step m still has the old value. `Piecewise` switches at m.
-- `decay_steps` of `CosineDecay` excludes the warm-up. Without `warmup_target` there is none, whatever `warmup_steps` is.
-- `alpha` is a fraction of the rate at which the decay begins, and in `CosineDecayRestarts` a floor that `m_mul` does not lower.
-- `PolynomialDecay(cycle=True)` makes its decay longer, t / (n · ⌈t / n⌉), so that each cycle begins lower; it does not repeat.
-- Patience p fires at the p-th observation without improvement: PyTorch's and `Plateau`'s p - 1, but 0 and 1 are the same. A
-  cooldown of c leaves out c - 1 observations, and `min_delta` is absolute.
-
-What differs: mode "auto" of the callback needs a Keras model to find the direction of a metric, so here it takes losses only;
-`deserialize` takes no custom objects.
+>>> print(s([0, 50, 100, 1000]))
+[0.     0.0005 0.001  0.    ]
 """
 
 # ruff: noqa: ARG001, N802 - the names are Keras', and labels of operations are not looked at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer
+from lrsched.dialects.shared import (
+    BaseRate,
+    Length,
+    Number,
+    Numbers,
+    PositiveLength,
+    Rate,
+    at_least,
+    expect,
+    is_known,
+    numpy_of,
+    peer,
+)
 
 
 @peer
 def ExponentialDecay(
     initial_learning_rate: Number,
-    decay_steps: Number,
+    decay_steps: PositiveLength,
     decay_rate: Number,
     staircase: bool = False,
-    name: str = "ExponentialDecay",
+    name: str | None = "ExponentialDecay",
 ) -> ls.Schedule:
     """`initial_learning_rate · decay_rate^p` with p = t / decay_steps, whole if a staircase."""
     decay = ls.Exponential(initial_learning_rate, decay_rate).stretch(decay_steps)
     return decay.staircase(decay_steps) if staircase else decay
 
 
-def PiecewiseConstantDecay(
-    boundaries: Sequence[Number], values: Sequence[Number], name: str = "PiecewiseConstant"
-) -> ls.Schedule:
+@peer
+def PiecewiseConstantDecay(boundaries: Numbers, values: Numbers, name: str | None = "PiecewiseConstant") -> ls.Schedule:
     """`values[k]` at the steps after `boundaries[k - 1]`, up to and with `boundaries[k]`."""
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
@@ -68,14 +57,13 @@ def PiecewiseConstantDecay(
 @peer
 def PolynomialDecay(
     initial_learning_rate: Number,
-    decay_steps: Number,
+    decay_steps: PositiveLength,
     end_learning_rate: Number = 0.0001,
     power: Number = 1.0,
     cycle: bool = False,
-    name: str = "PolynomialDecay",
+    name: str | None = "PolynomialDecay",
 ) -> ls.Schedule:
     """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles; n whole steps then."""
-    expect(decay_steps > 0, "PolynomialDecay", "decay_steps > 0", "a number of updates", decay_steps=decay_steps)
     if not cycle:
         return ls.Polynomial(initial_learning_rate, end_learning_rate, decay_steps, power)
     expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "of a cycle", decay_steps=decay_steps)
@@ -86,10 +74,10 @@ def PolynomialDecay(
 @peer
 def InverseTimeDecay(
     initial_learning_rate: Number,
-    decay_steps: Number,
+    decay_steps: PositiveLength,
     decay_rate: Number,
     staircase: bool = False,
-    name: str = "InverseTimeDecay",
+    name: str | None = "InverseTimeDecay",
 ) -> ls.Schedule:
     """`initial_learning_rate / (1 + decay_rate · p)` with p = t / decay_steps, whole if a staircase."""
     decay = ls.Constant(initial_learning_rate, 0) / (1.0 + decay_rate * ls.Time().stretch(decay_steps))
@@ -99,14 +87,13 @@ def InverseTimeDecay(
 @peer
 def CosineDecay(
     initial_learning_rate: Number,
-    decay_steps: Number,
+    decay_steps: PositiveLength,
     alpha: Number = 0.0,
-    name: str = "CosineDecay",
+    name: str | None = "CosineDecay",
     warmup_target: Number | None = None,
-    warmup_steps: Number = 0,
+    warmup_steps: Length = 0,
 ) -> ls.Schedule:
     """Half a cosine wave down to `alpha` of where it began, after a straight line to `warmup_target` if there is one."""
-    expect(decay_steps > 0, "CosineDecay", "decay_steps > 0", "a number of updates", decay_steps=decay_steps)
     if warmup_target is None:
         return ls.Cosine(initial_learning_rate, alpha * initial_learning_rate, decay_steps)
     warmup = ls.Linear(initial_learning_rate, warmup_target, warmup_steps)
@@ -116,11 +103,11 @@ def CosineDecay(
 @peer
 def CosineDecayRestarts(
     initial_learning_rate: Number,
-    first_decay_steps: Number,
+    first_decay_steps: PositiveLength,
     t_mul: Number = 2.0,
     m_mul: Number = 1.0,
     alpha: Number = 0.0,
-    name: str = "SGDRDecay",
+    name: str | None = "SGDRDecay",
 ) -> ls.Schedule:
     """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`."""
     cycle = ls.Cosine((1 - alpha) * initial_learning_rate, 0.0, first_decay_steps)
@@ -130,7 +117,7 @@ def CosineDecayRestarts(
 
 @peer
 def ReduceLROnPlateau(
-    base_lr: Number,
+    base_lr: BaseRate,
     monitor: str = "val_loss",
     factor: Number = 0.1,
     patience: Number = 10,
@@ -138,7 +125,7 @@ def ReduceLROnPlateau(
     mode: Literal["auto", "min", "max"] = "auto",
     min_delta: Number = 1e-4,
     cooldown: Number = 0,
-    min_lr: Number = 0.0,
+    min_lr: Rate = 0.0,
 ) -> ls.Schedule:
     """`max(base_lr · factor^plateaus, min_lr)`: the metric is observed once an epoch.
 
@@ -178,11 +165,11 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     """
     hint = "write the schedule in the algebra, or Function(f)"
     expect(custom_objects is None, "deserialize", "custom_objects=None", hint, custom_objects=custom_objects)
-    is_one = isinstance(config, Mapping) and {"class_name", "config"} <= set(config)
+    is_one = isinstance(config, Mapping) and "class_name" in config and isinstance(config.get("config"), Mapping)
     expect(is_one, "deserialize", "a mapping with class_name and config", "what serialize(schedule) gives", config=config)
-    name = config["class_name"]
+    name = str(config["class_name"])
     expect(name in _SCHEDULES, "deserialize", f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
-    return _SCHEDULES[str(name)](**config["config"])
+    return _SCHEDULES[name](**config["config"])
 
 
 def _unless_1(number: Number) -> Number | None:

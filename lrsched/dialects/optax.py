@@ -1,43 +1,13 @@
 """optax's schedules, exactly: every function of `optax.schedules`, and `contrib.reduce_on_plateau`, as a schedule.
 
 The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
-rounding. What comes back is made of the nodes of the algebra, and is printed as such. To move, change one import:
+rounding. To move, change one import; `from_optax` translates a schedule that optax has made already.
+`notebooks/coming_from_optax.md` shows each function beside the algebra, and what differs.
 
->>> import lrsched as ls
 >>> from lrsched.dialects import optax
 >>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
->>> print(ls.expanded(s), s([0, 50, 100, 1000]))
-Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
-
-| optax | the algebra |
-| --- | --- |
-| `constant_schedule(v)` | `Constant(v)` |
-| `linear_schedule(a, b, n, begin)` | `Linear(a, b, n).delay(begin)` |
-| `polynomial_schedule(a, b, k, n, begin)` | `Polynomial(a, b, n, k).delay(begin)` |
-| `cosine_decay_schedule(a, n, alpha)` | `Cosine(a, alpha * a, n)` |
-| `exponential_decay(a, n, r, begin, staircase)` | `Exponential(a, r).stretch(n).staircase(n).delay(begin)` |
-| `piecewise_constant_schedule(a, {m: f})` | `Piecewise([0, m], [a, f * a])` |
-| `piecewise_interpolate_schedule("linear", a, {m: f})` | `Piecewise([0, m], [a, f * a], "linear")` |
-| `linear_onecycle_schedule`, `cosine_onecycle_schedule` | `Piecewise` of 4 and of 3 points; `one_cycle` has no whole steps |
-| `warmup_constant_schedule(a, b, n)` | `Linear(a, b, n)` |
-| `warmup_cosine_decay_schedule(a, b, w, n, e)` | `Linear(a, b, w) >> Cosine(b, e, n - w)` |
-| `warmup_exponential_decay_schedule` | `Linear(a, b, w)`, then as `exponential_decay` |
-| `sgdr_schedule([...])` | warm-ups and cosines, joined by `>>` |
-| `join_schedules(schedules, boundaries)` | `join(schedules, boundaries)` |
-| `reduce_on_plateau(f, p, rtol, atol)` | `reduce_on_plateau(f, "min", p - 1, rtol, "rel_signed")` |
-
-The same words with other meanings:
-
-- A transition of no steps stays at the first value in optax, and so here; `Linear(a, b, 0)` is b at once.
-- `decay_steps` of the functions with a warm-up includes the warm-up; that of `cosine_decay_schedule` is the decay alone.
-- `boundaries_and_scales` are factors, each on what the one before left; `Piecewise` has values.
-- Patience p fires after p observations without improvement; PyTorch and `Plateau` tolerate p of them, and fire at the next.
-- optax scales the very update whose loss fired. A schedule here is read before it observes: the next update is scaled.
-
-`from_optax(schedule)` translates a schedule that optax has made already.
-
-What differs: `join_schedules` refuses schedules without a boundary, which optax drops; one-cycle schedules refuse phases that
-round to no steps, which optax merges into a wrong one; `reduce_on_plateau` takes `rtol` or `atol`, and not both.
+>>> print(s([0, 50, 100, 1000]))
+[0.     0.0005 0.001  0.    ]
 """
 
 from __future__ import annotations
@@ -47,13 +17,29 @@ import itertools
 import operator
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, is_plain, numpy_of, peer, raised, where
+from lrsched.algebra.node import checked
+from lrsched.dialects.shared import (
+    Length,
+    Number,
+    Numbers,
+    Positive,
+    PositiveLength,
+    Steps,
+    at_least,
+    expect,
+    is_known,
+    is_plain,
+    numpy_of,
+    peer,
+    raised,
+    where,
+)
 
 
 @peer
@@ -64,7 +50,7 @@ def constant_schedule(value: Number) -> ls.Schedule:
 
 @peer
 def polynomial_schedule(
-    init_value: Number, end_value: Number, power: Number, transition_steps: Number, transition_begin: Number = 0
+    init_value: Number, end_value: Number, power: Number, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
     """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps; `init_value` for ever if there are no steps."""
     end = where(transition_steps > 0, end_value, init_value)
@@ -72,16 +58,14 @@ def polynomial_schedule(
 
 
 @peer
-def linear_schedule(
-    init_value: Number, end_value: Number, transition_steps: Number, transition_begin: Number = 0
-) -> ls.Schedule:
+def linear_schedule(init_value: Number, end_value: Number, transition_steps: Steps, transition_begin: Steps = 0) -> ls.Schedule:
     """A straight line from `init_value` to `end_value`; `init_value` for ever if there are no steps."""
     end = where(transition_steps > 0, end_value, init_value)
     return _delayed(ls.Linear(init_value, end, at_least(0, transition_steps)), transition_begin)
 
 
 @peer
-def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None) -> ls.Schedule:
+def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Any] | None = None) -> ls.Schedule:
     """`init_value` times the scale of every boundary b <= t."""
     return _table("piecewise_constant_schedule", "constant", init_value, boundaries_and_scales)
 
@@ -89,9 +73,9 @@ def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mappi
 @peer
 def exponential_decay(
     init_value: Number,
-    transition_steps: Number,
+    transition_steps: Steps,
     decay_rate: Number,
-    transition_begin: Number = 0,
+    transition_begin: Steps = 0,
     staircase: bool = False,
     end_value: Number | None = None,
 ) -> ls.Schedule:
@@ -109,30 +93,29 @@ def exponential_decay(
 
 
 @peer
-def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number = 0.0, exponent: Number = 1.0) -> ls.Schedule:
+def cosine_decay_schedule(
+    init_value: Number, decay_steps: PositiveLength, alpha: Number = 0.0, exponent: Number = 1.0
+) -> ls.Schedule:
     """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1)))."""
-    expect(decay_steps > 0, "cosine_decay_schedule", "decay_steps > 0", "a number of updates", decay_steps=decay_steps)
     return _cosine(init_value, alpha * init_value, decay_steps, exponent)
 
 
 @peer
 def piecewise_interpolate_schedule(
-    interpolate_type: str, init_value: Number, boundaries_and_scales: Mapping[int, Number] | None = None
+    interpolate_type: Literal["linear", "cosine"], init_value: Number, boundaries_and_scales: Mapping[int, Any] | None = None
 ) -> ls.Schedule:
     """Lines or half cosine waves from one boundary to the next, through the values of `piecewise_constant_schedule`."""
-    call, kinds = "piecewise_interpolate_schedule", ("linear", "cosine")
-    expect(interpolate_type in kinds, call, "'linear' or 'cosine'", "the way between", interpolate_type=interpolate_type)
-    return _table(call, interpolate_type, init_value, boundaries_and_scales)
+    return _table("piecewise_interpolate_schedule", interpolate_type, init_value, boundaries_and_scales)
 
 
 @peer
 def linear_onecycle_schedule(
-    transition_steps: Number,
+    transition_steps: PositiveLength,
     peak_value: Number,
     pct_start: Number = 0.3,
     pct_final: Number = 0.85,
-    div_factor: Number = 25.0,
-    final_div_factor: Number = 1e4,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
 ) -> ls.Schedule:
     """Lines from `peak / div` to the peak at ⌊pct_start · N⌋, back at ⌊pct_final · N⌋, and to `peak / div / final_div` at N."""
     low = peak_value / div_factor
@@ -142,11 +125,11 @@ def linear_onecycle_schedule(
 
 @peer
 def cosine_onecycle_schedule(
-    transition_steps: Number,
+    transition_steps: PositiveLength,
     peak_value: Number,
     pct_start: Number = 0.3,
-    div_factor: Number = 25.0,
-    final_div_factor: Number = 1e4,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
 ) -> ls.Schedule:
     """Half waves from `peak / div` to the peak at step ⌊pct_start · N⌋, and to `peak / div / final_div` at step N."""
     low = peak_value / div_factor
@@ -155,7 +138,7 @@ def cosine_onecycle_schedule(
 
 
 @peer
-def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Number) -> ls.Schedule:
+def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Steps) -> ls.Schedule:
     """A straight line to the peak, which is held; `init_value` for ever if there is no warm-up."""
     return linear_schedule(init_value, peak_value, warmup_steps)
 
@@ -164,8 +147,8 @@ def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_step
 def warmup_cosine_decay_schedule(
     init_value: Number,
     peak_value: Number,
-    warmup_steps: Number,
-    decay_steps: Number,
+    warmup_steps: Length,
+    decay_steps: Steps,
     end_value: Number = 0.0,
     exponent: Number = 1.0,
 ) -> ls.Schedule:
@@ -182,10 +165,10 @@ def warmup_cosine_decay_schedule(
 def warmup_exponential_decay_schedule(
     init_value: Number,
     peak_value: Number,
-    warmup_steps: Number,
-    transition_steps: Number,
+    warmup_steps: Length,
+    transition_steps: Steps,
     decay_rate: Number,
-    transition_begin: Number = 0,
+    transition_begin: Steps = 0,
     staircase: bool = False,
     end_value: Number | None = None,
 ) -> ls.Schedule:
@@ -194,18 +177,22 @@ def warmup_exponential_decay_schedule(
     return ls.Linear(init_value, peak_value, warmup_steps) >> decay
 
 
+@peer
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
     """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`."""
-    cycles = [warmup_cosine_decay_schedule(**kwargs) for kwargs in cosine_kwargs]
-    expect(len(cycles) > 0, "sgdr_schedule", "at least one cycle", "a list of keyword arguments", cosine_kwargs=cycles)
-    return functools.reduce(ls.Schedule.then, cycles)
+    cycles, hint = [*cosine_kwargs] if isinstance(cosine_kwargs, Iterable) else [], "those of warmup_cosine_decay_schedule"
+    is_list = bool(cycles) and all(isinstance(kwargs, Mapping) for kwargs in cycles)
+    expect(is_list, "sgdr_schedule", "a list of keyword arguments, at least one", hint, cosine_kwargs=cosine_kwargs)
+    return functools.reduce(ls.Schedule.then, (warmup_cosine_decay_schedule(**kwargs) for kwargs in cycles))
 
 
-def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Sequence[Number]) -> ls.Schedule:
+@peer
+def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Numbers) -> ls.Schedule:
     """One schedule after the other, each on its own time from 0, at these steps."""
     return ls.join(schedules, boundaries)
 
 
+@peer
 def reduce_on_plateau(
     factor: Number = 0.1,
     patience: Number = 10,
@@ -324,18 +311,19 @@ def _cosine(start: Number, stop: Number, steps: Number, exponent: Number) -> ls.
     return raised(ls.Cosine(1.0, 0.0, steps), exponent, start, stop)
 
 
-def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Number] | None) -> ls.Schedule:
+def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:
     if not boundaries_and_scales:
         return ls.Constant(init_value)
+    is_table, hint = isinstance(boundaries_and_scales, Mapping), "each scale is a factor on what the one before left"
+    expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
+    checked(call, "steps", [*boundaries_and_scales], rank=1)
+    checked(call, "scales", [*boundaries_and_scales.values()], rank=1, ge=0, hint=hint)
     steps, scales = zip(*sorted(boundaries_and_scales.items()), strict=True)
-    for scale in scales:
-        expect(scale >= 0, call, "scales >= 0", "each is a factor on what the one before left", scale=scale)
     return ls.Piecewise([0, *steps], [*itertools.accumulate((init_value, *scales), operator.mul)], kind)
 
 
 def _phases(call: str, steps: Number, **fractions: Number) -> list[Any]:
     """The steps at which phases end: whole ones, as in optax."""
-    expect(steps > 0, call, "transition_steps > 0", "a number of updates", transition_steps=steps)
     ends = [numpy_of(x, steps).floor(x * steps) for x in fractions.values()]
     for end, later in itertools.pairwise([*ends, steps]):
         expect(

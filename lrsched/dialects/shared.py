@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.core
@@ -14,13 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 
 import lrsched as ls
-from lrsched.algebra.arguments import check_count, keep_call
+from lrsched.algebra.arguments import checked_argument, keep_call, spec_of
 from lrsched.algebra.foreign import explained
+from lrsched.algebra.node import Spec
 from lrsched.algebra.written import NAMES, unexpected
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Number: TypeAlias = float | np.ndarray | jax.Array
+Plain: TypeAlias = float | np.ndarray | jax.Array
+Number: TypeAlias = Annotated[Plain, Spec()]
+Numbers: TypeAlias = Annotated[Sequence[Plain], Spec(rank=1)]
+Positive: TypeAlias = Annotated[Plain, Spec(gt=0)]
+Factor: TypeAlias = Annotated[Plain, Spec(ge=0)]
+BaseRate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="the rate of the optimizer, in its place")]
+Rate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="a learning rate")]
+Steps: TypeAlias = Annotated[Plain, Spec(unit="steps")]  # may be below 0, where the framework has a meaning for that
+Length: TypeAlias = Annotated[Plain, Spec(ge=0, unit="steps")]
+PositiveLength: TypeAlias = Annotated[Plain, Spec(gt=0, unit="steps")]
 
 GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
 
@@ -38,18 +48,25 @@ def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
 
 
 def peer(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of another framework: an error says which count is a ratio, or a list, and what ours are called."""
-    parameters, plain = inspect.signature(function).parameters, explained(function)
-    numbers = [name for name, parameter in parameters.items() if parameter.annotation in ("Number", "Number | None")]
+    """A function of another framework: its annotations check its arguments, and errors show its call."""
+    call, plain, parameters = function.__name__, explained(function), inspect.signature(function).parameters
+    hints = typing.get_type_hints(function, include_extras=True)
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
         for name, value in [*zip(parameters, args, strict=False), *kwargs.items()]:
-            if name in numbers and isinstance(value, (list, tuple)):
-                raise ValueError(unexpected(function.__name__, name, value, "one number", GROUPS))
-            if _COUNT.fullmatch(name):
-                check_count(function.__name__, name, value)
-        return plain(*args, **kwargs)
+            hint = hints.get(name)
+            is_list, spec = isinstance(value, (list, tuple)), spec_of(hint)
+            if is_list and spec is not None and not spec.rank:
+                raise ValueError(unexpected(call, name, value, "one number", GROUPS))
+            if not is_list or value:  # an empty list is for the function to judge
+                checked_argument(call, name, value, hint)
+        try:
+            return plain(*args, **kwargs)
+        except (TypeError, ValueError) as error:  # of a node that it makes
+            if type(error) not in (TypeError, ValueError) or str(error).startswith(f"{call}("):
+                raise
+            raise type(error)(f"{call}(...): {error}") from None
 
     return printed(with_checks)
 
@@ -59,6 +76,8 @@ def printed(function: Callable[P, R]) -> Callable[P, R]:
     call, signature = f"{function.__module__.rpartition('.')[2]}.{function.__name__}", inspect.signature(function)
     defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
     rest = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
+    specs = {name: spec_of(hint) for name, hint in typing.get_type_hints(function, include_extras=True).items()}
+    amounts = [name for name, spec in specs.items() if spec is not None and spec.unit]
 
     def is_default(name: str, x: Any) -> bool:
         return isinstance(x, (str, int, float, type(None))) and name in defaults and x == defaults[name]
@@ -70,14 +89,11 @@ def printed(function: Callable[P, R]) -> Callable[P, R]:
         for name in rest:
             given |= given.pop(name, {})
         given = {name: x for name, x in given.items() if name not in kwargs or not is_default(name, x)}
-        keep_call(made, call, given, kwargs, [name for name in given if _COUNT.fullmatch(name)])
+        keep_call(made, call, given, kwargs, amounts)
         return made
 
     NAMES[call] = kept
     return kept
-
-
-_COUNT = re.compile(r"\w*(_steps|_t)|t_initial|transition_begin")  # of the names of arguments
 
 
 def is_plain(x: Any) -> bool:

@@ -2,40 +2,12 @@
 
 The names, arguments, their order and defaults are timm's, with `base_lr` in the place of the optimizer; what comes after the
 warm-up is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts epochs or updates, as the
-lengths do. A schedule s in epochs of n updates is `s.stretch(n).staircase(n)` in updates.
+lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
 
->>> import lrsched as ls
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
->>> print(ls.expanded(s), s([0, 5, 55, 105]), epochs)
-Linear(1e-05, 0.001, 5) >> Cosine(0.001, 0.0, 100) [1.e-05 1.e-03 5.e-04 0.e+00] 105
-
-With base rate b, lowest rate m, length T. A warm-up of W from w is `Linear(w, b, W) >> body.drop(W)`, or `>> body` as a prefix:
-
-| timm | the body in the algebra |
-| --- | --- |
-| `CosineLRScheduler(b, T, m)` | `Cosine(b, m, T)` |
-| the same, with `cycle_mul`, `cycle_limit` | `Cosine(b, m, T).repeat(cycle_limit, cycle_mul)` |
-| the same, with `cycle_decay` d | `Cosine(b, 0, T).repeat(…, scale=d) + Cosine(0, m, T).repeat(…)` |
-| the same, with `k_decay` k | `Cosine(b, m, 1) @ Polynomial(1, 0, T, k).reverse()`, which is (t/T)^k |
-| `PolyLRScheduler(b, T, k, m)` | `Polynomial(b, m, T, k)`, and so on |
-| `TanhLRScheduler(b, T, lb, ub, m)` | `(b - m) / (1 + Geometric(exp(2 * lb), exp(2 * ub), T)) + m >> Constant(m)` |
-| `StepLRScheduler(b, n, f)` | `step_decay(b, n, f)` |
-| `MultiStepLRScheduler(b, [n], f)` | `multi_step(b, [n - 1], f)` |
-| `PlateauLRScheduler(b, f, p)` | `b * reduce_on_plateau(f, "max", p)` |
-| `WSDLRScheduler(b, T, D, m)` | `Constant(b, T - D) >> OneMinusSqrt(b, m, D)` |
-
-The same words with other meanings:
-
-- Without `warmup_prefix`, the default of cosine, poly and tanh, the warm-up hides the first W of the body: the rate jumps at W.
-  Tanh warms up to its own value at W, so it does not. Step and multi-step have the prefix by default; WSD always has.
-- A milestone n of multi-step applies at n - 1: one earlier than PyTorch's, and than that of `multi_step`.
-- A cycle limit c is c cycles, then `lr_min` for ever. `cycle_decay` lowers the peaks alone; `repeat(scale=…)` also `lr_min`.
-- The mode of the plateau is "max" by default, and metrics during the warm-up are lost, as after `>>`.
-- `create_scheduler_v2` and `create_scheduler` have other defaults than the classes: `cycle_decay=0.1`, `warmup_lr=1e-5`. The
-  power of "poly" is their `decay_rate`.
-
-What differs: noise raises, since timm draws it from a generator of PyTorch. Of "none" comes the constant base rate.
+>>> print(s([0, 5, 55, 105]), epochs)
+[1.e-05 1.e-03 5.e-04 0.e+00] 105
 """
 
 # ruff: noqa: N802 - the names are timm's
@@ -43,12 +15,28 @@ What differs: noise raises, since timm draws it from a generator of PyTorch. Of 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import lrsched as ls
 from lrsched.algebra.arguments import check_count
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, raised, where
+from lrsched.dialects.shared import (
+    BaseRate,
+    Length,
+    Number,
+    Numbers,
+    Positive,
+    PositiveLength,
+    Rate,
+    Steps,
+    at_least,
+    expect,
+    is_known,
+    numpy_of,
+    peer,
+    raised,
+    where,
+)
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
@@ -56,14 +44,14 @@ _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
 
 @peer
 def CosineLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
-    lr_min: Number = 0.0,
-    cycle_mul: Number = 1.0,
+    base_lr: BaseRate,
+    t_initial: PositiveLength,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
     cycle_limit: Number = 1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     *,
     k_decay: Number = 1.0,
@@ -77,16 +65,16 @@ def CosineLRScheduler(
 
 @peer
 def TanhLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
+    base_lr: BaseRate,
+    t_initial: PositiveLength,
     lb: Number = -7.0,
     ub: Number = 3.0,
-    lr_min: Number = 0.0,
-    cycle_mul: Number = 1.0,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
     cycle_limit: Number = 1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     **others: Any,
 ) -> ls.Schedule:
@@ -108,15 +96,15 @@ def TanhLRScheduler(
 
 @peer
 def PolyLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
+    base_lr: BaseRate,
+    t_initial: PositiveLength,
     power: Number = 0.5,
-    lr_min: Number = 0.0,
-    cycle_mul: Number = 1.0,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
     cycle_limit: Number = 1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     *,
     k_decay: Number = 1.0,
@@ -131,11 +119,11 @@ def PolyLRScheduler(
 
 @peer
 def StepLRScheduler(
-    base_lr: Number,
-    decay_t: Number,
+    base_lr: BaseRate,
+    decay_t: PositiveLength,
     decay_rate: Number = 1.0,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
     **others: Any,
 ) -> ls.Schedule:
@@ -146,11 +134,11 @@ def StepLRScheduler(
 
 @peer
 def MultiStepLRScheduler(
-    base_lr: Number,
-    decay_t: Sequence[Number],
+    base_lr: BaseRate,
+    decay_t: Numbers,
     decay_rate: Number = 1.0,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
     **others: Any,
 ) -> ls.Schedule:
@@ -162,14 +150,14 @@ def MultiStepLRScheduler(
 
 @peer
 def PlateauLRScheduler(
-    base_lr: Number,
+    base_lr: BaseRate,
     decay_rate: Number = 0.1,
     patience_t: Number = 10,
     threshold: Number = 1e-4,
     cooldown_t: Number = 0,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
-    lr_min: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
+    lr_min: Rate = 0.0,
     mode: Literal["min", "max"] = "max",
     **others: Any,
 ) -> ls.Schedule:
@@ -181,18 +169,18 @@ def PlateauLRScheduler(
 
 @peer
 def WSDLRScheduler(
-    base_lr: Number,
-    t_initial: Number,
-    decay_t: Number,
-    lr_min: Number = 0.0,
+    base_lr: BaseRate,
+    t_initial: PositiveLength,
+    decay_t: Steps,
+    lr_min: Rate = 0.0,
     stable_fn: Literal["constant", "rsqrt", "power"] = "constant",
     stable_timescale: Number | None = None,
-    stable_power: Number = 0.5,
+    stable_power: Positive = 0.5,
     decay_fn: str | Callable[[Any], Any] = "1-sqrt",
-    decay_power: Number = 0.5,
+    decay_power: Positive = 0.5,
     decay_ratio: Number = 0.1,
-    warmup_t: Number = 0,
-    warmup_lr_init: Number = 0.0,
+    warmup_t: Length = 0,
+    warmup_lr_init: Rate = 0.0,
     **others: Any,
 ) -> ls.Schedule:
     """`lr_min + (max(base_lr · stable(t), lr_min) - lr_min) · decay(p)`, p the part done of the last `decay_t`."""
@@ -212,7 +200,7 @@ def WSDLRScheduler(
     if callable(decay_fn):
         function = ls.Function(decay_fn)
         shapes[decay_fn] = lambda a, b, n: (function @ ls.Linear(0.0, 1.0, n)) * (a - b) + b
-    expect(decay_fn in shapes, call, known, "it falls from 1 to 0", decay_fn=decay_fn)
+    expect(decay_fn in [*shapes], call, known, "it falls from 1 to 0", decay_fn=decay_fn)
     decay = shapes[decay_fn]
     hold, peak = t_initial - decay_t, numpy_of(base_lr, lr_min).maximum(base_lr, lr_min)
     if stable_fn == "constant":
@@ -227,16 +215,17 @@ def WSDLRScheduler(
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
 
 
+@peer
 def create_scheduler_v2(
-    base_lr: Number,
+    base_lr: BaseRate,
     sched: str = "cosine",
     num_epochs: Number = 300,
     decay_epochs: Number | None = None,
-    decay_milestones: Sequence[Number] = (90, 180, 270),
+    decay_milestones: Numbers = (90, 180, 270),
     cooldown_epochs: Number = 0,
     patience_epochs: Number = 10,
     decay_rate: Number = 0.1,
-    min_lr: Number = 0.0,
+    min_lr: Rate = 0.0,
     warmup_lr: Number = 1e-5,
     warmup_epochs: Number = 0,
     warmup_prefix: bool = False,
@@ -244,7 +233,7 @@ def create_scheduler_v2(
     noise_pct: Number = 0.67,
     noise_std: Number = 1.0,
     noise_seed: int = 42,
-    cycle_mul: Number = 1.0,
+    cycle_mul: Positive = 1.0,
     cycle_decay: Number = 0.1,
     cycle_limit: Number = 1,
     k_decay: Number = 1.0,
@@ -252,7 +241,7 @@ def create_scheduler_v2(
     stable_timescale: Number | None = None,
     plateau_mode: Literal["min", "max"] = "max",
     step_on_epochs: bool = True,
-    updates_per_epoch: int = 0,
+    updates_per_epoch: Number = 0,
 ) -> tuple[ls.Schedule, Number]:
     """The schedule of a name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
 
@@ -268,38 +257,38 @@ def create_scheduler_v2(
     check_count(call, "warmup_epochs", warmup_epochs, "epochs" if step_on_epochs else "")
     unit = 1 if step_on_epochs else updates_per_epoch
     total, warmup_t = num_epochs * unit, warmup_epochs * unit
-    warmup = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}
+    warmup: dict[str, Any] = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}
     prefixed = {**warmup, "warmup_prefix": warmup_prefix}
-    cycles = {"cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit}
-
-    def wsd(stable: Literal["constant", "rsqrt"], decay: str) -> ls.Schedule:
-        length, part = total if warmup_prefix else total - warmup_t, 0.2 if decay_epochs is None else decay_epochs
-        decay_t = part * where((part > 0) & (part < 1), length, unit)
-        timescale = None if stable_timescale is None else stable_timescale * unit
-        return WSDLRScheduler(
-            base_lr, length, numpy_of(decay_t).round(decay_t), min_lr, stable, timescale, decay_fn=decay_fn or decay, **warmup
-        )
-
+    cycles = {**prefixed, "cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit}
+    length, part = total if warmup_prefix else total - warmup_t, 0.2 if decay_epochs is None else decay_epochs
+    decay_t = part * where((part > 0) & (part < 1), length, unit)
+    timescale = None if stable_timescale is None else stable_timescale * unit
+    wsd = {**warmup, "t_initial": length, "decay_t": numpy_of(decay_t).round(decay_t), "stable_timescale": timescale}
     schedules: dict[str, Callable[[], ls.Schedule]] = {
-        "cosine": lambda: CosineLRScheduler(base_lr, total, min_lr, **cycles, **prefixed, k_decay=k_decay),
-        "tanh": lambda: TanhLRScheduler(base_lr, total, lr_min=min_lr, **cycles, **prefixed),
-        "poly": lambda: PolyLRScheduler(base_lr, total, decay_rate, min_lr, **cycles, **prefixed, k_decay=k_decay),
+        "cosine": lambda: CosineLRScheduler(base_lr, total, min_lr, **cycles, k_decay=k_decay),
+        "tanh": lambda: TanhLRScheduler(base_lr, total, lr_min=min_lr, **cycles),
+        "poly": lambda: PolyLRScheduler(base_lr, total, decay_rate, min_lr, **cycles, k_decay=k_decay),
         "step": lambda: StepLRScheduler(base_lr, (90 if decay_epochs is None else decay_epochs) * unit, decay_rate, **prefixed),
         "multistep": lambda: MultiStepLRScheduler(base_lr, [n * unit for n in decay_milestones], decay_rate, **prefixed),
         "constant": lambda: StepLRScheduler(base_lr, 1, 1.0, **prefixed),
         "plateau": lambda: PlateauLRScheduler(base_lr, decay_rate, patience_epochs, **warmup, lr_min=min_lr, mode=plateau_mode),
-        "wsd": lambda: wsd("constant", "1-sqrt"),
-        "rsqrt": lambda: wsd("rsqrt", "linear"),
+        "wsd": lambda: WSDLRScheduler(base_lr, lr_min=min_lr, decay_fn=decay_fn or "1-sqrt", **wsd),
+        "rsqrt": lambda: WSDLRScheduler(base_lr, lr_min=min_lr, stable_fn="rsqrt", decay_fn=decay_fn or "linear", **wsd),
         "none": lambda: ls.Constant(base_lr),
     }
     expect(sched in schedules, call, f"one of {', '.join(schedules)}", "a name as in timm", sched=sched)
-    length = total
-    if sched in ("cosine", "tanh", "poly") and not is_known(cycle_limit, 1):
-        length *= cycle_limit if is_known(cycle_mul, 1) else (cycle_mul**cycle_limit - 1) / (cycle_mul - 1)
-        length = numpy_of(length).floor(length)
-    length += warmup_t if warmup_prefix else 0
-    cooldown = cooldown_epochs if sched in ("cosine", "tanh", "poly", "wsd", "rsqrt") else 0
-    return schedules[sched](), length // unit + cooldown
+    is_cyclic = sched in ("cosine", "tanh", "poly")
+    steps = (_all_cycles(total, cycle_mul, cycle_limit) if is_cyclic else total) + (warmup_t if warmup_prefix else 0)
+    cooldown = cooldown_epochs if is_cyclic or sched in ("wsd", "rsqrt") else 0
+    return schedules[sched](), steps // unit + cooldown
+
+
+def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:
+    """How many whole steps a number of cycles take, each longer than the one before."""
+    if is_known(limit, 1):
+        return steps
+    steps = steps * (limit if is_known(mul, 1) else (mul**limit - 1) / (mul - 1))
+    return numpy_of(steps).floor(steps)
 
 
 _DEFAULTS = {  # of a configuration, by its names
@@ -414,7 +403,6 @@ def _ramp(shape: Callable[[Number, Number, Number], ls.Schedule], steps: Number,
 
 def _cycles(ramp: _Ramp, base_lr: Number, low: Number, mul: Number, decay: Number, limit: Number) -> ls.Schedule:
     """Ramps one after the other, each longer and from a lower peak, all down to the same value."""
-    expect(low >= 0, "Scheduler", "lr_min >= 0", "a rate", lr_min=low)
     if is_known(limit, 1):
         return ramp(base_lr, low)
     stretch = None if is_known(mul, 1) else mul

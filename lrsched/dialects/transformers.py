@@ -2,41 +2,12 @@
 
 The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
 `last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`.
+`notebooks/coming_from_hugging_face.md` shows each beside the algebra, and what differs.
 
->>> import lrsched as ls
 >>> from lrsched.dialects import transformers
 >>> s = transformers.get_scheduler("linear", 1e-3, num_warmup_steps=0.1, num_training_steps=1000)
->>> print(ls.expanded(s), s([0, 50, 100, 1000]))
-Linear(0.0, 0.001, 100) >> Linear(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
-
-With base rate b, W warm-up steps, N steps in all and n = N - W; `…` stands for `Linear(0, b, W) >>`:
-
-| `get_scheduler` | the algebra |
-| --- | --- |
-| `"constant"` | `Constant(b)` |
-| `"constant_with_warmup"` | `warmup_constant(b, W)` |
-| `"linear"` | `warmup_linear(b, W, N)` |
-| `"cosine"` | `… (Cosine(b, 0, n) >> Cosine(0, b, n)).repeat()` |
-| `"cosine_with_restarts"` | `… Cosine(b, 0, n / num_cycles).repeat(num_cycles)` |
-| `"polynomial"` | `… Polynomial(b, lr_end, n, power)` |
-| `"inverse_sqrt"` | `warmup_inverse_sqrt(b, W, timescale)` |
-| `"cosine_with_min_lr"` | as `"cosine"`, down to `min_lr` |
-| `"cosine_warmup_with_min_lr"` | the same, one update ahead: `.drop(1)` |
-| `"warmup_stable_decay"` | `wsd(b, W, N, num_decay_steps, shape="cosine")` |
-| `"reduce_lr_on_plateau"` | `b * reduce_on_plateau(…)` |
-
-The same words with other meanings:
-
-- Steps are updates, not small batches: under gradient accumulation the count moves once per update, as in optax.
-- A cosine that has come to its end at step N rises again; `warmup_cosine(b, W, N)` stays at 0.
-- `num_cycles` of `"cosine"` counts whole waves, and half a wave, the default, is the way down; of `"cosine_with_restarts"` it
-  counts the ways down.
-- `num_warmup_steps` between 0 and 1 is a fraction of the run, ⌈N · W⌉ steps, as `TrainingArguments(warmup_steps=…)` reads it.
-- `min_lr` is a rate, `min_lr_rate`, `min_lr_ratio` and `warmup_lr_rate` are fractions of the base rate, and `lr_end` is a rate.
-
-What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step.
-`"constant"` refuses keyword arguments, which transformers ignores. The greedy controller is missing, and `"greedy"`
-raises.
+>>> print(s([0, 50, 100, 1000]))
+[0.     0.0005 0.001  0.    ]
 """
 
 from __future__ import annotations
@@ -47,24 +18,37 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import lrsched as ls
-from lrsched.dialects.shared import Number, at_least, expect, is_known, numpy_of, peer, printed, where
+from lrsched.dialects.shared import (
+    BaseRate,
+    Factor,
+    Length,
+    Number,
+    Rate,
+    Steps,
+    at_least,
+    expect,
+    is_known,
+    numpy_of,
+    peer,
+    where,
+)
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 
 @peer
-def get_constant_schedule(base_lr: Number) -> ls.Schedule:
+def get_constant_schedule(base_lr: BaseRate) -> ls.Schedule:
     """`base_lr` for ever."""
     return ls.Constant(base_lr)
 
 
 @peer
-def get_constant_schedule_with_warmup(base_lr: Number, num_warmup_steps: Number) -> ls.Schedule:
+def get_constant_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, which is held."""
     return ls.Linear(0.0, base_lr, num_warmup_steps)
 
 
 @peer
-def get_linear_schedule_with_warmup(base_lr: Number, num_warmup_steps: Number, num_training_steps: Number) -> ls.Schedule:
+def get_linear_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, and one back to 0 at step `num_training_steps`."""
     rest = at_least(0, num_training_steps - num_warmup_steps)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Linear(base_lr, 0.0, rest)
@@ -72,7 +56,7 @@ def get_linear_schedule_with_warmup(base_lr: Number, num_warmup_steps: Number, n
 
 @peer
 def get_cosine_schedule_with_warmup(
-    base_lr: Number, num_warmup_steps: Number, num_training_steps: Number, num_cycles: Number = 0.5
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 0.5
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on."""
     rest = at_least(1, num_training_steps - num_warmup_steps)
@@ -81,7 +65,7 @@ def get_cosine_schedule_with_warmup(
 
 @peer
 def get_cosine_with_hard_restarts_schedule_with_warmup(
-    base_lr: Number, num_warmup_steps: Number, num_training_steps: Number, num_cycles: Number = 1
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 1
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on."""
     rest = at_least(1, num_training_steps - num_warmup_steps)
@@ -92,7 +76,7 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
 
 @peer
 def get_polynomial_decay_schedule_with_warmup(
-    base_lr: Number, num_warmup_steps: Number, num_training_steps: Number, lr_end: Number = 1e-7, power: Number = 1.0
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Number = 1.0
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `lr_end + (base_lr - lr_end) · (1 - p)^power`, p = 1 from `num_training_steps` on."""
     call = "get_polynomial_decay_schedule_with_warmup"
@@ -102,7 +86,7 @@ def get_polynomial_decay_schedule_with_warmup(
 
 
 @peer
-def get_inverse_sqrt_schedule(base_lr: Number, num_warmup_steps: Number, timescale: Number | None = None) -> ls.Schedule:
+def get_inverse_sqrt_schedule(base_lr: BaseRate, num_warmup_steps: Length, timescale: Number | None = None) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
     default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)
@@ -110,13 +94,13 @@ def get_inverse_sqrt_schedule(base_lr: Number, num_warmup_steps: Number, timesca
 
 @peer
 def get_cosine_with_min_lr_schedule_with_warmup(
-    base_lr: Number,
-    num_warmup_steps: Number,
-    num_training_steps: Number,
+    base_lr: BaseRate,
+    num_warmup_steps: Length,
+    num_training_steps: Steps,
     num_cycles: Number = 0.5,
     *,
-    min_lr: Number | None = None,
-    min_lr_rate: Number | None = None,
+    min_lr: Rate | None = None,
+    min_lr_rate: Factor | None = None,
 ) -> ls.Schedule:
     """As `get_cosine_schedule_with_warmup`, down to `min_lr` or to `min_lr_rate · base_lr`."""
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup", base_lr, min_lr, min_lr_rate)
@@ -126,14 +110,14 @@ def get_cosine_with_min_lr_schedule_with_warmup(
 
 @peer
 def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
-    base_lr: Number,
-    num_warmup_steps: Number,
-    num_training_steps: Number,
+    base_lr: BaseRate,
+    num_warmup_steps: Length,
+    num_training_steps: Steps,
     num_cycles: Number = 0.5,
     *,
-    min_lr: Number | None = None,
-    min_lr_rate: Number | None = None,
-    warmup_lr_rate: Number | None = None,
+    min_lr: Rate | None = None,
+    min_lr_rate: Factor | None = None,
+    warmup_lr_rate: Factor | None = None,
 ) -> ls.Schedule:
     """`get_cosine_with_min_lr_schedule_with_warmup` one update ahead: from `base_lr / W` or `warmup_lr_rate · base_lr`."""
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup_lr_rate", base_lr, min_lr, min_lr_rate)
@@ -151,14 +135,14 @@ _SHAPES: dict[str, Callable[..., ls.Schedule]] = {"linear": ls.Linear, "cosine":
 
 @peer
 def get_wsd_schedule(
-    base_lr: Number,
-    num_warmup_steps: Number,
-    num_decay_steps: Number,
-    num_training_steps: Number | None = None,
-    num_stable_steps: Number | None = None,
+    base_lr: BaseRate,
+    num_warmup_steps: Length,
+    num_decay_steps: Length,
+    num_training_steps: Steps | None = None,
+    num_stable_steps: Length | None = None,
     warmup_type: _Shape = "linear",
     decay_type: _Shape = "cosine",
-    min_lr_ratio: Number = 0,
+    min_lr_ratio: Factor = 0,
     num_cycles: Number = 0.5,
 ) -> ls.Schedule:
     """From `min_lr_ratio · base_lr` up to `base_lr`, a hold, and back down; a cosine of more than half a wave is cut there."""
@@ -179,7 +163,7 @@ def get_wsd_schedule(
     return up >> ls.Constant(base_lr, num_stable_steps) >> down
 
 
-def get_reduce_on_plateau_schedule(base_lr: Number, **kwargs: Any) -> ls.Schedule:
+def get_reduce_on_plateau_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Schedule:
     """`lrsched.dialects.torch.ReduceLROnPlateau(base_lr, **kwargs)`, driven by a metric."""
     return ReduceLROnPlateau(base_lr, **kwargs)
 
@@ -199,12 +183,12 @@ _SCHEDULES: dict[str, Callable[..., ls.Schedule]] = {
 }
 
 
-@printed
+@peer
 def get_scheduler(
     name: str,
-    base_lr: Number,
+    base_lr: BaseRate,
     num_warmup_steps: Number | None = None,
-    num_training_steps: Number | None = None,
+    num_training_steps: Steps | None = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,
 ) -> ls.Schedule:
     """The schedule of a name, or of a `SchedulerType`; a length that it has no use for is not looked at, as in transformers.
@@ -214,6 +198,8 @@ def get_scheduler(
     transformers.get_scheduler('polynomial', 0.1, 0, 100, {'power': 2.0})
     """
     name = getattr(name, "value", name)
+    more = {} if scheduler_specific_kwargs is None else scheduler_specific_kwargs
+    expect(isinstance(more, Mapping), "get_scheduler", "a dictionary", "keyword arguments", scheduler_specific_kwargs=more)
     hint = "write it as a clock, help(lrsched.Clock)" if name == "greedy" else "a name as in transformers"
     expect(name in _SCHEDULES, "get_scheduler", f"one of {', '.join(_SCHEDULES)}", hint, name=name)
     given: dict[str, Any] = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
@@ -224,7 +210,7 @@ def get_scheduler(
         expect(value is not None or not needed, "get_scheduler", f"{key} for {name!r}", "a number of updates", **{key: value})
     if num_warmup_steps is not None and "num_warmup_steps" in given:
         given["num_warmup_steps"] = _warmup_steps(num_warmup_steps, num_training_steps)
-    return _SCHEDULES[name](base_lr, **given, **(scheduler_specific_kwargs or {}))
+    return _SCHEDULES[name](base_lr, **given, **more)
 
 
 def schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedule | None:
@@ -253,7 +239,7 @@ def _warmup_steps(steps: Number, total: Number | None) -> Any:
         call, hint = "get_scheduler", "give num_training_steps, of which a fraction is"
         expect((steps >= 1) | (steps == 0), call, "a number of updates", hint, num_warmup_steps=steps)
         total = 0
-    return where(steps >= 1, numpy_of(steps).floor(steps), numpy_of(steps, total).ceil(total * steps))
+    return where(steps >= 1, steps, numpy_of(steps, total).ceil(total * steps))
 
 
 def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Number | None) -> Any:

@@ -2,7 +2,7 @@
 
 The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (for `OneCycleLR` and
 `CyclicLR`, which bring their own rates, nothing). The value at t is the rate after t calls of `step()`. Each is made of the
-algebra: `s.composed` says how.
+algebra: `s.composed` says how. `notebooks/coming_from_pytorch.md` shows each beside the algebra, and what differs.
 
 >>> from lrsched.dialects.torch import StepLR
 >>> s = StepLR(0.1, step_size=30)

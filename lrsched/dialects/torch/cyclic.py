@@ -40,7 +40,7 @@ class CosineAnnealingLR(Scheduler):
         PyTorch's `CosineAnnealingLR`. In the algebra, without the rise: `Cosine(base_lr, eta_min, T_max)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     T_max: Number = leaf(gt=0, unit="steps")
     eta_min: Number = leaf(default=0.0)
 
@@ -89,7 +89,7 @@ class CosineAnnealingWarmRestarts(Scheduler):
         `cosine_restarts(base_lr, eta_min, T_0, stretch=T_mult)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     T_0: Number = leaf(ge=1, integer=True, unit="steps")
     T_mult: Number = leaf(ge=1, integer=True, unit="times", default=1.0, hint="2 doubles every cycle's length, 1 keeps it")
     eta_min: Number = leaf(default=0.0)
@@ -391,7 +391,7 @@ class SWALR(Scheduler):
         PyTorch's `SWALR`, in `torch.optim.swa_utils`. In the algebra: `Cosine(rate, swa_lr, anneal_epochs)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     swa_lr: Number = leaf()
     anneal_epochs: Number = leaf(ge=0, unit="steps", default=10.0)
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")

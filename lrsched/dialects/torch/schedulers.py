@@ -54,7 +54,7 @@ class LambdaLR(Scheduler):
 
     Raises:
         TypeError: if lr_lambda is no function.
-        ValueError: if the rate is not finite.
+        ValueError: if the rate is negative or not finite.
 
     >>> from lrsched.dialects.torch import LambdaLR
     >>> print(LambdaLR(1.0, lambda epoch: 0.5 ** epoch)([0, 1, 2]))
@@ -64,7 +64,7 @@ class LambdaLR(Scheduler):
         PyTorch's `LambdaLR`. In the algebra: `base_lr * Function(lr_lambda)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
 
     def _check(self) -> None:
@@ -88,7 +88,7 @@ class MultiplicativeLR(Scheduler):
 
     Raises:
         TypeError: if lr_lambda is no function.
-        ValueError: if the rate is not finite.
+        ValueError: if the rate is negative or not finite.
 
     >>> from lrsched.dialects.torch import MultiplicativeLR
     >>> print(MultiplicativeLR(1.0, lambda epoch: 0.5)([0, 1, 2]))
@@ -98,7 +98,7 @@ class MultiplicativeLR(Scheduler):
         PyTorch's `MultiplicativeLR`. In the algebra, for a constant function: `Exponential(base_lr, 0.5)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
 
     def _check(self) -> None:
@@ -144,7 +144,7 @@ class StepLR(Scheduler):
         PyTorch's `StepLR`. In the algebra: `step_decay(base_lr, step_size, gamma)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     step_size: Number = leaf(gt=0, unit="steps")
     gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
@@ -183,7 +183,7 @@ class MultiStepLR(Scheduler):
         PyTorch's `MultiStepLR`. In the algebra: `multi_step(base_lr, milestones, gamma)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     milestones: Any = leaf(ge=0, unit="steps", rank=1, optional=True)  # None for an empty list
     gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
@@ -239,7 +239,7 @@ class ConstantLR(Scheduler):
         PyTorch's `ConstantLR`. In the algebra: `Constant(factor * base_lr, total_iters) >> Constant(base_lr)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     factor: Number = leaf(ge=0, le=1, default=1 / 3)
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
 
@@ -289,7 +289,7 @@ class LinearLR(Scheduler):
         PyTorch's `LinearLR`. In the algebra: `Linear(s * base_lr, e * base_lr, total_iters)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     start_factor: Number = leaf(ge=0, le=1, default=1 / 3)
     end_factor: Number = leaf(ge=0, le=1, default=1.0)
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
@@ -331,7 +331,7 @@ class ExponentialLR(Scheduler):
         PyTorch's `ExponentialLR`. In the algebra: `Exponential(base_lr, gamma)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     gamma: Number = leaf(exact=True, ge=0)
 
     @functools.cached_property
@@ -369,7 +369,7 @@ class PolynomialLR(Scheduler):
         PyTorch's `PolynomialLR`. In the algebra: `Polynomial(base_lr, 0.0, total_iters, power)`.
     """
 
-    base_lr: Number = leaf(hint=BASE)
+    base_lr: Number = leaf(ge=0, hint=BASE)
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
     power: Number = leaf(ge=0, default=1.0, hint="the exponent; 1 is a straight line")
 
