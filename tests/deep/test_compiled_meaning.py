@@ -31,7 +31,7 @@ def kinds_of_steps() -> list[Any]:
 
 
 @in_both
-@few(30)
+@few(20)
 @given(s=schedules, kind=st.sampled_from(range(4)), is_known=st.booleans())
 def test_a_compiled_value_is_the_meaning(precision, s, kind, is_known):
     with precision():

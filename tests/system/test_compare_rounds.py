@@ -17,19 +17,15 @@ SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
 trained = []
 
 
-def start(folder, *arguments, devices=1):
-    return started("comparing.py", folder, *arguments, devices=devices)
-
-
-def finished(process):
-    return said(process).split()
+def start(folder, devices=1):
+    return started("comparing.py", folder, devices=devices)
 
 
 def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_and_on_eight_devices(tmp_path):
     folders = [tmp_path / name for name in ("whole", "mesh", "killed")]
     for folder in folders:
         folder.mkdir()
-    whole, mesh, process = start(folders[0]), start(folders[1], "mesh", devices=8), start(folders[2])
+    whole, mesh, process = start(folders[0]), start(folders[1], devices=8), start(folders[2])
     deadline = time.monotonic() + 200
     while len(list(folders[2].glob("round-*.npz"))) < 3:
         assert process.poll() is None, process.communicate()[1][-3000:]
@@ -39,12 +35,12 @@ def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_and_on_eigh
     process.communicate()
     kept = {path: path.stat().st_mtime_ns for path in folders[2].glob("round-*.npz")}
     assert 3 <= len(kept) < ROUNDS
-    devices, *numbers = finished(whole)
+    devices, *numbers = said(whole).split()
     assert (devices, len(numbers)) == ("1", 3)
-    assert finished(start(folders[2])) == ["1", *numbers]
+    assert said(start(folders[2])).split() == ["1", *numbers]
     assert len(list(folders[2].glob("round-*.npz"))) == ROUNDS
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # they were not made again
-    assert finished(mesh) == ["8", *numbers]
+    assert said(mesh).split() == ["8", *numbers]
 
 
 def train(schedule, key):
