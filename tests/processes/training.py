@@ -1,7 +1,7 @@
 """One network trained on the digits, in a process of its own: `python training.py WAY [ARGUMENT ...]`.
 
 `resumable FOLDER pickle|orbax [PAUSE]` begins a run or goes on with it, prints what it does, so that a test can kill it there,
-and at last writes `FOLDER/result.npz`. The other ways print as JSON what the schedule did: `one`, `sharded`, `shard_map`,
+and at last writes `FOLDER/result.npz`. The other ways print as JSON what the schedule did: `one`, `sharded`, `mapped`,
 `processes PROCESS PORT` (two of them), and `sweep`, which trains with many schedules, sharded over all devices.
 """
 
@@ -123,7 +123,7 @@ def sweep() -> Any:
     mesh = Mesh(np.array(jax.devices()), ("sweep",))
     rates, plateaus = jax.jit(jax.vmap(train))(jax.device_put(SWEEP, NamedSharding(mesh, P("sweep"))))
     assert len(rates.sharding.device_set) == mesh.size
-    return {"rates": [[float(x).hex() for x in row] for row in rates], "plateaus": plateaus.tolist()}
+    return {"rates": [[float(x).hex() for x in row] for row in np.asarray(rates)], "plateaus": plateaus.tolist()}
 
 
 # Killed and resumed
@@ -174,8 +174,9 @@ class Orbax:
 def resumable(folder: str, kind: str, pause: str = "0") -> None:
     """Trains from the last checkpoint to the end."""
     optimizer, update = make_update(RESUMABLE, live=True)
-    update, run = jax.jit(update), {"params": begin(), "state": optimizer.init(begin()), "update": np.int32(0)}
-    checkpoints = {"pickle": Pickle, "orbax": Orbax}[kind](Path(folder).resolve())
+    update = jax.jit(update)
+    run: Any = {"params": begin(), "state": optimizer.init(begin()), "update": np.int32(0)}
+    checkpoints: Any = {"pickle": Pickle, "orbax": Orbax}[kind](Path(folder).resolve())
     if (found := checkpoints.load(run)) is not None:
         run = found
         print("resumed", run["update"], flush=True)
@@ -194,7 +195,7 @@ def resumable(folder: str, kind: str, pause: str = "0") -> None:
     np.savez(Path(folder) / "result.npz", plateaus=[clock.plateaus for clock in state[-1].clocks[::2]], **arrays)
 
 
-WAYS = {"one": one, "sharded": sharded, "processes": processes, "shard_map": mapped, "sweep": sweep, "resumable": resumable}
+WAYS: Any = {way.__name__: way for way in (one, sharded, mapped, processes, sweep, resumable)}
 
 
 def main(way: str, *arguments: str) -> None:

@@ -1,5 +1,7 @@
 """What a `Comparison` gives besides its table: columns, a picture, files."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,8 +40,9 @@ def made(schedules=SCHEDULES, lost=False):
 
 def test_a_row_of_the_columns_is_a_run_or_an_evaluation():
     found = made(lost=True)
-    runs, evaluations = found.to_pandas(), found.to_pandas(curves=True)
-    assert isinstance(runs, pd.DataFrame)
+    runs: Any = found.to_pandas()
+    evaluations: Any = found.to_pandas(curves=True)
+    assert isinstance(found.to_pandas(), pd.DataFrame)
     assert list(runs)[:5] == ["schedule", "peak", "seed", "best", "diverged"]
     where = "schedule == 'cosine' & peak == 0.4 & seed == 3"
     assert runs.query(where)[["step", "loss"]].to_numpy().tolist() == [[40, 2233]]

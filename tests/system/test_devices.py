@@ -21,7 +21,7 @@ def test_eight_devices_and_two_processes_do_as_one():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    one, *eight = start("one", 1), start("sharded", 8), start("shard_map", 8)
+    one, *eight = start("one", 1), start("sharded", 8), start("mapped", 8)
     both = [start("processes", 4, i, port) for i in range(2)]
     try:
         trace = result(one)["did"]

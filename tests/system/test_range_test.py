@@ -98,6 +98,7 @@ def test_a_loss_that_is_no_number_stops_it():
         return jnp.sqrt(x[0]) + jnp.sum(batch)  # the rates add up to a step below 0, and the loss is NaN
 
     result = range_test(loss_fn, jnp.ones(1), jnp.zeros((1, 1)), start=1e-2)
+    assert result.stopped is not None
     assert 0 < result.stopped < STEPS - 1
     assert np.isfinite(result.losses).tolist() == [*[True] * (len(result.losses) - 1), False]
 

@@ -97,7 +97,7 @@ def is_wrong_for_two_steps() -> bool:
 def reduces_when_it_falls_only(schedule: Any) -> bool:
     """Whether, over a hundred observations, the scale is kept by a metric that rises, and reduced by one that falls."""
     rises, falls = (ls.replay(schedule, sign * np.arange(100.0))[-1] for sign in (1, -1))
-    return rises == 1 and falls < 1
+    return bool(rises == 1 and falls < 1)
 
 
 UNPICKLABLE = AttributeError, TypeError, pickle.PicklingError  # which one, depends on the Python
