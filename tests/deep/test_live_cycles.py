@@ -90,7 +90,7 @@ def flat(first: float, second: float) -> Any:
     return ls.Constant(1.0, first) >> ls.Constant(2.0, second)
 
 
-def turns(first: float, second: float, stretch: float) -> list[Fraction]:
+def turns(first: int, second: int, stretch: float) -> list[Fraction]:
     """Where the two parts of each of 40 cycles end."""
     growths = [received(stretch) ** i for i in range(40)]
     starts = itertools.accumulate(((first + second) * x for x in growths), initial=Fraction(0))
