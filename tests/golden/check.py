@@ -101,8 +101,10 @@ def made(peer: str, call: str, arguments: Record) -> ls.Schedule:
 def values(record: Record, schedule: ls.Schedule) -> np.ndarray:
     """Ours, at the steps of a record or after each of its metrics."""
     if "metrics" in record:
-        return after(schedule, ls.init(schedule), record["metrics"]).astype(np.float64)
-    return np.asarray(schedule(np.arange(len(record["values"]))), np.float64)
+        found = ls.replay(schedule, np.asarray([*record["metrics"], 0.0], np.float32))[1:]
+    else:
+        found = schedule(np.arange(len(record["values"])))
+    return np.asarray(found, np.float64)
 
 
 def agree(peer: str, record: Record, schedule: ls.Schedule) -> bool:

@@ -322,13 +322,14 @@ PLATEAUS = {"optax": {"reduce_on_plateau": "optax.contrib"}, "keras": {"ReduceLR
 def signatures(peer: str) -> Record:
     """The arguments of everything that the framework has, in order, each with its default."""
     _, _, home, is_one = PEERS[peer]
-    functions = {name: value for name, value in vars(importlib.import_module(home)).items() if is_one(name) and callable(value)}
+    found = {name: value for name, value in vars(importlib.import_module(home)).items() if is_one(name) and callable(value)}
+    functions = dict(sorted(found.items()))
     for name, module in PLATEAUS.get(peer, {}).items():
         functions[name] = getattr(importlib.import_module(module), name)
     empty = inspect.Parameter.empty
     return {
         name: [[key, "required" if p.default is empty else p.default] for key, p in inspect.signature(fn).parameters.items()]
-        for name, fn in sorted(functions.items())
+        for name, fn in functions.items()
     }
 
 
