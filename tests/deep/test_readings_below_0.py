@@ -40,7 +40,7 @@ def cubic(t):
 
 
 SCHEDULES = [
-    *(pure(call.make()) for call in FEW if call.name != "Function"),  # whose own is singular there
+    *{pure(call.make()): None for call in FEW if call.name != "Function"},  # whose own is singular there
     *(kind(4.0, 1.0, 2, *way.examples[0]) for kind, way in RAMPS.items()),
     ls.Function(cubic),
     TIME.take(2),
