@@ -67,7 +67,7 @@ def started(program: str, *arguments: Any, devices: int = 1) -> "subprocess.Pope
 def said(process: "subprocess.Popen[str]") -> str:
     """What a process printed, at its end."""
     try:
-        printed, errors = process.communicate(timeout=240)
+        printed, errors = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == 0, errors[-3000:]

@@ -27,8 +27,8 @@ Fraction._mpmath_ = lambda x, *_: mp.mpf(x.numerator) / x.denominator  # pyright
 
 
 def meaning(schedule: Schedule, t: Any) -> Any:
-    """The value at a time, which is a number without rounding: an int, a float, a fraction."""
-    return mp.mpf(value(schedule, exact(t)))
+    """The value at a step, which is a number without rounding: an int, a float, a fraction; before 0 it counts as 0."""
+    return mp.mpf(value(schedule, max(exact(t), Fraction(0))))
 
 
 def meanings(schedule: Schedule, steps: Any) -> Any:
@@ -37,18 +37,16 @@ def meanings(schedule: Schedule, steps: Any) -> Any:
 
 
 def exact(t: Any) -> Fraction:
-    """A time as a fraction; before 0 it counts as 0."""
-    if not t > 0:
-        return Fraction(0)
+    """A time as a fraction."""
     if not isinstance(t, mp.mpf):
         return Fraction(t)
     mantissa, exponent = t.man_exp
-    return mantissa * Fraction(2) ** exponent
+    return (mantissa if t > 0 else -mantissa) * Fraction(2) ** exponent
 
 
 @functools.singledispatch
 def value(schedule: Schedule, t: Fraction) -> Any:
-    """The value at a time >= 0: a fraction, or a number with 60 digits."""
+    """The value at a time, below 0 too, as a clock may read it: a fraction, or a number with 60 digits."""
     raise NotImplementedError(f"{type(schedule).__name__} has no meaning")
 
 
@@ -75,7 +73,7 @@ def endless(s: Any) -> Any:
 
 
 def done(t: Any, steps: Any) -> Fraction:
-    return Fraction(1) if t >= steps else exact(t) / exact(steps)
+    return Fraction(1) if t >= steps else max(exact(t), Fraction(0)) / exact(steps)
 
 
 class Way(NamedTuple):
@@ -112,7 +110,7 @@ means(pointwise.Constant, lambda s, _: number(s.value), lambda s: number(s.steps
 means(shapes.Ramp | shapes.Geometric, ramp, lambda s: number(s.steps))
 means(shapes.Piecewise, table, lambda s: number(s.steps[-1]))
 means(shapes.Exponential, lambda s, t: number(s.start) * mp.mpf(number(s.rate)) ** t, endless)
-means(shapes.InverseSqrt, lambda s, t: number(s.start) / mp.sqrt(1 + t / number(s.timescale)), endless)
+means(shapes.InverseSqrt, lambda s, t: number(s.start) / mp.sqrt(1 + max(t, 0) / number(s.timescale)), endless)
 means(shapes.Time, lambda _, t: t, endless)
 means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments)), endless)
 
@@ -145,7 +143,7 @@ def repetition(s: combinators.Repeat) -> tuple[Any, Fraction, Fraction]:
 
 def repeated(s: combinators.Repeat, t: Fraction) -> Any:
     (count, longer, higher), steps = repetition(s), length(s.schedule)
-    cycle, growth = 0, Fraction(1)
+    t, cycle, growth = max(t, Fraction(0)), 0, Fraction(1)
     if longer == 1 and steps > 0:
         cycle = min(math.floor(t / steps), count - 1)
         t -= cycle * steps
@@ -183,12 +181,12 @@ means(combinators.Repeat, repeated, length_repeated)
 means(combinators.Choice, lambda s, t: value(chosen(s), t), lambda s: length(chosen(s)))
 moves(combinators.Take, lambda s, t: min(t, number(s.steps)), lambda s: number(s.steps))
 moves(combinators.Drop, lambda s, t: t + number(s.steps), lambda s: max(length(s.schedule) - number(s.steps), Fraction(0)))
-moves(combinators.Delay, lambda s, t: t - number(s.steps), lambda s: length(s.schedule) + number(s.steps))
+moves(combinators.Delay, lambda s, t: max(t - number(s.steps), 0), lambda s: length(s.schedule) + number(s.steps))
 moves(combinators.Stretch, lambda s, t: t / number(s.factor), lambda s: length(s.schedule) * number(s.factor))
 moves(
     combinators.Staircase,
-    lambda s, t: number(s.every) * math.floor(t / number(s.every)),
+    lambda s, t: number(s.every) * math.floor(max(t, 0) / number(s.every)),
     lambda s: stairs(length(s.schedule), number(s.every)),
 )
-moves(combinators.Reverse, lambda s, t: length(s.schedule) - t, lambda s: length(s.schedule))
-moves(combinators.Warp, lambda s, t: value(s.time, t), lambda s: length(s.time))
+moves(combinators.Reverse, lambda s, t: max(length(s.schedule) - max(t, 0), 0), lambda s: length(s.schedule))
+moves(combinators.Warp, lambda s, t: max(value(s.time, t), 0), lambda s: length(s.time))

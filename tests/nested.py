@@ -174,8 +174,6 @@ def grown(depths: tuple[int, ...], ends: bool) -> Any:
 
 schedules = grown(DEPTHS, ends=False)
 finite = grown(DEPTHS, ends=True)
-small_schedules = grown((1, 2), ends=False)
-small_finite = grown((1, 2), ends=True)
 shapes = grown((0,), ends=False)
 times = st.binary(min_size=4, max_size=4).map(lambda choices: (g := Growth(iter(choices), 1, False)).one_of(TIMES)(g))
 counts = st.sampled_from(COUNTS)

@@ -1,6 +1,6 @@
 """The laws of the algebra, and the meaning of every node, on generated nested schedules, outside of jit.
 
-`deep/test_compiled_laws.py` has the same laws in compiled code.
+`deep/test_compiled_meaning.py` has the meaning in compiled code.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import math
 import operator
 import pickle
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,22 +35,13 @@ PRECISIONS = {"float32": contextlib.nullcontext, "float64": x64}
 in_both = pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
 
 
-class Law(NamedTuple):
-    """What is equal, as a generator of (left, right) or (left, right, steps) of what is drawn."""
-
-    pairs: Any
-    strategies: tuple[Any, ...]
-
-
-LAWS: dict[str, Law] = {}
-
-
 def law(*strategies: Any) -> Any:
-    """A law, tested in float64, of which float32 is the rounding."""
+    """A law: what is equal, as a generator of (left, right) or (left, right, steps) of what is drawn.
+
+    It is tested in float64, of which float32 is the rounding.
+    """
 
     def decorate(pairs: Any) -> Any:
-        LAWS[pairs.__name__] = Law(pairs, strategies)
-
         @settings(max_examples=30)
         @given(drawn=st.tuples(*strategies))
         def test(drawn: Any) -> None:

@@ -6,7 +6,6 @@
 import functools
 import inspect
 import json
-import pickle
 import re
 import unittest
 from pathlib import Path
@@ -17,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from check import DIALECTS, agree, made, values
-from helpers import called, relaxed
+from helpers import relaxed
 
-import lrsched as ls
 from lrsched.dialects import keras, optax, timm, transformers
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -31,45 +29,18 @@ def recording(peer: str) -> Record:
     return json.loads((GOLDEN / f"{peer}.json").read_text())
 
 
-@functools.cache
-def schedules(peer: str) -> list[tuple[Record, ls.Schedule]]:
-    """Every record with our schedule."""
-    return [(record, made(peer, record["call"], record["arguments"])) for record in recording(peer)["records"]]
-
-
-def one_of_each(peer: str) -> list[tuple[Record, ls.Schedule]]:
-    """Of each name one, and no plateau."""
-    first = {}
-    for record, schedule in schedules(peer):
-        if "metrics" not in record:
-            first.setdefault(
-                (record["call"], record["arguments"].get("name"), record["arguments"].get("sched")), (record, schedule)
-            )
-    return list(first.values())
-
-
 @pytest.mark.parametrize("peer", DIALECTS)
 def test_values_are_theirs_at_every_step_and_past_the_end(peer):
-    for record, schedule in schedules(peer):
+    for record in recording(peer)["records"]:
+        schedule = made(peer, record["call"], record["arguments"])
         assert agree(peer, record, schedule), (record, schedule)
+        if "config" in record:
+            assert keras.deserialize(record["config"]) == schedule
+        if record["call"] == "create_scheduler_v2":
+            assert timm.create_scheduler_v2(**record["arguments"])[1] == record["length"], record
         if "error" in record:  # as near to float64 as those of optax
             error = np.max(np.abs(values(record, schedule) - record["values"])) / (np.max(np.abs(record["values"])) or 1.0)
             assert error <= max(record["error"], 2.0**-24), (record, schedule)
-
-
-def test_the_number_of_epochs_is_that_of_timm():
-    for record in recording("timm")["records"]:
-        if record["call"] == "create_scheduler_v2":
-            assert timm.create_scheduler_v2(**record["arguments"])[1] == record["length"], record
-
-
-@pytest.mark.parametrize("peer", DIALECTS)
-def test_compiled_values_are_the_same(peer):
-    each = one_of_each(peer)
-    found = called({i: schedule for i, (_, schedule) in enumerate(each)}, "captured", np.arange(40))
-    for i, (record, _) in enumerate(each):
-        size = np.max(np.abs(record["values"]))
-        np.testing.assert_allclose(found[i], record["values"], rtol=1e-6, atol=2e-7 * size, err_msg=str(record))
 
 
 def filled(x: Any, numbers: Any, fixed: bool = False) -> Any:
@@ -84,8 +55,10 @@ def filled(x: Any, numbers: Any, fixed: bool = False) -> Any:
 
 @pytest.mark.parametrize("peer", DIALECTS)
 def test_every_number_can_be_mapped_and_differentiated(peer):
-    """All numbers of a schedule of each name are traced."""
-    for record, _ in one_of_each(peer):
+    """All numbers of the first schedule of each name are traced."""
+    records = [record for record in recording(peer)["records"][::-1] if "metrics" not in record]
+    names = [(record["call"], record["arguments"].get("name"), record["arguments"].get("sched")) for record in records]
+    for record in dict(zip(names, records, strict=True)).values():
         given: list[float] = []
         filled(record["arguments"], given.append)
 
@@ -97,17 +70,6 @@ def test_every_number_can_be_mapped_and_differentiated(peer):
         stacked = [jnp.asarray([x, x], jnp.float32) for x in given]
         if record["call"] != "create_scheduler" and record["arguments"].get("sched") != "tanh":  # as others
             assert [x.shape for x in jax.eval_shape(jax.vmap(jax.grad(total)), stacked)] == [(2,)] * len(given)
-
-
-@pytest.mark.parametrize("peer", DIALECTS)
-def test_every_schedule_is_one_like_any_other(peer):
-    for _, schedule in schedules(peer):
-        assert ls.parse(repr(schedule)) == schedule
-        assert ls.from_json(ls.to_json(schedule)) == schedule
-        assert pickle.loads(pickle.dumps(schedule)) == schedule
-    some = one_of_each(peer)
-    stacked = ls.stack([schedule for _, schedule in some])
-    np.testing.assert_allclose(stacked(7), [schedule(7) for _, schedule in some], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +115,6 @@ def test_what_has_no_meaning_raises(call, message):
 def test_a_part_of_the_run_is_a_number_of_warmup_steps(warmup, steps):
     mine = transformers.get_scheduler("linear", 0.1, warmup, 1000)
     assert mine == transformers.get_linear_schedule_with_warmup(0.1, steps, 1000)
-
-
-def test_keras_configurations_are_read():
-    for record, schedule in schedules("keras"):
-        if "config" in record:
-            assert keras.deserialize(record["config"]) == schedule
 
 
 def test_a_function_may_be_the_decay_of_timm():

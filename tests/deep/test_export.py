@@ -18,8 +18,7 @@ from lrsched.training.live import packed
 PLATFORMS = ["cpu", "cuda", "tpu"]
 PURE = [pure(call.make()) for call in FEW]
 TORCH = [s for s in {type(s): s for s in EXAMPLES}.values() if not driven_parts(s)]  # one of each class
-DRIVEN = {f"{i} {call}": call.make() for i, call in enumerate(FEW) if driven_parts(call.make())}
-DRIVEN["torch"] = torch.ReduceLROnPlateau(0.1, patience=1)
+DRIVEN = [s for s in (call.make() for call in FEW) if driven_parts(s)] + [torch.ReduceLROnPlateau(0.1, patience=1)]
 
 
 def written_and_read(function: Any, *arguments: Any) -> Any:
@@ -41,9 +40,8 @@ def test_pure_schedules():
         np.testing.assert_allclose(found, s(STEPS), rtol=4e-6, atol=1e-6 * float(jnp.abs(s(STEPS)).max()), err_msg=repr(s))
 
 
-@pytest.mark.parametrize("name", DRIVEN)
-def test_a_driven_schedule(name):
-    s = DRIVEN[name]
+@pytest.mark.parametrize("s", DRIVEN, ids=str)
+def test_a_driven_schedule(s):
     state, structure = jax.tree.flatten(ls.init(s))
     (monitor,) = {m for part in driven_parts(s) for m in part.clock.monitors} or {"value"}
 

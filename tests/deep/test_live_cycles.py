@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import x64
+from meaning import meaning, meanings
 
 import lrsched as ls
 from lrsched.training.live import packed
@@ -89,75 +90,39 @@ def flat(first: float, second: float) -> Any:
     return ls.Constant(1.0, first) >> ls.Constant(2.0, second)
 
 
-def turns(first: float, second: float, stretch: float, n: int) -> list[Fraction]:
-    """Where the two parts of each of n cycles end."""
-    ratio, points, start = received(stretch), [], Fraction(0)
-    for i in range(n):
-        points += [start + first * ratio**i, start + (first + second) * ratio**i]
-        start = points[-1]
-    return points
-
-
-def turns_of_cycles(first: float, second: float, stretch: float) -> list[Fraction]:
-    """The same of three cycles of two cycles each, of which the second is twice as long as the first."""
-    inner, ratio, points, start = turns(first, second, 2.0, 2), received(stretch), [], Fraction(0)
-    for i in range(3):
-        points += [start + x * ratio**i for x in inner]
-        start = points[-1]
-    return points[:-1]
+def turns(first: int, second: int, stretch: float) -> list[Fraction]:
+    """Where the two parts of each of 40 cycles end."""
+    growths = [received(stretch) ** i for i in range(40)]
+    starts = itertools.accumulate(((first + second) * x for x in growths), initial=Fraction(0))
+    return [start + x * growth for start, growth in zip(starts, growths, strict=False) for x in (first, first + second)]
 
 
 COMPOSED = {
-    "parts": (lambda a, b, k: flat(a, b).repeat(stretch=k), lambda a, b, k: turns(a, b, k, 40)),
-    "stretched": (
-        lambda a, b, k: flat(a, b).repeat(stretch=k).stretch(3),
-        lambda a, b, k: [3 * x for x in turns(a, b, k, 40)],
-    ),
-    "before others": (
-        lambda a, b, k: flat(a, b).repeat(3, stretch=k) >> flat(a, b),
-        lambda a, b, k: [*turns(a, b, k, 3), turns(a, b, k, 3)[-1] + a],
-    ),
-    "cycles of cycles": (lambda a, b, k: flat(a, b).repeat(2, stretch=2).repeat(3, stretch=k), turns_of_cycles),
+    "parts": lambda a, b, k: flat(a, b).repeat(stretch=k),
+    "stretched": lambda a, b, k: flat(a, b).repeat(stretch=k).stretch(3),
+    "before others": lambda a, b, k: flat(a, b).repeat(3, stretch=k) >> flat(a, b),
+    "cycles of cycles": lambda a, b, k: flat(a, b).repeat(2, stretch=2).repeat(3, stretch=k),
+    "stairs": lambda a, b, k: flat(a, b).staircase(3).repeat(stretch=k),
 }
 
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_what_is_inside_a_live_cycle_turns_at_its_step(name):
-    make, points_of = COMPOSED[name]
     chex.clear_trace_counter()
     value = jax.jit(chex.assert_max_traces(1)(lambda s, t: s(t)))
     for first, second, stretch in itertools.product((30, 100_000_007), (12, 70_000_001), (1.1, 1.5, 2.0)):
-        points = [x for x in points_of(first, second, stretch) if x < END]
-        steps = np.resize(np.asarray([math.ceil(x) + i for x in points for i in (-1, 0)], np.int32), 160)
-        values = np.asarray(value(packed(make(first, second, float(received(stretch)))), steps))[: 2 * len(points)]
-        expected = np.resize([1.0, 2.0, 2.0, 1.0], values.shape)
-        np.testing.assert_array_equal(values, expected, err_msg=f"{first} {second} {stretch}")
+        near = [math.ceil(k * x) + i for x in turns(first, second, stretch) for k in (1, 3) for i in (-1, 0)]
+        steps = np.resize(np.asarray([t for t in near if t < END], np.int32), 320)
+        s = COMPOSED[name](first, second, float(received(stretch)))
+        found = value(packed(s), steps)
+        np.testing.assert_array_equal(found, meanings(s, steps), err_msg=f"{first} {second} {stretch}")
 
 
 def test_the_slopes_of_a_live_cycle():
-    slopes = jax.jit(jax.grad(lambda s, t: s(t), allow_int=True))
-    small = Fraction(1, 2**60)
-
-    def exact(length: Fraction, stretch: Fraction, t: int) -> Fraction:
-        start, growth = Fraction(0), Fraction(1)
-        while start + length * growth <= t:
-            start, growth = start + length * growth, Fraction(math.floor(growth * stretch * 2**200), 2**200)
-        return 1 - (t - start) / (length * growth)
-
+    slopes, small = jax.jit(jax.grad(lambda s, t: s(t), allow_int=True)), 2.0**-30
     for length, stretch, t in ((10.0, 1.5, 60), (7.25, 1.0, 100), (3.0, 1.0001, 3000), (1000.0, 1.2, 123_456)):
-        found = slopes(packed(ls.Linear(1.0, 0.0, length).repeat(stretch=float(received(stretch)))), jnp.int32(t))
-        a, k = Fraction(length), received(stretch)
-        expected = [(exact(a + small, k, t) - exact(a, k, t)) / small, (exact(a, k + small, t) - exact(a, k, t)) / small]
-        np.testing.assert_allclose([found.schedule.steps.high, found.stretch_.high], list(map(float, expected)), rtol=1e-4)
-
-
-@pytest.mark.parametrize("stretch", [1.1, 1.25])
-def test_stairs_inside_a_live_cycle_are_as_high_as_they_begin(stretch):
-    ends = turns(3, 42, stretch, 130)[1::2]
-    begins = [Fraction(0), *ends]
-    # In the middle of the second stair of each cycle, which begins where the second part does.
-    middles = [start + Fraction(9, 2) * received(stretch) ** i for i, start in enumerate(begins)]
-    steps = np.asarray([math.floor(x) for x in middles if x < END], np.int32)[5:]
-    made = packed(flat(3.0, 42.0).staircase(3).repeat(stretch=stretch))
-    got = np.asarray(jax.jit(lambda s, t: s(t))(made, np.resize(steps, 300)))[: len(steps)]
-    np.testing.assert_array_equal(got, 2.0)
+        k = float(received(stretch))
+        s, longer, slower = (ls.Linear(1.0, 0.0, length + a).repeat(stretch=k + b) for a, b in ((0, 0), (small, 0), (0, small)))
+        found = slopes(packed(s), jnp.int32(t))
+        expected = [float((meaning(other, t) - meaning(s, t)) / small) for other in (longer, slower)]
+        np.testing.assert_allclose([found.schedule.steps.high, found.stretch_.high], expected, rtol=1e-4)

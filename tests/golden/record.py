@@ -4,8 +4,8 @@
     python tests/golden/record.py [FILE ...]                    # computes tests/golden/FILE.json anew; by default all
     python tests/golden/record.py --check [--seed N] [FILE ...] # other numbers, the frameworks and our dialects side by side
 
-The files are what is recorded: to record one more call, write a line with its arguments, and run this. `--check` moves every
-number of the recorded arguments at random and keeps nothing. A line is one record. Of PyTorch:
+To record one more call, write a line with its arguments into a file, and run this. `--check` moves every number of the
+recorded arguments at random and keeps nothing. A line is one record. Of PyTorch:
 
     class, base_lr, arguments    a child of a sequence or chain is {"class", "arguments"}; a function, its name in functions.py;
                                  base_lr is what the tolerance refers to: of CyclicLR and OneCycleLR it is max_lr
@@ -25,6 +25,7 @@ length (of timm, the number of epochs), and error (of optax, how far its float32
 """
 
 import argparse
+import contextlib
 import copy
 import functools
 import importlib
@@ -32,7 +33,6 @@ import importlib.metadata
 import inspect
 import itertools
 import json
-import math
 import os
 import sys
 import types
@@ -42,6 +42,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import check as ours
 from functions import FUNCTIONS
 
 HERE = Path(__file__).parent
@@ -147,10 +148,7 @@ def promised(spec: Record, base_lr: float, count: int) -> list[float] | None:
 
 def differs(rates: list[float], others: list[float] | None, base_lr: float) -> bool:
     """Whether there are others, and they are not these by more than the tolerance of the recordings."""
-    if others is None:
-        return False
-    pairs = zip(rates, others, strict=False)
-    return len(rates) < len(others) or any(not math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-8 * base_lr) for a, b in pairs)
+    return others is not None and (len(rates) < len(others) or not ours.close(rates[: len(others)], others, base_lr))
 
 
 # Live schedulers of PyTorch
@@ -178,15 +176,14 @@ def is_past_end(scheduler: Any) -> bool:
 def future(scheduler: Any, metrics: list[float] | None) -> list[list[float]]:
     """The rates of each group now and after the next steps; the scheduler itself stays where it is."""
     scheduler, rates = copy.deepcopy(scheduler), []
-    for given in [[], *([[]] * NEXT if metrics is None else [[metric] for metric in metrics])]:
-        try:
-            if rates:
-                scheduler.step(*given)
-        except REFUSALS:
-            break
-        if is_past_end(scheduler):
-            break
-        rates.append([float(group["lr"]) for group in scheduler.optimizer.param_groups])
+    given = [[]] * NEXT if metrics is None else [[metric] for metric in metrics]
+    with contextlib.suppress(*REFUSALS):
+        for following in [*given, None]:
+            if is_past_end(scheduler):
+                break
+            rates.append([float(group["lr"]) for group in scheduler.optimizer.param_groups])
+            if following is not None:
+                scheduler.step(*following)
     return [list(row) for row in zip(*rates, strict=True)]
 
 
@@ -238,7 +235,6 @@ def of_optax(record: Record) -> Record:
     import jax.numpy as jnp
     import optax
     import optax.contrib
-    from check import with_objects
 
     def values(dtype: Any) -> list[float]:
         if "metrics" in record:
@@ -249,7 +245,7 @@ def of_optax(record: Record) -> Record:
                 _, state = transform.update(jnp.zeros((), dtype), state, value=jnp.asarray(loss, dtype))
                 found.append(float(state.scale))
             return found
-        arguments = with_objects(record["call"], record["arguments"], optax.schedules)
+        arguments = ours.with_objects(record["call"], record["arguments"], optax.schedules)
         schedule = getattr(optax.schedules, record["call"])(**arguments)
         return [float(schedule(t)) for t in range(40)]
 
@@ -267,9 +263,7 @@ def of_transformers(record: Record) -> Record:
 
 
 def of_timm(record: Record) -> Record:
-    from check import with_objects
-
-    arguments = with_objects(record["call"], record["arguments"], None)
+    arguments = ours.with_objects(record["call"], record["arguments"], None)
     optimizer, configured = sgd(arguments.pop("base_lr")), [arguments.pop("args")] if "args" in arguments else []
     made: Any = getattr(importlib.import_module("timm.scheduler"), record["call"])(*configured, optimizer, **arguments)
     scheduler, more = (made[0], {"length": made[1]}) if record["call"].startswith("create") else (made, {})
@@ -322,21 +316,20 @@ PEERS: dict[str, Any] = {
     "timm": (of_timm, ("timm", "torch"), "timm.scheduler", lambda x: x.endswith("LRScheduler") or "create" in x),
     "keras": (of_keras, ("keras", "jax"), "keras.optimizers.schedules", lambda x: x[0] != "_"),
 }
-PLATEAUS = {"optax": ("reduce_on_plateau", "optax.contrib"), "keras": ("ReduceLROnPlateau", "keras.callbacks")}
+PLATEAUS = {"optax": {"reduce_on_plateau": "optax.contrib"}, "keras": {"ReduceLROnPlateau": "keras.callbacks"}}
 
 
 def signatures(peer: str) -> Record:
     """The arguments of everything that the framework has, in order, each with its default."""
     _, _, home, is_one = PEERS[peer]
-    module = importlib.import_module(home)
-    functions = {name: value for name, value in vars(module).items() if is_one(name) and callable(value)}
-    if peer in PLATEAUS:
-        name, home = PLATEAUS[peer]
-        functions[name] = getattr(importlib.import_module(home), name)
+    found = {name: value for name, value in vars(importlib.import_module(home)).items() if is_one(name) and callable(value)}
+    functions = dict(sorted(found.items()))
+    for name, module in PLATEAUS.get(peer, {}).items():
+        functions[name] = getattr(importlib.import_module(module), name)
     empty = inspect.Parameter.empty
     return {
         name: [[key, "required" if p.default is empty else p.default] for key, p in inspect.signature(fn).parameters.items()]
-        for name, fn in sorted(functions.items())
+        for name, fn in functions.items()
     }
 
 
@@ -378,8 +371,6 @@ def moved(x: Any, factor: float, count: int) -> Any:
 
 def agrees(name: str, record: Record) -> bool:
     """Whether our schedule does what the framework does."""
-    import check as ours
-
     if name in PEERS:
         return ours.agree(name, recorded(name, record), ours.made(name, record["call"], record["arguments"]))
     if name != "objects":
@@ -406,11 +397,8 @@ def check(name: str, records: list[Record], seed: int) -> int:
                 wrong.append({key: record[key] for key in ("class", "call", "arguments", "base_lr", "past") if key in record})
         except REFUSALS:
             refused += 1
-    print(
-        f"{name}: {len(records)} records, {len(wrong)} differ, {refused} are refused by the framework or by ours",
-        *wrong,
-        sep="\n",
-    )
+    counts = f"{len(records)} records, {len(wrong)} differ, {refused} are refused by the framework or by ours"
+    print(f"{name}: {counts}", *wrong, sep="\n")
     return len(wrong)
 
 

@@ -1,7 +1,6 @@
-"""Compares two schedules in many rounds that are kept in a folder, and prints what every run came to.
+"""`python comparing.py FOLDER` compares two schedules in many rounds that the folder keeps, and prints what every run came to.
 
-`python comparing.py FOLDER` does so on one device; `python comparing.py FOLDER mesh` on all devices that there are, with as
-many runs on each at a time.
+It uses all devices that there are, with as many runs on each at a time.
 """
 
 import sys
@@ -36,18 +35,12 @@ def train(schedule: Any, key: Any) -> dict[str, Any]:
     return {"loss": losses, "validation": -losses, "test": -losses[-1]}
 
 
-def compared(folder: Any, mesh: Any = None) -> Any:
-    """All runs, `AT_ONCE` at a time on each device."""
-    size = AT_ONCE * (mesh.size if mesh else 1)
-    options: Any = {"peaks": PEAKS, "seeds": SEEDS, "batch_size": size, "mesh": mesh, "folder": folder, "show_progress": False}
-    return lab.compare(train, SCHEDULES, **options)
-
-
-def main(folder: str, way: str = "") -> None:
-    """Prints the bytes of every metric."""
+def main(folder: str) -> None:
+    """Prints the number of devices, and the bytes of every metric."""
     devices = np.array(jax.devices())
-    mesh = jax.sharding.Mesh(devices.reshape(-1, 2), ("a", "b")) if way == "mesh" else None
-    found = compared(folder, mesh)
+    mesh = jax.sharding.Mesh(devices.reshape(-1, 2), ("a", "b")) if len(devices) > 1 else None
+    options: Any = {"peaks": PEAKS, "seeds": SEEDS, "batch_size": AT_ONCE * len(devices), "mesh": mesh, "folder": folder}
+    found = lab.compare(train, SCHEDULES, show_progress=False, **options)
     print(len(devices), *(found.metrics[name].tobytes().hex() for name in sorted(found.metrics)))
 
 

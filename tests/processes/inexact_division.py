@@ -39,11 +39,11 @@ def _ends() -> Any:
             yield f"{name} {n}", [jax.jit(s)(n), jax.jit(s)(jnp.arange(2 * n))[n]], 0.0
         yield f"twice {n}", [jax.jit(time / n)(k * n) for k in (1, 2, 3)], [1.0, 2.0, 3.0]
         ramps = (ls.Linear(0.3, 0.7, n), ls.Cosine(0.3, 0.7, n), ls.Polynomial(0.3, 0.7, n, 2.5), ls.Geometric(0.3, 0.7, n))
-        for s in ramps:
-            for moved in (s, s.stretch(3), s.repeat(2), s.repeat(2, stretch=2.0), s.staircase(1)):
-                last = int(np.ceil(moved.length))
-                found = [call(x) for x in (0, last) for call in (jax.jit(moved), lambda x, moved=moved: value(moved, x))]
-                yield f"{moved}", found, [0.3, 0.3, 0.7, 0.7]
+        moved = [m for s in ramps for m in (s, s.stretch(3), s.repeat(2), s.repeat(2, stretch=2.0), s.staircase(1))]
+        ends = [np.asarray([0, np.ceil(m.length)], np.int32) for m in moved]
+        known = jax.jit(lambda steps, moved=moved: [m(t) for m, t in zip(moved, steps, strict=True)])(ends)
+        for m, t, found in zip(moved, ends, known, strict=True):
+            yield f"{m}", [found, value(m, t)], [0.3, 0.7]
     yield "inverse square root", jax.jit(ls.InverseSqrt(0.3, 41))(0), 0.3
 
 

@@ -1,7 +1,6 @@
-"""Every schedule on steps sharded over four devices: `python sharding.py CASES PLACE COUNT` prints what is wrong, as JSON.
+"""Every kind of node on steps sharded over four devices: `python sharding.py COUNT HALF` prints what is wrong, as JSON.
 
-CASES are `shapes`, `torch` (the rows of the tables) or `calls` (of every signature), of which each COUNT-th from PLACE on is
-tried; of the shapes also all of `MANY`.
+Each COUNT-th schedule is tried, and all of `MANY`; of these the one half, or the other.
 """
 
 import contextlib
@@ -18,6 +17,11 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "golden")]
+
+from cases import CASES  # noqa: E402
+from helpers import as_float32  # noqa: E402
+from signatures import CALLS, pure  # noqa: E402
+from torch_cases import TORCH  # noqa: E402
 
 import lrsched as ls  # noqa: E402
 from lrsched.algebra.driven import driven_parts  # noqa: E402
@@ -39,36 +43,16 @@ MANY = {  # what looks numbers up in tables, but for the first two
 }
 
 
-def cases(table: str) -> Iterator[tuple[str, Any]]:
-    if table == "shapes":
-        from cases import CASES
-
-        yield from MANY.items()
-        yield from ((name, case.make(N)) for name, case in CASES.items())
-    elif table == "torch":
-        from torch_cases import TORCH
-
-        yield from ((name, case.make(N)) for name, case in TORCH.items())
-    else:
-        from signatures import CALLS, pure
-
-        yield from ((str(call), pure(call.make())) for call in CALLS)
+def schedules() -> dict[str, Any]:
+    """Of all shapes and recipes, all PyTorch schedulers and all calls, what is no driven schedule."""
+    found = {name: case.make(N) for name, case in (TORCH | CASES).items()} | {str(call): pure(call.make()) for call in CALLS}
+    return {name: s for name, s in found.items() if not driven_parts(s)}
 
 
 def placed(mesh: Any, layout: int) -> Any:
     rank, spec = LAYOUTS[layout % len(LAYOUTS)]
     steps = np.linspace(0, N + 16, 16).astype(np.int32).reshape((16,) if rank == 1 else (4, 4))
     return jax.device_put(steps, NamedSharding(mesh, spec))
-
-
-def received(x: Any) -> Any:
-    """A number as a trace receives it."""
-    return np.asarray(x, np.float32).astype(np.float64)[()]
-
-
-def slope(s: Any, t: Any) -> Any:
-    t = t.astype(np.float32)
-    return jax.jvp(s, (t,), (jnp.ones_like(t),))[0]
 
 
 # Each gets a schedule and steps.
@@ -79,9 +63,9 @@ WAYS: dict[str, Any] = {
     "live": lambda s, t: WAYS["traced"](packed(s), t),
     "mapped": jax.jit(lambda s, t: jax.vmap(s)(t)),
     "known, mapped": lambda s, t: jax.jit(jax.vmap(s))(t),
-    "slope": lambda s, t: jax.jit(lambda t: slope(s, t))(t),
+    "slope": lambda s, t: jax.jit(lambda t: jax.jvp(s, (t,), (jnp.ones_like(t),))[0])(t.astype(np.float32)),
 }
-if not hasattr(jax.sharding, "auto_axes"):  # JAX 0.6 does not map over steps with explicit axes
+if BY_CONTEXT:  # nor does it map over steps with explicit axes
     del WAYS["mapped"], WAYS["known, mapped"]
 OF_STEPS = ("mapped", "known, mapped", "slope")  # not of a batch of schedules
 OF_TRACED = ("traced", "live", "mapped")  # of many parts they take minutes to compile, sharded or not
@@ -95,7 +79,7 @@ def mistakes(kind: str, k: int, name: str, schedule: Any, mesh: Any) -> Iterator
             continue
         steps = placed(mesh, k + i)
         case = f"{kind}: {name}, {way}, {steps.sharding.spec}"
-        exact = jax.tree.map(received, schedule) if way in OF_TRACED else schedule
+        exact = as_float32(schedule) if way in OF_TRACED else schedule
         truth = np.asarray(exact(np.asarray(steps)))
         try:
             found = call(schedule, steps)
@@ -116,11 +100,9 @@ def entered(mesh: Any, inside: bool) -> Any:
     return jax.set_mesh(mesh) if hasattr(jax, "set_mesh") else jax.sharding.use_mesh(mesh)  # pyright: ignore
 
 
-def main(table: str, place: str, count: str) -> None:
-    """Prints the number of cases that were tried, and what is wrong."""
-    chosen = [case for case in cases(table) if not driven_parts(case[1])]
-    always = len(MANY) if table == "shapes" else 0
-    chosen, wrong = chosen[:always] + chosen[always:][int(place) :: int(count)], []
+def main(count: str, half: str) -> None:
+    """Prints the number of schedules that were tried, and what is wrong."""
+    wrong, chosen = [], [*MANY.items(), *list(schedules().items())[:: int(count)]][int(half) :: 2]
     for k, (name, schedule) in enumerate(chosen):
         for kind, axes in KINDS.items():
             mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=(axes, axes))

@@ -1,7 +1,8 @@
-"""A training run that can be killed at any time: `python training.py FOLDER pickle|orbax [PAUSE]` begins it or goes on.
+"""One network trained on the digits, in a process of its own: `python training.py WAY [ARGUMENT ...]`.
 
-It trains a network on the digits with a live schedule: a plateau observes the loss of every update, another one a validation
-loss now and then. It prints what it does, for who wants to kill it in time, and at last writes `FOLDER/result.npz`.
+`resumable FOLDER pickle|orbax [PAUSE]` begins a run or goes on with it, prints what it does, so that a test can kill it there,
+and at last writes `FOLDER/result.npz`. The other ways print as JSON what the schedule did: `one`, `sharded`, `mapped`,
+`processes PROCESS PORT` (two of them), and `sweep`, which trains with many schedules, sharded over all devices.
 """
 
 import json
@@ -16,57 +17,118 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import lrsched as ls
 from lrsched.lab.workloads import digits
 
-UPDATES = 240
-EVERY = 8  # updates between two checkpoints
+if hasattr(jax, "shard_map"):
+    shard_map: Any = jax.shard_map
+else:
+    from jax.experimental.shard_map import shard_map  # pyright: ignore
+
+UPDATES, BATCH = 120, 64
 SCHEDULE = ls.Linear(0.0, 0.03, 20) >> ls.Cosine(0.03, 0.001, UPDATES - 20) * ls.reduce_on_plateau(
     factor=0.8, patience=4, cooldown=3, threshold=0.05
-) * ls.reduce_on_plateau(factor=0.5, patience=0, threshold=0.05, monitor="validation")
+) * ls.Exponential(1.0, 0.5).stretch(4000).on(ls.Counter("examples"))
+RESUMABLE = SCHEDULE * ls.reduce_on_plateau(factor=0.5, patience=0, threshold=0.05, monitor="validation")
+SWEEP, _ = ls.grid(lambda peak, factor: peak * ls.reduce_on_plateau(factor=factor, patience=3, threshold=0.02),
+                   peak=[1e-3, 3e-3, 1e-2, 3e-2], factor=[0.3, 0.5, 0.7, 0.9])  # fmt: skip
 DATA = digits.load()
+ORDER = np.random.default_rng(0).integers(0, len(DATA.train.digits), (UPDATES, BATCH))
+
+
+def begin() -> Any:
+    keys = jax.random.split(jax.random.key(0))
+    return {"in": jax.random.normal(keys[0], (64, 32)) / 8, "out": jax.random.normal(keys[1], (32, 10)) / 6}
 
 
 def loss_of(params: Any, images: Any, labels: Any) -> Any:
-    hidden = jnp.tanh(images @ params["in"] + params["bias"])
-    return optax.softmax_cross_entropy_with_integer_labels(hidden @ params["out"], labels).mean()
+    logits = jnp.tanh(images @ params["in"]) @ params["out"]
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def begin(optimizer: Any) -> dict[str, Any]:
-    keys = jax.random.split(jax.random.key(0))
-    params = {
-        "in": jax.random.normal(keys[0], (64, 32)) / 8,
-        "bias": jnp.zeros(32),
-        "out": jax.random.normal(keys[1], (32, 10)) / 6,
-    }
-    return {
-        "params": params,
-        "opt_state": optimizer.init(params),
-        "update": jnp.zeros((), jnp.int32),
-        "rates": jnp.zeros(UPDATES),
-        "plateaus": jnp.zeros((UPDATES, 2), jnp.int32),
-    }
+def make_update(schedule: Any, live: bool = False, mean: Any = lambda x: x) -> tuple[Any, Any]:
+    optimizer: Any = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(schedule, live=live))
+
+    def update(params: Any, state: Any, images: Any, labels: Any) -> Any:
+        loss, grads = mean(jax.value_and_grad(loss_of)(params, images, labels))
+        updates, state = optimizer.update(grads, state, params, value=loss, examples=BATCH)
+        return optax.apply_updates(params, updates), state
+
+    return optimizer, update
 
 
-def make_update(optimizer: Any) -> Any:
-    @jax.jit
-    def update(run: dict[str, Any]) -> dict[str, Any]:
-        key = jax.random.fold_in(jax.random.key(1), run["update"])
-        batch = jax.random.randint(key, (64,), 0, len(DATA.train.digits))
-        images, labels = jnp.asarray(DATA.train.images)[batch], jnp.asarray(DATA.train.digits)[batch]
-        loss, grads = jax.value_and_grad(loss_of)(run["params"], images, labels)
-        updates, state = optimizer.update(grads, run["opt_state"], run["params"], value=loss)
-        clocks = state[-1].clocks
-        return {
-            "params": optax.apply_updates(run["params"], updates),
-            "opt_state": state,
-            "update": run["update"] + 1,
-            "rates": run["rates"].at[run["update"]].set(ls.learning_rate(state)),
-            "plateaus": run["plateaus"].at[run["update"]].set(jnp.stack([clock.plateaus for clock in clocks])),
-        }
+# On several devices
 
-    return update
+
+def trained(params: Any, state: Any, update: Any, put: Any = jnp.asarray) -> list[Any]:
+    """What the schedule did at every update: the rate, the plateaus and the examples so far."""
+    update, trace = jax.jit(update), []
+    for batch in ORDER:
+        params, state = update(params, state, put(DATA.train.images[batch]), put(DATA.train.digits[batch]))
+        plateau, counter = state[-1].clocks
+        trace.append([float(ls.learning_rate(state)).hex(), int(plateau.plateaus), *map(float, jax.tree.leaves(counter))])
+    return trace
+
+
+def one() -> Any:
+    optimizer, update = make_update(SCHEDULE)
+    return trained(begin(), optimizer.init(begin()), update)
+
+
+def sharded() -> Any:
+    """Parameters and batches are sharded, and the compiler does the rest."""
+    mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
+    layout = {"in": P(None, "model"), "out": P("model", None)}
+    optimizer, update = make_update(SCHEDULE)
+    params = {name: placed(np.asarray(x), NamedSharding(mesh, layout[name])) for name, x in begin().items()}
+    whole = NamedSharding(mesh, P())
+    state = jax.tree.map(lambda x: placed(np.asarray(x), whole) if x.ndim == 0 else x, jax.jit(optimizer.init)(params))
+    return trained(params, state, update, lambda x: placed(x, NamedSharding(mesh, P("data"))))
+
+
+def placed(array: Any, sharding: Any) -> Any:
+    """An array of which each process holds its part."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def processes(process: str, port: str) -> Any:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(process))
+    return sharded()
+
+
+def mapped() -> Any:
+    """Each device runs the update by itself, and observes the mean loss of all."""
+    mesh = Mesh(np.array(jax.devices()), ("data",))
+    optimizer, update = make_update(SCHEDULE, mean=lambda x: jax.lax.pmean(x, "data"))
+    local = shard_map(update, mesh=mesh, in_specs=(P(), P(), P("data"), P("data")), out_specs=(P(), P()))
+    return trained(begin(), optimizer.init(begin()), local)
+
+
+def sweep() -> Any:
+    """The rates and plateaus of every schedule of a vmapped sweep."""
+
+    def train(schedule: Any) -> Any:
+        optimizer, update = make_update(schedule)
+
+        def body(carry: Any, batch: Any) -> Any:
+            params, state = update(*carry, jnp.asarray(DATA.train.images)[batch], jnp.asarray(DATA.train.digits)[batch])
+            return (params, state), (ls.learning_rate(state), state[-1].clocks[0].plateaus)
+
+        return jax.lax.scan(body, (begin(), optimizer.init(begin())), jnp.asarray(ORDER))[1]
+
+    mesh = Mesh(np.array(jax.devices()), ("sweep",))
+    rates, plateaus = jax.jit(jax.vmap(train))(jax.device_put(SWEEP, NamedSharding(mesh, P("sweep"))))
+    assert len(rates.sharding.device_set) == mesh.size
+    return {"rates": [[float(x).hex() for x in row] for row in np.asarray(rates)], "plateaus": plateaus.tolist()}
+
+
+# Killed and resumed
+
+EVERY = 8  # updates between two checkpoints
 
 
 class Pickle:
@@ -75,23 +137,14 @@ class Pickle:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "checkpoint.pickle"
 
-    def save(self, update: int, run: Any, description: str) -> None:
-        content = pickle.dumps({"run": jax.device_get(run), "schedule": description})
+    def save(self, _: int, content: Any) -> None:
         with self.file.with_suffix(".partial").open("wb") as file:
-            for part in range(4):
-                quarter = len(content) // 4 + 1
-                file.write(content[part * quarter : (part + 1) * quarter])
-                file.flush()
-                print("writing", update, flush=True)
-                time.sleep(0.01)  # so that a kill can come in the middle
+            pickle.dump(jax.device_get(content), file)
             os.fsync(file.fileno())
         self.file.with_suffix(".partial").replace(self.file)
 
     def load(self, template: Any) -> Any:
-        if not self.file.exists():
-            return None
-        content = pickle.loads(self.file.read_bytes())
-        return ls.restore(template, content["run"]), content["schedule"]
+        return ls.restore(template, pickle.loads(self.file.read_bytes())) if self.file.exists() else None
 
     def close(self) -> None:
         pass
@@ -106,46 +159,49 @@ class Orbax:
         self.args: Any = ocp.args
         self.manager: Any = ocp.CheckpointManager(folder / "orbax", options=ocp.CheckpointManagerOptions(max_to_keep=2))
 
-    def save(self, update: int, run: Any, description: str) -> None:
-        print("writing", update, flush=True)
-        args = self.args.Composite(run=self.args.StandardSave(run), schedule=self.args.JsonSave({"schedule": description}))
-        self.manager.save(update, args=args)
+    def save(self, update: int, content: Any) -> None:
+        self.manager.save(update, args=self.args.StandardSave(content))
 
     def load(self, template: Any) -> Any:
-        if self.manager.latest_step() is None:
-            return None
-        args = self.args.Composite(run=self.args.StandardRestore(template), schedule=self.args.JsonRestore())
-        content = self.manager.restore(self.manager.latest_step(), args=args)
-        return content["run"], content["schedule"]["schedule"]
+        last = self.manager.latest_step()
+        return None if last is None else self.manager.restore(last, args=self.args.StandardRestore(template))
 
     def close(self) -> None:
         self.manager.wait_until_finished()
         self.manager.close()
 
 
-def main(folder: Path, kind: str, pause: float) -> None:
+def resumable(folder: str, kind: str, pause: str = "0") -> None:
     """Trains from the last checkpoint to the end."""
-    optimizer = optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(SCHEDULE, live=True))
-    run, update = begin(optimizer), make_update(optimizer)
-    checkpoints = {"pickle": Pickle, "orbax": Orbax}[kind](folder.resolve())
+    optimizer, update = make_update(RESUMABLE, live=True)
+    update = jax.jit(update)
+    run: Any = {"params": begin(), "state": optimizer.init(begin()), "update": np.int32(0)}
+    checkpoints: Any = {"pickle": Pickle, "orbax": Orbax}[kind](Path(folder).resolve())
     if (found := checkpoints.load(run)) is not None:
-        run, description = found
-        ls.resume(description, SCHEDULE)
-        print("resumed", int(run["update"]), flush=True)
+        run = found
+        print("resumed", run["update"], flush=True)
+    params, state = run["params"], run["state"]
     for i in range(int(run["update"]), UPDATES):
         print("update", i, flush=True)
-        run = update(run)
+        params, state = update(params, state, DATA.train.images[ORDER[i]], DATA.train.digits[ORDER[i]])
         if (i + 1) % 12 == 0:  # between two updates, and before or after a checkpoint
-            validation = loss_of(run["params"], DATA.validation.images, DATA.validation.digits)
-            run["opt_state"] = ls.observe(run["opt_state"], validation=validation)
+            state = ls.observe(state, validation=loss_of(params, DATA.validation.images, DATA.validation.digits))
         if (i + 1) % EVERY == 0:
-            checkpoints.save(i + 1, run, ls.describe(ls.schedule(run["opt_state"])))
-        time.sleep(pause)
+            print("writing", i + 1, flush=True)
+            checkpoints.save(i + 1, {"params": params, "state": state, "update": np.int32(i + 1)})
+        time.sleep(float(pause))
     checkpoints.close()
-    arrays: dict[str, Any] = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(run)}
-    np.savez(folder / "result.npz", **arrays)
-    print("done", json.dumps({"plateaus": run["plateaus"][-1].tolist()}), flush=True)
+    arrays: Any = {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path((params, state))}
+    np.savez(Path(folder) / "result.npz", plateaus=[clock.plateaus for clock in state[-1].clocks[::2]], **arrays)
+
+
+WAYS: Any = {way.__name__: way for way in (one, sharded, mapped, processes, sweep, resumable)}
+
+
+def main(way: str, *arguments: str) -> None:
+    """Prints the number of devices, and what the schedule did."""
+    print(json.dumps({"did": WAYS[way](*arguments), "devices": jax.device_count()}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.0)
+    main(*sys.argv[1:])

@@ -1,4 +1,6 @@
-"""What the benchmarks keep and say: not their figures, which are another machine's tomorrow."""
+"""What the benchmarks and `benchmarks/evidence.md` keep and say: not their figures, which are another machine's tomorrow."""
+
+import json
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,22 @@ import pytest
 from cases import CASES
 from helpers import relaxed
 
-from benchmarks import breakages, digits_optax, digits_torch, eager, exactness, main_job, report, results
+from benchmarks import (
+    breakages,
+    digits_optax,
+    digits_torch,
+    eager,
+    evidence,
+    evidence_report,
+    exactness,
+    main_job,
+    report,
+    results,
+)
+from benchmarks.evidence_report import Evidence
 from benchmarks.timing import Row
-from lrsched.lab import bakeoff
+from lrsched.lab import bakeoff, candidates
+from lrsched.lab.workloads import WORKLOADS
 
 
 @pytest.mark.parametrize(
@@ -30,12 +45,9 @@ def test_both_sides_of_a_call_have_equal_values(pair):
     np.testing.assert_allclose([pair.ours(step) for step in steps], theirs, rtol=1e-5, atol=1e-12)
 
 
-@pytest.mark.parametrize("fault", breakages.BREAKAGES, ids=lambda fault: fault.name)
-def test_a_breakage_still_fits_the_code(fault):
-    text = (breakages.ROOT / fault.file).read_text()
-    broken = fault.applied(text)
-    compile(broken, fault.file, "exec")
-    assert broken != text
+def test_every_breakage_still_fits_the_code():
+    for fault in breakages.BREAKAGES:
+        compile(fault.applied((breakages.ROOT / fault.file).read_text()), fault.file, "exec")
 
 
 def test_an_error_is_in_units_of_the_last_place():
@@ -50,11 +62,8 @@ def test_an_error_is_in_units_of_the_last_place():
 
 
 def test_a_table_has_a_row_for_each_figure(tmp_path):
-    rows = [
-        Row("fast", 1.0, 1.5, "1 ms"),
-        Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops"),
-        Row("gone", None, 1.0, ""),
-    ]
+    slow = Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
+    rows = [Row("fast", 1.0, 1.5, "1 ms"), slow, Row("gone", None, 1.0, "")]
     measured = results.Measured("2026-01-02", {"processor": "A processor", "cores": 1}, {"Python": "3.11.7"}, rows)
     results.save({"cpu": {"bulk": measured}}, tmp_path / "results.json")
     text = report.tables(results.load(tmp_path / "results.json"), {"eager": "Calls", "bulk": "Many steps"})
@@ -78,3 +87,30 @@ def test_the_peers_have_the_schedules_of_the_main_job(name):
             scheduler.step()
     # The phases of PyTorch's one-cycle end one step before ours.
     np.testing.assert_allclose(theirs, expected, rtol=1e-5, atol=0.004 if name == "one-cycle" else 0)
+
+
+def test_the_evidence_is_measured_and_written(tmp_path, capsys, monkeypatch):
+    few = candidates.ALL[0], candidates.ALL[5], candidates.ALL[7]
+    monkeypatch.setattr(candidates, "ALL", few)
+    monkeypatch.setattr(evidence, "SHORTER", (0.5,))
+    small = ["--workload", "tabular", "--seeds", "2", "--steps", "20", "--out", str(tmp_path)]
+    assert evidence.main(small) == 0
+    kept = json.loads((tmp_path / "evidence.json").read_text())["tabular"]
+    assert [row["name"] for row in kept["rows"]] == ["constant", "reduce on plateau", "one-cycle"]
+    assert all(set(row["shorter"]) == {"0.5"} for row in kept["rows"])
+    text = (tmp_path / "evidence.md").read_text()
+    assert text == evidence_report.text({"tabular": Evidence(**kept)})
+    assert (tmp_path / "evidence_tabular.png").exists()
+    assert "3 schedules × 8 peak rates × 2 seeds" in capsys.readouterr().out
+    assert evidence.main(small) == 0  # from the rounds that are kept
+    assert (tmp_path / "evidence.md").read_text() == text
+
+
+def test_the_evidence_that_is_committed_is_what_its_numbers_say():
+    kept = {name: Evidence(**found) for name, found in json.loads(evidence.NUMBERS.read_text()).items()}
+    assert list(kept) == list(WORKLOADS)
+    assert evidence.TEXT.read_text() == evidence_report.text(kept)
+    for name, found in kept.items():
+        assert [row["name"] for row in found.rows] == [candidate.name for candidate in candidates.ALL]
+        assert found.seeds >= 20
+        assert (evidence.HERE / f"evidence_{name}.png").exists()

@@ -39,23 +39,17 @@ def made(schedules=SCHEDULES, lost=False):
 
 
 def test_a_row_of_the_columns_is_a_run_or_an_evaluation():
-    columns = made().columns()
-    assert list(columns)[:5] == ["schedule", "peak", "seed", "best", "diverged"]
-    row = {name: values[1 * 15 + 2 * 5 + 3] for name, values in columns.items()}
-    assert (row["schedule"], row["peak"], row["seed"], row["step"], row["loss"]) == ("cosine", 0.4, 3, 40, 2233)
-    row = {name: values[1 * 60 + 2 * 20 + 3 * 4 + 1] for name, values in made().columns(curves=True).items()}
-    assert (row["schedule"], row["peak"], row["seed"], row["evaluation"], row["loss"]) == ("cosine", 0.4, 3, 2, 2231)
-
-
-def test_pandas_gets_the_columns():
     found = made(lost=True)
-    frame: Any = found.to_pandas()
+    runs: Any = found.to_pandas()
+    evaluations: Any = found.to_pandas(curves=True)
     assert isinstance(found.to_pandas(), pd.DataFrame)
-    assert frame.query("best & ~diverged").groupby("schedule")["test"].mean().to_dict() == {
-        row.name: row.test for row in found.rows
-    }
-    assert frame.groupby("schedule")["diverged"].sum()["own"] == 12
-    assert len(found.to_pandas(curves=True)) == 4 * 3 * 5 * 4
+    assert list(runs)[:5] == ["schedule", "peak", "seed", "best", "diverged"]
+    where = "schedule == 'cosine' & peak == 0.4 & seed == 3"
+    assert runs.query(where)[["step", "loss"]].to_numpy().tolist() == [[40, 2233]]
+    assert evaluations.query(where)[["evaluation", "loss"]].to_numpy().tolist() == [[k + 1, 2230 + k] for k in range(4)]
+    means = runs.query("best & ~diverged").groupby("schedule")["test"].mean()
+    assert means.to_dict() == {row.name: row.test for row in found.rows}
+    assert runs.groupby("schedule")["diverged"].sum()["own"] == 12
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -63,18 +57,11 @@ def test_what_is_saved_comes_back(tmp_path):
     paths = found.save(tmp_path / "a" / "b")
     assert sorted(path.name for path in paths) == ["comparison.json", "comparison.png", "metrics.npz", "runs.csv"]
     assert all(path.stat().st_size > 100 for path in paths)
-    with pytest.raises(
-        ValueError, match=r"Comparison.load\(.*, schedules=\.\.\.\) needs the schedules that hold functions: {'own': Function"
-    ):
+    with pytest.raises(ValueError, match=r"schedules=\.\.\.\) needs the schedules that hold functions: {'own': Function"):
         lab.Comparison.load(tmp_path / "a" / "b")
     again = lab.Comparison.load(tmp_path / "a" / "b", schedules={"own": SCHEDULES["own"]})
-    assert (again.schedules, again.peaks, again.seeds, again.window) == (
-        found.schedules,
-        found.peaks,
-        found.seeds,
-        found.window,
-    )
-    assert again.rows == found.rows
+    for name in ("schedules", "peaks", "seeds", "window", "rows"):
+        assert getattr(again, name) == getattr(found, name)
     for name, values in found.metrics.items():
         np.testing.assert_array_equal(again.metrics[name], values)
         assert again.metrics[name].dtype == values.dtype
@@ -97,10 +84,8 @@ def test_it_shows_itself():
         found.at_best("loss", "typo")
     rates, way, scores = found.plot(figure=Figure())
     assert [line.get_label() for line in rates.lines] == ["<b>, peak 0.1", "constant, peak 0.1"]
-    np.testing.assert_allclose(np.asarray(way.lines[0].get_ydata(), np.float64), found.metrics["loss"][0, 0].mean(axis=0))
-    np.testing.assert_allclose(
-        np.asarray(way.lines[1].get_ydata(), np.float64), found.metrics["loss"][1, 0, 0]
-    )  # of the only seed that is left
+    curves = [found.metrics["loss"][0, 0].mean(axis=0), found.metrics["loss"][1, 0, 0]]  # of the only seed that is left
+    np.testing.assert_allclose([np.asarray(line.get_ydata(), np.float64) for line in way.lines[:2]], curves)
     assert [label.get_text() for label in scores.get_yticklabels()] == ["<b>", "constant"]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import math
+import re
 from typing import Any
 
 import hypothesis
@@ -37,11 +38,6 @@ def fit(params, batch):
     """The squared error of a line through the points of a batch."""
     inputs, targets = batch
     return jnp.mean((inputs @ params["w"] + params["b"][None] - targets) ** 2)
-
-
-def bowl(x, batch):
-    """½ · 5(x - batch)²: an update with rate r multiplies x by 1 - 5r, so that it diverges above 0.4."""
-    return 0.5 * CURVATURE * jnp.sum((x - batch) ** 2)
 
 
 def init(key):
@@ -87,14 +83,14 @@ def test_it_is_the_plain_loop(optimizer):
 
 def test_it_stops_soon_after_the_bound_of_stability_and_suggests_rates_below_it():
     def loss_fn(x, batch):
-        return 1.0 + bowl(x, batch)
+        """An update with rate r multiplies x by 1 - 5r, so that it diverges above 0.4."""
+        return 1.0 + 0.5 * CURVATURE * jnp.sum((x - batch) ** 2)
 
     result = range_test(loss_fn, 3.0 * jnp.ones(2), 0.1 * POINTS, start=1e-3, smoothing=0.5)
     bound = 2 / CURVATURE
     assert bound < result.rates[result.stopped] < 3 * bound
-    assert 0 < result.suggestions["valley"] < bound
-    assert 0 < result.suggestions["steep"] < bound
-    assert 0 < result.suggestions["minimum"] < bound / 5  # it divides by ten
+    for name, most in (("valley", bound), ("steep", bound), ("minimum", bound / 5)):  # which divides by ten
+        assert 0 < result.suggestions[name] < most
 
 
 def test_a_loss_that_is_no_number_stops_it():
@@ -104,8 +100,7 @@ def test_a_loss_that_is_no_number_stops_it():
     result = range_test(loss_fn, jnp.ones(1), jnp.zeros((1, 1)), start=1e-2)
     assert result.stopped is not None
     assert 0 < result.stopped < STEPS - 1
-    assert np.isnan(result.losses[-1])
-    assert np.all(np.isfinite(result.losses[:-1]))
+    assert np.isfinite(result.losses).tolist() == [*[True] * (len(result.losses) - 1), False]
 
 
 # Batches
@@ -168,14 +163,11 @@ def test_other_numbers_compile_nothing():
         calls.append(None)
         return fit(params, batch)
 
-    range_test(counted)
-    assert len(calls) == 1
     other = {"start": 1e-5, "stop": 3.0, "smoothing": 0.9, "divergence": 8.0, "seed": 1}
-    range_test(counted, **other, params=jax.tree.map(lambda x: x + 1.0, PARAMS), batches=jax.tree.map(lambda x: x + 1, BATCHES))
-    assert len(calls) == 1
-    range_test(counted, seeds=3)
-    range_test(counted, seeds=3, **other)
-    assert len(calls) == 2
+    data = {"params": jax.tree.map(lambda x: x + 1.0, PARAMS), "batches": jax.tree.map(lambda x: x + 1, BATCHES)}
+    for expected, options in ((1, {}), (1, other | data), (2, {"seeds": 3}), (2, {"seeds": 3} | other)):
+        range_test(counted, **options)
+        assert len(calls) == expected
 
 
 # What is shown
@@ -240,43 +232,27 @@ def test_the_valley_is_the_longest_of_all_subsequences(losses):
 # What is refused
 
 REFUSED = [
-    ({"start": 0.0}, ValueError, r"range_test\(start=0.0\): expected start > 0"),
-    ({"start": 1.0, "stop": 0.1}, ValueError, r"range_test\(stop=\.\.\.\) must be above start=1.0, got 0.1"),
-    ({"steps": 5}, ValueError, r"range_test\(steps=\.\.\.\) must be a whole number, at least 6 and below 2\*\*32, got 5"),
-    ({"smoothing": 1.0}, ValueError, r"range_test\(smoothing=1.0\): expected smoothing >= 0 and < 1"),
-    ({"divergence": 1.0}, ValueError, r"range_test\(divergence=1.0\): expected divergence > 1"),
-    ({"seeds": 3, "batches": [batch_number(0)]}, ValueError, r"range_test\(seeds=3\) would train 3 times the same"),
-    ({"batches": []}, ValueError, r"range_test\(batches=\.\.\.\) has no batch"),
-    ({"batches": (INPUTS, BATCHES[1][:3])}, ValueError, r"as many batches in each array, got shapes \[0\]: \(7, 8, 3\)"),
-    ({"batches": [INPUTS[0], INPUTS[1][:5]]}, ValueError, r"got \(5, 3\) in batch 1 and \(8, 3\) in batch 0: drop the last"),
-    (
-        {"batches": 3},
-        TypeError,
-        r"range_test\(batches=\.\.\.\) must be arrays of shape .*, or a list .* got 3",
-    ),
+    ({"start": 0.0}, ValueError, "range_test(start=0.0): expected start > 0"),
+    ({"start": 1.0, "stop": 0.1}, ValueError, "range_test(stop=...) must be above start=1.0, got 0.1"),
+    ({"steps": 5}, ValueError, "range_test(steps=...) must be a whole number, at least 6 and below 2**32, got 5"),
+    ({"smoothing": 1.0}, ValueError, "range_test(smoothing=1.0): expected smoothing >= 0 and < 1"),
+    ({"divergence": 1.0}, ValueError, "range_test(divergence=1.0): expected divergence > 1"),
+    ({"seeds": 3, "batches": [batch_number(0)]}, ValueError, "range_test(seeds=3) would train 3 times the same"),
+    ({"batches": []}, ValueError, "range_test(batches=...) has no batch"),
+    ({"batches": (INPUTS, BATCHES[1][:3])}, ValueError, "as many batches in each array, got shapes [0]: (7, 8, 3)"),
+    ({"batches": [INPUTS[0], INPUTS[1][:5]]}, ValueError, "got (5, 3) in batch 1 and (8, 3) in batch 0: drop the last"),
+    ({"batches": 3}, TypeError, "range_test(batches=...) must be arrays of shape "),
     ({"params": {**PARAMS, "w": jnp.full(3, jnp.nan)}}, ValueError, "must give a finite loss before the first update, got nan"),
-    ({"params": {"counts": np.arange(3)}}, TypeError, r"range_test\(params=\.\.\.\) must be a pytree with arrays of floats"),
-    (
-        {"optimizer": optax.adam(0.1)},
-        TypeError,
-        r"\(optimizer=\.\.\.\) must be a function .*: pass optax.adamw itself",
-    ),
-    (
-        {"optimizer": lambda _: optax.sgd(0.1)},
-        ValueError,
-        "does not use its learning rate",
-    ),
-    ({"loss_fn": 3.0}, TypeError, r"range_test\(loss_fn=\.\.\.\) must be a function of \(params, batch\), got 3.0"),
-    ({"loss_fn": lambda p, _: p["w"]}, TypeError, r"must return one number, got shape \(3,\): take its mean"),
-    (
-        {"loss_fn": lambda p, batch: (fit(p, batch), 1)},
-        TypeError,
-        "got tuple: without auxiliary outputs",
-    ),
+    ({"params": {"counts": np.arange(3)}}, TypeError, "range_test(params=...) must be a pytree with arrays of floats"),
+    ({"optimizer": optax.adam(0.1)}, TypeError, ": pass optax.adamw itself"),
+    ({"optimizer": lambda _: optax.sgd(0.1)}, ValueError, "does not use its learning rate"),
+    ({"loss_fn": 3.0}, TypeError, "range_test(loss_fn=...) must be a function of (params, batch), got 3.0"),
+    ({"loss_fn": lambda p, _: p["w"]}, TypeError, "must return one number, got shape (3,): take its mean"),
+    ({"loss_fn": lambda p, batch: (fit(p, batch), 1)}, TypeError, "got tuple: without auxiliary outputs"),
 ]
 
 
 @pytest.mark.parametrize(("options", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])
 def test_what_cannot_be_tested_is_refused(options, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=re.escape(message)):
         range_test(**options)

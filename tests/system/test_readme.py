@@ -1,18 +1,166 @@
-"""The Python of the README runs, block after block, in one namespace."""
+"""The Python of the README runs, and each call of its table of what optax cannot do fails as it says; the one beside it works.
 
+A row without a judgement here fails, and so does a judgement without a row.
+"""
+
+import contextlib
+import math
+import pickle
 import re
+from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
 from helpers import ROOT, relaxed
 
-README = ROOT / "README.md"
+import lrsched as ls
+
+README = (ROOT / "README.md").read_text()
+SECTION = README.split("\n## What optax cannot do\n")[1].split("\n## ")[0]
 
 
-def test_its_blocks_run(tmp_path, monkeypatch):
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    assert blocks
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_its_blocks_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names = {"__name__": "__readme__"}
+    assert blocks(README)
     with relaxed():
-        for block in blocks:
+        for block in blocks(README):
             exec(compile(block, "README.md", "exec"), names)
+
+
+def table() -> dict[str, list[tuple[str, str]]]:
+    """What a user wants to do: the call of optax, and the line here, each with what it does."""
+    _, _, *lines = re.findall(r"^\| (.*) \|$", SECTION, re.MULTILINE)
+    rows = [line.split(" | ") for line in lines]
+    assert len({wish for wish, *_ in rows}) == len(rows)
+    return {wish: [tuple(cell.split("`", 2)[1:]) for cell in cells] for wish, *cells in rows}
+
+
+ROWS = table()
+
+
+@pytest.fixture(scope="module")
+def names():
+    """What the table's code may use: the imports of the README, and the definitions above the table."""
+    defined: dict[str, Any] = {"jax": jax, "jnp": jnp, "optax": optax, "ls": ls}
+    exec("\n".join(blocks(SECTION)), defined)
+    return defined
+
+
+def outcome(code: str, names: dict[str, Any]) -> Any:
+    """The value of an expression, or the exception that it raises. Only optax needs implicit promotion."""
+    with relaxed() if re.search("optax|theirs", code) else contextlib.nullcontext():
+        try:
+            return eval(code, names)
+        except Exception as error:
+            return error
+
+
+def is_nan(x: Any) -> Any:
+    return np.all(np.isnan(np.asarray(x, np.float32)))
+
+
+def equals(expected: float) -> Callable[[Any], Any]:
+    return lambda x: np.all(np.asarray(x) == np.float32(expected))
+
+
+def close_to(expected: Any) -> Callable[[Any], Any]:
+    return lambda x: np.allclose(np.asarray(x, np.float32), expected, rtol=1e-5, atol=0)
+
+
+def raises(*errors: type[Exception]) -> Callable[[Any], bool]:
+    return lambda x: isinstance(x, errors)
+
+
+def one_cycle(step: float, pct_start: float = 0.3) -> float:
+    """One-cycle with a peak of 1 over 100 steps, by its formula."""
+    peak, start, end, rise = 1.0, 1 / 25, 1e-4 / 25, pct_start * 100
+    a, b, fraction = (start, peak, step / rise) if step < rise else (peak, end, (step - rise) / (100 - rise))
+    return a + (b - a) * (1 - math.cos(math.pi * fraction)) / 2
+
+
+def is_wrong_for_two_steps() -> bool:
+    with relaxed():
+        values = optax.cosine_onecycle_schedule(100, 1.0)(jnp.array([10, 60]))
+    return not np.allclose(values, [one_cycle(10), one_cycle(60)], rtol=0.1)
+
+
+def reduces_when_it_falls_only(schedule: Any) -> bool:
+    """Whether, over a hundred observations, the scale is kept by a metric that rises, and reduced by one that falls."""
+    rises, falls = (ls.replay(schedule, sign * np.arange(100.0))[-1] for sign in (1, -1))
+    return bool(rises == 1 and falls < 1)
+
+
+UNPICKLABLE = AttributeError, TypeError, pickle.PicklingError  # which one, depends on the Python
+STEPS = np.arange(100)
+DELAYED = np.maximum(STEPS / 2 - 5, 0)
+PRODUCT = np.maximum(1e-3 * (1 - DELAYED / 10) * (1 + np.cos(np.pi * DELAYED / 100)) / 2, 1e-4)
+TAIL_OF_COSINE = math.sin(math.pi / 2 * 1e-5) ** 2
+SLOPE = (one_cycle(10, 0.3 + 1e-5) - one_cycle(10, 0.3 - 1e-5)) / 2e-5
+
+# Whether an outcome is the failure that the table claims, and whether one is as it should be.
+JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "map over a length": (raises(jax.errors.TracerBoolConversionError), close_to([0.5, 0.75])),
+    "give a jitted function an equal schedule, built afresh": (equals(2), equals(1)),
+    "change a number of a running job": (raises(TypeError), equals(1)),
+    "read the learning rate": (lambda x: x is None, equals(1e-3)),
+    "keep it beside bfloat16 parameters": (
+        is_nan,
+        lambda x: x.dtype == jnp.bfloat16 and np.allclose(np.asarray(x, np.float32), -1e-3, rtol=1e-2),
+    ),
+    "pickle a schedule": (raises(*UNPICKLABLE), lambda x: x == ls.Linear(1e-3, 0.0, 10)),
+    "print it": (
+        lambda x: x.startswith("<function polynomial_schedule.<locals>.schedule at 0x"),
+        lambda x: x == "Linear(0.001, 0.0, 10)",
+    ),
+    "compare two": (lambda x: x is False, lambda x: x is True),
+    "multiply, clip, delay, stretch": (raises(TypeError), lambda s: close_to(PRODUCT)(s(STEPS))),
+    "find the shapes that everybody writes by hand": (
+        lambda x: x == [],
+        lambda x: all(isinstance(s, ls.Schedule) and np.all(s(STEPS[1:]) >= 0) for s in x),
+    ),
+    "get past the end of a polynomial": (is_nan, equals(0)),
+    "reach the end of a line exactly": (lambda x: x < 0, equals(0)),
+    "come close to the end of a long cosine": (equals(0), close_to(TAIL_OF_COSINE)),
+    "sweep the warm-up down to none": (equals(0), equals(1e-3)),
+    "get an error for a forgotten boundary": (equals(2), raises(ValueError)),
+    "differentiate through a join": (is_nan, equals(0.5)),
+    "differentiate with respect to `pct_start`": (equals(0), close_to(SLOPE)),
+    "ask for many steps at once": (
+        lambda x: isinstance(x, TypeError) and is_wrong_for_two_steps(),
+        close_to([one_cycle(t) for t in range(100)]),
+    ),
+    "ask for one outside `jit`": (lambda x: 5 <= x <= 20, equals(1)),
+    "notice that a loss is stuck at −1": (equals(1), lambda x: np.all(np.abs(x) < 1)),
+    "count patience as PyTorch does": (close_to(0.1), equals(-1)),
+    "watch an accuracy": (raises(TypeError), reduces_when_it_falls_only),
+    "give the metric now and then": (raises(TypeError), equals(-1)),
+}
+
+
+# What these calls of optax come to next to the end depends on how XLA compiles them: on other devices it may be 0.
+ON_CPU = {"get past the end of a polynomial", "reach the end of a line exactly"}
+
+
+def test_each_row_has_its_judgement():
+    assert list(ROWS) == list(JUDGEMENTS)
+
+
+@pytest.mark.parametrize("wish", JUDGEMENTS)
+def test_a_row_is_true(wish, names):
+    sides = list(zip(ROWS[wish], JUDGEMENTS[wish], strict=True))
+    for (code, claim), holds in sides[1:] if wish in ON_CPU and jax.default_backend() != "cpu" else sides:
+        result = outcome(code, names)
+        assert ("raises" in claim) == isinstance(result, Exception), (code, result)
+        if isinstance(result, Exception):
+            assert re.findall(r"`(\w+Error)`", claim) in ([], [type(result).__name__]), (code, result)
+        assert holds(result), (code, result)
