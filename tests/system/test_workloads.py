@@ -137,7 +137,7 @@ def test_evaluations_are_evenly_spaced_and_the_last_is_at_the_end(steps, evaluat
     np.testing.assert_allclose(result["test"], -2.0 * x[-1], rtol=1e-4)
 
 
-def test_a_plateau_hears_the_validation_loss():
+def test_a_plateau_observes_the_validation_loss():
     schedule = ls.reduce_on_plateau(factor=0.5, patience=1, threshold=0.5)
     result = make_train(line(), 100)(schedule, KEY)
     rate, best, bad, expected = 1.0, np.inf, 0, []
