@@ -7,6 +7,7 @@ rate that the optimizer has now is compared with the schedule's: where they diff
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from collections.abc import Callable
@@ -16,15 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown, unexpected
 from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from lrsched.dialects.torch.plateau import ReduceLROnPlateau
-from lrsched.dialects.torch.scheduler import Recurrence
 from lrsched.dialects.torch.schedulers import (
     ConstantLR,
     ExponentialLR,
@@ -228,13 +226,10 @@ def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
     return fn
 
 
-def _lr_lambda(source: _Source) -> Callable[[Any], Any]:
-    return _traceable(source, "lr_lambda", source.entry("lr_lambdas"))
-
-
 def _of_lambda(source: _Source) -> Schedule:
-    theirs = _dialect("transformers").schedule_of_lambda(source.base, source.entry("lr_lambdas"))
-    return LambdaLR(source.base, _lr_lambda(source)) if theirs is None else theirs
+    fn = source.entry("lr_lambdas")
+    theirs = _dialect("transformers").schedule_of_lambda(source.base, fn)
+    return LambdaLR(source.base, _traceable(source, "lr_lambda", fn)) if theirs is None else theirs
 
 
 def _warm_restarts(source: _Source) -> Schedule:
@@ -293,25 +288,23 @@ def _swalr(source: _Source, base: float) -> Schedule:
     return SWALR(base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
 
 
-def _swalr_base(source: _Source) -> float:
-    """The rate from which it comes to the present one: the base rate, unless it has found the optimizer at another.
+def _product(source: _Source, base: float) -> Schedule:
+    return MultiplicativeLR(base, _traceable(source, "lr_lambda", source.entry("lr_lambdas")))
 
-    That is how it is meant to be used: made at the start of the training, and stepped where another scheduler has ended.
+
+_CARRYING: dict[str, Callable[[_Source, float], Schedule]] = {"MultiplicativeLR": _product, "SWALR": _swalr}
+
+
+def _to_present_rate(source: _Source, made: float) -> Schedule:
+    """One that goes on from what it finds, from the base rate that leads to the present rate: the usual one, if it does.
+
+    SWALR is meant to be used so: made at the start of the training, and stepped where another scheduler has ended.
     """
-    base, rate, end = source.base, source.rate, source.of_group("swa_lr")
-    epochs = source.number("anneal_epochs")
-    done = min(_steps_made(source) / epochs, 1.0) if epochs else 1.0
-    weight = (1 - math.cos(math.pi * done)) / 2 if source.get("_anneal_strategy") == "cos" else done
-    usual = math.isclose((1 - weight) * base + weight * end, rate, rel_tol=1e-9)
-    return base if weight == 1 or usual else (rate - weight * end) / (1 - weight)
-
-
-def _product_from_now(source: _Source) -> Schedule:
-    """A product goes on from the present factor and rate: walking to it again would be slower and no better."""
-    fn, made = _lr_lambda(source), _steps_made(source)
-    if not made:
-        return MultiplicativeLR(source.rate, fn)
-    return Recurrence(source.rate, Constant(1.0, 1) >> Function(fn).drop(made + 1), Constant(0.0))
+    make, usual = functools.partial(_CARRYING[source.name], source), source.base
+    of_0, of_1, of_usual = (float(make(base).at(made)) for base in (0.0, 1.0, usual))
+    if of_0 == of_1 or math.isclose(of_usual, source.rate, rel_tol=1e-9):
+        return make(usual)
+    return make((source.rate - of_0) / (of_1 - of_0))
 
 
 def _plateau(source: _Source) -> Schedule:
@@ -340,7 +333,7 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
     "LambdaLR": _of_lambda,
     "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
-    "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _lr_lambda(s)),
+    "MultiplicativeLR": lambda s: _product(s, s.base),
     "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
     "OneCycleLR": _one_cycle,
     "PolynomialLR": lambda s: PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
@@ -359,10 +352,8 @@ def _from_start(source: _Source) -> Schedule:
 def _from_now(source: _Source) -> Schedule:
     if source.name == "ReduceLROnPlateau":
         return _plateau(source)
-    if source.name == "MultiplicativeLR":
-        return _product_from_now(source)
-    whole = _swalr(source, _swalr_base(source)) if source.name == "SWALR" else _from_start(source)
     made = _steps_made(source)
+    whole = _to_present_rate(source, made) if source.name in _CARRYING else _from_start(source)
     schedule = whole.drop(made) if made else whole
     _check_rate(source, schedule)
     return schedule
