@@ -82,7 +82,7 @@ class SequentialLR(Scheduler):
     @functools.cached_property
     def _plain(self) -> Schedule:
         """Its children one after the other, each from its own base rate: which of them runs when."""
-        return join(self.schedulers, [] if self.milestones is None else self.milestones)
+        return join(self.schedulers, self._steps())
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -131,9 +131,10 @@ class ChainedScheduler(Scheduler):
     Children that only multiply (Step, MultiStep, Constant, Linear, Exponential, Polynomial and MultiplicativeLR) give the
     product of what they multiply with. Any other changes the rate as it finds it, with the results that PyTorch has: one that
     replaces the rate makes those before it pointless, and a cosine multiplies its distance from `eta_min`, wherever that is.
-    Such a chain walks through all steps up to t. A plateau as a child, where PyTorch raises, and any schedule of another
-    kind, multiplies the result with what it is by itself over the base rate. What `OneCycleLR` and `CyclicLR` do to the base
-    rate of the others in PyTorch (see `SequentialLR`) is for the others' `base_lr` to say.
+    Such a chain has no closed form, and ends after 1,048,576 steps: a later one raises an error, or counts as the last in a
+    trace. A plateau as a child, where PyTorch raises, and any schedule of another kind, multiplies the result with what it is
+    by itself over the base rate. What `OneCycleLR` and `CyclicLR` do to the base rate of the others in PyTorch (see
+    `SequentialLR`) is for the others' `base_lr` to say.
 
     To multiply whole schedules is to write `a * b`.
 

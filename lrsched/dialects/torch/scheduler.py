@@ -60,7 +60,10 @@ def check_single_numbers(call: str, numbers: Mapping[str, Any]) -> None:
 
 
 class Scheduler(Schedule):
-    """The base of schedules under a PyTorch name. By itself it is `composed`; in place it replaces the rate that it finds."""
+    """The base of schedules under a PyTorch name. By itself it is `composed`; in place it replaces the rate that it finds.
+
+    A known number that is not finite, or not within the bounds that `Args` states, raises a ValueError.
+    """
 
     def __post_init__(self) -> None:
         check_single_numbers(

@@ -50,7 +50,6 @@ class LambdaLR(Scheduler):
 
     Raises:
         TypeError: if lr_lambda is no function.
-        ValueError: if the rate is not finite.
 
     >>> from lrsched.dialects.torch import LambdaLR
     >>> print(LambdaLR(1.0, lambda epoch: 0.5 ** epoch)([0, 1, 2]))
@@ -85,7 +84,6 @@ class MultiplicativeLR(Multiplying):
 
     Raises:
         TypeError: if lr_lambda is no function.
-        ValueError: if the rate is not finite.
 
     >>> from lrsched.dialects.torch import MultiplicativeLR
     >>> print(MultiplicativeLR(1.0, lambda epoch: 0.5)([0, 1, 2]))
@@ -139,9 +137,6 @@ class StepLR(Multiplying):
         step_size: the number of steps between two drops, > 0.
         gamma: what each drop multiplies with, >= 0.
 
-    Raises:
-        ValueError: if the step size is not above 0, gamma below 0, or a number not finite.
-
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
     [0.5   0.5   0.05  0.005]
@@ -171,9 +166,6 @@ class MultiStepLR(Multiplying):
         base_lr: the rate of the optimizer.
         milestones: a list of steps, in any order; one that is given twice counts twice, and one at 0 from the start.
         gamma: what each drop multiplies with, >= 0.
-
-    Raises:
-        ValueError: if a milestone or gamma is below 0, or a number not finite.
 
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
@@ -217,9 +209,6 @@ class ConstantLR(Multiplying):
         factor: the fraction, in [0, 1]. (0 divides by zero in PyTorch at step `total_iters`.)
         total_iters: the number of steps, >= 0.
 
-    Raises:
-        ValueError: if the factor is not in [0, 1], or the total is negative.
-
     >>> from lrsched.dialects.torch import ConstantLR
     >>> print(ConstantLR(0.5, factor=0.5, total_iters=4)([0, 3, 4]))
     [0.25 0.25 0.5 ]
@@ -261,9 +250,6 @@ class LinearLR(Multiplying):
         end_factor: the fraction e from step `total_iters` on, in [0, 1].
         total_iters: the number of steps, >= 0.
 
-    Raises:
-        ValueError: if a fraction is not in [0, 1], or the total is negative.
-
     >>> from lrsched.dialects.torch import LinearLR
     >>> print(LinearLR(0.5, start_factor=0.5, total_iters=4)([0, 2, 4]))
     [0.25  0.375 0.5  ]
@@ -298,9 +284,6 @@ class ExponentialLR(Multiplying):
         base_lr: the rate of the optimizer.
         gamma: the factor of one step, >= 0.
 
-    Raises:
-        ValueError: if gamma is below 0, or a number not finite.
-
     >>> from lrsched.dialects.torch import ExponentialLR
     >>> print(ExponentialLR(1.0, gamma=0.5)([0, 1, 2]))
     [1.   0.5  0.25]
@@ -330,9 +313,6 @@ class PolynomialLR(Multiplying):
         base_lr: the rate of the optimizer.
         total_iters: the number of steps, >= 0; from there on the rate is 0.
         power: the exponent, >= 0; with 0 it stays at the base rate too.
-
-    Raises:
-        ValueError: if the total or the power is negative.
 
     >>> from lrsched.dialects.torch import PolynomialLR
     >>> print(PolynomialLR(1.0, total_iters=4, power=2.0)([0, 2, 4]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 
 from lrsched.algebra import numerics
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown, unexpected
 from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
@@ -129,19 +131,17 @@ class _Source(NamedTuple):
         """A number, which may be a tensor."""
         return float(self.get(name))
 
-    def whole(self, name: str) -> float:
-        """A number of steps, where PyTorch compares counts and so would never meet a fraction."""
-        return self._whole(name, self.number(name))
-
-    def _whole(self, name: str, value: float) -> float:
-        if not value.is_integer():
-            self.fails(ValueError, f"whole {name}, got {value}, which PyTorch's steps never meet")
-        return value
-
     def steps(self, name: str) -> list[float]:
-        """A list or a counter of steps, in order."""
-        listed = self.get(name)
-        return [self._whole(name, float(x)) for x in (listed if isinstance(listed, list) else sorted(listed.elements()))]
+        """Counts of steps in order, of a list or a counter, or one: PyTorch would never meet a fraction."""
+        given = self.get(name)
+        counts = sorted(given.elements()) if isinstance(given, Counter) else given if isinstance(given, list) else [given]
+        for count in counts:
+            if not float(count).is_integer():
+                self.fails(ValueError, f"whole {name}, got {count}, which PyTorch's steps never meet")
+        return [*map(float, counts)]
+
+    def whole(self, name: str) -> float:
+        return self.steps(name)[0]
 
     def entry(self, name: str) -> Any:
         """The group's entry of a list with one for every group."""
@@ -175,7 +175,7 @@ class _Source(NamedTuple):
 
 def _source(call: str, scheduler: Any, group: Any) -> _Source:
     kind = type(scheduler)
-    if not _is_torchs(kind) or kind.__name__ not in (*_SCHEDULES, "ReduceLROnPlateau"):
+    if not _is_torchs(kind) or kind.__name__ not in _KNOWN:
         raise TypeError(_refusal(call, scheduler))
     source = _Source(call, scheduler, group)
     count = len(source.get("optimizer").param_groups)
@@ -197,9 +197,9 @@ def _refusal(call: str, scheduler: Any) -> str:
     if not parents:
         expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
         return unexpected(call, "scheduler", scheduler, expected, hint)
-    known = [name for name in parents if name in (*_SCHEDULES, "ReduceLROnPlateau")]
-    what = f"a subclass of PyTorch's {parents[0]}" if parents[0] != kind.__name__ else "of none of PyTorch's known classes"
-    same = f", or {known[0]}(...), if it gives the same rates" if known else ""
+    known = next((name for name in parents if name in _KNOWN), "")
+    what = f"a subclass of PyTorch's {known}" if known else "a class of PyTorch that is not known"
+    same = f", or {known}(...), if it gives the same rates" if known else ""
     return (
         f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
         f" them as a function of the step, LambdaLR(base_lr, lr_lambda) of this dialect{same}."
@@ -207,22 +207,17 @@ def _refusal(call: str, scheduler: Any) -> str:
 
 
 def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
-    """The function, once it is sure that JAX can call it with a step and with an array of steps."""
+    """The function, once it is sure that JAX can call it with an array of steps."""
     hint = f"Hint: write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
     if not callable(fn):
         source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
-    for shape in [(), (3,)]:
-        try:
-            hash(fn)  # it becomes a part of the structure
-            value = jax.eval_shape(fn, jax.ShapeDtypeStruct(shape, numerics.float_type()))
-        except Exception as error:  # whatever a function of anybody may raise
-            reason = (str(error).splitlines() or [""])[0]
-            got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
-            raise TypeError(
-                f"{source.call}({source.name}): expected a function that JAX can trace, got {got}. {hint}."
-            ) from error
-        if not isinstance(value, jax.ShapeDtypeStruct) or value.dtype.kind not in "iuf" or value.shape not in ((), shape):
-            source.fails(TypeError, f"a number for each step, got {shown(value)} from {argument}={function_source(fn)}. {hint}")
+    try:
+        hash(fn)  # it becomes a part of the structure
+        jax.eval_shape(Function(fn).at, jax.ShapeDtypeStruct((3,), numerics.float_type()))
+    except Exception as error:  # whatever a function of anybody may raise
+        reason = str(error).partition("\n")[0]
+        got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
+        raise TypeError(f"{source.call}({source.name}): expected a function that JAX can trace, got {got}. {hint}.") from error
     return fn
 
 
@@ -230,10 +225,6 @@ def _of_lambda(source: _Source) -> Schedule:
     fn = source.entry("lr_lambdas")
     theirs = _dialect("transformers").schedule_of_lambda(source.base, fn)
     return LambdaLR(source.base, _traceable(source, "lr_lambda", fn)) if theirs is None else theirs
-
-
-def _warm_restarts(source: _Source) -> Schedule:
-    return CosineAnnealingWarmRestarts(source.base, source.number("T_0"), source.number("T_mult"), source.number("eta_min"))
 
 
 def _cyclic(source: _Source) -> Schedule:
@@ -308,27 +299,20 @@ def _to_present_rate(source: _Source, made: float) -> Schedule:
 
 
 def _plateau(source: _Source) -> Schedule:
-    lows, low = source.get("min_lrs"), source.get("default_min_lr")
-    return ReduceLROnPlateau(
-        source.rate,
-        source.get("mode"),
-        source.number("factor"),
-        source.number("patience"),
-        source.number("threshold"),
-        source.get("threshold_mode"),
-        source.number("cooldown"),
-        # PyTorch renews the list from the default if groups were added later.
-        float(low) if low is not None and source.group >= len(lows) else float(source.entry("min_lrs")),
-        source.number("eps"),
-    )
+    numbers = {name: source.number(name) for name in ("factor", "patience", "threshold", "cooldown", "eps")}
+    others: dict[str, Any] = {name: source.get(name) for name in ("mode", "threshold_mode")} | numbers
+    # PyTorch renews the list from the default if groups were added later.
+    is_renewed = source.group >= len(source.get("min_lrs")) and source.get("default_min_lr") is not None
+    low = source.number("default_min_lr") if is_renewed else float(source.entry("min_lrs"))
+    return ReduceLROnPlateau(source.rate, min_lr=low, **others)
 
 
 # The schedule of a scheduler from its start on.
 _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ChainedScheduler": lambda s: ChainedScheduler([_from_start(child) for child in s.children]),
     "ConstantLR": lambda s: ConstantLR(s.base, s.number("factor"), s.whole("total_iters")),
-    "CosineAnnealingLR": lambda s: CosineAnnealingLR(s.base, s.number("T_max"), s.number("eta_min")),
-    "CosineAnnealingWarmRestarts": _warm_restarts,
+    "CosineAnnealingLR": lambda s: CosineAnnealingLR(s.base, *map(s.number, ("T_max", "eta_min"))),
+    "CosineAnnealingWarmRestarts": lambda s: CosineAnnealingWarmRestarts(s.base, *map(s.number, ("T_0", "T_mult", "eta_min"))),
     "CyclicLR": _cyclic,
     "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
     "LambdaLR": _of_lambda,
@@ -341,6 +325,7 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
     "SWALR": lambda s: _swalr(s, s.base),
 }
+_KNOWN = (*_SCHEDULES, "ReduceLROnPlateau")
 
 
 def _from_start(source: _Source) -> Schedule:
