@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from check import OF_BASE, RELATIVE, ours, traces
 from torch_cases import COSINE, EXAMPLES, LINEAR, MULTIPLICATIVE, STEP, inverse, nearly_one
@@ -148,6 +149,7 @@ def test_every_number_of_a_plateau_maps():
         np.testing.assert_allclose(row, run(one, metrics), rtol=1e-6)
 
 
+OPTIMIZER = optax.sgd(0.1)
 BAD = [
     (lambda: dialect.StepLR(0.1, 30, -0.5), "StepLR(gamma=-0.5): expected gamma >= 0"),
     (lambda: dialect.CosineAnnealingWarmRestarts(0.1, 5, 1.5), "(T_mult=1.5): expected T_mult >= 1 and whole"),
@@ -157,6 +159,8 @@ BAD = [
     (lambda: dialect.SequentialLR([STEP], [3]), "one milestone fewer than schedules, got 1 schedules and 1"),
     (lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]), "(milestones=[5, 3]): expected milestones that rise from 0"),
     (lambda: dialect.SequentialLR(STEP, [3]), "): expected a list of schedules"),
+    (lambda: dialect.SequentialLR(OPTIMIZER, schedulers=[STEP, STEP], milestones=[3]), "SequentialLR(optimizer="),
+    (lambda: dialect.OneCycleLR(OPTIMIZER, max_lr=0.1, total_steps=9), "OneCycleLR(optimizer="),
     (lambda: dialect.ChainedScheduler([]), "ChainedScheduler(schedulers=[]): expected at least one schedule"),
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), "expected a scheduler of this dialect"),
     (lambda: dialect.ChainedScheduler([STEP, dialect.StepLR(0.1, 3)]), "as they change one rate, got 0.5, 0.1"),

@@ -17,7 +17,7 @@ from lrsched.algebra.schedule import Real, Schedule, Spans, ready
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
-from lrsched.dialects.torch.scheduler import Change, InPlace, Scheduler, setting
+from lrsched.dialects.torch.scheduler import ALONE, Change, InPlace, Scheduler, setting
 
 
 def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
@@ -53,6 +53,8 @@ class SequentialLR(Scheduler):
     References:
         PyTorch's `SequentialLR`. In the algebra: `join(schedules, milestones)`, or `a >> b`.
     """
+
+    _instead = ALONE
 
     schedulers: tuple[Schedule, ...] = child()
     milestones: Any = leaf(rank=1, rising=True, unit="steps", optional=True)
@@ -153,6 +155,8 @@ class ChainedScheduler(Scheduler):
     References:
         PyTorch's `ChainedScheduler`. In the algebra: `a * b / base_lr`.
     """
+
+    _instead = ALONE
 
     schedulers: tuple[Schedule, ...] = child()
 

@@ -125,7 +125,9 @@ class CyclicLR(Scheduler):
         PyTorch's `CyclicLR`. In the algebra: `triangular(base_lr, max_lr, step_size_up, step_size_down, mode, gamma)`.
     """
 
-    base_lr: Number = leaf(hint=ALONE)
+    _instead = ALONE
+
+    base_lr: Number = leaf()
     max_lr: Number = leaf()
     step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
     step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
@@ -203,7 +205,9 @@ class OneCycleLR(Scheduler):
         PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
     """
 
-    max_lr: Number = leaf(hint=ALONE)
+    _instead = ALONE
+
+    max_lr: Number = leaf()
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
     epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
     steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)

@@ -13,7 +13,7 @@ import functools
 import importlib
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +64,14 @@ class Scheduler(Schedule):
 
     A known number that is not finite, or not within the bounds that `Args` states, raises a ValueError.
     """
+
+    _instead: ClassVar[str] = BASE  # of an optimizer
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        del kwargs
+        if args and (hasattr(args[0], "param_groups") or hasattr(args[0], "update")):
+            raise TypeError(unexpected(cls.__name__, "optimizer", args[0], "no optimizer", cls._instead))
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         check_single_numbers(

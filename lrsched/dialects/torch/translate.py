@@ -234,9 +234,7 @@ def _cyclic(source: _Source) -> Schedule:
     if custom is None:
         scale = {"mode": source.get("mode"), "gamma": source.number("gamma")}
     else:
-        by_cycle = source.get("scale_mode") == "cycle"
-        scale_fn = _traceable(source, "scale_fn", custom)
-        scale = {"scale_fn": scale_fn, "scale_mode": "cycle" if by_cycle else "iterations"}
+        scale = {"scale_fn": _traceable(source, "scale_fn", custom), "scale_mode": source.get("scale_mode")}
     momenta: dict[str, Any] = {"cycle_momentum": False}
     if source.get("cycle_momentum"):
         momenta = {name: float(source.entry(f"{name}s")) for name in ("base_momentum", "max_momentum")}
