@@ -58,9 +58,10 @@ class CosineAnnealingLR(Scheduler):
         since = t - (self.T_max + 1.0)
         cycle = 2.0 * self.T_max
         rises = (since >= 0) & (since - cycle * numerics.floor_ratio(numerics.maximum(since, 0.0), cycle) < 1)
-        scale = numerics.divide(height.at(t), height.at(numerics.maximum(t - 1.0, 0.0)))
+        before = numerics.where(rises, 1.0, height.at(numerics.maximum(t - 1.0, 0.0)))
+        scale = numerics.where(rises, 1.0, numerics.divide(height.at(t), before))
         first = (self.base_lr - low) * height.at(self.T_max + 1.0)
-        return Change(scale, (1.0 - scale) * low).unless(rises, Change(1.0, first))
+        return Change(scale, numerics.where(rises, first, (1.0 - scale) * low))
 
 
 @node

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import check_count
@@ -69,7 +70,7 @@ class Scheduler(Schedule):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         del kwargs
-        if args and (hasattr(args[0], "param_groups") or hasattr(args[0], "update")):
+        if args and (hasattr(args[0], "param_groups") or isinstance(args[0], optax.GradientTransformation)):
             raise TypeError(unexpected(cls.__name__, "optimizer", args[0], "no optimizer", cls._instead))
         return super().__new__(cls)
 
@@ -193,18 +194,22 @@ class InPlace(Schedule):
         return self._walked_in_trace(step)
 
     def _walked_in_trace(self, steps: Any) -> Any:
-        def body(now: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        """The rates at steps: by blocks, in each of which all changes are computed at once."""
+
+        def block(i: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
             rate, values = state
-            scale, offset = map(numerics.to_float, self.scheduler.change(numerics.time_of(now)[0]))
-            rate = scale * rate + offset
-            return rate, jnp.where(steps == now, rate, values)
+            t, _ = numerics.time_of(i * _BLOCK + np.arange(_BLOCK, dtype=np.int32))
+            changes = [jnp.broadcast_to(numerics.to_float(x), (_BLOCK,)) for x in self.scheduler.change(t)]
+            _, rates = jax.lax.scan(lambda rate, change: (change[0] * rate + change[1],) * 2, rate, changes)
+            row = jnp.clip(steps - i * _BLOCK, 0, _BLOCK - 1)
+            return rates[-1], jnp.where(steps // _BLOCK == i, rates[row], values)
 
-        count = (int(np.max(steps, initial=0)) if numerics.is_concrete(steps) else jnp.max(steps, initial=0)) + 1
+        last = int(np.max(steps, initial=0)) if numerics.is_concrete(steps) else jnp.max(steps, initial=0)
         start = jnp.asarray(numerics.to_float(self.scheduler.base)), jnp.zeros(steps.shape, numerics.float_type())
-        return jax.lax.fori_loop(0, count, body, start)[1]
+        return jax.lax.fori_loop(0, last // _BLOCK + 1, block, start)[1]
 
 
-_FEW, _STEPS = 2**12, 2**20
+_FEW, _BLOCK, _STEPS = 2**12, 2**10, 2**20
 
 
 @functools.lru_cache(8)
