@@ -17,7 +17,7 @@ from lrsched.algebra.schedule import Real, Schedule, Spans, ready
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
-from lrsched.dialects.torch.scheduler import ALONE, Change, InPlace, Scheduler, setting
+from lrsched.dialects.torch.scheduler import ALONE, Change, InPlace, Scheduler, entries, setting
 
 
 def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
@@ -47,7 +47,7 @@ class SequentialLR(Scheduler):
 
     >>> from lrsched.dialects.torch import ExponentialLR, LinearLR, SequentialLR
     >>> warmup, decay = LinearLR(0.4, start_factor=0.25, total_iters=3), ExponentialLR(0.4, gamma=0.5)
-    >>> print(SequentialLR([warmup, decay], milestones=[3])([0, 1, 2, 3, 4]))
+    >>> print(SequentialLR(schedulers=[warmup, decay], milestones=[3])([0, 1, 2, 3, 4]))
     [0.1 0.2 0.3 0.4 0.2]
 
     References:
@@ -65,16 +65,12 @@ class SequentialLR(Scheduler):
         self.__post_init__()
 
     def _check(self) -> None:
-        count = 0 if self.milestones is None else np.shape(self.milestones)[-1]
+        count = len(entries(self.milestones))
         if count != len(self.schedulers) - 1:
             raise ValueError(
                 f"SequentialLR(...): expected one milestone fewer than schedules, got {len(self.schedulers)} schedules and"
                 f" {count} milestones."
             )
-
-    def _steps(self) -> list[Any]:
-        table: Any = self.milestones
-        return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
 
     @property
     def base(self) -> Number:
@@ -84,21 +80,21 @@ class SequentialLR(Scheduler):
     @functools.cached_property
     def _plain(self) -> Schedule:
         """Its children one after the other, each from its own base rate: which of them runs when."""
-        return join(self.schedulers, self._steps())
+        return join(self.schedulers, entries(self.milestones))
 
     @functools.cached_property
     def composed(self) -> Schedule:
         return self._from(self.schedulers[0])
 
     def _from(self, first: Schedule) -> Schedule:
-        parts = [first]
-        for k, milestone in enumerate(self._steps()):
+        parts, steps = [first], entries(self.milestones)
+        for k, milestone in enumerate(steps):
             later = self.schedulers[k + 1]
             if isinstance(later, Scheduler) and not _is_known_to_be_0(milestone):
-                before = join(parts, self._steps()[:k]) @ Constant(milestone - 1.0, 0.0)
+                before = join(parts, steps[:k]) @ Constant(milestone - 1.0, 0.0)
                 later = later.continued(before)
             parts.append(later)
-        return join(parts, self._steps())
+        return join(parts, steps)
 
     def continued(self, rate: Schedule) -> Schedule:
         first = self.schedulers[0]
@@ -111,7 +107,7 @@ class SequentialLR(Scheduler):
     def change(self, t: Real) -> Change:
         first, *later = map(ready, self.schedulers)
         found = _change(first, t).unless(t < 1, setting(first.at(0.0)))
-        for one, milestone in zip(later, self._steps(), strict=True):
+        for one, milestone in zip(later, entries(self.milestones), strict=True):
             own = numerics.maximum(t - milestone, 0.0)
             started = one.started_change(own) if isinstance(one, Scheduler) else setting(one.at(own))
             found = found.unless(t >= milestone, started)

@@ -60,6 +60,11 @@ def check_single_numbers(call: str, numbers: Mapping[str, Any]) -> None:
         raise ValueError(unexpected(call, lists[0], numbers[lists[0]], "one number", GROUPS))
 
 
+def entries(table: Any) -> list[Any]:
+    """The steps in a table, each of which may be a batch; none of no table."""
+    return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
+
+
 class Scheduler(Schedule):
     """The base of schedules under a PyTorch name. By itself it is `composed`; in place it replaces the rate that it finds.
 

@@ -23,7 +23,7 @@ from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Exponential, Function, Linear, Polynomial
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE, Change, InPlace, Multiplying, Scheduler
+from lrsched.dialects.torch.scheduler import BASE, Change, InPlace, Multiplying, Scheduler, entries
 
 _NEVER = 1e30  # a step beyond all others
 
@@ -191,9 +191,8 @@ class MultiStepLR(Multiplying):
         return multi_step(self.base_lr, numerics.ascending(self.milestones), self.gamma)
 
     def ratio(self, t: Real) -> Real:
-        steps = [] if self.milestones is None else [self.milestones[..., i] for i in range(self.milestones.shape[-1])]
         ratio = 1.0
-        for step in steps:
+        for step in entries(self.milestones):
             ratio = ratio * numerics.where((step <= t) & (t < step + 1.0), self.gamma, 1.0)
         return ratio
 
