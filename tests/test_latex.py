@@ -77,7 +77,7 @@ def value_of(text: str, t: float) -> float:
 
 def is_arithmetic(s: Any) -> bool:
     """Whether there are only operations that the evaluation knows."""
-    odd = [one for one in nodes(s) if isinstance(one, (Function, torch.Recurrence, torch.LambdaLR, torch.MultiplicativeLR))]
+    odd = [one for one in nodes(s) if isinstance(one, (Function, torch.LambdaLR, torch.MultiplicativeLR))]
     growing = [one for one in nodes(s) if isinstance(one, Repeat) and one.stretch_ is not None]
     return not odd and not growing and "u_{" not in ls.latex(s) and r"\sum" not in ls.latex(s)
 

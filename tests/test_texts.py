@@ -29,8 +29,7 @@ from lrsched.training.live import packed
 
 NAMES = {**vars(torch), **vars(ls), "rising": rising}
 NAMES |= {"keras": keras, "optax": optax, "timm": timm, "transformers": transformers}
-RECURRENCE = torch.Recurrence(0.1, ls.Constant(0.5), ls.Constant(1.0))
-TORCH = [*WITHOUT_FUNCTIONS, torch.ReduceLROnPlateau(0.1, patience=1), RECURRENCE]
+TORCH = [*WITHOUT_FUNCTIONS, torch.ReduceLROnPlateau(0.1, patience=1), WITHOUT_FUNCTIONS[-1].composed]
 OTHERS = [  # batches, tables, and odd numbers
     ls.grid(ls.warmup_cosine, peak=[0.1, 1 / 3], warmup_steps=[0, 7], steps=100)[0],
     ls.stack([ls.Linear(0.0, 1.0, 10), ls.reduce_on_plateau()]),
@@ -58,9 +57,8 @@ def test_every_node_comes_back(name):
         back = flax.serialization.from_bytes(state, flax.serialization.to_bytes(state))
         assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
         assert ls.resume(ls.describe(ls.schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
-    if not isinstance(s, torch.Recurrence):
-        assert eval(repr(s), NAMES) == s
-        assert has_function(s) or ls.parse(repr(s)) == s
+    assert eval(repr(s), NAMES) == s
+    assert has_function(s) or ls.parse(repr(s)) == s
     assert pickle.loads(pickle.dumps(s)) == copy.deepcopy(s) == s
     assert has_function(s) or ls.from_json(ls.to_json(s)) == s
 

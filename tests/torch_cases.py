@@ -4,34 +4,34 @@ Their meaning is that of the nodes they are composed of; that these do what PyTo
 """
 
 import functools
-import itertools
 import math
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from cases import Case
-from meaning import number, value
+from meaning import value
 
 from lrsched.dialects import torch
 from lrsched.dialects.torch.scheduler import Scheduler
 
 value.register(Scheduler, lambda s, t: value(s.composed, t))
-value.register(torch.Recurrence, lambda s, t: next(itertools.islice(_rates(s), math.floor(t), None)))
+value.register(torch.InPlace, lambda s, t: _rates(s.scheduler, math.floor(t))[math.floor(t)])
 
 
 @functools.cache
-def _seen(s: torch.Recurrence) -> list[Any]:
-    """The rates of a schedule that are known already."""
+def _seen(s: Scheduler) -> list[Fraction]:
+    """The rates of a scheduler that are known already."""
     del s
     return []
 
 
-def _rates(s: torch.Recurrence) -> Any:
+def _rates(s: Scheduler, last: int) -> list[Fraction]:
     seen = _seen(s)
-    yield from seen
-    for t in itertools.count(len(seen)):
-        seen.append(value(s.scale, Fraction(t)) * (seen[-1] if seen else number(s.start)) + value(s.offset, Fraction(t)))
-        yield seen[-1]
+    for t in range(len(seen), last + 1):
+        scale, offset = map(Fraction, s.change(float(t)))
+        seen.append(scale * (Fraction(float(seen[-1])) if seen else Fraction(float(np.asarray(s.base)))) + offset)
+    return seen
 
 
 def inverse(t: Any) -> Any:
@@ -63,10 +63,8 @@ WITHOUT_FUNCTIONS = [
     torch.CosineAnnealingWarmRestarts(0.5, 4, 2, 0.125),
     torch.CyclicLR(0.125, 0.5, 4, 6, "exp_range", 0.875),
     torch.CyclicLR(0.125, 0.5, 4, mode="triangular2"),
-    torch.CyclicMomentum(0.125, 0.5, 4),
     torch.OneCycleLR(0.5, 20, pct_start=0.25, div_factor=8.0, final_div_factor=16.0),
     torch.OneCycleLR(0.5, epochs=5, steps_per_epoch=4, pct_start=0.25, anneal_strategy="linear", three_phase=True),
-    torch.OneCycleMomentum(0.5, 20, pct_start=0.25),
     torch.SWALR(0.5, 0.25, 8),
     torch.SequentialLR([LINEAR, EXPONENTIAL], [6]),
     torch.ChainedScheduler([LINEAR, EXPONENTIAL]),
@@ -108,7 +106,7 @@ TORCH = {
     "CyclicLR exp_range": Case(lambda n: torch.CyclicLR(0.003, 0.1, n // 20, n // 10, "exp_range", 1 - 3 / n)),
     "OneCycleLR": Case(lambda n: torch.OneCycleLR(0.3, n)),
     "OneCycleLR of three phases": Case(lambda n: torch.OneCycleLR(0.3, n, three_phase=True, pct_start=0.25)),
-    "OneCycleMomentum": Case(lambda n: torch.OneCycleMomentum(0.3, n)),
+    "OneCycleLR's momentum": Case(lambda n: torch.OneCycleLR(0.3, n).momentum),
     "SWALR": Case(lambda n: torch.SWALR(0.3, 0.05, n)),
     "SequentialLR": Case(lambda n: torch.SequentialLR([warmup(n), torch.CosineAnnealingLR(0.3, n - n // 10)], [n // 10])),
     "ChainedScheduler": Case(lambda n: torch.ChainedScheduler([warmup(n), falling(n)])),

@@ -109,10 +109,6 @@ def test_later_steps_of_the_scheduler_change_nothing():
 # Refusals
 
 
-def of(group: int) -> Any:
-    return from_torch(one("StepLR"), group)
-
-
 def with_another_group() -> Any:
     scheduler = one("StepLR")
     scheduler.optimizer.param_groups.append({"lr": 0.1})
@@ -131,16 +127,16 @@ def of_children(name: str, change: Any) -> Any:
     return from_torch(scheduler)
 
 
-def without(name: str, attribute: str) -> Any:
-    scheduler = one(name)
-    delattr(scheduler, attribute)
+def without_an_attribute() -> Any:
+    scheduler = one("SWALR")
+    del scheduler._anneal_strategy
     return from_torch(scheduler)
 
 
-def in_a_sequence_of_sequences(rate: float) -> Any:
+def in_a_sequence_of_sequences() -> Any:
     nested = (r for r in RECORDS["SequentialLR"] if "schedulers" in r["arguments"]["schedulers"][0]["arguments"])
     scheduler = stand_in(next(nested))
-    scheduler.optimizer.param_groups[0]["lr"] = rate
+    scheduler.optimizer.param_groups[0]["lr"] = 0.123
     return from_torch(scheduler)
 
 
@@ -149,10 +145,10 @@ REFUSED = [
     (lambda: from_torch(ls.Constant(1.0)), TypeError, "expected a scheduler"),
     (lambda: from_torch(kind("StepLR", "torch.optimal")()), TypeError, "expected a scheduler of torch.optim.lr_scheduler"),
     (of_a_subclass, TypeError, "project.Mine, a subclass of PyTorch's StepLR. Hint: write "),
-    (lambda: of(1), ValueError, "from_torch(group=1): expected a group of the optimizer, from 0 to 0"),
-    (lambda: of(-1), ValueError, "from_torch(group=-1): expected a group of the optimizer, from 0 to 0"),
+    (lambda: from_torch(one("StepLR"), 1), ValueError, "from_torch(group=1): expected a group of the optimizer, from 0 to 0"),
+    (lambda: from_torch(one("StepLR"), -1), ValueError, "from_torch(group=-1): expected a group of the optimizer, from 0 to 0"),
     (with_another_group, ValueError, "expected base_lrs for group 1, got those of 1 groups"),
-    (lambda: in_a_sequence_of_sequences(0.123), ValueError, "runs a sequence of sequences or chains otherwise than it docum"),
+    (in_a_sequence_of_sequences, ValueError, "runs a sequence of sequences or chains otherwise than it documents"),
     (
         lambda: of_children("ChainedScheduler", lambda x: vars(x[0]).update(last_epoch=1, _step_count=2)),
         ValueError,
@@ -166,7 +162,7 @@ REFUSED = [
     (lambda: from_torch(one("StepLR", step_size=2.5)), ValueError, "from_torch(StepLR): expected whole step_size, got 2.5"),
     (lambda: from_torch(one("MultiStepLR", milestones=Counter([2.5]))), ValueError, "expected whole milestones, got 2.5"),
     (lambda: from_torch(one("ConstantLR", total_iters=math.inf)), ValueError, "expected whole total_iters, got inf"),
-    (lambda: without("SWALR", "_anneal_strategy"), TypeError, "expected the attribute _anneal_strategy"),
+    (without_an_attribute, TypeError, "expected the attribute _anneal_strategy"),
 ]
 
 

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 # PyTorch
 
 RELATIVE, OF_BASE = 1e-6, 1e-8
-OWN_RATES = ("OneCycleLR", "OneCycleMomentum", "CyclicLR", "CyclicMomentum")  # which take no base rate
+OWN_RATES = ("OneCycleLR", "CyclicLR")  # which take no base rate
 
 
 def ours(name: str, arguments: Record, base_lr: float) -> Any:
@@ -23,7 +23,7 @@ def ours(name: str, arguments: Record, base_lr: float) -> Any:
     arguments = {key: FUNCTIONS[value] if key in ("lr_lambda", "scale_fn") else value for key, value in arguments.items()}
     if "schedulers" in arguments:
         children = [ours(child["class"], child["arguments"], base_lr) for child in arguments["schedulers"]]
-        return getattr(torch, name)(children, *([arguments["milestones"]] if name == "SequentialLR" else []))
+        return getattr(torch, name)(**arguments | {"schedulers": children})
     return getattr(torch, name)(*([] if name in OWN_RATES else [base_lr]), **arguments)
 
 
@@ -52,8 +52,7 @@ def traces(record: Record) -> list[tuple[Any, Any, float]]:
     steps = np.arange(record["steps"]) if isinstance(record["steps"], int) else np.array(record["steps"])
     pairs = [(schedule(steps), record["rates"], base_lr)]
     if "momenta" in record:
-        twin = ours(name.replace("LR", "Momentum"), arguments, base_lr)
-        pairs.append((twin(steps), record["momenta"], 1.0))
+        pairs.append((schedule.momentum(steps), record["momenta"], 1.0))
     return pairs
 
 

@@ -17,11 +17,9 @@ from lrsched.dialects.torch.cyclic import SWALR as SWALR
 from lrsched.dialects.torch.cyclic import CosineAnnealingLR as CosineAnnealingLR
 from lrsched.dialects.torch.cyclic import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
 from lrsched.dialects.torch.cyclic import CyclicLR as CyclicLR
-from lrsched.dialects.torch.cyclic import CyclicMomentum as CyclicMomentum
 from lrsched.dialects.torch.cyclic import OneCycleLR as OneCycleLR
-from lrsched.dialects.torch.cyclic import OneCycleMomentum as OneCycleMomentum
 from lrsched.dialects.torch.plateau import ReduceLROnPlateau as ReduceLROnPlateau
-from lrsched.dialects.torch.scheduler import Recurrence as Recurrence
+from lrsched.dialects.torch.scheduler import InPlace as InPlace
 from lrsched.dialects.torch.schedulers import ConstantLR as ConstantLR
 from lrsched.dialects.torch.schedulers import ExponentialLR as ExponentialLR
 from lrsched.dialects.torch.schedulers import LambdaLR as LambdaLR

@@ -12,8 +12,7 @@ from lrsched.algebra.node import choice, leaf, node, static
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import triangular
-from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.sequence import join
+from lrsched.algebra.schedule import Real, Schedule, ready
 from lrsched.algebra.shapes import Cosine, Function, Linear, Time
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler
@@ -28,9 +27,6 @@ class CosineAnnealingLR(Scheduler):
         base_lr: the rate of the optimizer.
         T_max: the number of steps down, half a period, > 0.
         eta_min: the lowest rate.
-
-    Raises:
-        ValueError: if T_max is not above 0, or a number not finite.
 
     >>> from lrsched.dialects.torch import CosineAnnealingLR
     >>> print(CosineAnnealingLR(1.0, T_max=4)([0, 2, 4, 6, 8]))
@@ -52,16 +48,20 @@ class CosineAnnealingLR(Scheduler):
         return (Cosine(high, low, self.T_max) >> Cosine(low, high, self.T_max)).repeat()
 
     @property
-    def change(self) -> Change:
+    def in_place(self) -> bool:
+        return True
+
+    def change(self, t: Real) -> Change:
         # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
         # the height before is 0, it goes up by the height of that step from the base rate instead.
-        height, period = self._wave(1.0, 0.0), 2.0 * self.T_max
-        once = (Constant(1.0, 1) >> Constant(0.0, period - 1.0)).repeat()
-        rises = Constant(0.0, self.T_max + 1.0) >> once
-        scale = rises + (1.0 - rises) * height / (height.delay(1) + rises)
-        base: Any = self.base_lr
-        first = Constant(base - self.eta_min) * (height @ Constant(self.T_max + 1.0))
-        return Change(scale, (1.0 - scale) * Constant(self.eta_min) + rises * first)
+        height, low = ready(self._wave(1.0, 0.0)), numerics.as_value(self.eta_min)
+        since = t - (self.T_max + 1.0)
+        cycle = 2.0 * self.T_max
+        rises = (since >= 0) & (since - cycle * numerics.floor_ratio(numerics.maximum(since, 0.0), cycle) < 1)
+        before = numerics.where(rises, 1.0, height.at(numerics.maximum(t - 1.0, 0.0)))
+        scale = numerics.where(rises, 1.0, numerics.divide(height.at(t), before))
+        first = (self.base_lr - low) * height.at(self.T_max + 1.0)
+        return Change(scale, numerics.where(rises, first, (1.0 - scale) * low))
 
 
 @node
@@ -75,9 +75,6 @@ class CosineAnnealingWarmRestarts(Scheduler):
         T_0: the number of steps of the first cycle, a whole number > 0.
         T_mult: how many times longer each cycle is than the one before, a whole number >= 1.
         eta_min: the lowest rate.
-
-    Raises:
-        ValueError: if T_0 or T_mult is no whole number or below 1, or a number not finite.
 
     >>> from lrsched.dialects.torch import CosineAnnealingWarmRestarts
     >>> print(CosineAnnealingWarmRestarts(1.0, T_0=4, T_mult=2)([0, 2, 4, 8, 12]))
@@ -99,34 +96,8 @@ class CosineAnnealingWarmRestarts(Scheduler):
         return Cosine(self.base_lr, self.eta_min, self.T_0).repeat(stretch=self.T_mult)
 
 
-class _Cyclic(Scheduler):
-    """What the rate and the momentum of a cyclic policy have in common."""
-
-    base_lr: Number
-    step_size_up: Number
-    step_size_down: Number | None
-    mode: Literal["triangular", "triangular2", "exp_range"]
-    gamma: Number
-    scale_fn: Callable[[Any], Any] | None
-    scale_mode: Literal["cycle", "iterations"]
-
-    def _check(self) -> None:
-        if self.scale_fn is not None:
-            function_of_steps(type(self).__name__, "scale_fn", self.scale_fn)
-
-    def _between(self, low: Number, high: Number) -> Schedule:
-        down = self.step_size_up if self.step_size_down is None else self.step_size_down
-        if self.scale_fn is None:
-            gamma = self.gamma if self.mode == "exp_range" else 1.0
-            return triangular(low, high, self.step_size_up, down, self.mode, gamma)
-        cycle = self.step_size_up + down
-        count = Time().staircase(cycle) / Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else Time()
-        scale = Function(self.scale_fn) @ count
-        return triangular(low, high, self.step_size_up, down) * scale + Constant(low, 0.0) * (1.0 - scale)
-
-
 @node
-class CyclicLR(_Cyclic):
+class CyclicLR(Scheduler):
     """Up and down between two rates in straight lines, for ever: `base_lr + (max_lr - base_lr) · h(t) · g(t)`.
 
     h rises from 0 to 1 in `step_size_up` steps and falls back in `step_size_down` steps. g is 1 in mode "triangular",
@@ -142,22 +113,22 @@ class CyclicLR(_Cyclic):
         gamma: the factor of one step in mode "exp_range", >= 0.
         scale_fn: a function of the cycle or of the step, in place of the mode.
         scale_mode: "cycle" or "iterations".
-        cycle_momentum: whether there is a `CyclicMomentum` beside it.
+        cycle_momentum: whether there is a momentum beside it, the schedule `.momentum`.
         base_momentum: the lowest momentum, at the highest rate.
         max_momentum: the highest momentum, at the lowest rate.
 
-    Raises:
-        ValueError: if a length or gamma is negative, the mode unknown, or a number not finite.
-
     >>> from lrsched.dialects.torch import CyclicLR
-    >>> print(CyclicLR(1.0, 5.0, step_size_up=4)([0, 2, 4, 6, 8]))
-    [1. 3. 5. 3. 1.]
+    >>> s = CyclicLR(1.0, 5.0, step_size_up=4)
+    >>> print(s([0, 2, 4, 6, 8]), s.momentum([0, 4, 8]))
+    [1. 3. 5. 3. 1.] [0.9 0.8 0.9]
 
     References:
         PyTorch's `CyclicLR`. In the algebra: `triangular(base_lr, max_lr, step_size_up, step_size_down, mode, gamma)`.
     """
 
-    base_lr: Number = leaf(hint=ALONE)
+    _instead = ALONE
+
+    base_lr: Number = leaf()
     max_lr: Number = leaf()
     step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
     step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
@@ -170,78 +141,105 @@ class CyclicLR(_Cyclic):
     cycle_momentum: bool = static(default=True)
     base_momentum: Number = leaf(default=0.8)
     max_momentum: Number = leaf(default=0.9)
+
+    def _check(self) -> None:
+        if self.scale_fn is not None:
+            function_of_steps("CyclicLR", "scale_fn", self.scale_fn)
 
     @functools.cached_property
     def composed(self) -> Schedule:
         return self._between(self.base_lr, self.max_lr)
 
-
-@node
-class CyclicMomentum(_Cyclic):
-    """The momentum beside `CyclicLR`: `max_momentum - (max_momentum - base_momentum) · h(t) · g(t)`, of the same arguments.
-
-    Args:
-        base_lr, max_lr: of the rate; they do not matter here.
-        step_size_up: the number of steps in which it falls, > 0.
-        step_size_down: the number of steps in which it rises, >= 0; as many if None.
-        mode, gamma, scale_fn, scale_mode: see `CyclicLR`.
-        cycle_momentum: must be True.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
-
-    Raises:
-        ValueError: if `cycle_momentum` is false, or as `CyclicLR` does.
-
-    >>> from lrsched.dialects.torch import CyclicMomentum
-    >>> print(CyclicMomentum(1.0, 5.0, step_size_up=4)([0, 4, 8]))
-    [0.9 0.8 0.9]
-
-    References:
-        PyTorch's `CyclicLR`. In the algebra: `triangular(max_momentum, base_momentum, step_size_up, …)`.
-    """
-
-    base_lr: Number = leaf(hint=ALONE)
-    max_lr: Number = leaf()
-    step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
-    step_size_down: Number | None = leaf(ge=0, unit="steps", optional=True, default=None)
-    mode: Literal["triangular", "triangular2", "exp_range"] = choice(
-        "triangular", "triangular2", "exp_range", default="triangular"
-    )
-    gamma: Number = leaf(exact=True, ge=0, default=1.0)
-    scale_fn: Callable[[Any], Any] | None = static(default=None)
-    scale_mode: Literal["cycle", "iterations"] = choice("cycle", "iterations", default="cycle")
-    cycle_momentum: bool = static(default=True)
-    base_momentum: Number = leaf(default=0.8)
-    max_momentum: Number = leaf(default=0.9)
-
-    def _check(self) -> None:
-        super()._check()
-        _momentum_is_cycled(self)
-
-    @functools.cached_property
-    def composed(self) -> Schedule:
+    @property
+    def momentum(self) -> Schedule:
+        """The momentum beside it: highest where the rate is lowest."""
+        _check_momentum(self)
         return self._between(self.max_momentum, self.base_momentum)
 
+    def _between(self, low: Number, high: Number) -> Schedule:
+        down = self.step_size_up if self.step_size_down is None else self.step_size_down
+        if self.scale_fn is None:
+            gamma = self.gamma if self.mode == "exp_range" else 1.0
+            return triangular(low, high, self.step_size_up, down, self.mode, gamma)
+        cycle = self.step_size_up + down
+        count = Time().staircase(cycle) / Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else Time()
+        scale = Function(self.scale_fn) @ count
+        return triangular(low, high, self.step_size_up, down) * scale + Constant(low, 0.0) * (1.0 - scale)
 
-def _momentum_is_cycled(schedule: Any) -> None:
+
+def _check_momentum(schedule: CyclicLR | OneCycleLR) -> None:
     if not schedule.cycle_momentum:
         hint = "without it the momentum is a number"
-        raise ValueError(unexpected(type(schedule).__name__, "cycle_momentum", False, "True", hint))
+        raise ValueError(unexpected(type(schedule).__name__, "cycle_momentum", False, "True, for a momentum", hint))
 
 
-class _OneCycle(Scheduler):
-    """What the rate and the momentum of a one-cycle policy have in common."""
+@node
+class OneCycleLR(Scheduler):
+    """One rise from `max_lr / div_factor` to `max_lr`, and one fall to `max_lr / div_factor / final_div_factor`.
 
-    total_steps: Number | None
-    epochs: Number | None
-    steps_per_epoch: Number | None
-    pct_start: Number
-    anneal_strategy: Literal["cos", "linear"]
-    three_phase: bool
+    The rise ends at step `pct_start · N - 1` and the fall at step N - 1 of N, where the value is held; with three phases it
+    comes back to where it began at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
+
+    Args:
+        max_lr: the highest rate.
+        total_steps: the number N of steps, a whole number > 0, or None.
+        epochs: the number of epochs, a whole number > 0, if there is no total.
+        steps_per_epoch: the number of steps of an epoch, a whole number > 0, if there is no total.
+        pct_start: the fraction of the steps that the rise takes, in [0, 1].
+        anneal_strategy: "cos" or "linear".
+        cycle_momentum: whether there is a momentum beside it, the schedule `.momentum`.
+        base_momentum: the lowest momentum, at the highest rate.
+        max_momentum: the highest momentum, at the lowest rate.
+        div_factor: the highest rate over the first, > 0.
+        final_div_factor: the first rate over the last, > 0.
+        three_phase: whether it comes back symmetrically before the last fall.
+
+    Raises:
+        ValueError: if there is no length.
+
+    >>> from lrsched.dialects.torch import OneCycleLR
+    >>> s = OneCycleLR(1.0, total_steps=10, anneal_strategy="linear", div_factor=10.0)
+    >>> print(s([0, 1, 2, 9]), s.momentum([0, 2, 9]))
+    [1.0e-01 5.5e-01 1.0e+00 1.0e-05] [0.95 0.85 0.95]
+
+    References:
+        PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
+    """
+
+    _instead = ALONE
+
+    max_lr: Number = leaf()
+    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
+    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
+    pct_start: Number = leaf(exact=True, ge=0, le=1, default=0.3)
+    anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
+    cycle_momentum: bool = static(default=True)
+    base_momentum: Number = leaf(default=0.85)
+    max_momentum: Number = leaf(default=0.95)
+    div_factor: Number = leaf(gt=0, default=25.0)
+    final_div_factor: Number = leaf(gt=0, default=1e4)
+    three_phase: bool = static(default=False)
 
     def _check(self) -> None:
         if self.total_steps is None and (self.epochs is None or self.steps_per_epoch is None):
-            raise ValueError(f"{type(self).__name__}(...): expected either total_steps, or both epochs and steps_per_epoch.")
+            raise ValueError("OneCycleLR(...): expected either total_steps, or both epochs and steps_per_epoch.")
+
+    @property
+    def base(self) -> Number:
+        return numerics.divide(self.max_lr, self.div_factor)
+
+    @functools.cached_property
+    def composed(self) -> Schedule:
+        lowest = numerics.divide(self.base, self.final_div_factor)
+        return self._through(self.base, self.max_lr, *([self.base] if self.three_phase else []), lowest)
+
+    @property
+    def momentum(self) -> Schedule:
+        """The momentum beside it: from `max_momentum` down to `base_momentum` and back; a third phase stays there."""
+        _check_momentum(self)
+        high, low = self.max_momentum, self.base_momentum
+        return self._through(high, low, high, *([high] if self.three_phase else []))
 
     def _through(self, *values: Number) -> Schedule:
         """Through values at the ends of the phases."""
@@ -263,111 +261,6 @@ class _OneCycle(Scheduler):
 
 
 @node
-class OneCycleLR(_OneCycle):
-    """One rise from `max_lr / div_factor` to `max_lr`, and one fall to `max_lr / div_factor / final_div_factor`.
-
-    The rise ends at step `pct_start · N - 1` and the fall at step N - 1 of N, where the value is held; with three phases it
-    comes back to where it began at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
-
-    Args:
-        max_lr: the highest rate.
-        total_steps: the number N of steps, a whole number > 0, or None.
-        epochs: the number of epochs, a whole number > 0, if there is no total.
-        steps_per_epoch: the number of steps of an epoch, a whole number > 0, if there is no total.
-        pct_start: the fraction of the steps that the rise takes, in [0, 1].
-        anneal_strategy: "cos" or "linear".
-        cycle_momentum: whether there is a `OneCycleMomentum` beside it.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
-        div_factor: the highest rate over the first, > 0.
-        final_div_factor: the first rate over the last, > 0.
-        three_phase: whether it comes back symmetrically before the last fall.
-
-    Raises:
-        ValueError: if there is no length, the fraction is not in [0, 1], a divisor not above 0, or a number not finite.
-
-    >>> from lrsched.dialects.torch import OneCycleLR
-    >>> print(OneCycleLR(1.0, total_steps=10, anneal_strategy="linear", div_factor=10.0)([0, 1, 2, 9]))
-    [1.0e-01 5.5e-01 1.0e+00 1.0e-05]
-
-    References:
-        PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
-    """
-
-    max_lr: Number = leaf(hint=ALONE)
-    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
-    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
-    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
-    pct_start: Number = leaf(exact=True, ge=0, le=1, default=0.3)
-    anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
-    cycle_momentum: bool = static(default=True)
-    base_momentum: Number = leaf(default=0.85)
-    max_momentum: Number = leaf(default=0.95)
-    div_factor: Number = leaf(gt=0, default=25.0)
-    final_div_factor: Number = leaf(gt=0, default=1e4)
-    three_phase: bool = static(default=False)
-
-    @property
-    def base(self) -> Number:
-        return numerics.divide(self.max_lr, self.div_factor)
-
-    @functools.cached_property
-    def composed(self) -> Schedule:
-        lowest = numerics.divide(self.base, self.final_div_factor)
-        return self._through(self.base, self.max_lr, *([self.base] if self.three_phase else []), lowest)
-
-
-@node
-class OneCycleMomentum(_OneCycle):
-    """The momentum beside `OneCycleLR`, of the same arguments: from `max_momentum` down to `base_momentum` and back.
-
-    Args:
-        max_lr, div_factor, final_div_factor: of the rate; they do not matter here.
-        total_steps: the number N of steps, a whole number > 0, or None.
-        epochs: the number of epochs, a whole number > 0, if there is no total.
-        steps_per_epoch: the number of steps of an epoch, a whole number > 0, if there is no total.
-        pct_start: the fraction of the steps in which it falls, in [0, 1].
-        anneal_strategy: "cos" or "linear".
-        cycle_momentum: must be True.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
-        three_phase: whether it comes back as fast as it fell, and stays.
-
-    Raises:
-        ValueError: if `cycle_momentum` is false, or as `OneCycleLR` does.
-
-    >>> from lrsched.dialects.torch import OneCycleMomentum
-    >>> print(OneCycleMomentum(1.0, total_steps=10)([0, 2, 9]))
-    [0.95 0.85 0.95]
-
-    References:
-        PyTorch's `OneCycleLR`. In the algebra: `one_cycle_momentum(total_steps, base_momentum, max_momentum, …)`.
-    """
-
-    max_lr: Number = leaf(hint=ALONE)
-    total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
-    epochs: Number | None = leaf(ge=1, integer=True, unit="epochs", optional=True, default=None)
-    steps_per_epoch: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
-    pct_start: Number = leaf(exact=True, ge=0, le=1, default=0.3)
-    anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
-    cycle_momentum: bool = static(default=True)
-    base_momentum: Number = leaf(default=0.85)
-    max_momentum: Number = leaf(default=0.95)
-    div_factor: Number = leaf(gt=0, default=25.0)
-    final_div_factor: Number = leaf(gt=0, default=1e4)
-    three_phase: bool = static(default=False)
-
-    def _check(self) -> None:
-        super()._check()
-        _momentum_is_cycled(self)
-
-    @functools.cached_property
-    def composed(self) -> Schedule:
-        high, low = self.max_momentum, self.base_momentum
-        return self._through(high, low, high, *([high] if self.three_phase else []))
-
-
-@node
 class SWALR(Scheduler):
     """From the rate that it finds to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
 
@@ -379,9 +272,6 @@ class SWALR(Scheduler):
         swa_lr: the rate at which it ends.
         anneal_epochs: the number of steps it takes, >= 0.
         anneal_strategy: "cos" or "linear".
-
-    Raises:
-        ValueError: if the number of steps is negative, or a number not finite.
 
     >>> from lrsched.dialects.torch import SWALR
     >>> print(SWALR(1.0, swa_lr=0.5, anneal_epochs=4)([0, 2, 4, 5]))
@@ -404,15 +294,17 @@ class SWALR(Scheduler):
         return self._ramp(self.base_lr, self.swa_lr)
 
     @property
-    def change(self) -> Change:
-        left = self._ramp(1.0, 0.0)
-        end = numerics.where(self.anneal_epochs == 0.0, 0.0, self.anneal_epochs + 1.0)
-        scale = join([left / left.delay(1), Constant(0.0)], [end])
-        return Change(scale, (1.0 - scale) * Constant(self.swa_lr))
+    def in_place(self) -> bool:
+        return True
 
-    @property
-    def started_change(self) -> Change:
-        return self.change
+    def change(self, t: Real) -> Change:
+        left = ready(self._ramp(1.0, 0.0))
+        moved = numerics.divide(left.at(t), left.at(numerics.maximum(t - 1.0, 0.0)))
+        scale = numerics.where(t >= self.anneal_epochs, 0.0, moved)
+        return Change(scale, (1.0 - scale) * self.swa_lr)
+
+    def started_change(self, t: Real) -> Change:
+        return self.change(t)
 
     def continued(self, rate: Schedule) -> Schedule:
         return rate * self._ramp(1.0, 0.0) + self._ramp(0.0, self.swa_lr)

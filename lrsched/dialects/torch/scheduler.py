@@ -1,68 +1,52 @@
 """What a PyTorch scheduler is: a schedule by itself, and a change of the rate that it finds.
 
 A scheduler of PyTorch mutates the rate of its optimizer, step by step. All of them do so by a line: at step t the rate r
-becomes `scale(t) · r + offset(t)`. Alone, from a base rate, each has a closed form, and that is the schedule of the dialect.
+becomes `scale · r + offset`. Alone, from a base rate, nearly all have a closed form, and that is the schedule of the dialect.
 The lines matter where several schedulers change one rate in turn: composing them is what a chain does.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
+import importlib
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import check_count
-from lrsched.algebra.node import child, leaf, node
+from lrsched.algebra.node import child, node
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.schedule import Schedule, ready
-from lrsched.algebra.sequence import join
+from lrsched.algebra.schedule import Condition, Real, Schedule, ready
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.shared import GROUPS
 
 
 class Change(NamedTuple):
-    """A change of a rate in place: at step t it becomes `scale(t)` times what it was, plus `offset(t)`."""
+    """What a step makes of a rate: `scale` times what it was, plus `offset`."""
 
-    scale: Schedule
-    offset: Schedule
+    scale: Real
+    offset: Real
 
     def then(self, other: Change) -> Change:
-        """This change and another one after it, within each step."""
-        if other.replaces:
-            return other
-        scale = self.scale if self.replaces else other.scale * self.scale
-        return Change(scale, other.scale * self.offset + other.offset)
+        """This change and another one after it, within the step."""
+        return Change(other.scale * self.scale, other.scale * self.offset + other.offset)
 
-    @property
-    def replaces(self) -> bool:
-        """Whether it is known not to care what the rate was."""
-        return self.scale == Constant(0.0)
-
-    def first(self, scale: Schedule | Number, offset: Schedule | Number) -> Change:
-        """This change with another one in its place at step 0."""
-        return Change(_replaced(self.scale, scale), _replaced(self.offset, offset))
+    def unless(self, condition: Condition, other: Change) -> Change:
+        """This change, but the other one where the condition holds."""
+        return Change(*(numerics.where(condition, x, y) for x, y in zip(other, self, strict=True)))
 
 
-def _replaced(schedule: Schedule, first: Schedule | Number) -> Schedule:
-    first = first if isinstance(first, Schedule) else Constant(first)
-    return schedule if first == schedule else join([first, schedule.drop(1)], [1])
-
-
-def scaling(factors: Schedule) -> Change:
-    """The change that multiplies with factors."""
-    return Change(factors, Constant(0.0))
-
-
-def setting(rates: Schedule) -> Change:
+def setting(rate: Real) -> Change:
     """The change that replaces what it finds."""
-    return Change(Constant(0.0), rates)
+    return Change(0.0, rate)
 
 
 BASE = "the rate of the optimizer, in the place of the optimizer"
@@ -76,8 +60,24 @@ def check_single_numbers(call: str, numbers: Mapping[str, Any]) -> None:
         raise ValueError(unexpected(call, lists[0], numbers[lists[0]], "one number", GROUPS))
 
 
+def entries(table: Any) -> list[Any]:
+    """The steps in a table, each of which may be a batch; none of no table."""
+    return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
+
+
 class Scheduler(Schedule):
-    """The base of schedules under a PyTorch name. Subclasses define `composed`, and the change of the rate in place."""
+    """The base of schedules under a PyTorch name. By itself it is `composed`; in place it replaces the rate that it finds.
+
+    A known number that is not finite, or not within the bounds that `Args` states, raises a ValueError.
+    """
+
+    _instead: ClassVar[str] = BASE  # of an optimizer
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        del kwargs
+        if args and (hasattr(args[0], "param_groups") or isinstance(args[0], optax.GradientTransformation)):
+            raise TypeError(unexpected(cls.__name__, "optimizer", args[0], "no optimizer", cls._instead))
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         check_single_numbers(
@@ -102,26 +102,29 @@ class Scheduler(Schedule):
         """What it multiplies any rate with, where that is all it does in place; None if it does more."""
 
     @property
-    def change(self) -> Change:
-        """How it changes the rate that it finds, from its construction at step 0 on; by default it replaces it."""
-        return setting(self.composed)
+    def in_place(self) -> bool:
+        """Whether a rate depends on the one before it."""
+        return False
+
+    def change(self, t: Real) -> Change:
+        """How step t changes the rate, from the construction at step 0 on."""
+        return setting(self.at(t))
 
     @property
     def started(self) -> Schedule:
         """The schedule as a later child of a sequence, which starts it again from its base rate."""
         return self.composed
 
-    @property
-    def started_change(self) -> Change:
-        """The change in place where a sequence starts it."""
-        return self.change.first(0.0, self.started)
+    def started_change(self, t: Real) -> Change:
+        """How step t changes the rate from the step on at which a sequence starts it."""
+        return self.change(t).unless(t < 1, setting(ready(self.started).at(0.0)))
 
     def continued(self, rate: Schedule) -> Schedule:
         """The schedule as a later child of a sequence, if the rate is what it was before; most do not care."""
         del rate
         return self.started
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
         return ready(self.composed).at(t)
 
     @property
@@ -129,112 +132,100 @@ class Scheduler(Schedule):
         return self.composed.length
 
 
-@node
-class Recurrence(Schedule):
-    """A rate that is changed in place step by step: `r(t) = scale(t) · r(t-1) + offset(t)` with `r(-1) = start`.
+class Multiplying(Scheduler):
+    """The base of schedulers that only multiply the rate that they find."""
 
-    It walks through the steps, so a call takes time in proportion to the last one. Between two steps it stands still. In a
-    trace, the first 131,072 steps of known changes are walked beforehand, in float64, and looked up; any others are walked
-    there, where every step rounds.
+    @property
+    def multiplier(self) -> Schedule:
+        return dataclasses.replace(self, base_lr=1.0).composed  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    @property
+    def in_place(self) -> bool:
+        return True
+
+    def ratio(self, t: Real) -> Real:
+        """What step t multiplies with."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method ratio(t).")
+
+    def change(self, t: Real) -> Change:
+        return Change(self.ratio(t), 0.0)
+
+    def _ratio_of_ramp(self, t: Real, steps: Number) -> Real:
+        """The ratio of a value to the one before, for a number of steps."""
+        values = ready(self.multiplier)
+        moved = numerics.divide(values.at(t), values.at(numerics.maximum(t - 1.0, 0.0)))
+        return numerics.where(t < 1, values.at(0.0), numerics.where(t < steps + 1.0, moved, 1.0))
+
+
+@node
+class InPlace(Schedule):
+    """The rate that a scheduler makes of its base rate by changing it in place: what has no closed form.
+
+    Its first 1,048,576 steps are walked on the host, in float64, and looked up. A later step raises an error, or counts as the
+    last of them in a trace, where its value is not known. If numbers are traced it is walked in the trace, which takes
+    time in proportion to the step, and rounds at each; reverse-mode derivatives then need a known step.
 
     Args:
-        start: the rate before step 0.
-        scale: a schedule, what each step multiplies the rate with.
-        offset: a schedule, what each step adds.
+        scheduler: a scheduler of this dialect.
 
     Raises:
-        ValueError: if the start is not finite.
+        ValueError: on a call, if a step is beyond the last.
 
-    >>> import lrsched as ls
-    >>> from lrsched.dialects.torch import Recurrence
-    >>> print(Recurrence(1.0, ls.Constant(0.5), ls.Constant(1.0))([0, 1, 2]))
-    [1.5   1.75  1.875]
+    >>> from lrsched.dialects.torch import ChainedScheduler, CosineAnnealingLR, StepLR
+    >>> print(ChainedScheduler([CosineAnnealingLR(1.0, T_max=4), StepLR(1.0, step_size=2)]).composed([0, 2, 4, 6]))
+    [1.   0.05 0.   0.05]
 
     References:
         PyTorch's `LRScheduler.step`.
     """
 
-    start: Number = leaf()
-    scale: Schedule = child()
-    offset: Schedule = child()
+    scheduler: Scheduler = child()
 
-    def at(self, t: Any) -> Any:
+    def at(self, t: Real) -> Real:
+        if not self.scheduler.in_place:
+            return self.scheduler.change(t).offset
         step = numerics.as_value(numerics.maximum(t, 0.0))
-        if numerics.is_concrete(step, *jax.tree.leaves(self)):
-            return self._walked_on_host(np.floor(step))
-        step = jnp.floor(numerics.to_float(step)).astype(np.int32)
-        rates = self._walked_beforehand()
-        if rates is None:
-            return self._walked_in_trace(step, 0, self.start)
-        inside = numerics.pick(rates, jnp.minimum(step, _BEFOREHAND - 1))
-        return jnp.where(step < _BEFOREHAND, inside, self._walked_in_trace(step, _BEFOREHAND, rates[-1]))
+        if numerics.is_concrete(step):
+            if np.any(step >= _STEPS):
+                expected, hint = f"a step below {_STEPS:,}", "write a closed form: a product a * b of schedules, or LambdaLR"
+                raise ValueError(unexpected(type(self.scheduler).__name__, "step", int(np.max(step)), expected, hint))
+            step = np.asarray(step, np.int32)
+        else:
+            step = jnp.minimum(numerics.to_float(step), _STEPS - 1).astype(np.int32)
+        if numerics.is_concrete(*jax.tree.leaves(self)):
+            few = numerics.is_concrete(step) and np.all(step < _FEW)
+            with contextlib.suppress(jax.errors.JAXTypeError):  # of a function that uses a traced number
+                return numerics.pick(_walked(self.scheduler, _FEW if few else _STEPS, numerics.largest()), step)
+        return self._walked_in_trace(step)
 
-    def _walked_beforehand(self) -> Any:
-        """The first rates, where the changes are known, and the start too unless it is only multiplied; or None."""
-        known = numerics.is_concrete(self.start)
-        if not numerics.is_concrete(*jax.tree.leaves((self.scale, self.offset))) or not (known or self.offset == Constant(0.0)):
-            return None
-        of_one = self if known else Recurrence(1.0, self.scale, self.offset)
-        try:
-            with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):  # a function may use jax.numpy
-                rates = numerics.saturated(of_one._walked_on_host(np.arange(float(_BEFOREHAND))))
-        except TypeError:  # from JAX, of a function that uses a traced number which is no argument of it
-            return None
-        return rates if known else self.start * rates
+    def _walked_in_trace(self, steps: Any) -> Any:
+        """The rates at steps: by blocks, in each of which all changes are computed at once."""
 
-    def _changes(self, steps: Any) -> tuple[Any, Any]:
-        t, _ = numerics.time_of(steps)
-        return self.scale.at(t), self.offset.at(t)
+        def block(i: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
+            rate, values = state
+            t, _ = numerics.time_of(i * _BLOCK + np.arange(_BLOCK, dtype=np.int32))
+            changes = [jnp.broadcast_to(numerics.to_float(x), (_BLOCK,)) for x in self.scheduler.change(t)]
+            _, rates = jax.lax.scan(lambda rate, change: (change[0] * rate + change[1],) * 2, rate, changes)
+            row = jnp.clip(steps - i * _BLOCK, 0, _BLOCK - 1)
+            return rates[-1], jnp.where(steps // _BLOCK == i, rates[row], values)
 
-    def _walked_on_host(self, step: Any) -> Any:
-        rate, values = float(numerics.to_float64(self.start)), np.zeros(np.shape(step))
-        for begin in range(0, int(np.max(step, initial=0.0)) + 1, _CHUNK):
-            steps = np.arange(begin, begin + min(_CHUNK, int(np.max(step)) + 1 - begin))
-            changes = zip(*(np.broadcast_to(x, steps.shape).tolist() for x in self._changes(steps)), strict=True)
-            rates = list(itertools.accumulate(changes, lambda r, change: change[0] * r + change[1], initial=rate))[1:]
-            rate, inside = rates[-1], (steps[0] <= step) & (step <= steps[-1])
-            values = np.where(inside, np.asarray(rates)[np.where(inside, step - begin, 0).astype(int)], values)
-        return values[()]
-
-    def _walked_in_trace(self, step: Any, begin: int, rate: Any) -> Any:
-        """The walk from a step on, before which there was a rate."""
-        # A loop of unknown length has derivatives in forward mode only: they are taken along with the value, and a gradient
-        # is what is left to multiply with. Numbers that are known stay known.
-        leaves, tree = jax.tree.flatten((self.scale, self.offset))
-        traced = [i for i, x in enumerate(leaves) if not numerics.is_concrete(x)]
-
-        def walk(numbers: list[Any], step: Any) -> Any:
-            rate, *numbers = numbers
-            changed = dict(zip(traced, numbers, strict=True))
-            changes = tree.unflatten([changed.get(i, x) for i, x in enumerate(leaves)])
-
-            def body(state: Any) -> Any:
-                now, rate, values = state
-                t, _ = numerics.time_of(now)
-                scale, offset = (numerics.to_float(ready(schedule).at(t)) for schedule in changes)
-                rate = scale * rate + offset
-                return now + 1, rate, jnp.where(step == now, rate, values)
-
-            start = jnp.asarray(begin, np.int32), rate, jnp.zeros(step.shape, numerics.float_type())
-            last = jnp.max(step, initial=0)
-            return jax.lax.while_loop(lambda state: state[0] <= last, body, start)[2]
-
-        walked = jax.custom_jvp(walk)
-
-        @walked.defjvp
-        def _(primals: Any, tangents: Any) -> Any:
-            slopes = jax.jacfwd(walk)(*primals)
-            return walked(*primals), sum(
-                (jnp.tensordot(slope, tangent, np.ndim(tangent)) for slope, tangent in zip(slopes, tangents[0], strict=True)),
-                start=jnp.zeros(step.shape, numerics.float_type()),
-            )
-
-        return walked([numerics.to_float(x) for x in (rate, *(leaves[i] for i in traced))], step)
-
-    @property
-    def length(self) -> Any:
-        return np.inf
+        last = int(np.max(steps, initial=0)) if numerics.is_concrete(steps) else jnp.max(steps, initial=0)
+        start = jnp.asarray(numerics.to_float(self.scheduler.base)), jnp.zeros(steps.shape, numerics.float_type())
+        return jax.lax.fori_loop(0, last // _BLOCK + 1, block, start)[1]
 
 
-_CHUNK = 2**16
-_BEFOREHAND = 2**17  # steps
+_FEW, _BLOCK, _STEPS = 2**12, 2**10, 2**20
+
+
+@functools.lru_cache(8)
+def _walked(scheduler: Scheduler, count: int, most: float) -> np.ndarray:
+    """The rates of the first steps, in float64, also by functions that use `jax.numpy`."""
+    library: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")  # of an older version
+    steps, start = np.arange(float(count)), float(numerics.to_float64(scheduler.base))
+    with jax.ensure_compile_time_eval(), library.enable_x64(True), np.errstate(all="ignore"):
+        scale, offset = (np.broadcast_to(np.asarray(x, np.float64), count) for x in scheduler.change(steps))
+        if offset.any():
+            changes = zip(scale.tolist(), offset.tolist(), strict=True)
+            walk = itertools.accumulate(changes, lambda rate, change: change[0] * rate + change[1], initial=start)
+            return np.clip([*walk][1:], -most, most)
+        return np.clip(start * np.cumprod(scale), -most, most)

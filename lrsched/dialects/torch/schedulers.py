@@ -1,28 +1,29 @@
 """PyTorch's schedulers one by one: the same names, arguments, order and defaults, with `base_lr` for the optimizer.
 
-Each says what it is by itself (`composed`), and what it does to a rate in place, of which a chain is made.
+Each says what it is by itself (`composed`), and what a step does to a rate in place (`ratio`), of which a chain is made.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import jax
 
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import is_empty
-from lrsched.algebra.node import leaf, node, static
+from lrsched.algebra.node import leaf, node, static, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import multi_step, step_decay
-from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.sequence import join
-from lrsched.algebra.shapes import Exponential, Function, Linear, Piecewise, Polynomial
+from lrsched.algebra.schedule import Real, Schedule
+from lrsched.algebra.shapes import Exponential, Function, Linear, Polynomial
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE, Change, Recurrence, Scheduler, scaling
+from lrsched.dialects.torch.scheduler import BASE, Change, InPlace, Multiplying, Scheduler, entries
 
 _NEVER = 1e30  # a step beyond all others
 
@@ -30,11 +31,6 @@ _NEVER = 1e30  # a step beyond all others
 def _or_never(steps: Number) -> Any:
     """A total of steps, of which PyTorch never reaches the end if it is 0."""
     return numerics.where(steps == 0.0, _NEVER, steps)
-
-
-def _ratios(factors: Schedule, steps: Number) -> Schedule:
-    """What multiplies a rate in place, so that alone it is that of the factors: at step 0 their first, then their ratios."""
-    return join([factors.take(0), (factors.drop(1) / factors), Constant(1.0)], [1.0, steps + 1.0])
 
 
 def function_of_steps(call: str, name: str, fn: Any) -> Any:
@@ -54,7 +50,6 @@ class LambdaLR(Scheduler):
 
     Raises:
         TypeError: if lr_lambda is no function.
-        ValueError: if the rate is negative or not finite.
 
     >>> from lrsched.dialects.torch import LambdaLR
     >>> print(LambdaLR(1.0, lambda epoch: 0.5 ** epoch)([0, 1, 2]))
@@ -76,11 +71,12 @@ class LambdaLR(Scheduler):
 
 
 @node
-class MultiplicativeLR(Scheduler):
+class MultiplicativeLR(Multiplying):
     """The rate times a function at every step but the first: `base_lr · ∏ lr_lambda(i), i = 1 … t`.
 
-    A later child of a sequence goes on from the rate before it, and multiplies at its first step as well, as in PyTorch. It
-    walks through all steps up to t: where the product has a closed form, `LambdaLR` and the algebra are faster.
+    A later child of a sequence goes on from the rate before it, and multiplies at its first step as well, as in PyTorch. If
+    the function gives the same number at every step it is an `Exponential`. Any other product has no closed form, and ends
+    after 1,048,576 steps: a later one raises an error, or counts as the last in a trace. For more, give `LambdaLR` the product.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -88,7 +84,6 @@ class MultiplicativeLR(Scheduler):
 
     Raises:
         TypeError: if lr_lambda is no function.
-        ValueError: if the rate is negative or not finite.
 
     >>> from lrsched.dialects.torch import MultiplicativeLR
     >>> print(MultiplicativeLR(1.0, lambda epoch: 0.5)([0, 1, 2]))
@@ -106,35 +101,41 @@ class MultiplicativeLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Recurrence(self.base_lr, *self.change)
+        rate = _constant(self.lr_lambda)
+        if rate is not None and rate >= 0:
+            return Exponential(self.base_lr, rate)
+        return Constant(self.base_lr, 0.0) * InPlace(dataclasses.replace(self, base_lr=1.0))
+
+    def ratio(self, t: Real) -> Real:
+        return numerics.where(t < 1, 1.0, self._factor.at(t))
 
     @property
-    def multiplier(self) -> Schedule:
-        return Recurrence(1.0, *self.change)
+    def _factor(self) -> Schedule:
+        return Function(self.lr_lambda)
 
-    @property
-    def change(self) -> Change:
-        return self.started_change.first(1.0, 0.0)
-
-    @property
-    def started_change(self) -> Change:
-        return scaling(Function(self.lr_lambda))
+    def started_change(self, t: Real) -> Change:
+        return Change(self._factor.at(t), 0.0)
 
     def continued(self, rate: Schedule) -> Schedule:
-        return rate * Recurrence(1.0, *self.started_change)
+        return rate * (self._factor @ Constant(0.0)) * self.multiplier
+
+
+def _constant(fn: Callable[[Any], Any]) -> Any:
+    """The number that a function gives, if it does not depend on the step."""
+    values: list[Any] = []
+    with contextlib.suppress(Exception):  # the function may not be for JAX
+        jax.eval_shape(lambda t: values.append(fn(t)), jax.ShapeDtypeStruct((), numerics.float_type()))
+    return values[0] if values and numerics.is_number(values[0]) and numerics.is_concrete(values[0]) else None
 
 
 @node
-class StepLR(Scheduler):
+class StepLR(Multiplying):
     """Times gamma every so many steps: `base_lr · gamma^⌊t / step_size⌋`.
 
     Args:
         base_lr: the rate of the optimizer.
         step_size: the number of steps between two drops, > 0.
         gamma: what each drop multiplies with, >= 0.
-
-    Raises:
-        ValueError: if the step size is not above 0, gamma below 0, or a number not finite.
 
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
@@ -152,28 +153,19 @@ class StepLR(Scheduler):
     def composed(self) -> Schedule:
         return step_decay(self.base_lr, self.step_size, self.gamma)
 
-    @property
-    def multiplier(self) -> Schedule:
-        return step_decay(1.0, self.step_size, self.gamma)
-
-    @property
-    def change(self) -> Change:
-        rest = numerics.maximum(self.step_size - 1.0, 0.0)
-        drops = (Constant(self.gamma, 1) >> Constant(1.0, rest)).repeat()
-        return scaling(Constant(1.0, self.step_size) >> drops)
+    def ratio(self, t: Real) -> Real:
+        drops, before = (numerics.floor_ratio(u, self.step_size) for u in (t, numerics.maximum(t - 1.0, 0.0)))
+        return numerics.where(drops > before, self.gamma, 1.0)
 
 
 @node
-class MultiStepLR(Scheduler):
+class MultiStepLR(Multiplying):
     """Times gamma at every milestone: `base_lr · gamma^#{m : m <= t}`.
 
     Args:
         base_lr: the rate of the optimizer.
         milestones: a list of steps, in any order; one that is given twice counts twice, and one at 0 from the start.
         gamma: what each drop multiplies with, >= 0.
-
-    Raises:
-        ValueError: if a milestone or gamma is below 0, or a number not finite.
 
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
@@ -192,33 +184,21 @@ class MultiStepLR(Scheduler):
         self.__dict__.update(base_lr=base_lr, milestones=milestones, gamma=gamma)
         self.__post_init__()
 
-    def _drops(self, rate: Number) -> Schedule:
-        return (
-            Constant(rate, 0.0)
-            if self.milestones is None
-            else multi_step(rate, numerics.ascending(self.milestones), self.gamma)
-        )
-
     @functools.cached_property
     def composed(self) -> Schedule:
-        return self._drops(self.base_lr)
-
-    @property
-    def multiplier(self) -> Schedule:
-        return self._drops(1.0)
-
-    @property
-    def change(self) -> Change:
         if self.milestones is None:
-            return scaling(Constant(1.0))
-        steps = numerics.ascending(self.milestones)
-        entries = [0.0, *(steps[..., i] for i in range(steps.shape[-1]))]
-        passed = Piecewise(numerics.table(entries), np.arange(len(entries)))
-        return scaling(Exponential(1.0, self.gamma) @ (passed - (Constant(0.0, 1) >> passed)))
+            return Constant(self.base_lr, 0.0)
+        return multi_step(self.base_lr, numerics.ascending(self.milestones), self.gamma)
+
+    def ratio(self, t: Real) -> Real:
+        ratio = 1.0
+        for step in entries(self.milestones):
+            ratio = ratio * numerics.where((step <= t) & (t < step + 1.0), self.gamma, 1.0)
+        return ratio
 
 
 @node
-class ConstantLR(Scheduler):
+class ConstantLR(Multiplying):
     """A fraction of the rate for some steps, then all of it: `base_lr · (factor if t < total_iters else 1)`.
 
     With a total of 0 it keeps the fraction for ever, as in PyTorch; a sequence that starts it later gives the whole rate.
@@ -227,9 +207,6 @@ class ConstantLR(Scheduler):
         base_lr: the rate of the optimizer.
         factor: the fraction, in [0, 1]. (0 divides by zero in PyTorch at step `total_iters`.)
         total_iters: the number of steps, >= 0.
-
-    Raises:
-        ValueError: if the factor is not in [0, 1], or the total is negative.
 
     >>> from lrsched.dialects.torch import ConstantLR
     >>> print(ConstantLR(0.5, factor=0.5, total_iters=4)([0, 3, 4]))
@@ -245,29 +222,23 @@ class ConstantLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return self._held(self.base_lr, self.factor, _or_never(self.total_iters))
-
-    def _held(self, rate: Number, factor: Number, steps: Number) -> Schedule:
-        return Constant(rate * factor, steps) >> Constant(rate, 0.0)
-
-    @property
-    def multiplier(self) -> Schedule:
-        return self._held(1.0, self.factor, _or_never(self.total_iters))
+        return self._held(_or_never(self.total_iters))
 
     @property
     def started(self) -> Schedule:
-        return self._held(self.base_lr, self.factor, self.total_iters)
+        return self._held(self.total_iters)
 
-    @property
-    def change(self) -> Change:
-        ended = _or_never(self.total_iters)
+    def _held(self, steps: Number) -> Schedule:
+        return Constant(self.base_lr * self.factor, steps) >> Constant(self.base_lr, 0.0)
+
+    def ratio(self, t: Real) -> Real:
+        ends = (self.total_iters <= t) & (t < self.total_iters + 1.0)
         back = numerics.where(self.factor == 0.0, 1.0, numerics.divide(1.0, self.factor))
-        factors = [Constant(self.factor), Constant(1.0), Constant(back), Constant(1.0)]
-        return scaling(join(factors, numerics.table([1.0, ended, ended + 1.0])))
+        return numerics.where(t < 1, self.factor, numerics.where(ends, back, 1.0))
 
 
 @node
-class LinearLR(Scheduler):
+class LinearLR(Multiplying):
     """A straight line between two fractions of the rate: `base_lr · (s + (e - s) · min(t / total_iters, 1))`.
 
     With a total of 0 it keeps the first fraction for ever, as in PyTorch.
@@ -277,9 +248,6 @@ class LinearLR(Scheduler):
         start_factor: the fraction s at step 0, in [0, 1]. (PyTorch forbids 0.)
         end_factor: the fraction e from step `total_iters` on, in [0, 1].
         total_iters: the number of steps, >= 0.
-
-    Raises:
-        ValueError: if a fraction is not in [0, 1], or the total is negative.
 
     >>> from lrsched.dialects.torch import LinearLR
     >>> print(LinearLR(0.5, start_factor=0.5, total_iters=4)([0, 2, 4]))
@@ -299,29 +267,21 @@ class LinearLR(Scheduler):
         start, end = ((self.base_lr * factor) for factor in (self.start_factor, self.end_factor))
         return Linear(start, end, _or_never(self.total_iters))
 
-    @property
-    def multiplier(self) -> Schedule:
-        return Linear(self.start_factor, self.end_factor, _or_never(self.total_iters))
-
-    @property
-    def change(self) -> Change:
-        if numerics.is_concrete(self.start_factor) and np.any(np.equal(self.start_factor, 0)):
+    def ratio(self, t: Real) -> Real:
+        if surely(lambda factor: factor == 0, self.start_factor):
             expected = "start_factor > 0 in a chain with schedulers that do not multiply"
             hint = "multiply the schedules, or start a little above 0"
             raise ValueError(unexpected("LinearLR", "start_factor", 0, expected, hint))
-        return scaling(_ratios(self.multiplier, self.total_iters))
+        return self._ratio_of_ramp(t, self.total_iters)
 
 
 @node
-class ExponentialLR(Scheduler):
+class ExponentialLR(Multiplying):
     """A constant ratio from step to step: `base_lr · gamma^t`.
 
     Args:
         base_lr: the rate of the optimizer.
         gamma: the factor of one step, >= 0.
-
-    Raises:
-        ValueError: if gamma is below 0, or a number not finite.
 
     >>> from lrsched.dialects.torch import ExponentialLR
     >>> print(ExponentialLR(1.0, gamma=0.5)([0, 1, 2]))
@@ -338,17 +298,12 @@ class ExponentialLR(Scheduler):
     def composed(self) -> Schedule:
         return Exponential(self.base_lr, self.gamma)
 
-    @property
-    def multiplier(self) -> Schedule:
-        return Exponential(1.0, self.gamma)
-
-    @property
-    def change(self) -> Change:
-        return scaling(Constant(1.0, 1) >> Constant(self.gamma))
+    def ratio(self, t: Real) -> Real:
+        return numerics.where(t < 1, 1.0, self.gamma)
 
 
 @node
-class PolynomialLR(Scheduler):
+class PolynomialLR(Multiplying):
     """A power of what is left: `base_lr · (1 - min(t / total_iters, 1))^power`.
 
     With a total of 0 it stays at the base rate for ever, as in PyTorch.
@@ -357,9 +312,6 @@ class PolynomialLR(Scheduler):
         base_lr: the rate of the optimizer.
         total_iters: the number of steps, >= 0; from there on the rate is 0.
         power: the exponent, >= 0; with 0 it stays at the base rate too.
-
-    Raises:
-        ValueError: if the total or the power is negative.
 
     >>> from lrsched.dialects.torch import PolynomialLR
     >>> print(PolynomialLR(1.0, total_iters=4, power=2.0)([0, 2, 4]))
@@ -373,19 +325,11 @@ class PolynomialLR(Scheduler):
     total_iters: Number = leaf(ge=0, unit="steps", default=5.0)
     power: Number = leaf(ge=0, default=1.0, hint="the exponent; 1 is a straight line")
 
-    def _fall(self, rate: Number) -> Schedule:
-        flat = self.power == 0.0
-        steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
-        return Polynomial(rate, 0.0, steps, numerics.where(flat, 1.0, self.power))
-
     @functools.cached_property
     def composed(self) -> Schedule:
-        return self._fall(self.base_lr)
+        flat = self.power == 0.0
+        steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
+        return Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
 
-    @property
-    def multiplier(self) -> Schedule:
-        return self._fall(1.0)
-
-    @property
-    def change(self) -> Change:
-        return scaling(_ratios(self.multiplier, _or_never(self.total_iters)))
+    def ratio(self, t: Real) -> Real:
+        return self._ratio_of_ramp(t, self.total_iters)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from lrsched.dialects.torch.scheduler import Recurrence, Scheduler
+from lrsched.algebra.shapes import Function
+from lrsched.dialects.torch.scheduler import InPlace, Scheduler
+from lrsched.dialects.torch.schedulers import MultiplicativeLR
 from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 
-phases.register(Recurrence, one_phase)
+phases.register(InPlace, one_phase)
 
 
 @phases.register
@@ -19,8 +21,11 @@ def _(schedule: Scheduler) -> Phases:
 
 
 @formula.register
-def _(schedule: Recurrence, t: Formula, where: Where) -> Formula:
-    scale, offset = (phases(one).formula(Formula("j"), where) for one in (schedule.scale, schedule.offset))
-    rule = scale * Formula("u_{j - 1}") + offset
-    where[schedule, rf"{rule.text},\quad u_{{-1}} = {written(schedule.start).text}"] = Formula("u_{j}")
+def _(schedule: InPlace, t: Formula, where: Where) -> Formula:
+    scheduler = schedule.scheduler
+    if isinstance(scheduler, MultiplicativeLR):
+        factor = phases(Function(scheduler.lr_lambda)).formula(Formula("j"), where)
+        return Formula(rf"{written(scheduler.base).text} \cdot \prod_{{j=1}}^{{{t.text}}} {factor.text}")
+    rule = rf"\text{{what {type(scheduler).__name__} makes of }} u_{{j - 1}}"
+    where[schedule, rf"{rule},\quad u_{{-1}} = {written(scheduler.base).text}"] = Formula("u_{j}")
     return Formula(rf"u_{{{t.text}}}")

@@ -7,8 +7,10 @@ rate that the optimizer has now is compared with the schedule's: where they diff
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,7 +18,6 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown, unexpected
@@ -24,7 +25,6 @@ from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from lrsched.dialects.torch.plateau import ReduceLROnPlateau
-from lrsched.dialects.torch.scheduler import Recurrence
 from lrsched.dialects.torch.schedulers import (
     ConstantLR,
     ExponentialLR,
@@ -131,19 +131,17 @@ class _Source(NamedTuple):
         """A number, which may be a tensor."""
         return float(self.get(name))
 
-    def whole(self, name: str) -> float:
-        """A number of steps, where PyTorch compares counts and so would never meet a fraction."""
-        return self._whole(name, self.number(name))
-
-    def _whole(self, name: str, value: float) -> float:
-        if not value.is_integer():
-            self.fails(ValueError, f"whole {name}, got {value}, which PyTorch's steps never meet")
-        return value
-
     def steps(self, name: str) -> list[float]:
-        """A list or a counter of steps, in order."""
-        listed = self.get(name)
-        return [self._whole(name, float(x)) for x in (listed if isinstance(listed, list) else sorted(listed.elements()))]
+        """Counts of steps in order, of a list or a counter, or one: PyTorch would never meet a fraction."""
+        given = self.get(name)
+        counts = sorted(given.elements()) if isinstance(given, Counter) else given if isinstance(given, list) else [given]
+        for count in counts:
+            if not float(count).is_integer():
+                self.fails(ValueError, f"whole {name}, got {count}, which PyTorch's steps never meet")
+        return [*map(float, counts)]
+
+    def whole(self, name: str) -> float:
+        return self.steps(name)[0]
 
     def entry(self, name: str) -> Any:
         """The group's entry of a list with one for every group."""
@@ -177,7 +175,7 @@ class _Source(NamedTuple):
 
 def _source(call: str, scheduler: Any, group: Any) -> _Source:
     kind = type(scheduler)
-    if not _is_torchs(kind) or kind.__name__ not in (*_SCHEDULES, "ReduceLROnPlateau"):
+    if not _is_torchs(kind) or kind.__name__ not in _KNOWN:
         raise TypeError(_refusal(call, scheduler))
     source = _Source(call, scheduler, group)
     count = len(source.get("optimizer").param_groups)
@@ -199,9 +197,9 @@ def _refusal(call: str, scheduler: Any) -> str:
     if not parents:
         expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
         return unexpected(call, "scheduler", scheduler, expected, hint)
-    known = [name for name in parents if name in (*_SCHEDULES, "ReduceLROnPlateau")]
-    what = f"a subclass of PyTorch's {parents[0]}" if parents[0] != kind.__name__ else "of none of PyTorch's known classes"
-    same = f", or {known[0]}(...), if it gives the same rates" if known else ""
+    known = next((name for name in parents if name in _KNOWN), "")
+    what = f"a subclass of PyTorch's {known}" if known else "a class of PyTorch that is not known"
+    same = f", or {known}(...), if it gives the same rates" if known else ""
     return (
         f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
         f" them as a function of the step, LambdaLR(base_lr, lr_lambda) of this dialect{same}."
@@ -209,36 +207,24 @@ def _refusal(call: str, scheduler: Any) -> str:
 
 
 def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
-    """The function, once it is sure that JAX can call it with a step and with an array of steps."""
+    """The function, once it is sure that JAX can call it with an array of steps."""
     hint = f"Hint: write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
     if not callable(fn):
         source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
-    for shape in [(), (3,)]:
-        try:
-            hash(fn)  # it becomes a part of the structure
-            value = jax.eval_shape(fn, jax.ShapeDtypeStruct(shape, numerics.float_type()))
-        except Exception as error:  # whatever a function of anybody may raise
-            reason = (str(error).splitlines() or [""])[0]
-            got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
-            raise TypeError(
-                f"{source.call}({source.name}): expected a function that JAX can trace, got {got}. {hint}."
-            ) from error
-        if not isinstance(value, jax.ShapeDtypeStruct) or value.dtype.kind not in "iuf" or value.shape not in ((), shape):
-            source.fails(TypeError, f"a number for each step, got {shown(value)} from {argument}={function_source(fn)}. {hint}")
+    try:
+        hash(fn)  # it becomes a part of the structure
+        jax.eval_shape(Function(fn).at, jax.ShapeDtypeStruct((3,), numerics.float_type()))
+    except Exception as error:  # whatever a function of anybody may raise
+        reason = str(error).partition("\n")[0]
+        got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
+        raise TypeError(f"{source.call}({source.name}): expected a function that JAX can trace, got {got}. {hint}.") from error
     return fn
 
 
-def _lr_lambda(source: _Source) -> Callable[[Any], Any]:
-    return _traceable(source, "lr_lambda", source.entry("lr_lambdas"))
-
-
 def _of_lambda(source: _Source) -> Schedule:
-    theirs = _dialect("transformers").schedule_of_lambda(source.base, source.entry("lr_lambdas"))
-    return LambdaLR(source.base, _lr_lambda(source)) if theirs is None else theirs
-
-
-def _warm_restarts(source: _Source) -> Schedule:
-    return CosineAnnealingWarmRestarts(source.base, source.number("T_0"), source.number("T_mult"), source.number("eta_min"))
+    fn = source.entry("lr_lambdas")
+    theirs = _dialect("transformers").schedule_of_lambda(source.base, fn)
+    return LambdaLR(source.base, _traceable(source, "lr_lambda", fn)) if theirs is None else theirs
 
 
 def _cyclic(source: _Source) -> Schedule:
@@ -248,9 +234,7 @@ def _cyclic(source: _Source) -> Schedule:
     if custom is None:
         scale = {"mode": source.get("mode"), "gamma": source.number("gamma")}
     else:
-        by_cycle = source.get("scale_mode") == "cycle"
-        scale_fn = _traceable(source, "scale_fn", custom)
-        scale = {"scale_fn": scale_fn, "scale_mode": "cycle" if by_cycle else "iterations"}
+        scale = {"scale_fn": _traceable(source, "scale_fn", custom), "scale_mode": source.get("scale_mode")}
     momenta: dict[str, Any] = {"cycle_momentum": False}
     if source.get("cycle_momentum"):
         momenta = {name: float(source.entry(f"{name}s")) for name in ("base_momentum", "max_momentum")}
@@ -293,54 +277,45 @@ def _swalr(source: _Source, base: float) -> Schedule:
     return SWALR(base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
 
 
-def _swalr_base(source: _Source) -> float:
-    """The rate from which it comes to the present one: the base rate, unless it has found the optimizer at another.
+def _product(source: _Source, base: float) -> Schedule:
+    return MultiplicativeLR(base, _traceable(source, "lr_lambda", source.entry("lr_lambdas")))
 
-    That is how it is meant to be used: made at the start of the training, and stepped where another scheduler has ended.
+
+_CARRYING: dict[str, Callable[[_Source, float], Schedule]] = {"MultiplicativeLR": _product, "SWALR": _swalr}
+
+
+def _to_present_rate(source: _Source, made: float) -> Schedule:
+    """One that goes on from what it finds, from the base rate that leads to the present rate: the usual one, if it does.
+
+    SWALR is meant to be used so: made at the start of the training, and stepped where another scheduler has ended.
     """
-    base, rate, end = source.base, source.rate, source.of_group("swa_lr")
-    epochs = source.number("anneal_epochs")
-    done = min(_steps_made(source) / epochs, 1.0) if epochs else 1.0
-    weight = (1 - math.cos(math.pi * done)) / 2 if source.get("_anneal_strategy") == "cos" else done
-    usual = math.isclose((1 - weight) * base + weight * end, rate, rel_tol=1e-9)
-    return base if weight == 1 or usual else (rate - weight * end) / (1 - weight)
-
-
-def _product_from_now(source: _Source) -> Schedule:
-    """A product goes on from the present factor and rate: walking to it again would be slower and no better."""
-    fn, made = _lr_lambda(source), _steps_made(source)
-    if not made:
-        return MultiplicativeLR(source.rate, fn)
-    return Recurrence(source.rate, Constant(1.0, 1) >> Function(fn).drop(made + 1), Constant(0.0))
+    make, usual = functools.partial(_CARRYING[source.name], source), source.base
+    of_0, of_1, of_usual = (float(make(base).at(made)) for base in (0.0, 1.0, usual))
+    if of_0 == of_1 or math.isclose(of_usual, source.rate, rel_tol=1e-9):
+        return make(usual)
+    return make((source.rate - of_0) / (of_1 - of_0))
 
 
 def _plateau(source: _Source) -> Schedule:
-    lows, low = source.get("min_lrs"), source.get("default_min_lr")
-    return ReduceLROnPlateau(
-        source.rate,
-        source.get("mode"),
-        source.number("factor"),
-        source.number("patience"),
-        source.number("threshold"),
-        source.get("threshold_mode"),
-        source.number("cooldown"),
-        # PyTorch renews the list from the default if groups were added later.
-        float(low) if low is not None and source.group >= len(lows) else float(source.entry("min_lrs")),
-        source.number("eps"),
-    )
+    numbers = {name: source.number(name) for name in ("factor", "patience", "threshold", "cooldown", "eps")}
+    others: dict[str, Any] = {name: source.get(name) for name in ("mode", "threshold_mode")} | numbers
+    # PyTorch renews the list from the default if groups were added later.
+    is_renewed = source.group >= len(source.get("min_lrs")) and source.get("default_min_lr") is not None
+    low = source.number("default_min_lr") if is_renewed else float(source.entry("min_lrs"))
+    return ReduceLROnPlateau(source.rate, min_lr=low, **others)
 
 
 # The schedule of a scheduler from its start on.
 _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ChainedScheduler": lambda s: ChainedScheduler([_from_start(child) for child in s.children]),
     "ConstantLR": lambda s: ConstantLR(s.base, s.number("factor"), s.whole("total_iters")),
-    "CosineAnnealingLR": lambda s: CosineAnnealingLR(s.base, s.number("T_max"), s.number("eta_min")),
-    "CosineAnnealingWarmRestarts": _warm_restarts,
+    "CosineAnnealingLR": lambda s: CosineAnnealingLR(s.base, *map(s.number, ("T_max", "eta_min"))),
+    "CosineAnnealingWarmRestarts": lambda s: CosineAnnealingWarmRestarts(s.base, *map(s.number, ("T_0", "T_mult", "eta_min"))),
     "CyclicLR": _cyclic,
     "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
     "LambdaLR": _of_lambda,
     "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
-    "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _lr_lambda(s)),
+    "MultiplicativeLR": lambda s: _product(s, s.base),
     "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
     "OneCycleLR": _one_cycle,
     "PolynomialLR": lambda s: PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
@@ -348,6 +323,7 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
     "SWALR": lambda s: _swalr(s, s.base),
 }
+_KNOWN = (*_SCHEDULES, "ReduceLROnPlateau")
 
 
 def _from_start(source: _Source) -> Schedule:
@@ -359,10 +335,8 @@ def _from_start(source: _Source) -> Schedule:
 def _from_now(source: _Source) -> Schedule:
     if source.name == "ReduceLROnPlateau":
         return _plateau(source)
-    if source.name == "MultiplicativeLR":
-        return _product_from_now(source)
-    whole = _swalr(source, _swalr_base(source)) if source.name == "SWALR" else _from_start(source)
     made = _steps_made(source)
+    whole = _to_present_rate(source, made) if source.name in _CARRYING else _from_start(source)
     schedule = whole.drop(made) if made else whole
     _check_rate(source, schedule)
     return schedule
