@@ -140,8 +140,8 @@ BREAKAGES = (
     Breakage(
         "a derivative forgets one operand",
         f"{ALGEBRA}/numerics.py",
-        "-value * change, jnp.zeros_like(value)) / b",
-        "0 * change, jnp.zeros_like(value)) / b",
+        "jnp.zeros_like(value)) * change / b",
+        "jnp.zeros_like(value)) * 0 / b",
     ),
     Breakage(
         "a live number keeps 24 bits",

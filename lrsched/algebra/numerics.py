@@ -222,10 +222,10 @@ def rounded(x: Real) -> Real:
 
 def ratio(a: Real, b: Real) -> Real:
     """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
-    quotient = extended(a) / maximum(extended(b), SHORTEST)
-    if isinstance(quotient, Extended):  # which is snapped
-        return quotient if isinstance(a, Extended) or isinstance(b, Extended) else as_value(quotient)
-    return snapped(quotient)
+    found = extended(a) / maximum(extended(b), SHORTEST)
+    if isinstance(found, Extended):  # which is snapped
+        return found if isinstance(a, Extended) or isinstance(b, Extended) else as_value(found)
+    return snapped(found)
 
 
 def floor_ratio(a: Real, b: Real) -> Real:
@@ -254,7 +254,7 @@ def quotient(a: jax.Array, b: jax.Array) -> jax.Array:
 
 quotient.defjvps(  # not by way of 1 / b², which is too large where b is small; what is too large itself has no derivative
     lambda change, _value, _a, b: change / b,
-    lambda change, value, _a, b: jnp.where(jnp.isfinite(value), -value * change, jnp.zeros_like(value)) / b,
+    lambda change, value, _a, b: -jnp.where(jnp.isfinite(value), value, jnp.zeros_like(value)) * change / b,
 )
 
 

@@ -83,7 +83,8 @@ class Progress:
             log = where(done < 0.25, xp.log1p(-where(done < 0.25, done, 0.0)), xp.log(left))
             first, second = xp.exp(exponent * log), -xp.expm1(exponent * log)
         else:
-            exponent, (twos, scale) = double(minimum(exponent, MOST)), _exponent(left)
+            exponent, left, done = double(minimum(exponent, MOST)), to_float(left), to_float(done)
+            twos, scale = _exponent(left)
             log = jnp.log1p(where(twos == 0.0, -done, left * scale - 1)) * np.float32(1 / _LN2)
             head, tail = split(exponent.high)
             exact, more = head * twos, (tail + exponent.low) * twos + exponent.high * log
@@ -125,7 +126,7 @@ def _times_exp2(start: Real, y: Real) -> jax.Array:
     if x64():
         half = jnp.exp2(numerics.clip(y, -2000.0, 2000.0) / 2)
         return saturated(saturated(start * half) * half)
-    y = numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0))  # of 0 the derivative is the scale itself
+    y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # of 0 the derivative is the scale itself
     whole = jnp.round(y.high)
     half = jnp.floor(whole * np.float32(0.5))  # since the exponent of one float reaches only from -126 to 127
     return saturated(saturated(start * _exp2(half)) * jnp.exp2((y.high - whole) + y.low) * _exp2(whole - half))
