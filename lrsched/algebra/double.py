@@ -73,8 +73,8 @@ class Extended:
         a, b = double(self), double(other)
         inverse = 1 / b.high
         first = a.high * inverse
-        rest = a - b * Double(first, jnp.zeros_like(first))
-        return snapped_double(_capped(first, _normal(first, rest.high * inverse)))
+        rest = a - b * Double(first, np.zeros((), np.float32))
+        return _capped(first, _normal(first, rest.high * inverse)).snapped()
 
     def __rtruediv__(self, other: Real) -> Real:
         return double(other) / self
@@ -94,6 +94,16 @@ class Extended:
 
     def __eq__(self, other: Real) -> Condition:
         return (self <= other) & (self >= other)
+
+    def floor(self) -> "Extended":
+        """The whole number at or below it."""
+        x = double(self)
+        high = jnp.floor(x.high)
+        return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))
+
+    def snapped(self) -> "Extended":
+        """The multiple of 2**-10 that is within 2**-43 of it, if there is one; else itself."""
+        return _snapped(double(self))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,6 +143,11 @@ class BoundedInt(Extended):
         if self.most < other.least or self.least >= other.most:
             return self.most < other.least
         return self.value < other.value
+
+    def floor(self) -> "BoundedInt":
+        return self
+
+    snapped = floor
 
     def _combined(self, operation: Callable[[Any, Any], Any], other: Real) -> "BoundedInt | None":
         """The result of an operation that is largest and smallest at bounds, if it is an integer that fits."""
@@ -182,15 +197,8 @@ def chosen(condition: Condition, a: Real, b: Real) -> Real:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), double(a), double(b))
 
 
-def floor_double(x: Double) -> Double:
-    """The whole number at or below it."""
-    high = jnp.floor(x.high)
-    return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))
-
-
 @jax.custom_jvp
-def snapped_double(x: Double) -> Double:
-    """The multiple of 2**-10 that is within 2**-43 of it, if there is one; else itself."""
+def _snapped(x: Double) -> Double:
     whole = jnp.round(x.high * np.float32(2.0**10)) * np.float32(2.0**-10)
     rest = (x.high - whole) + x.low
     more = jnp.round(rest * np.float32(2.0**10)) * np.float32(2.0**-10)
@@ -198,7 +206,7 @@ def snapped_double(x: Double) -> Double:
     return chosen(near, _normal(whole, more), x)
 
 
-snapped_double.defjvps(lambda change, _value, _x: change)
+_snapped.defjvps(lambda change, _value, _x: change)
 
 
 def two_sum(a: Real, b: Real) -> tuple[Real, Real]:
@@ -225,6 +233,6 @@ def _normal(high: Real, low: Real) -> Double:
     return Double(total, low - (total - high))
 
 
-def _capped(size: Real, x: Double) -> Double:
+def _capped(size: Real, x: Double) -> Extended:
     """A number of such a size, or the largest there is."""
     return chosen(jnp.abs(size) < np.float32(MOST), x, Double(jnp.sign(size) * np.float32(MOST), jnp.zeros_like(size)))

@@ -16,18 +16,7 @@ import jax.numpy as jnp
 import jax.typing
 import numpy as np
 
-from lrsched.algebra.double import (
-    BoundedInt,
-    Condition,
-    Double,
-    Extended,
-    Real,
-    bounded_int,
-    chosen,
-    double,
-    floor_double,
-    snapped_double,
-)
+from lrsched.algebra.double import BoundedInt, Condition, Double, Extended, Real, bounded_int, chosen, double
 
 Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
 
@@ -205,9 +194,7 @@ def floor(x: Real) -> Real:
     """The whole number at or below it."""
     if is_concrete(x):
         return np.floor(to_float64(x))
-    if isinstance(x, BoundedInt):
-        return x
-    return floor_double(x) if isinstance(x, Double) else jnp.floor(to_float(x))
+    return x.floor() if isinstance(x, Extended) else jnp.floor(to_float(x))
 
 
 def ceil(x: Real) -> Real:
@@ -239,7 +226,7 @@ def floor_ratio(a: Real, b: Real) -> Real:
 def snapped(x: Real) -> Real:
     """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
     if isinstance(x, Extended):
-        return snapped_double(x) if isinstance(x, Double) else x
+        return x.snapped()
     xp, still = (np, lambda x: x) if is_concrete(x) else (jnp, jax.lax.stop_gradient)
     with np.errstate(invalid="ignore", over="ignore"):  # of infinity, and of numbers next to it
         change = xp.round(x * 2.0**10) * 2.0**-10 - x
