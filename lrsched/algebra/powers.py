@@ -128,8 +128,9 @@ def _times_exp2(start: Real, y: Real) -> jax.Array:
         return saturated(saturated(start * half) * half)
     y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # of 0 the derivative is the scale itself
     whole = jnp.round(y.high)
+    rest = (y.high - whole) + y.low
     half = jnp.floor(whole * np.float32(0.5))  # since the exponent of one float reaches only from -126 to 127
-    return saturated(saturated(start * _exp2(half)) * jnp.exp2((y.high - whole) + y.low) * _exp2(whole - half))
+    return saturated(saturated(start * _exp2(half)) * (1 + rest * _series(rest, _RISE)) * _exp2(whole - half))
 
 
 def _log2(x: Real) -> Real:
