@@ -1,4 +1,4 @@
-"""Numbers and time: with `double`, `powers`, `progress` and `cycles` the only place that knows about rounding.
+"""Numbers and time: with `double`, `powers` and `cycles` the only place that knows about rounding.
 
 Code in nodes is arithmetic: `+ - * / < <= > >=`, and the functions here, mean the same for every number. There are three kinds.
 A *concrete* one (of Python or NumPy, or a JAX array outside a trace) is computed with on the host, in float64. A traced *value*
