@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.cycles import growing_cycle
 from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.driven import driven_parts as driven_parts
 from lrsched.algebra.node import child, leaf, node, surely
@@ -19,6 +20,7 @@ from lrsched.algebra.pointwise import Pointwise as Pointwise
 from lrsched.algebra.pointwise import as_schedule as as_schedule
 from lrsched.algebra.pointwise import clipped as clipped
 from lrsched.algebra.pointwise import operated as operated
+from lrsched.algebra.powers import grown
 from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
 from lrsched.algebra.sequence import sequence as sequence
 from lrsched.algebra.sequence import unless_endless
@@ -212,13 +214,13 @@ class Repeat(Schedule):
         if self.stretch_ is None:
             cycle = where(steps > 0.0, minimum(numerics.floor_ratio(t, steps), last), last)
             return cycle, clip(t - cycle * steps, 0.0, steps)
-        cycle, start, growth = numerics.growing_cycle(t, steps, self.stretch_, last)
+        cycle, start, growth = growing_cycle(t, steps, self.stretch_, last)
         return cycle, clip(ratio(t - start, growth), 0.0, steps)
 
     def at(self, t: Real) -> Real:
         cycle, inside = self._cycle(t)
         value = self.schedule.at(inside)
-        return value if self.scale is None else numerics.grown(value, self.scale, cycle)
+        return value if self.scale is None else grown(value, self.scale, cycle)
 
     @property
     def length(self) -> Real:
@@ -227,7 +229,7 @@ class Repeat(Schedule):
         if self.stretch_ is None:
             return self.schedule.length * rounded(self.n)
         steps = self.schedule.length
-        total = numerics.growing_cycle(math.inf, steps, self.stretch_, rounded(self.n))[1]
+        total = growing_cycle(math.inf, steps, self.stretch_, rounded(self.n))[1]
         return total if isinstance(steps, numerics.Extended) else numerics.as_value(total)
 
 

@@ -24,12 +24,9 @@ from lrsched.algebra import numerics
 from lrsched.algebra.foreign import ATTRIBUTES, explained, missing_attribute
 from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import Node, Spec, each_number
-from lrsched.algebra.numerics import Number
+from lrsched.algebra.numerics import Condition, Number, Real
 from lrsched.algebra.written import shown, unexpected
 
-# A number to compute with: float64 on the host; in a trace a float32, or an `Extended` with more digits.
-Real: TypeAlias = Any
-Condition: TypeAlias = Any  # a bool, or an array of bools of NumPy or JAX
 Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its own time, whether it is running)
 
 

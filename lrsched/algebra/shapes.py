@@ -14,7 +14,8 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import choice, leaf, node, static, surely
-from lrsched.algebra.numerics import Number, Progress, maximum, pick, pick_time, row_of, where
+from lrsched.algebra.numerics import Number, maximum, pick, pick_time, row_of, where
+from lrsched.algebra.powers import Progress, exponential
 from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import shown, unexpected
 
@@ -173,7 +174,7 @@ class Exponential(Schedule):
     rate: Number = leaf(ge=0, exact=True, hint="the factor from one step to the next, 0.99 for 1 % less")
 
     def at(self, t: Real) -> Real:
-        return numerics.exponential(self.start, self.rate, t)
+        return exponential(self.start, self.rate, t)
 
 
 @node

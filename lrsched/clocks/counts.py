@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.numerics.double import two_sum
+from lrsched.algebra.double import double, two_sum
 from lrsched.algebra.written import shown
 
 _LAST = np.int32(2**31 - 1)
@@ -70,7 +70,7 @@ def count_of(call: str, value: Any) -> Count:
         if numerics.float_type() == np.float64 or not jnp.issubdtype(value.dtype, jnp.integer):
             value = jnp.minimum(numerics.to_float(value), _MOST)
         value = jnp.where(value > 0, value, jnp.zeros_like(value))
-    two = numerics.double(value)
+    two = double(value)
     if value.dtype != np.float64:
         return Count(two.high, two.low, jnp.zeros_like(two.high))
     rest = value - (numerics.to_float64(two) if known else numerics.to_float(two))

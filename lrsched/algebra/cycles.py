@@ -9,21 +9,18 @@ does not. In a trace these are loops: unrolled they are a program that some vers
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import minimum, where
-from lrsched.algebra.numerics.kinds import as_double, is_concrete
-from lrsched.algebra.numerics.tables import pick_time, row_of
+from lrsched.algebra.numerics import Real, as_double, is_concrete, minimum, pick_time, row_of, where
 
 _LEVELS = 31  # cycles are counted in 31 bits in a trace
 _BEYOND = 1e15  # more than any time; a product of two of them is a float32
 
 
-def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, Any, Any]:
+def growing_cycle(t: Real, length: Real, stretch: Real, last: Real) -> tuple[Real, Real, Real]:
     """In which cycle a time is (0, 1, …, last), when that began, and how many times longer than the first it is."""
     if is_concrete(length, stretch, last) and not is_concrete(t) and not any(map(np.ndim, (length, stretch, last))):
         starts, growths = _known_cycles(*map(float, (length, stretch, last)))
@@ -34,7 +31,7 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
         runs = [(1.0, (1.0, minimum(stretch, _BEYOND)))]
         while runs[-1][0] < 2.0**52 and np.any((t >= length * runs[-1][1][0]) & (last >= runs[-1][0])):
             runs.append((2 * runs[-1][0], _twice(stretch, *runs[-1][1])))
-        found: Any = 0.0, 0.0, 1.0
+        found: Real = 0.0, 0.0, 1.0
         for count, run in reversed(runs):
             found = _extended(t, length, last, found, count, run)
         index, total, growth = found
@@ -43,10 +40,10 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
     stretch = as_double(minimum(stretch, _BEYOND))
     t, length, last, zero, one = (_broadcast(x, shape) for x in (t, length, last, 0.0, 1.0))
 
-    def double(run: Any, _: Any) -> Any:
+    def double(run: Real, _: Real) -> Real:
         return _twice(stretch, *run), run
 
-    def extend(found: Any, run: Any) -> Any:
+    def extend(found: Real, run: Real) -> Real:
         return _extended(t, length, last, found, *run), None
 
     first = _broadcast(1.0, np.shape(stretch)), _broadcast(stretch, np.shape(stretch))
@@ -56,7 +53,7 @@ def growing_cycle(t: Any, length: Any, stretch: Any, last: Any) -> tuple[Any, An
     return index, length * total, growth
 
 
-def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+def _broadcast(x: Real, shape: tuple[int, ...]) -> Real:
     return jax.tree.map(lambda part: jnp.broadcast_to(part, shape), as_double(x))
 
 
@@ -74,14 +71,14 @@ def _known_cycles(length: float, stretch: float, last: float) -> tuple[np.ndarra
     return np.asarray(starts), np.asarray(growths)
 
 
-def _twice(stretch: Any, total: Any, growth: Any) -> tuple[Any, Any]:
+def _twice(stretch: Real, total: Real, growth: Real) -> tuple[Real, Real]:
     """The sum and the growth of twice as many cycles."""
     doubled = total + growth * total
     near = (growth >= 0.5) & (growth < 2.0)
     return minimum(doubled, _BEYOND), minimum(where(near, 1.0 + (stretch - 1.0) * doubled, growth * growth), _BEYOND)
 
 
-def _extended(t: Any, length: Any, last: Any, found: Any, count: Any, run: Any) -> tuple[Any, Any, Any]:
+def _extended(t: Real, length: Real, last: Real, found: Real, count: Real, run: Real) -> tuple[Real, Real, Real]:
     """A cycle, the sum of those before it and its growth, with a run of so many before it if that is reached."""
     (index, total, growth), (sums, factor) = found, run
     candidate = sums + factor * total

@@ -11,12 +11,14 @@ through a choice. (Dekker, *A floating-point technique for extending the availab
 import dataclasses
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+Real: TypeAlias = Any  # a number to compute with: of the host, of JAX, or extended
+Condition: TypeAlias = Any  # a bool, or an array of bools of NumPy or JAX
 MOST = 1e30  # no amount of time is larger, so that products of two, and their derivatives, stay finite after a cap
 
 
@@ -36,88 +38,103 @@ class Extended:
         """The rank, as of an array."""
         return len(self.shape)
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> Real:
         return jax.tree.map(lambda x: x[key], self)
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> Real:
         return jax.tree.map(operator.neg, self)
 
-    def __abs__(self) -> Any:
-        return chosen(self < 0.0, -self, self)
+    def __add__(self, other: Real) -> Real:
+        a, b = double(self), double(other)
+        total, rest = two_sum(a.high, b.high)
+        return _normal(total, rest + (a.low + b.low))
 
-    def __add__(self, other: Any) -> Any:
-        return _sum(double(self), double(other))
-
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self, other: Real) -> Real:
         return self + other
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Real) -> Real:
         return self + (-other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: Real) -> Real:
         return -self + other
 
-    def __mul__(self, other: Any) -> Any:
-        return _product(double(self), double(other))
+    def __mul__(self, other: Real) -> Real:
+        a, b = double(self), double(other)
+        high, (x, x_rest), (y, y_rest) = _rounded(a.high * b.high, 1), split(a.high), split(b.high)
+        low = ((x * y - high) + x * y_rest + x_rest * y) + x_rest * y_rest
+        product = _normal(high, low + (a.high * b.low + a.low * b.high))
+        return _capped(product.high, product)
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self, other: Real) -> Real:
         return self * other
 
-    def __truediv__(self, other: Any) -> Any:
-        return snapped_double(_quotient(double(self), double(other)))
+    def __truediv__(self, other: Real) -> Real:
+        # Within 2**-44; exact where the divisor is a power of 2, as the end of a long cycle needs.
+        a, b = double(self), double(other)
+        inverse = 1 / b.high
+        first = a.high * inverse
+        rest = a - b * Double(first, np.zeros((), np.float32))
+        return _capped(first, _normal(first, rest.high * inverse)).snapped()
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self, other: Real) -> Real:
         return double(other) / self
 
-    def __lt__(self, other: Any) -> Any:
-        x = double(self)
-        if isinstance(other, float) and other == 0:
-            return x.high < 0
-        y = double(other)
+    def __lt__(self, other: Real) -> Condition:
+        x, y = double(self), double(other)
         return (x.high < y.high) | ((x.high == y.high) & (x.low < y.low))
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: Real) -> Condition:
         return -self < -other
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: Real) -> Condition:
         return (self > other) ^ True
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: Real) -> Condition:
         return (self < other) ^ True
 
-    def __eq__(self, other: Any) -> Any:
+    def __eq__(self, other: Real) -> Condition:
         return (self <= other) & (self >= other)
+
+    def floor(self) -> "Extended":
+        """The whole number at or below it."""
+        x = double(self)
+        high = jnp.floor(x.high)
+        return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))
+
+    def snapped(self) -> "Extended":
+        """The multiple of 2**-10 that is within 2**-43 of it, if there is one; else itself."""
+        return _snapped(double(self))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Double(Extended):
     """`high + low`, with low at most half a unit in the last place of high."""
 
-    high: Any
-    low: Any
+    high: Real
+    low: Real
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BoundedInt(Extended):
     """An int32 array, and bounds known while tracing. Where a result is not whole, or may be too large, it is a `Double`."""
 
-    value: Any
+    value: Real
     least: int
     most: int
 
     def __neg__(self) -> "BoundedInt":
         return BoundedInt(-self.value, -self.most, -self.least)
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Real) -> Real:
         return self._combined(operator.add, other) or super().__add__(other)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: Real) -> Real:
         return self._combined(operator.mul, other) or super().__mul__(other)
 
-    def __floordiv__(self, other: "BoundedInt") -> Any:
+    def __floordiv__(self, other: "BoundedInt") -> Real:
         return self._combined(operator.floordiv, other)
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: Real) -> Condition:
         if isinstance(other, float):  # no whole number lies between it and the one above
             other = np.ceil(np.clip(other, self.least, self.most + 1.0))
         other = bounded_int(other)
@@ -127,7 +144,12 @@ class BoundedInt(Extended):
             return self.most < other.least
         return self.value < other.value
 
-    def _combined(self, operation: Callable[[Any, Any], Any], other: Any) -> "BoundedInt | None":
+    def floor(self) -> "BoundedInt":
+        return self
+
+    snapped = floor
+
+    def _combined(self, operation: Callable[[Any, Any], Any], other: Real) -> "BoundedInt | None":
         """The result of an operation that is largest and smallest at bounds, if it is an integer that fits."""
         if isinstance(other := bounded_int(other), BoundedInt):
             ends = [operation(x, y) for x in (self.least, self.most) for y in (other.least, other.most)]
@@ -140,14 +162,14 @@ jax.tree_util.register_dataclass(Double, data_fields=["high", "low"], meta_field
 jax.tree_util.register_dataclass(BoundedInt, data_fields=["value"], meta_fields=["least", "most"])
 
 
-def bounded_int(x: Any) -> Any:
+def bounded_int(x: Real) -> Real:
     """A number as a `BoundedInt`, if it is known to be whole; else as it is."""
     if isinstance(x, (float, np.floating, np.ndarray)) and np.size(x) and np.all((np.abs(x) < 2**31) & (x == np.floor(x))):
         return BoundedInt(np.asarray(x, np.int32), int(np.min(x)), int(np.max(x)))
     return x
 
 
-def double(x: Any) -> Double:
+def double(x: Real) -> Double:
     """A number as a `Double`: a float64 of the host within 2**-49, an integer up to 2**47 and a float32 exactly."""
     if isinstance(x, Double):
         return x
@@ -166,7 +188,7 @@ def double(x: Any) -> Double:
     return Double(high, jnp.zeros_like(high))
 
 
-def chosen(condition: Any, a: Any, b: Any) -> Any:
+def chosen(condition: Condition, a: Real, b: Real) -> Real:
     """`a` where the condition holds, else `b`; at least one of them is extended."""
     first, second = bounded_int(a), bounded_int(b)
     if isinstance(first, BoundedInt) and isinstance(second, BoundedInt):
@@ -175,86 +197,42 @@ def chosen(condition: Any, a: Any, b: Any) -> Any:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), double(a), double(b))
 
 
-def floor_double(x: Double) -> Double:
-    """The whole number at or below it."""
-    high = jnp.floor(x.high)
-    return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))
-
-
-def split(x: Any) -> tuple[Any, Any]:
-    """A float32 as a head of 12 bits, a constant to derivatives, and the rest, of 12 bits with its sign."""
-    head = _rounded(x, 12)
-    return head, x - head
-
-
-def _rounded(x: Any, bits: int) -> Any:
-    """A float32 without its last bits. A compiler does not look through it, and so uses the same in every place."""
-    whole = jax.lax.bitcast_convert_type(x, np.int32) + np.int32(1 << (bits - 1))
-    return jax.lax.bitcast_convert_type(whole & np.int32(-1 << bits), np.float32)
-
-
-def _normal(high: Any, low: Any) -> Double:
-    """A sum whose first part is the larger, and is no constant."""
-    total = high + low
-    return Double(total, low - (total - high))
-
-
-def _capped(size: Any, x: Double) -> Double:
-    """A number of such a size, or the largest there is."""
-    return chosen(jnp.abs(size) < np.float32(MOST), x, Double(jnp.sign(size) * np.float32(MOST), jnp.zeros_like(size)))
-
-
-def _differentiable(slope: Callable[..., Any]) -> Callable[[Callable[..., Double]], Callable[..., Double]]:
-    """Gives a function of Doubles its derivative: a function of the numbers, of their changes and of its value, as floats."""
-
-    def with_derivative(function: Callable[..., Double]) -> Callable[..., Double]:
-        function = jax.custom_jvp(function)
-
-        def rule(numbers: tuple[Double, ...], changes: tuple[Double, ...]) -> tuple[Double, Double]:
-            value = function(*numbers)
-            change = slope([x.high for x in numbers], [x.high + x.low for x in changes], value.high)
-            return value, Double(jnp.broadcast_to(change, value.high.shape), jnp.zeros_like(value.low))
-
-        function.defjvp(rule)
-        return function
-
-    return with_derivative
-
-
-def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """The sum of two float32, and what rounding left out of it."""
-    total, swapped = a + b, jnp.abs(a) < jnp.abs(b)
-    return total, jnp.where(swapped, a, b) - (total - jnp.where(swapped, b, a))
-
-
-@_differentiable(lambda _, changes, __: sum(changes))
-def _sum(a: Double, b: Double) -> Double:
-    total, rest = two_sum(a.high, b.high)
-    return _normal(total, rest + (a.low + b.low))
-
-
-@_differentiable(lambda x, dx, value: jnp.where(jnp.abs(value) < np.float32(MOST), x[0] * dx[1] + x[1] * dx[0], np.float32(0)))
-def _product(a: Double, b: Double) -> Double:
-    high, (x, x_rest), (y, y_rest) = _rounded(a.high * b.high, 1), split(a.high), split(b.high)
-    low = ((x * y - high) + x * y_rest + x_rest * y) + x_rest * y_rest
-    product = _normal(high, low + (a.high * b.low + a.low * b.high))
-    return _capped(product.high, product)
-
-
-@_differentiable(lambda x, dx, value: (dx[0] - value * dx[1]) / x[1])  # 1 / b² is too large for a float where b is small
-def _quotient(a: Double, b: Double) -> Double:
-    """`a / b` within 2**-44; exact where b is a power of 2, as the end of a long cycle needs."""
-    inverse = 1 / b.high
-    first = a.high * inverse
-    rest = a - b * Double(first, np.zeros((), np.float32))
-    return _capped(first, _normal(first, rest.high * inverse))
-
-
-@_differentiable(lambda _, changes, __: changes[0])
-def snapped_double(x: Double) -> Double:
-    """The multiple of 2**-10 that is within 2**-43 of it, if there is one; else itself."""
+@jax.custom_jvp
+def _snapped(x: Double) -> Double:
     whole = jnp.round(x.high * np.float32(2.0**10)) * np.float32(2.0**-10)
     rest = (x.high - whole) + x.low
     more = jnp.round(rest * np.float32(2.0**10)) * np.float32(2.0**-10)
     near = jnp.abs(rest - more) <= jnp.abs(x.high) * np.float32(2.0**-43)
     return chosen(near, _normal(whole, more), x)
+
+
+_snapped.defjvps(lambda change, _value, _x: change)
+
+
+def two_sum(a: Real, b: Real) -> tuple[Real, Real]:
+    """The sum of two float32, and what rounding left out of it."""
+    total, swapped = a + b, jnp.abs(a) < jnp.abs(b)
+    return total, jnp.where(swapped, a, b) - (total - jnp.where(swapped, b, a))
+
+
+def split(x: Real) -> tuple[Real, Real]:
+    """A float32 as a head of 12 bits, a constant to derivatives, and the rest, of 12 bits with its sign."""
+    head = _rounded(x, 12)
+    return head, x - head
+
+
+def _rounded(x: Real, bits: int) -> jax.Array:
+    """A float32 without its last bits. A compiler does not look through it, and so uses the same in every place."""
+    whole = jax.lax.bitcast_convert_type(x, np.int32) + np.int32(1 << (bits - 1))
+    return jax.lax.bitcast_convert_type(whole & np.int32(-1 << bits), np.float32)
+
+
+def _normal(high: Real, low: Real) -> Double:
+    """A sum whose first part is the larger, and is no constant."""
+    total = high + low
+    return Double(total, low - (total - high))
+
+
+def _capped(size: Real, x: Double) -> Extended:
+    """A number of such a size, or the largest there is."""
+    return chosen(jnp.abs(size) < np.float32(MOST), x, Double(jnp.sign(size) * np.float32(MOST), jnp.zeros_like(size)))

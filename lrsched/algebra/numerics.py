@@ -1,0 +1,374 @@
+"""Numbers and time: with `double`, `powers` and `cycles` the only place that knows about rounding.
+
+Code in nodes is arithmetic: `+ - * / < <= > >=`, and the functions here, mean the same for every number. There are three kinds.
+A *concrete* one (of Python or NumPy, or a JAX array outside a trace) is computed with on the host, in float64. A traced *value*
+is a float32. A traced amount of *time*, or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64 on, all that is
+traced is float64. Results stay finite, as do their derivatives.
+"""
+
+import functools
+import reprlib
+from typing import Any, TypeAlias
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import jax.typing
+import numpy as np
+
+from lrsched.algebra.double import BoundedInt, Condition, Double, Extended, Real, bounded_int, chosen, double
+
+Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
+
+LATEST = 2.0**62  # of all times; in a trace infinity becomes this, for it has no place in a cycle
+LEAST = 1e-18  # lower bound of a traced length: its square is still a float32, as derivatives need
+SHORTEST = 1e-12  # lower bound of a traced divisor of time, since the quotient may be divided once more
+_FEW = 32  # points: to compare with each of fewer is faster than to search among them
+_FEWER = 8  # numbers: to choose among so many is faster than to look one up
+
+
+# Kinds of numbers.
+
+
+def is_concrete(*numbers: object) -> bool:
+    """Whether all the numbers are known now, so that the host can compute with them."""
+    for x in numbers:
+        if isinstance(x, (float, int, np.ndarray, np.generic)):
+            continue
+        if isinstance(x, Extended):
+            if not is_concrete(*jax.tree.leaves(x)):
+                return False
+        elif not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+            return False
+    return True
+
+
+def array_of(x: Any) -> Any:
+    """The array that something with `__jax_array__` stands for, like a variable of flax or Keras; anything else as it is."""
+    is_array = isinstance(x, (float, int, np.ndarray, np.generic, jax.Array))  # which may have `__jax_array__`, too
+    return x.__jax_array__() if not is_array and hasattr(x, "__jax_array__") else x
+
+
+def is_real(dtype: jax.typing.DTypeLike) -> bool:
+    """Whether a type is one of integers or of floats, those of ml_dtypes included."""
+    return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+
+
+def is_number(x: object) -> bool:
+    """Whether it is a real number, or an array of them: of Python, NumPy, ml_dtypes or JAX, or what stands for one."""
+    if isinstance(x, (int, float)):
+        return not isinstance(x, bool)
+    x = array_of(x)
+    return isinstance(x, (np.generic, np.ndarray, jax.Array)) and is_real(x.dtype)
+
+
+def x64() -> bool:
+    """Whether JAX computes in 64 bits."""
+    return jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def float_type() -> Any:
+    """The type of every result: float32, or float64 when x64 is on."""
+    return np.float64 if x64() else np.float32
+
+
+def largest() -> float:
+    """The largest float of the result type."""
+    return float(np.finfo(float_type()).max)
+
+
+def to_float64(x: Real) -> Any:
+    """A concrete number as float64; Python floats stay as they are, being the fastest."""
+    if isinstance(x, float):
+        return x
+    if isinstance(x, BoundedInt):
+        x = x.value
+    if isinstance(x, Double):
+        x = np.asarray(x.high, np.float64) + np.asarray(x.low, np.float64)
+    return float(x) if isinstance(x, int) else np.asarray(x, np.float64)[()]
+
+
+def to_float(x: Real) -> Any:
+    """The number as an array of the result type, never weakly typed, ready for JAX operations."""
+    if is_concrete(x):
+        return np.asarray(to_float64(x), float_type())
+    if isinstance(x, Double):
+        return to_float(x.high) + to_float(x.low)
+    return jax.lax.convert_element_type(x.value if isinstance(x, BoundedInt) else x, float_type())
+
+
+def as_value(x: Real) -> Real:
+    """The number as a schedule gives it: an extended one is rounded to a float."""
+    return to_float(x) if isinstance(x, Extended) else x
+
+
+def extended(x: Real) -> Real:
+    """The number with all of its digits: if it is traced, an `Extended`, or a float64 when x64 is on."""
+    return x if isinstance(x, BoundedInt) or is_concrete(x) else as_double(x)
+
+
+def as_double(x: Real) -> Real:
+    """The number in a trace as a `Double`, or a float64 when x64 is on: of one structure, as loops need it."""
+    return to_float(x) if x64() else double(x)
+
+
+def given(x: Any) -> Real | None:
+    """Numbers of any types, also in lists, as a float, a float64 array, a JAX array or an `Extended`; None for all else."""
+    x = array_of(x)
+    if isinstance(x, Extended) or (isinstance(x, jax.Array) and is_real(x.dtype) and not is_concrete(x)):
+        return x
+    if isinstance(x, (list, tuple)):
+        entries = [given(entry) for entry in x]
+        if any(entry is None for entry in entries) or len(set(map(np.shape, entries))) > 1:
+            return None
+        if not is_concrete(*entries):
+            return jax.tree.map(lambda column: jnp.moveaxis(column, -1, 0), table(entries))
+        x = [to_float64(entry) for entry in entries]
+    try:
+        array = np.array(x)
+        if not is_real(array.dtype) and not (array.dtype == object and all(isinstance(entry, int) for entry in array.flat)):
+            return None
+        array = array.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):  # such as an integer beyond any float
+        return None
+    array.setflags(write=False)
+    return array if array.ndim else float(array)
+
+
+def time_of(step: Any, signed: bool = False) -> tuple[Real, tuple[int, ...]]:
+    """A step, or an array of steps, as a time and its shape; below 0 it counts as 0, unless it is `signed`."""
+    if type(step) is int and not signed:
+        return float(min(max(step, 0), 2**62)), ()
+    steps = given(step)
+    if steps is None or (is_concrete(steps) and np.isnan(to_float64(steps)).any()):
+        kind = TypeError if steps is None else ValueError
+        raise kind(f"schedule(step=...): expected a number or an array of numbers, got {reprlib.repr(step)}.")
+    if isinstance(steps, jax.Array) and jnp.issubdtype(steps.dtype, jnp.integer):
+        steps, most = steps if signed else jnp.maximum(steps, jnp.zeros_like(steps)), int(jnp.iinfo(steps.dtype).max)
+        if signed or x64() or most >= 2**31:
+            return extended(steps), steps.shape
+        return BoundedInt(steps.astype(np.int32), 0, most), steps.shape
+    return time_given(steps, -LATEST if signed else 0.0), np.shape(steps)
+
+
+def time_given(value: Real, low: float = 0.0) -> Real:
+    """A value as a time; one below the lowest, or none at all, counts as the lowest."""
+    if is_concrete(value):
+        return np.clip(np.nan_to_num(np.asarray(to_float64(value)), nan=low, posinf=LATEST), low, LATEST)[()]
+    if isinstance(value, Extended):
+        return clip(extended(value), low, LATEST)
+    value = to_float(value)
+    return extended(jnp.where(value >= low, jnp.minimum(value, LATEST), jnp.full_like(value, low)))
+
+
+# Arithmetic that is no operator of Python.
+
+
+def where(condition: Condition, a: Real, b: Real) -> Real:
+    """`a` where the condition holds, else `b`."""
+    if isinstance(condition, (bool, np.bool_)):
+        return a if condition else b
+    if is_concrete(condition, a, b):
+        return np.where(condition, to_float64(a), to_float64(b))[()]
+    if isinstance(a, Extended) or isinstance(b, Extended):
+        return chosen(condition, a, b)
+    return jnp.where(condition, to_float(a), to_float(b))
+
+
+def minimum(a: Real, b: Real) -> Real:
+    """The lower of two numbers."""
+    return where(a < b, a, b)
+
+
+def maximum(a: Real, b: Real) -> Real:
+    """The higher of two numbers."""
+    return where(a < b, b, a)
+
+
+def clip(x: Real, low: Real, high: Real) -> Real:
+    """The number, at least `low` and at most `high`; `high` counts where it is below `low`."""
+    return minimum(maximum(x, low), high)
+
+
+def floor(x: Real) -> Real:
+    """The whole number at or below it."""
+    if is_concrete(x):
+        return np.floor(to_float64(x))
+    return x.floor() if isinstance(x, Extended) else jnp.floor(to_float(x))
+
+
+def ceil(x: Real) -> Real:
+    """The whole number at or above it."""
+    return -floor(-x)
+
+
+def rounded(x: Real) -> Real:
+    """The nearest whole number; the higher of two that are equally near."""
+    return floor(x + 0.5)
+
+
+def ratio(a: Real, b: Real) -> Real:
+    """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
+    found = extended(a) / maximum(extended(b), SHORTEST)
+    if isinstance(found, Extended):  # which is snapped
+        return found if isinstance(a, Extended) or isinstance(b, Extended) else as_value(found)
+    return snapped(found)
+
+
+def floor_ratio(a: Real, b: Real) -> Real:
+    """`⌊a / b⌋` of amounts of time."""
+    divisor = bounded_int(b)
+    if isinstance(a, BoundedInt) and isinstance(divisor, BoundedInt) and divisor.least > 0:
+        return a // divisor
+    return floor(ratio(a, b))
+
+
+def snapped(x: Real) -> Real:
+    """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
+    if isinstance(x, Extended):
+        return x.snapped()
+    xp, still = (np, lambda x: x) if is_concrete(x) else (jnp, jax.lax.stop_gradient)
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinity, and of numbers next to it
+        change = xp.round(x * 2.0**10) * 2.0**-10 - x
+        return x + still(xp.where(xp.abs(change) <= 2.0**-50 * xp.abs(x), change, 0.0))
+
+
+@jax.custom_jvp
+def quotient(a: jax.Array, b: jax.Array) -> jax.Array:
+    """`a / b` of traced floats, for a b that is not 0: 1 of equal ones, which a compiler may not make of a reciprocal."""
+    return jnp.where(a == b, jnp.ones_like(a), a / b)
+
+
+quotient.defjvps(  # not by way of 1 / b², which is too large where b is small; what is too large itself has no derivative
+    lambda change, _value, _a, b: change / b,
+    lambda change, value, _a, b: -jnp.where(jnp.isfinite(value), value, jnp.zeros_like(value)) * change / b,
+)
+
+
+def divide(a: Real, b: Real) -> Real:
+    """`a / b` of values; where b is 0 it is infinite, and 0 / 0 is not a number."""
+    if is_concrete(a, b):
+        with np.errstate(all="ignore"):
+            return np.divide(to_float64(a), to_float64(b) + 0.0)
+    if isinstance(a, Extended) and is_concrete(b) and np.all(np.abs(b) > LEAST):
+        return a / b
+    # Where b is 0 the quotient has no derivative, and 0 by definition: so one that is not used does no harm to gradients.
+    a, b = jnp.broadcast_arrays(to_float(a), to_float(b))
+    return jnp.where(b == 0, jnp.sign(a) * float_type()(np.inf), quotient(a, jnp.where(b == 0, jnp.ones_like(b), b)))
+
+
+def root(x: Real) -> Real:
+    """The square root, 0 below 0, with derivative 0 at 0."""
+    if is_concrete(x):
+        return np.sqrt(to_float64(x))
+    x = to_float(x)
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, jnp.ones_like(x))), jnp.zeros_like(x))
+
+
+def power(base: Real, exponent: Real) -> Real:
+    """`base ** exponent`; in a trace a base below 0 counts as 0, and derivatives are finite at 0."""
+    if is_concrete(base, exponent):
+        return np.power(to_float64(base), to_float64(exponent))
+    base, exponent = jnp.broadcast_arrays(to_float(base), to_float(exponent))
+    one = jnp.ones_like(base)
+    return jnp.where(base > 0, jax.lax.pow(jnp.where(base > 0, base, one), exponent), jnp.where(exponent == 0, one, 0 * one))
+
+
+def saturated(x: Real) -> Real:
+    """The number, or the largest float of its sign if it is larger than that."""
+    most = largest()
+    if isinstance(x, float):
+        return min(max(x, -most), most)
+    if is_concrete(x):
+        return np.clip(to_float64(x), -most, most)
+    # Not by a minimum, through which 0 · inf gets into derivatives.
+    return x if isinstance(x, Extended) else jnp.where(jnp.abs(x) > most, jnp.sign(x) * float_type()(most), x)
+
+
+def result(value: Real, shape: tuple[int, ...]) -> jax.Array:
+    """What a schedule returns: a strongly typed JAX array of the shape of the steps, without a negative zero."""
+    if is_concrete(value):
+        array = np.asarray(saturated(to_float64(value)), float_type()) + float_type()(0)
+        return jnp.asarray(array if array.shape == shape else np.broadcast_to(array, shape))
+    zero = np.zeros((), float_type())  # a compiler takes x + 0 for x, but not 0 - (0 - x)
+    return jnp.broadcast_to(zero - (zero - to_float(value)), shape)
+
+
+# Tables, of rank 1.
+
+
+def table(entries: list[Real]) -> Real:
+    """A table of its entries, each a number or a batch of numbers."""
+    if is_concrete(*entries):
+        return np.stack(np.broadcast_arrays(*map(to_float64, entries)), axis=-1)
+    kept = to_float if all(map(_is_float, entries)) else as_double
+    return jax.tree.map(lambda *xs: jnp.stack(jnp.broadcast_arrays(*xs), axis=-1), *map(kept, entries))
+
+
+def _is_float(x: Real) -> bool:
+    """Whether a float of the result type holds all of its digits."""
+    if is_concrete(x):
+        return np.array_equal(to_float64(to_float(x)), to_float64(x))
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def ascending(table: Real) -> Real:
+    """A table with its entries sorted."""
+    if is_concrete(table):
+        return np.sort(to_float64(table), axis=-1)
+    if isinstance(table, Double):
+        return Double(*jax.lax.sort(tuple(jnp.broadcast_arrays(table.high, table.low)), num_keys=2))
+    return jnp.sort(to_float(table), axis=-1)
+
+
+def pick_time(table: Real, row: Any) -> Real:
+    """The entries of a table of times in rows, with all of their digits."""
+    if is_concrete(table, row):
+        return pick(table, row)
+    times = bounded_int(to_float64(table)) if is_concrete(table) and not x64() else table
+    return jax.tree.map(lambda x: _picked(x, row), times if isinstance(times, BoundedInt) else as_double(times))
+
+
+def pick(table: Real, row: Any) -> Real:
+    """The entries of a table in rows."""
+    if is_concrete(table, row):
+        return np.asarray(to_float64(table), np.float64)[row]
+    return _picked(to_float(table), row)
+
+
+def _picked(table: Any, row: Any) -> Any:
+    if is_concrete(table) and np.size(table) <= _FEWER:
+        return functools.reduce(lambda found, k: jnp.where(row >= k, table[k], found), range(1, np.size(table)), table[0])
+    return jnp.asarray(table).at[row].get(mode="promise_in_bounds")
+
+
+def row_of(points: Real, t: Real) -> Any:
+    """The row of the last of rising points that a time has reached, 0 before all of them."""
+    if is_concrete(points, t):
+        return np.maximum(np.searchsorted(to_float64(points), t, side="right") - 1, 0)
+    t, last = extended(t), points.shape[-1] - 1
+    if points.shape[-1] < _FEW:
+        reached = [jnp.asarray(t >= points[i], np.int32) for i in range(1, last + 1)]
+        return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
+    low, most = jnp.zeros(np.shape(t), np.int32), last
+    if is_concrete(points) and isinstance(t, BoundedInt):
+        low, most = _bucket(to_float64(points), t)
+
+    def halve(_: object, rows: tuple[Any, Any]) -> tuple[Any, Any]:
+        low, high = rows
+        middle = (low + high + 1) >> 1
+        reached = t >= pick_time(points, middle)
+        return jnp.where(reached, middle, low), jnp.where(reached, high, middle - 1)
+
+    depth = most.bit_length()
+    return jax.lax.fori_loop(0, depth, halve, (low, jnp.minimum(low + most, last)), unroll=depth <= 2 or 1)[0]
+
+
+def _bucket(points: np.ndarray, t: BoundedInt) -> tuple[jax.Array, int]:
+    """A row that a whole time has reached, by buckets of equal length, four a row; and how many rows further it may be."""
+    starts, last = np.minimum(np.ceil(points), 2.0**31).astype(np.int64), len(points) - 1
+    shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
+    edges = np.arange((starts[-1] >> shift) + 2) << shift
+    first = np.maximum(starts.searchsorted(edges, side="right").astype(np.int32) - 1, 0)
+    bucket = jnp.minimum(jnp.maximum(t.value, 0) >> np.int32(shift), len(edges) - 2)
+    return _picked(first, bucket), int(np.max(np.minimum(np.diff(first), last)))

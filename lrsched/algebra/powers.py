@@ -1,0 +1,164 @@
+"""How far through a ramp it is, with its sines and powers; and exponentials.
+
+A power multiplies the relative error of its base, and an exponential makes a relative error of an absolute one: in a trace both
+need an exponent of 2 with more bits than a float32 has. Its whole part goes into the bits of the result, exactly.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.double import MOST, double, split
+from lrsched.algebra.numerics import (
+    Condition,
+    Real,
+    extended,
+    is_concrete,
+    minimum,
+    saturated,
+    to_float,
+    to_float64,
+    where,
+    x64,
+)
+
+_LN2 = math.log(2)
+_SINE_SQUARED = (2.46740110, -2.02935571, 0.667619980, -0.117537184, 0.0123135558)  # sin²(πx/2) / x² by x², for x up to ½
+_RISE = (0.693147188, 0.240226509, 0.0555035710, 0.00961805667, 0.00133908674, 0.000154614475)  # (2**f - 1) / f, for f up to ½
+_ARTANH = (0.96179669, 0.57707978, 0.41190070, 0.33660048)  # 2/ln 2 · (1/3 + w/5 + w²/7 + …), for w up to 0.0295
+
+
+class Progress:
+    """How much of a length is done and how much is left; all and nothing if there is no length.
+
+    Args:
+        now: an amount of time; before 0 it counts as 0.
+        length: an amount of time.
+    """
+
+    def __init__(self, now: Real, length: Real) -> None:
+        self._known = is_concrete(now, length)
+        self._now, self._length = numerics.maximum(extended(now), 0.0), extended(length)
+        self._rest = self._length - self._now
+
+    @functools.cached_property
+    def _ended(self) -> Condition:
+        return self._rest <= 0.0
+
+    @functools.cached_property
+    def done(self) -> Real:
+        """The fraction that is done, accurate by itself; exactly 0 at the start and 1 from the end on."""
+        return where(self._ended, 1.0, self._fraction(self._now))
+
+    @functools.cached_property
+    def left(self) -> Real:
+        """The fraction that is left, accurate by itself; exactly 1 at the start and 0 from the end on."""
+        return where(self._ended, 0.0, self._fraction(self._rest))
+
+    def _fraction(self, part: Real) -> Real:
+        length = numerics.maximum(numerics.as_value(self._length), numerics.LEAST)
+        return part / length if self._known else numerics.quotient(*jnp.broadcast_arrays(to_float(part), to_float(length)))
+
+    def sine_squared(self) -> tuple[Real, Real]:
+        """`sin²(πq/2)` and `sin²(πp/2)` of the fractions q left and p done, which add up to 1."""
+        if self._known or x64():
+            sine = np.sin if self._known else jnp.sin
+            return sine(math.pi / 2 * self.left) ** 2, sine(math.pi / 2 * self.done) ** 2
+        rest = where(self._ended, 0.0, self._rest)
+        is_done = to_float(self._now) < to_float(rest)
+        square = jnp.square(self._fraction(where(is_done, self._now, rest)))
+        small = square * _series(square, _SINE_SQUARED)
+        large = 1 - small
+        return jnp.where(is_done, large, small), jnp.where(is_done, small, large)
+
+    def power(self, exponent: Real) -> tuple[Real, Real]:
+        """`q ** exponent` of the fraction q left, for an exponent > 0, and what that leaves of 1, each accurate by itself."""
+        left, done = where(self._ended, 1.0, self.left), where(self._ended, 0.0, self.done)  # whose logarithm has a derivative
+        if (known := is_concrete(left, exponent)) or x64():
+            xp = np if known else jnp
+            log = where(done < 0.25, xp.log1p(-where(done < 0.25, done, 0.0)), xp.log(left))
+            first, second = xp.exp(exponent * log), -xp.expm1(exponent * log)
+        else:
+            exponent, left, done = double(minimum(exponent, MOST)), to_float(left), to_float(done)
+            twos, scale = _exponent(left)
+            log = jnp.log1p(where(twos == 0.0, -done, left * scale - 1)) * np.float32(1 / _LN2)
+            head, tail = split(exponent.high)
+            exact, more = head * twos, (tail + exponent.low) * twos + exponent.high * log
+            whole = jnp.round(exact + more)
+            rest = (exact - whole) + more
+            rise = rest * _series(rest, _RISE)
+            first = (1 + rise) * _exp2(jnp.maximum(whole, np.float32(-127)))
+            second = jnp.where(whole == 0, -rise, 1 - first)
+        return where(self._ended, 0.0, first), where(self._ended, 1.0, second)
+
+    def geometric(self, start: Real, stop: Real) -> Real:
+        """`start ** q · stop ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
+        first, last = (where(x < 0.0, -x, x) for x in (start, stop))
+        if self._known and is_concrete(first, last):
+            value = numerics.power(first, self.left) * numerics.power(last, self.done)
+        else:
+            value = _times_exp2(first, self._now * numerics.ratio(_log2(last) - _log2(first), self._length))
+        return where(self._ended, numerics.as_value(stop), where(stop < 0.0, -1.0, 1.0) * value)
+
+
+def exponential(start: Real, rate: Real, t: Real) -> Real:
+    """`start · rate ** t`, for a rate >= 0; what is too large is the largest float."""
+    if is_concrete(start, rate, t):
+        half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the whole may overflow before the product does
+        return saturated(to_float64(start) * half * half)
+    return _times_exp2(start, extended(t) * _log2(rate))
+
+
+def grown(value: Real, base: Real, count: Real) -> Real:
+    """`value · base ** count` for a whole count >= 0 and a base of any sign; what is too large is the largest float."""
+    half = extended(count) * 0.5
+    is_odd = numerics.floor(half) < half
+    return where((base < 0.0) & is_odd, -1.0, 1.0) * exponential(value, where(base < 0.0, -base, base), count)
+
+
+def _times_exp2(start: Real, y: Real) -> jax.Array:
+    """`start · 2 ** y` in a trace; what is too large is the largest float, and beyond all floats there is no derivative."""
+    start = to_float(start)
+    if x64():
+        half = jnp.exp2(numerics.clip(y, -2000.0, 2000.0) / 2)
+        return saturated(saturated(start * half) * half)
+    y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # of 0 the derivative is the scale itself
+    whole = jnp.round(y.high)
+    rest = (y.high - whole) + y.low
+    half = jnp.floor(whole * np.float32(0.5))  # since the exponent of one float reaches only from -126 to 127
+    return saturated(saturated(start * _exp2(half)) * (1 + rest * _series(rest, _RISE)) * _exp2(whole - half))
+
+
+def _log2(x: Real) -> Real:
+    """The logarithm of a number; that of 0, or below, is -1e30."""
+    positive = where(x > 0.0, minimum(x, MOST), 1.0)
+    if is_concrete(x) or x64():
+        value = np.log2(positive) if is_concrete(x) else jnp.log2(positive)
+    else:  # with z = y / (2 + y) of a number 1 + y between √½ and √2, it is 2/ln 2 · (z + z³/3 + z⁵/5 + …)
+        exponent, scale = _exponent(double(positive).high)
+        y = jax.tree.map(lambda part: part * scale, double(positive)) - 1.0
+        z = y / (y + 2.0)
+        w = jnp.square(z.high)
+        value = z * (2 / _LN2) + z.high * w * _series(w, _ARTANH) + exponent
+    return where(x > 0.0, value, -MOST)
+
+
+def _series(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
+    """The sum of coefficients times rising powers of x."""
+    return functools.reduce(lambda total, c: total * x + np.float32(c), reversed(coefficients), jnp.zeros_like(x))
+
+
+def _exponent(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The e and the 2**-e with which x · 2**-e lies between √½ and √2, both as floats."""
+    bits = jax.lax.bitcast_convert_type(x, np.int32)
+    e = ((bits + np.int32(0x3F800000 - 0x3F3504F3)) >> 23) - 127  # the bits of 1 and of √½
+    return e.astype(np.float32), jax.lax.bitcast_convert_type((127 - e) << 23, np.float32)
+
+
+def _exp2(whole: jax.Array) -> jax.Array:
+    """2 to a whole power from -126 to 127, exactly, and 0 for -127: written into the exponent bits."""
+    return jax.lax.bitcast_convert_type((whole.astype(np.int32) + 127) << 23, np.float32)
