@@ -54,6 +54,10 @@ VALUES: dict[str, tuple[Any, Any]] = {
     ),
     "steps": (ls.Constant(5.0, 3) >> ls.Linear(0.0, 1.0, 4).on(ls.Steps()), [5, 5, 5, 0, 0.25, 0.5, 0.75, 1, 1]),
     "since": (ls.Linear(1.0, 0.0, 4).on(ls.Since(ls.Plateau(patience=1))), [1, 1, 1, 1, 0.75, 0.5, 0.25, 0]),
+    "greedy": (  # the second reduction at the highest reading begins anew
+        ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Greedy(patience=1, cooldown=1, highest=2, reset=2), 3)),
+        [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 1, 1, 1],
+    ),
     "pure": (COSINE, COSINE(np.arange(3))),
 }
 
@@ -249,6 +253,33 @@ def test_a_plateau_counts_as_the_reference(mode, kind):
     truth = [reference(x, mode, p, least, kind, cool, w) for x, p, least, cool, w in numbers]
     np.testing.assert_array_equal(counts, truth)
     assert np.max(truth) > 1
+
+
+@pytest.mark.parametrize(("kind", "threshold", "places"), [("abs", 1e-3, 3), ("abs", 1e-4, 4), ("rel_signed", 0.1, 4)])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_ties_of_decimals_are_those_of_pytorch_and_in_a_trace_not_better(mode, kind, threshold, places):
+    rng, sign, unit = np.random.default_rng(3), 1 if mode == "min" else -1, 10**places
+    best = rng.integers(10, unit // 10, 80) * 10
+    tied = best - sign * np.round(threshold * (unit if kind == "abs" else best)).astype(int)
+    values = tied + rng.choice([-1, 0, 0, 0, 1], 80)
+    clock = ls.SinceBest(mode, threshold, kind)
+    _, readings = jax.vmap(observed, (None, 0))(clock, np.stack([best, values], axis=1) / np.float32(unit))
+    np.testing.assert_array_equal(readings[:, 1] == 0, sign * values < sign * tied)
+    for b, a in zip((best / unit).tolist(), (values / unit).tolist(), strict=True):
+        level = b - sign * threshold if kind == "abs" else b * (1 - sign * threshold)  # PyTorch's own arithmetic
+        state = clock.tick(clock.tick(clock.init(), 0, {"value": b}), 0, {"value": a})
+        assert (clock.read(state) == 0) == (sign * a < sign * level)
+
+
+def test_the_mean_of_the_last_observations_is_observed():
+    values = np.random.default_rng(5).normal(size=40).astype(np.float32)
+    means = [np.mean(values[max(0, i - 6) : i + 1]) for i in range(40)]
+    for clock in (ls.SinceBest(), ls.Plateau("max", 1), ls.Greedy(patience=1)):
+        wanted, found = observed(clock, np.array(means)), observed(ls.Smoothed(clock, 7), values)
+        np.testing.assert_array_equal(found[1], wanted[1])
+        np.testing.assert_allclose(found[0].clock.best, wanted[0].best, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"Smoothed\(window=2.5\): expected window >= 1 and whole"):
+        ls.Smoothed(ls.Plateau(), 2.5)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
