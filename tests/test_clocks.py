@@ -146,15 +146,6 @@ def test_a_count_is_exact_beyond_int32_and_as_float64_in_fractions():
     assert TOKENS.read(state) == math.fsum(values)
 
 
-def test_a_hundred_times_two_fifths_is_forty():
-    s = ls.Linear(0.0, 1.0, 100).on(ls.Counter("n"))
-    state = ls.init(s)
-    for _ in range(100):
-        state = ls.tick(s, state, n=0.4)
-    np.testing.assert_allclose([ls.readings(state, s)["n"], ls.evaluate(s, state)], [40.0, 0.4], rtol=1e-7)
-    np.testing.assert_allclose(ls.replay(s, {"n": np.full(101, 0.4)})[-1], 0.4, rtol=1e-7)
-
-
 @pytest.mark.parametrize("context", [contextlib.nullcontext, x64])
 def test_a_schedule_in_tokens_sees_every_one_of_fifteen_trillion(context):
     """Where a float32 is exact to a million."""
@@ -280,16 +271,6 @@ def test_the_mean_of_the_last_observations_is_observed():
         np.testing.assert_allclose(found[0].clock.best, wanted[0].best, rtol=1e-5)
     with pytest.raises(ValueError, match=r"Smoothed\(window=2.5\): expected window >= 1 and whole"):
         ls.Smoothed(ls.Plateau(), 2.5)  # pyright: ignore[reportArgumentType]
-
-
-@pytest.mark.parametrize("mode", ["min", "max"])
-def test_the_trace_of_a_flat_metric(mode):
-    """PyTorch's own trace for 1.0; here for every level, negative ones as well (PyTorch issue 47513)."""
-    s = ls.reduce_on_plateau(factor=0.5, mode=mode, patience=2, cooldown=1)
-    flat = [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125, 0.125, 0.125]
-    for level in (1.0, -1.0, 0.0, np.nan, np.inf, -np.inf):
-        never_better = np.isnan(level) or level == (np.inf if mode == "min" else -np.inf)
-        assert ls.replay(s, np.full(15, level)).tolist() == ([*flat[1:], 0.125] if never_better else flat)
 
 
 # What may be done to a schedule on a clock

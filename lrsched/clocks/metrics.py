@@ -19,6 +19,56 @@ Mode = Literal["min", "max"]
 ThresholdMode = Literal["rel", "abs", "rel_signed"]
 
 
+class OfMetric(Clock):
+    """The base of clocks that compare a metric with the best so far."""
+
+    mode: Mode
+    threshold: Number
+    threshold_mode: ThresholdMode
+    monitor: str
+    atol: Number
+
+    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
+        del steps
+        value = observations.get(self.monitor)
+        if value is None:
+            return state
+        call = f"{type(self).__name__}(monitor={self.monitor!r})"
+        return self.observed(state, jnp.asarray(numerics.to_float(as_number(call, value))))
+
+    def observed(self, state: Any, value: jax.Array) -> Any:
+        """The next state, after an observation."""
+        raise NotImplementedError
+
+    def worst(self) -> jax.Array:
+        """The best so far of no observations."""
+        return jnp.full((), jnp.inf if self.mode == "min" else -jnp.inf, numerics.float_type())
+
+    def is_better(self, value: jax.Array, best: jax.Array) -> Any:
+        """Whether a metric is better than the best so far by more than the margin."""
+        numbers, sign = (value, best, self.threshold, self.atol), 1.0 if self.mode == "min" else -1.0
+        known = numerics.is_concrete(*numbers)
+        # On the host a float32 stands for the shortest decimal that it is, as 0.123.
+        a, b, threshold, atol = (float(str(np.asarray(x)[()])) if known else numerics.to_float(x) for x in numbers)
+        xp: Any = math if known else jnp
+        if self.threshold_mode == "abs":
+            threshold, atol = 0.0, threshold + atol
+        elif self.threshold_mode == "rel":
+            threshold = xp.copysign(threshold, b)
+        if known:  # PyTorch's own arithmetic: ties of decimals depend on how it rounds
+            level = b if math.isinf(b) else b * (1.0 - sign * threshold) - sign * atol
+            return sign * a < sign * level
+        margin = threshold * jnp.where(jnp.isinf(b), 0, b) + atol  # 0 · inf is no number
+        # Decimals are rounded to float32 before they arrive here: within these roundings it is a tie, if there is a margin.
+        roundings = jnp.maximum(jnp.abs(a), jnp.abs(b)) * jnp.finfo(best.dtype).eps
+        return sign * (b - a) - margin > jnp.minimum(roundings, jnp.abs(margin) / 16)
+
+
+def _whole(count: Number) -> jax.Array:
+    """A number of observations as an int32."""
+    return jnp.minimum(jnp.ceil(numerics.to_float(count)), 2.0**30).astype(jnp.int32)
+
+
 class PlateauState(NamedTuple):
     best: jax.Array  # the best observation so far
     bad: jax.Array  # observations since then, or since the last plateau
@@ -29,7 +79,7 @@ class PlateauState(NamedTuple):
 
 
 @node
-class Plateau(Clock):
+class Plateau(OfMetric):
     """Counts plateaus: how often a metric has gone without improving for more than `patience` observations.
 
     An observation a is better than the best b so far, and becomes the best, if
@@ -90,17 +140,13 @@ class Plateau(Clock):
     def init(self) -> PlateauState:
         # Each a buffer of its own, or the state could not be donated.
         bad, cooldown, plateaus, seen = (zero() for _ in range(4))
-        return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
+        return PlateauState(self.worst(), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
-    def tick(self, state: PlateauState, steps: Number, observations: Observed) -> PlateauState:
-        del steps
-        value = _observed(self, observations)
-        if value is None:
-            return state
+    def observed(self, state: PlateauState, value: jax.Array) -> PlateauState:
         total, seen = state.total + value, state.seen + 1
         mean = total / numerics.to_float(seen)
         counts = numerics.to_float(seen) >= numerics.to_float(self.window)  # the window is full: its mean is an observation
-        better, cooling = _is_better(self, mean, state.best), state.cooldown > 0
+        better, cooling = self.is_better(mean, state.best), state.cooldown > 0
         bad = jnp.where(better | cooling, 0, state.bad + 1)
         fired = numerics.to_float(bad) > numerics.to_float(self.patience)
         after = PlateauState(
@@ -127,7 +173,7 @@ class SinceBestState(NamedTuple):
 
 
 @node
-class SinceBest(Clock):
+class SinceBest(OfMetric):
     """Counts the observations since the best one: what early stopping goes by, and 0 where the last one is the best.
 
     A training loop can read it by itself, keep the best parameters inside `jit`, and stop:
@@ -166,14 +212,10 @@ class SinceBest(Clock):
         return f"observations since the best {self.monitor}"
 
     def init(self) -> SinceBestState:
-        return SinceBestState(_worst(self.mode), zero())
+        return SinceBestState(self.worst(), zero())
 
-    def tick(self, state: SinceBestState, steps: Number, observations: Observed) -> SinceBestState:
-        del steps
-        value = _observed(self, observations)
-        if value is None:
-            return state
-        better = _is_better(self, value, state.best)
+    def observed(self, state: SinceBestState, value: jax.Array) -> SinceBestState:
+        better = self.is_better(value, state.best)
         return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
 
     def read(self, state: SinceBestState) -> jax.Array:
@@ -196,7 +238,7 @@ class GreedyState(NamedTuple):
 
 
 @node
-class Greedy(Clock):
+class Greedy(OfMetric):
     """Counts reductions less raises: the rate goes up while a metric improves, and down while it does not.
 
     More than `patience` better observations in a row are a raise, and the reading goes down by one, to `lowest` at most. More
@@ -242,14 +284,10 @@ class Greedy(Clock):
 
     def init(self) -> GreedyState:
         good, bad, wait, stuck = (zero() for _ in range(4))
-        return GreedyState(_worst(self.mode), good, bad, wait, stuck, jnp.zeros((), numerics.float_type()))
+        return GreedyState(self.worst(), good, bad, wait, stuck, jnp.zeros((), numerics.float_type()))
 
-    def tick(self, state: GreedyState, steps: Number, observations: Observed) -> GreedyState:
-        del steps
-        value = _observed(self, observations)
-        if value is None:
-            return state
-        better = _is_better(self, value, state.best)
+    def observed(self, state: GreedyState, value: jax.Array) -> GreedyState:
+        better = self.is_better(value, state.best)
         good, bad = jnp.where(better, state.good + 1, 0), jnp.where(better, 0, state.bad + 1)
         patience, low, high = (numerics.to_float(x) for x in (self.patience, self.lowest, self.highest))
         raised, reduced = (numerics.to_float(count) > patience for count in (good, bad))
@@ -258,7 +296,7 @@ class Greedy(Clock):
         stuck = jnp.where(raised, 0, jnp.where(reduced & (reading >= high), state.stuck + 1, state.stuck))
         anew = reduced & (numerics.to_float(stuck) >= numerics.to_float(self.reset))
         after = GreedyState(
-            best=jnp.where(anew, _worst(self.mode), jnp.where(better, value, state.best)),
+            best=jnp.where(anew, self.worst(), jnp.where(better, value, state.best)),
             good=jnp.where(raised, 0, good),
             bad=jnp.where(reduced, 0, bad),
             wait=jnp.where(raised, _whole(self.warmup), jnp.where(reduced, _whole(self.cooldown), 0)),
@@ -337,50 +375,3 @@ class Smoothed(Around):
 
     def report(self, state: SmoothedState) -> dict[str, Any]:
         return self.clock.report(state.clock)
-
-
-def _whole(count: Number) -> jax.Array:
-    """A number of observations as an int32."""
-    return jnp.minimum(jnp.ceil(numerics.to_float(count)), 2.0**30).astype(jnp.int32)
-
-
-def _observed(clock: Plateau | SinceBest | Greedy, observations: Observed) -> jax.Array | None:
-    """The metric of a clock, as a float; None if it was not observed."""
-    value = observations.get(clock.monitor)
-    call = f"{type(clock).__name__}(monitor={clock.monitor!r})"
-    return None if value is None else jnp.asarray(numerics.to_float(as_number(call, value)))
-
-
-def _worst(mode: str) -> jax.Array:
-    return jnp.full((), jnp.inf if mode == "min" else -jnp.inf, numerics.float_type())
-
-
-def _is_better(clock: Plateau | SinceBest | Greedy, value: jax.Array, best: jax.Array) -> Any:
-    """Whether a metric is better than the best so far by more than the margin."""
-    sign = 1.0 if clock.mode == "min" else -1.0
-    if numerics.is_concrete(value, best, clock.threshold, clock.atol):
-        return _is_better_in_float64(clock, sign, *map(_decimal, (value, best, clock.threshold, clock.atol)))
-    threshold, margin = numerics.to_float(clock.threshold), numerics.to_float(clock.atol)
-    if clock.threshold_mode == "abs":
-        margin = threshold + margin
-    else:
-        finite = jnp.where(jnp.isinf(best), 0, best)  # before the product: 0 · inf is no number
-        margin = threshold * (jnp.abs(finite) if clock.threshold_mode == "rel" else finite) + margin
-    # Decimals are rounded to float32 before they arrive here: within these roundings it is a tie, if there is a margin.
-    roundings = jnp.maximum(jnp.abs(value), jnp.abs(best)) * jnp.finfo(best.dtype).eps
-    return sign * (best - value) - margin > jnp.minimum(roundings, jnp.abs(margin) / 16)
-
-
-def _is_better_in_float64(clock: Any, sign: float, value: float, best: float, threshold: float, atol: float) -> bool:
-    """The same by PyTorch's own arithmetic, in which ties of decimals depend on how it rounds."""
-    if math.isinf(best):
-        return sign * value < sign * best
-    if clock.threshold_mode == "abs":
-        return sign * value < sign * (best - sign * (threshold + atol))
-    relative = math.copysign(threshold, best) if clock.threshold_mode == "rel" else threshold
-    return sign * value < sign * (best * (1.0 - sign * relative) - sign * atol)
-
-
-def _decimal(number: Any) -> float:
-    """The shortest decimal that a number is, as 0.123 of a float32."""
-    return float(str(np.asarray(number)[()]))
