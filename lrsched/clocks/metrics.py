@@ -234,7 +234,8 @@ class GreedyState(NamedTuple):
     bad: jax.Array  # other observations in a row
     wait: jax.Array  # observations left that do not count
     stuck: jax.Array  # reductions at the highest reading, since the last raise
-    reading: jax.Array
+    bound: jax.Array  # the bound that the reading was at last, 0 at first
+    moves: jax.Array  # reductions less raises since then: whole, so that no rounding adds up
 
 
 @node
@@ -283,17 +284,18 @@ class Greedy(OfMetric):
         return f"reductions less raises for {self.monitor}"
 
     def init(self) -> GreedyState:
-        good, bad, wait, stuck = (zero() for _ in range(4))
-        return GreedyState(self.worst(), good, bad, wait, stuck, jnp.zeros((), numerics.float_type()))
+        good, bad, wait, stuck, moves = (zero() for _ in range(5))
+        return GreedyState(self.worst(), good, bad, wait, stuck, jnp.zeros((), numerics.float_type()), moves)
 
     def observed(self, state: GreedyState, value: jax.Array) -> GreedyState:
         better = self.is_better(value, state.best)
         good, bad = jnp.where(better, state.good + 1, 0), jnp.where(better, 0, state.bad + 1)
         patience, low, high = (numerics.to_float(x) for x in (self.patience, self.lowest, self.highest))
         raised, reduced = (numerics.to_float(count) > patience for count in (good, bad))
-        reading = jnp.where(raised, jnp.maximum(state.reading - 1, jnp.minimum(state.reading, low)), state.reading)
-        reading = jnp.where(reduced, jnp.minimum(reading + 1, jnp.maximum(reading, high)), reading)
-        stuck = jnp.where(raised, 0, jnp.where(reduced & (reading >= high), state.stuck + 1, state.stuck))
+        change, reading = jnp.where(raised, -1, jnp.where(reduced, 1, 0)), self.read(state)
+        free = reading + numerics.to_float(change)
+        bounded = jnp.clip(free, jnp.minimum(reading, low), jnp.maximum(reading, high))
+        stuck = jnp.where(raised, 0, jnp.where(reduced & (bounded >= high), state.stuck + 1, state.stuck))
         anew = reduced & (numerics.to_float(stuck) >= numerics.to_float(self.reset))
         after = GreedyState(
             best=jnp.where(anew, self.worst(), jnp.where(better, value, state.best)),
@@ -301,16 +303,17 @@ class Greedy(OfMetric):
             bad=jnp.where(reduced, 0, bad),
             wait=jnp.where(raised, _whole(self.warmup), jnp.where(reduced, _whole(self.cooldown), 0)),
             stuck=jnp.where(anew, 0, stuck),
-            reading=jnp.where(anew, 0, reading),
+            bound=jnp.where(anew, 0, jnp.where(bounded == free, state.bound, bounded)),
+            moves=jnp.where(anew | (bounded != free), 0, state.moves + change),
         )
         waiting = state._replace(good=jnp.zeros_like(good), bad=jnp.zeros_like(bad), wait=state.wait - 1)
         return jax.tree.map(lambda a, b: jnp.where(state.wait > 0, a, b), waiting, after)
 
     def read(self, state: GreedyState) -> jax.Array:
-        return state.reading
+        return state.bound + numerics.to_float(state.moves)
 
     def report(self, state: GreedyState) -> dict[str, Any]:
-        return {f"{self.monitor}/reductions": state.reading, f"{self.monitor}/best": state.best}
+        return {f"{self.monitor}/reductions": self.read(state), f"{self.monitor}/best": state.best}
 
 
 class SmoothedState(NamedTuple):

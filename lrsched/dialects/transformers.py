@@ -35,8 +35,9 @@ The same words with other meanings:
 - `min_lr` is a rate, `min_lr_rate`, `min_lr_ratio` and `warmup_lr_rate` are fractions of the base rate, and `lr_end` is a rate.
 
 What differs: where a restart falls on a whole step, transformers may miss it by rounding, as with 49 cycles of one step.
-`"constant"` refuses keyword arguments, which transformers ignores. A reset of `"greedy"` keeps the observations that it
-smooths; its last change before a bound is made even if it is by no more than `eps`.
+`"constant"` refuses keyword arguments, which transformers ignores. Of `"greedy"`, a reset keeps the observations that it
+smooths, and their mean has not the rounding errors of a running sum; the last change before a bound is made even if it is by
+no more than `eps`; a rate near `eps / (1 - factor)` may stay one change from theirs.
 """
 
 from __future__ import annotations
