@@ -38,10 +38,12 @@ from lrsched.algebra.shapes import Polynomial as Polynomial
 from lrsched.algebra.shapes import Time as Time
 from lrsched.clocks.clock import Clock as Clock
 from lrsched.clocks.clock import Counter as Counter
-from lrsched.clocks.clock import Plateau as Plateau
 from lrsched.clocks.clock import Since as Since
-from lrsched.clocks.clock import SinceBest as SinceBest
 from lrsched.clocks.clock import Steps as Steps
+from lrsched.clocks.metrics import Greedy as Greedy
+from lrsched.clocks.metrics import Plateau as Plateau
+from lrsched.clocks.metrics import SinceBest as SinceBest
+from lrsched.clocks.metrics import Smoothed as Smoothed
 from lrsched.clocks.recipes import reduce_on_plateau as reduce_on_plateau
 from lrsched.clocks.running import ScheduleState as ScheduleState
 from lrsched.clocks.running import bind as bind

@@ -30,6 +30,7 @@ def rising(t, a, b):
 ANY_NUMBER = 0.5
 NUMBERS = {
     "a": 0.75,
+    "atol": 0.0625,
     "cooldown": 2.0,
     "decay_steps": 12.0,
     "dim": 64.0,
@@ -38,7 +39,9 @@ NUMBERS = {
     "every": 7.0,
     "final_div_factor": 16.0,
     "high": 1.25,
+    "highest": 1.0,
     "index": 1.0,
+    "lowest": -1.0,
     "min_scale": 0.125,
     "n": 3.0,
     "patience": 1.0,
@@ -46,11 +49,13 @@ NUMBERS = {
     "peak": 1.5,
     "power": 2.5,
     "rate": 0.875,
+    "reset": 2.0,
     "steps": 40.0,
     "stop": 0.25,
     "stretch": 1.25,
     "timescale": 16.0,
     "up": 5.0,
+    "warmup": 2.0,
     "warmup_steps": 10.0,
     "window": 2.0,
 }
@@ -85,10 +90,11 @@ OPERATORS = {
 }
 
 STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
-# A metric under which every number of a clock matters, in each of its modes; each value twice, for the window of two.
-METRIC = np.repeat(
-    [1.875, 1.375, 2, 1.25, 1, 1.375, 1.625, 1.625, 2, 1.875, 2.875, 3.375, 3, 3.5, 3.375, 3.5, 4.125, 3.75, 4.375, 4.25], 2
-).astype(np.float32)
+# A metric under which every number of a clock matters, in each of its modes; each value twice, for the window of two. Then it
+# falls at each observation, and rises.
+PAIRS = [1.875, 0.875, 0.5, 1.375, 2, 2.4375, 2.5, 1.25, 1, 1.375, 1.625, 1.625, 2, 1.875, 2.875, 3.375, 3, 3.5, 3.375, 3.5]
+PAIRS += [4.125, 3.75, 4.375, 4.25]
+METRIC = np.concatenate([np.repeat(PAIRS, 2), -(1.75 ** np.arange(9)), 1.75 ** np.arange(3, 12)]).astype(np.float32)
 SEVERAL = 5  # as many values of each number
 GIVEN = object()  # among the options of a parameter: its number
 

@@ -54,6 +54,10 @@ VALUES: dict[str, tuple[Any, Any]] = {
     ),
     "steps": (ls.Constant(5.0, 3) >> ls.Linear(0.0, 1.0, 4).on(ls.Steps()), [5, 5, 5, 0, 0.25, 0.5, 0.75, 1, 1]),
     "since": (ls.Linear(1.0, 0.0, 4).on(ls.Since(ls.Plateau(patience=1))), [1, 1, 1, 1, 0.75, 0.5, 0.25, 0]),
+    "greedy": (  # the second reduction at the highest reading begins anew
+        ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Greedy(patience=1, cooldown=1, highest=2, reset=2), 3)),
+        [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 1, 1, 1],
+    ),
     "pure": (COSINE, COSINE(np.arange(3))),
 }
 
@@ -140,15 +144,6 @@ def test_a_count_is_exact_beyond_int32_and_as_float64_in_fractions():
     for x in values:
         state = TOKENS.tick(state, 1, {"tokens": x})
     assert TOKENS.read(state) == math.fsum(values)
-
-
-def test_a_hundred_times_two_fifths_is_forty():
-    s = ls.Linear(0.0, 1.0, 100).on(ls.Counter("n"))
-    state = ls.init(s)
-    for _ in range(100):
-        state = ls.tick(s, state, n=0.4)
-    np.testing.assert_allclose([ls.readings(state, s)["n"], ls.evaluate(s, state)], [40.0, 0.4], rtol=1e-7)
-    np.testing.assert_allclose(ls.replay(s, {"n": np.full(101, 0.4)})[-1], 0.4, rtol=1e-7)
 
 
 @pytest.mark.parametrize("context", [contextlib.nullcontext, x64])
@@ -251,14 +246,31 @@ def test_a_plateau_counts_as_the_reference(mode, kind):
     assert np.max(truth) > 1
 
 
+@pytest.mark.parametrize(("kind", "threshold", "places"), [("abs", 1e-3, 3), ("abs", 1e-4, 4), ("rel_signed", 0.1, 4)])
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_the_trace_of_a_flat_metric(mode):
-    """PyTorch's own trace for 1.0; here for every level, negative ones as well (PyTorch issue 47513)."""
-    s = ls.reduce_on_plateau(factor=0.5, mode=mode, patience=2, cooldown=1)
-    flat = [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125, 0.125, 0.125]
-    for level in (1.0, -1.0, 0.0, np.nan, np.inf, -np.inf):
-        never_better = np.isnan(level) or level == (np.inf if mode == "min" else -np.inf)
-        assert ls.replay(s, np.full(15, level)).tolist() == ([*flat[1:], 0.125] if never_better else flat)
+def test_ties_of_decimals_are_those_of_pytorch_and_in_a_trace_not_better(mode, kind, threshold, places):
+    rng, sign, unit = np.random.default_rng(3), 1 if mode == "min" else -1, 10**places
+    best = rng.integers(10, unit // 10, 80) * 10
+    tied = best - sign * np.round(threshold * (unit if kind == "abs" else best)).astype(int)
+    values = tied + rng.choice([-1, 0, 0, 0, 1], 80)
+    clock = ls.SinceBest(mode, threshold, kind)
+    _, readings = jax.vmap(observed, (None, 0))(clock, np.stack([best, values], axis=1) / np.float32(unit))
+    np.testing.assert_array_equal(readings[:, 1] == 0, sign * values < sign * tied)
+    for b, a in zip((best / unit).tolist(), (values / unit).tolist(), strict=True):
+        level = b - sign * threshold if kind == "abs" else b * (1 - sign * threshold)  # PyTorch's own arithmetic
+        state = clock.tick(clock.tick(clock.init(), 0, {"value": b}), 0, {"value": a})
+        assert (clock.read(state) == 0) == (sign * a < sign * level)
+
+
+def test_the_mean_of_the_last_observations_is_observed():
+    values = np.random.default_rng(5).normal(size=40).astype(np.float32)
+    means = [np.mean(values[max(0, i - 6) : i + 1]) for i in range(40)]
+    for clock in (ls.SinceBest(), ls.Plateau("max", 1), ls.Greedy(patience=1)):
+        wanted, found = observed(clock, np.array(means)), observed(ls.Smoothed(clock, 7), values)
+        np.testing.assert_array_equal(found[1], wanted[1])
+        np.testing.assert_allclose(found[0].clock.best, wanted[0].best, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"Smoothed\(window=2.5\): expected window >= 1 and whole"):
+        ls.Smoothed(ls.Plateau(), 2.5)  # pyright: ignore[reportArgumentType]
 
 
 # What may be done to a schedule on a clock

@@ -81,6 +81,8 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),
     (lambda: ls.join([LINE, LINE, LINE], [5, 3]), "join(boundaries=[5, 3])", "that rise", "Hint: sort them"),
     (lambda: ls.scale_by_learning_rate("sqrt"), "(schedule='sqrt')", "a schedule, a number or a function"),
+    (lambda: LINE >> ls.as_stateful(LINE), "unsupported operand"),
+    (lambda: LINE.then(ls.as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
     (lambda: ls.evaluate(LINE, {"w": np.zeros((99, 99))}), "evaluate(...)", "the state that init(schedule) makes", "got {'w'"),
     (lambda: ls.Plateau(mode="down"), "Plateau(mode='down')", "'min' or 'max'"),
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),

@@ -266,16 +266,17 @@ def test_rates_have_labels_that_are_matched_whole(state, rates):
 
 
 def test_readings_of_every_clock():
-    stop = ls.Since(ls.Counter("stop"))
-    clocks = [ls.Counter("tokens"), ls.Plateau(patience=5), ls.SinceBest(monitor="loss"), stop, ls.Steps()]
+    stop, greedy = ls.Since(ls.Counter("stop")), ls.Smoothed(ls.Greedy(patience=0, monitor="kl"), 2)
+    clocks = [ls.Counter("tokens"), ls.Plateau(patience=5), ls.SinceBest(monitor="loss"), greedy, stop, ls.Steps()]
     s = ls.Constant(1.0)
     for clock in clocks:
         s = s * ls.Linear(1.0, 0.0, 1e6).on(clock)
     state = ls.init(s)
     for value in (3.0, 2.0, 2.5):
-        state = ls.tick(s, state, tokens=2**30 + 1, value=value, loss=value, stop=1)
+        state = ls.tick(s, state, tokens=2**30 + 1, value=value, loss=value, kl=value, stop=1)
     expected = {"tokens": 3 * (2**30 + 1), "value/plateaus": 0, "value/bad": 1, "value/best": 2.0}
     expected |= {"loss/since_best": 1, "loss/best": 2.0, "stop": 3, "stop/since": 2, "Steps": 3}
+    expected |= {"kl/reductions": -3, "kl/best": 2.25}  # of means that fall
     assert {name: float(x) for name, x in ls.readings(state, s).items()} == expected
     assert set(ls.readings(ls.scale_by_learning_rate(s, live=True).init(PARAMS))) == set(expected)
     in_jit = jax.jit(lambda state: ls.readings(state, s))(state)

@@ -10,6 +10,7 @@ import pytest
 from helpers import bits
 
 import lrsched as ls
+from lrsched.dialects import optax as dialect
 
 pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0]]), "b": (jnp.asarray([0.1, 0.2, -0.3]), jnp.float32(1.0))}
@@ -59,12 +60,33 @@ def test_a_schedule_of_optax_is_followed_and_ours_are_ones_of_optax():
         np.testing.assert_allclose([ls.learning_rate(state), state.hyperparams["b1"]], [float(theirs(3)), 0.83], rtol=1e-6)
 
 
+def test_an_immediate_plateau_scales_as_that_of_optax():
+    numbers = {"factor": 0.5, "patience": 2, "rtol": 0.01, "atol": 0.05, "cooldown": 1, "accumulation_size": 2}
+    s = dialect.reduce_on_plateau(**numbers)
+    scale: Any = optax.scale
+    stateful = optax.inject_hyperparams(scale)(ls.as_stateful(s))
+    ours: Any = (ls.scale_by_learning_rate(s, flip_sign=False), ls.scheduled(scale)(s), stateful)
+    losses = 2 - np.log1p(np.arange(40, dtype=np.float32)) / 8
+
+    def scales(transform: Any) -> Any:
+        def update(state: Any, loss: Any) -> Any:
+            updates, state = transform.update(jnp.float32(1), state, None, value=loss)
+            return state, updates
+
+        return jax.lax.scan(update, transform.init(jnp.float32(1)), losses)[1]
+
+    theirs = scales(optax.contrib.reduce_on_plateau(**numbers))
+    assert len(set(theirs.tolist())) > 3
+    np.testing.assert_array_equal([ls.replay(s, losses), *map(scales, ours)], [theirs] * 4)
+
+
 # Each leaf of a first state is a buffer of its own, so that it can be donated
 
 CLOCKS = {
     "steps": ls.Steps(),
     "plateau": ls.Plateau(window=3),
     "since best": ls.SinceBest("max"),
+    "greedy": ls.Smoothed(ls.Greedy(), 3),
     "counter": ls.Counter("value"),
     "since since": ls.Since(ls.Since(ls.Counter("value"))),
 }

@@ -38,7 +38,7 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and ours, perhaps with its value: t
     **dict.fromkeys(("min", "a_min", "min_value"), "low"),
     **dict.fromkeys(("max", "a_max", "max_value"), "high"),
     "rtol": "threshold",
-    **dict.fromkeys(("min_delta", "atol"), 'threshold={}, and threshold_mode="abs"'),
+    "min_delta": 'threshold={}, and threshold_mode="abs"',
     **dict.fromkeys(("d_model", "model_size"), "dim"),
     **dict.fromkeys(("n", "num"), "steps; every; factor"),
     "step_size": "every; up",
@@ -117,6 +117,7 @@ NAMES: dict[str, str] = {  # of the module
     "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
     "MultiSteps": "accumulate(optax.MultiSteps(...))",
     "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
+    "GreedyLR": "lrsched.dialects.transformers.GreedyLR, or Greedy(), a clock",
 }
 
 

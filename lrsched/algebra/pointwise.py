@@ -24,14 +24,20 @@ def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
         return x
     if numerics.is_number(x):
         return Constant(x, steps)
-    return Function(x) if callable(x) and not isinstance(x, type) else None
+    return Function(x) if callable(x) and not isinstance(x, type) and not is_stateful(x) else None
+
+
+def is_stateful(x: Any) -> bool:
+    """Whether it is a schedule of optax with a state, a function of the state and not of the step."""
+    return hasattr(x, "init") and hasattr(x, "update")
 
 
 def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = math.inf) -> Schedule:
     """The schedule that an argument stands for, as `lifted`, or an error that names it."""
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:
-        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step"))
+        hint = "state is in clocks, help(lrsched.Clock); optax.inject_hyperparams takes what has an update" * is_stateful(x)
+        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
     return schedule
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import checked_clock
-from lrsched.algebra.node import Node, child, choice, leaf, node
+from lrsched.algebra.node import Node, child, choice, node
 from lrsched.algebra.numerics import Number
-from lrsched.clocks.counts import Count, advanced, as_number, count_of, counted, no_count, zero
+from lrsched.clocks.counts import Count, advanced, count_of, counted, no_count, zero
 
 Observed: TypeAlias = Mapping[str, Any]  # numbers by name, and no None
 
@@ -28,7 +28,8 @@ class Clock(Node):
         read(state)                       the time, a scalar; it may go down, and below 0
 
     and, where they differ from the defaults, in `combine` how several observations within one update become one (see
-    `accumulate`): "mean", "sum" or "max"; in `unit` what its reading counts; in `report(state)` what `readings` shows of it.
+    `accumulate`): "mean", "sum" or "max"; in `immediate` whether an observation counts for the update that it comes with (see
+    `Plateau`); in `unit` what its reading counts; in `report(state)` what `readings` shows of it.
 
     This one counts up while the KL divergence of a policy update is too small and down while it is too large, between two
     bounds, so that the learning rate adapts as in RL libraries (after Schulman et al., *Proximal policy optimization*, 2017):
@@ -63,6 +64,7 @@ class Clock(Node):
     """
 
     combine: ClassVar[str] = "mean"
+    immediate: bool = False
 
     @property
     def monitors(self) -> tuple[str, ...]:
@@ -119,156 +121,6 @@ class Steps(Clock):
         return state
 
 
-class PlateauState(NamedTuple):
-    best: jax.Array  # the best observation so far
-    bad: jax.Array  # observations since then, or since the last plateau
-    cooldown: jax.Array  # observations left during which none counts as bad
-    plateaus: jax.Array  # the reading
-    total: jax.Array  # the sum of the observations in this window
-    seen: jax.Array  # their number
-
-
-@node
-class Plateau(Clock):
-    """Counts plateaus: how often a metric has gone without improving for more than `patience` observations.
-
-    An observation a is better than the best b so far, and becomes the best, if
-
-        mode "min":  a < b - margin        mode "max":  a > b + margin
-
-    where margin is threshold · |b| ("rel"; 0 while nothing was observed), threshold ("abs"), or threshold · b ("rel_signed",
-    PyTorch's rule, under which a flat metric below 0 counts as better every time). Any other, NaN included, is bad. When the
-    count of bad ones exceeds `patience`, that is a plateau: the reading goes up by one, the count starts again, and the next
-    `cooldown` observations do not count as bad.
-
-    Args:
-        mode: "min" for a loss, "max" for a score.
-        patience: the number of bad observations in a row that it tolerates, >= 0.
-        threshold: how much better is better, >= 0.
-        threshold_mode: "rel", "abs" or "rel_signed".
-        cooldown: the number of observations after a plateau that do not count, >= 0.
-        monitor: the name of what it observes. Without it, a tick leaves the clock where it is.
-        window: the mean of so many observations counts as one, >= 1: for a loss that is observed at every update.
-
-    Raises:
-        TypeError: on a tick, if the observation is not a scalar.
-
-    >>> import lrsched as ls
-    >>> s = ls.Exponential(1.0, 0.5).on(ls.Plateau(patience=1))
-    >>> state = ls.init(s)
-    >>> for loss in [3.0, 2.0, 2.0, 2.0]:
-    ...     state = ls.tick(s, state, value=loss)
-    >>> print(ls.evaluate(s, state))
-    0.5
-
-    References:
-        PyTorch's `ReduceLROnPlateau`, whose counting it is; the margins of "rel" are not, nor is the window.
-    """
-
-    mode: Literal["min", "max"] = choice("min", "max", default="min")
-    patience: Number = leaf(ge=0, unit="observations", default=10.0)
-    threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
-    threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
-    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
-    monitor: str = choice(default="value")
-    window: Number = leaf(ge=1, unit="observations", default=1.0)
-
-    @property
-    def unit(self) -> str:
-        """Plateaus of the metric."""
-        return f"plateaus of {self.monitor}"
-
-    def init(self) -> PlateauState:
-        # Each a buffer of its own, or the state could not be donated.
-        bad, cooldown, plateaus, seen = (zero() for _ in range(4))
-        return PlateauState(_worst(self.mode), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
-
-    def tick(self, state: PlateauState, steps: Number, observations: Observed) -> PlateauState:
-        del steps
-        value = _observed(self, observations)
-        if value is None:
-            return state
-        total, seen = state.total + value, state.seen + 1
-        mean = total / numerics.to_float(seen)
-        counts = numerics.to_float(seen) >= numerics.to_float(self.window)  # the window is full: its mean is an observation
-        better, cooling = _is_better(self, mean, state.best), state.cooldown > 0
-        bad = jnp.where(better | cooling, 0, state.bad + 1)
-        fired = numerics.to_float(bad) > numerics.to_float(self.patience)
-        cooldown = jnp.minimum(jnp.ceil(numerics.to_float(self.cooldown)), 2.0**30).astype(jnp.int32)
-        after = PlateauState(
-            best=jnp.where(better, mean, state.best),
-            bad=jnp.where(fired, 0, bad),
-            cooldown=jnp.where(fired, cooldown, jnp.where(cooling, state.cooldown - 1, 0)),
-            plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
-            total=jnp.zeros_like(total),
-            seen=jnp.zeros_like(seen),
-        )
-        return jax.tree.map(lambda a, b: jnp.where(counts, a, b), after, state._replace(total=total, seen=seen))
-
-    def read(self, state: PlateauState) -> jax.Array:
-        return state.plateaus
-
-    def report(self, state: PlateauState) -> dict[str, Any]:
-        name = self.monitor
-        return {f"{name}/plateaus": state.plateaus, f"{name}/bad": state.bad, f"{name}/best": state.best}
-
-
-class SinceBestState(NamedTuple):
-    best: jax.Array  # the best observation so far
-    bad: jax.Array  # the reading
-
-
-@node
-class SinceBest(Clock):
-    """Counts the observations since the best one: what early stopping goes by.
-
-    A training loop can read it by itself, and stop:
-
-    >>> import lrsched as ls
-    >>> clock = ls.SinceBest(monitor="loss")
-    >>> state = clock.init()
-    >>> for epoch, loss in enumerate([3.0, 2.0, 1.0, 1.5, 1.2, 1.4, 0.9]):
-    ...     state = clock.tick(state, 0, {"loss": loss})
-    ...     if clock.read(state) >= 3:
-    ...         break
-    >>> print(epoch, state.best)
-    5 1.0
-
-    Args:
-        mode, threshold, threshold_mode, monitor: as in `Plateau`.
-
-    Raises:
-        TypeError: on a tick, if the observation is not a scalar.
-    """
-
-    mode: Literal["min", "max"] = choice("min", "max", default="min")
-    threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
-    threshold_mode: Literal["rel", "abs", "rel_signed"] = choice("rel", "abs", "rel_signed", default="rel")
-    monitor: str = choice(default="value")
-
-    @property
-    def unit(self) -> str:
-        """Observations since the best one."""
-        return f"observations since the best {self.monitor}"
-
-    def init(self) -> SinceBestState:
-        return SinceBestState(_worst(self.mode), zero())
-
-    def tick(self, state: SinceBestState, steps: Number, observations: Observed) -> SinceBestState:
-        del steps
-        value = _observed(self, observations)
-        if value is None:
-            return state
-        better = _is_better(self, value, state.best)
-        return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
-
-    def read(self, state: SinceBestState) -> jax.Array:
-        return state.bad
-
-    def report(self, state: SinceBestState) -> dict[str, Any]:
-        return {f"{self.monitor}/since_best": state.bad, f"{self.monitor}/best": state.best}
-
-
 @node
 class Counter(Clock):
     """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
@@ -308,10 +160,24 @@ class Counter(Clock):
     def tick(self, state: Count, steps: Number, observations: Observed) -> Count:
         del steps
         value = observations.get(self.monitor)
-        return state if value is None else counted(state, count_of(_call(self), value))
+        return state if value is None else counted(state, count_of(f"Counter(monitor={self.monitor!r})", value))
 
     def read(self, state: Count) -> Any:
         return state.read()
+
+
+@node
+class Around(Clock):
+    """The base of clocks that run another clock."""
+
+    clock: Any = child()
+
+    def _check(self) -> None:
+        checked_clock(type(self).__name__, self.clock)
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        return self.clock.monitors
 
 
 class SinceState(NamedTuple):
@@ -321,7 +187,7 @@ class SinceState(NamedTuple):
 
 
 @node
-class Since(Clock):
+class Since(Around):
     """Counts updates since another clock first moved, and stands at 0 until then.
 
     So one line holds a rate until a plateau, or until a signal from outside, and then cools down over n steps:
@@ -347,15 +213,6 @@ class Since(Clock):
         TypeError: if it is no clock.
     """
 
-    clock: Any = child()
-
-    def _check(self) -> None:
-        checked_clock("Since", self.clock)
-
-    @property
-    def monitors(self) -> tuple[str, ...]:
-        return self.clock.monitors
-
     @property
     def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
         return self.clock.combine
@@ -380,27 +237,3 @@ class Since(Clock):
 
     def report(self, state: SinceState) -> dict[str, Any]:
         return {**self.clock.report(state.clock), f"{'/'.join(self.monitors) or 'clock'}/since": state.steps}
-
-
-def _call(clock: Plateau | SinceBest | Counter) -> str:
-    return f"{type(clock).__name__}(monitor={clock.monitor!r})"
-
-
-def _observed(clock: Plateau | SinceBest, observations: Observed) -> jax.Array | None:
-    """The metric of a clock, as a float; None if it was not observed."""
-    value = observations.get(clock.monitor)
-    return None if value is None else jnp.asarray(numerics.to_float(as_number(_call(clock), value)))
-
-
-def _worst(mode: str) -> jax.Array:
-    return jnp.full((), jnp.inf if mode == "min" else -jnp.inf, numerics.float_type())
-
-
-def _is_better(clock: Plateau | SinceBest, value: jax.Array, best: jax.Array) -> jax.Array:
-    threshold = numerics.to_float(clock.threshold)
-    if clock.threshold_mode == "abs":
-        margin = threshold
-    else:
-        finite = jnp.where(jnp.isinf(best), 0, best)  # before the product: 0 · inf is no number
-        margin = threshold * (jnp.abs(finite) if clock.threshold_mode == "rel" else finite)
-    return value < best - margin if clock.mode == "min" else value > best + margin

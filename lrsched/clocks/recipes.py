@@ -9,7 +9,7 @@ from lrsched.algebra.node import Spec
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
-from lrsched.clocks.clock import Plateau
+from lrsched.clocks.metrics import Plateau
 
 Scale: TypeAlias = Annotated[Number, Spec(ge=0, le=1, hint="a scale that reduces")]
 Count: TypeAlias = Annotated[Number, Spec(ge=0, unit="observations")]
@@ -28,6 +28,8 @@ def reduce_on_plateau(
     monitor: str = "value",
     min_scale: Scale = 0.0,
     window: Window = 1,
+    atol: Margin = 0.0,
+    immediate: bool = False,
 ) -> Schedule:
     """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
@@ -36,7 +38,7 @@ def reduce_on_plateau(
     Args:
         factor: what each plateau multiplies with, in [0, 1].
         min_scale: the lowest scale, in [0, 1].
-        mode, patience, threshold, threshold_mode, cooldown, monitor, window: see `Plateau`.
+        mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate: see `Plateau`.
 
     Raises:
         ValueError: if the factor or the lowest scale is not in [0, 1], or as `Plateau` does.
@@ -52,5 +54,5 @@ def reduce_on_plateau(
     References:
         PyTorch's `ReduceLROnPlateau`, whose counting it is; see `Plateau` for the margins.
     """
-    clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window)
+    clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate)
     return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)

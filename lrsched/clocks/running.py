@@ -167,6 +167,12 @@ def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -
     return clock.tick(state, steps, {name: x for name, x in observations.items() if not isinstance(x, Gathered)})
 
 
+def during(schedule: Schedule, before: ScheduleState, after: ScheduleState) -> ScheduleState:
+    """The state whose value an update uses: the one before it, but for clocks whose observations count immediately."""
+    clocks = zip(clocks_of(schedule), before.clocks, after.clocks, strict=True)
+    return before._replace(clocks=tuple(y if clock.immediate else x for clock, x, y in clocks))
+
+
 def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     """The schedule with every driven part replaced by its present value: a function of the step alone.
 
@@ -207,7 +213,8 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
 def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
     """The values that a schedule would have used on metrics that were recorded: one scan over them.
 
-    Observation number i comes with the last of its `every` updates, and counts from the next update on.
+    Observation number i comes with the last of its `every` updates, and counts from the next update on, unless the clock is
+    `immediate`.
 
     Args:
         schedule: the schedule; inside `jax.vmap` one of a batch.
@@ -250,9 +257,11 @@ def replayed(
         raise ValueError(f"{call}(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}.")
 
     def update(state: ScheduleState, observed: Observations) -> Any:
-        times = [clock.read(x) for clock, x in zip(clocks, state.clocks, strict=True)]
+        after = tick_with(schedule, state, 1, observed)
+        used = during(schedule, state, after)
+        times = [clock.read(x) for clock, x in zip(clocks, used.clocks, strict=True)]
         readings = tuple(jnp.asarray(numerics.to_float(numerics.time_of(time, signed=True)[0])) for time in times)
-        return tick_with(schedule, state, 1, observed), (evaluate(schedule, state), readings)
+        return after, (evaluate(schedule, used), readings)
 
     def updates(state: ScheduleState, observed: Observations) -> Any:
         state, before = jax.lax.scan(lambda state, _: update(state, {}), state, length=every - 1)

@@ -24,6 +24,7 @@ import numpy as np
 
 import lrsched as ls
 from lrsched.algebra.node import checked
+from lrsched.algebra.pointwise import as_schedule
 from lrsched.dialects.shared import (
     Length,
     Number,
@@ -202,23 +203,21 @@ def reduce_on_plateau(
     accumulation_size: Number = 1,
     min_scale: Number = 0.0,
 ) -> ls.Schedule:
-    """A scale, `max(factor^plateaus, min_scale)`; a better loss is below `(1 - rtol) · best`, or below `best - atol`."""
+    """A scale, `max(factor^plateaus, min_scale)`; a better loss is below `(1 - rtol) · best - atol`.
+
+    >>> import lrsched as ls
+    >>> from lrsched.dialects import optax
+    >>> print(ls.replay(optax.reduce_on_plateau(0.5, patience=2), [3.0, 3.0, 3.0, 3.0]))
+    [1.  1.  0.5 0.5]
+    """
     call = "reduce_on_plateau"
     expect((factor > 0) & (factor < 1), call, "0 < factor < 1", "a scale that reduces", factor=factor)
     expect(patience >= 1, call, "patience >= 1", "it fires after so many observations", patience=patience)
     expect((rtol >= 0) & (rtol <= 1), call, "0 <= rtol <= 1", "no loss is better by more than itself", rtol=rtol)
-    relative, absolute = not is_known(rtol, 0), not is_known(atol, 0)
-    expect(
-        relative != absolute,
-        call,
-        "either rtol or atol",
-        "set the other to 0; a Plateau has one threshold",
-        rtol=rtol,
-        atol=atol,
-    )
-    mode, threshold = ("rel_signed", rtol) if relative else ("abs", atol)
+    expect((rtol > 0) | (atol > 0), call, "rtol > 0 or atol > 0", "how much better counts as better", rtol=rtol, atol=atol)
+    mode, size = "rel_signed", accumulation_size
     return ls.reduce_on_plateau(
-        factor, "min", patience - 1, threshold, mode, cooldown, window=accumulation_size, min_scale=min_scale
+        factor, "min", patience - 1, rtol, mode, cooldown, "value", min_scale, size, atol, immediate=True
     )
 
 
@@ -232,26 +231,27 @@ def from_optax(schedule: Callable[[Any], Any]) -> ls.Schedule:
         schedule: a function of the step.
 
     Raises:
-        TypeError: if it is no function.
+        TypeError: if it is no function, or a `StatefulSchedule`.
 
     >>> import optax
     >>> from lrsched.dialects.optax import from_optax
     >>> from_optax(optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000))
     Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900)
     """
-    if isinstance(schedule, ls.Schedule):
-        return schedule
+    wrapped = as_schedule("from_optax", "schedule", schedule)
+    if wrapped is schedule:
+        return wrapped
     try:
         translated = ls.expanded(_translated(schedule))
     except (AttributeError, KeyError, TypeError, ValueError):  # no closure of optax, or one of another version
-        return ls.Function(schedule)
+        return wrapped
     try:
         with jax.numpy_dtype_promotion("standard"):  # optax's interpolation fails with strict promotion
             theirs, ours = (np.array([float(s(t)) for t in _COMPARED]) for s in (schedule, translated))
     except Exception:  # whatever a function of anybody may raise
-        return ls.Function(schedule)
+        return wrapped
     close = np.allclose(theirs, ours, rtol=1e-4, atol=1e-6 * np.abs(ours).max())
-    return translated if close else ls.Function(schedule)
+    return translated if close else wrapped
 
 
 _COMPARED = (0, 1, 7, 50, 333, 2_000, 10_000)

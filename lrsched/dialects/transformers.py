@@ -23,6 +23,7 @@ from lrsched.dialects.shared import (
     Factor,
     Length,
     Number,
+    Positive,
     Rate,
     Steps,
     at_least,
@@ -168,7 +169,56 @@ def get_reduce_on_plateau_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Sched
     return ReduceLROnPlateau(base_lr, **kwargs)
 
 
+@peer
+def GreedyLR(  # noqa: N802 - the name of transformers
+    base_lr: BaseRate,
+    mode: Literal["min", "max"] = "min",
+    factor: Positive = 0.95,
+    patience: Factor = 10,
+    threshold: Factor = 1e-6,
+    threshold_mode: Literal["rel", "abs"] = "abs",
+    cooldown: Factor = 0,
+    warmup: Factor = 0,
+    min_lr: Rate = 1e-3,
+    max_lr: Rate = 1.0,
+    eps: Factor = 1e-8,
+    verbose: bool = False,
+    smooth: bool = False,
+    window_size: int = 50,
+    reset_start: Number = 500,
+) -> ls.Schedule:
+    """`base_lr · factor^k`, where k counts reductions less raises between `min_lr` and `max_lr`: see `lrsched.Greedy`.
+
+    >>> import lrsched as ls
+    >>> from lrsched.dialects import transformers
+    >>> s = transformers.GreedyLR(0.1, factor=0.5, patience=0, max_lr=0.3)
+    >>> print(ls.replay(s, [3.0, 2.0, 2.0, 1.0]))
+    [0.1  0.2  0.3  0.15]
+    """
+    call = "GreedyLR"
+    expect(factor < 1, call, "0 < factor < 1", "it reduces", factor=factor)
+    expect(not verbose, call, "verbose=False", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
+    smallest = eps / (1.0 - factor)  # of the rates that can be reduced by more than eps
+    expect(base_lr > smallest, call, "base_lr * (1 - factor) > eps", "no change would be made", base_lr=base_lr, eps=eps)
+
+    def reading(rate: Number) -> Any:
+        xp = numpy_of(rate, base_lr, factor)
+        return xp.log(at_least(1e-37, rate) / base_lr) / xp.log(factor)
+
+    at_min, last = reading(min_lr), numpy_of(smallest, base_lr).ceil(reading(smallest))
+    reset = where(at_min <= last, at_least(1, reset_start), 1e9)  # at a rate that only eps keeps it waits for ever
+    kind, highest = "rel_signed" if threshold_mode == "rel" else "abs", where(at_min <= last, at_min, last)
+    clock = ls.Greedy(mode, patience, threshold, kind, cooldown, warmup, reading(max_lr), highest, reset)
+    return ls.Exponential(base_lr, factor).on(ls.Smoothed(clock, window_size) if smooth else clock)
+
+
+def get_greedy_schedule(base_lr: Number, **kwargs: Any) -> ls.Schedule:
+    """`GreedyLR(base_lr, **kwargs)`."""
+    return GreedyLR(base_lr, **kwargs)
+
+
 _SCHEDULES: dict[str, Callable[..., ls.Schedule]] = {
+    "greedy": get_greedy_schedule,
     "linear": get_linear_schedule_with_warmup,
     "cosine": get_cosine_schedule_with_warmup,
     "cosine_with_restarts": get_cosine_with_hard_restarts_schedule_with_warmup,
@@ -200,8 +250,7 @@ def get_scheduler(
     name = getattr(name, "value", name)
     more = {} if scheduler_specific_kwargs is None else scheduler_specific_kwargs
     expect(isinstance(more, Mapping), "get_scheduler", "a dictionary", "keyword arguments", scheduler_specific_kwargs=more)
-    hint = "write it as a clock, help(lrsched.Clock)" if name == "greedy" else "a name as in transformers"
-    expect(name in _SCHEDULES, "get_scheduler", f"one of {', '.join(_SCHEDULES)}", hint, name=name)
+    expect(name in _SCHEDULES, "get_scheduler", f"one of {', '.join(_SCHEDULES)}", "a name as in transformers", name=name)
     given: dict[str, Any] = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     parameters = inspect.signature(_SCHEDULES[name]).parameters
     given = {key: value for key, value in given.items() if key in parameters}

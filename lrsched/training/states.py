@@ -134,8 +134,9 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
 
     A `Counter("tokens")` gives `"tokens"`, the sum so far; a `Plateau` gives `"value/plateaus"`, `"value/best"` and
     `"value/bad"`, the observations without an improvement since the best one or the last plateau; a `SinceBest` gives
-    `"value/since_best"` and `"value/best"`; a `Since` gives what its clock gives, and `"signal/since"`; a clock of your own
-    what its `report` says. To log more, let a factor of 1 count it: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
+    `"value/since_best"` and `"value/best"`; a `Greedy` `"value/reductions"` and `"value/best"`; a `Since` gives what its clock
+    gives, and `"signal/since"`; a `Smoothed` what its clock gives; a clock of your own what its `report` says. To log more, let
+    a factor of 1 count it: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
 
     Args:
         state: as in `learning_rate`, or a state of `init` and `tick`.

@@ -20,7 +20,7 @@ from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import Observations, merged, monitored_by, warn_of_missing
-from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, evaluate, init, tick_with
+from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, tick_with
 from lrsched.training.holders import Tree
 from lrsched.training.live import packed
 from lrsched.training.parts import AppliedState, counts_of
@@ -45,18 +45,20 @@ class Applied:
         state = init(self.schedule, self.start)
         return AppliedState(*state, evaluate(self.schedule, state), packed(self.schedule) if self.live else ())
 
-    def __call__(self, state: AppliedState, /, **observations: object) -> jax.Array:
-        """The value for the update to come."""
-        del observations
-        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))
+    def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
+        """The value for the update to come, which comes with these observations."""
+        present, now = self.present(state), ScheduleState(state.step, state.clocks)
+        after = tick_with(present, now, 1, merged(self.call, observations, named))
+        return evaluate(present, during(present, now, after))
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
         given, present = merged(self.call, observations, named), self.present(state)
         warn_of_missing(self.call, monitored_by(clocks_of(present)), given, self.warned)
         now = ScheduleState(state.step, state.clocks)
-        used = evaluate(present, now)
-        return typed_as(state, AppliedState(*tick_with(present, now, 1, given), used, state.live))
+        after = tick_with(present, now, 1, given)
+        used = evaluate(present, during(present, now, after))
+        return typed_as(state, AppliedState(*after, used, state.live))
 
     def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""

@@ -196,6 +196,8 @@ def _read_value(value: Json, field: dataclasses.Field[Any], place: str) -> Any:
         if isinstance(value, list):
             return tuple(_read(one, f"{place}[{i}]") for i, one in enumerate(value))
         raise _wrong(place, "a list of nodes", _briefly(value))
+    if isinstance(value, float) and field.type == "int":
+        return value  # the constructor checks that it is whole
     if not isinstance(value, bool if isinstance(field.default, bool) else (str, bool, type(None))):
         raise _wrong(place, "a string or a boolean", _briefly(value))
     return value

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from check import DIALECTS, agree, made, values
 from helpers import relaxed
+from optax import GradientTransformationExtraArgs, contrib
 
+import lrsched as ls
 from lrsched.dialects import keras, optax, timm, transformers
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -84,14 +86,15 @@ def test_every_number_can_be_mapped_and_differentiated(peer):
         (lambda: optax.sgdr_schedule([]), "(cosine_kwargs=[]): expected a list of keyword arguments"),
         (lambda: optax.linear_onecycle_schedule(1, 1.0), "expected phases of at least one step"),
         (lambda: optax.join_schedules([1.0, 2.0, 3.0], [10]), "one boundary fewer than schedules"),
-        (lambda: optax.reduce_on_plateau(rtol=1e-4, atol=1e-4), "expected either rtol or atol"),
-        (lambda: transformers.get_scheduler("greedy", 0.1), "(name='greedy'): expected one of linear, cosine"),
         (lambda: transformers.get_scheduler("linear", -0.1, 1, 9), "(base_lr=-0.1): expected base_lr >= 0. Hint: the rate of"),
         (
             lambda: transformers.get_scheduler("cosine", 0.1, 1, 9, [2]),
             "(scheduler_specific_kwargs=[2]): expected a dictionary",
         ),
         (lambda: transformers.get_constant_schedule_with_warmup(0.1, None), "(num_warmup_steps=None): expected a number"),
+        (lambda: optax.reduce_on_plateau(rtol=0.0), "(rtol=0.0, atol=0.0): expected rtol > 0 or atol > 0"),
+        (lambda: transformers.get_scheduler("greedier", 0.1), "(name='greedier'): expected one of greedy, linear"),
+        (lambda: transformers.GreedyLR(1e-7), "(base_lr=1e-07, eps=1e-08): expected base_lr * (1 - factor) > eps"),
         (lambda: transformers.get_scheduler("linear", 0.1, 10), "expected num_training_steps for 'linear'"),
         (lambda: transformers.get_scheduler("polynomial", 1e-8, 0, 9), "expected lr_end < base_lr"),
         (lambda: transformers.get_wsd_schedule(0.1, 0, 3, 9, decay_type="sqrt"), "(decay_type='sqrt'): expected 'linear' or"),
@@ -122,7 +125,7 @@ def test_a_function_may_be_the_decay_of_timm():
     np.testing.assert_allclose(mine([6, 8, 10, 12]), [0.5, 0.1 + 0.4 * 0.75, 0.1, 0.1], rtol=1e-6)
 
 
-LEFT_OUT = {"get_greedy_schedule", "get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
+LEFT_OUT = {"get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
 NOISE = {"noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
 OTHERS = {"last_epoch", "initialize", "t_in_epochs", "kwargs", "others"} | NOISE
 
@@ -141,14 +144,35 @@ def test_names_order_and_defaults_are_theirs(peer):
         assert mine == theirs, name
 
 
+def plateau_of_optax(**arguments: Any) -> Any:
+    """The plateau of the dialect as the transformation of optax, with its state."""
+    transform = ls.scale_by_learning_rate(optax.reduce_on_plateau(**arguments), flip_sign=False)
+
+    def update(updates: Any, state: Any, value: Any) -> Any:
+        first: Any = transform.init(updates)
+        plateaus = jnp.round(jnp.log(state.scale) / np.log(arguments["factor"])).astype(jnp.int32)
+        clock = type(first.clocks[0])(
+            state.best_value, state.plateau_count, state.cooldown_count, plateaus, state.avg_value * state.count, state.count
+        )
+        after: Any
+        updates, after = transform.update(updates, first._replace(clocks=(clock,)), value=value)
+        best, bad, cooldown, _, total, seen = after.clocks[0]
+        return updates, type(state)(after.used, best, bad, cooldown, seen, total)
+
+    return GradientTransformationExtraArgs(contrib.reduce_on_plateau().init, update)
+
+
 def test_optax_tests_pass_with_the_dialect():
-    """The tests of schedules and of joins that optax ships; those of its optimizers are not about schedules."""
-    ring = [pytest.importorskip(f"optax.schedules.{name}") for name in ("_schedule_test", "_join_test")]
+    """The tests of schedules, joins and the plateau that optax ships; those of its optimizers are not about schedules."""
+    names = ("schedules._schedule_test", "schedules._join_test", "contrib._reduce_on_plateau_test")
+    ring = [pytest.importorskip(f"optax.{name}") for name in names]
     suite, result = unittest.TestSuite(), unittest.TestResult()
     with pytest.MonkeyPatch.context() as patch, relaxed():
         for module in ring:
             for name in {"_schedule", "_join"} & set(vars(module)):
                 patch.setattr(module, name, optax)
+            if hasattr(module, "_reduce_on_plateau"):
+                patch.setattr(module._reduce_on_plateau, "reduce_on_plateau", plateau_of_optax)
             patch.delattr(module, "ScheduleAsLearningRateTest", raising=False)
             suite.addTests(unittest.defaultTestLoader.loadTestsFromModule(module))
         suite.run(result)

@@ -8,6 +8,8 @@ import numpy as np
 from functions import FUNCTIONS
 
 import lrsched as ls
+from lrsched.clocks.observations import monitored_by
+from lrsched.clocks.running import clocks_of
 from lrsched.dialects import keras, optax, timm, torch, transformers
 
 Record = dict[str, Any]
@@ -30,9 +32,10 @@ def ours(name: str, arguments: Record, base_lr: float) -> Any:
 @jax.jit
 def _observed(schedule: Any, state: Any, metrics: Any) -> Any:
     """The value after each metric; compiled once for all schedules of a structure."""
+    names = monitored_by(clocks_of(schedule))
 
     def observe(state: Any, metric: Any) -> tuple[Any, Any]:
-        state = ls.tick(schedule, state, value=metric)
+        state = ls.tick(schedule, state, dict.fromkeys(names, metric))
         return state, ls.evaluate(schedule, state)
 
     return jax.lax.scan(observe, state, metrics)[1]
@@ -100,10 +103,8 @@ def made(peer: str, call: str, arguments: Record) -> ls.Schedule:
 def values(record: Record, schedule: ls.Schedule) -> np.ndarray:
     """Ours, at the steps of a record or after each of its metrics."""
     if "metrics" in record:
-        found = ls.replay(schedule, np.asarray([*record["metrics"], 0.0], np.float32))[1:]
-    else:
-        found = schedule(np.arange(len(record["values"])))
-    return np.asarray(found, np.float64)
+        return after(schedule, ls.init(schedule), record["metrics"]).astype(np.float64)
+    return np.asarray(schedule(np.arange(len(record["values"]))), np.float64)
 
 
 def agree(peer: str, record: Record, schedule: ls.Schedule) -> bool:

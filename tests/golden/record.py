@@ -312,7 +312,12 @@ def of_keras(record: Record) -> Record:
 # What each is called by: its run, its packages, the module of its functions, and which of them
 PEERS: dict[str, Any] = {
     "optax": (of_optax, ("optax", "jax"), "optax.schedules", lambda x: x.islower() and "inject" not in x),
-    "transformers": (of_transformers, ("transformers", "torch"), "transformers.optimization", lambda x: x.startswith("get_")),
+    "transformers": (
+        of_transformers,
+        ("transformers", "torch"),
+        "transformers.optimization",
+        lambda x: x.startswith(("get_", "GreedyLR")),
+    ),
     "timm": (of_timm, ("timm", "torch"), "timm.scheduler", lambda x: x.endswith("LRScheduler") or "create" in x),
     "keras": (of_keras, ("keras", "jax"), "keras.optimizers.schedules", lambda x: x[0] != "_"),
 }

@@ -14,7 +14,7 @@ from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.algebra.written import unexpected
-from lrsched.clocks.clock import Plateau
+from lrsched.clocks.metrics import Plateau
 from lrsched.clocks.recipes import Count
 from lrsched.dialects.shared import GROUPS
 from lrsched.dialects.torch.scheduler import BASE

@@ -1,0 +1,380 @@
+"""Clocks that observe a metric: its plateaus, the observations since the best one, and those of a greedy controller."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra import numerics
+from lrsched.algebra.node import checked, choice, leaf, node, static
+from lrsched.algebra.numerics import Number
+from lrsched.clocks.clock import Around, Clock, Observed
+from lrsched.clocks.counts import advanced, as_number, zero
+
+Mode = Literal["min", "max"]
+ThresholdMode = Literal["rel", "abs", "rel_signed"]
+
+
+class OfMetric(Clock):
+    """The base of clocks that compare a metric with the best so far."""
+
+    mode: Mode
+    threshold: Number
+    threshold_mode: ThresholdMode
+    monitor: str
+    atol: Number
+
+    def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
+        del steps
+        value = observations.get(self.monitor)
+        if value is None:
+            return state
+        call = f"{type(self).__name__}(monitor={self.monitor!r})"
+        return self.observed(state, jnp.asarray(numerics.to_float(as_number(call, value))))
+
+    def observed(self, state: Any, value: jax.Array) -> Any:
+        """The next state, after an observation."""
+        raise NotImplementedError
+
+    def worst(self) -> jax.Array:
+        """The best so far of no observations."""
+        return jnp.full((), jnp.inf if self.mode == "min" else -jnp.inf, numerics.float_type())
+
+    def is_better(self, value: jax.Array, best: jax.Array) -> Any:
+        """Whether a metric is better than the best so far by more than the margin."""
+        numbers, sign = (value, best, self.threshold, self.atol), 1.0 if self.mode == "min" else -1.0
+        known = numerics.is_concrete(*numbers)
+        # On the host a float32 stands for the shortest decimal that it is, as 0.123.
+        a, b, threshold, atol = (float(str(np.asarray(x)[()])) if known else numerics.to_float(x) for x in numbers)
+        xp: Any = math if known else jnp
+        if self.threshold_mode == "abs":
+            threshold, atol = 0.0, threshold + atol
+        elif self.threshold_mode == "rel":
+            threshold = xp.copysign(threshold, b)
+        if known:  # PyTorch's own arithmetic: ties of decimals depend on how it rounds
+            level = b if math.isinf(b) else b * (1.0 - sign * threshold) - sign * atol
+            return sign * a < sign * level
+        margin = threshold * jnp.where(jnp.isinf(b), 0, b) + atol  # 0 · inf is no number
+        # Decimals are rounded to float32 before they arrive here: within these roundings it is a tie, if there is a margin.
+        roundings = jnp.maximum(jnp.abs(a), jnp.abs(b)) * jnp.finfo(best.dtype).eps
+        return sign * (b - a) - margin > jnp.minimum(roundings, jnp.abs(margin) / 16)
+
+
+def _whole(count: Number) -> jax.Array:
+    """A number of observations as an int32."""
+    return jnp.minimum(jnp.ceil(numerics.to_float(count)), 2.0**30).astype(jnp.int32)
+
+
+class PlateauState(NamedTuple):
+    best: jax.Array  # the best observation so far
+    bad: jax.Array  # observations since then, or since the last plateau
+    cooldown: jax.Array  # observations left during which none counts as bad
+    plateaus: jax.Array  # the reading
+    total: jax.Array  # the sum of the observations in this window
+    seen: jax.Array  # their number
+
+
+@node
+class Plateau(OfMetric):
+    """Counts plateaus: how often a metric has gone without improving for more than `patience` observations.
+
+    An observation a is better than the best b so far, and becomes the best, if
+
+        mode "min":  a < b - margin        mode "max":  a > b + margin
+
+    where margin is threshold · |b| ("rel"; 0 while nothing was observed), threshold ("abs"), or threshold · b ("rel_signed",
+    PyTorch's rule, under which a flat metric below 0 counts as better every time), plus `atol`. Any other, NaN included, is
+    bad. When the count of bad ones exceeds `patience`, that is a plateau: the reading goes up by one, the count starts again,
+    and the next `cooldown` observations do not count as bad.
+
+    Outside `jit` this is computed in float64, as in PyTorch, and a float32 stands for the decimal that it prints as. In a
+    trace a metric is a float32: one that equals b - margin within its resolution is a tie, and not better.
+
+    Args:
+        mode: "min" for a loss, "max" for a score.
+        patience: the number of bad observations in a row that it tolerates, >= 0.
+        threshold: how much better is better, >= 0.
+        threshold_mode: "rel", "abs" or "rel_signed".
+        cooldown: the number of observations after a plateau that do not count, >= 0.
+        monitor: the name of what it observes. Without it, a tick leaves the clock where it is.
+        window: the mean of so many observations counts as one, >= 1: for a loss that is observed at every update. `Smoothed`
+            takes the mean of the last few at every observation.
+        atol: a margin in units of the metric, added to that of the threshold, >= 0.
+        immediate: whether an observation that comes with an update counts for that update already, as in optax, and not from
+            the next one on: in `scale_by_learning_rate`, `scheduled` and `replay`.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
+
+    >>> import lrsched as ls
+    >>> s = ls.Exponential(1.0, 0.5).on(ls.Plateau(patience=1))
+    >>> state = ls.init(s)
+    >>> for loss in [3.0, 2.0, 2.0, 2.0]:
+    ...     state = ls.tick(s, state, value=loss)
+    >>> print(ls.evaluate(s, state))
+    0.5
+
+    References:
+        PyTorch's `ReduceLROnPlateau`, whose counting it is; the margins of "rel" are not, nor is the window.
+    """
+
+    mode: Mode = choice("min", "max", default="min")
+    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
+    threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="rel")
+    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
+    monitor: str = choice(default="value")
+    window: Number = leaf(ge=1, unit="observations", default=1.0)
+    atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
+    immediate: bool = static(default=False)
+
+    @property
+    def unit(self) -> str:
+        """Plateaus of the metric."""
+        return f"plateaus of {self.monitor}"
+
+    def init(self) -> PlateauState:
+        # Each a buffer of its own, or the state could not be donated.
+        bad, cooldown, plateaus, seen = (zero() for _ in range(4))
+        return PlateauState(self.worst(), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
+
+    def observed(self, state: PlateauState, value: jax.Array) -> PlateauState:
+        total, seen = state.total + value, state.seen + 1
+        mean = total / numerics.to_float(seen)
+        counts = numerics.to_float(seen) >= numerics.to_float(self.window)  # the window is full: its mean is an observation
+        better, cooling = self.is_better(mean, state.best), state.cooldown > 0
+        bad = jnp.where(better | cooling, 0, state.bad + 1)
+        fired = numerics.to_float(bad) > numerics.to_float(self.patience)
+        after = PlateauState(
+            best=jnp.where(better, mean, state.best),
+            bad=jnp.where(fired, 0, bad),
+            cooldown=jnp.where(fired, _whole(self.cooldown), jnp.where(cooling, state.cooldown - 1, 0)),
+            plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
+            total=jnp.zeros_like(total),
+            seen=jnp.zeros_like(seen),
+        )
+        return jax.tree.map(lambda a, b: jnp.where(counts, a, b), after, state._replace(total=total, seen=seen))
+
+    def read(self, state: PlateauState) -> jax.Array:
+        return state.plateaus
+
+    def report(self, state: PlateauState) -> dict[str, Any]:
+        name = self.monitor
+        return {f"{name}/plateaus": state.plateaus, f"{name}/bad": state.bad, f"{name}/best": state.best}
+
+
+class SinceBestState(NamedTuple):
+    best: jax.Array  # the best observation so far
+    bad: jax.Array  # the reading
+
+
+@node
+class SinceBest(OfMetric):
+    """Counts the observations since the best one: what early stopping goes by, and 0 where the last one is the best.
+
+    A training loop can read it by itself, keep the best parameters inside `jit`, and stop:
+
+    >>> import jax, jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> clock = ls.SinceBest(monitor="loss", threshold=0.0)
+    >>> @jax.jit
+    ... def validated(state, loss, params, best):
+    ...     state = clock.tick(state, 0, {"loss": loss})
+    ...     return state, jax.tree.map(lambda new, old: jnp.where(clock.read(state) == 0, new, old), params, best)
+    >>> state, best = clock.init(), jnp.zeros(())
+    >>> for epoch, loss in enumerate([3.0, 2.0, 1.0, 1.5, 1.2, 1.4, 0.9]):
+    ...     state, best = validated(state, loss, jnp.asarray(epoch / 10), best)
+    ...     if clock.read(state) >= 3:
+    ...         break
+    >>> print(epoch, state.best, best)
+    5 1.0 0.2
+
+    Args:
+        mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
+    """
+
+    mode: Mode = choice("min", "max", default="min")
+    threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
+    threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="rel")
+    monitor: str = choice(default="value")
+    atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
+
+    @property
+    def unit(self) -> str:
+        """Observations since the best one."""
+        return f"observations since the best {self.monitor}"
+
+    def init(self) -> SinceBestState:
+        return SinceBestState(self.worst(), zero())
+
+    def observed(self, state: SinceBestState, value: jax.Array) -> SinceBestState:
+        better = self.is_better(value, state.best)
+        return SinceBestState(jnp.where(better, value, state.best), jnp.where(better, 0, advanced(state.bad, 1)))
+
+    def read(self, state: SinceBestState) -> jax.Array:
+        return state.bad
+
+    def report(self, state: SinceBestState) -> dict[str, Any]:
+        return {f"{self.monitor}/since_best": state.bad, f"{self.monitor}/best": state.best}
+
+
+_FAR = 1e9  # as good as without a bound
+
+
+class GreedyState(NamedTuple):
+    best: jax.Array  # the best observation so far
+    good: jax.Array  # better observations in a row
+    bad: jax.Array  # other observations in a row
+    wait: jax.Array  # observations left that do not count
+    stuck: jax.Array  # reductions at the highest reading, since the last raise
+    bound: jax.Array  # the bound that the reading was at last, 0 at first
+    moves: jax.Array  # reductions less raises since then: whole, so that no rounding adds up
+
+
+@node
+class Greedy(OfMetric):
+    """Counts reductions less raises: the rate goes up while a metric improves, and down while it does not.
+
+    More than `patience` better observations in a row are a raise, and the reading goes down by one, to `lowest` at most. More
+    than `patience` others are a reduction, and it goes up by one, to `highest` at most. So `Exponential(b, factor)` is
+    multiplied by the factor at a reduction and divided by it at a raise. The `reset`-th reduction at the highest reading
+    begins anew: at the reading 0, and with no best observation.
+
+    Args:
+        mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
+        patience: the number of observations of a kind, in a row, without effect, >= 0.
+        cooldown, warmup: the number of observations after a reduction, and after a raise, that are not looked at, >= 0.
+        lowest, highest: the bounds of the reading, by default far away. A reading beyond one, as 0 may be, moves no further.
+        reset: the number of reductions at the highest reading until it begins anew, > 0; by default it never does.
+
+    Raises:
+        TypeError: on a tick, if the observation is not a scalar.
+
+    >>> import lrsched as ls
+    >>> s = ls.Exponential(1.0, 0.5).on(ls.Greedy(patience=1, lowest=-2))
+    >>> print(ls.replay(s, [3.0, 2.0, 1.0, 0.5, 0.5, 0.5, 0.5]))
+    [1. 1. 2. 2. 4. 4. 2.]
+
+    References:
+        GreedyLR, arXiv 2512.14527, as in Hugging Face's transformers.
+    """
+
+    mode: Mode = choice("min", "max", default="min")
+    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    threshold: Number = leaf(ge=0, default=1e-6, hint="how much better counts as better")
+    threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="abs")
+    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
+    warmup: Number = leaf(ge=0, unit="observations", default=0.0)
+    lowest: Number = leaf(default=-_FAR)
+    highest: Number = leaf(default=_FAR)
+    reset: Number = leaf(gt=0, unit="reductions", default=_FAR)
+    monitor: str = choice(default="value")
+    atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
+
+    @property
+    def unit(self) -> str:
+        """Reductions less raises."""
+        return f"reductions less raises for {self.monitor}"
+
+    def init(self) -> GreedyState:
+        good, bad, wait, stuck, moves = (zero() for _ in range(5))
+        return GreedyState(self.worst(), good, bad, wait, stuck, jnp.zeros((), numerics.float_type()), moves)
+
+    def observed(self, state: GreedyState, value: jax.Array) -> GreedyState:
+        better = self.is_better(value, state.best)
+        good, bad = jnp.where(better, state.good + 1, 0), jnp.where(better, 0, state.bad + 1)
+        patience, low, high = (numerics.to_float(x) for x in (self.patience, self.lowest, self.highest))
+        raised, reduced = (numerics.to_float(count) > patience for count in (good, bad))
+        change, reading = jnp.where(raised, -1, jnp.where(reduced, 1, 0)), self.read(state)
+        free = reading + numerics.to_float(change)
+        bounded = jnp.clip(free, jnp.minimum(reading, low), jnp.maximum(reading, high))
+        stuck = jnp.where(raised, 0, jnp.where(reduced & (bounded >= high), state.stuck + 1, state.stuck))
+        anew = reduced & (numerics.to_float(stuck) >= numerics.to_float(self.reset))
+        after = GreedyState(
+            best=jnp.where(anew, self.worst(), jnp.where(better, value, state.best)),
+            good=jnp.where(raised, 0, good),
+            bad=jnp.where(reduced, 0, bad),
+            wait=jnp.where(raised, _whole(self.warmup), jnp.where(reduced, _whole(self.cooldown), 0)),
+            stuck=jnp.where(anew, 0, stuck),
+            bound=jnp.where(anew, 0, jnp.where(bounded == free, state.bound, bounded)),
+            moves=jnp.where(anew | (bounded != free), 0, state.moves + change),
+        )
+        waiting = state._replace(good=jnp.zeros_like(good), bad=jnp.zeros_like(bad), wait=state.wait - 1)
+        return jax.tree.map(lambda a, b: jnp.where(state.wait > 0, a, b), waiting, after)
+
+    def read(self, state: GreedyState) -> jax.Array:
+        return state.bound + numerics.to_float(state.moves)
+
+    def report(self, state: GreedyState) -> dict[str, Any]:
+        return {f"{self.monitor}/reductions": self.read(state), f"{self.monitor}/best": state.best}
+
+
+class SmoothedState(NamedTuple):
+    clock: Any  # the state of the other clock
+    recent: dict[str, jax.Array]  # the last observations of each metric, the latest first
+    seen: dict[str, jax.Array]  # how many there were
+
+
+@node
+class Smoothed(Around):
+    """Another clock, which observes the mean of the last `window` observations at every observation.
+
+    The first means are of as many as there are.
+
+    Args:
+        clock: the other clock, such as a `Plateau`.
+        window: how many observations, a whole number >= 1. It is part of the structure: another one compiles anew.
+
+    Raises:
+        TypeError: if it is no clock, or on a tick, if the observation is not a scalar.
+
+    >>> import lrsched as ls
+    >>> s = ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Plateau(patience=0), window=2))
+    >>> print(ls.replay(s, [3.0, 1.0, 2.0, 2.0, 1.0]))
+    [1.  1.  1.  1.  0.5]
+
+    References:
+        `smooth` of Hugging Face's GreedyLR.
+    """
+
+    window: int = static(default=50)
+
+    def _check(self) -> None:
+        super()._check()
+        window = checked("Smoothed", "window", self.window, ge=1, integer=True, unit="observations")
+        self.__dict__["window"] = int(window)
+
+    @property
+    def immediate(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.clock.immediate
+
+    @property
+    def unit(self) -> str:
+        """What the other clock counts."""
+        return self.clock.unit
+
+    def init(self) -> SmoothedState:
+        recent = {name: jnp.zeros(self.window, numerics.float_type()) for name in self.monitors}
+        return SmoothedState(self.clock.init(), recent, {name: zero() for name in self.monitors})
+
+    def tick(self, state: SmoothedState, steps: Number, observations: Observed) -> SmoothedState:
+        recent, seen, means = dict(state.recent), dict(state.seen), dict(observations)
+        for name in recent.keys() & observations.keys():
+            value = as_number(f"Smoothed(monitor={name!r})", observations[name])
+            recent[name] = jnp.roll(recent[name], 1).at[0].set(numerics.to_float(value))
+            seen[name] = jnp.minimum(seen[name] + 1, self.window)
+            means[name] = jnp.sum(recent[name]) / numerics.to_float(seen[name])
+        return SmoothedState(self.clock.tick(state.clock, steps, means), recent, seen)
+
+    def read(self, state: SmoothedState) -> Any:
+        return self.clock.read(state.clock)
+
+    def report(self, state: SmoothedState) -> dict[str, Any]:
+        return self.clock.report(state.clock)
