@@ -15,7 +15,7 @@ Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
 | `PolynomialDecay(a, n, e, k)` | `Polynomial(a, e, n, k)` |
 | `InverseTimeDecay(a, n, r, staircase)` | `(a / (1 + r * Time().stretch(n))).staircase(n)` |
 | `CosineDecay(a, n, alpha, name, b, w)` | `Linear(a, b, w) >> Cosine(b, alpha * b, n)` |
-| `CosineDecayRestarts(a, n, t, m, alpha)` | `Cosine((1 - alpha) * a, 0, n).repeat(stretch=t, scale=m) + alpha * a` |
+| `CosineDecayRestarts(a, n, t, m, alpha)` | `cosine_restarts(a, alpha * a, n, stretch=t, scale=m, floor=alpha * a)` |
 | `ReduceLROnPlateau("val_loss", f, p, …)` | `Exponential(b, f).clip(min_lr).on(Plateau("min", p - 1, …, "abs"))` |
 
 The same words with other meanings:
@@ -122,9 +122,8 @@ def CosineDecayRestarts(
     name: str = "SGDRDecay",
 ) -> ls.Schedule:
     """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`."""
-    cycle = ls.Cosine((1 - alpha) * initial_learning_rate, 0.0, first_decay_steps)
-    cycles = cycle.repeat(stretch=_unless_1(t_mul), scale=_unless_1(m_mul))
-    return cycles if is_known(alpha, 0) else cycles + alpha * initial_learning_rate
+    a, low = initial_learning_rate, alpha * initial_learning_rate
+    return ls.cosine_restarts(a, low, first_decay_steps, None, _unless_1(t_mul), _unless_1(m_mul), low)
 
 
 @peer

@@ -15,7 +15,7 @@ With base rate b, W warm-up steps, N steps in all and n = N - W; `…` stands fo
 | `"constant"` | `Constant(b)` |
 | `"constant_with_warmup"` | `warmup_constant(b, W)` |
 | `"linear"` | `warmup_linear(b, W, N)` |
-| `"cosine"` | `… (Cosine(b, 0, n) >> Cosine(0, b, n)).repeat()` |
+| `"cosine"` | `… CosineWave(b, 0, n / (2 * num_cycles))` |
 | `"cosine_with_restarts"` | `… Cosine(b, 0, n / num_cycles).repeat(num_cycles)` |
 | `"polynomial"` | `… Polynomial(b, lr_end, n, power)` |
 | `"inverse_sqrt"` | `warmup_inverse_sqrt(b, W, timescale)` |
@@ -267,5 +267,4 @@ def _parts(steps: Number, parts: Number) -> Any:
 
 def _wave(high: Number, low: Number, steps: Number, num_cycles: Number) -> ls.Schedule:
     """A cosine wave from high to low and back, `num_cycles` times in a number of steps, and so on for ever."""
-    half = _parts(steps, 2 * num_cycles)
-    return (ls.Cosine(high, low, half) >> ls.Cosine(low, high, half)).repeat()
+    return ls.CosineWave(high, low, _parts(steps, 2 * num_cycles))

@@ -68,8 +68,10 @@ class Formula:
         return Formula(rf"{self.within(PRODUCT)} \;\mathrm{{mod}}\; {other.within(ATOM)}", PRODUCT)
 
     def __pow__(self, other: Formula | float) -> Formula:
-        b = written(other)
-        return self if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
+        a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(numerics.power(a.value, b.value))
+        return a if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
 
     def __radd__(self, other: float) -> Formula:
         return written(other) + self

@@ -171,6 +171,8 @@ phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.ste
 phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
 phases.register(Driven, lambda s: one_phase(s, 0.0, name=f"{name_of(s.schedule)} on {type(s.clock).__name__}"))
+phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps)))
+phases.register(shapes.Noise, one_phase)
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
@@ -219,6 +221,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
+    "**": operator.pow,
     "neg": operator.neg,
     "min": functools.partial(chosen, min),
     "max": functools.partial(chosen, max),
@@ -263,6 +266,13 @@ def _(schedule: combinators.Reverse) -> Phases:
     spans = [Span(length - stop, length - start, name, value) for start, stop, name, *_ in reversed(found.spans)]
     held = functools.partial(found.formula, written(0.0))
     return dataclasses.replace(found, spans=spans, corners=length - found.corners, held=held)
+
+
+@phases.register
+def _(schedule: combinators.Cooldown) -> Phases:
+    start, ramp = schedule.schedule(schedule.schedule.length), shapes.WAYS[schedule.shape]
+    tail = dataclasses.replace(ramp, start=start, stop=schedule.end, steps=schedule.steps)
+    return phases(Sequence((schedule.schedule, tail)))
 
 
 @phases.register

@@ -5,8 +5,8 @@ three kinds. A *concrete* one (of Python or NumPy, or a JAX array outside a trac
 traced *value* is a float32. A traced amount of *time*, or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64
 on, all that is traced is float64. `kinds` tells and converts them: `to_float64` what is concrete, `to_float` to a value,
 `extended` to time. `double` has the extended numbers, `tables` reads the numbers that a person gives and looks numbers up,
-`time` makes times of steps, `progress` is how far through a ramp it is, and `powers` and `cycles` are for rates and growing
-cycles.
+`time` makes times of steps, `progress` is how far through a ramp it is, `powers` and `cycles` are for rates and growing
+cycles, and `noise` draws numbers.
 """
 
 from lrsched.algebra.numerics.arithmetic import LATEST as LATEST
@@ -17,7 +17,6 @@ from lrsched.algebra.numerics.arithmetic import floor_ratio as floor_ratio
 from lrsched.algebra.numerics.arithmetic import maximum as maximum
 from lrsched.algebra.numerics.arithmetic import minimum as minimum
 from lrsched.algebra.numerics.arithmetic import parted as parted
-from lrsched.algebra.numerics.arithmetic import power as power
 from lrsched.algebra.numerics.arithmetic import ratio as ratio
 from lrsched.algebra.numerics.arithmetic import result as result
 from lrsched.algebra.numerics.arithmetic import root as root
@@ -40,8 +39,11 @@ from lrsched.algebra.numerics.kinds import is_real as is_real
 from lrsched.algebra.numerics.kinds import largest as largest
 from lrsched.algebra.numerics.kinds import to_float as to_float
 from lrsched.algebra.numerics.kinds import to_float64 as to_float64
+from lrsched.algebra.numerics.noise import truncated_normal as truncated_normal
+from lrsched.algebra.numerics.noise import uniform as uniform
 from lrsched.algebra.numerics.powers import exponential as exponential
 from lrsched.algebra.numerics.powers import grown as grown
+from lrsched.algebra.numerics.powers import power as power
 from lrsched.algebra.numerics.progress import Progress as Progress
 from lrsched.algebra.numerics.tables import ascending as ascending
 from lrsched.algebra.numerics.tables import given as given

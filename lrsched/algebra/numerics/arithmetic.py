@@ -150,16 +150,6 @@ def root(x: Any) -> Any:
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, jnp.ones_like(x))), jnp.zeros_like(x))
 
 
-def power(base: Any, exponent: Any) -> Any:
-    """`base ** exponent`; in a trace a base below 0 counts as 0, and derivatives are finite at 0."""
-    if is_concrete(base, exponent):
-        return np.power(to_float64(base), to_float64(exponent))
-    base, exponent = jnp.broadcast_arrays(jnp.maximum(to_float(base), 0), to_float(exponent))
-    one, zero = jnp.ones_like(base), jnp.zeros_like(base)
-    at_zero = jnp.where(exponent == 0, one, zero) + base * jnp.where(exponent == 1, one, zero)
-    return jnp.where(base == 0, at_zero, jax.lax.pow(jnp.where(base == 0, one, base), exponent))
-
-
 def parted(part: Any, whole: Any) -> tuple[Any, Any]:
     """A traced part of a whole, rounded as the rest is, and the rest: both add up to the whole exactly, as floats.
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics.arithmetic import LEAST, floor, maximum, saturated, where
+from lrsched.algebra.numerics.arithmetic import LATEST, LEAST, clip, floor, maximum, saturated, where
 from lrsched.algebra.numerics.double import Double, double, split
 from lrsched.algebra.numerics.kinds import extended, float_type, is_concrete, largest, to_float, to_float64, x64
 
@@ -53,6 +53,8 @@ def log2(x: Any) -> Any:
     """The logarithm of a number above 0."""
     if is_concrete(x):
         return np.log2(to_float64(x))
+    if x64():
+        return jnp.log2(x)
     x = double(x)
     large = x.high > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
     shrink = jnp.where(large, np.float32(2.0**-30), np.float32(1))
@@ -168,7 +170,13 @@ def times_exp2(start: Any, slope: Split, time: Split) -> Any:
 
 
 def grown(value: Any, base: Any, count: Any) -> Any:
-    """`value · base ** count` for a whole count >= 0 and a base of any sign; what is too large is the largest float."""
+    """`value · base ** count` for a whole count and a base of any sign; what is too large is the largest float."""
     half = extended(count) * 0.5
     is_odd = floor(half) < half
-    return where((base < 0.0) & is_odd, -1.0, 1.0) * exponential(value, abs(base), count)
+    return where((base < 0.0) & is_odd, -1.0, 1.0) * exponential(value, maximum(base, -base), count)
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """`base ** exponent`; a base below 0 counts as 0, unless the exponent is whole; what is too large is the largest float."""
+    is_whole = floor(exponent) == exponent
+    return grown(1.0, where(is_whole, base, maximum(base, 0.0)), clip(exponent, -LATEST, LATEST))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra.numerics import powers
-from lrsched.algebra.numerics.arithmetic import LEAST, maximum, minimum, power, quotient, where
+from lrsched.algebra.numerics.arithmetic import LEAST, divide, maximum, minimum, quotient, where
 from lrsched.algebra.numerics.kinds import Number, as_value, extended, is_concrete, to_float, x64
 
 
@@ -74,13 +74,19 @@ class Progress:
         # Where a logarithm is not used it is taken of 1, so that no gradient is infinite.
         xp, early = (np if is_concrete(left, done, exponent) else jnp), done < 0.25  # beyond, XLA's log1p was inexact
         log = xp.where(early, xp.log1p(-xp.where(early, done, 0.0)), xp.log(xp.where(early | (left == 0), 1.0, left)))
-        return where(left == 0, 0.0, power(left, exponent)), where(left == 0, 1.0, -xp.expm1(exponent * log))
+        return where(left == 0, 0.0, powers.power(left, exponent)), where(left == 0, 1.0, -xp.expm1(exponent * log))
+
+    def logarithm(self) -> tuple[Any, Any]:
+        """The fractions left and done of `log(1 + length)`, where `log(1 + now)` is done."""
+        whole, now = 1.0 + self._length, 1.0 + minimum(self._now, self._length)
+        total, left, done = map(powers.log2, (where(whole > 1.0, whole, 2.0), whole / now, now))
+        return where(self._ended, 0.0, divide(left, total)), where(self._ended, 1.0, divide(done, total))
 
     def geometric(self, start: Any, stop: Any) -> Any:
         """`start ** q · stop ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
         sizes = [where(size > 0.0, size, 1.0) for size in (abs(start), abs(stop))]  # of 0 there is no logarithm
         if x64() or (self._known and is_concrete(*sizes)):
-            value = power(sizes[0], self.left) * power(sizes[1], self.done)
+            value = powers.power(sizes[0], self.left) * powers.power(sizes[1], self.done)
         else:
             slope = powers.split_number(powers.log2(sizes[1]) - powers.log2(sizes[0]))
             done = powers.fraction(minimum(self._now, self._length), self._length)
