@@ -14,6 +14,7 @@ Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900) [0.     0.0005 0.001  0.    ]
 | `linear_schedule(a, b, n, begin)` | `Linear(a, b, n).delay(begin)` |
 | `polynomial_schedule(a, b, k, n, begin)` | `Polynomial(a, b, n, k).delay(begin)` |
 | `cosine_decay_schedule(a, n, alpha)` | `Cosine(a, alpha * a, n)` |
+| the same, with `exponent` k | `Cosine(1, 0, n) ** k * (a - alpha * a) + alpha * a` |
 | `exponential_decay(a, n, r, begin, staircase)` | `Exponential(a, r).stretch(n).staircase(n).delay(begin)` |
 | `piecewise_constant_schedule(a, {m: f})` | `Piecewise([0, m], [a, f * a])` |
 | `piecewise_interpolate_schedule("linear", a, {m: f})` | `Piecewise([0, m], [a, f * a], "linear")` |

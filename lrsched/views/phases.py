@@ -162,7 +162,7 @@ def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float
 
 
 # A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
-for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Function):
+for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Noise, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
 phases.register(shapes.Piecewise, lambda s: one_phase(s, corners=numerics.to_float64(s.steps)))
@@ -172,7 +172,6 @@ phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.st
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
 phases.register(Driven, lambda s: one_phase(s, 0.0, name=f"{name_of(s.schedule)} on {type(s.clock).__name__}"))
 phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps)))
-phases.register(shapes.Noise, one_phase)
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
@@ -240,7 +239,12 @@ def _(schedule: pointwise.Pointwise) -> Phases:
     spans, begin = [], 0.0
     for end in sorted({span.stop for one, constant in zip(found, still, strict=False) if not constant for span in one.spans}):
         here = [next(span for span in one.spans if span.stop >= end) for one in found]
-        name = f" {schedule.operator} ".join(span.name for span, constant in zip(here, still, strict=False) if not constant)
+        names = (  # with the numbers of a power
+            number(known(part.value)) if constant else span.name
+            for part, span, constant in zip(schedule.parts, here, still, strict=False)
+            if schedule.operator == "**" or not constant
+        )
+        name = f" {schedule.operator} ".join(names)
         spans.append(Span(begin, end, name, together(here)))
         begin = end
     corners, lost = np.concatenate([one.corners for one in found]), tuple(text for one in found for text in one.lost)
