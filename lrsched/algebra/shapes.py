@@ -338,7 +338,7 @@ class Noise(Schedule):
     kind: Literal["uniform", "normal"] = choice("uniform", "normal", default="uniform")
 
     def at(self, t: Real) -> Real:
-        unit = numerics.uniform(self.seed, t)
+        unit = numerics.uniform(numerics.rounded(self.seed), t)
         return self.limit * unit if self.kind == "uniform" else numerics.truncated_normal(self.limit, unit)
 
 
