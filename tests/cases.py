@@ -176,6 +176,7 @@ def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
     else:
         while t >= begin + length and (n is None or cycle < n - 1):
             cycle, begin, length = cycle + 1, begin + length, length * exact(stretch)
+    floor = floor or 0
     return floor + mp.mpf(1 if scale is None else scale) ** cycle * (wave(start, stop, done(t - begin, length)) - floor)
 
 

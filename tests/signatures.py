@@ -188,8 +188,6 @@ def _calls(name: str, described: Any, function: Callable[..., Any], label: str =
         may_be_none = tuple(parameter.name for parameter in given if None in parameter.options)
         if fixed.get("mode") != "exp_range":
             numbers.pop("gamma", None)  # which has no meaning in other modes
-        if "scale" in fixed:
-            numbers.pop("floor", None)  # which has none without a scale
         yield Call(name, label or name, function, fixed, numbers, may_be_none)
 
 

@@ -247,7 +247,7 @@ def cosine_restarts(
     n: Cycles | None = None,
     stretch: Positive | None = None,
     scale: Value | None = None,
-    floor: Value = 0.0,
+    floor: Value | None = None,
 ) -> Schedule:
     """Cosine annealing with warm restarts: `floor + Cosine(start - floor, stop - floor, steps).repeat(n, stretch, scale)`.
 
@@ -258,7 +258,7 @@ def cosine_restarts(
         n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
             For cycles of whole steps, as ignite and Composer cut them: `join([Cosine(start, stop, n) for n in lengths], ends)`.
         scale: how many times higher above the floor each cycle is than the one before.
-        floor: what `scale` leaves as it is. With `floor=stop` every cycle ends at stop, and the peaks come down to it.
+        floor: what `scale` leaves as it is; None: 0. With `floor=stop` every cycle ends at stop, and the peaks come down to it.
 
     >>> import lrsched as ls
     >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
@@ -273,7 +273,7 @@ def cosine_restarts(
         checked("cosine_restarts", "steps", steps, gt=0, hint="a cycle that repeats for ever has some; or give an n")
         hint = "shrinking cycles come to an end; say how many with n"
         checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
-    if isinstance(floor, float) and floor == 0.0:
+    if floor is None:
         return Cosine(start, stop, steps).repeat(n, stretch, scale)
     low: Real = floor
     return Cosine(start - low, stop - low, steps).repeat(n, stretch, scale) + low

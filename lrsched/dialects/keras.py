@@ -123,7 +123,7 @@ def CosineDecayRestarts(
 ) -> ls.Schedule:
     """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`."""
     a, low = initial_learning_rate, alpha * initial_learning_rate
-    return ls.cosine_restarts(a, low, first_decay_steps, None, _unless_1(t_mul), _unless_1(m_mul), low)
+    return ls.cosine_restarts(a, low, first_decay_steps, None, _unless(1, t_mul), _unless(1, m_mul), _unless(0, low))
 
 
 @peer
@@ -183,5 +183,5 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     return _SCHEDULES[str(name)](**config["config"])
 
 
-def _unless_1(number: Number) -> Number | None:
-    return None if is_known(number, 1) else number
+def _unless(value: float, number: Number) -> Number | None:
+    return None if is_known(number, value) else number

@@ -239,10 +239,11 @@ def _(schedule: pointwise.Pointwise) -> Phases:
     spans, begin = [], 0.0
     for end in sorted({span.stop for one, constant in zip(found, still, strict=False) if not constant for span in one.spans}):
         here = [next(span for span in one.spans if span.stop >= end) for one in found]
-        names = (  # with the numbers of a power
-            number(known(part.value)) if constant else span.name
+        is_power = schedule.operator == "**"  # whose numbers are part of its name
+        names = (
+            number(known(part.value)) if is_power and isinstance(part, pointwise.Constant) else span.name
             for part, span, constant in zip(schedule.parts, here, still, strict=False)
-            if schedule.operator == "**" or not constant
+            if is_power or not constant
         )
         name = f" {schedule.operator} ".join(names)
         spans.append(Span(begin, end, name, together(here)))
