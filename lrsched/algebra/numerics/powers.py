@@ -178,5 +178,8 @@ def grown(value: Any, base: Any, count: Any) -> Any:
 
 def power(base: Any, exponent: Any) -> Any:
     """`base ** exponent`; a base below 0 counts as 0, unless the exponent is whole; what is too large is the largest float."""
-    is_whole = floor(exponent) == exponent
-    return grown(1.0, where(is_whole, base, maximum(base, 0.0)), clip(exponent, -LATEST, LATEST))
+    base = where(floor(exponent) == exponent, base, maximum(base, 0.0))
+    if is_concrete(base, exponent):
+        with np.errstate(all="ignore"):
+            return saturated(np.power(to_float64(base) + 0.0, to_float64(exponent)))
+    return grown(1.0, base, clip(exponent, -LATEST, LATEST))
