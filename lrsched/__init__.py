@@ -27,11 +27,14 @@ from lrsched.algebra.recipes import wsd as wsd
 from lrsched.algebra.schedule import Schedule as Schedule
 from lrsched.algebra.sequence import join as join
 from lrsched.algebra.shapes import Cosine as Cosine
+from lrsched.algebra.shapes import CosineWave as CosineWave
 from lrsched.algebra.shapes import Exponential as Exponential
 from lrsched.algebra.shapes import Function as Function
 from lrsched.algebra.shapes import Geometric as Geometric
 from lrsched.algebra.shapes import InverseSqrt as InverseSqrt
 from lrsched.algebra.shapes import Linear as Linear
+from lrsched.algebra.shapes import Logarithmic as Logarithmic
+from lrsched.algebra.shapes import Noise as Noise
 from lrsched.algebra.shapes import OneMinusSqrt as OneMinusSqrt
 from lrsched.algebra.shapes import Piecewise as Piecewise
 from lrsched.algebra.shapes import Polynomial as Polynomial

@@ -21,7 +21,7 @@ from lrsched.algebra.shapes import Ramp
 from lrsched.views.phases import phases
 
 CORNERS = 15  # of a schedule, at each of its two ends, at which to look
-POWERS = (ls.Cosine, ls.Exponential, ls.Geometric, ls.Polynomial)
+POWERS = (ls.Cosine, ls.CosineWave, ls.Exponential, ls.Geometric, ls.Polynomial, ls.Noise)
 
 
 class Case(NamedTuple):
@@ -53,7 +53,8 @@ class Case(NamedTuple):
     @property
     def power(self) -> bool:
         """Whether a number is raised to a power in it, or a sine squared, which costs more places."""
-        return any(isinstance(node, POWERS) or getattr(node, "scale", None) not in (None, 1) for node in self.nodes())
+        scaled = any(getattr(node, "scale", None) not in (None, 1) for node in self.nodes())
+        return scaled or any(isinstance(node, POWERS) or getattr(node, "operator", "") == "**" for node in self.nodes())
 
     def nodes(self) -> list[Any]:
         schedule = self.make(1000)
@@ -102,7 +103,14 @@ SHAPES = {
     "factors of plateaus": Case(lambda _: ls.Exponential(2.0, 0.9).clip(1e-20, 2.0), longest=10**3),
     "inverse sqrt of n": Case(lambda n: ls.InverseSqrt(0.3, n)),
     "inverse sqrt of a few": Case(lambda _: ls.InverseSqrt(0.3, 7.5)),
+    "cosine wave": Case(lambda n: ls.CosineWave(0.3, 0.01, n // 20)),
+    "cosine wave of fractions": Case(lambda n: ls.CosineWave(0.01, 0.3, n // 3 + 0.25)),
+    "noise": Case(lambda _: ls.Noise(0.67, 42)),
+    "normal noise": Case(lambda _: ls.Noise(0.67, 7, "normal")),
+    "power of a line": Case(lambda n: ls.Linear(1.0, 0.1, n) ** 2.5),
+    "power by a line": Case(lambda n: 0.5 ** ls.Linear(0.0, 1.0, n)),
     "line in stairs": Case(lambda n: ls.Linear(0.3, 0.0, n // 30 * 30).staircase(n // 30)),
+    "line and a cool-down": Case(lambda n: ls.Linear(0.3, 0.1, n - n // 5).cooldown(n // 5, 0.003, "1-sqrt")),
     "time": Case(lambda _: ls.Time()),
     "function": Case(lambda n: ls.Function(inverse_time, 0.3, 10 / n)),
 }
@@ -116,6 +124,7 @@ def way(kind: Any) -> Callable[..., Any]:
 
 
 WAYS = {"linear": way(ls.Linear), "cosine": way(ls.Cosine), "1-sqrt": way(ls.OneMinusSqrt), "geometric": way(ls.Geometric)}
+WAYS["exponential"] = lambda a, b, p: b + (mp.mpf(a) - b) * (2 * mp.mpf(0.5) ** p - 1)
 line, wave = WAYS["linear"], WAYS["cosine"]
 
 
@@ -151,13 +160,15 @@ def noam(t, dim, warmup_steps):
     return t and mp.mpf(dim) ** -0.5 * min(mp.mpf(t) ** -0.5, t * mp.mpf(warmup_steps) ** -1.5)
 
 
-def wsd(t, peak, warmup_steps, steps, decay_steps, start, end, shape):
+def wsd(t, peak, warmup_steps, steps, decay_steps, start, end, shape, warmup_shape):
+    if t < warmup_steps and warmup_shape == "logarithmic":
+        return start + (mp.mpf(peak) - start) * mp.log(1 + t) / mp.log(1 + warmup_steps)
     if t < steps - decay_steps:
-        return line(start, peak, done(t, warmup_steps))
+        return WAYS[warmup_shape](peak, start, 1 - done(t, warmup_steps)) if t < warmup_steps else peak
     return WAYS[shape](peak, end, done(t - (steps - decay_steps), decay_steps))
 
 
-def cosine_restarts(t, start, stop, steps, n, stretch, scale):
+def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
     cycle, begin, length = 0, Fraction(0), exact(steps)
     if stretch in (None, 1):
         cycle = min(t // steps, n - 1 if n else t)
@@ -165,7 +176,8 @@ def cosine_restarts(t, start, stop, steps, n, stretch, scale):
     else:
         while t >= begin + length and (n is None or cycle < n - 1):
             cycle, begin, length = cycle + 1, begin + length, length * exact(stretch)
-    return mp.mpf(1 if scale is None else scale) ** cycle * wave(start, stop, done(t - begin, length))
+    floor = floor or 0
+    return floor + mp.mpf(1 if scale is None else scale) ** cycle * (wave(start, stop, done(t - begin, length)) - floor)
 
 
 def triangular(t, low, high, up, down, mode, gamma):
@@ -176,23 +188,25 @@ def triangular(t, low, high, up, down, mode, gamma):
     return mp.mpf(low) + (mp.mpf(high) - mp.mpf(low)) * height * factor
 
 
-def one_cycle(t, peak, steps, pct_start, div_factor, final_div_factor, anneal, three_phase):
+def one_cycle(t, peak, steps, pct_start, div_factor, final_div_factor, anneal, three_phase, pct_final):
     start, rise = mp.mpf(peak) / div_factor, exact(pct_start * steps)
+    back = exact(pct_final * steps) if pct_final else 2 * rise
     end = start / final_div_factor
     if t < rise:
         return WAYS[anneal](start, peak, done(t, rise))
     if not three_phase:
         return WAYS[anneal](peak, end, done(t - rise, steps - rise))
-    if t < 2 * rise:
-        return WAYS[anneal](peak, start, done(t - rise, rise))
-    return WAYS[anneal](start, end, done(t - 2 * rise, steps - 2 * rise))
+    if t < back:
+        return WAYS[anneal](peak, start, done(t - rise, back - rise))
+    return WAYS[anneal](start, end, done(t - back, steps - back))
 
 
-def one_cycle_momentum(t, steps, low, high, pct_start, anneal, three_phase):
+def one_cycle_momentum(t, steps, low, high, pct_start, anneal, three_phase, pct_final):
     rise = exact(pct_start * steps)
+    back = exact(pct_final * steps) if pct_final else 2 * rise
     if t < rise:
         return WAYS[anneal](high, low, done(t, rise))
-    return WAYS[anneal](low, high, done(t - rise, rise if three_phase else steps - rise))
+    return WAYS[anneal](low, high, done(t - rise, (back if three_phase else steps) - rise))
 
 
 class Recipe(NamedTuple):
@@ -208,7 +222,8 @@ class Recipe(NamedTuple):
         return mp.mpf(globals()[self.name](t, *call.args))
 
     def case(self) -> Case:
-        return Case(lambda n: self.make(**self.numbers(n)), lambda n, t: self.truth(t, **self.numbers(n)), recipe=self)
+        size = 0.3 if "exponential" in self.numbers(1000).values() else 0.0  # of the terms that cancel
+        return Case(lambda n: self.make(**self.numbers(n)), lambda n, t: self.truth(t, **self.numbers(n)), size, recipe=self)
 
 
 def warmup(n: int) -> dict[str, Any]:
@@ -224,6 +239,12 @@ def waves(n: int) -> dict[str, Any]:
 
 
 BETWEEN = {"start": 0.01, "end": 0.003}
+
+
+def cooled(n: int) -> dict[str, Any]:
+    return warmup(n) | {"steps": n, "decay_steps": n // 5}
+
+
 LINES = {"anneal": "linear", "pct_start": 0.25}
 RECIPES = {
     f"{name} {what}".strip(): Recipe(name, numbers)
@@ -240,14 +261,16 @@ RECIPES = {
         ("warmup_inverse_sqrt", "", warmup),
         ("warmup_inverse_sqrt", "of a timescale", lambda n: warmup(n) | {"timescale": n // 2, "start": 0.01}),
         ("noam", "", lambda n: {"dim": 512, "warmup_steps": n // 10}),
-        ("wsd", "", lambda n: warmup(n) | {"steps": n, "decay_steps": n // 5}),
-        ("wsd", "cosine", lambda n: warmup(n) | {"steps": n, "decay_steps": n // 5, "shape": "cosine"} | BETWEEN),
-        ("wsd", "1-sqrt", lambda n: warmup(n) | {"steps": n, "decay_steps": n // 5, "shape": "1-sqrt", "end": 0.003}),
-        ("wsd", "geometric", lambda n: warmup(n) | {"steps": n, "decay_steps": n // 5, "shape": "geometric", "end": 1e-5}),
+        ("wsd", "", cooled),
+        ("wsd", "cosine", lambda n: cooled(n) | {"shape": "cosine", "warmup_shape": "cosine"} | BETWEEN),
+        ("wsd", "1-sqrt", lambda n: cooled(n) | {"shape": "1-sqrt", "warmup_shape": "1-sqrt", "end": 0.003}),
+        ("wsd", "geometric", lambda n: cooled(n) | {"shape": "geometric", "end": 1e-5}),
+        ("wsd", "exponential", lambda n: cooled(n) | {"shape": "exponential", "warmup_shape": "logarithmic"} | BETWEEN),
         ("cosine_restarts", "", restarts),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),
         ("cosine_restarts", "lower", lambda n: restarts(n) | {"scale": 0.8}),
+        ("cosine_restarts", "lower onto a floor", lambda n: restarts(n) | {"scale": 0.8, "floor": 0.01}),
         ("cosine_restarts", "growing lower", lambda n: restarts(n) | {"n": 5, "stretch": 1.5, "scale": 0.5}),
         ("triangular", "", waves),
         ("triangular", "falling slowly", lambda n: waves(n) | {"down": n // 10}),
@@ -256,6 +279,7 @@ RECIPES = {
         ("one_cycle", "", lambda n: {"peak": 0.3, "steps": n}),
         ("one_cycle", "linear", lambda n: {"peak": 0.3, "steps": n, "div_factor": 10, "final_div_factor": 100} | LINES),
         ("one_cycle", "three lines", lambda n: {"peak": 0.3, "steps": n, "three_phase": True} | LINES),
+        ("one_cycle", "uneven", lambda n: {"peak": 0.3, "steps": n, "three_phase": True, "pct_final": 0.75} | LINES),
         ("one_cycle_momentum", "", lambda n: {"steps": n}),
         ("one_cycle_momentum", "three lines", lambda n: {"steps": n, "low": 0.5, "high": 0.9, "three_phase": True} | LINES),
     )

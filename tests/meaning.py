@@ -19,7 +19,7 @@ from lrsched.algebra import combinators, pointwise, shapes
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
 
-mp = mpmath.MPContext()
+mp: Any = mpmath.MPContext()
 mp.dps = 60
 
 # Before 1.4, which torch keeps it at, mpmath asks a number that it does not know for this, and makes floats of one without it.
@@ -76,25 +76,32 @@ def done(t: Any, steps: Any) -> Fraction:
     return Fraction(1) if t >= steps else max(exact(t), Fraction(0)) / exact(steps)
 
 
+def log_done(t: Any, steps: Any) -> Any:
+    return mp.log(1 + t) / mp.log(1 + steps) if t < steps else 1
+
+
 class Way(NamedTuple):
     """What a ramp means: its value between a and b where the part p of it is done, and examples of its further numbers."""
 
     value: Callable[..., Any]
     examples: tuple[tuple[float, ...], ...] = ((),)
+    of_length: bool = False  # whether it depends on the length n, too
 
 
 RAMPS: dict[type[Schedule], Way] = {
     shapes.Linear: Way(lambda a, b, p: a + (b - a) * p),
-    shapes.Cosine: Way(lambda a, b, p: b + (a - b) * (1 + mp.cos(mp.pi * p)) / 2),
+    shapes.Cosine: Way(lambda a, b, p: wave(a, b, p)),
     shapes.Polynomial: Way(lambda a, b, p, k: b + (a - b) * mp.mpf(1 - p) ** k, ((1.0,), (2.0,), (3.0,), (0.5,), (0.9,))),
     shapes.OneMinusSqrt: Way(lambda a, b, p: a + (b - a) * mp.sqrt(p)),
+    shapes.Logarithmic: Way(lambda a, b, p, *, n: a + (b - a) * log_done(p * n, n), of_length=True),
     shapes.Geometric: Way(lambda a, b, p: a * mp.mpf(b / a) ** p),
 }
 
 
 def ramp(s: Any, t: Fraction) -> Any:
     start, stop, steps, *more = (number(getattr(s, field.name)) for field in dataclasses.fields(s))
-    return RAMPS[type(s)].value(start, stop, done(t, steps), *more)
+    way = RAMPS[type(s)]
+    return way.value(start, stop, done(t, steps), *more, **({"n": steps} if way.of_length else {}))
 
 
 def table(s: shapes.Piecewise, t: Fraction) -> Any:
@@ -106,11 +113,30 @@ def table(s: shapes.Piecewise, t: Fraction) -> Any:
     return RAMPS[way].value(values[passed - 1], values[passed], (t - start) / (stop - start))
 
 
+def wave(start: Any, stop: Any, p: Any) -> Any:
+    return stop + (start - stop) * (1 + mp.cos(mp.pi * p)) / 2
+
+
+def mixed(x: int) -> int:
+    x %= 2**32
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        x = (x ^ x >> shift) * factor % 2**32
+    return x
+
+
+def noise(kind: str, limit: Any, seed: int, t: int) -> Any:
+    drawn = mixed(mixed(t) + mixed(seed + 0x9E3779B9)) // 2**8
+    unit = Fraction(2 * drawn + 1, 2**24) - 1
+    return limit * unit if kind == "uniform" else mp.sqrt(2) * mp.erfinv(unit * mp.erf(limit / mp.sqrt(2)))
+
+
 means(pointwise.Constant, lambda s, _: number(s.value), lambda s: number(s.steps))
 means(shapes.Ramp | shapes.Geometric, ramp, lambda s: number(s.steps))
 means(shapes.Piecewise, table, lambda s: number(s.steps[-1]))
 means(shapes.Exponential, lambda s, t: number(s.start) * mp.mpf(number(s.rate)) ** t, endless)
 means(shapes.InverseSqrt, lambda s, t: number(s.start) / mp.sqrt(1 + max(t, 0) / number(s.timescale)), endless)
+means(shapes.CosineWave, lambda s, t: wave(number(s.start), number(s.stop), t / number(s.steps)), endless)
+means(shapes.Noise, lambda s, t: noise(s.kind, number(s.limit), int(s.seed), math.floor(t)), endless)
 means(shapes.Time, lambda _, t: t, endless)
 means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments)), endless)
 
@@ -120,6 +146,7 @@ OPERATORS: dict[str, Any] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
+    "**": lambda a, b: (a if a >= 0 or b == mp.floor(b) else Fraction(0)) ** (int(b) if b == mp.floor(b) else mp.mpf(b)),
     "neg": operator.neg,
     "min": min,
     "max": max,
@@ -162,6 +189,12 @@ def stairs(steps: Any, every: Fraction) -> Any:
     return steps if steps == math.inf else every * math.ceil(steps / every)
 
 
+def cooled_down(s: combinators.Cooldown, t: Fraction) -> Any:
+    way, begin = {"linear": shapes.Linear, "cosine": shapes.Cosine, "1-sqrt": shapes.OneMinusSqrt}[s.shape], length(s.schedule)
+    start = value(s.schedule, min(t, begin))
+    return start if t < begin else RAMPS[way].value(start, number(s.end), done(t - begin, number(s.steps)))
+
+
 def chosen(s: combinators.Choice) -> Schedule:
     return s.branches[min(math.floor(number(s.index) + 0.5), len(s.branches) - 1)]
 
@@ -179,6 +212,7 @@ means(
 means(Sequence, sequence, lambda s: sum(map(length, s.parts)))
 means(combinators.Repeat, repeated, length_repeated)
 means(combinators.Choice, lambda s, t: value(chosen(s), t), lambda s: length(chosen(s)))
+means(combinators.Cooldown, cooled_down, lambda s: length(s.schedule) + number(s.steps))
 moves(combinators.Take, lambda s, t: min(t, number(s.steps)), lambda s: number(s.steps))
 moves(combinators.Drop, lambda s, t: t + number(s.steps), lambda s: max(length(s.schedule) - number(s.steps), Fraction(0)))
 moves(combinators.Delay, lambda s, t: max(t - number(s.steps), 0), lambda s: length(s.schedule) + number(s.steps))

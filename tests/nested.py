@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from meaning import RAMPS
 
 import lrsched as ls
-from lrsched.algebra.combinators import Choice, Moved, Repeat, Warp
+from lrsched.algebra.combinators import Choice, Cooldown, Moved, Repeat, Warp
 from lrsched.algebra.node import Node
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.shapes import Exponential, Function, Geometric, InverseSqrt, Piecewise, Ramp
+from lrsched.algebra.shapes import CosineWave, Exponential, Function, Geometric, InverseSqrt, Noise, Piecewise, Ramp
 
 COUNTS = tuple(k / 4 for k in range(61))
 VALUES = tuple(sorted((k / 5 for k in range(-16, 17)), key=abs))
@@ -106,6 +106,9 @@ SHAPES: tuple[Grow, ...] = (
     lambda g: ls.Constant(g.value()),
     lambda g: ls.Exponential(g.value(), g.one_of((1.0, 0.9, 0.5, 0.0))),
     lambda g: ls.InverseSqrt(g.value(), g.positive()),
+    lambda g: ls.CosineWave(g.value(), g.value(), g.positive()),
+    lambda g: ls.Noise(g.positive() / 4, g.one_of((0, 1, 42))),
+    lambda g: ls.Noise(g.positive() / 4, g.one_of((0, 1, 42)), "normal"),
     lambda g: ls.Function(inverse_time, g.value(), g.one_of((0.25, 0.0, 3.0))),
 )
 FINITE_TIMES: tuple[Grow, ...] = (
@@ -134,6 +137,8 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.value() / g.deep().clip(LEAST_DIVISOR, 2.0),
     lambda g: g.value() + g.deep(),
     lambda g: g.deep() * g.value(),
+    lambda g: g.deep().clip(LEAST_DIVISOR, 2.0) ** g.one_of((0.5, 2.0, -1.0)),
+    lambda g: g.side() ** 2.0,
     lambda g: -g.deep(),
     lambda g: ls.minimum(*g.pair()),
     lambda g: ls.maximum(g.deep(), g.value()),
@@ -145,6 +150,7 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.deep().stretch(g.one_of(FACTORS)),
     lambda g: g.deep().staircase(g.one_of(STAIRS)),
     lambda g: g.finite().reverse(),
+    lambda g: g.finite().cooldown(g.count(), g.value(), g.one_of(options(Cooldown)["shape"])),
     lambda g: g.finite() >> g.side(),
     lambda g: g.finite_side() >> g.deep(),
     lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.count(), g.count()))]),
@@ -213,10 +219,12 @@ def size(s: Any) -> Any:
     match s:
         case Constant(value=x):
             return abs(x)
-        case Ramp() | Geometric():
+        case Ramp() | Geometric() | CosineWave():
             return max(abs(s.start), abs(s.stop))
         case Exponential() | InverseSqrt():
             return abs(s.start)
+        case Noise(limit=x):
+            return x
         case Function(arguments=(start, _)):
             return abs(start)
         case Piecewise(values=x):
@@ -227,6 +235,10 @@ def size(s: Any) -> Any:
             return size(a) * size(b)
         case Pointwise("/", (a, b)):
             return size(a) / LEAST_DIVISOR * (1 + size(b) / LEAST_DIVISOR)
+        case Pointwise("**", (a, Constant(value=k))):
+            return 4 * (1 + size(a)) if k != 2 else 2 * (1 + size(a)) ** 2
+        case Cooldown(schedule=part, end=x):
+            return max(size(part), abs(x))
         case Repeat(schedule=part, n=n, scale=scale):
             return size(part) * max(1.0, abs(scale or 0.0)) ** (n or 1)
         case Warp(schedule=part):

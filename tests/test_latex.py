@@ -15,7 +15,7 @@ from test_texts import TORCH
 import lrsched as ls
 from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.driven import driven_parts
-from lrsched.algebra.shapes import Function
+from lrsched.algebra.shapes import Function, Noise
 from lrsched.dialects import torch
 from lrsched.views.formula import formula
 from lrsched.views.phases import one_phase, phases
@@ -33,11 +33,12 @@ FUNCTIONS = [torch.LambdaLR(0.1, abs), torch.MultiplicativeLR(0.1, abs)]
 MADE: Any = {str(call): call.make() for call in FEW} | {repr(s): s for s in [*TORCH, *FUNCTIONS]}
 MADE = {name: s for name, s in MADE.items() if has_formula(s)}
 STEPS = [0, 1, 2, 3, 5, 7, 8, 11, 12, 16, 20, 24, 30, 33, 39, 40, 41, 100]
-NAMES: dict[str, Any] = {name: getattr(math, name) for name in ("sqrt", "floor", "cos", "pi", "inf")} | {"min": min, "max": max}
+NAMES: dict[str, Any] = {name: getattr(math, name) for name in ("sqrt", "floor", "cos", "log", "pi", "inf")}
+NAMES |= {"min": min, "max": max}
 SYMBOLS = {
     r"\begin{cases}": "⟨", r"\end{cases}": "⟩", r"\text{if }": "", r"\text{otherwise}": "True",
     r"\left\lfloor": "floor(", r"\right\rfloor": ")", r"\left(": "(", r"\right)": ")", r"\;\mathrm{mod}\;": "%", r"\cdot": "*",
-    r"\cos": "cos", r"\pi": "pi", r"\min": "min", r"\max": "max", r"\infty": "inf",
+    r"\cos": "cos", r"\log": "log", r"\pi": "pi", r"\min": "min", r"\max": "max", r"\infty": "inf",
 }  # fmt: skip
 INNERMOST: list[tuple[str, Any]] = [
     (r"([pw])_{(\d+)}", r"\1_\2"),
@@ -75,9 +76,12 @@ def value_of(text: str, t: float) -> float:
     return evaluated(text, names)
 
 
+ODD = Function, Noise, torch.LambdaLR, torch.MultiplicativeLR
+
+
 def is_arithmetic(s: Any) -> bool:
     """Whether there are only operations that the evaluation knows."""
-    odd = [one for one in nodes(s) if isinstance(one, (Function, torch.LambdaLR, torch.MultiplicativeLR))]
+    odd = [one for one in nodes(s) if isinstance(one, ODD)]
     growing = [one for one in nodes(s) if isinstance(one, Repeat) and one.stretch_ is not None]
     return not odd and not growing and "u_{" not in ls.latex(s) and r"\sum" not in ls.latex(s)
 

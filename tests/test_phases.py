@@ -37,6 +37,8 @@ TWO = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
         (TWO.take(60), [(0, 10, "Linear"), (10, 40, "Cosine"), (40, 60, "held")]),
         (ls.Choice((ls.Time(), TWO), 1), [(0, 10, "Linear"), (10, 40, "Cosine")]),
         (TWO.staircase(5), [(0, 40, "Staircase")]),
+        (0.1 * RAMP**2, [(0, 100, "Linear ** 2")]),
+        (RAMP.cooldown(5, 1.0, "cosine"), [(0, 100, "Linear"), (100, 105, "Cosine")]),
         (ls.Linear(0, 1, 9).repeat(), [(0, math.inf, "Linear(0.0, 1.0, 9).repeat()")]),
         (torch.OneCycleLR(0.1, 1000), [(0, 299, "Cosine"), (299, 999, "Cosine")]),
     ],

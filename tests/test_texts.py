@@ -302,7 +302,7 @@ RECIPE_CALLS = [
     "transformers.get_scheduler('cosine', 0.001, 100, num_training_steps=1000) * 0.5",
     "optax.piecewise_constant_schedule(0.1, {30: 0.1, 60: 0.5})",
     "keras.CosineDecay(0.1, 100, alpha=0.1)",
-    "timm.MultiStepLRScheduler(0.1, [30, 60], warmup_t=5, t_in_epochs=False)",
+    "timm.MultiStepLRScheduler(0.1, [30, 60], warmup_t=5)",
 ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -14,19 +15,18 @@ from lrsched.algebra import numerics
 from lrsched.algebra.cycles import growing_cycle
 from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.driven import driven_parts as driven_parts
-from lrsched.algebra.node import child, leaf, node, surely
+from lrsched.algebra.node import child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number, ceil, clip, maximum, minimum, ratio, rounded, snapped, where
 from lrsched.algebra.pointwise import Pointwise as Pointwise
 from lrsched.algebra.pointwise import as_schedule as as_schedule
 from lrsched.algebra.pointwise import clipped as clipped
 from lrsched.algebra.pointwise import operated as operated
-from lrsched.algebra.powers import grown
+from lrsched.algebra.powers import Progress, grown
 from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
 from lrsched.algebra.sequence import sequence as sequence
 from lrsched.algebra.sequence import unless_endless
+from lrsched.algebra.shapes import WAYS
 from lrsched.algebra.written import unexpected
-
-_WITH_AN_END = "give it a length with .take(n)"
 
 
 @node
@@ -136,8 +136,7 @@ class Reverse(Moved):
     _call = "reverse"
 
     def _check(self) -> None:
-        if surely(np.isinf, self.schedule.length):
-            raise ValueError(unexpected("reverse", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
+        _check_end(self)
 
     def moved(self, t: Real) -> Real:
         return clip(self.schedule.length - t, 0.0, self.schedule.length)
@@ -145,6 +144,12 @@ class Reverse(Moved):
     @property
     def length(self) -> Real:
         return self.schedule.length
+
+
+def _check_end(node: Reverse | Repeat | Cooldown) -> None:
+    if surely(np.isinf, node.schedule.length):
+        hint = "give it a length with .take(n)"
+        raise ValueError(unexpected(node._maker, "schedule", node.schedule, "a schedule with an end", hint))
 
 
 @node
@@ -196,10 +201,8 @@ class Repeat(Schedule):
         self.__post_init__()
 
     def _check(self) -> None:
-        steps = self.schedule.length
-        if surely(np.isinf, steps):
-            raise ValueError(unexpected("repeat", "schedule", self.schedule, "a schedule with an end", _WITH_AN_END))
-        if self.n is None and surely(np.equal, steps, 0.0):
+        _check_end(self)
+        if self.n is None and surely(np.equal, self.schedule.length, 0.0):
             expected, hint = "a length above 0, to repeat for ever", "give it a length, or an n"
             raise ValueError(unexpected("repeat", "schedule", self.schedule, expected, hint))
         if self.n is None and self.stretch_ is not None and surely(np.less, self.stretch_, 1.0):
@@ -231,6 +234,30 @@ class Repeat(Schedule):
         steps = self.schedule.length
         total = growing_cycle(math.inf, steps, self.stretch_, rounded(self.n))[1]
         return total if isinstance(steps, numerics.Extended) else numerics.as_value(total)
+
+
+@node
+class Cooldown(Schedule):
+    """The schedule up to its length, then a ramp of `steps` from its last value to `end`."""
+
+    _call = "cooldown"
+
+    schedule: Schedule = child()
+    steps: Number = leaf(ge=0, unit="steps")
+    end: Number = leaf(default=0.0)
+    shape: Literal["linear", "cosine", "1-sqrt"] = choice(*WAYS, default="linear")
+
+    def _check(self) -> None:
+        _check_end(self)
+
+    def at(self, t: Real) -> Real:
+        first, second = WAYS[self.shape].weights(Progress(t - self.schedule.length, self.steps))
+        value = self.schedule.at(t)  # from its length on the last one
+        return where(t < self.schedule.length, value, value * first + self.end * second)
+
+    @property
+    def length(self) -> Real:
+        return self.schedule.length + self.steps
 
 
 @node

@@ -32,6 +32,7 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and ours, perhaps with its value: t
     **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}"),
     "decay_rate": f"factor; {_PER_STEP}",
     "decay_type": "shape",
+    "warmup_type": "warmup_shape",
     **dict.fromkeys(("T_mult", "t_mul", "cycle_mul", "cycle_mult"), "stretch"),
     **dict.fromkeys(("m_mul", "cycle_decay"), _SCALE),
     **dict.fromkeys(("num_cycles", "cycle_limit", "cycles", "times"), "n"),
@@ -75,6 +76,7 @@ ATTRIBUTES: dict[str, str] = {  # of a schedule
     "join": "schedule >> other",
     "clamp": "schedule.clip(low, high)",
     "warmup": "Linear(0.0, peak, steps) >> schedule",
+    "anneal": "schedule.cooldown(steps, end)",
 }
 
 _DIALECTS = {
@@ -99,6 +101,9 @@ NAMES: dict[str, str] = {  # of the module
     **dict.fromkeys(("warmup", "linear_warmup"), ATTRIBUTES["warmup"]),
     **dict.fromkeys(("sgdr", "warm_restarts"), "cosine_restarts(start, stop, steps)"),
     "step": "step_decay(start, every, factor)",
+    "rex": "2 * peak * q / (1 + q), with q = Linear(1.0, 0.0, steps)",
+    "inverse_time": "start / (1 + rate * Time())",
+    **dict.fromkeys(("log_warmup", "warmup_log"), "Logarithmic(0.0, peak, steps)"),
     **dict.fromkeys(("rsqrt", "inv_sqrt"), "InverseSqrt(value, timescale)"),
     **dict.fromkeys(("trapezoidal", "trapezoid"), "wsd(peak, warmup_steps, steps, decay_steps)"),
     **dict.fromkeys(

@@ -265,15 +265,6 @@ def root(x: Real) -> Real:
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, jnp.ones_like(x))), jnp.zeros_like(x))
 
 
-def power(base: Real, exponent: Real) -> Real:
-    """`base ** exponent`; in a trace a base below 0 counts as 0, and derivatives are finite at 0."""
-    if is_concrete(base, exponent):
-        return np.power(to_float64(base), to_float64(exponent))
-    base, exponent = jnp.broadcast_arrays(to_float(base), to_float(exponent))
-    one = jnp.ones_like(base)
-    return jnp.where(base > 0, jax.lax.pow(jnp.where(base > 0, base, one), exponent), jnp.where(exponent == 0, one, 0 * one))
-
-
 def saturated(x: Real) -> Real:
     """The number, or the largest float of its sign if it is larger than that."""
     most = largest()

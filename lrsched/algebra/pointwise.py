@@ -13,7 +13,8 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.node import checked, child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.schedule import Real, Schedule, ScheduleLike, Spans
+from lrsched.algebra.powers import power
+from lrsched.algebra.schedule import Condition, Real, Schedule, ScheduleLike, Spans
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
 
@@ -105,10 +106,15 @@ _OPERATORS: dict[str, Callable[..., Real]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": numerics.divide,
+    "**": power,
     "neg": operator.neg,
     "min": numerics.minimum,
     "max": numerics.maximum,
 }
+
+
+def _has_no_power(base: Real, exponent: Real) -> Condition:
+    return ((base < 0) & (exponent != np.floor(exponent))) | ((base == 0) & (exponent < 0))
 
 
 @node
@@ -124,6 +130,9 @@ class Pointwise(Schedule):
         divisor = self.parts[-1]
         if self.operator == "/" and isinstance(divisor, Constant) and surely(np.logical_not, divisor.value):
             raise ValueError(f"{shown(self.parts[0])} / {shown(divisor.value)}: expected a divisor other than 0.")
+        known = [part.value for part in self.parts if isinstance(part, Constant)]
+        if self.operator == "**" and len(known) == 2 and surely(_has_no_power, *known):
+            raise ValueError(f"({shown(known[0])}) ** {shown(known[1])}: expected a base > 0, or a whole exponent >= 0.")
 
     def at(self, t: Real) -> Real:
         value = _OPERATORS[self.operator](*(part.at(t) for part in self.parts))

@@ -95,11 +95,17 @@ class Progress:
             second = jnp.where(whole == 0, -rise, 1 - first)
         return where(self._ended, 0.0, first), where(self._ended, 1.0, second)
 
+    def logarithm(self) -> tuple[Real, Real]:
+        """The fractions left and done of `log(1 + length)`, where `log(1 + now)` is done."""
+        whole, now = 1.0 + self._length, 1.0 + minimum(self._now, self._length)
+        total, left, done = map(_log2, (where(whole > 1.0, whole, 2.0), whole / now, now))
+        return where(self._ended, 0.0, numerics.divide(left, total)), where(self._ended, 1.0, numerics.divide(done, total))
+
     def geometric(self, start: Real, stop: Real) -> Real:
         """`start ** q · stop ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
         first, last = (where(x < 0.0, -x, x) for x in (start, stop))
         if self._known and is_concrete(first, last):
-            value = numerics.power(first, self.left) * numerics.power(last, self.done)
+            value = power(first, self.left) * power(last, self.done)
         else:
             value = _times_exp2(first, self._now * numerics.ratio(_log2(last) - _log2(first), self._length))
         return where(self._ended, numerics.as_value(stop), where(stop < 0.0, -1.0, 1.0) * value)
@@ -114,10 +120,19 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
 
 
 def grown(value: Real, base: Real, count: Real) -> Real:
-    """`value · base ** count` for a whole count >= 0 and a base of any sign; what is too large is the largest float."""
+    """`value · base ** count` for a whole count and a base of any sign; what is too large is the largest float."""
     half = extended(count) * 0.5
     is_odd = numerics.floor(half) < half
     return where((base < 0.0) & is_odd, -1.0, 1.0) * exponential(value, where(base < 0.0, -base, base), count)
+
+
+def power(base: Real, exponent: Real) -> Real:
+    """`base ** exponent`; a base below 0 counts as 0, unless the exponent is whole; what is too large is the largest float."""
+    base = where(numerics.floor(exponent) == exponent, base, numerics.maximum(base, 0.0))
+    if is_concrete(base, exponent):
+        with np.errstate(all="ignore"):
+            return saturated(np.power(to_float64(base) + 0.0, to_float64(exponent)))
+    return grown(1.0, base, numerics.clip(exponent, -numerics.LATEST, numerics.LATEST))
 
 
 def _times_exp2(start: Real, y: Real) -> jax.Array:

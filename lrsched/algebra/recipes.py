@@ -7,6 +7,7 @@ The annotations say what their numbers may be, and `recipe` checks them. A hyper
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,9 +17,20 @@ from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, 
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
+from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.shapes import Cosine, Exponential, Geometric, InverseSqrt, Linear, OneMinusSqrt, Piecewise, Ramp
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.shapes import (
+    Cosine,
+    Exponential,
+    Geometric,
+    InverseSqrt,
+    Linear,
+    Logarithmic,
+    OneMinusSqrt,
+    Piecewise,
+    Polynomial,
+)
+from lrsched.algebra.written import shown, unexpected
 
 Cycles = Annotated[Number, Spec(ge=1, unit="times")]
 Fraction = Annotated[Number, Spec(ge=0, le=1, hint="a fraction of the steps")]
@@ -170,15 +182,22 @@ def noam(dim: Positive, warmup_steps: PositiveLength) -> Schedule:
     References:
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762).
     """
-    peak = numerics.power(dim, -0.5) * numerics.power(warmup_steps, -0.5)
+    peak = power(dim, -0.5) * power(warmup_steps, -0.5)
     return warmup_inverse_sqrt(numerics.saturated(peak), warmup_steps)
 
 
-_RAMPS: dict[str, type[Ramp] | type[Geometric]] = {
+_RAMPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
     "linear": Linear,
     "cosine": Cosine,
     "1-sqrt": OneMinusSqrt,
     "geometric": Geometric,
+    "exponential": lambda start, stop, steps: (2.0 ** Linear(1.0, 0.0, steps) - 1.0) * (start - stop) + stop,
+}
+_WARMUPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "1-sqrt": lambda start, stop, steps: Polynomial(start, stop, steps, 0.5),
+    "logarithmic": Logarithmic,
 }
 
 
@@ -190,9 +209,10 @@ def wsd(
     decay_steps: Length,
     start: Value = 0.0,
     end: Value = 0.0,
-    shape: Literal["linear", "cosine", "1-sqrt", "geometric"] = "linear",
+    shape: Literal["linear", "cosine", "1-sqrt", "geometric", "exponential"] = "linear",
+    warmup_shape: Literal["linear", "cosine", "1-sqrt", "logarithmic"] = "linear",
 ) -> Schedule:
-    """Warm-up, stable, decay: a straight line from `start` up to `peak`, a long hold, and a cool-down to `end`.
+    """Warm-up, stable, decay: a way from `start` up to `peak`, a long hold, and a cool-down to `end`.
 
     Args:
         peak: the value that is held.
@@ -200,7 +220,9 @@ def wsd(
         steps: the length of the whole in steps, at least what the warm-up and the cool-down take.
         decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
         start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
-        shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`) or "geometric".
+        shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`), "geometric", or "exponential", which is
+            `end + (peak - end) · (2·½^u - 1)` where the part u of it is done.
+        warmup_shape: "linear", "cosine", "1-sqrt", the mirror image of the cool-down, or "logarithmic" (`Logarithmic`).
 
     >>> import lrsched as ls
     >>> print(ls.wsd(1.0, warmup_steps=10, steps=100, decay_steps=20)([0, 5, 10, 80, 90, 100]))
@@ -208,12 +230,14 @@ def wsd(
 
     References:
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
+        Megatron-LM has "exponential" as well, transformers the shapes of the warm-up.
     """
     if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, peak, end):
         hint = "give it the lowest rate of the decay"
         raise ValueError(unexpected("wsd", "end", end, "the sign of the peak, since the shape is 'geometric'", hint))
     *_, hold = divided("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
-    return Linear(start, peak, warmup_steps) >> Constant(peak, hold) >> _RAMPS[shape](peak, end, decay_steps)
+    warmup = _WARMUPS[warmup_shape](start, peak, warmup_steps)
+    return warmup >> Constant(peak, hold) >> _RAMPS[shape](peak, end, decay_steps)
 
 
 @recipe
@@ -224,20 +248,24 @@ def cosine_restarts(
     n: Cycles | None = None,
     stretch: Positive | None = None,
     scale: Value | None = None,
+    floor: Value | None = None,
 ) -> Schedule:
-    """Cosine annealing with warm restarts: `Cosine(start, stop, steps).repeat(n, stretch, scale)`.
+    """Cosine annealing with warm restarts: `floor + Cosine(start - floor, stop - floor, steps).repeat(n, stretch, scale)`.
 
     Args:
         start: the value at step 0, where the first cycle begins.
         stop: the value at which the first cycle ends.
         steps: the length of the first cycle in steps, > 0.
         n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
-        scale: how many times higher each cycle is than the one before, `start` and `stop` alike. To lower the peaks onto a
-            floor that stays: `stop + cosine_restarts(start - stop, 0.0, steps, scale=...)`.
+            For cycles of whole steps, as ignite and Composer cut them: `join([Cosine(start, stop, n) for n in lengths], ends)`.
+        scale: how many times higher above the floor each cycle is than the one before.
+        floor: what `scale` leaves as it is; None: 0. With `floor=stop` every cycle ends at stop, and the peaks come down to it.
 
     >>> import lrsched as ls
     >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
     [1.  0.5 1.  0.5 1. ]
+    >>> print(ls.cosine_restarts(1.0, 0.2, 10, scale=0.5, floor=0.2)([0, 10, 20]))
+    [1.  0.6 0.4]
 
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
@@ -246,7 +274,10 @@ def cosine_restarts(
         checked("cosine_restarts", "steps", steps, gt=0, hint="a cycle that repeats for ever has some; or give an n")
         hint = "shrinking cycles come to an end; say how many with n"
         checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
-    return Cosine(start, stop, steps).repeat(n, stretch, scale)
+    if floor is None:
+        return Cosine(start, stop, steps).repeat(n, stretch, scale)
+    low: Real = floor
+    return Cosine(start - low, stop - low, steps).repeat(n, stretch, scale) + low
 
 
 @recipe
@@ -297,21 +328,24 @@ def one_cycle(
     final_div_factor: Positive = 1e4,
     anneal: Literal["cosine", "linear"] = "cosine",
     three_phase: bool = False,
+    pct_final: Fraction | None = None,
 ) -> Schedule:
     """One rise to a high peak and one long fall far below the start: Smith's one-cycle policy.
 
     With start = peak / div_factor and end = start / final_div_factor, the value goes from start to peak in
-    `pct_start · steps` steps, then to end by step `steps`. With `three_phase` it goes back to start as fast as it rose, and
-    from there to end.
+    `pct_start · steps` steps, then to end by step `steps`. With `three_phase` it goes back to start by step
+    `pct_final · steps`, and from there to end.
 
     Args:
         peak: the highest value.
         steps: the length of the whole in steps.
-        pct_start: the fraction of the steps that the rise takes, in [0, 1]; at most ½ with three phases.
+        pct_start: the fraction of the steps that the rise takes, in [0, 1].
         div_factor: peak / start, > 0.
         final_div_factor: start / end, > 0.
         anneal: "cosine" or "linear", the shape of every phase.
-        three_phase: whether to return to start symmetrically before the last fall.
+        three_phase: whether to return to start before the last fall.
+        pct_final: the fraction of the steps after which the second of three phases ends. None: as many steps as the rise
+            took, with `three_phase`, and no third phase without.
 
     >>> import lrsched as ls
     >>> print(ls.one_cycle(1.0, 100, pct_start=0.25, div_factor=10.0, anneal="linear")([0, 25, 100]))
@@ -321,11 +355,11 @@ def one_cycle(
         Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120). PyTorch's `OneCycleLR` has its phases end one step
         earlier, at `pct_start · steps - 1` and `steps - 1`.
     """
-    ramp, rise, rest = _phases("one_cycle", steps, pct_start, anneal, three_phase)
+    ramp, (rise, *back, rest) = _phases("one_cycle", steps, pct_start, anneal, three_phase, pct_final)
     start = numerics.saturated(numerics.divide(peak, div_factor))
     end = numerics.saturated(numerics.divide(start, final_div_factor))
-    if three_phase:
-        return ramp(start, peak, rise) >> ramp(peak, start, rise) >> ramp(start, end, rest)
+    if back:
+        return ramp(start, peak, rise) >> ramp(peak, start, *back) >> ramp(start, end, rest)
     return ramp(start, peak, rise) >> ramp(peak, end, rest)
 
 
@@ -337,6 +371,7 @@ def one_cycle_momentum(
     pct_start: Fraction = 0.3,
     anneal: Literal["cosine", "linear"] = "cosine",
     three_phase: bool = False,
+    pct_final: Fraction | None = None,
 ) -> Schedule:
     """The momentum that goes with `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
 
@@ -344,7 +379,7 @@ def one_cycle_momentum(
         low: the value where the learning rate has its peak.
         high: the value at step 0 and from the end of the fall on.
         steps, pct_start, anneal: as in `one_cycle`.
-        three_phase: whether to go back to `high` as fast as it went down, and hold it there.
+        three_phase, pct_final: whether to be back at `high` before the end, and when, as in `one_cycle`; there it is held.
 
     >>> import lrsched as ls
     >>> print(ls.one_cycle_momentum(100, pct_start=0.25)([0, 25, 100]))
@@ -354,16 +389,22 @@ def one_cycle_momentum(
         Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120); PyTorch's `OneCycleLR`, whose phases end one
         step earlier.
     """
-    ramp, rise, rest = _phases("one_cycle_momentum", steps, pct_start, anneal, three_phase)
-    if three_phase:
-        return ramp(high, low, rise) >> ramp(low, high, rise) >> Constant(high, rest)
+    ramp, (rise, *back, rest) = _phases("one_cycle_momentum", steps, pct_start, anneal, three_phase, pct_final)
+    if back:
+        return ramp(high, low, rise) >> ramp(low, high, *back) >> Constant(high, rest)
     return ramp(high, low, rise) >> ramp(low, high, rest)
 
 
-def _phases(call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool) -> tuple[Any, Real, Real]:
-    """The ramp of a one-cycle policy, and the lengths of its rise and of its last fall."""
-    if three_phase:
+def _phases(
+    call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool, pct_final: Number | None
+) -> tuple[Callable[[Real, Real, Number], Schedule], list[Real]]:
+    """The ramp of a one-cycle policy, and the lengths of its rise, of the way back if it has three phases, and of the rest."""
+    if pct_final is not None and surely(np.greater, pct_start, pct_final):
+        expected = f"pct_final >= pct_start={shown(pct_start)}"
+        raise ValueError(unexpected(call, "pct_final", pct_final, expected, "where the second of three phases ends"))
+    if pct_final is None and three_phase:
         checked(call, "pct_start", pct_start, ge=0, le=0.5, hint="three phases rise and fall back in as many steps")
-    parts = 2.0 if three_phase else 1.0
-    before, rest = divided(call, steps, pct_start=parts * pct_start * steps)
-    return _RAMPS[anneal], before / parts, rest
+        pct_final = 2.0 * pct_start
+    before, rest = divided(call, steps, pct_start=(pct_start if pct_final is None else pct_final) * steps)
+    rise = pct_start * steps
+    return _RAMPS[anneal], [before, rest] if pct_final is None else [rise, before - rise, rest]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from lrsched.algebra.foreign import ATTRIBUTES, explained, missing_attribute
 from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Condition, Number, Real
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.written import unexpected
 
 Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its own time, whether it is running)
 
@@ -49,14 +49,14 @@ class Schedule(_Hyperparameter):
     Steps are counted from 0; a step below 0 counts as 0. (What a clock reads does not: see `Driven`.) A step, like a number
     of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
 
-    A schedule composes with `+ - * /`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers and
-    with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
-    `stretch`, `staircase`, `reverse`, `repeat` and `on`, raise a TypeError for a driven schedule.
+    A schedule composes with `+ - * / **`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers
+    and with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
+    `stretch`, `staircase`, `reverse`, `repeat`, `cooldown` and `on`, raise a TypeError for a driven schedule.
 
     It is checked when it is made: a known number that is not finite, or not within the bounds that `Args` states, is a
     ValueError, and an argument that is no number, or no schedule where one is expected, a TypeError. Traced numbers are not
     checked: a negative length or rate counts as 0, so that what follows in a sequence keeps its own length, and no finite
-    number gives a NaN, but for 0 / 0.
+    number gives a NaN, but for 0 / 0. A value below 0 counts as 0 under `**`, unless the exponent is whole.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 0.1, 10) >> ls.Cosine(0.1, 0.0, 90) * 0.5
@@ -159,13 +159,11 @@ class Schedule(_Hyperparameter):
     def __neg__(self) -> Schedule:
         return _combinators().Pointwise("neg", (self,))
 
-    def __pow__(self, exponent: Any, modulus: Any = None) -> NoReturn:
-        del modulus
-        power = shown(exponent)
-        raise TypeError(
-            f"schedule ** {power}: expected an operator of schedules, got **. Hint: write s * s, or"
-            f" Function(lambda t: s(t) ** {power})."
-        )
+    def __pow__(self, other: ScheduleLike) -> Schedule:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _combinators().operated("**", self, other)
+
+    def __rpow__(self, other: ScheduleLike) -> Schedule:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _combinators().operated("**", other, self)
 
     def then(self, other: ScheduleLike) -> Schedule:
         """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
@@ -283,6 +281,24 @@ class Schedule(_Hyperparameter):
         [1.   0.5  0.5  0.25 0.25]
         """
         return _combinators().Repeat(self, n, stretch, scale)
+
+    @explained
+    def cooldown(self, steps: Number, end: Number = 0.0, shape: Literal["linear", "cosine", "1-sqrt"] = "linear") -> Schedule:
+        """The schedule for its length, then on from its last value to `end`: `self >> Linear(self(self.length), end, steps)`.
+
+        Args:
+            steps: the length of the cool-down in steps, >= 0.
+            end: the last value; it may be higher.
+            shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`).
+
+        Raises:
+            ValueError: if it has no end: to branch off at step n, `.take(n)` first.
+
+        >>> import lrsched as ls
+        >>> print(ls.warmup_inverse_sqrt(1.0, 100).take(400).cooldown(100)([100, 400, 450, 500]))
+        [1.   0.5  0.25 0.  ]
+        """
+        return _combinators().Cooldown(self, steps, end, shape)
 
     @explained
     def clip(self, low: ScheduleLike | None = None, high: ScheduleLike | None = None) -> Schedule:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import choice, leaf, node, static, surely
+from lrsched.algebra.noise import truncated_normal, uniform
 from lrsched.algebra.numerics import Number, maximum, pick, pick_time, row_of, where
 from lrsched.algebra.powers import Progress, exponential
 from lrsched.algebra.schedule import Real, Schedule
@@ -122,6 +123,54 @@ class OneMinusSqrt(Ramp):
 
 
 @node
+class Logarithmic(Ramp):
+    """A straight line in the logarithm of time: `start + (stop - start) · log(1 + min(t, steps)) / log(1 + steps)`.
+
+    Args:
+        start, stop, steps: as in `Linear`.
+
+    >>> import lrsched as ls
+    >>> print(ls.Logarithmic(0.0, 1.0, 63)([0, 1, 7, 63, 64]))
+    [0.         0.16666667 0.5        1.         1.        ]
+
+    References:
+        DeepSpeed's `WarmupLR` of N steps is one of N - 1, by default.
+    """
+
+    def weights(self, progress: Progress) -> tuple[Real, Real]:
+        return progress.logarithm()
+
+
+@node
+class CosineWave(Schedule):
+    """A cosine wave for ever, down and up again: `stop + (start - stop) · ½(1 + cos(π · t / steps))`.
+
+    Args:
+        start: the value at step 0, and at the top of each wave.
+        stop: the value at the bottom of each wave.
+        steps: the length of the way down, half a wave, > 0. For c waves in n steps, `n / (2 * c)`.
+
+    >>> import lrsched as ls
+    >>> print(ls.CosineWave(1.0, 0.0, 4)([0, 2, 4, 6, 8]))
+    [1.  0.5 0.  0.5 1. ]
+
+    References:
+        PyTorch's `CosineAnnealingLR`; transformers' `cosine`.
+    """
+
+    start: Number = leaf()
+    stop: Number = leaf()
+    steps: Number = leaf(gt=0, unit="steps")
+
+    def at(self, t: Real) -> Real:
+        t = maximum(t, 0.0)
+        in_wave = t - 2.0 * self.steps * numerics.floor_ratio(t, 2.0 * self.steps)
+        from_bottom = maximum(in_wave - self.steps, self.steps - in_wave)
+        second, first = Progress(from_bottom, self.steps).sine_squared()
+        return self.start * first + self.stop * second
+
+
+@node
 class Geometric(Schedule):
     """A straight line on a logarithmic scale: `start^(1-p) · stop^p` with `p = min(t / steps, 1)`.
 
@@ -205,7 +254,11 @@ class InverseSqrt(Schedule):
         return self.start / numerics.root(1.0 + passed)
 
 
-_WAYS: dict[str, Ramp] = {"linear": Linear(0.0, 1.0, 1.0), "cosine": Cosine(0.0, 1.0, 1.0)}  # of a table, between two points
+WAYS: dict[str, Ramp] = {  # of a table between two points, and of a cool-down
+    "linear": Linear(0.0, 1.0, 1.0),
+    "cosine": Cosine(0.0, 1.0, 1.0),
+    "1-sqrt": OneMinusSqrt(0.0, 1.0, 1.0),
+}
 
 
 @node
@@ -242,7 +295,7 @@ class Piecewise(Schedule):
         row = row_of(self.steps[:-1], t)
         progress = Progress(t - pick_time(self.steps, row), pick_time(self.steps[1:] - self.steps[:-1], row))
         start, stop = pick(self.values, row), pick(self.values, row + 1)
-        first, second = _WAYS[self.kind].weights(progress)
+        first, second = WAYS[self.kind].weights(progress)
         return where(t >= self.steps[0], start * first + stop * second, start)
 
     @property
@@ -261,6 +314,35 @@ class Time(Schedule):
 
     def at(self, t: Real) -> Real:
         return t
+
+
+@node
+class Noise(Schedule):
+    """Another number at every step: drawn at random by a seed and the step alone, evenly or from a cut normal distribution.
+
+    It multiplies as `s * (1 + Noise(0.1))`. The same seed and step give the same number everywhere, in `jax.jit` and out of
+    it; a step with a fraction has the number of the whole step before it. A batch of seeds is a batch of independent draws.
+
+    Args:
+        limit: every number is between `-limit` and `limit`; >= 0.
+        seed: a whole number >= 0.
+        kind: "uniform", or "normal" for a standard normal distribution without what is beyond the limit.
+
+    >>> import lrsched as ls
+    >>> print(ls.Noise(0.1)([0, 1, 2, 2.5]))
+    [0.03627778 0.04430873 0.0689244  0.0689244 ]
+
+    References:
+        timm's schedulers multiply by `1 + Noise(0.67, seed, "normal")`, with other draws.
+    """
+
+    limit: Number = leaf(ge=0)
+    seed: Number = leaf(ge=0, integer=True, unit="seeds", hint="such as 42", default=0.0)
+    kind: Literal["uniform", "normal"] = choice("uniform", "normal", default="uniform")
+
+    def at(self, t: Real) -> Real:
+        unit = uniform(numerics.rounded(self.seed), t)
+        return self.limit * unit if self.kind == "uniform" else truncated_normal(self.limit, unit)
 
 
 @node

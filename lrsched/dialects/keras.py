@@ -110,9 +110,8 @@ def CosineDecayRestarts(
     name: str | None = "SGDRDecay",
 ) -> ls.Schedule:
     """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`."""
-    cycle = ls.Cosine((1 - alpha) * initial_learning_rate, 0.0, first_decay_steps)
-    cycles = cycle.repeat(stretch=_unless_1(t_mul), scale=_unless_1(m_mul))
-    return cycles if is_known(alpha, 0) else cycles + alpha * initial_learning_rate
+    a, low = initial_learning_rate, alpha * initial_learning_rate
+    return ls.cosine_restarts(a, low, first_decay_steps, None, _unless(1, t_mul), _unless(1, m_mul), _unless(0, low))
 
 
 @peer
@@ -172,5 +171,5 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     return _SCHEDULES[name](**config["config"])
 
 
-def _unless_1(number: Number) -> Number | None:
-    return None if is_known(number, 1) else number
+def _unless(value: float, number: Number) -> Number | None:
+    return None if is_known(number, value) else number

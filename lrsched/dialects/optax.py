@@ -38,7 +38,6 @@ from lrsched.dialects.shared import (
     is_plain,
     numpy_of,
     peer,
-    raised,
     where,
 )
 
@@ -308,7 +307,7 @@ def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
 def _cosine(start: Number, stop: Number, steps: Number, exponent: Number) -> ls.Schedule:
     if is_known(exponent, 1):
         return ls.Cosine(start, stop, steps)
-    return raised(ls.Cosine(1.0, 0.0, steps), exponent, start, stop)
+    return ls.Cosine(1.0, 0.0, steps) ** exponent * (start - stop) + stop
 
 
 def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:

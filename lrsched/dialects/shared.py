@@ -1,4 +1,4 @@
-"""What the dialects have in common: numbers that may be traced, errors, and the power of a schedule."""
+"""What the dialects have in common: numbers that may be traced, and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-import lrsched as ls
 from lrsched.algebra.arguments import checked_argument, keep_call, spec_of
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Spec
@@ -119,8 +118,3 @@ def where(condition: Any, a: Number, b: Number) -> Any:
     if is_plain(condition):
         return a if condition else b
     return numpy_of(condition, a, b).where(condition, a, b)
-
-
-def raised(schedule: ls.Schedule, exponent: Number, start: Number = 1.0, stop: Number = 0.0) -> ls.Schedule:
-    """`stop + (start - stop) · s^exponent` of a schedule s between 0 and 1."""
-    return ls.Polynomial(start, stop, 1.0, exponent).reverse() @ schedule

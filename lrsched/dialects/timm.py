@@ -1,8 +1,8 @@
 """timm's schedulers, exactly: every class of `timm.scheduler`, and `create_scheduler_v2`, as a schedule.
 
 The names, arguments, their order and defaults are timm's, with `base_lr` in the place of the optimizer; what comes after the
-warm-up is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts epochs or updates, as the
-lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
+warm-up, such as `noise_range_t`, is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts
+epochs or updates, as the lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
 
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
@@ -10,12 +10,14 @@ lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and w
 [1.e-05 1.e-03 5.e-04 0.e+00] 105
 """
 
-# ruff: noqa: N802 - the names are timm's
+# ruff: noqa: ARG001, N802 - the names are timm's, which does not look at some
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import lrsched as ls
@@ -25,6 +27,7 @@ from lrsched.dialects.shared import (
     Length,
     Number,
     Numbers,
+    Plain,
     Positive,
     PositiveLength,
     Rate,
@@ -34,15 +37,45 @@ from lrsched.dialects.shared import (
     is_known,
     numpy_of,
     peer,
-    raised,
     where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
 
 _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
+_Range = Plain | Sequence[Plain]  # of steps with noise: from the first on, or up to a second
 
 
-@peer
+def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedule]:
+    """A class of timm: whether t counts epochs makes no difference to a schedule, and all have noise."""
+    quiet = peer(function)
+
+    @functools.wraps(function)
+    def with_noise(
+        *args: Any,
+        t_in_epochs: bool = True,
+        initialize: bool = True,
+        noise_range_t: _Range | None = None,
+        noise_type: str = "normal",
+        noise_pct: Number = 0.67,
+        noise_std: Number = 1.0,
+        noise_seed: Number | None = None,
+        **kwargs: Any,
+    ) -> ls.Schedule:
+        return _noisy(quiet(*args, **kwargs), noise_range_t, noise_type, noise_pct, noise_seed)
+
+    return with_noise
+
+
+def _noisy(s: ls.Schedule, steps: _Range | None, kind: str, limit: Number, seed: Number | None) -> ls.Schedule:
+    """`s · (1 + noise)` in a range of steps."""
+    if steps is None:
+        return s
+    ends = steps if isinstance(steps, Sequence) else [steps]
+    noise = ls.Noise(limit, 42 if seed is None else seed, "normal" if kind == "normal" else "uniform")
+    return s * (1.0 + ls.Piecewise([0, *(at_least(0, end) for end in ends)], [0.0, 1.0, 0.0][: len(ends) + 1]) * noise)
+
+
+@_scheduler
 def CosineLRScheduler(
     base_lr: BaseRate,
     t_initial: PositiveLength,
@@ -55,15 +88,13 @@ def CosineLRScheduler(
     warmup_prefix: bool = False,
     *,
     k_decay: Number = 1.0,
-    **others: Any,
 ) -> ls.Schedule:
     """`lr_min + ½(peak - lr_min)(1 + cos(π · p^k_decay))`, p the part done of cycle i, its peak `base_lr · cycle_decay^i`."""
-    _only_known("CosineLRScheduler", others)
     body = _cycles(_ramp(ls.Cosine, t_initial, k_decay), base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
-@peer
+@_scheduler
 def TanhLRScheduler(
     base_lr: BaseRate,
     t_initial: PositiveLength,
@@ -76,15 +107,14 @@ def TanhLRScheduler(
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
-    **others: Any,
 ) -> ls.Schedule:
     """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as of the cosine."""
-    _only_known("TanhLRScheduler", others)
     expect(lb < ub, "TanhLRScheduler", "lb < ub", "where the tanh begins and ends", lb=lb, ub=ub)
-    first, last = (numpy_of(x).exp(2.0 * x) for x in (lb, ub))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
 
     def ramp(a: Number, b: Number) -> ls.Schedule:
-        falling = ls.Constant(a - b, 0) / (1.0 + ls.Geometric(first, last, t_initial))
+        falling = ls.Constant(a - b, 0) / (
+            1.0 + math.e ** ls.Linear(2 * lb, 2 * ub, t_initial)
+        )  # ½(1 - tanh x) is 1 / (1 + exp(2x))
         return falling if is_known(b, 0) else falling + b
 
     body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit) >> ls.Constant(lr_min)
@@ -94,7 +124,7 @@ def TanhLRScheduler(
     return ls.Linear(warmup_lr_init, 0.0, warmup_t) + ls.Linear(0.0, 1.0, warmup_t) * target >> body.drop(warmup_t)
 
 
-@peer
+@_scheduler
 def PolyLRScheduler(
     base_lr: BaseRate,
     t_initial: PositiveLength,
@@ -108,16 +138,14 @@ def PolyLRScheduler(
     warmup_prefix: bool = False,
     *,
     k_decay: Number = 1.0,
-    **others: Any,
 ) -> ls.Schedule:
     """`lr_min + (peak - lr_min)(1 - p^k_decay)^power`, p the part done of a cycle, with peaks as of the cosine."""
-    _only_known("PolyLRScheduler", others)
     ramp = _ramp(lambda a, b, n: ls.Polynomial(a, b, n, power), t_initial, k_decay)
     body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
-@peer
+@_scheduler
 def StepLRScheduler(
     base_lr: BaseRate,
     decay_t: PositiveLength,
@@ -125,14 +153,12 @@ def StepLRScheduler(
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
-    **others: Any,
 ) -> ls.Schedule:
     """`base_lr · decay_rate^⌊t / decay_t⌋`."""
-    _only_known("StepLRScheduler", others)
     return _warmed_up(ls.step_decay(base_lr, decay_t, decay_rate), base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
-@peer
+@_scheduler
 def MultiStepLRScheduler(
     base_lr: BaseRate,
     decay_t: Numbers,
@@ -140,15 +166,13 @@ def MultiStepLRScheduler(
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
-    **others: Any,
 ) -> ls.Schedule:
     """`base_lr · decay_rate^#{m : m <= t + 1}`: one step earlier than it says."""
-    _only_known("MultiStepLRScheduler", others)
     body = ls.multi_step(base_lr, [at_least(0, m - 1) for m in decay_t], decay_rate)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
-@peer
+@_scheduler
 def PlateauLRScheduler(
     base_lr: BaseRate,
     decay_rate: Number = 0.1,
@@ -159,15 +183,13 @@ def PlateauLRScheduler(
     warmup_lr_init: Rate = 0.0,
     lr_min: Rate = 0.0,
     mode: Literal["min", "max"] = "max",
-    **others: Any,
 ) -> ls.Schedule:
     """PyTorch's `ReduceLROnPlateau` after a warm-up, whose metrics do not count."""
-    _only_known("PlateauLRScheduler", others)
     body = ReduceLROnPlateau(base_lr, mode, decay_rate, patience_t, threshold, "rel", cooldown_t, lr_min)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
 
 
-@peer
+@_scheduler
 def WSDLRScheduler(
     base_lr: BaseRate,
     t_initial: PositiveLength,
@@ -181,11 +203,9 @@ def WSDLRScheduler(
     decay_ratio: Number = 0.1,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
-    **others: Any,
 ) -> ls.Schedule:
     """`lr_min + (max(base_lr · stable(t), lr_min) - lr_min) · decay(p)`, p the part done of the last `decay_t`."""
     call = "WSDLRScheduler"
-    _only_known(call, others)
     lengths = {"t_initial": t_initial, "decay_t": decay_t}
     expect((decay_t > 0) & (decay_t <= t_initial), call, "0 < decay_t <= t_initial", "the last part of it", **lengths)
     shapes: dict[Any, Callable[[Number, Number, Number], ls.Schedule]] = {
@@ -209,8 +229,8 @@ def WSDLRScheduler(
         expect(stable_fn in ("rsqrt", "power"), call, "'constant', 'rsqrt' or 'power'", "before the decay", stable_fn=stable_fn)
         timescale = warmup_t if stable_timescale is None else stable_timescale
         expect(timescale > 0, call, "stable_timescale > 0", "warmup_t by default", stable_timescale=timescale)
-        inverse = 1.0 / (1.0 + ls.Time().stretch(timescale))
-        falls = ls.InverseSqrt(base_lr, timescale) if stable_fn == "rsqrt" else raised(inverse, stable_power, base_lr)
+        power = base_lr * (1.0 + ls.Time().stretch(timescale)) ** -stable_power
+        falls = ls.InverseSqrt(base_lr, timescale) if stable_fn == "rsqrt" else power
         body = ls.maximum(falls, lr_min) * decay(1.0, 0.0, decay_t).delay(hold) + decay(0.0, lr_min, decay_t).delay(hold)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
 
@@ -229,7 +249,7 @@ def create_scheduler_v2(
     warmup_lr: Number = 1e-5,
     warmup_epochs: Number = 0,
     warmup_prefix: bool = False,
-    noise: None = None,
+    noise: _Range | None = None,
     noise_pct: Number = 0.67,
     noise_std: Number = 1.0,
     noise_seed: int = 42,
@@ -250,7 +270,6 @@ def create_scheduler_v2(
     (timm.StepLRScheduler(0.1, 30, 0.1, warmup_lr_init=1e-05, warmup_prefix=False), 90)
     """
     call = "create_scheduler_v2"
-    _only_known(call, {"noise_range_t": noise, "noise_pct": noise_pct, "noise_std": noise_std, "noise_seed": noise_seed})
     given = {"step_on_epochs": step_on_epochs, "updates_per_epoch": updates_per_epoch}
     expect(step_on_epochs or updates_per_epoch > 0, call, "updates_per_epoch > 0", "updates are counted", **given)
     expect(step_on_epochs or sched != "plateau", call, "step_on_epochs=True", "a plateau observes once an epoch", **given)
@@ -280,7 +299,11 @@ def create_scheduler_v2(
     is_cyclic = sched in ("cosine", "tanh", "poly")
     steps = (_all_cycles(total, cycle_mul, cycle_limit) if is_cyclic else total) + (warmup_t if warmup_prefix else 0)
     cooldown = cooldown_epochs if is_cyclic or sched in ("wsd", "rsqrt") else 0
-    return schedules[sched](), steps // unit + cooldown
+    made = schedules[sched]()
+    if noise is not None and sched != "none":
+        noisy = [part * total for part in noise] if isinstance(noise, Sequence) else noise * total
+        made = _noisy(made, noisy, "normal", noise_pct, noise_seed)
+    return made, steps // unit + cooldown
 
 
 def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:
@@ -345,7 +368,7 @@ def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
 
     Raises:
         TypeError: if it is of another class.
-        ValueError: if there is no such group, it has noise, or it schedules something else than a rate.
+        ValueError: if there is no such group, or it schedules something else than a rate.
     """
     kind, call = type(scheduler), "from_timm"
     make = _CLASSES.get(kind.__name__)
@@ -360,7 +383,8 @@ def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
     if inner is not None:
         given |= {"decay_rate": inner.factor, "patience_t": inner.patience, "threshold": inner.threshold, "mode": inner.mode}
         given |= {"cooldown_t": inner.cooldown, "lr_min": inner.min_lrs[group]}
-    schedule = make(bases[group], **given, noise_range_t=scheduler.noise_range_t)
+    given |= {name: value for name, value in vars(scheduler).items() if name.startswith("noise_")}
+    schedule = make(bases[group], **given)
     scale = scheduler.optimizer.param_groups[group].get("lr_scale", 1.0)  # of layer decay
     return schedule if scale == 1.0 else schedule * scale
 
@@ -379,15 +403,6 @@ _CLASSES: dict[str, Callable[..., ls.Schedule]] = {
 }
 
 
-def _only_known(call: str, others: dict[str, Any]) -> None:
-    """Arguments that change no value pass: whether t counts epochs, and how the noise would be if there were any."""
-    names = {"t_in_epochs", "initialize", "noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
-    for name in set(others) - names:
-        raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
-    noise, hint = others.get("noise_range_t"), "multiply by a Function of the step"
-    expect(noise is None, call, "no noise", hint, noise_range_t=noise)
-
-
 def _warmed_up(body: ls.Schedule, base_lr: Number, steps: Number, start: Number, prefix: bool) -> ls.Schedule:
     if is_known(steps, 0):
         return body
@@ -398,7 +413,7 @@ def _ramp(shape: Callable[[Number, Number, Number], ls.Schedule], steps: Number,
     """A ramp whose time is p^k."""
     if is_known(k, 1):
         return lambda a, b: shape(a, b, steps)
-    return lambda a, b: shape(a, b, 1.0) @ ls.Polynomial(1.0, 0.0, steps, k).reverse()
+    return lambda a, b: shape(a, b, 1.0) @ ls.Linear(0.0, 1.0, steps) ** k
 
 
 def _cycles(ramp: _Ramp, base_lr: Number, low: Number, mul: Number, decay: Number, limit: Number) -> ls.Schedule:

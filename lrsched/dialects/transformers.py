@@ -304,5 +304,4 @@ def _parts(steps: Number, parts: Number) -> Any:
 
 def _wave(high: Number, low: Number, steps: Number, num_cycles: Number) -> ls.Schedule:
     """A cosine wave from high to low and back, `num_cycles` times in a number of steps, and so on for ever."""
-    half = _parts(steps, 2 * num_cycles)
-    return (ls.Cosine(high, low, half) >> ls.Cosine(low, high, half)).repeat()
+    return ls.CosineWave(high, low, _parts(steps, 2 * num_cycles))

@@ -10,6 +10,7 @@ import optax
 from lrsched.algebra import numerics
 from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown, unexpected
 from lrsched.training.holders import Tree, path_of
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
@@ -66,7 +67,7 @@ def layerwise(
 
     def factor(path: str, entry: object) -> Number:
         value = checked("layerwise", f"{argument}[{path!r}]", entry, **bounds)
-        return value if base is None else numerics.power(base, value)
+        return value if base is None else power(base, value)
 
     leaves = [] if callable(wanted) else _by_path(wanted)
     entries = {path: factor(path, x) for path, x in leaves}

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import Node
+from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown
 
 SUM, PRODUCT, POWER, ATOM = range(4)
@@ -68,8 +69,10 @@ class Formula:
         return Formula(rf"{self.within(PRODUCT)} \;\mathrm{{mod}}\; {other.within(ATOM)}", PRODUCT)
 
     def __pow__(self, other: Formula | float) -> Formula:
-        b = written(other)
-        return self if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
+        a, b = self, written(other)
+        if a.value is not None and b.value is not None:
+            return written(power(a.value, b.value))
+        return a if b.value == 1 else Formula(f"{self.within(ATOM)}^{{{b.text}}}", POWER)
 
     def __radd__(self, other: float) -> Formula:
         return written(other) + self

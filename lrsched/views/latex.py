@@ -44,6 +44,7 @@ def latex(schedule: Schedule) -> str:
 
 PI = Formula(r"\pi")
 _cos = functools.partial(called, r"\cos")
+_log = functools.partial(called, r"\log")
 
 
 def _sqrt(x: Formula) -> Formula:
@@ -75,6 +76,26 @@ formula.register(Constant, lambda s, _t, _where: written(s.value))
 formula.register(shapes.Time, lambda _, t, _where: t)
 formula.register(shapes.Exponential, lambda s, t, _where: written(s.start) * written(s.rate) ** t)
 formula.register(shapes.InverseSqrt, lambda s, t, _where: written(s.start) / _sqrt(1 + t / written(s.timescale)))
+
+
+@formula.register
+def _(schedule: shapes.Logarithmic, t: Formula, where: Where) -> Formula:
+    del where
+    a, b, n = map(written, (schedule.start, schedule.stop, schedule.steps))
+    return a + (b - a) * (_log(1 + t) / _log(1 + n))
+
+
+@formula.register
+def _(schedule: shapes.CosineWave, t: Formula, where: Where) -> Formula:
+    del where
+    a, b, n = map(written, (schedule.start, schedule.stop, schedule.steps))
+    return b + (a - b) * ((1 + _cos(PI * (t / n))) / 2)
+
+
+@formula.register
+def _(schedule: shapes.Noise, t: Formula, where: Where) -> Formula:
+    del where
+    return called(rf"\mathrm{{{schedule.kind}}}", _floor(t), schedule.limit, schedule.seed)
 
 
 @formula.register

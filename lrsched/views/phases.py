@@ -149,7 +149,7 @@ def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float
 
 
 # A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
-for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Function):
+for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Noise, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
 phases.register(shapes.Piecewise, lambda s: one_phase(s, corners=numerics.to_float64(s.steps)))
@@ -158,6 +158,7 @@ phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.ste
 phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
 phases.register(Driven, lambda s: one_phase(s, 0.0, name=f"{name_of(s.schedule)} on {type(s.clock).__name__}"))
+phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps)))
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
 
 
@@ -202,6 +203,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
+    "**": operator.pow,
     "neg": operator.neg,
     "min": functools.partial(chosen, min),
     "max": functools.partial(chosen, max),
@@ -220,7 +222,13 @@ def _(schedule: pointwise.Pointwise) -> Phases:
     spans, begin = [], 0.0
     for end in sorted({span.stop for one, constant in zip(found, still, strict=False) if not constant for span in one.spans}):
         here = [next(span for span in one.spans if span.stop >= end) for one in found]
-        name = f" {schedule.operator} ".join(span.name for span, constant in zip(here, still, strict=False) if not constant)
+        is_power = schedule.operator == "**"  # whose numbers are part of its name
+        names = (
+            f"{known(part.value):.4g}" if is_power and isinstance(part, pointwise.Constant) else span.name
+            for part, span, constant in zip(schedule.parts, here, still, strict=False)
+            if is_power or not constant
+        )
+        name = f" {schedule.operator} ".join(names)
         spans.append(Span(begin, end, name, together(here)))
         begin = end
     corners = np.concatenate([one.corners for one in found])
@@ -246,6 +254,13 @@ def _(schedule: combinators.Reverse) -> Phases:
     spans = [Span(length - stop, length - start, name, value) for start, stop, name, *_ in reversed(found.spans)]
     held = functools.partial(found.formula, written(0.0))
     return dataclasses.replace(found, spans=spans, corners=length - found.corners, held=held)
+
+
+@phases.register
+def _(schedule: combinators.Cooldown) -> Phases:
+    start, ramp = schedule.schedule(schedule.schedule.length), shapes.WAYS[schedule.shape]
+    tail = dataclasses.replace(ramp, start=start, stop=schedule.end, steps=schedule.steps)
+    return phases(Sequence((schedule.schedule, tail)))
 
 
 @phases.register

@@ -12,8 +12,8 @@ from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import arguments_source, function_source, number_source, source, unexpected
 
-# How tightly Python binds the operators, from >> with 0 up to 4 for a call or a method.
-_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "min": 4, "max": 4}
+# How tightly Python binds the operators, from >> with 0 up to 5 for a call or a method.
+_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4, "min": 5, "max": 5}
 
 
 def expanded(schedule: Schedule) -> Schedule:
@@ -38,10 +38,10 @@ def expanded(schedule: Schedule) -> Schedule:
 
 def _binding(schedule: Schedule) -> int:
     if schedule._recipe:
-        return 4
+        return 5
     if isinstance(schedule, Pointwise):
         return _BINDING[schedule.operator]
-    return 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 4
+    return 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 5
 
 
 def _operand(schedule: Schedule, at_least: int) -> str:
@@ -71,10 +71,10 @@ def _(schedule: Pointwise) -> str:
         return f"-{_operand(parts[0], 3)}"
     # A bare number beside an operator needs a schedule on the other side, or Python would do the sum itself.
     bare = [_is_number(part) for part in parts]
-    left, right = (
-        _argument(part) if bare[i] and not bare[1 - i] else _operand(part, _BINDING[operator] + i)
-        for i, part in enumerate(parts)
-    )
+    binds = (5, 3) if operator == "**" else (_BINDING[operator], _BINDING[operator] + 1)
+    left, right = (_argument(part) if bare[i] and not bare[1 - i] else _operand(part, binds[i]) for i, part in enumerate(parts))
+    if operator == "**" and left[0] == "-":
+        left = f"({left})"
     return f"{left} {operator} {right}"
 
 
@@ -89,7 +89,7 @@ def _(schedule: Warp) -> str:
 
 
 def _method(schedule: Schedule, name: str, arguments: str) -> str:
-    return f"{_operand(schedule, 4)}.{name}({arguments})"
+    return f"{_operand(schedule, 5)}.{name}({arguments})"
 
 
 @source.register

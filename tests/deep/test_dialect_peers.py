@@ -98,7 +98,6 @@ def test_every_number_can_be_mapped_and_differentiated(peer):
         (lambda: transformers.get_scheduler("linear", 0.1, 10), "expected num_training_steps for 'linear'"),
         (lambda: transformers.get_scheduler("polynomial", 1e-8, 0, 9), "expected lr_end < base_lr"),
         (lambda: transformers.get_wsd_schedule(0.1, 0, 3, 9, decay_type="sqrt"), "(decay_type='sqrt'): expected 'linear' or"),
-        (lambda: timm.CosineLRScheduler(0.1, 10, noise_range_t=(3, 5)), "(noise_range_t=(3, 5)): expected no noise"),
         (lambda: timm.WSDLRScheduler(0.1, 10, 11), "(t_initial=10, decay_t=11): expected 0 < decay_t <= t_initial"),
         (lambda: timm.PolyLRScheduler(0.1, 0), "PolyLRScheduler(t_initial=0): expected t_initial > 0"),
         (lambda: timm.MultiStepLRScheduler(0.1, 30), "(decay_t=30): expected a list of numbers"),
@@ -118,6 +117,17 @@ def test_what_has_no_meaning_raises(call, message):
 def test_a_part_of_the_run_is_a_number_of_warmup_steps(warmup, steps):
     mine = transformers.get_scheduler("linear", 0.1, warmup, 1000)
     assert mine == transformers.get_linear_schedule_with_warmup(0.1, steps, 1000)
+
+
+def test_noise_of_timm_is_in_its_range():
+    t, numbers = np.arange(12), {"noise_pct": 0.3, "noise_seed": 5}
+    for steps, noisy in (([3, 6], (t >= 3) & (t < 6)), (7, t >= 7)):
+        for kind in ("normal", "uniform"):
+            found = timm.StepLRScheduler(0.1, 4, 0.5, noise_range_t=steps, noise_type=kind, **numbers)
+            truth = timm.StepLRScheduler(0.1, 4, 0.5)(t) * np.where(noisy, 1 + ls.Noise(0.3, 5, kind)(t), 1)
+            np.testing.assert_allclose(found(t), truth, rtol=1e-6)
+    made, _ = timm.create_scheduler_v2(0.1, "step", 10, decay_epochs=4, noise=[0.3, 0.6], **numbers)
+    assert made == timm.StepLRScheduler(0.1, 4, 0.1, noise_range_t=[3, 6], **numbers)
 
 
 def test_a_function_may_be_the_decay_of_timm():

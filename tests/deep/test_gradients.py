@@ -145,6 +145,11 @@ HARD = {
     "stairs of next to nothing": (ls.Linear(0.0, 1.0, 10).staircase(1e-30), [0, 1, 10]),
     "a line of next to nothing": (ls.Linear(0.0, 1.0, 1e-30), [0, 1e-31, 1]),
     "a quotient of what is next to nothing": (ls.Linear(1e-25, 2e-25, 10) / ls.Linear(1e-22, 3e-22, 10), [0, 5, 10]),
+    "a root of what goes below 0": ((LINE - 0.5) ** 0.5, [0, 5, 10]),
+    "powers by 0 and by 1": (LINE**LINE, [0, 5, 10]),
+    "a wave of no height": (ls.CosineWave(0.5, 0.5, 4), [0, 2, 4, 6, 8]),
+    "a logarithm of no length": (ls.Logarithmic(0.0, 1.0, 0), [0, 1]),
+    "a cool-down of no length": (LINE.cooldown(0, 0.5, "1-sqrt"), [0, 10, 11]),
     "a quotient that is too large": (ls.Linear(1e30, 2e30, 10) / ls.Linear(1e-30, 3e-30, 10), [0, 5, 10]),
     "drops every next to no steps": (ls.Exponential(1.0, 0.5).stretch(1e-30).staircase(1e-30), [0, 1, 1e9]),
 }

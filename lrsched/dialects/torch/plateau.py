@@ -11,6 +11,7 @@ from lrsched.algebra.arguments import Factor, recipe
 from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import maximum, minimum
+from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.algebra.written import unexpected
@@ -79,7 +80,7 @@ def _reductions(base: Number, factor: Number, low: Number, eps: Number) -> Any:
     """How many reductions are by more than eps; they become smaller and smaller."""
 
     def by(k: Any) -> Any:
-        rates = [numerics.maximum(base * numerics.power(factor, n), low) for n in (k, k + 1.0)]
+        rates = [numerics.maximum(base * power(factor, n), low) for n in (k, k + 1.0)]
         first = numerics.minimum(rates[0], base)
         return first - rates[1]
 

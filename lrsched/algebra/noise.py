@@ -1,0 +1,47 @@
+"""Random numbers as a function of a seed and a step: the same on the host, in a trace, and with any version of JAX."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrsched.algebra.double import BoundedInt, Double, Real
+from lrsched.algebra.numerics import clip, floor, is_concrete, to_float, to_float64
+
+_MOST = 2.0**32 - 2.0**8  # the largest float32 that an uint32 holds
+_ROOT_HALF = math.sqrt(0.5)
+
+
+def uniform(seed: Real, t: Real) -> Real:
+    """One of 2**24 numbers, evenly between -1 and 1, for the whole part of a time."""
+    bits = _mixed(_mixed(_word(t)) + _mixed(_word(seed) + np.uint32(0x9E3779B9)))
+    odd = (bits >> np.uint32(8)).astype(np.int32) * np.int32(2) + np.int32(1 - 2**24)
+    return (to_float64(odd) if is_concrete(seed, t) else to_float(odd)) * 2.0**-24
+
+
+def truncated_normal(limit: Real, unit: Real) -> Real:
+    """The number of a standard normal distribution, cut at a limit, that stands where another stands between -1 and 1."""
+    if is_concrete(limit, unit):
+        from scipy import special  # comes with JAX; half a second to import
+
+        return special.erfinv(unit * special.erf(to_float64(limit) * _ROOT_HALF)) / _ROOT_HALF
+    limit, unit = jnp.broadcast_arrays(to_float(limit), to_float(unit))
+    return jax.lax.erf_inv(unit * jax.lax.erf(limit * _ROOT_HALF)) / _ROOT_HALF
+
+
+def _word(x: Real) -> Real:
+    """The whole part of a number as an uint32."""
+    if is_concrete(x):
+        return np.clip(np.floor(to_float64(x)), 0.0, 2.0**32 - 1).astype(np.uint32)
+    if isinstance(x, BoundedInt):
+        return jnp.maximum(x.value, 0).astype(np.uint32)
+    x = floor(clip(x, 0.0, _MOST))
+    return x.high.astype(np.uint32) + x.low.astype(np.int32).astype(np.uint32) if isinstance(x, Double) else x.astype(np.uint32)
+
+
+def _mixed(x: Real) -> Real:
+    """A bijection of 32 bits, each of which changes half of all (C. Wellons, *Prospecting for hash functions*, 2018)."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
