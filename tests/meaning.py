@@ -77,7 +77,7 @@ def done(t: Any, steps: Any) -> Fraction:
 
 
 def log_done(t: Any, steps: Any) -> Any:
-    return mp.log(1 + t) / mp.log(1 + steps) if t < steps else 1
+    return mp.log(1 + max(t, 0)) / mp.log(1 + steps) if t < steps else 1
 
 
 class Way(NamedTuple):
@@ -135,8 +135,8 @@ means(shapes.Ramp | shapes.Geometric, ramp, lambda s: number(s.steps))
 means(shapes.Piecewise, table, lambda s: number(s.steps[-1]))
 means(shapes.Exponential, lambda s, t: number(s.start) * mp.mpf(number(s.rate)) ** t, endless)
 means(shapes.InverseSqrt, lambda s, t: number(s.start) / mp.sqrt(1 + max(t, 0) / number(s.timescale)), endless)
-means(shapes.CosineWave, lambda s, t: wave(number(s.start), number(s.stop), t / number(s.steps)), endless)
-means(shapes.Noise, lambda s, t: noise(s.kind, number(s.limit), int(s.seed), math.floor(t)), endless)
+means(shapes.CosineWave, lambda s, t: wave(number(s.start), number(s.stop), max(t, 0) / number(s.steps)), endless)
+means(shapes.Noise, lambda s, t: noise(s.kind, number(s.limit), int(s.seed), math.floor(max(t, 0))), endless)
 means(shapes.Time, lambda _, t: t, endless)
 means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments)), endless)
 
