@@ -13,7 +13,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import triangular
 from lrsched.algebra.schedule import Real, Schedule, ready
-from lrsched.algebra.shapes import Cosine, Function, Linear, Time
+from lrsched.algebra.shapes import Cosine, CosineWave, Function, Linear, Time
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler
 from lrsched.dialects.torch.schedulers import function_of_steps
@@ -33,7 +33,7 @@ class CosineAnnealingLR(Scheduler):
     [1.  0.5 0.  0.5 1. ]
 
     References:
-        PyTorch's `CosineAnnealingLR`. In the algebra, without the rise: `Cosine(base_lr, eta_min, T_max)`.
+        PyTorch's `CosineAnnealingLR`. In the algebra `CosineWave(base_lr, eta_min, T_max)`, and without the rise `Cosine`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -42,10 +42,7 @@ class CosineAnnealingLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return self._wave(self.base_lr, self.eta_min)
-
-    def _wave(self, high: Number, low: Number) -> Schedule:
-        return (Cosine(high, low, self.T_max) >> Cosine(low, high, self.T_max)).repeat()
+        return CosineWave(self.base_lr, self.eta_min, self.T_max)
 
     @property
     def in_place(self) -> bool:
@@ -54,7 +51,7 @@ class CosineAnnealingLR(Scheduler):
     def change(self, t: Real) -> Change:
         # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
         # the height before is 0, it goes up by the height of that step from the base rate instead.
-        height, low = ready(self._wave(1.0, 0.0)), numerics.as_value(self.eta_min)
+        height, low = ready(CosineWave(1.0, 0.0, self.T_max)), numerics.as_value(self.eta_min)
         since = t - (self.T_max + 1.0)
         cycle = 2.0 * self.T_max
         rises = (since >= 0) & (since - cycle * numerics.floor_ratio(numerics.maximum(since, 0.0), cycle) < 1)
