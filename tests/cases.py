@@ -21,7 +21,7 @@ from lrsched.algebra.shapes import Ramp
 from lrsched.views.phases import phases
 
 CORNERS = 15  # of a schedule, at each of its two ends, at which to look
-POWERS = (ls.Cosine, ls.CosineWave, ls.Exponential, ls.Geometric, ls.Polynomial, ls.Noise)
+POWERS = (ls.Exponential, ls.Geometric, ls.Logarithmic, ls.Polynomial, ls.Noise)
 
 
 class Case(NamedTuple):
@@ -52,7 +52,7 @@ class Case(NamedTuple):
 
     @property
     def power(self) -> bool:
-        """Whether a number is raised to a power in it, or a sine squared, which costs more places."""
+        """Whether a number is raised to a power in it, or a logarithm, which costs more places."""
         scaled = any(getattr(node, "scale", None) not in (None, 1) for node in self.nodes())
         return scaled or any(isinstance(node, POWERS) or getattr(node, "operator", "") == "**" for node in self.nodes())
 

@@ -111,8 +111,10 @@ def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
     """The steps that some arguments take of a whole, and the rest."""
     rest: Real = steps
     parts = list(taken.values())
+    if len(parts) == 1 and not numerics.is_concrete(parts[0]):
+        return numerics.parted(parts[0], steps)
     for part in parts:
-        rest = numerics.as_value(numerics.extended(rest) - numerics.extended(part))
+        rest = rest - part
     if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
         rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
     if surely(np.less, rest, 0.0):

@@ -75,7 +75,7 @@ class Spec:
             return tuple(one.checked(call, f"{name}[{i}]", x) for i, x in enumerate(value))
         kept, hint = numerics.given(value), self.hint
         if isinstance(kept, jax.Array) and not jnp.issubdtype(kept.dtype, jnp.floating):
-            kept = numerics.extended(kept) if self.exact else numerics.to_float(kept)
+            kept = numerics.to_float(kept)
         kept = kept if self.exact else numerics.as_value(kept)
         if self.unit and not hint:
             hint = "sort them" if self.rising else f"a number of {'updates' if self.unit == 'steps' else self.unit}"

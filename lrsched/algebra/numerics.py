@@ -265,6 +265,18 @@ def root(x: Real) -> Real:
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, jnp.ones_like(x))), jnp.zeros_like(x))
 
 
+def parted(part: Real, whole: Real) -> tuple[jax.Array, jax.Array]:
+    """A traced part of a whole, rounded as the rest is, and the rest: both add up to the whole exactly, as floats.
+
+    Of a part below half of the whole the rest is above it, so that the difference to the whole is exact; any other has an
+    exact rest.
+    """
+    # A compiler may fuse the product that a part is made of with a difference, and so not round it; but not through a choice.
+    part, whole = to_float(part), to_float(whole)
+    rest = whole - jnp.where(jnp.isnan(part), jnp.zeros_like(part), part)
+    return whole - rest, rest
+
+
 def saturated(x: Real) -> Real:
     """The number, or the largest float of its sign if it is larger than that."""
     most = largest()
