@@ -84,7 +84,7 @@ RUNS = """
     Cosine(0.1, 0.0, 100) | 200 | the last 100 of 200 updates use 0 | 101
     Cosine(0.1, 0.0, 100) | 80 | the last update uses 0.01049 and misses the 0 of step 100 | 100
     Exponential(1e-3, 1.02) | 500 | the value rises from 0.001 to 19.57 after step 0 (×19565): let Exponential end lower | 99
-    cosine_restarts(0.1, 0.0, 50) | 75 | let the run end with a whole cycle | 100
+    cosine_restarts(0.1, 0.0, 50) | 75 | let the run end where a cycle is lowest | 100
     Linear(0.1, 1.0, 10) >> Constant(1.0, 30) >> Cosine(1.0, 0.1, 60) | 30 | Cosine begins at step 40 and is never reached | 1e2
 """
 
@@ -123,6 +123,8 @@ RIGHT = {
     "timm.TanhLRScheduler(0.1, 100, lr_min=1e-3)": 100,
     "Exponential(0.1, 1.05)": 100,
     "CosineWave(0.1, 0.0, 25)": 100,
+    "Linear(0, 1e-3, 10) >> Linear(1e-3, 0.1, 9).repeat()": 100,
+    "Linear(0, 1e-5, 10) >> Geometric(1e-5, 1.0, 90)": 100,
     "0.1 * Linear(0, 1.0, 15e12).on(Counter('tokens'))": 1000,
     "Cosine(0.1, 0, 100) * (1 + Piecewise([0, 50, 90], [0, 1, 0]) * Noise(0.9))": 100,
 }

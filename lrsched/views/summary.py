@@ -195,7 +195,7 @@ def _warnings(found: Summary, given: bool, planned: int, grid: np.ndarray, value
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     yield from _swapped_arguments(found.phases[-1].last, float(values[0]), tree)
-    yield from _high_end(found, moving, grid, values)
+    yield from [] if any(isinstance(part, (CosineWave, Repeat)) for part in tree) else _high_end(found, moving, grid, values)
     yield from waves
     if found.axis.startswith("step"):
         yield from _zeros(planned, grid, values)
@@ -247,7 +247,7 @@ def _swapped_arguments(end: float, first: float, tree: list[Schedule]) -> Iterat
 
 def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
     """Whether the last phase rises far above a warm-up before it, or grows for ever from where it starts."""
-    if not moving or found.final != found.peak:
+    if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a sweep over magnitudes is meant
         return
     phase, has_warmup = moving[-1], any(one.first < one.last for one in moving[:-1])
     before = float(values[grid < phase.start].max(initial=phase.first)) if has_warmup else phase.first
@@ -334,5 +334,5 @@ def _missed(found: Summary, lowest: float, first: float, after: float) -> Iterat
     is_whole = not is_held and after == first  # cycles
     if min(found.final, after) - target > margin * (found.peak - target) and not is_whole:
         where = f"the {number(target)} of step {number(end.start)}" if is_held else f"{number(target)}, where it has been"
-        end_there = "let the run end where the schedule does" if is_held else "let the run end with a whole cycle"
+        end_there = "let the run end where the schedule does" if is_held else "let the run end where a cycle is lowest"
         yield f"the last update uses {number(found.final)} and misses {where}: {end_there}"
