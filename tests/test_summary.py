@@ -72,7 +72,6 @@ WARNINGS = """
     Linear(0.0, 0.1, 0.1) >> Cosine(0.1, 0, 99) | Linear lasts 0.1 of a step: write | Linear(0.0, 0.1, 1) >> Cosine(0.1, 0, 99)
     warmup_cosine(1e-3, 10, 99, 0.01) >> Constant(0.0) | the warm-up goes down, from 0.01 to 0.001 | warmup_cosine(1e-3, 10, 99)
     optax.warmup_cosine_decay_schedule(0.1, 0.01, 9, 99) | the warm-up goes down | Linear(0.1, 0.05, 50) >> Cosine(0.05, 0, 50)
-    Constant(1e-3, 99).cooldown(0.2) | Linear lasts 0.2 of a step: write | Constant(1e-3, 99).cooldown(2)
     Linear(0, 0.01, 10) >> Linear(0.01, 1, 90) | from 0.01 to 1 after step 10 (×100) | Linear(0, 0.1, 10) >> Linear(0.1, 1, 90)
     Linear(0.5, 0.1, 9) >> Cosine(0.1, 0.0, 90) | the warm-up goes down, from 0.5 | Linear(0.5, 0.1, 9) >> Linear(0.1, 0, 90)
     multi_step(0.1, [30, 60], 0.1) >> Constant(5.0) | a jump at step 60, from 0.01 to 5 (×500) | multi_step(0.1, [30, 60], 0.1)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Cooldown, Repeat
+from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.shapes import CosineWave, Geometric, Noise, Ramp
@@ -217,8 +217,7 @@ def _unreached(found: Summary) -> Iterator[str]:
 
 def _short(moving: list[Phase], tree: list[Schedule]) -> Iterator[str]:
     """Phases shorter than a step; but one of them may also be the overlap of two longer parts."""
-    lengths = [known(part.steps if isinstance(part, Cooldown) else part.length) for part in tree]
-    for phase in moving if any(0 < length < 1 for length in lengths) else []:
+    for phase in moving if any(0 < known(part.length) < 1 for part in tree) else []:
         if phase.stop - phase.start < 1:
             length = number(phase.stop - phase.start)
             hint = f"write a number of updates, for a ratio round({length} * total_steps)"
