@@ -6,23 +6,23 @@ from typing import Any
 import jax
 
 from lrsched.algebra.combinators import Warp
-from lrsched.algebra.pointwise import Constant, Pointwise
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.pointwise import Constant, Pointwise, as_schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import arguments_source, function_source, number_source, source, unexpected
+from lrsched.algebra.written import arguments_source, function_source, number_source, source
 
 # How tightly Python binds the operators, from >> with 0 up to 5 for a call or a method.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4, "min": 5, "max": 5}
 
 
-def expanded(schedule: Schedule) -> Schedule:
+def expanded(schedule: ScheduleLike) -> Schedule:
     """The schedule without the names of recipes and dialects: one of the same values that prints as the nodes it is made of.
 
     It is equal to the schedule, but for classes of the PyTorch dialect: in the place of one is its `composed`.
 
     Args:
-        schedule: a schedule, pure or driven, single or a batch.
+        schedule: a schedule, pure or driven, single or a batch; a number, or a function of the step.
 
     Raises:
         TypeError: if it is no schedule.
@@ -35,9 +35,8 @@ def expanded(schedule: Schedule) -> Schedule:
     >>> print(ls.expanded(ls.parse("torch.ExponentialLR(0.1, 0.9)")))
     Exponential(0.1, 0.9)
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected("expanded", "schedule", schedule, "a schedule"))
-    return jax.tree.map(_composed, schedule, is_leaf=lambda x: hasattr(x, "composed"))  # which keeps nothing but the tree
+    made = as_schedule("expanded", "schedule", schedule)
+    return jax.tree.map(_composed, made, is_leaf=lambda x: hasattr(x, "composed"))  # which keeps nothing but the tree
 
 
 def _composed(x: Any) -> Any:
