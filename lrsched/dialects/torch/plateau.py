@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, ParamSpec
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
@@ -14,13 +19,29 @@ from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import NAMES
 from lrsched.clocks.metrics import Plateau
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE
+from lrsched.dialects.torch.scheduler import BASE, check_single_numbers
+
+P = ParamSpec("P")
 
 
+def _of_single_numbers(function: Callable[P, Schedule]) -> Callable[P, Schedule]:
+    """The recipe, with an error for a list in the place of a number; an array makes a batch."""
+    parameters = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def with_checks(*args: P.args, **kwargs: P.kwargs) -> Schedule:
+        for name, value in [*zip(parameters, args, strict=False), *kwargs.items()]:
+            check_single_numbers(function.__name__, {name: value})
+        return function(*args, **kwargs)
+
+    NAMES[function.__name__] = with_checks
+    return with_checks
+
+
+@_of_single_numbers
 @recipe
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
@@ -65,9 +86,6 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
         PyTorch's `ReduceLROnPlateau`, under which a metric below 0 that stands still counts as better every time. In the
         algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
-    for name, rate in (("base_lr", base_lr), ("min_lr", min_lr)):
-        if isinstance(rate, np.ndarray):
-            raise ValueError(unexpected("ReduceLROnPlateau", name, rate.tolist(), "one number", GROUPS))
     if mode == "min" and threshold_mode == "rel":
         checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
     clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
@@ -84,12 +102,14 @@ def _reductions(base: Number, factor: Number, low: Number, eps: Number) -> Any:
         first = numerics.minimum(rates[0], base)
         return first - rates[1]
 
+    def halved(_: int, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        count, step = state
+        more = count + step - 1.0
+        return numerics.where((by(more) - eps) > 0, more + 1.0, count), step / 2
+
     # The first k of which the reduction is by no more: a binary search, since a logarithm would miss it by one at times.
-    count = 0.0
-    for j in reversed(range(_MOST_REDUCTIONS)):
-        more = count + 2.0**j - 1
-        count = numerics.where((by(more) - eps) > 0, more + 1.0, count)
-    return count
-
-
-_MOST_REDUCTIONS = 31
+    numbers, step = (base, factor, low, eps), 2.0**30
+    if numerics.is_concrete(*numbers):
+        return functools.reduce(lambda state, i: halved(i, state), range(31), (0.0, step))[0]
+    first = jnp.zeros(np.broadcast_shapes(*map(np.shape, numbers)), numerics.float_type())
+    return jax.lax.fori_loop(0, 31, halved, (first, jnp.asarray(step, first.dtype)))[0]
