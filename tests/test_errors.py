@@ -108,6 +108,9 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.triangular(0.0, 1.0, 0), "triangular(...): ", "a length above 0"),
     (lambda: ls.one_cycle(1.0, 100, pct_start=0.6, three_phase=True), "one_cycle(pct_start=0.6): expected pct_start"),
     (lambda: ls.one_cycle(1.0, 10, three_phase="no"), "one_cycle(three_phase='no')", "True or False"),
+    (lambda: ls.Plateau(immediate="no"), "Plateau(immediate='no')", "True or False"),
+    (lambda: torch.OneCycleLR(0.1, 9, three_phase=1), "OneCycleLR(three_phase=1)", "True or False"),
+    (lambda: ls.Smoothed(ls.Plateau(), [3, 4]), "Smoothed(window=[3, 4]): expected one number", "for each window"),
     (lambda: ls.one_cycle(2.0**31, 5, final_div_factor=1e-300), "one_cycle(...): ", "<= 1.7e+38"),
     (
         lambda: DRIVEN(3),

@@ -213,8 +213,9 @@ def test_tokens_add_up_whatever_is_around_the_schedule(name):
     np.testing.assert_allclose([ls.learning_rate(x) for x in states[3::4]], [1.0, 0.6, 0.2], rtol=1e-6)
 
 
-def test_each_clock_combines_in_its_own_way():
-    s = TOKENS * PLATEAU * ls.Constant(1.0).on(Loudest()) * ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Counter("stop")))
+@pytest.mark.parametrize("loudest", [Loudest(), ls.Smoothed(Loudest(), window=1)])
+def test_each_clock_combines_in_its_own_way(loudest):
+    s = TOKENS * PLATEAU * ls.Constant(1.0).on(loudest) * ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Counter("stop")))
     small = [
         {"value": 1.0, "tokens": 3, "noise": 5.0, "stop": 0},
         {"value": 3.0, "tokens": None, "noise": 2.0, "stop": 1},  # the signal does not come with the last batch

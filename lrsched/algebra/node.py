@@ -106,6 +106,13 @@ def checked_choice(call: str, name: str, value: object, options: Collection[str]
         raise ValueError(unexpected(call, name, value, " or ".join(map(repr, options))))
 
 
+def checked_flag(call: str, name: str, value: object) -> bool:
+    """An argument that is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(unexpected(call, name, value, "True or False"))
+    return bool(value)
+
+
 def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
     """Whether a condition holds, anywhere in a batch, of numbers that are all known. Traced numbers are not validated."""
     return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
@@ -222,6 +229,8 @@ class Node:
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             if (options := field.metadata.get("options")) is not None:
                 checked_choice(self._maker, field.name, getattr(self, field.name), options)
+            elif isinstance(field.default, bool):
+                self.__dict__[field.name] = checked_flag(self._maker, field.name, getattr(self, field.name))
         self._check()
         self._spread_batch()
 

@@ -179,6 +179,10 @@ class Around(Clock):
     def monitors(self) -> tuple[str, ...]:
         return self.clock.monitors
 
+    @property
+    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
+        return self.clock.combine
+
 
 class SinceState(NamedTuple):
     clock: Any  # the state of the other clock
@@ -212,10 +216,6 @@ class Since(Around):
     Raises:
         TypeError: if it is no clock.
     """
-
-    @property
-    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
-        return self.clock.combine
 
     @property
     def unit(self) -> str:

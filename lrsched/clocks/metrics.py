@@ -357,11 +357,18 @@ class Smoothed(Around):
     def _check(self) -> None:
         super()._check()
         window = checked("Smoothed", "window", self.window, ge=1, integer=True, unit="observations")
+        if np.ndim(window):
+            hint = "it is the size of an array; make a clock for each window"
+            raise TypeError(unexpected("Smoothed", "window", self.window, "one number", hint))
         self.__dict__["window"] = int(window)
 
     @property
     def immediate(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.clock.immediate
+
+    @property
+    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a mean of exact counts is none
+        return "sum" if self.clock.combine == "count" else self.clock.combine
 
     @property
     def unit(self) -> str:
