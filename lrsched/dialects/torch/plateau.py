@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
-
-import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import Factor, recipe
@@ -14,18 +13,17 @@ from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
-from lrsched.algebra.written import unexpected
 from lrsched.clocks.metrics import Plateau
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.shared import GROUPS
+from lrsched.dialects.shared import one_number
 from lrsched.dialects.torch.scheduler import BASE
 
 
-@recipe
+@functools.partial(recipe, check=one_number)
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
-    factor: Annotated[Number, Spec(ge=0, lt=1, hint="it reduces")] = 0.1,
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each plateau multiplies the rate with it")] = 0.1,
     patience: Count = 10,
     threshold: Factor = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
@@ -65,9 +63,6 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
         PyTorch's `ReduceLROnPlateau`, under which a metric below 0 that stands still counts as better every time. In the
         algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
-    for name, rate in (("base_lr", base_lr), ("min_lr", min_lr)):
-        if isinstance(rate, np.ndarray):
-            raise ValueError(unexpected("ReduceLROnPlateau", name, rate.tolist(), "one number", GROUPS))
     if mode == "min" and threshold_mode == "rel":
         checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
     clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
