@@ -30,6 +30,7 @@ from lrsched.dialects.shared import (
     Milestones,
     Number,
     Numbers,
+    Positive,
     PositiveLength,
     Rate,
     Reduction,
@@ -74,7 +75,7 @@ def PolynomialDecay(
     initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
     end_learning_rate: Number = 0.0001,
-    power: Number = 1.0,
+    power: Positive = 1.0,
     cycle: bool = False,
     name: str | None = "PolynomialDecay",
 ) -> ls.Schedule:
@@ -84,7 +85,7 @@ def PolynomialDecay(
     """
     if not cycle:
         return ls.Polynomial(initial_learning_rate, end_learning_rate, decay_steps, power)
-    expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "of a cycle", decay_steps=decay_steps)
+    expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "a cycle ends at a step", decay_steps=decay_steps)
     end_of_cycle = (ls.Time().staircase(decay_steps) + decay_steps).delay(1)
     return ls.Polynomial(initial_learning_rate, end_learning_rate, 1.0, power) @ (ls.Time() / end_of_cycle)
 

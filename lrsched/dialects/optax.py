@@ -54,6 +54,8 @@ from lrsched.dialects.shared import (
     where,
 )
 
+_Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
+
 
 @peer
 def constant_schedule(value: Number) -> ls.Schedule:
@@ -63,7 +65,7 @@ def constant_schedule(value: Number) -> ls.Schedule:
 
 @peer
 def polynomial_schedule(
-    init_value: Number, end_value: Number, power: Number, transition_steps: Steps, transition_begin: Steps = 0
+    init_value: Number, end_value: Number, power: Positive, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
     """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps.
 
@@ -144,8 +146,8 @@ def piecewise_interpolate_schedule(
 def linear_onecycle_schedule(
     transition_steps: PositiveLength,
     peak_value: Number,
-    pct_start: Number = 0.3,
-    pct_final: Number = 0.85,
+    pct_start: _Part = 0.3,
+    pct_final: _Part = 0.85,
     div_factor: Positive = 25.0,
     final_div_factor: Positive = 1e4,
 ) -> ls.Schedule:
@@ -162,7 +164,7 @@ def linear_onecycle_schedule(
 def cosine_onecycle_schedule(
     transition_steps: PositiveLength,
     peak_value: Number,
-    pct_start: Number = 0.3,
+    pct_start: _Part = 0.3,
     div_factor: Positive = 25.0,
     final_div_factor: Positive = 1e4,
 ) -> ls.Schedule:
@@ -358,10 +360,10 @@ def _cosine(start: Number, stop: Number, steps: Number, exponent: Number) -> ls.
 
 
 def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:
+    is_table, hint = isinstance(boundaries_and_scales, Mapping | None), "each scale is a factor on what the one before left"
+    expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
     if not boundaries_and_scales:
         return ls.Constant(init_value)
-    is_table, hint = isinstance(boundaries_and_scales, Mapping), "each scale is a factor on what the one before left"
-    expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
     checked_argument(call, "boundaries", sorted(boundaries_and_scales), Milestones)
     checked(call, "scales", [*boundaries_and_scales.values()], rank=1, ge=0, hint=hint)
     steps, scales = zip(*sorted(boundaries_and_scales.items()), strict=True)

@@ -7,8 +7,9 @@ epochs or updates, as the lengths do; those of `create_scheduler_v2` are epochs.
 - A warm-up is a line from `warmup_lr_init` to `base_lr` at `warmup_t`. With `warmup_prefix` the schedule begins after it,
   without it the schedule has gone on meanwhile, and its first `warmup_t` steps are hidden.
 - With `cycle_limit` cycles, each is `cycle_mul` times longer than the last one, and `lr_min` follows.
-- `noise_range_t` is the first step with noise, or the first one and the end; `noise_pct` limits the noise, a factor 1 ± x.
-  `noise_std`, `t_in_epochs` and `initialize` do nothing; timm does not use the first either.
+- `noise_range_t` is the first step with noise, or the first one and the end. Noise is a factor 1 + x with |x| <= `noise_pct`, of
+  the standard deviation `noise_std` before that cut, or even with another `noise_type` than "normal".
+- `t_in_epochs` and `initialize` do nothing here.
 - A number without a meaning raises a `ValueError`, and anything but a number a `TypeError`.
 
 `notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
@@ -29,12 +30,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
 import lrsched as ls
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import check_count, checked_argument
 from lrsched.algebra.node import Spec
 from lrsched.dialects.shared import (
     BaseRate,
+    Count,
     Factor,
     Length,
     Milestones,
@@ -43,6 +47,7 @@ from lrsched.dialects.shared import (
     Positive,
     PositiveLength,
     Rate,
+    Reduction,
     Steps,
     at_least,
     expect,
@@ -70,12 +75,12 @@ def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedul
         noise_range_t: _Range | None = None,
         noise_type: str = "normal",
         noise_pct: Factor = 0.67,
-        noise_std: Number = 1.0,
+        noise_std: Positive = 1.0,
         noise_seed: _Seed | None = None,
         **kwargs: Any,
     ) -> ls.Schedule:
         noisy = None if noise_range_t is None else _ends(function.__name__, "noise_range_t", noise_range_t, Milestones)
-        return _noisy(function(*args, **kwargs), noisy, noise_type, noise_pct, noise_seed)
+        return _noisy(function(*args, **kwargs), noisy, noise_type, noise_pct, noise_std, noise_seed)
 
     added = [one for one in inspect.signature(with_noise).parameters.values() if one.kind is one.KEYWORD_ONLY]
     signature, annotations = inspect.signature(function), with_noise.__annotations__ | function.__annotations__
@@ -87,17 +92,23 @@ def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedul
 
 def _ends(call: str, name: str, steps: _Range, kind: Any) -> list[Any]:
     """Where noise begins, and perhaps where it ends."""
-    ends = [*steps] if isinstance(steps, (list, tuple)) else [steps]
+    ends = [*steps] if isinstance(steps, (list, tuple, np.ndarray)) else [steps]
     checked_argument(call, name, ends, kind)
     expect(len(ends) <= 2, call, "a first step, or a first one and an end", "noise is between them", **{name: steps})
     return ends
 
 
-def _noisy(s: ls.Schedule, ends: list[Number] | None, kind: str, limit: Number, seed: Number | None) -> ls.Schedule:
+def _noisy(s: ls.Schedule, ends: list[Any] | None, kind: str, limit: Number, std: Number, seed: Number | None) -> ls.Schedule:
     """`s · (1 + noise)` from one step on, perhaps up to another."""
     if ends is None:
         return s
-    noise = ls.Noise(limit, 42 if seed is None else seed, "normal" if kind == "normal" else "uniform")
+    seed = 42 if seed is None else seed
+    if kind != "normal":
+        noise = ls.Noise(limit, seed)
+    elif is_known(std, 1):
+        noise = ls.Noise(limit, seed, "normal")
+    else:
+        noise = ls.Noise(limit / std, seed, "normal") * std
     return s * (1.0 + ls.Piecewise([0, *ends], [0.0, 1.0, 0.0][: len(ends) + 1]) * noise)
 
 
@@ -139,7 +150,7 @@ def TanhLRScheduler(
 ) -> ls.Schedule:
     """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as of the cosine.
 
-    A cycle of `t_initial` steps goes from near its peak to near `lr_min`: it misses both by what the tanh misses -1 and 1 by.
+    A cycle of `t_initial` steps goes from near its peak to near `lr_min`: at `lb` and `ub` the tanh is not quite -1 and 1.
     """
     expect(lb < ub, "TanhLRScheduler", "lb < ub", "where the tanh begins and ends", lb=lb, ub=ub)
 
@@ -216,10 +227,10 @@ def MultiStepLRScheduler(
 @_scheduler
 def PlateauLRScheduler(
     base_lr: BaseRate,
-    decay_rate: Number = 0.1,
-    patience_t: Number = 10,
-    threshold: Number = 1e-4,
-    cooldown_t: Number = 0,
+    decay_rate: Reduction = 0.1,
+    patience_t: Count = 10,
+    threshold: Factor = 1e-4,
+    cooldown_t: Count = 0,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     lr_min: Rate = 0.0,
@@ -287,7 +298,7 @@ def WSDLRScheduler(
 def create_scheduler_v2(
     base_lr: BaseRate,
     sched: str = "cosine",
-    num_epochs: Positive = 300,
+    num_epochs: Annotated[Plain, Spec(gt=0, unit="epochs")] = 300,
     decay_epochs: Positive | None = None,
     decay_milestones: Annotated[Sequence[Plain], Spec(rank=1, rising=True)] = (90, 180, 270),
     cooldown_epochs: Factor = 0,
@@ -299,7 +310,7 @@ def create_scheduler_v2(
     warmup_prefix: bool = False,
     noise: _Range | None = None,
     noise_pct: Factor = 0.67,
-    noise_std: Number = 1.0,
+    noise_std: Positive = 1.0,
     noise_seed: _Seed = 42,
     cycle_mul: Positive = 1.0,
     cycle_decay: Number = 0.1,
@@ -354,7 +365,7 @@ def create_scheduler_v2(
     made = schedules[sched]()
     if noise is not None and sched != "none":
         parts = _ends(call, "noise", noise, Annotated[Sequence[Plain], Spec(rank=1, rising=True)])
-        made = _noisy(made, [part * total for part in parts], "normal", noise_pct, noise_seed)
+        made = _noisy(made, [part * total for part in parts], "normal", noise_pct, noise_std, noise_seed)
     return made, steps // unit + cooldown
 
 

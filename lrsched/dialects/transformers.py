@@ -3,9 +3,9 @@
 The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
 `last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`.
 
-All lengths are updates, and `num_training_steps` includes the warm-up, which 0 leaves out. Past `num_training_steps` the last
-rate stays, but for the cosines, which rise again. A number without a meaning raises a `ValueError`, and anything but a number a
-`TypeError`.
+All lengths are updates, and `num_training_steps` includes the warm-up; 0 is no warm-up. Past `num_training_steps` a rate stays
+where it is, but cosines without restarts rise again. A number without a meaning raises a `ValueError`, and anything but a
+number a `TypeError`.
 
 `notebooks/coming_from_hugging_face.md` shows each beside the algebra, and what differs.
 
@@ -31,6 +31,7 @@ from lrsched.dialects.shared import (
     Number,
     Plain,
     Positive,
+    PositiveLength,
     Rate,
     Steps,
     at_least,
@@ -102,7 +103,9 @@ def get_polynomial_decay_schedule_with_warmup(
 
 
 @peer
-def get_inverse_sqrt_schedule(base_lr: BaseRate, num_warmup_steps: Length, timescale: Positive | None = None) -> ls.Schedule:
+def get_inverse_sqrt_schedule(
+    base_lr: BaseRate, num_warmup_steps: Length, timescale: PositiveLength | None = None
+) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
     default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)

@@ -147,6 +147,8 @@ def test_noise_of_timm_is_in_its_range():
             found = timm.StepLRScheduler(0.1, 4, 0.5, noise_range_t=steps, noise_type=kind, **numbers)
             truth = timm.StepLRScheduler(0.1, 4, 0.5)(t) * np.where(noisy, 1 + ls.Noise(0.3, 5, kind)(t), 1)
             np.testing.assert_allclose(found(t), truth, rtol=1e-6)
+    wide = timm.StepLRScheduler(1.0, 99, noise_range_t=0, noise_pct=0.6, noise_std=0.2)(t) - 1
+    np.testing.assert_allclose(wide, 0.2 * ls.Noise(3.0, 42, "normal")(t), atol=1e-6)
     made, _ = timm.create_scheduler_v2(0.1, "step", 10, decay_epochs=4, noise=[0.3, 0.6], **numbers)
     assert made == timm.StepLRScheduler(0.1, 4, 0.1, noise_range_t=[3, 6], **numbers)
 
