@@ -7,8 +7,8 @@ epochs or updates, as the lengths do; those of `create_scheduler_v2` are epochs.
 - A warm-up is a line from `warmup_lr_init` to `base_lr` at `warmup_t`. With `warmup_prefix` the schedule begins after it,
   without it the schedule has gone on meanwhile, and its first `warmup_t` steps are hidden.
 - With `cycle_limit` cycles, each is `cycle_mul` times longer than the last one, and `lr_min` follows.
-- `noise_range_t` is the first step with noise, or the first one and the end. Noise is a factor 1 + x with |x| <= `noise_pct`, of
-  the standard deviation `noise_std` before that cut, or even with another `noise_type` than "normal".
+- `noise_range_t` is the first step with noise, or the first one and the end. Noise is a factor 1 + x with |x| <= `noise_pct`:
+  x is normal, of the standard deviation `noise_std` before that cut, or uniform with another `noise_type` than "normal".
 - `t_in_epochs` and `initialize` do nothing here.
 - A number without a meaning raises a `ValueError`, and anything but a number a `TypeError`.
 
