@@ -3,6 +3,7 @@
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
+import enum
 import functools
 import inspect
 import json
@@ -153,6 +154,25 @@ def test_noise_of_timm_is_in_its_range():
     assert made == timm.StepLRScheduler(0.1, 4, 0.1, noise_range_t=[3, 6], **numbers)
 
 
+Kind: Any = enum.Enum("Kind", {"COSINE": "cosine"}, type=str)  # as SchedulerType of transformers
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        transformers.get_scheduler(Kind.COSINE, 0.1, 10, 100),
+        transformers.get_greedy_schedule(0.1, patience=3),
+        transformers.get_reduce_on_plateau_schedule(0.1, mode=np.str_("max")),
+        keras.ReduceLROnPlateau(0.1, mode=np.str_("min")),
+        timm.StepLRScheduler(0.1, 9, noise_range_t=[3, 6], noise_std=0.5),
+    ],
+)
+def test_calls_can_be_read_from_text(schedule):
+    assert "Kind" not in (text := repr(schedule))
+    assert ls.parse(text) == schedule
+    assert text.split(".")[0] in ("transformers", "keras", "timm")
+
+
 @pytest.mark.parametrize("make", [lambda x: optax.linear_onecycle_schedule(400 * x, x), torch.ReduceLROnPlateau])
 def test_an_array_of_numbers_is_a_batch(make):
     assert make(np.array([0.1, 0.2])) == ls.stack([make(0.1), make(0.2)])
@@ -173,6 +193,7 @@ def test_names_order_and_defaults_are_theirs(peer):
     for name in recording(peer)["signatures"].keys() - LEFT_OUT:
         theirs = [["base_lr" if key == "optimizer" else key, x] for key, x in recording(peer)["signatures"][name]]
         found = inspect.signature(getattr(DIALECTS[peer], name)).parameters.values()
+        assert {key for key, _ in theirs} - {"last_epoch", "kwargs", "others"} <= {p.name for p in found}, name
         mine = [[p.name, "required" if p.default is p.empty else p.default] for p in found]
         if name == "ReduceLROnPlateau":  # a callback of Keras, which brings no rate
             mine = mine[1:]
