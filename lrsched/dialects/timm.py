@@ -4,7 +4,7 @@ The names, arguments, their order and defaults are timm's, with `base_lr` in the
 warm-up, such as `noise_range_t`, is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts
 epochs or updates, as the lengths do; those of `create_scheduler_v2` are epochs.
 
-- A warm-up is a line from `warmup_lr_init` to `base_lr` at `warmup_t`. With `warmup_prefix` the schedule begins after it,
+- A warm-up is a line from `warmup_lr_init` to `base_lr` at `warmup_t`. With `warmup_prefix` the schedule begins after it;
   without it the schedule has gone on meanwhile, and its first `warmup_t` steps are hidden.
 - With `cycle_limit` cycles, each is `cycle_mul` times longer than the last one, and `lr_min` follows.
 - `noise_range_t` is the first step with noise, or the first one and the end. Noise is a factor 1 + x with |x| <= `noise_pct`:
