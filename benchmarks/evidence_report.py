@@ -88,11 +88,11 @@ def _in_short(found: Mapping[str, Evidence]) -> str:
     def sides(intervals: list[Any], good: str, bad: str) -> str:
         return f"{sum(map(_above, intervals))} {good}, {sum(map(_below, intervals))} {bad}"
 
-    end = sides([row["gain_interval"] for row in rows], "end better than the best constant rate", "worse")
-    way = sides([row["steps_saved_interval"] for row in rows], "are surely earlier where it ends", "surely later")
-    said = [f"Of {len(rows)} pairs of a schedule and a workload {end}; {way}."]
+    end = sides([row["gain_interval"] for row in rows], "end better than with the best constant rate", "worse")
+    way = sides([row["steps_saved_interval"] for row in rows], "reach its final score earlier, beyond chance", "later")
+    said = [f"Of {len(rows)} schedule–workload pairs, {end}; {way}."]
     for share in rows[0]["shorter"]:
-        fewer = sides([row["shorter"][share]["gain_interval"] for row in rows], "are better than it is", "worse")
+        fewer = sides([row["shorter"][share]["gain_interval"] for row in rows], "are better than the constant rate", "worse")
         said.append(f"With {_percent(share)} fewer steps {fewer}, and the rest show no difference.")
     return " ".join(said)
 

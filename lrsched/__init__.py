@@ -85,6 +85,6 @@ from lrsched.views.text import expanded as expanded
 if not _TYPE_CHECKING:  # for a type checker any name would be an attribute
 
     def __getattr__(name: str) -> object:
-        from lrsched.algebra.foreign import missing_name
+        from lrsched.views.names import missing_name
 
         raise AttributeError(missing_name(name, [public for public in globals() if not public.startswith("_")]))

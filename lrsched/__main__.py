@@ -190,7 +190,7 @@ def _show(options: argparse.Namespace) -> int:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4), layout="constrained")
-        plot(*schedules, steps=max(one.steps for one in found), ax=figure.subplots())
+        plot(*schedules, steps=options.steps, ax=figure.subplots())
         if options.png:
             _draw(options, figure)
             paths.append(options.png)
@@ -221,7 +221,7 @@ def _bakeoff(options: argparse.Namespace) -> int:
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)
-    next_ = f"`{parser.prog} compare --workload digits` on a larger network"
+    next_ = f"on a larger network:\n    {parser.prog} compare --workload digits"
     _report(options, comparison, paths, next_)
     return 0
 
@@ -256,7 +256,7 @@ def _compare(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command goes on", file=sys.stderr)
         return 130  # as shells do after an interrupt
-    _report(options, comparison, paths, "lrsched.lab.compare on a model of yours")
+    _report(options, comparison, paths, "on a model of yours: lrsched.lab.compare")
     return 0
 
 
@@ -302,7 +302,7 @@ def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[P
         paths = [*paths, Path(options.png)]
     print(comparison)
     _say(*paths)
-    print(f"\n{table.verdict(comparison)}\nTry --seeds {4 * comparison.seeds} for narrower intervals, or {elsewhere}.")
+    print(f"\n{table.verdict(comparison)}\nTry --seeds {4 * comparison.seeds} for narrower intervals, or, {elsewhere}")
 
 
 def _say(*paths: Path | str) -> None:

@@ -186,12 +186,15 @@ def _calls(name: str, described: Any, function: Callable[..., Any], label: str =
         yield Call(name, label or name, function, fixed, numbers, may_be_none)
 
 
+_READERS = (ls.bind, ls.expanded, ls.resume)  # of any schedule, a number among them
+
+
 def _public() -> Iterator[Call]:
     for name, thing in vars(ls).items():
         is_node = isinstance(thing, type) and issubclass(thing, Node) and thing not in (ls.Schedule, ls.Clock)
         if is_node and issubclass(thing, ls.Clock):
             yield from _calls(name, thing, functools.partial(_on_clock, thing))
-        elif is_node or (_makes_a_schedule(thing) and _takes_a_number(thing) and thing is not ls.bind):  # which takes no batch
+        elif is_node or (_makes_a_schedule(thing) and _takes_a_number(thing) and thing not in _READERS):
             yield from _calls(name, thing, thing)
 
 

@@ -73,7 +73,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ENDLESS >> LINE, "only the last part of a sequence may be unbounded", "write (Exponential(1.0, 0.5)).take(steps)"),
     (lambda: 0.1 >> LINE, "write Constant(0.1, steps)"),
     (lambda: ls.Constant(-1.0) ** 0.5, "(-1.0) ** 0.5: expected a base > 0, or a whole exponent >= 0."),
-    (lambda: ls.Noise(0.1, 1.5), "Noise(seed=1.5)", "seed >= 0 and whole", "such as 42"),
+    (lambda: ls.Noise(0.1, 1.5), "Noise(seed=1.5)", "seed >= 0 and whole", "for example seed=0"),
     (lambda: ls.CosineWave(1.0, 0.0, 0), "CosineWave(steps=0)", "steps > 0"),
     (lambda: ls.Constant(1.0).cooldown(5), "cooldown(schedule=Constant(1.0))", "with an end", "Hint: give it a length with"),
     (lambda: ls.one_cycle(1.0, 100, pct_final=0.2), "one_cycle(pct_final=0.2)", "pct_final >= pct_start=0.3"),
@@ -197,7 +197,8 @@ def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
 
 # The error speaks of what was called, and not of what that called.
 OUTER = [
-    (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(schedule='Linear(0.0, 1.0, 10)'): expected a schedule"),
+    (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
+    (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),
     (lambda: ls.plot_replay(DRIVEN, [1.0], every=0), "plot_replay(every=0): expected every >= 1"),
     (lambda: ls.plot_replay(None, [1.0]), "plot_replay(schedule=None): expected a schedule"),
     (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),

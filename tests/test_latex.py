@@ -143,5 +143,6 @@ def test_some_as_a_person_would_write_them(s, text):
 
 
 def test_what_is_no_schedule():
-    with pytest.raises(TypeError, match=r"latex\(schedule=0.1\): expected a schedule"):
-        ls.latex(0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"latex\(schedule='0.1'\): expected a schedule"):
+        ls.latex("0.1")  # pyright: ignore[reportArgumentType]
+    assert ls.latex(0.1) == ls.latex(ls.Constant(0.1))

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import optax
 import pytest
 
 import lrsched as ls
@@ -112,6 +113,9 @@ def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     assert ax.get_xlabel() == "step (before any change of plateaus of value)"
     np.testing.assert_array_equal(drawn(ax)[0][1], drawn(ls.plot(WAVE))[0][1])
     assert {x[-1] for x, _ in drawn(ls.plot(ls.reduce_on_plateau(), WAVE))} == {42}  # over steps, as no single clock
+    ax = ls.plot(0.1 * ls.reduce_on_plateau(), steps=30)  # which are no plateaus
+    assert ax.get_xlabel() == "step (before any change of plateaus of value)"
+    np.testing.assert_array_equal(drawn(ax)[0][1], np.float32(0.1))
 
 
 def test_several_are_told_apart():
@@ -120,6 +124,9 @@ def test_several_are_told_apart():
     assert legend(ls.plot(LINE, WAVE)) == [repr(LINE), repr(WAVE)]
     assert legend(ls.plot(LINE, WAVE, labels=["a", "b"])) == legend(ls.plot({"a": LINE, "b": WAVE})) == ["a", "b"]
     assert ls.plot(LINE).get_legend() is None
+    rates = drawn(ls.plot(0.1, optax.linear_schedule(0.0, 1.0, 10), LINE))
+    np.testing.assert_allclose(rates[1], rates[2], rtol=1e-6)
+    np.testing.assert_array_equal(rates[0][1], np.float32(0.1))
     _, ax = plt.subplots()
     assert ls.plot(LINE, ax=ax) is ls.plot(WAVE, ax=ax) is ax
     assert len(ax.get_lines()) == 2
@@ -150,7 +157,9 @@ def test_a_batch_with_its_points():
 
 MISTAKES: list[Any] = [
     (lambda: ls.plot(), r"plot\(\.\.\.\): expected at least one schedule"),
-    (lambda: ls.plot(0.1), r"plot\(schedules=0\.1\): expected a schedule"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.plot("0.1"), r"plot\(schedules='0\.1'\): expected a schedule, a number or"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.plot(optax.sgd(0.1)), r"plot\(schedules=GradientTransformation"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.plot(LINE, labels="line"), r"plot\(labels='line'\): expected a list of names. Hint: labels=\['line'\]"),
     (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a number of steps, from 1 to"),
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}), "expected the points that grid gave, with 2 values each"),

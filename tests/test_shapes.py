@@ -54,8 +54,12 @@ def test_ends_are_exactly_as_given_at_every_traced_length():
 
 
 EXTREME = {
-    (ls.Exponential(1e-30, 1.3e28), 2): 1.69e26,
-    (ls.Geometric(1.6e29, 1.0, 10), 1): 1.6e29**0.9,
+    (ls.Exponential(1e-30, 1.3e38), 1): 1.3e8,
+    (ls.Exponential(1.0, 0.0), 4 * 10**8): 0.0,
+    (ls.Constant(0.0, 0) ** ls.Time(), 4 * 10**8): 0.0,
+    (ls.Linear(1.0, 0.0, 10) ** 1e9, 11): 0.0,
+    (ls.Linear(1e35, 1e36, 4) ** 0.5, 0): 1e35**0.5,
+    (ls.Geometric(1.6e38, 1.0, 10), 1): 1.6e38**0.9,
     (ls.Geometric(2e-38, 1.0, 10), 5): 2e-38**0.5,
     (ls.Polynomial(1.0, 0.0, 1000, 200), 100): 0.9**200,
     (ls.Polynomial(1.0, 0.0, 1000, 1e30), 1): 0.0,

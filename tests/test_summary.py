@@ -72,6 +72,8 @@ WARNINGS = """
     Linear(0.0, 0.1, 0.1) >> Cosine(0.1, 0, 99) | Linear lasts 0.1 of a step: write | Linear(0.0, 0.1, 1) >> Cosine(0.1, 0, 99)
     warmup_cosine(1e-3, 10, 99, 0.01) >> Constant(0.0) | the warm-up goes down, from 0.01 to 0.001 | warmup_cosine(1e-3, 10, 99)
     optax.warmup_cosine_decay_schedule(0.1, 0.01, 9, 99) | the warm-up goes down | Linear(0.1, 0.05, 50) >> Cosine(0.05, 0, 50)
+    Linear(0, 0.01, 10) >> Linear(0.01, 1, 90) | from 0.01 to 1 after step 10 (×100) | Linear(0, 0.1, 10) >> Linear(0.1, 1, 90)
+    Linear(0.5, 0.1, 9) >> Cosine(0.1, 0.0, 90) | the warm-up goes down, from 0.5 | Linear(0.5, 0.1, 9) >> Linear(0.1, 0, 90)
     multi_step(0.1, [30, 60], 0.1) >> Constant(5.0) | a jump at step 60, from 0.01 to 5 (×500) | multi_step(0.1, [30, 60], 0.1)
 """
 
@@ -80,7 +82,8 @@ RUNS = """
     CosineAnnealingLR(0.1, 100) | 130 | the value rises again, after it has fallen to 0 at step 100, to | 100
     Cosine(0.1, 0.0, 100) | 200 | the last 100 of 200 updates use 0 | 101
     Cosine(0.1, 0.0, 100) | 80 | the last update uses 0.01049 and misses the 0 of step 100 | 100
-    cosine_restarts(0.1, 0.0, 50) | 75 | let the run end with a whole cycle | 100
+    Exponential(1e-3, 1.02) | 500 | the value rises from 0.001 to 19.57 after step 0 (×19565): let Exponential end lower | 99
+    cosine_restarts(0.1, 0.0, 50) | 75 | let the run end where a cycle is lowest | 100
     Linear(0.1, 1.0, 10) >> Constant(1.0, 30) >> Cosine(1.0, 0.1, 60) | 30 | Cosine begins at step 40 and is never reached | 1e2
 """
 
@@ -118,6 +121,11 @@ RIGHT = {
     "triangular(1.0, 0.1, 50)": 400,
     "timm.TanhLRScheduler(0.1, 100, lr_min=1e-3)": 100,
     "Exponential(0.1, 1.05)": 100,
+    "CosineWave(0.1, 0.0, 25)": 100,
+    "Linear(0, 1e-3, 10) >> Linear(1e-3, 0.1, 9).repeat()": 100,
+    "Linear(0, 1e-5, 10) >> Geometric(1e-5, 1.0, 90)": 100,
+    "0.1 * Linear(0, 1.0, 15e12).on(Counter('tokens'))": 1000,
+    "Cosine(0.1, 0, 100) * (1 + Piecewise([0, 50, 90], [0, 1, 0]) * Noise(0.9))": 100,
 }
 
 
@@ -198,10 +206,18 @@ def test_more_than_an_int32_can_count(schedule):
     assert ls.summary(ls.Cosine(1.0, 0.0, 10).repeat(50, stretch=2)).steps == 2**53
 
 
+def test_numbers_and_functions_are_schedules():
+    assert str(ls.summary(0.1)).splitlines()[1:] == str(ls.summary(ls.Constant(0.1))).splitlines()[1:]
+    assert ls.summary(lambda t: 0.1 / (1 + t), 10).final == pytest.approx(0.01)
+
+
 def test_driven_schedules():
     found = ls.summary(0.1 * ls.Linear(0, 1, 10) * ls.reduce_on_plateau())
     assert (found.peak, found.peak_step) == (pytest.approx(0.1), 10)
     assert str(found).splitlines()[-1].endswith("over 13 steps (before any change of plateaus of value)")
+    found = ls.summary(0.1 * ls.reduce_on_plateau(), 1000)  # updates, and no plateaus
+    assert (found.final, found.axis) == (pytest.approx(0.1), "step (before any change of plateaus of value)")
+    assert ls.summary(ls.Linear(1.0, 0.0, 100).on(ls.Steps()), 50).final == pytest.approx(0.51)
     found = ls.summary(ls.Linear(0.0, 1e-3, 1000).on(ls.Counter("tokens")) * 0.5)
     assert phases(found.schedule) == [(0, 1000, "Linear"), (1000, math.inf, "held")]
     assert str(found).splitlines()[-1] == "peak 0.0005 at 1000, final 0.0005, mean 0.0002998 over 1250 tokens"
@@ -225,8 +241,8 @@ def test_every_class_of_nodes_has_a_summary():
 
 
 def test_errors():
-    with pytest.raises(TypeError, match=r"summary\(schedule=0.1\): expected a schedule"):
-        ls.summary(0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"summary\(schedule='0.1'\): expected a schedule, a number or a function"):
+        ls.summary("0.1")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"expected one schedule, got a batch of shape \(2,\)"):
         ls.summary(ls.stack([WHOLE, WHOLE]))
     for steps in (0, -1, 2.5, True, 1e300, math.inf, math.nan):

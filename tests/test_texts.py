@@ -150,7 +150,7 @@ def test_what_a_person_writes_is_read():
 
 def test_what_cannot_be_written_is_refused():
     for s, message in (
-        (0.1, r"to_json\(schedule=0.1\): expected a schedule"),
+        ("0.1", r"to_json\(schedule='0.1'\): expected a schedule"),
         (torch.LambdaLR(0.1, abs), r"got abs in a LambdaLR"),
         (ls.Linear(0.0, 1.0, 4) * ls.Function(rising, 1.0, 2.0), "got rising in a Function"),
     ):

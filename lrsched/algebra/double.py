@@ -63,7 +63,7 @@ class Extended:
         high, (x, x_rest), (y, y_rest) = _rounded(a.high * b.high, 1), split(a.high), split(b.high)
         low = ((x * y - high) + x * y_rest + x_rest * y) + x_rest * y_rest
         product = _normal(high, low + (a.high * b.low + a.low * b.high))
-        return _capped(product.high, product)
+        return _capped(high, product)  # which may be infinite, where the product is no number
 
     def __rmul__(self, other: Real) -> Real:
         return self * other

@@ -11,45 +11,63 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_STOP, _PEAK = "stop; end; low; min_scale={} / rate", "peak; high"
+# What the same is called. Ours, and theirs in dialects, by what they are.
+_FIRST = "init_lr initial_lr initial_learning_rate init_value"
+_LOW = "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr"
+_HIGH = "max_lr peak_lr peak_value warmup_target"
+_LENGTH = "T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps t_initial"
+_EVERY = "transition_steps decay_steps"
+_WARMUP = "num_warmup_steps warmup warmup_iters warmup_t"
+_FACTOR = "gamma decay decay_rate"
+_STRETCH = "T_mult t_mul cycle_mul cycle_mult"
 _SCALE = "scale={}, which scales the low end as well"
 _PER_STEP = "rate=factor, and .stretch(n) if that is the factor of n steps"
-_ARGUMENTS: dict[str, str] = {  # of a call, and ours, perhaps with its value: the first that the call has
-    **dict.fromkeys(("lr", "learning_rate"), "schedule; peak; start; value"),
+
+
+def _or(*names: str) -> str:
+    return "; ".join(" ".join(names).split())
+
+
+_ARGUMENTS: dict[str, str] = {  # of a call, and what to write, perhaps with its value: the first that the call has
+    **dict.fromkeys(("lr", "learning_rate"), _or("schedule peak peak_value start value base_lr", _FIRST, "max_lr")),
     **dict.fromkeys(("lr_schedule", "schedule_fn", "step_size_fn"), "schedule"),
-    "base_lr": "peak; start; value; low",
-    **dict.fromkeys(("init_lr", "initial_lr", "initial_learning_rate", "init_value"), "start; value; div_factor=peak / {}"),
-    **dict.fromkeys(("eta_min", "min_lr", "lr_min", "lr_end", "end_lr", "end_value", "end_learning_rate", "final_lr"), _STOP),
+    "base_lr": _or("peak start value low", _FIRST),
+    **dict.fromkeys(_FIRST.split(), f"start; value; div_factor=peak / {{}}; {_or('base_lr', _FIRST)}"),
+    **dict.fromkeys(_LOW.split(), f"stop; end; low; min_scale={{}} / rate; {_or(_LOW)}"),
+    **dict.fromkeys(("stop", "end"), _or(_LOW)),
     "alpha": "end=alpha * peak; stop=alpha * start",
-    **dict.fromkeys(("max_lr", "peak_lr", "peak_value", "warmup_target"), _PEAK),
-    **dict.fromkeys(("T_max", "T_0", "total_steps", "total_iters", "num_steps", "num_training_steps", "t_initial"), "steps"),
-    **dict.fromkeys(("first_decay_steps", "max_steps"), "steps"),
-    **dict.fromkeys(("epochs", "num_epochs"), "steps={} * steps_per_epoch"),
-    **dict.fromkeys(("transition_steps", "decay_steps"), f"steps; every; {_PER_STEP}"),
-    **dict.fromkeys(("num_warmup_steps", "warmup", "warmup_iters", "warmup_t"), "warmup_steps"),
-    "warmup_epochs": "warmup_steps={} * steps_per_epoch",
-    **dict.fromkeys(("num_decay_steps", "decay_iters"), "decay_steps"),
-    **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}"),
-    "decay_rate": f"factor; {_PER_STEP}",
+    **dict.fromkeys(("peak", *_HIGH.split()), _or("peak high", _HIGH)),
+    **dict.fromkeys(("steps", *_LENGTH.split()), _or("steps", _LENGTH, _EVERY)),
+    **dict.fromkeys(("epochs", "num_epochs"), f"steps={{}} * steps_per_epoch; {_or(_LENGTH, _EVERY)}"),
+    **dict.fromkeys(_EVERY.split(), f"steps; every; {_PER_STEP}; {_or(_EVERY, _LENGTH)}"),
+    **dict.fromkeys(("warmup_steps", *_WARMUP.split()), _or("warmup_steps", _WARMUP)),
+    "warmup_epochs": f"warmup_steps={{}} * steps_per_epoch; {_or(_WARMUP)}",
+    **dict.fromkeys(("num_decay_steps", "decay_iters"), "decay_steps; num_decay_steps"),
+    **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}; {_or(_FACTOR)}"),
+    "factor": _or(_FACTOR),
+    "decay_rate": f"factor; {_PER_STEP}; {_or(_FACTOR)}",
     "decay_type": "shape",
     "warmup_type": "warmup_shape",
-    **dict.fromkeys(("T_mult", "t_mul", "cycle_mul", "cycle_mult"), "stretch"),
-    **dict.fromkeys(("m_mul", "cycle_decay"), _SCALE),
-    **dict.fromkeys(("num_cycles", "cycle_limit", "cycles", "times"), "n"),
+    **dict.fromkeys(_STRETCH.split(), _or("stretch", _STRETCH)),
+    **dict.fromkeys(("m_mul", "cycle_decay"), f"{_SCALE}; m_mul; cycle_decay"),
+    **dict.fromkeys(("num_cycles", "cycle_limit", "cycles", "times"), "n; num_cycles; cycle_limit"),
     **dict.fromkeys(("min", "a_min", "min_value"), "low"),
     **dict.fromkeys(("max", "a_max", "max_value"), "high"),
     "rtol": "threshold",
     "min_delta": 'threshold={}, and threshold_mode="abs"',
     **dict.fromkeys(("d_model", "model_size"), "dim"),
     **dict.fromkeys(("n", "num"), "steps; every; factor"),
-    "step_size": "every; up",
+    "step_size": "every; up; decay_t",
     "step_size_up": "up",
     "step_size_down": "down",
-    **dict.fromkeys(("boundaries", "milestones"), "milestones; steps"),
+    **dict.fromkeys(("boundaries", "milestones"), "milestones; steps; boundaries; decay_t"),
     "anneal_strategy": "anneal",
     "exponent": "power",
 }
-_NO_COUNTER = "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there"
+_NO_COUNTER = (
+    "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there; a driven one moves"
+    " with tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
+)
 _NO_OPTIMIZER = "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)"
 _INSTEAD: dict[str, str] = {  # of arguments
     "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
@@ -61,14 +79,19 @@ _INSTEAD: dict[str, str] = {  # of arguments
 }
 
 _READ = "schedule(t) is the value of update t, and learning_rate(state) what the last update used"
-_NO_STATE = "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints"
+_NO_STATE = (
+    "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints; the state of a driven one"
+    " is what init(schedule) and tick(schedule, state, value=...) give"
+)
+_IN_CHAIN = "scale_by_learning_rate(schedule), after an optimizer with flip_sign=False"
 ATTRIBUTES: dict[str, str] = {  # of a schedule
     **dict.fromkeys(("step", "last_epoch"), _NO_COUNTER),
     **dict.fromkeys(("get_last_lr", "get_lr", "lr", "learning_rate", "value", "base_lrs"), _READ),
     **dict.fromkeys(("state_dict", "load_state_dict"), _NO_STATE),
     **dict.fromkeys(("get_config", "from_config", "serialize"), "to_dict(schedule) and from_dict(data)"),
-    **{name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe", "init")},
-    "update": "scale_by_learning_rate(schedule) has an update, for optax.chain",
+    **{name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe")},
+    "init": f"init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
+    "update": f"tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
     "optimizer": _NO_OPTIMIZER,
     "shift": "schedule.delay(steps) or schedule.drop(steps)",
     "scale": "schedule * number",
@@ -79,20 +102,7 @@ ATTRIBUTES: dict[str, str] = {  # of a schedule
     "anneal": "schedule.cooldown(steps, end)",
 }
 
-_DIALECTS = {
-    "torch": "LambdaLR MultiplicativeLR StepLR MultiStepLR ConstantLR LinearLR ExponentialLR PolynomialLR CosineAnnealingLR"
-    " CosineAnnealingWarmRestarts CyclicLR OneCycleLR SWALR SequentialLR ChainedScheduler ReduceLROnPlateau from_torch",
-    "optax": "constant_schedule linear_schedule polynomial_schedule cosine_decay_schedule exponential_decay sgdr_schedule"
-    " piecewise_constant_schedule piecewise_interpolate_schedule linear_onecycle_schedule cosine_onecycle_schedule"
-    " warmup_constant_schedule warmup_cosine_decay_schedule warmup_exponential_decay_schedule join_schedules",
-    "keras": "ExponentialDecay PiecewiseConstantDecay PolynomialDecay InverseTimeDecay CosineDecay CosineDecayRestarts",
-    "transformers": "get_scheduler get_constant_schedule get_constant_schedule_with_warmup get_linear_schedule_with_warmup"
-    " get_cosine_schedule_with_warmup get_polynomial_decay_schedule_with_warmup get_inverse_sqrt_schedule get_wsd_schedule",
-    "timm": "CosineLRScheduler TanhLRScheduler PolyLRScheduler StepLRScheduler MultiStepLRScheduler PlateauLRScheduler"
-    " create_scheduler create_scheduler_v2",
-}
-NAMES: dict[str, str] = {  # of the module
-    **{name: f"lrsched.dialects.{where}.{name}" for where, names in _DIALECTS.items() for name in names.split()},
+NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.names`
     **dict.fromkeys(("get_lr", "get_last_lr", "current_learning_rate"), _READ),
     **dict.fromkeys(("cosine_annealing", "cosine_decay", "cosine_schedule"), "Cosine(start, stop, steps)"),
     **dict.fromkeys(("cosine_warmup", "cosine_with_warmup"), "warmup_cosine(peak, warmup_steps, steps)"),
@@ -101,6 +111,9 @@ NAMES: dict[str, str] = {  # of the module
     **dict.fromkeys(("warmup", "linear_warmup"), ATTRIBUTES["warmup"]),
     **dict.fromkeys(("sgdr", "warm_restarts"), "cosine_restarts(start, stop, steps)"),
     "step": "step_decay(start, every, factor)",
+    **dict.fromkeys(("poly", "polynomial_decay"), "Polynomial(start, stop, steps, power)"),
+    **dict.fromkeys(("cyclic", "cyclical"), "triangular(low, high, up)"),
+    "cooldown": ATTRIBUTES["anneal"],
     "rex": "2 * peak * q / (1 + q), with q = Linear(1.0, 0.0, steps)",
     "inverse_time": "start / (1 + rate * Time())",
     **dict.fromkeys(("log_warmup", "warmup_log"), "Logarithmic(0.0, peak, steps)"),
@@ -118,22 +131,15 @@ NAMES: dict[str, str] = {  # of the module
     "compare": "lrsched.lab.compare",
     "lab": "from lrsched import lab",
     "dialects": "from lrsched.dialects import torch",
+    **{name: f"from lrsched.dialects import {name}" for name in ("torch", "optax", "transformers", "timm", "keras")},
     "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
     "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
     "MultiSteps": "accumulate(optax.MultiSteps(...))",
     "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
-    "GreedyLR": "lrsched.dialects.transformers.GreedyLR, or Greedy(), a clock",
 }
 
 
-def missing_name(name: str, public: Collection[str]) -> str:
-    """The text of an error about a name that the module does not have."""
-    hint = "" if name.startswith("_") else meant(name, public)
-    hint = f"lrsched.{hint}" if hint in public else hint
-    return f"module 'lrsched' has no attribute {name!r}{hint and f'. Hint: {hint}.'}"
-
-
-def meant(name: str, public: Collection[str], texts: Mapping[str, str] = NAMES) -> str:
+def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
     """One of the public names, or one of the texts, that is likely to be meant; empty if none is."""
 
     def plain(name: str) -> str:

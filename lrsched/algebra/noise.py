@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.double import BoundedInt, Double, Real
-from lrsched.algebra.numerics import clip, floor, is_concrete, to_float, to_float64
+from lrsched.algebra.double import BoundedInt, Real
+from lrsched.algebra.numerics import floor, is_concrete, maximum, to_float, to_float64
 
-_MOST = 2.0**32 - 2.0**8  # the largest float32 that an uint32 holds
 _ROOT_HALF = math.sqrt(0.5)
 
 
@@ -31,13 +30,15 @@ def truncated_normal(limit: Real, unit: Real) -> Real:
 
 
 def _word(x: Real) -> Real:
-    """The whole part of a number as an uint32."""
-    if is_concrete(x):
-        return np.clip(np.floor(to_float64(x)), 0.0, 2.0**32 - 1).astype(np.uint32)
+    """The last 32 bits of the whole part of a number."""
     if isinstance(x, BoundedInt):
         return jnp.maximum(x.value, 0).astype(np.uint32)
-    x = floor(clip(x, 0.0, _MOST))
-    return x.high.astype(np.uint32) + x.low.astype(np.int32).astype(np.uint32) if isinstance(x, Double) else x.astype(np.uint32)
+    whole = floor(maximum(x, 0.0))
+    upper = floor(whole * 2.0**-16)
+    middle, last = upper - floor(upper * 2.0**-16) * 2.0**16, whole - upper * 2.0**16
+    convert = to_float64 if is_concrete(x) else to_float
+    middle, last = (np.asarray(y) if is_concrete(y) else y for y in map(convert, (middle, last)))
+    return middle.astype(np.uint32) * np.uint32(2**16) + last.astype(np.uint32)
 
 
 def _mixed(x: Real) -> Real:

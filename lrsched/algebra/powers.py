@@ -81,7 +81,7 @@ class Progress:
         if (known := is_concrete(left, exponent)) or x64():
             xp = np if known else jnp
             log = where(done < 0.25, xp.log1p(-where(done < 0.25, done, 0.0)), xp.log(left))
-            first, second = xp.exp(exponent * log), -xp.expm1(exponent * log)
+            first, second = (np.power if known else _power64)(left, exponent), -xp.expm1(exponent * log)
         else:
             exponent, left, done = double(minimum(exponent, MOST)), to_float(left), to_float(done)
             twos, scale = _exponent(left)
@@ -106,6 +106,8 @@ class Progress:
         first, last = (where(x < 0.0, -x, x) for x in (start, stop))
         if self._known and is_concrete(first, last):
             value = power(first, self.left) * power(last, self.done)
+        elif x64():
+            value = _power64(first, self.left) * _power64(last, self.done)
         else:
             value = _times_exp2(first, self._now * numerics.ratio(_log2(last) - _log2(first), self._length))
         return where(self._ended, numerics.as_value(stop), where(stop < 0.0, -1.0, 1.0) * value)
@@ -116,7 +118,17 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
     if is_concrete(start, rate, t):
         half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the whole may overflow before the product does
         return saturated(to_float64(start) * half * half)
-    return _times_exp2(start, extended(t) * _log2(rate))
+    if x64():
+        half = _power64(rate, to_float(t) / 2)
+        value = saturated(saturated(to_float(start) * half) * half)
+    else:
+        value = _times_exp2(start, extended(t) * _log2(rate))
+    if is_concrete(rate) and np.all(np.greater(rate, 0)):
+        return value
+    # At a rate of 0: 1 at time 0, and 0 later, where it has the derivative of the rate itself at time 1.
+    start, rate, now = to_float(start), to_float(numerics.maximum(rate, 0.0)), to_float(t)
+    later = start * jnp.where(now == 0, jnp.ones_like(now), rate * (now == 1).astype(now.dtype))
+    return jnp.where(rate > 0, value, jnp.where(now < 0, jnp.sign(start) * now.dtype.type(numerics.largest()), later))
 
 
 def grown(value: Real, base: Real, count: Real) -> Real:
@@ -138,9 +150,6 @@ def power(base: Real, exponent: Real) -> Real:
 def _times_exp2(start: Real, y: Real) -> jax.Array:
     """`start · 2 ** y` in a trace; what is too large is the largest float, and beyond all floats there is no derivative."""
     start = to_float(start)
-    if x64():
-        half = jnp.exp2(numerics.clip(y, -2000.0, 2000.0) / 2)
-        return saturated(saturated(start * half) * half)
     y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # of 0 the derivative is the scale itself
     whole = jnp.round(y.high)
     rest = (y.high - whole) + y.low
@@ -148,17 +157,28 @@ def _times_exp2(start: Real, y: Real) -> jax.Array:
     return saturated(saturated(start * _exp2(half)) * (1 + rest * _series(rest, _RISE)) * _exp2(whole - half))
 
 
+def _power64(base: Real, exponent: Real) -> jax.Array:
+    """`base ** exponent` in a float64 trace, for a base >= 0; at most 1e304, and there it has no derivative."""
+    base, exponent = jnp.broadcast_arrays(to_float(base), to_float(exponent))
+    positive, one = jnp.where(base > 0, base, jnp.ones_like(base)), jnp.ones_like(base)
+    fits = exponent * jnp.log(positive) < 700.0
+    value = jnp.where(fits, jax.lax.pow(positive, jnp.where(fits, exponent, 0 * one)), 1e304 * one)
+    return jnp.where(base > 0, value, jnp.where(exponent < 0, 1e304 * one, jnp.where(exponent == 0, one, 0 * one)))
+
+
 def _log2(x: Real) -> Real:
     """The logarithm of a number; that of 0, or below, is -1e30."""
-    positive = where(x > 0.0, minimum(x, MOST), 1.0)
+    positive = where(x > 0.0, x, 1.0)
     if is_concrete(x) or x64():
         value = np.log2(positive) if is_concrete(x) else jnp.log2(positive)
     else:  # with z = y / (2 + y) of a number 1 + y between √½ and √2, it is 2/ln 2 · (z + z³/3 + z⁵/5 + …)
-        exponent, scale = _exponent(double(positive).high)
-        y = jax.tree.map(lambda part: part * scale, double(positive)) - 1.0
+        large = double(positive).high > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
+        shrunk = jax.tree.map(lambda part: jnp.where(large, part * np.float32(2.0**-30), part), double(positive))
+        exponent, scale = _exponent(shrunk.high)
+        y = jax.tree.map(lambda part: part * scale, shrunk) - 1.0
         z = y / (y + 2.0)
         w = jnp.square(z.high)
-        value = z * (2 / _LN2) + z.high * w * _series(w, _ARTANH) + exponent
+        value = z * (2 / _LN2) + z.high * w * _series(w, _ARTANH) + jnp.where(large, exponent + 30, exponent)
     return where(x > 0.0, value, -MOST)
 
 

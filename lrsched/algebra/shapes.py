@@ -337,7 +337,7 @@ class Noise(Schedule):
     """
 
     limit: Number = leaf(ge=0)
-    seed: Number = leaf(ge=0, integer=True, unit="seeds", hint="such as 42", default=0.0)
+    seed: Number = leaf(ge=0, integer=True, unit="seeds", hint="for example seed=0", default=0.0)
     kind: Literal["uniform", "normal"] = choice("uniform", "normal", default="uniform")
 
     def at(self, t: Real) -> Real:

@@ -6,7 +6,8 @@ import re
 from typing import Literal
 
 from lrsched.algebra.node import checked_choice
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import unexpected
 from lrsched.training.differences import side_by_side
 from lrsched.training.live import packed, unpacked
@@ -14,7 +15,7 @@ from lrsched.views.expression import parse
 from lrsched.views.text import expanded
 
 
-def describe(schedule: Schedule) -> str:
+def describe(schedule: ScheduleLike) -> str:
     """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr(expanded(s))` gives.
 
     It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
@@ -30,13 +31,11 @@ def describe(schedule: Schedule) -> str:
     >>> print(ls.describe(ls.Linear(0.1, 0.0, 100)))
     Linear(0.1, 0.0, 100)
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected("describe", "schedule", schedule, "a schedule", "of several, describe each"))
-    text = repr(expanded(schedule))  # a recipe may be another one in a later version
+    text = repr(expanded(as_schedule("describe", "schedule", schedule)))  # a recipe may be another one in a later version
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the place of a function without a name, in this process
 
 
-def resume(saved: str, schedule: Schedule, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
+def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
     """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
 
     Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
@@ -69,16 +68,15 @@ def resume(saved: str, schedule: Schedule, on_change: Literal["raise", "keep", "
     Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.
     """
     checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected("resume", "schedule", schedule, "a schedule", "of several, resume each"))
     if not isinstance(saved, str):
-        raise TypeError(unexpected("resume", "saved", saved, "the text that describe gave"))
-    if on_change == "replace" or _is_same(saved, schedule):
-        return schedule
+        raise TypeError(unexpected("resume", "saved", saved, "the text that describe gave", "resume(saved, schedule)"))
+    made = as_schedule("resume", "schedule", schedule)
+    if on_change == "replace" or _is_same(saved, made):
+        return made
     if on_change == "raise":
         lines = [
             "resume(...): expected the schedule of the checkpoint, got another:",
-            *side_by_side(saved, describe(schedule)),
+            *side_by_side(saved, describe(made)),
             'Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.',
         ]
         raise ValueError("\n".join(lines))

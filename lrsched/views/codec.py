@@ -25,7 +25,8 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.node import Node, argument
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import NAMES, function_source, shown, unexpected
 from lrsched.views.names import named
 
@@ -33,11 +34,11 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 VERSION = 1
 
 
-def to_dict(schedule: Schedule) -> dict[str, Any]:
+def to_dict(schedule: ScheduleLike) -> dict[str, Any]:
     """A schedule as a tree of dicts, lists, strings and numbers, ready for JSON, YAML or TOML.
 
     Args:
-        schedule: a schedule of numbers that are known, pure or driven, single or a batch.
+        schedule: a schedule of numbers that are known, pure or driven, single or a batch; or a number.
 
     Returns:
         `{"lrsched": 1, "schedule": {"node": …, …}}`; the docstring of this module describes the form.
@@ -53,7 +54,7 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
     return _tree("to_dict", schedule)
 
 
-def to_json(schedule: Schedule, indent: int | None = None) -> str:
+def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
     """A schedule as JSON: `from_json(to_json(s)) == s`, exactly.
 
     Args:
@@ -123,11 +124,10 @@ def _errors_of(call: str) -> Iterator[None]:
         raise ValueError(f"{call}: expected nodes in a few hundred levels at most, got more.") from None
 
 
-def _tree(call: str, schedule: Schedule) -> dict[str, Any]:
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
+def _tree(call: str, schedule: ScheduleLike) -> dict[str, Any]:
+    made = as_schedule(call, "schedule", schedule)
     with _errors_of(f"{call}(schedule=...)"):
-        return {"lrsched": VERSION, "schedule": _written(schedule)}
+        return {"lrsched": VERSION, "schedule": _written(made)}
 
 
 def _schedule(tree: Json) -> Schedule:

@@ -15,7 +15,7 @@ from lrsched.algebra.pointwise import as_schedule, maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import NAMES, unexpected
-from lrsched.views.names import named
+from lrsched.views.names import foreign_names, named
 
 _MOST = 2000  # calls and operators: more than any schedule that a person wrote, and read in seconds
 _LEVELS = 150  # of nodes: a deeper schedule can neither be called nor printed within Python's limit of recursion
@@ -120,7 +120,7 @@ class _Reader:
                 name = ".".join([*[one for one in modules if one not in _LEFT_OUT][:1], name])
                 maker = _FUNCTIONS.get(name) or named(name)
                 if maker is None:
-                    raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES}, foreign.NAMES)
+                    raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES}, foreign_names())
                 return self.call(tree, maker)
             case ast.Call(func=ast.Attribute(value=owner, attr=name) as function):
                 schedule = self.read(owner)

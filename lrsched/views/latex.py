@@ -11,13 +11,13 @@ from lrsched.algebra import numerics, shapes
 from lrsched.algebra.combinators import Repeat, Staircase, Stretch, Warp
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import function_source
 from lrsched.views.formula import PRODUCT, Formula, Where, as_text, called, cases, chosen, defined, formula, written
-from lrsched.views.phases import check_single, phases
+from lrsched.views.phases import phases, single
 
 
-def latex(schedule: Schedule) -> str:
+def latex(schedule: ScheduleLike) -> str:
     r"""The value at step t as LaTeX, in mathematics that a reader can follow.
 
     Args:
@@ -36,7 +36,7 @@ def latex(schedule: Schedule) -> str:
     >>> print(ls.latex(ls.Linear(0.0, 0.1, 100)))
     \begin{cases} 0.1 \cdot \frac{t}{100} & \text{if } t < 100 \\ 0.1 & \text{otherwise} \end{cases}
     """
-    check_single("latex", schedule)
+    schedule = single("latex", schedule)
     where: Where = {}
     text = phases(schedule).formula(Formula("t"), where).text
     return r",\quad ".join([text, *(f"{symbol.text} = {meaning}" for (_, meaning), symbol in where.items())])

@@ -17,9 +17,9 @@ import numpy as np
 
 from lrsched.algebra import combinators, numerics, pointwise, shapes
 from lrsched.algebra.driven import Driven, driven_parts
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.written import shown
 from lrsched.clocks.running import bind, init
 from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
@@ -288,14 +288,14 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
     return pure, phases(pure), readings
 
 
-def check_single(call: str, schedule: object) -> None:
-    """Raises an error unless it is a single schedule."""
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected(call, "schedule", schedule, "a schedule"))
-    if batch := schedule.batch_shape:
+def single(call: str, schedule: ScheduleLike) -> Schedule:
+    """The schedule that an argument stands for, or an error if that is a batch."""
+    made = pointwise.as_schedule(call, "schedule", schedule)
+    if batch := made.batch_shape:
         raise ValueError(
             f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: unstack(schedule) gives its members."
         )
+    return made
 
 
 def horizon(schedule: Schedule) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lrsched.algebra.batch import unstack
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import replayed
 from lrsched.views.phases import LAST_STEP, horizon, known, seen
@@ -33,7 +34,7 @@ _LOG = 1000.0  # a range of values that a linear scale cannot show
 
 
 def plot(
-    *schedules: Schedule | Mapping[str, Schedule] | Sequence[Schedule],
+    *schedules: ScheduleLike | Mapping[str, ScheduleLike] | Sequence[ScheduleLike],
     steps: int | None = None,
     labels: Sequence[str] | None = None,
     ax: "Axes | None" = None,
@@ -43,11 +44,12 @@ def plot(
     """Draws schedules over their steps, each in a colour and a line style of its own; more than 20 along a scale of colours.
 
     Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
-    a single schedule. Driven schedules that stand still until a single clock moves are drawn over its reading, others as they
-    are while nothing is observed; the label of the axis says so. `plot_replay` draws them on metrics.
+    a single schedule. Driven schedules that stand still until a single clock moves are drawn over its reading if `steps` is
+    None, others as they are while nothing is observed; the label of the axis says so. `plot_replay` draws them on metrics.
 
     Args:
-        schedules: one or more schedules, a list of them, or a dict of them by name; a batch is drawn as one line a member.
+        schedules: schedules, numbers or functions of the step, a list of them, or a dict of them by name; a batch is drawn as
+            one line a member.
         steps: how many steps to draw; if None, a little more than the longest schedule lasts; if none of them settles, enough
             to see how they go on.
         labels: a list of names, one a schedule, or one a member of batches; by default those of a dict, or the expressions of
@@ -68,20 +70,22 @@ def plot(
     >>> import lrsched as ls
     >>> axes = ls.plot({"cosine": ls.warmup_cosine(0.1, 10, 100), "constant": ls.Constant(0.05)})
     """
-    given: Any = schedules[0] if len(schedules) == 1 and isinstance(schedules[0], (Mapping, list, tuple)) else schedules
+    is_several = len(schedules) == 1 and (isinstance(schedules[0], Mapping) or type(schedules[0]) in (list, tuple))
+    given: Any = schedules[0] if is_several else schedules
     if isinstance(given, Mapping):
         labels, given = labels or list(map(str, given)), list(given.values())
     if not given:
         raise ValueError("plot(...): expected at least one schedule, got none.")
-    for schedule in given:
-        if not isinstance(schedule, Schedule):
-            raise TypeError(unexpected("plot", "schedules", schedule, "a schedule"))
+    given = [as_schedule("plot", "schedules", schedule) for schedule in given]
     if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps <= LAST_STEP):
         raise ValueError(unexpected("plot", "steps", steps, "a number of steps, from 1 to 2**53"))
     looks = [[seen(member) for member in members(schedule)] for schedule in given]
-    if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
+    times = {axis for look in looks for *_, axis in look}
+    if len(times) > 1 or (steps is not None and times != {"updates"}):  # no single clock, or no readings
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
+    if isinstance(labels, str):
+        raise TypeError(unexpected("plot", "labels", labels, "a list of names", f"labels=[{labels!r}]"))
     if labels is not None and len(labels) not in (len(given), len(every)):
         each = f"{len(given)} schedules" + f", or of {len(every)} members" * (len(every) > len(given))
         raise ValueError(f"plot(labels=...): expected one label for each of {each}, got {len(labels)}.")

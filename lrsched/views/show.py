@@ -23,7 +23,7 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
         width: how many characters wide the lines may be; 30 they always are.
         plain: whether to draw with asterisks, for a terminal without Braille, rather than with dots.
     """
-    pure, *_ = seen(found.schedule)
+    pure, *_ = seen(found.schedule, by_step=found.axis.startswith("step ("))
     last, width = found.steps - 1, max(width, NARROWEST)
     # Each column shows all the values between its edges, so that nothing is too short to be seen.
     ends = np.array([phase.start for phase in found.phases[1:] if phase.start <= last])

@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from lrsched.algebra.combinators import Repeat
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.shapes import Geometric, Ramp
+from lrsched.algebra.shapes import CosineWave, Geometric, Noise, Ramp
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.phases import LAST_STEP, Span, check_single, horizon, known, phases, seen
+from lrsched.views.phases import LAST_STEP, Span, horizon, known, phases, seen, single
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
 _FAR = 100.0
+_RISE = 30.0  # above a warm-up
+_GROWTH = 1000.0  # of what has no end
 _NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
 
 
@@ -88,14 +89,14 @@ class Summary:
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
-def summary(schedule: Schedule, steps: float | None = None) -> Summary:
+def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
 
-    A driven schedule that moves only with its clock is looked at over the reading of the clock, any other while nothing is
-    observed.
+    A driven schedule that moves only with its clock is looked at over the reading of the clock if `steps` is None; any other
+    while nothing is observed.
 
     Args:
-        schedule: one schedule, pure or driven.
+        schedule: one schedule, pure or driven, a number or a function of the step.
         steps: how many updates the run has; if None, as many as the schedule lasts, a fourth more if it then goes on at
             its highest value; enough to see how it goes on, if it never settles.
 
@@ -115,11 +116,13 @@ def summary(schedule: Schedule, steps: float | None = None) -> Summary:
     1000        held    0
     peak 0.001 at step 100, final 3.046e-09, mean 0.000505 over 1000 steps
     """
-    check_single("summary", schedule)
+    schedule = single("summary", schedule)
     whole = isinstance(steps, (int, float, np.number)) and not isinstance(steps, bool) and 1 <= steps <= LAST_STEP
     if steps is not None and not (whole and steps == int(steps)):
         raise ValueError(unexpected("summary", "steps", steps, "a whole number of updates, from 1 to 2**53"))
     pure, found, axis = seen(schedule)
+    if steps is not None and axis != "updates":  # which are no readings
+        pure, found, axis = seen(schedule, by_step=True)
     count = horizon(pure) if steps is None else int(steps)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
@@ -176,37 +179,53 @@ def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
     return f"waits for observations of {', '.join(monitored)}; shown over: {axes}"
 
 
-def _warnings(
-    found: Summary, given: bool, planned: int, grid: np.ndarray, values: np.ndarray, after_run: float
-) -> Iterator[str]:
+def _warnings(found: Summary, given: bool, planned: int, grid: np.ndarray, values: np.ndarray, after: float) -> Iterator[str]:
     """Each says what is odd, why it matters, and what to write; `values` are those of the steps in `grid`."""
     tree = list(_tree(found.schedule))
-    yield from _skipped(tree)
-    waits = found.axis != "step"  # only the clock moves "held * ... on Plateau"
-    unreached = [
-        phase
-        for before, phase in itertools.pairwise(found.phases)
-        if given and phase.shape != "held" and not (waits and "held" in phase.shape)
-        if phase.start > found.steps - (phase.first != phase.last)  # no update is in it; a hold after the last is not missed
-        if not before.last == phase.first == phase.last  # nor one that changes nothing
-    ]
-    for phase in unreached:
-        yield (
-            f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
-            " ends before its plan does; shorten the parts before it, or train longer"
-        )
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
-    if not moving:
-        yield from _without_length(tree)
-    # A short phase may also be the overlap of two longer parts.
-    short = [phase for phase in moving if phase.stop - phase.start < 1 and any(0 < known(part.length) < 1 for part in tree)]
-    for phase in short:
-        length = number(phase.stop - phase.start)
-        yield f"{phase.shape} lasts {length} of a step: write a number of updates, for a ratio round({length} * total_steps)"
-    if len(moving) > 1 and _is_swapped_warmup(moving[0], moving[1], found):
-        first, last = number(moving[0].first), number(moving[0].last)
-        yield f"the warm-up goes down, from {first} to {last}, so that the run starts at its highest rate: swap the two"
-    for before, after in zip(found.phases, found.phases[1:], strict=False):
+    unreached = list(_unreached(found)) if given else []
+    has_cycles = any(map(_is_cyclic, tree))  # which rise as written
+    waves = [] if has_cycles else [wave for phase in moving for wave in _waves(phase, grid, values)]
+    yield from _skipped(tree)
+    yield from unreached
+    yield from [] if moving else _without_length(tree)
+    yield from _short(moving, tree)
+    yield from _swapped_warmup(moving, found.steps)
+    yield from [] if any(isinstance(part, Noise) for part in tree) else _jumps(found)
+    if found.lowest < 0:
+        yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
+    yield from _swapped_arguments(found.phases[-1].last, float(values[0]), tree)
+    yield from [] if any(isinstance(part, (CosineWave, Repeat)) for part in tree) else _high_end(found, moving, grid, values)
+    yield from waves
+    if found.axis.startswith("step"):
+        yield from _zeros(planned, grid, values)
+    if given and not unreached and not waves:
+        yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after)
+
+
+def _unreached(found: Summary) -> Iterator[str]:
+    """Phases that begin after the last update. A hold after it is not missed, nor is one that changes nothing."""
+    is_driven = found.axis != "step"  # only the clock moves "held * ... on Plateau"
+    for before, phase in itertools.pairwise(found.phases):
+        is_still = phase.shape == "held" or (is_driven and "held" in phase.shape) or before.last == phase.first == phase.last
+        if not is_still and phase.start > found.steps - (phase.first != phase.last):  # no update is in it
+            yield (
+                f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
+                " ends before its plan does; shorten the parts before it, or train longer"
+            )
+
+
+def _short(moving: list[Phase], tree: list[Schedule]) -> Iterator[str]:
+    """Phases shorter than a step; but one of them may also be the overlap of two longer parts."""
+    for phase in moving if any(0 < known(part.length) < 1 for part in tree) else []:
+        if phase.stop - phase.start < 1:
+            length = number(phase.stop - phase.start)
+            hint = f"write a number of updates, for a ratio round({length} * total_steps)"
+            yield f"{phase.shape} lasts {length} of a step: {hint}"
+
+
+def _jumps(found: Summary) -> Iterator[str]:
+    for before, after in itertools.pairwise(found.phases):
         low, high = sorted((abs(before.last), abs(after.first)))
         falls = after.first <= before.first and before.shape == after.shape
         wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
@@ -216,21 +235,33 @@ def _warnings(
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
                 f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
             )
-    if found.lowest < 0:
-        yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
-    end = found.phases[-1].last
-    swapped = 0 < values[0] < 1 and 10 <= end == round(end) > _FAR * values[0]  # perhaps a number of steps
-    if swapped and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):
-        size = number(end / values[0])
+
+
+def _swapped_arguments(end: float, first: float, tree: list[Schedule]) -> Iterator[str]:
+    is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # perhaps a number of steps
+    if is_count and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):
+        size = number(end / first)
         yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
-    cycles = any(isinstance(part, Repeat) and len(phases(part.schedule).spans) > 1 for part in tree)  # which rise as written
-    waves = [] if cycles else [wave for phase in moving for wave in _waves(phase, grid, values)]
-    yield from waves
+
+
+def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+    """Whether the last phase rises far above a warm-up before it, or grows for ever from where it starts."""
+    if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a sweep over magnitudes is meant
+        return
+    phase, has_warmup = moving[-1], any(one.first < one.last for one in moving[:-1])
+    before = float(values[grid < phase.start].max(initial=phase.first)) if has_warmup else phase.first
+    most = _RISE if has_warmup else _GROWTH if math.isinf(phase.stop) else math.inf
+    if 0 < before < found.final / most:
+        yield (
+            f"the value rises from {number(before)} to {number(found.final)} after step {number(phase.start)}"
+            f" (×{number(found.final / before)}): let {phase.shape} end lower, or bound it with .clip(high=...)"
+        )
+
+
+def _zeros(planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
     zeros = planned - 1 - int(grid[np.flatnonzero(values[grid < planned])].max(initial=-1))
-    if planned / 100 < zeros < planned and found.axis.startswith("step"):
+    if planned / 100 < zeros < planned:
         yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
-    if given and not unreached and not waves:
-        yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after_run)
 
 
 def _tree(schedule: Schedule) -> Iterator[Schedule]:
@@ -257,11 +288,20 @@ def _without_length(tree: list[Schedule]) -> Iterator[str]:
             )
 
 
-def _is_swapped_warmup(first: Phase, second: Phase, found: Summary) -> bool:
-    """Whether a short line goes down, though the schedule prints as one with a warm-up, or the next part starts higher."""
-    goes_down = first.shape == "Linear" and first.last < first.first and first.stop <= found.steps / 5
-    is_warmup = re.search("warmup|wsd", repr(found.schedule)) or second.first > 1.001 * first.last
-    return goes_down and bool(is_warmup) and second.last <= second.first
+def _swapped_warmup(moving: list[Phase], steps: int) -> Iterator[str]:
+    """Whether a short line goes down, and after it something starts higher, or a decay of another shape begins."""
+    if len(moving) < 2:
+        return
+    first, second = moving[:2]
+    goes_down = first.shape == "Linear" and first.last < first.first and first.stop <= steps / 5
+    is_higher, is_decay = second.first > 1.001 * first.last, second.shape != "Linear" and second.last < second.first
+    if goes_down and (is_decay or (is_higher and second.last <= second.first)):
+        high, low = number(first.first), number(first.last)
+        yield f"the warm-up goes down, from {high} to {low}, so that the run starts at its highest rate: swap the two"
+
+
+def _is_cyclic(part: Schedule) -> bool:
+    return isinstance(part, CosineWave) or (isinstance(part, Repeat) and len(phases(part.schedule).spans) > 1)
 
 
 def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
@@ -293,5 +333,5 @@ def _missed(found: Summary, lowest: float, first: float, after: float) -> Iterat
     is_whole = not is_held and after == first  # cycles
     if min(found.final, after) - target > margin * (found.peak - target) and not is_whole:
         where = f"the {number(target)} of step {number(end.start)}" if is_held else f"{number(target)}, where it has been"
-        end_there = "let the run end where the schedule does" if is_held else "let the run end with a whole cycle"
+        end_there = "let the run end where the schedule does" if is_held else "let the run end where a cycle is lowest"
         yield f"the last update uses {number(found.final)} and misses {where}: {end_there}"

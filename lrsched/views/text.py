@@ -6,21 +6,21 @@ from typing import Any
 import jax
 
 from lrsched.algebra.combinators import Warp
-from lrsched.algebra.pointwise import Constant, Pointwise
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.pointwise import Constant, Pointwise, as_schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import arguments_source, function_source, number_source, source, unexpected
+from lrsched.algebra.written import arguments_source, function_source, number_source, source
 
 # How tightly Python binds the operators, from >> with 0 up to 5 for a call or a method.
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4, "min": 5, "max": 5}
 
 
-def expanded(schedule: Schedule) -> Schedule:
+def expanded(schedule: ScheduleLike) -> Schedule:
     """The schedule without the names of recipes: an equal one that prints as the nodes that it is made of.
 
     Args:
-        schedule: a schedule, pure or driven, single or a batch.
+        schedule: a schedule, pure or driven, single or a batch; a number, or a function of the step.
 
     Raises:
         TypeError: if it is no schedule.
@@ -31,9 +31,7 @@ def expanded(schedule: Schedule) -> Schedule:
     >>> print(ls.expanded(ls.warmup_cosine(0.1, 10, 100)))
     Linear(0.0, 0.1, 10) >> Cosine(0.1, 0.0, 90)
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected("expanded", "schedule", schedule, "a schedule"))
-    return jax.tree.map(lambda x: x, schedule)  # which keeps nothing but the tree
+    return jax.tree.map(lambda x: x, as_schedule("expanded", "schedule", schedule))  # which keeps nothing but the tree
 
 
 def _binding(schedule: Schedule) -> int:

@@ -172,8 +172,11 @@ def test_gradients_by_a_length_below_0_are_finite(schedule):
 def test_what_grows_too_large_on_its_way_has_a_value_and_a_slope():
     """Where a power is more than a float32 and the product with it is not."""
     np.testing.assert_allclose(jax.jit(ls.Exponential(1e-30, 1e30))(1.5), 1e15, rtol=1e-5)
+    assert jax.jit(ls.Time() * 1e30)(4e8) == np.float32(1e30)  # no time is later
     cycles = jax.jit(lambda scale: ls.Constant(1e-20, 1).repeat(scale=scale)(12))
     np.testing.assert_allclose([cycles(1e4), jax.grad(cycles)(1e4)], [1e28, 1.2e25], rtol=1e-5)
+    for slope in (lambda x: (ls.Constant(x) ** 1.0)(0), lambda x: ls.Constant(1.0, 2).repeat(scale=x)(2)):
+        np.testing.assert_allclose(jax.grad(slope)(0.0), 1.0)
     for s in (ls.Exponential(1.0, 10.0), LINE.repeat(scale=10.0), ls.Linear(0.0, 1e38, 10) * 9.0):
         value, slope = jax.jvp(lambda t, s=s: s(t), (999.0,), (1.0,))
         assert value == np.finfo(np.float32).max
