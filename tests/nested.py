@@ -150,7 +150,7 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.deep().stretch(g.one_of(FACTORS)),
     lambda g: g.deep().staircase(g.one_of(STAIRS)),
     lambda g: g.finite().reverse(),
-    lambda g: g.finite().cooldown(g.count(), g.value(), g.one_of(options(Cooldown)["shape"])),
+    lambda g: g.finite().cooldown(g.one_of(COUNTS[4:]), g.value(), g.one_of(options(Cooldown)["shape"])),
     lambda g: g.finite() >> g.side(),
     lambda g: g.finite_side() >> g.deep(),
     lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.count(), g.count()))]),

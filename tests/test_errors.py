@@ -76,6 +76,8 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Noise(0.1, 1.5), "Noise(seed=1.5)", "seed >= 0 and whole", "for example seed=0"),
     (lambda: ls.CosineWave(1.0, 0.0, 0), "CosineWave(steps=0)", "steps > 0"),
     (lambda: ls.Constant(1.0).cooldown(5), "cooldown(schedule=Constant(1.0))", "with an end", "Hint: give it a length with"),
+    (lambda: LINE.cooldown(0.25), "cooldown(steps=0.25): expected steps >= 1, or 0", "round(0.25 * total_steps)"),
+    (lambda: ls.Greedy(highest=-1, lowest=[-2, 0]), "Greedy(lowest=array([-2.,  0.])): expected lowest <= highest"),
     (lambda: ls.one_cycle(1.0, 100, pct_final=0.2), "one_cycle(pct_final=0.2)", "pct_final >= pct_start=0.3"),
     (lambda: LINE / 0, "Linear(0.0, 1.0, 10) / 0.0", "a divisor other than 0"),
     (lambda: LINE.clip(0.9, 0.1), "clip(low=0.9, high=0.1)", "low <= high", "swap the two"),

@@ -2,6 +2,7 @@
 
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ from helpers import relaxed
 import lrsched as ls
 from lrsched.dialects import timm, transformers
 from lrsched.dialects.optax import from_optax
-from lrsched.dialects.torch import from_torch
+from lrsched.dialects.torch import from_torch, state_from_torch
 
 COSINE = {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 2, "decay_steps": 9}
 OF_OPTAX = {
@@ -128,6 +129,22 @@ def test_a_live_scheduler_of_transformers_is_a_named_schedule(name, numbers, exp
         lr_lambdas=[partial_of_transformers(name, **numbers)],
     )
     assert from_torch(scheduler) == expected.drop(made)
+
+
+def greedy(**changes: Any) -> Any:
+    given = {"factor": 0.5, "patience": 2, "mode": "max", "smooth": True, "window_size": 5, "cooldown_counter": 3}
+    bounds = {"min_lrs": [1e-3, 1e-4], "max_lrs": [1.0, 0.5], "reset_start_original": 500, "_init_lrs": [0.1, 0.2]}
+    optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}, {"lr": 0.2}])
+    return live("GreedyLR", "transformers.optimization", **{**given, **bounds, "optimizer": optimizer, **changes})
+
+
+def test_a_live_greedy_scheduler_begins_with_its_first_rate():
+    expected = {"mode": "max", "factor": 0.5, "patience": 2, "min_lr": 1e-4, "max_lr": 0.5, "smooth": True, "window_size": 5}
+    assert from_torch(greedy(), 1) == transformers.GreedyLR(0.2, **expected)
+    with pytest.raises(ValueError, match=r"expected the rate 0.4 .* Hint: transformers.GreedyLR\(0.1, mode='max', factor=0.5"):
+        from_torch(greedy(_init_lrs=[0.4]))
+    with pytest.raises(TypeError, match=r"Hint: init\(from_torch\(scheduler\)\) counts anew"):
+        state_from_torch(greedy())
 
 
 ATTRIBUTES = {

@@ -6,6 +6,7 @@
 import dataclasses
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ def test_is_a_schedule_like_any_other(schedule):
     assert values.dtype == np.float32
     np.testing.assert_array_equal(schedule.composed(STEPS), values)
     assert schedule.composed.length == schedule.length
+    expanded = ls.expanded(1.0 * schedule)
+    np.testing.assert_array_equal(expanded(STEPS), values)
+    assert re.search("LR|Scheduler", repr(expanded).partition("InPlace")[0]) is None
     np.testing.assert_allclose([schedule(int(t)) for t in STEPS[:10]], values[:10], rtol=1e-6)
     both = ls.stack([schedule * 2, ls.Constant(0.25)])
     np.testing.assert_allclose(both(STEPS), [2 * values, np.full(30, 0.25)], rtol=1e-6)
@@ -142,11 +146,11 @@ def test_every_number_of_a_plateau_maps():
     given = {"base_lr": 1.0, "factor": 0.5, "patience": 0, "threshold": 1e-4, "cooldown": 0, "min_lr": 0.0, "eps": 1e-8}
     others = {"base_lr": 0.5, "factor": 0.25, "patience": 1, "threshold": 0.5, "cooldown": 2, "min_lr": 0.125, "eps": 0.25}
     columns = {name: np.array([x, *(others[name] if n == name else x for n in given)]) for name, x in given.items()}
-    mapped = jax.vmap(lambda x: run(dialect.ReduceLROnPlateau(threshold_mode="abs", **x), metrics))(columns)
+    mapped = jax.vmap(run, (0, None))(dialect.ReduceLROnPlateau(threshold_mode="abs", **columns), metrics)
+    traced = jax.jit(jax.vmap(lambda x: run(dialect.ReduceLROnPlateau(threshold_mode="abs", **x), metrics)))(columns)
+    np.testing.assert_allclose(traced, mapped, rtol=1e-6)
+    np.testing.assert_allclose(mapped[0], run(dialect.ReduceLROnPlateau(threshold_mode="abs", **given), metrics), rtol=1e-6)
     assert len({tuple(row.tolist()) for row in mapped}) == len(given) + 1
-    for i, row in enumerate(mapped):
-        one = dialect.ReduceLROnPlateau(threshold_mode="abs", **{name: float(x[i]) for name, x in columns.items()})
-        np.testing.assert_allclose(row, run(one, metrics), rtol=1e-6)
 
 
 OPTIMIZER = optax.sgd(0.1)
@@ -165,6 +169,7 @@ BAD = [
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), "expected a scheduler of this dialect"),
     (lambda: dialect.ChainedScheduler([STEP, dialect.StepLR(0.1, 3)]), "as they change one rate, got 0.5, 0.1"),
     (lambda: dialect.ChainedScheduler([dialect.LinearLR(0.5, 0.0), COSINE])(3), "(start_factor=0): expected start_factor > 0"),
+    (lambda: dialect.ReduceLROnPlateau(0.1, min_lr=[0.01, 0.02]), "Plateau(min_lr=[0.01, 0.02]): expected one number"),
     (lambda: dialect.ReduceLROnPlateau(0.1, factor=1.0), "(factor=1.0): expected factor >= 0 and < 1"),
     (lambda: dialect.ReduceLROnPlateau(0.1, threshold_mode="rel_signed"), "expected 'rel' or 'abs'"),
 ]

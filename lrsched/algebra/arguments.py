@@ -26,6 +26,7 @@ Positive: TypeAlias = Annotated[Number, Spec(gt=0)]
 Length: TypeAlias = Annotated[Number, Spec(ge=0, unit="steps")]
 PositiveLength: TypeAlias = Annotated[Number, Spec(gt=0, unit="steps")]
 Milestones: TypeAlias = Annotated[Sequence[Number] | np.ndarray, Spec(rank=1, rising=True, unit="steps")]
+_STEPS = Spec(unit="steps")
 
 
 def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any] | None = None) -> Callable[P, R]:
@@ -103,7 +104,7 @@ def _is_written(x: Any) -> bool:
     return isinstance(x, (str, int, float, np.integer, type(None)))
 
 
-def check_count(call: str, name: str, count: Any, spec: Spec) -> None:
+def check_count(call: str, name: str, count: Any, spec: Spec = _STEPS) -> None:
     """Raises an error for a known count between 0 and 1: a ratio, or an argument in the wrong place."""
     counts = np.asarray(count, np.float64) if spec.unit and numerics.is_concrete(count) else np.zeros(0)
     if (between := counts[(counts > 0) & (counts < 1)]).size:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.arguments import check_count
 from lrsched.algebra.cycles import growing_cycle
 from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.driven import driven_parts as driven_parts
@@ -249,6 +250,7 @@ class Cooldown(Schedule):
 
     def _check(self) -> None:
         _check_end(self)
+        check_count("cooldown", "steps", self.steps)
 
     def at(self, t: Real) -> Real:
         first, second = WAYS[self.shape].weights(Progress(t - self.schedule.length, self.steps))

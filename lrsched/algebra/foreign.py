@@ -99,6 +99,7 @@ ATTRIBUTES: dict[str, str] = {  # of a schedule
     "join": "schedule >> other",
     "clamp": "schedule.clip(low, high)",
     "warmup": "Linear(0.0, peak, steps) >> schedule",
+    "composed": "expanded(schedule)",
     "anneal": "schedule.cooldown(steps, end)",
 }
 

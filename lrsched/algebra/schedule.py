@@ -287,12 +287,12 @@ class Schedule(_Hyperparameter):
         """The schedule for its length, then on from its last value to `end`: `self >> Linear(self(self.length), end, steps)`.
 
         Args:
-            steps: the length of the cool-down in steps, >= 0.
+            steps: the length of the cool-down in steps, 0 or >= 1.
             end: the last value; it may be higher.
             shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`).
 
         Raises:
-            ValueError: if it has no end: to branch off at step n, `.take(n)` first.
+            ValueError: if it has no end (to branch off at step n, `.take(n)` first), or steps is a ratio, between 0 and 1.
 
         >>> import lrsched as ls
         >>> print(ls.warmup_inverse_sqrt(1.0, 100).take(400).cooldown(100)([100, 400, 450, 500]))

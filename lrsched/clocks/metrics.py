@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, choice, leaf, node, static
+from lrsched.algebra.node import checked, choice, leaf, node, static, surely
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.clock import Around, Clock, Observed
 from lrsched.clocks.counts import advanced, as_number, zero
 
@@ -251,10 +252,12 @@ class Greedy(OfMetric):
         mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
         patience: the number of observations of a kind, in a row, without effect, >= 0.
         cooldown, warmup: the number of observations after a reduction, and after a raise, that are not looked at, >= 0.
-        lowest, highest: the bounds of the reading, by default far away. A reading beyond one, as 0 may be, moves no further.
+        lowest, highest: the bounds of the reading, lowest <= highest, by default far away. A reading beyond one, as 0 may be,
+            moves no further.
         reset: the number of reductions at the highest reading until it begins anew, > 0; by default it never does.
 
     Raises:
+        ValueError: if lowest is above highest.
         TypeError: on a tick, if the observation is not a scalar.
 
     >>> import lrsched as ls
@@ -277,6 +280,11 @@ class Greedy(OfMetric):
     reset: Number = leaf(gt=0, unit="reductions", default=_FAR)
     monitor: str = choice(default="value")
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
+
+    def _check(self) -> None:
+        if surely(np.greater, self.lowest, self.highest):
+            hint = "the bounds of the reading"
+            raise ValueError(unexpected("Greedy", "lowest", self.lowest, f"lowest <= highest={shown(self.highest)}", hint))
 
     @property
     def unit(self) -> str:
@@ -326,7 +334,7 @@ class SmoothedState(NamedTuple):
 class Smoothed(Around):
     """Another clock, which observes the mean of the last `window` observations at every observation.
 
-    The first means are of as many as there are.
+    The first means are of as many as there are. One that is not finite is observed as it is, once, and is part of no mean.
 
     Args:
         clock: the other clock, such as a `Plateau`.
@@ -367,10 +375,11 @@ class Smoothed(Around):
     def tick(self, state: SmoothedState, steps: Number, observations: Observed) -> SmoothedState:
         recent, seen, means = dict(state.recent), dict(state.seen), dict(observations)
         for name in recent.keys() & observations.keys():
-            value = as_number(f"Smoothed(monitor={name!r})", observations[name])
-            recent[name] = jnp.roll(recent[name], 1).at[0].set(numerics.to_float(value))
-            seen[name] = jnp.minimum(seen[name] + 1, self.window)
-            means[name] = jnp.sum(recent[name]) / numerics.to_float(seen[name])
+            value = numerics.to_float(as_number(f"Smoothed(monitor={name!r})", observations[name]))
+            finite = jnp.isfinite(value)
+            recent[name] = jnp.where(finite, jnp.roll(recent[name], 1).at[0].set(value), recent[name])
+            seen[name] = jnp.where(finite, jnp.minimum(seen[name] + 1, self.window), seen[name])
+            means[name] = jnp.where(finite, jnp.sum(recent[name]) / numerics.to_float(jnp.maximum(seen[name], 1)), value)
         return SmoothedState(self.clock.tick(state.clock, steps, means), recent, seen)
 
     def read(self, state: SmoothedState) -> Any:

@@ -229,6 +229,7 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     [0.1  0.2  0.3  0.15]
     """
     call = "GreedyLR"
+    expect(min_lr <= max_lr, call, "min_lr <= max_lr", "the bounds of the rate", min_lr=min_lr, max_lr=max_lr)
     expect(not verbose, call, "verbose=False", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
     smallest = eps / (1.0 - factor)  # of the rates that can be reduced by more than eps
     expect(base_lr > smallest, call, "base_lr * (1 - factor) > eps", "no change would be made", base_lr=base_lr, eps=eps)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+import jax
+
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -12,11 +14,10 @@ from lrsched.algebra.written import unexpected
 from lrsched.training.differences import side_by_side
 from lrsched.training.live import packed, unpacked
 from lrsched.views.expression import parse
-from lrsched.views.text import expanded
 
 
 def describe(schedule: ScheduleLike) -> str:
-    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr(expanded(s))` gives.
+    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr` gives of its nodes.
 
     It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
     of your own is in it by its name alone: that it computes something else by then cannot be seen.
@@ -31,7 +32,8 @@ def describe(schedule: ScheduleLike) -> str:
     >>> print(ls.describe(ls.Linear(0.1, 0.0, 100)))
     Linear(0.1, 0.0, 100)
     """
-    text = repr(expanded(as_schedule("describe", "schedule", schedule)))  # a recipe may be another one in a later version
+    plain = jax.tree.map(lambda x: x, as_schedule("describe", "schedule", schedule))
+    text = repr(plain)  # without names of recipes, which may be others in a later version
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the place of a function without a name, in this process
 
 

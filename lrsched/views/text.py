@@ -17,7 +17,9 @@ _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4, "min": 5, "max": 
 
 
 def expanded(schedule: ScheduleLike) -> Schedule:
-    """The schedule without the names of recipes: an equal one that prints as the nodes that it is made of.
+    """The schedule without the names of recipes and dialects: one of the same values that prints as the nodes it is made of.
+
+    It is equal to the schedule, but for classes of the PyTorch dialect: in the place of one is its `composed`.
 
     Args:
         schedule: a schedule, pure or driven, single or a batch; a number, or a function of the step.
@@ -30,8 +32,16 @@ def expanded(schedule: ScheduleLike) -> Schedule:
     warmup_cosine(0.1, 10, 100)
     >>> print(ls.expanded(ls.warmup_cosine(0.1, 10, 100)))
     Linear(0.0, 0.1, 10) >> Cosine(0.1, 0.0, 90)
+    >>> print(ls.expanded(ls.parse("torch.ExponentialLR(0.1, 0.9)")))
+    Exponential(0.1, 0.9)
     """
-    return jax.tree.map(lambda x: x, as_schedule("expanded", "schedule", schedule))  # which keeps nothing but the tree
+    nodes = as_schedule("expanded", "schedule", schedule)
+    return jax.tree.map(_composed, nodes, is_leaf=lambda x: hasattr(x, "composed"))  # which keeps nothing but the tree
+
+
+def _composed(x: Any) -> Any:
+    made = getattr(x, "composed", x)
+    return x if made is x else expanded(made)
 
 
 def _binding(schedule: Schedule) -> int:

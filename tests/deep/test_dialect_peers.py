@@ -100,6 +100,7 @@ def test_every_number_can_be_mapped_and_differentiated(peer):
         (lambda: optax.reduce_on_plateau(rtol=0.0), "(rtol=0.0, atol=0.0): expected rtol > 0 or atol > 0"),
         (lambda: transformers.get_scheduler("greedier", 0.1), "(name='greedier'): expected one of greedy, linear"),
         (lambda: transformers.GreedyLR(1e-7), "(base_lr=1e-07, eps=1e-08): expected base_lr * (1 - factor) > eps"),
+        (lambda: transformers.GreedyLR(0.1, min_lr=1.0, max_lr=0.5), "(min_lr=1.0, max_lr=0.5): expected min_lr <= max_lr"),
         (lambda: transformers.get_scheduler("linear", 0.1, 10), "expected num_training_steps for 'linear'"),
         (lambda: transformers.get_scheduler("polynomial", 1e-8, 0, 9), "expected lr_end < base_lr"),
         (lambda: transformers.get_wsd_schedule(0.1, 0, 3, 9, decay_type="sqrt"), "(decay_type='sqrt'): expected 'linear' or"),

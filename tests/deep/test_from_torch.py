@@ -144,7 +144,7 @@ REFUSED = [
     (lambda: from_torch(None), TypeError, "from_torch(scheduler=None): expected a scheduler"),
     (lambda: from_torch(ls.Constant(1.0)), TypeError, "expected a scheduler"),
     (lambda: from_torch(kind("StepLR", "torch.optimal")()), TypeError, "expected a scheduler of torch.optim.lr_scheduler"),
-    (of_a_subclass, TypeError, "project.Mine, a subclass of PyTorch's StepLR. Hint: write "),
+    (of_a_subclass, TypeError, "project.Mine, a subclass of StepLR. Hint: write "),
     (lambda: from_torch(one("StepLR"), 1), ValueError, "from_torch(group=1): expected a group of the optimizer, from 0 to 0"),
     (lambda: from_torch(one("StepLR"), -1), ValueError, "from_torch(group=-1): expected a group of the optimizer, from 0 to 0"),
     (with_another_group, ValueError, "expected base_lrs for group 1, got those of 1 groups"),

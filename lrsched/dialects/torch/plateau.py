@@ -5,6 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import Factor, recipe
 from lrsched.algebra.node import Spec, checked
@@ -79,12 +83,14 @@ def _reductions(base: Number, factor: Number, low: Number, eps: Number) -> Any:
         first = numerics.minimum(rates[0], base)
         return first - rates[1]
 
+    def halved(_: int, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        count, step = state
+        more = count + step - 1.0
+        return numerics.where((by(more) - eps) > 0, more + 1.0, count), step / 2
+
     # The first k of which the reduction is by no more: a binary search, since a logarithm would miss it by one at times.
-    count = 0.0
-    for j in reversed(range(_MOST_REDUCTIONS)):
-        more = count + 2.0**j - 1
-        count = numerics.where((by(more) - eps) > 0, more + 1.0, count)
-    return count
-
-
-_MOST_REDUCTIONS = 31
+    numbers, step = (base, factor, low, eps), 2.0**30
+    if numerics.is_concrete(*numbers):
+        return functools.reduce(lambda state, i: halved(i, state), range(31), (0.0, step))[0]
+    first = jnp.zeros(np.broadcast_shapes(*map(np.shape, numbers)), numerics.float_type())
+    return jax.lax.fori_loop(0, 31, halved, (first, jnp.asarray(step, first.dtype)))[0]

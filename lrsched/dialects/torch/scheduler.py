@@ -181,6 +181,11 @@ class InPlace(Schedule):
 
     scheduler: Scheduler = child()
 
+    @property
+    def composed(self) -> Schedule:
+        """Itself, for `expanded`."""
+        return self
+
     def at(self, t: Real) -> Real:
         if not self.scheduler.in_place:
             return self.scheduler.change(t).offset

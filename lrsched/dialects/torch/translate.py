@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -52,11 +53,12 @@ def from_torch(scheduler: Any, group: int = 0) -> Schedule:
 
     Args:
         scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`, also as transformers
-            makes them; or one of timm, which keeps no step, so that its schedule is the whole one.
+            makes them; one of timm, which keeps no step, so that its schedule is the whole one; or a GreedyLR of transformers
+            that has the rate with which it began.
         group: the index of the optimizer's parameter group, each of which has a rate of its own.
 
     Raises:
-        TypeError: if it is no scheduler of PyTorch or timm, one of a subclass, or has a function that JAX cannot trace.
+        TypeError: if it is no scheduler of these, one of a subclass, or has a function that JAX cannot trace.
         ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or its
             numbers are none that the dialect takes.
 
@@ -81,20 +83,22 @@ def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
         rate = ls.evaluate(schedule, state)
 
     For a `ReduceLROnPlateau` it holds the best metric, the bad ones since, and what is left of a cooldown, and counts plateaus
-    from 0, since the schedule begins with the present rate. All other schedulers have no state, and get that of `init`.
+    from 0, since the schedule begins with the present rate. All others but GreedyLR have no state, and get that of `init`.
 
     Args:
         scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`.
         group: the index of the optimizer's parameter group.
 
     Raises:
-        TypeError: as `from_torch` does.
+        TypeError: as `from_torch` does, or if it is a GreedyLR.
         ValueError: as `from_torch` does.
 
     References:
         PyTorch's `ReduceLROnPlateau`: `best`, `num_bad_epochs` and `cooldown_counter`.
     """
     source = _source("state_from_torch", scheduler, group)
+    if source.name == "GreedyLR":
+        source.fails(TypeError, "no GreedyLR of transformers, got one. Hint: init(from_torch(scheduler)) counts anew")
     state = init(_from_now(source))
     if source.name != "ReduceLROnPlateau":
         return state
@@ -175,7 +179,7 @@ class _Source(NamedTuple):
 
 def _source(call: str, scheduler: Any, group: Any) -> _Source:
     kind = type(scheduler)
-    if not _is_torchs(kind) or kind.__name__ not in _KNOWN:
+    if not _is_theirs(kind) or kind.__name__ not in _KNOWN:
         raise TypeError(_refusal(call, scheduler))
     source = _Source(call, scheduler, group)
     count = len(source.get("optimizer").param_groups)
@@ -186,19 +190,19 @@ def _source(call: str, scheduler: Any, group: Any) -> _Source:
     return source
 
 
-def _is_torchs(kind: type) -> bool:
-    return f"{kind.__module__}.".startswith("torch.optim.")
+def _is_theirs(kind: type) -> bool:
+    return f"{kind.__module__}.".startswith(("torch.optim.", "transformers.optimization."))
 
 
 def _refusal(call: str, scheduler: Any) -> str:
     """Why a class is not translated, and what to write instead."""
     kind = type(scheduler)
-    parents = [parent.__name__ for parent in kind.__mro__ if _is_torchs(parent) and hasattr(scheduler, "optimizer")]
+    parents = [parent.__name__ for parent in kind.__mro__ if _is_theirs(parent) and hasattr(scheduler, "optimizer")]
     if not parents:
         expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
         return unexpected(call, "scheduler", scheduler, expected, hint)
     known = next((name for name in parents if name in _KNOWN), "")
-    what = f"a subclass of PyTorch's {known}" if known else "a class of PyTorch that is not known"
+    what = f"a subclass of {known}" if known else "a class of PyTorch that is not known"
     same = f", or {known}(...), if it gives the same rates" if known else ""
     return (
         f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
@@ -305,6 +309,20 @@ def _plateau(source: _Source) -> Schedule:
     return ReduceLROnPlateau(source.rate, min_lr=low, **others)
 
 
+def _greedy(source: _Source) -> Schedule:
+    make = _dialect("transformers").GreedyLR
+    defaults = {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
+    given = {name: x for name, x in vars(source.scheduler).items() if name in defaults} | {"verbose": False}
+    given |= {"min_lr": source.entry("min_lrs"), "max_lr": source.entry("max_lrs")}
+    given |= {"reset_start": source.get("reset_start_original")}
+    schedule = make(source.rate, **{name: x for name, x in given.items() if x != defaults[name]})
+    if source.rate != (began := source.entry("_init_lrs")):
+        hint = f"{schedule} goes on from there, and a reset leads back to that rate"
+        source.fails(ValueError, f"the rate {began:.9g} with which it began, got {source.rate:.9g}. Hint: {hint}")
+    return schedule
+
+
+_DRIVEN: dict[str, Callable[[_Source], Schedule]] = {"ReduceLROnPlateau": _plateau, "GreedyLR": _greedy}
 # The schedule of a scheduler from its start on.
 _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ChainedScheduler": lambda s: ChainedScheduler([_from_start(child) for child in s.children]),
@@ -323,18 +341,18 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
     "SWALR": lambda s: _swalr(s, s.base),
 }
-_KNOWN = (*_SCHEDULES, "ReduceLROnPlateau")
+_KNOWN = (*_SCHEDULES, *_DRIVEN)
 
 
 def _from_start(source: _Source) -> Schedule:
-    if source.name == "ReduceLROnPlateau":
+    if source.name in _DRIVEN:
         source.fails(TypeError, "no plateau within another scheduler, got one. Hint: build that one of this dialect by hand")
     return _SCHEDULES[source.name](source)
 
 
 def _from_now(source: _Source) -> Schedule:
-    if source.name == "ReduceLROnPlateau":
-        return _plateau(source)
+    if source.name in _DRIVEN:
+        return _DRIVEN[source.name](source)
     made = _steps_made(source)
     whole = _to_present_rate(source, made) if source.name in _CARRYING else _from_start(source)
     schedule = whole.drop(made) if made else whole
