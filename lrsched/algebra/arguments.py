@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
-from lrsched.algebra.node import Node, Spec, checked_choice, surely
+from lrsched.algebra.node import Node, Spec, checked_choice, checked_flag, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real
 from lrsched.algebra.written import NAMES, number_source, shown, unexpected
@@ -25,18 +25,19 @@ Factor: TypeAlias = Annotated[Number, Spec(ge=0)]
 Positive: TypeAlias = Annotated[Number, Spec(gt=0)]
 Length: TypeAlias = Annotated[Number, Spec(ge=0, unit="steps")]
 PositiveLength: TypeAlias = Annotated[Number, Spec(gt=0, unit="steps")]
+Milestones: TypeAlias = Annotated[Sequence[Number] | np.ndarray, Spec(rank=1, rising=True, unit="steps")]
+_STEPS = Spec(unit="steps")
 
 
-def recipe(function: Callable[P, R]) -> Callable[P, R]:
-    """A recipe with a name: annotations, a `Spec`, a `Literal` or bool, check arguments; errors and `repr` show its call."""
-    call, signature = function.__name__, inspect.signature(function)
+def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any] | None = None) -> Callable[P, R]:
+    """A function that checks its arguments, by a `Spec`, a `Literal` or a type, and whose errors and `repr` show its call.
+
+    A name of a module comes before it in `repr`. Another check than `checked_argument` gets the same, and gives the argument.
+    """
+    call, signature, check = function.__name__, inspect.signature(function), check or checked_argument
     hints = typing.get_type_hints(function, include_extras=True)
-    specs = {name: spec_of(hint) for name, hint in hints.items()}
-
-    def checked(name: str, value: Any) -> Any:
-        return checked_argument(call, name, value, hints[name])
-
-    amounts = [name for name, spec in specs.items() if spec is not None and spec.unit]
+    text = f"{module}.{call}" if module else call
+    rest = [name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD]
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,46 +45,56 @@ def recipe(function: Callable[P, R]) -> Callable[P, R]:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError:  # said with the name of the function
             return explained(function)(*args, **kwargs)
-        given = {name: checked(name, value) for name, value in given.items()}
+        for name in rest:
+            given |= given.pop(name, {})
+        given = {name: check(call, name, value, hints.get(name)) for name, value in given.items()}
         try:
             made = function(**given)  # pyright: ignore[reportCallIssue]
-        except ValueError as error:  # of a node that it makes, such as a value that is too large
-            raise error if str(error).startswith(f"{call}(") else ValueError(f"{call}(...): {error}") from None
-        keep_call(made, call, given, kwargs, amounts)
+        except (TypeError, ValueError) as error:  # of a node that it makes, such as a value that is too large
+            if type(error) not in (TypeError, ValueError) or str(error).startswith(f"{call}("):
+                raise
+            raise type(error)(f"{call}(...): {error}") from None
+        if isinstance(made, Node) and all(map(_is_written, given.values())):
+            shown = {name: x for name, x in given.items() if name not in kwargs or not _is_default(signature, name, x)}
+            made.__dict__["_recipe"] = f"{text}({', '.join(_written(hints, kwargs, shown))})"
         return made
 
-    NAMES[call] = with_checks
+    NAMES[text] = with_checks
     function.__globals__.setdefault("__test__", {})[call] = with_checks  # doctest does not find wrapped functions itself
     return with_checks
+
+
+def _is_default(signature: inspect.Signature, name: str, x: Any) -> bool:
+    parameter = signature.parameters.get(name)
+    return parameter is not None and isinstance(x, (str, int, float, type(None))) and x == parameter.default
+
+
+def _written(hints: dict[str, Any], named: Collection[str], given: dict[str, Any]) -> list[str]:
+    """Arguments as text: those that were given by name with it, and amounts of time without ".0"."""
+    specs = {name: spec_of(hints.get(name)) for name in given}
+    amounts = [name for name, spec in specs.items() if spec is not None and spec.exact]
+    return [f"{name}=" * (name in named) + number_source(value, name in amounts) for name, value in given.items()]
 
 
 def checked_argument(call: str, name: str, value: Any, hint: Any) -> Any:
     """An argument as a node keeps it, if it is what its annotation says: numbers as a `Spec`, a `Literal`, bool or str."""
     if value is None and type(None) in typing.get_args(hint):
         return None
-    if typing.get_origin(hint) is Literal:
+    if typing.get_origin(hint) is Literal or hint is str:
         checked_choice(call, name, value, typing.get_args(hint))
-    if hint is bool and not isinstance(value, (bool, np.bool_)):
-        raise TypeError(unexpected(call, name, value, "True or False"))
-    if hint is str:
-        checked_choice(call, name, value, ())
+        return str.__str__(typing.cast("str", value))  # of an enumeration or of NumPy
+    if hint is bool:
+        return checked_flag(call, name, value)
     if (spec := spec_of(hint)) is None:
         return value
     kept = spec.checked(call, name, value)
-    check_count(call, name, kept, spec.unit)
+    check_count(call, name, kept, spec)
     return kept
 
 
 def spec_of(hint: Any) -> Spec | None:
     """The `Spec` in an annotation, also of `Value | None`."""
     return next((x for kind in (hint, *typing.get_args(hint)) for x in getattr(kind, "__metadata__", ())), None)
-
-
-def keep_call(made: Any, call: str, given: dict[str, Any], named: Collection[str], amounts: Collection[str] = ()) -> None:
-    """Makes a new node print as the call that made it, if text can say its arguments: some by name, some amounts of time."""
-    if isinstance(made, Node) and all(map(_is_written, given.values())):
-        texts = [f"{name}=" * (name in named) + number_source(value, name in amounts) for name, value in given.items()]
-        made.__dict__["_recipe"] = f"{call}({', '.join(texts)})"
 
 
 def _is_written(x: Any) -> bool:
@@ -93,13 +104,14 @@ def _is_written(x: Any) -> bool:
     return isinstance(x, (str, int, float, np.integer, type(None)))
 
 
-def check_count(call: str, name: str, count: Any, unit: str = "steps") -> None:
+def check_count(call: str, name: str, count: Any, spec: Spec = _STEPS) -> None:
     """Raises an error for a known count between 0 and 1: a ratio, or an argument in the wrong place."""
-    counts = np.asarray(count, np.float64) if unit and numerics.is_concrete(count) else np.zeros(0)
+    counts = np.asarray(count, np.float64) if spec.unit and numerics.is_concrete(count) else np.zeros(0)
     if (between := counts[(counts > 0) & (counts < 1)]).size:
-        ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{unit})"
-        hint = f"write {ratio} for a ratio, or check the order of the arguments" if unit == "steps" else f"a number of {unit}"
-        raise ValueError(unexpected(call, name, count, f"{name} >= 1, or 0", hint))
+        ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{spec.unit})"
+        is_steps, hint = spec.unit == "steps", f"write {ratio} for a ratio, or check the order of the arguments"
+        expected = f"{name} >= 1" + ", or 0" * (spec.gt is None and not spec.ge)
+        raise ValueError(unexpected(call, name, counts.tolist(), expected, hint if is_steps else f"a number of {spec.unit}"))
 
 
 def is_empty(values: Any) -> bool:

@@ -102,7 +102,7 @@ def checked_choice(call: str, name: str, value: object, options: Collection[str]
     """Raises an error if an argument is none of a few strings, or with no options, if it is no string."""
     if not options and not isinstance(value, str):
         raise TypeError(unexpected(call, name, value, "a string"))
-    if options and value not in options:
+    if options and not (isinstance(value, str) and value in options):
         raise ValueError(unexpected(call, name, value, " or ".join(map(repr, options))))
 
 

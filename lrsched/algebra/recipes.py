@@ -13,7 +13,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, check_count, divided, is_empty, recipe
+from lrsched.algebra.arguments import (
+    Factor,
+    Length,
+    Milestones,
+    Positive,
+    PositiveLength,
+    Value,
+    checked_argument,
+    divided,
+    is_empty,
+    recipe,
+)
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant
@@ -73,8 +84,7 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """
     if is_empty(milestones):
         return Constant(start, 0.0)
-    milestones = checked("multi_step", "milestones", milestones, rank=1, rising=True, unit="steps")
-    check_count("multi_step", "milestones", milestones)
+    milestones = checked_argument("multi_step", "milestones", milestones, Milestones)
     steps = [milestones[..., i] for i in range(milestones.shape[-1])]
     values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
     return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))

@@ -53,6 +53,8 @@ def function_source(fn: Any) -> str:
 
 def number_source(value: Any, amount: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
+    if isinstance(value, str):
+        return repr(str.__str__(value))  # of an enumeration or of NumPy
     if isinstance(value, numerics.Extended):
         parts = jax.tree.leaves(value)
         if any(isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not _is_here(x) for x in parts):
@@ -80,7 +82,7 @@ def _is_here(value: jax.Array) -> bool:
 
 def shown(value: object, most: int = 100) -> str:
     """A value as an error shows it: not all of it, where it is a whole model."""
-    text = " ".join(repr(value).split("\n"))
+    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split("\n"))
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 

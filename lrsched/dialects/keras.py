@@ -1,8 +1,10 @@
 """Keras' schedules, exactly: every class of `keras.optimizers.schedules`, and the callback `ReduceLROnPlateau`, as a schedule.
 
 The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback; `name` does nothing.
-`deserialize` reads what Keras' `serialize` wrote. `notebooks/coming_from_keras.md` shows each beside the algebra, and what
-differs.
+Lengths and boundaries are steps, that is updates, and a schedule with an end keeps its last value; patience and cooldown are
+observations of the callback, that is epochs. A number without a meaning raises a `ValueError`, and anything but a number a
+`TypeError`. `deserialize` reads what Keras' `serialize` wrote. `notebooks/coming_from_keras.md` shows each beside the
+algebra, and what differs.
 
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)
@@ -18,13 +20,21 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import lrsched as ls
+from lrsched.algebra.written import NAMES
 from lrsched.dialects.shared import (
     BaseRate,
+    Count,
+    Factor,
+    InitialRate,
     Length,
+    Milestones,
     Number,
     Numbers,
+    Positive,
     PositiveLength,
     Rate,
+    Reduction,
+    Stretch,
     at_least,
     expect,
     is_known,
@@ -35,65 +45,80 @@ from lrsched.dialects.shared import (
 
 @peer
 def ExponentialDecay(
-    initial_learning_rate: Number,
+    initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
-    decay_rate: Number,
+    decay_rate: Factor,
     staircase: bool = False,
     name: str | None = "ExponentialDecay",
 ) -> ls.Schedule:
-    """`initial_learning_rate · decay_rate^p` with p = t / decay_steps, whole if a staircase."""
+    """`initial_learning_rate · decay_rate^p` with p = t / decay_steps, whole if a staircase.
+
+    `decay_rate` is the factor of `decay_steps` steps, and not of one; it has no end.
+    """
     decay = ls.Exponential(initial_learning_rate, decay_rate).stretch(decay_steps)
     return decay.staircase(decay_steps) if staircase else decay
 
 
 @peer
-def PiecewiseConstantDecay(boundaries: Numbers, values: Numbers, name: str | None = "PiecewiseConstant") -> ls.Schedule:
-    """`values[k]` at the steps after `boundaries[k - 1]`, up to and with `boundaries[k]`."""
+def PiecewiseConstantDecay(boundaries: Milestones, values: Numbers, name: str | None = "PiecewiseConstant") -> ls.Schedule:
+    """`values[k]` at the steps after `boundaries[k - 1]`, up to and with `boundaries[k]`.
+
+    A boundary is the last step of the old value, one step later than in optax, PyTorch and `lrsched.Piecewise`.
+    """
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
-    return ls.Piecewise([0, *(at_least(0, numpy_of(b).floor(b) + 1) for b in boundaries)], [*values])
+    return ls.Piecewise([0, *(numpy_of(b).floor(b) + 1 for b in boundaries)], [*values])
 
 
 @peer
 def PolynomialDecay(
-    initial_learning_rate: Number,
+    initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
     end_learning_rate: Number = 0.0001,
-    power: Number = 1.0,
+    power: Positive = 1.0,
     cycle: bool = False,
     name: str | None = "PolynomialDecay",
 ) -> ls.Schedule:
-    """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles; n whole steps then."""
+    """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles; n whole steps then.
+
+    It holds `end_learning_rate` from step `decay_steps` on. With `cycle` the decay does not repeat: it becomes longer.
+    """
     if not cycle:
         return ls.Polynomial(initial_learning_rate, end_learning_rate, decay_steps, power)
-    expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "of a cycle", decay_steps=decay_steps)
+    expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "a cycle ends at a step", decay_steps=decay_steps)
     end_of_cycle = (ls.Time().staircase(decay_steps) + decay_steps).delay(1)
     return ls.Polynomial(initial_learning_rate, end_learning_rate, 1.0, power) @ (ls.Time() / end_of_cycle)
 
 
 @peer
 def InverseTimeDecay(
-    initial_learning_rate: Number,
+    initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
     decay_rate: Number,
     staircase: bool = False,
     name: str | None = "InverseTimeDecay",
 ) -> ls.Schedule:
-    """`initial_learning_rate / (1 + decay_rate · p)` with p = t / decay_steps, whole if a staircase."""
+    """`initial_learning_rate / (1 + decay_rate · p)` with p = t / decay_steps, whole if a staircase.
+
+    `decay_rate` is what `decay_steps` steps add to the divisor; it has no end.
+    """
     decay = ls.Constant(initial_learning_rate, 0) / (1.0 + decay_rate * ls.Time().stretch(decay_steps))
     return decay.staircase(decay_steps) if staircase else decay
 
 
 @peer
 def CosineDecay(
-    initial_learning_rate: Number,
+    initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
     alpha: Number = 0.0,
     name: str | None = "CosineDecay",
     warmup_target: Number | None = None,
     warmup_steps: Length = 0,
 ) -> ls.Schedule:
-    """Half a cosine wave down to `alpha` of where it began, after a straight line to `warmup_target` if there is one."""
+    """Half a cosine wave down to `alpha` of where it began, after a straight line to `warmup_target` if there is one.
+
+    `decay_steps` excludes the `warmup_steps`, which count only with a target. `alpha` is a fraction of the highest rate.
+    """
     if warmup_target is None:
         return ls.Cosine(initial_learning_rate, alpha * initial_learning_rate, decay_steps)
     warmup = ls.Linear(initial_learning_rate, warmup_target, warmup_steps)
@@ -102,14 +127,17 @@ def CosineDecay(
 
 @peer
 def CosineDecayRestarts(
-    initial_learning_rate: Number,
+    initial_learning_rate: InitialRate,
     first_decay_steps: PositiveLength,
-    t_mul: Number = 2.0,
+    t_mul: Stretch = 2.0,
     m_mul: Number = 1.0,
     alpha: Number = 0.0,
     name: str | None = "SGDRDecay",
 ) -> ls.Schedule:
-    """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`."""
+    """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`.
+
+    Each wave begins where the last one ended, at step `first_decay_steps` for the second, and they go on for ever.
+    """
     a, low = initial_learning_rate, alpha * initial_learning_rate
     return ls.cosine_restarts(a, low, first_decay_steps, None, _unless(1, t_mul), _unless(1, m_mul), _unless(0, low))
 
@@ -118,15 +146,18 @@ def CosineDecayRestarts(
 def ReduceLROnPlateau(
     base_lr: BaseRate,
     monitor: str = "val_loss",
-    factor: Number = 0.1,
-    patience: Number = 10,
+    factor: Reduction = 0.1,
+    patience: Count = 10,
     verbose: int = 0,
     mode: Literal["auto", "min", "max"] = "auto",
     min_delta: Number = 1e-4,
-    cooldown: Number = 0,
+    cooldown: Count = 0,
     min_lr: Rate = 0.0,
 ) -> ls.Schedule:
     """`max(base_lr · factor^plateaus, min_lr)`: the metric is observed once an epoch.
+
+    Patience p fires at the p-th observation without improvement, one earlier than PyTorch's, and 0 counts as 1; a cooldown of c
+    leaves out c - 1 observations, and `min_delta` is absolute.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import keras
@@ -138,11 +169,12 @@ def ReduceLROnPlateau(
     0.5
     """
     call = "ReduceLROnPlateau"
-    expect(factor < 1, call, "factor < 1", "it reduces", factor=factor)
     expect(not verbose, call, "verbose=0", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
     if mode == "auto":
         is_loss = monitor.removeprefix("val_") == "loss"
-        expect(is_loss, call, "mode='min' or mode='max'", "only of losses is the direction known", monitor=monitor, mode=mode)
+        expect(
+            is_loss, call, "mode='min' or mode='max'", "'auto' knows the direction of a loss alone", monitor=monitor, mode=mode
+        )
         mode = "min"
     clock = ls.Plateau(mode, at_least(0, patience - 1), abs(min_delta), "abs", at_least(0, cooldown - 1), monitor)
     low = numpy_of(min_lr, base_lr).minimum(min_lr, base_lr)  # a base rate below the lowest stays
@@ -169,6 +201,9 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     name = str(config["class_name"])
     expect(name in _SCHEDULES, "deserialize", f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
     return _SCHEDULES[name](**config["config"])
+
+
+NAMES["keras.deserialize"] = deserialize
 
 
 def _unless(value: float, number: Number) -> Number | None:

@@ -2,6 +2,13 @@
 
 The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
 rounding. To move, change one import; `from_optax` translates a schedule that optax has made already.
+
+All lengths and boundaries are steps, that is updates. A transition of 0 steps or fewer stays at its first value, and a
+`transition_begin` below 0 counts as 0. A number without a meaning raises a `ValueError`, and anything but a number a
+`TypeError`.
+
+`reduce_on_plateau` is a schedule like the others, and no transformation: in a chain write
+`lrsched.scale_by_learning_rate(reduce_on_plateau(...), flip_sign=False)`.
 `notebooks/coming_from_optax.md` shows each function beside the algebra, and what differs.
 
 >>> from lrsched.dialects import optax
@@ -17,19 +24,25 @@ import itertools
 import operator
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
 
 import lrsched as ls
-from lrsched.algebra.node import checked
+from lrsched.algebra import numerics
+from lrsched.algebra.arguments import checked_argument
+from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.dialects.shared import (
+    Count,
+    Factor,
     Length,
+    Milestones,
     Number,
-    Numbers,
+    Plain,
     Positive,
+    PositiveCount,
     PositiveLength,
     Steps,
     at_least,
@@ -41,6 +54,8 @@ from lrsched.dialects.shared import (
     where,
 )
 
+_Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
+
 
 @peer
 def constant_schedule(value: Number) -> ls.Schedule:
@@ -50,23 +65,32 @@ def constant_schedule(value: Number) -> ls.Schedule:
 
 @peer
 def polynomial_schedule(
-    init_value: Number, end_value: Number, power: Number, transition_steps: Steps, transition_begin: Steps = 0
+    init_value: Number, end_value: Number, power: Positive, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
-    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps; `init_value` for ever if there are no steps."""
+    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps.
+
+    It is `init_value` before `transition_begin`, and `end_value` from step `transition_begin + transition_steps` on.
+    """
     end = where(transition_steps > 0, end_value, init_value)
     return _delayed(ls.Polynomial(init_value, end, at_least(0, transition_steps), power), transition_begin)
 
 
 @peer
 def linear_schedule(init_value: Number, end_value: Number, transition_steps: Steps, transition_begin: Steps = 0) -> ls.Schedule:
-    """A straight line from `init_value` to `end_value`; `init_value` for ever if there are no steps."""
+    """A straight line from `init_value` to `end_value`.
+
+    It is `init_value` before `transition_begin`, and `end_value` from step `transition_begin + transition_steps` on.
+    """
     end = where(transition_steps > 0, end_value, init_value)
     return _delayed(ls.Linear(init_value, end, at_least(0, transition_steps)), transition_begin)
 
 
 @peer
 def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Any] | None = None) -> ls.Schedule:
-    """`init_value` times the scale of every boundary b <= t."""
+    """`init_value` times the scale of every boundary b <= t.
+
+    A scale multiplies what the ones before it left; it holds at its boundary already.
+    """
     return _table("piecewise_constant_schedule", "constant", init_value, boundaries_and_scales)
 
 
@@ -74,12 +98,16 @@ def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mappi
 def exponential_decay(
     init_value: Number,
     transition_steps: Steps,
-    decay_rate: Number,
+    decay_rate: Factor,
     transition_begin: Steps = 0,
     staircase: bool = False,
     end_value: Number | None = None,
 ) -> ls.Schedule:
-    """`init · rate^p` up to `end_value`, p = (t - begin) / steps, whole if a staircase; `init` if steps <= 0 or rate = 0."""
+    """`init · rate^p` up to `end_value`, p = (t - begin) / steps, whole if a staircase; `init` if steps <= 0 or rate = 0.
+
+    `decay_rate` is the factor of `transition_steps` steps, and not of one. `end_value` is the lowest value, or the highest
+    if the rate is 1 or more.
+    """
     stands = (transition_steps <= 0) | (decay_rate == 0)
     if is_known(stands, True):
         return ls.Constant(init_value)
@@ -96,7 +124,10 @@ def exponential_decay(
 def cosine_decay_schedule(
     init_value: Number, decay_steps: PositiveLength, alpha: Number = 0.0, exponent: Number = 1.0
 ) -> ls.Schedule:
-    """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1)))."""
+    """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1))).
+
+    `alpha` is a fraction of `init_value`, and no rate.
+    """
     return _cosine(init_value, alpha * init_value, decay_steps, exponent)
 
 
@@ -104,7 +135,10 @@ def cosine_decay_schedule(
 def piecewise_interpolate_schedule(
     interpolate_type: Literal["linear", "cosine"], init_value: Number, boundaries_and_scales: Mapping[int, Any] | None = None
 ) -> ls.Schedule:
-    """Lines or half cosine waves from one boundary to the next, through the values of `piecewise_constant_schedule`."""
+    """Lines or half cosine waves from one boundary to the next, through the values of `piecewise_constant_schedule`.
+
+    The scales multiply one another; the last value stays.
+    """
     return _table("piecewise_interpolate_schedule", interpolate_type, init_value, boundaries_and_scales)
 
 
@@ -112,34 +146,40 @@ def piecewise_interpolate_schedule(
 def linear_onecycle_schedule(
     transition_steps: PositiveLength,
     peak_value: Number,
-    pct_start: Number = 0.3,
-    pct_final: Number = 0.85,
+    pct_start: _Part = 0.3,
+    pct_final: _Part = 0.85,
     div_factor: Positive = 25.0,
     final_div_factor: Positive = 1e4,
 ) -> ls.Schedule:
-    """Lines from `peak / div` to the peak at ⌊pct_start · N⌋, back at ⌊pct_final · N⌋, and to `peak / div / final_div` at N."""
+    """Lines from `peak / div` to the peak at ⌊pct_start · N⌋, back at ⌊pct_final · N⌋, and to `peak / div / final_div` at N.
+
+    The fractions are of N = `transition_steps`. Each phase must have a step.
+    """
     low = peak_value / div_factor
     ends = _phases("linear_onecycle_schedule", transition_steps, pct_start=pct_start, pct_final=pct_final)
-    return ls.Piecewise(ends, [low, peak_value, low, low / final_div_factor], "linear")
+    return ls.Piecewise(ends, numerics.table([low, peak_value, low, low / final_div_factor]), "linear")
 
 
 @peer
 def cosine_onecycle_schedule(
     transition_steps: PositiveLength,
     peak_value: Number,
-    pct_start: Number = 0.3,
+    pct_start: _Part = 0.3,
     div_factor: Positive = 25.0,
     final_div_factor: Positive = 1e4,
 ) -> ls.Schedule:
-    """Half waves from `peak / div` to the peak at step ⌊pct_start · N⌋, and to `peak / div / final_div` at step N."""
+    """Half waves from `peak / div` to the peak at step ⌊pct_start · N⌋, and to `peak / div / final_div` at step N.
+
+    N is `transition_steps`, and the last value is a fraction of the first one, and not of the peak.
+    """
     low = peak_value / div_factor
     ends = _phases("cosine_onecycle_schedule", transition_steps, pct_start=pct_start)
-    return ls.Piecewise(ends, [low, peak_value, low / final_div_factor], "cosine")
+    return ls.Piecewise(ends, numerics.table([low, peak_value, low / final_div_factor]), "cosine")
 
 
 @peer
 def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Steps) -> ls.Schedule:
-    """A straight line to the peak, which is held; `init_value` for ever if there is no warm-up."""
+    """A straight line to the peak at step `warmup_steps`, which is held; `init_value` for ever if there is no warm-up."""
     return linear_schedule(init_value, peak_value, warmup_steps)
 
 
@@ -152,7 +192,10 @@ def warmup_cosine_decay_schedule(
     end_value: Number = 0.0,
     exponent: Number = 1.0,
 ) -> ls.Schedule:
-    """A straight line to the peak, then half a cosine wave to `end_value` at step `decay_steps`; to 0 if the peak is 0."""
+    """A straight line to the peak, then half a cosine wave to `end_value` at step `decay_steps`; to 0 if the peak is 0.
+
+    `decay_steps` is the length of the whole, warm-up included; `exponent` is of the cosine alone.
+    """
     call, hint = "warmup_cosine_decay_schedule", "they include the warm-up"
     expect(
         decay_steps > warmup_steps, call, "decay_steps > warmup_steps", hint, warmup_steps=warmup_steps, decay_steps=decay_steps
@@ -167,7 +210,7 @@ def warmup_exponential_decay_schedule(
     peak_value: Number,
     warmup_steps: Length,
     transition_steps: Steps,
-    decay_rate: Number,
+    decay_rate: Factor,
     transition_begin: Steps = 0,
     staircase: bool = False,
     end_value: Number | None = None,
@@ -179,7 +222,10 @@ def warmup_exponential_decay_schedule(
 
 @peer
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
-    """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`."""
+    """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`.
+
+    Each dictionary has the arguments of one cycle; the last value of the last cycle stays.
+    """
     cycles, hint = [*cosine_kwargs] if isinstance(cosine_kwargs, Iterable) else [], "those of warmup_cosine_decay_schedule"
     is_list = bool(cycles) and all(isinstance(kwargs, Mapping) for kwargs in cycles)
     expect(is_list, "sgdr_schedule", "a list of keyword arguments, at least one", hint, cosine_kwargs=cosine_kwargs)
@@ -187,22 +233,28 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
 
 
 @peer
-def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Numbers) -> ls.Schedule:
-    """One schedule after the other, each on its own time from 0, at these steps."""
+def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Milestones) -> ls.Schedule:
+    """One schedule after the other, each on its own time from 0, at these steps.
+
+    A schedule begins at its boundary. Schedules that have none, which optax drops, raise, and so do boundaries that fall.
+    """
     return ls.join(schedules, boundaries)
 
 
 @peer
 def reduce_on_plateau(
-    factor: Number = 0.1,
-    patience: Number = 10,
-    rtol: Number = 1e-4,
-    atol: Number = 0.0,
-    cooldown: Number = 0,
-    accumulation_size: Number = 1,
-    min_scale: Number = 0.0,
+    factor: Annotated[Plain, Spec(gt=0, lt=1, hint="each plateau multiplies the scale with it")] = 0.1,
+    patience: PositiveCount = 10,
+    rtol: Annotated[Plain, Spec(ge=0, le=1, hint="no loss is better by more than itself")] = 1e-4,
+    atol: Factor = 0.0,
+    cooldown: Count = 0,
+    accumulation_size: PositiveCount = 1,
+    min_scale: Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of the rate")] = 0.0,
 ) -> ls.Schedule:
     """A scale, `max(factor^plateaus, min_scale)`; a better loss is below `(1 - rtol) · best - atol`.
+
+    It counts observations of a loss, and fires at the p-th one without improvement. In `optax.chain` write
+    `lrsched.scale_by_learning_rate(reduce_on_plateau(...), flip_sign=False)`, and give `update` the loss as `value=...`.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import optax
@@ -210,9 +262,6 @@ def reduce_on_plateau(
     [1.  1.  0.5 0.5]
     """
     call = "reduce_on_plateau"
-    expect((factor > 0) & (factor < 1), call, "0 < factor < 1", "a scale that reduces", factor=factor)
-    expect(patience >= 1, call, "patience >= 1", "it fires after so many observations", patience=patience)
-    expect((rtol >= 0) & (rtol <= 1), call, "0 <= rtol <= 1", "no loss is better by more than itself", rtol=rtol)
     expect((rtol > 0) | (atol > 0), call, "rtol > 0 or atol > 0", "how much better counts as better", rtol=rtol, atol=atol)
     mode, size = "rel_signed", accumulation_size
     return ls.reduce_on_plateau(
@@ -311,17 +360,17 @@ def _cosine(start: Number, stop: Number, steps: Number, exponent: Number) -> ls.
 
 
 def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:
+    is_table, hint = isinstance(boundaries_and_scales, Mapping | None), "each scale is a factor on what the one before left"
+    expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
     if not boundaries_and_scales:
         return ls.Constant(init_value)
-    is_table, hint = isinstance(boundaries_and_scales, Mapping), "each scale is a factor on what the one before left"
-    expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
-    checked(call, "steps", [*boundaries_and_scales], rank=1)
+    checked_argument(call, "boundaries", sorted(boundaries_and_scales), Milestones)
     checked(call, "scales", [*boundaries_and_scales.values()], rank=1, ge=0, hint=hint)
     steps, scales = zip(*sorted(boundaries_and_scales.items()), strict=True)
     return ls.Piecewise([0, *steps], [*itertools.accumulate((init_value, *scales), operator.mul)], kind)
 
 
-def _phases(call: str, steps: Number, **fractions: Number) -> list[Any]:
+def _phases(call: str, steps: Number, **fractions: Number) -> Any:
     """The steps at which phases end: whole ones, as in optax."""
     ends = [numpy_of(x, steps).floor(x * steps) for x in fractions.values()]
     for end, later in itertools.pairwise([*ends, steps]):
@@ -333,4 +382,4 @@ def _phases(call: str, steps: Number, **fractions: Number) -> list[Any]:
             transition_steps=steps,
             **fractions,
         )
-    return [0, *ends, steps]
+    return numerics.table([0.0, *ends, steps])

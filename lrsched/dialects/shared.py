@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import typing
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
@@ -13,10 +10,9 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.arguments import checked_argument, keep_call, spec_of
-from lrsched.algebra.foreign import explained
+from lrsched.algebra.arguments import checked_argument, recipe, spec_of
 from lrsched.algebra.node import Spec
-from lrsched.algebra.written import NAMES, unexpected
+from lrsched.algebra.written import shown, unexpected
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,10 +22,16 @@ Numbers: TypeAlias = Annotated[Sequence[Plain], Spec(rank=1)]
 Positive: TypeAlias = Annotated[Plain, Spec(gt=0)]
 Factor: TypeAlias = Annotated[Plain, Spec(ge=0)]
 BaseRate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="the rate of the optimizer, in its place")]
+Reduction: TypeAlias = Annotated[Plain, Spec(ge=0, lt=1, hint="each plateau multiplies the rate with it")]
+Stretch: TypeAlias = Annotated[Plain, Spec(ge=1, hint="how many times longer each cycle is than the one before")]
 Rate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="a learning rate")]
+InitialRate: TypeAlias = Annotated[Plain, Spec(hint="a learning rate, and no optimizer")]
 Steps: TypeAlias = Annotated[Plain, Spec(unit="steps")]  # may be below 0, where the framework has a meaning for that
 Length: TypeAlias = Annotated[Plain, Spec(ge=0, unit="steps")]
 PositiveLength: TypeAlias = Annotated[Plain, Spec(gt=0, unit="steps")]
+Milestones: TypeAlias = Annotated[Sequence[Plain], Spec(rank=1, rising=True, unit="steps")]
+Count: TypeAlias = Annotated[Plain, Spec(ge=0, integer=True, unit="observations")]
+PositiveCount: TypeAlias = Annotated[Plain, Spec(ge=1, integer=True, unit="observations")]
 
 GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
 
@@ -42,57 +44,26 @@ def traced(*numbers: Any) -> bool:
 def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
     """Raises an error unless a condition on the arguments of a call holds; traced values are not validated."""
     if not traced(holds) and not np.all(holds):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in got.items())
+        arguments = ", ".join(f"{name}={shown(value)}" for name, value in got.items())
         raise ValueError(f"{call}({arguments}): expected {expected}. Hint: {hint}.")
 
 
+def one_number(call: str, name: str, value: Any, hint: Any) -> Any:
+    """An argument as a node keeps it; a list for a single number, such as PyTorch's rates by group, raises."""
+    is_list, spec = type(value) in (list, tuple), spec_of(hint)  # an optimizer is a named tuple
+    if is_list and spec is not None and not spec.rank:
+        raise ValueError(unexpected(call, name, value, "one number", (spec.hint or f"in {spec.unit}") if spec.unit else GROUPS))
+    return value if is_list and not value else checked_argument(call, name, value, hint)  # no entries: the function judges
+
+
 def peer(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of another framework: its annotations check its arguments, and errors show its call."""
-    call, plain, parameters = function.__name__, explained(function), inspect.signature(function).parameters
-    hints = typing.get_type_hints(function, include_extras=True)
+    """A function of another framework, which gets its numbers as they were given; it prints after the name of its module."""
 
-    @functools.wraps(function)
-    def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in [*zip(parameters, args, strict=False), *kwargs.items()]:
-            hint = hints.get(name)
-            is_list, spec = isinstance(value, (list, tuple)), spec_of(hint)
-            if is_list and spec is not None and not spec.rank:
-                raise ValueError(unexpected(call, name, value, "one number", GROUPS))
-            if not is_list or value:  # an empty list is for the function to judge
-                checked_argument(call, name, value, hint)
-        try:
-            return plain(*args, **kwargs)
-        except (TypeError, ValueError) as error:  # of a node that it makes
-            if type(error) not in (TypeError, ValueError) or str(error).startswith(f"{call}("):
-                raise
-            raise type(error)(f"{call}(...): {error}") from None
+    def checked(call: str, name: str, value: Any, hint: Any) -> Any:
+        kept = one_number(call, name, value, hint)
+        return kept if isinstance(kept, str) else value
 
-    return printed(with_checks)
-
-
-def printed(function: Callable[P, R]) -> Callable[P, R]:
-    """A function whose schedules print as its call, with the name of its module; `parse` reads that."""
-    call, signature = f"{function.__module__.rpartition('.')[2]}.{function.__name__}", inspect.signature(function)
-    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
-    rest = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.VAR_KEYWORD]
-    specs = {name: spec_of(hint) for name, hint in typing.get_type_hints(function, include_extras=True).items()}
-    amounts = [name for name, spec in specs.items() if spec is not None and spec.unit]
-
-    def is_default(name: str, x: Any) -> bool:
-        return isinstance(x, (str, int, float, type(None))) and name in defaults and x == defaults[name]
-
-    @functools.wraps(function)
-    def kept(*args: P.args, **kwargs: P.kwargs) -> R:
-        made = function(*args, **kwargs)
-        given = signature.bind(*args, **kwargs).arguments
-        for name in rest:
-            given |= given.pop(name, {})
-        given = {name: x for name, x in given.items() if name not in kwargs or not is_default(name, x)}
-        keep_call(made, call, given, kwargs, amounts)
-        return made
-
-    NAMES[call] = kept
-    return kept
+    return recipe(function, function.__module__.rpartition(".")[2], checked)
 
 
 def is_plain(x: Any) -> bool:

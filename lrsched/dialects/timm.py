@@ -2,7 +2,17 @@
 
 The names, arguments, their order and defaults are timm's, with `base_lr` in the place of the optimizer; what comes after the
 warm-up, such as `noise_range_t`, is given by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: t counts
-epochs or updates, as the lengths do. `notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
+epochs or updates, as the lengths do; those of `create_scheduler_v2` are epochs.
+
+- A warm-up is a line from `warmup_lr_init` to `base_lr` at `warmup_t`. With `warmup_prefix` the schedule begins after it;
+  without it the schedule has gone on meanwhile, and its first `warmup_t` steps are hidden.
+- With `cycle_limit` cycles, each is `cycle_mul` times longer than the last one, and `lr_min` follows.
+- `noise_range_t` is the first step with noise, or the first one and the end. Noise is a factor 1 + x with |x| <= `noise_pct`:
+  x is normal, of the standard deviation `noise_std` before that cut, or uniform with another `noise_type` than "normal".
+- `t_in_epochs` and `initialize` do nothing here.
+- A number without a meaning raises a `ValueError`, and anything but a number a `TypeError`.
+
+`notebooks/coming_from_timm.md` shows each beside the algebra, and what differs.
 
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
@@ -18,19 +28,26 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import numpy as np
 
 import lrsched as ls
-from lrsched.algebra.arguments import check_count
+from lrsched.algebra import numerics
+from lrsched.algebra.arguments import check_count, checked_argument
+from lrsched.algebra.node import Spec
 from lrsched.dialects.shared import (
     BaseRate,
+    Count,
+    Factor,
     Length,
+    Milestones,
     Number,
-    Numbers,
     Plain,
     Positive,
     PositiveLength,
     Rate,
+    Reduction,
     Steps,
     at_least,
     expect,
@@ -43,36 +60,56 @@ from lrsched.dialects.torch import ReduceLROnPlateau
 
 _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
 _Range = Plain | Sequence[Plain]  # of steps with noise: from the first on, or up to a second
+_Seed = Annotated[Plain, Spec(ge=0, integer=True)]
+_Cycles = Annotated[Plain, Spec(ge=1, hint="how many cycles there are")]
+_Every = Annotated[Plain, Spec(gt=0, unit="steps", hint="of several milestones, MultiStepLRScheduler")]
 
 
 def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedule]:
     """A class of timm: whether t counts epochs makes no difference to a schedule, and all have noise."""
-    quiet = peer(function)
 
-    @functools.wraps(function)
     def with_noise(
         *args: Any,
         t_in_epochs: bool = True,
         initialize: bool = True,
         noise_range_t: _Range | None = None,
         noise_type: str = "normal",
-        noise_pct: Number = 0.67,
-        noise_std: Number = 1.0,
-        noise_seed: Number | None = None,
+        noise_pct: Factor = 0.67,
+        noise_std: Positive = 1.0,
+        noise_seed: _Seed | None = None,
         **kwargs: Any,
     ) -> ls.Schedule:
-        return _noisy(quiet(*args, **kwargs), noise_range_t, noise_type, noise_pct, noise_seed)
+        noisy = None if noise_range_t is None else _ends(function.__name__, "noise_range_t", noise_range_t, Milestones)
+        return _noisy(function(*args, **kwargs), noisy, noise_type, noise_pct, noise_std, noise_seed)
 
-    return with_noise
+    added = [one for one in inspect.signature(with_noise).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    signature, annotations = inspect.signature(function), with_noise.__annotations__ | function.__annotations__
+    functools.update_wrapper(with_noise, function)
+    with_noise.__annotations__ = annotations
+    with_noise.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # pyright: ignore
+    return peer(with_noise)
 
 
-def _noisy(s: ls.Schedule, steps: _Range | None, kind: str, limit: Number, seed: Number | None) -> ls.Schedule:
-    """`s · (1 + noise)` in a range of steps."""
-    if steps is None:
+def _ends(call: str, name: str, steps: _Range, kind: Any) -> list[Any]:
+    """Where noise begins, and perhaps where it ends."""
+    ends = [*steps] if isinstance(steps, (list, tuple, np.ndarray)) else [steps]
+    checked_argument(call, name, ends, kind)
+    expect(len(ends) <= 2, call, "a first step, or a first one and an end", "noise is between them", **{name: steps})
+    return ends
+
+
+def _noisy(s: ls.Schedule, ends: list[Any] | None, kind: str, limit: Number, std: Number, seed: Number | None) -> ls.Schedule:
+    """`s · (1 + noise)` from one step on, perhaps up to another."""
+    if ends is None:
         return s
-    ends = steps if isinstance(steps, Sequence) else [steps]
-    noise = ls.Noise(limit, 42 if seed is None else seed, "normal" if kind == "normal" else "uniform")
-    return s * (1.0 + ls.Piecewise([0, *(at_least(0, end) for end in ends)], [0.0, 1.0, 0.0][: len(ends) + 1]) * noise)
+    seed = 42 if seed is None else seed
+    if kind != "normal":
+        noise = ls.Noise(limit, seed)
+    elif is_known(std, 1):
+        noise = ls.Noise(limit, seed, "normal")
+    else:
+        noise = ls.Noise(limit / std, seed, "normal") * std
+    return s * (1.0 + ls.Piecewise([0, *ends], [0.0, 1.0, 0.0][: len(ends) + 1]) * noise)
 
 
 @_scheduler
@@ -82,14 +119,17 @@ def CosineLRScheduler(
     lr_min: Rate = 0.0,
     cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
-    cycle_limit: Number = 1,
+    cycle_limit: _Cycles = 1,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     *,
-    k_decay: Number = 1.0,
+    k_decay: Positive = 1.0,
 ) -> ls.Schedule:
-    """`lr_min + ½(peak - lr_min)(1 + cos(π · p^k_decay))`, p the part done of cycle i, its peak `base_lr · cycle_decay^i`."""
+    """`lr_min + ½(peak - lr_min)(1 + cos(π · p^k_decay))`, p the part done of cycle i, its peak `base_lr · cycle_decay^i`.
+
+    `t_initial` is the length of the first cycle; by default there is one, which ends at `lr_min`.
+    """
     body = _cycles(_ramp(ls.Cosine, t_initial, k_decay), base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
@@ -103,12 +143,15 @@ def TanhLRScheduler(
     lr_min: Rate = 0.0,
     cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
-    cycle_limit: Number = 1,
+    cycle_limit: _Cycles = 1,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
 ) -> ls.Schedule:
-    """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as of the cosine."""
+    """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as of the cosine.
+
+    A cycle of `t_initial` steps goes from near its peak to near `lr_min`: at `lb` and `ub` the tanh is not quite -1 and 1.
+    """
     expect(lb < ub, "TanhLRScheduler", "lb < ub", "where the tanh begins and ends", lb=lb, ub=ub)
 
     def ramp(a: Number, b: Number) -> ls.Schedule:
@@ -128,18 +171,21 @@ def TanhLRScheduler(
 def PolyLRScheduler(
     base_lr: BaseRate,
     t_initial: PositiveLength,
-    power: Number = 0.5,
+    power: Positive = 0.5,
     lr_min: Rate = 0.0,
     cycle_mul: Positive = 1.0,
     cycle_decay: Number = 1.0,
-    cycle_limit: Number = 1,
+    cycle_limit: _Cycles = 1,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
     *,
-    k_decay: Number = 1.0,
+    k_decay: Positive = 1.0,
 ) -> ls.Schedule:
-    """`lr_min + (peak - lr_min)(1 - p^k_decay)^power`, p the part done of a cycle, with peaks as of the cosine."""
+    """`lr_min + (peak - lr_min)(1 - p^k_decay)^power`, p the part done of a cycle, with peaks as of the cosine.
+
+    `t_initial` is the length of the first cycle; `power` is 0.5 by default, above the straight line.
+    """
     ramp = _ramp(lambda a, b, n: ls.Polynomial(a, b, n, power), t_initial, k_decay)
     body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
@@ -148,26 +194,32 @@ def PolyLRScheduler(
 @_scheduler
 def StepLRScheduler(
     base_lr: BaseRate,
-    decay_t: PositiveLength,
-    decay_rate: Number = 1.0,
+    decay_t: _Every,
+    decay_rate: Factor = 1.0,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
 ) -> ls.Schedule:
-    """`base_lr · decay_rate^⌊t / decay_t⌋`."""
+    """`base_lr · decay_rate^⌊t / decay_t⌋`.
+
+    `decay_t` is the number of steps between two drops; by default `decay_rate` is 1, which changes nothing.
+    """
     return _warmed_up(ls.step_decay(base_lr, decay_t, decay_rate), base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
 @_scheduler
 def MultiStepLRScheduler(
     base_lr: BaseRate,
-    decay_t: Numbers,
+    decay_t: Milestones,
     decay_rate: Number = 1.0,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = True,
 ) -> ls.Schedule:
-    """`base_lr · decay_rate^#{m : m <= t + 1}`: one step earlier than it says."""
+    """`base_lr · decay_rate^#{m : m <= t + 1}`: one step earlier than it says.
+
+    `decay_t` is a list of milestones, rising from 0 or later; by default `decay_rate` is 1, which changes nothing.
+    """
     body = ls.multi_step(base_lr, [at_least(0, m - 1) for m in decay_t], decay_rate)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
@@ -175,16 +227,19 @@ def MultiStepLRScheduler(
 @_scheduler
 def PlateauLRScheduler(
     base_lr: BaseRate,
-    decay_rate: Number = 0.1,
-    patience_t: Number = 10,
-    threshold: Number = 1e-4,
-    cooldown_t: Number = 0,
+    decay_rate: Reduction = 0.1,
+    patience_t: Count = 10,
+    threshold: Factor = 1e-4,
+    cooldown_t: Count = 0,
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
     lr_min: Rate = 0.0,
     mode: Literal["min", "max"] = "max",
 ) -> ls.Schedule:
-    """PyTorch's `ReduceLROnPlateau` after a warm-up, whose metrics do not count."""
+    """PyTorch's `ReduceLROnPlateau` after a warm-up, whose metrics do not count.
+
+    `patience_t` and `cooldown_t` count observations. The metric is a score by default: give `mode="min"` for a loss.
+    """
     body = ReduceLROnPlateau(base_lr, mode, decay_rate, patience_t, threshold, "rel", cooldown_t, lr_min)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
 
@@ -204,7 +259,11 @@ def WSDLRScheduler(
     warmup_t: Length = 0,
     warmup_lr_init: Rate = 0.0,
 ) -> ls.Schedule:
-    """`lr_min + (max(base_lr · stable(t), lr_min) - lr_min) · decay(p)`, p the part done of the last `decay_t`."""
+    """`lr_min + (max(base_lr · stable(t), lr_min) - lr_min) · decay(p)`, p the part done of the last `decay_t`.
+
+    `t_initial` is the length of the whole after the warm-up, which always comes first. `stable_timescale`, `stable_power`,
+    `decay_power` and `decay_ratio` are for the shapes "rsqrt" or "power", "power", "power" and "exp".
+    """
     call = "WSDLRScheduler"
     lengths = {"t_initial": t_initial, "decay_t": decay_t}
     expect((decay_t > 0) & (decay_t <= t_initial), call, "0 < decay_t <= t_initial", "the last part of it", **lengths)
@@ -239,24 +298,24 @@ def WSDLRScheduler(
 def create_scheduler_v2(
     base_lr: BaseRate,
     sched: str = "cosine",
-    num_epochs: Number = 300,
-    decay_epochs: Number | None = None,
-    decay_milestones: Numbers = (90, 180, 270),
-    cooldown_epochs: Number = 0,
-    patience_epochs: Number = 10,
-    decay_rate: Number = 0.1,
+    num_epochs: Annotated[Plain, Spec(gt=0, unit="epochs")] = 300,
+    decay_epochs: Positive | None = None,
+    decay_milestones: Annotated[Sequence[Plain], Spec(rank=1, rising=True)] = (90, 180, 270),
+    cooldown_epochs: Factor = 0,
+    patience_epochs: Factor = 10,
+    decay_rate: Factor = 0.1,
     min_lr: Rate = 0.0,
-    warmup_lr: Number = 1e-5,
-    warmup_epochs: Number = 0,
+    warmup_lr: Rate = 1e-5,
+    warmup_epochs: Factor = 0,
     warmup_prefix: bool = False,
     noise: _Range | None = None,
-    noise_pct: Number = 0.67,
-    noise_std: Number = 1.0,
-    noise_seed: int = 42,
+    noise_pct: Factor = 0.67,
+    noise_std: Positive = 1.0,
+    noise_seed: _Seed = 42,
     cycle_mul: Positive = 1.0,
     cycle_decay: Number = 0.1,
-    cycle_limit: Number = 1,
-    k_decay: Number = 1.0,
+    cycle_limit: _Cycles = 1,
+    k_decay: Positive = 1.0,
     decay_fn: str | None = None,
     stable_timescale: Number | None = None,
     plateau_mode: Literal["min", "max"] = "max",
@@ -264,6 +323,9 @@ def create_scheduler_v2(
     updates_per_epoch: Number = 0,
 ) -> tuple[ls.Schedule, Number]:
     """The schedule of a name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
+
+    Its lengths are epochs all the same. The ends of `noise` are fractions of the run, and so is a `decay_epochs` between
+    0 and 1 of "wsd" and "rsqrt". `decay_rate` is the power of "poly".
 
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
@@ -273,7 +335,8 @@ def create_scheduler_v2(
     given = {"step_on_epochs": step_on_epochs, "updates_per_epoch": updates_per_epoch}
     expect(step_on_epochs or updates_per_epoch > 0, call, "updates_per_epoch > 0", "updates are counted", **given)
     expect(step_on_epochs or sched != "plateau", call, "step_on_epochs=True", "a plateau observes once an epoch", **given)
-    check_count(call, "warmup_epochs", warmup_epochs, "epochs" if step_on_epochs else "")
+    for name, epochs in (("warmup_epochs", warmup_epochs), ("decay_milestones", decay_milestones)):
+        check_count(call, name, numerics.given(epochs), Spec(unit="epochs" if step_on_epochs else ""))
     unit = 1 if step_on_epochs else updates_per_epoch
     total, warmup_t = num_epochs * unit, warmup_epochs * unit
     warmup: dict[str, Any] = {"warmup_t": warmup_t, "warmup_lr_init": warmup_lr}
@@ -301,8 +364,8 @@ def create_scheduler_v2(
     cooldown = cooldown_epochs if is_cyclic or sched in ("wsd", "rsqrt") else 0
     made = schedules[sched]()
     if noise is not None and sched != "none":
-        noisy = [part * total for part in noise] if isinstance(noise, Sequence) else noise * total
-        made = _noisy(made, noisy, "normal", noise_pct, noise_seed)
+        parts = _ends(call, "noise", noise, Annotated[Sequence[Plain], Spec(rank=1, rising=True)])
+        made = _noisy(made, [part * total for part in parts], "normal", noise_pct, noise_std, noise_seed)
     return made, steps // unit + cooldown
 
 
@@ -347,6 +410,8 @@ def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> 
     >>> timm.create_scheduler(SimpleNamespace(sched="cosine", epochs=10, warmup_epochs=0), 0.1)
     (timm.CosineLRScheduler(0.1, 10, 0.0, cycle_decay=0.1, warmup_lr_init=1e-05), 10)
     """
+    expected, hint = "an object with the attribute sched", "of a dictionary, types.SimpleNamespace(**dictionary)"
+    expect(hasattr(args, "sched"), "create_scheduler", expected, hint, args=args)
     given = {
         _ARGUMENTS.get(name, name.removeprefix("lr_")): getattr(args, name, default) for name, default in _DEFAULTS.items()
     }

@@ -2,6 +2,11 @@
 
 The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
 `last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`.
+
+All lengths are updates, and `num_training_steps` includes the warm-up; 0 is no warm-up. Past `num_training_steps` a rate stays
+where it is, but cosines without restarts rise again. A number without a meaning raises a `ValueError`, and anything but a
+number a `TypeError`.
+
 `notebooks/coming_from_hugging_face.md` shows each beside the algebra, and what differs.
 
 >>> from lrsched.dialects import transformers
@@ -15,15 +20,18 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import lrsched as ls
+from lrsched.algebra.node import Spec
 from lrsched.dialects.shared import (
     BaseRate,
     Factor,
     Length,
     Number,
+    Plain,
     Positive,
+    PositiveLength,
     Rate,
     Steps,
     at_least,
@@ -34,6 +42,8 @@ from lrsched.dialects.shared import (
     where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
+
+Waves: TypeAlias = Annotated[Plain, Spec(gt=0, hint="a number of cycles in the run")]
 
 
 @peer
@@ -57,37 +67,45 @@ def get_linear_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length,
 
 @peer
 def get_cosine_schedule_with_warmup(
-    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 0.5
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Waves = 0.5
 ) -> ls.Schedule:
-    """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on."""
+    """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on.
+
+    `num_cycles` counts whole waves: half a one is the way down, and past the end the rate rises again.
+    """
     rest = at_least(1, num_training_steps - num_warmup_steps)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, 0.0, rest, num_cycles)
 
 
 @peer
 def get_cosine_with_hard_restarts_schedule_with_warmup(
-    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Number = 1
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Waves = 1
 ) -> ls.Schedule:
-    """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on."""
+    """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on.
+
+    Here `num_cycles` counts the ways down.
+    """
     rest = at_least(1, num_training_steps - num_warmup_steps)
-    cycle = ls.Cosine(base_lr, 0.0, _parts(rest, num_cycles))
+    cycle = ls.Cosine(base_lr, 0.0, rest / num_cycles)
     cycles = cycle if is_known(num_cycles, 1) else cycle.repeat().take(rest) >> ls.Constant(0.0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> cycles
 
 
 @peer
 def get_polynomial_decay_schedule_with_warmup(
-    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Number = 1.0
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Positive = 1.0
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `lr_end + (base_lr - lr_end) · (1 - p)^power`, p = 1 from `num_training_steps` on."""
     call = "get_polynomial_decay_schedule_with_warmup"
-    expect(lr_end < base_lr, call, "lr_end < base_lr", "it decays", base_lr=base_lr, lr_end=lr_end)
+    expect(lr_end < base_lr, call, "lr_end < base_lr", "the rate falls to lr_end", base_lr=base_lr, lr_end=lr_end)
     rest = at_least(0, num_training_steps - num_warmup_steps)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Polynomial(base_lr, lr_end, rest, power)
 
 
 @peer
-def get_inverse_sqrt_schedule(base_lr: BaseRate, num_warmup_steps: Length, timescale: Number | None = None) -> ls.Schedule:
+def get_inverse_sqrt_schedule(
+    base_lr: BaseRate, num_warmup_steps: Length, timescale: PositiveLength | None = None
+) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
     default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)
@@ -98,12 +116,15 @@ def get_cosine_with_min_lr_schedule_with_warmup(
     base_lr: BaseRate,
     num_warmup_steps: Length,
     num_training_steps: Steps,
-    num_cycles: Number = 0.5,
+    num_cycles: Waves = 0.5,
     *,
     min_lr: Rate | None = None,
     min_lr_rate: Factor | None = None,
 ) -> ls.Schedule:
-    """As `get_cosine_schedule_with_warmup`, down to `min_lr` or to `min_lr_rate · base_lr`."""
+    """As `get_cosine_schedule_with_warmup`, down to `min_lr` or to `min_lr_rate · base_lr`.
+
+    `min_lr` is a rate and `min_lr_rate` a fraction of the base rate: give one of them.
+    """
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup", base_lr, min_lr, min_lr_rate)
     rest = at_least(1, num_training_steps - num_warmup_steps)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles)
@@ -114,13 +135,16 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
     base_lr: BaseRate,
     num_warmup_steps: Length,
     num_training_steps: Steps,
-    num_cycles: Number = 0.5,
+    num_cycles: Waves = 0.5,
     *,
     min_lr: Rate | None = None,
     min_lr_rate: Factor | None = None,
     warmup_lr_rate: Factor | None = None,
 ) -> ls.Schedule:
-    """`get_cosine_with_min_lr_schedule_with_warmup` one update ahead: from `base_lr / W` or `warmup_lr_rate · base_lr`."""
+    """`get_cosine_with_min_lr_schedule_with_warmup` one update ahead: from `base_lr / W` or `warmup_lr_rate · base_lr`.
+
+    `min_lr` is a rate; `min_lr_rate` and `warmup_lr_rate` are fractions of the base rate.
+    """
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup_lr_rate", base_lr, min_lr, min_lr_rate)
     rest = at_least(1, num_training_steps - num_warmup_steps)
     if warmup_lr_rate is None:
@@ -144,16 +168,22 @@ def get_wsd_schedule(
     warmup_type: _Shape = "linear",
     decay_type: _Shape = "cosine",
     min_lr_ratio: Factor = 0,
-    num_cycles: Number = 0.5,
+    num_cycles: Waves = 0.5,
 ) -> ls.Schedule:
-    """From `min_lr_ratio · base_lr` up to `base_lr`, a hold, and back down; a cosine of more than half a wave is cut there."""
+    """From `min_lr_ratio · base_lr` up to `base_lr`, a hold, and back down; a cosine of more than half a wave is cut there.
+
+    `num_training_steps` less the two ways gives the length of the hold, unless `num_stable_steps` does.
+    """
     call, kinds = "get_wsd_schedule", " or ".join(map(repr, _SHAPES))
     expect(warmup_type in _SHAPES, call, kinds, "the way up", warmup_type=warmup_type)
     expect(decay_type in _SHAPES, call, kinds, "the way down", decay_type=decay_type)
     if num_stable_steps is None:
         if num_training_steps is None:
             raise ValueError(f"{call}(...): expected num_training_steps or num_stable_steps. Hint: one gives the other.")
-        num_stable_steps = num_training_steps - num_warmup_steps - num_decay_steps
+        num_stable_steps, hint = num_training_steps - num_warmup_steps - num_decay_steps, "it is the length of the whole"
+        lengths = {"num_warmup_steps": num_warmup_steps, "num_decay_steps": num_decay_steps}
+        lengths["num_training_steps"] = num_training_steps
+        expect(num_stable_steps >= 0, call, "num_training_steps >= num_warmup_steps + num_decay_steps", hint, **lengths)
     elif num_training_steps is not None:
         warnings.warn(f"{call}(num_training_steps=..., num_stable_steps=...): the second is used", stacklevel=2)
     low = min_lr_ratio * base_lr
@@ -164,6 +194,7 @@ def get_wsd_schedule(
     return up >> ls.Constant(base_lr, num_stable_steps) >> down
 
 
+@peer
 def get_reduce_on_plateau_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Schedule:
     """`lrsched.dialects.torch.ReduceLROnPlateau(base_lr, **kwargs)`, driven by a metric."""
     return ReduceLROnPlateau(base_lr, **kwargs)
@@ -173,7 +204,7 @@ def get_reduce_on_plateau_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Sched
 def GreedyLR(  # noqa: N802 - the name of transformers
     base_lr: BaseRate,
     mode: Literal["min", "max"] = "min",
-    factor: Positive = 0.95,
+    factor: Annotated[Plain, Spec(gt=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.95,
     patience: Factor = 10,
     threshold: Factor = 1e-6,
     threshold_mode: Literal["rel", "abs"] = "abs",
@@ -184,10 +215,12 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     eps: Factor = 1e-8,
     verbose: bool = False,
     smooth: bool = False,
-    window_size: int = 50,
+    window_size: Annotated[int, Spec(ge=1, integer=True, unit="observations")] = 50,
     reset_start: Number = 500,
 ) -> ls.Schedule:
     """`base_lr · factor^k`, where k counts reductions less raises between `min_lr` and `max_lr`: see `lrsched.Greedy`.
+
+    `patience`, `cooldown`, `warmup`, `window_size` and `reset_start` count observations.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import transformers
@@ -197,7 +230,6 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     """
     call = "GreedyLR"
     expect(min_lr <= max_lr, call, "min_lr <= max_lr", "the bounds of the rate", min_lr=min_lr, max_lr=max_lr)
-    expect(factor < 1, call, "0 < factor < 1", "it reduces", factor=factor)
     expect(not verbose, call, "verbose=False", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
     smallest = eps / (1.0 - factor)  # of the rates that can be reduced by more than eps
     expect(base_lr > smallest, call, "base_lr * (1 - factor) > eps", "no change would be made", base_lr=base_lr, eps=eps)
@@ -213,7 +245,8 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     return ls.Exponential(base_lr, factor).on(ls.Smoothed(clock, window_size) if smooth else clock)
 
 
-def get_greedy_schedule(base_lr: Number, **kwargs: Any) -> ls.Schedule:
+@peer
+def get_greedy_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Schedule:
     """`GreedyLR(base_lr, **kwargs)`."""
     return GreedyLR(base_lr, **kwargs)
 
@@ -238,17 +271,18 @@ _SCHEDULES: dict[str, Callable[..., ls.Schedule]] = {
 def get_scheduler(
     name: str,
     base_lr: BaseRate,
-    num_warmup_steps: Number | None = None,
+    num_warmup_steps: Annotated[Plain, Spec(ge=0, exact=True, hint="updates, or a fraction of the run")] | None = None,
     num_training_steps: Steps | None = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,
 ) -> ls.Schedule:
     """The schedule of a name, or of a `SchedulerType`; a length that it has no use for is not looked at, as in transformers.
 
+    `num_warmup_steps` between 0 and 1 is a fraction of `num_training_steps`, rounded up to a whole number of updates.
+
     >>> from lrsched.dialects import transformers
     >>> transformers.get_scheduler("polynomial", 0.1, 0, 100, {"power": 2.0})
     transformers.get_scheduler('polynomial', 0.1, 0, 100, {'power': 2.0})
     """
-    name = getattr(name, "value", name)
     more = {} if scheduler_specific_kwargs is None else scheduler_specific_kwargs
     expect(isinstance(more, Mapping), "get_scheduler", "a dictionary", "keyword arguments", scheduler_specific_kwargs=more)
     expect(name in _SCHEDULES, "get_scheduler", f"one of {', '.join(_SCHEDULES)}", "a name as in transformers", name=name)
@@ -263,7 +297,7 @@ def get_scheduler(
     return _SCHEDULES[name](base_lr, **given, **more)
 
 
-def schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedule | None:
+def _schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedule | None:
     """The schedule of a function that transformers gave to a `LambdaLR` of PyTorch; None if it is not one of those.
 
     It is a `functools.partial` whose keywords are all numbers, and whose function has the name of the schedule.
@@ -284,12 +318,12 @@ def schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedu
 
 
 def _warmup_steps(steps: Number, total: Number | None) -> Any:
-    """A whole number of steps, of a number or of a fraction of the total."""
+    """A whole number of steps, of a number, rounded down, or of a fraction of the total, rounded up."""
     if total is None:
-        call, hint = "get_scheduler", "give num_training_steps, of which a fraction is"
+        call, hint = "get_scheduler", "a fraction is one of num_training_steps: give it as well"
         expect((steps >= 1) | (steps == 0), call, "a number of updates", hint, num_warmup_steps=steps)
         total = 0
-    return where(steps >= 1, steps, numpy_of(steps, total).ceil(total * steps))
+    return where(steps >= 1, numpy_of(steps).floor(steps), numpy_of(steps, total).ceil(total * steps))
 
 
 def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Number | None) -> Any:
@@ -298,11 +332,6 @@ def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Numb
     return min_lr if min_lr_rate is None else min_lr_rate * base_lr
 
 
-def _parts(steps: Number, parts: Number) -> Any:
-    expect(parts > 0, "num_cycles", "num_cycles > 0", "how many cycles the steps hold", num_cycles=parts)
-    return steps / parts
-
-
 def _wave(high: Number, low: Number, steps: Number, num_cycles: Number) -> ls.Schedule:
     """A cosine wave from high to low and back, `num_cycles` times in a number of steps, and so on for ever."""
-    return ls.CosineWave(high, low, _parts(steps, 2 * num_cycles))
+    return ls.CosineWave(high, low, steps / (2 * num_cycles))

@@ -72,7 +72,9 @@ def parse(text: str) -> Schedule:
     except (RecursionError, MemoryError):
         raise ValueError("parse(text=...): expected fewer levels of brackets and operators.") from None
     if not isinstance(value, (Schedule, float)):
-        raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {type(value).__name__}.")
+        hint = " Hint: it gives a schedule and more; print the schedule, and write that." * isinstance(value, tuple)
+        kind = type(value).__name__
+        raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {kind}.{hint}")
     level, levels = [schedule := as_schedule("parse", "text", value)], 0
     while level:
         level, levels = [node for one in level for node in one._nodes()], levels + 1

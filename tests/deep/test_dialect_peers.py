@@ -3,6 +3,7 @@
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
+import enum
 import functools
 import inspect
 import json
@@ -17,10 +18,10 @@ import numpy as np
 import pytest
 from check import DIALECTS, agree, made, values
 from helpers import relaxed
-from optax import GradientTransformationExtraArgs, contrib
+from optax import GradientTransformationExtraArgs, adam, contrib
 
 import lrsched as ls
-from lrsched.dialects import keras, optax, timm, transformers
+from lrsched.dialects import keras, optax, timm, torch, transformers
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 Record = dict[str, Any]
@@ -79,6 +80,10 @@ def test_every_number_can_be_mapped_and_differentiated(peer):
     [
         (lambda: optax.cosine_decay_schedule(1.0, 0), "cosine_decay_schedule(decay_steps=0): expected decay_steps > 0"),
         (lambda: optax.piecewise_constant_schedule(1.0, {3: -1.0}), "(scales=[-1.0]): expected scales >= 0"),
+        (lambda: optax.piecewise_constant_schedule(1.0, {5: 1.0, -2: 1.0}), "(boundaries=[-2, 5]): expected boundaries that"),
+        (lambda: optax.exponential_decay(1.0, 9, -2.0), "exponential_decay(decay_rate=-2.0): expected decay_rate >= 0"),
+        (lambda: optax.reduce_on_plateau(patience=2.5), "(patience=2.5): expected patience >= 1 and whole"),
+        (lambda: optax.reduce_on_plateau(accumulation_size=0), "(accumulation_size=0): expected accumulation_size >= 1"),
         (lambda: optax.piecewise_constant_schedule(1.0, [3]), "(boundaries_and_scales=[3]): expected a dictionary"),
         (lambda: optax.linear_schedule("1.0", 0.0, 9), "linear_schedule(init_value='1.0'): expected a number"),
         (lambda: optax.exponential_decay(1.0, 9, 0.5, staircase=4), "(staircase=4): expected True or False"),
@@ -99,12 +104,29 @@ def test_every_number_can_be_mapped_and_differentiated(peer):
         (lambda: transformers.get_scheduler("linear", 0.1, 10), "expected num_training_steps for 'linear'"),
         (lambda: transformers.get_scheduler("polynomial", 1e-8, 0, 9), "expected lr_end < base_lr"),
         (lambda: transformers.get_wsd_schedule(0.1, 0, 3, 9, decay_type="sqrt"), "(decay_type='sqrt'): expected 'linear' or"),
+        (lambda: transformers.get_scheduler("cosine", 0.1, -5, 9), "get_scheduler(num_warmup_steps=-5): expected num_warmup"),
+        (lambda: transformers.get_cosine_schedule_with_warmup(0.1, 3, 9, 0), "(num_cycles=0): expected num_cycles > 0"),
+        (lambda: transformers.get_wsd_schedule(0.1, 4, 8, 10), "num_decay_steps=8, num_training_steps=10): expected num_train"),
+        (lambda: transformers.GreedyLR(0.1, window_size=0), "GreedyLR(window_size=0): expected window_size >= 1"),
+        (lambda: transformers.get_constant_schedule(adam(0.1)), "expected a number. Hint: the rate of the optimizer"),
+        (lambda: timm.StepLRScheduler(0.1, [30, 60]), "(decay_t=[30, 60]): expected one number. Hint: of several milestones"),
+        (lambda: timm.StepLRScheduler(0.1, 9, noise_range_t="9"), "(noise_range_t=['9']): expected a list of numbers"),
+        (
+            lambda: timm.StepLRScheduler(0.1, 9, noise_range_t=[5, 2]),
+            "(noise_range_t=[5, 2]): expected noise_range_t that rise",
+        ),
+        (lambda: timm.StepLRScheduler(0.1, 9, noise_pct=-1), "StepLRScheduler(noise_pct=-1): expected noise_pct >= 0"),
+        (lambda: timm.StepLRScheduler(0.1, 9, t_in_epochs=3), "StepLRScheduler(t_in_epochs=3): expected True or False"),
+        (lambda: timm.create_scheduler_v2(0.1, noise=[0.9, 0.5]), "create_scheduler_v2(noise=[0.9, 0.5]): expected noise that"),
+        (lambda: timm.create_scheduler({"sched": "step"}, 0.1), "expected an object with the attribute sched"),
         (lambda: timm.WSDLRScheduler(0.1, 10, 11), "(t_initial=10, decay_t=11): expected 0 < decay_t <= t_initial"),
         (lambda: timm.PolyLRScheduler(0.1, 0), "PolyLRScheduler(t_initial=0): expected t_initial > 0"),
         (lambda: timm.MultiStepLRScheduler(0.1, 30), "(decay_t=30): expected a list of numbers"),
         (lambda: timm.create_scheduler_v2(0.1, "cosin"), "(sched='cosin'): expected one of cosine"),
         (lambda: keras.PiecewiseConstantDecay([3], [1.0]), "expected one boundary fewer than values"),
-        (lambda: keras.PiecewiseConstantDecay([9, 3], [1.0, 2.0, 3.0]), "PiecewiseConstantDecay(...): Piecewise(steps="),
+        (lambda: keras.PiecewiseConstantDecay([9, 3], [1.0, 2.0, 3.0]), "PiecewiseConstantDecay(boundaries=[9, 3]): expected"),
+        (lambda: keras.ReduceLROnPlateau(0.1, cooldown=-1), "ReduceLROnPlateau(cooldown=-1): expected cooldown >= 0"),
+        (lambda: keras.CosineDecayRestarts(0.1, 9, 0.5), "CosineDecayRestarts(t_mul=0.5): expected t_mul >= 1"),
         (lambda: keras.ReduceLROnPlateau(0.1, "val_accuracy"), "expected mode='min' or mode='max'"),
         (lambda: keras.deserialize({"class_name": "Mine", "config": {}}), "(class_name='Mine'): expected one of Exponential"),
     ],
@@ -114,7 +136,7 @@ def test_what_has_no_meaning_raises(call, message):
         call()
 
 
-@pytest.mark.parametrize(("warmup", "steps"), [(0.0701, 71), (0.5, 500), (0, 0), (1, 1), (10, 10)])
+@pytest.mark.parametrize(("warmup", "steps"), [(0.0701, 71), (0.5, 500), (0, 0), (1, 1), (10.5, 10)])
 def test_a_part_of_the_run_is_a_number_of_warmup_steps(warmup, steps):
     mine = transformers.get_scheduler("linear", 0.1, warmup, 1000)
     assert mine == transformers.get_linear_schedule_with_warmup(0.1, steps, 1000)
@@ -127,8 +149,34 @@ def test_noise_of_timm_is_in_its_range():
             found = timm.StepLRScheduler(0.1, 4, 0.5, noise_range_t=steps, noise_type=kind, **numbers)
             truth = timm.StepLRScheduler(0.1, 4, 0.5)(t) * np.where(noisy, 1 + ls.Noise(0.3, 5, kind)(t), 1)
             np.testing.assert_allclose(found(t), truth, rtol=1e-6)
+    wide = timm.StepLRScheduler(1.0, 99, noise_range_t=0, noise_pct=0.6, noise_std=0.2)(t) - 1
+    np.testing.assert_allclose(wide, 0.2 * ls.Noise(3.0, 42, "normal")(t), atol=1e-6)
     made, _ = timm.create_scheduler_v2(0.1, "step", 10, decay_epochs=4, noise=[0.3, 0.6], **numbers)
     assert made == timm.StepLRScheduler(0.1, 4, 0.1, noise_range_t=[3, 6], **numbers)
+
+
+Kind: Any = enum.Enum("Kind", {"COSINE": "cosine"}, type=str)  # as SchedulerType of transformers
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        transformers.get_scheduler(Kind.COSINE, 0.1, 10, 100),
+        transformers.get_greedy_schedule(0.1, patience=3),
+        transformers.get_reduce_on_plateau_schedule(0.1, mode=np.str_("max")),
+        keras.ReduceLROnPlateau(0.1, mode=np.str_("min")),
+        timm.StepLRScheduler(0.1, 9, noise_range_t=[3, 6], noise_std=0.5),
+    ],
+)
+def test_calls_can_be_read_from_text(schedule):
+    assert "Kind" not in (text := repr(schedule))
+    assert ls.parse(text) == schedule
+    assert text.split(".")[0] in ("transformers", "keras", "timm")
+
+
+@pytest.mark.parametrize("make", [lambda x: optax.linear_onecycle_schedule(400 * x, x), torch.ReduceLROnPlateau])
+def test_an_array_of_numbers_is_a_batch(make):
+    assert make(np.array([0.1, 0.2])) == ls.stack([make(0.1), make(0.2)])
 
 
 def test_a_function_may_be_the_decay_of_timm():
@@ -146,6 +194,7 @@ def test_names_order_and_defaults_are_theirs(peer):
     for name in recording(peer)["signatures"].keys() - LEFT_OUT:
         theirs = [["base_lr" if key == "optimizer" else key, x] for key, x in recording(peer)["signatures"][name]]
         found = inspect.signature(getattr(DIALECTS[peer], name)).parameters.values()
+        assert {key for key, _ in theirs} - {"last_epoch", "kwargs", "others"} <= {p.name for p in found}, name
         mine = [[p.name, "required" if p.default is p.empty else p.default] for p in found]
         if name == "ReduceLROnPlateau":  # a callback of Keras, which brings no rate
             mine = mine[1:]

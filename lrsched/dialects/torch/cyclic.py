@@ -262,8 +262,8 @@ class SWALR(Scheduler):
     """From the rate that it finds to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
 
     p is `min(t / anneal_epochs, 1)`, and w = p if the strategy is "linear". By itself it starts from the base rate; as a later
-    child of a sequence from the rate before it, as in PyTorch. Each keeps its own `swa_lr`; in PyTorch the last one constructed sets
-    that of all on one optimizer.
+    child of a sequence from the rate before it, as in PyTorch. Each keeps its own `swa_lr`; in PyTorch the last one
+    constructed sets that of all on one optimizer.
 
     Args:
         base_lr: the rate of the optimizer.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, ParamSpec
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,34 +17,17 @@ from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
-from lrsched.algebra.written import NAMES
 from lrsched.clocks.metrics import Plateau
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.torch.scheduler import BASE, check_single_numbers
-
-P = ParamSpec("P")
-
-
-def _of_single_numbers(function: Callable[P, Schedule]) -> Callable[P, Schedule]:
-    """The recipe, with an error for a list in the place of a number; an array makes a batch."""
-    parameters = inspect.signature(function).parameters
-
-    @functools.wraps(function)
-    def with_checks(*args: P.args, **kwargs: P.kwargs) -> Schedule:
-        for name, value in [*zip(parameters, args, strict=False), *kwargs.items()]:
-            check_single_numbers(function.__name__, {name: value})
-        return function(*args, **kwargs)
-
-    NAMES[function.__name__] = with_checks
-    return with_checks
+from lrsched.dialects.shared import one_number
+from lrsched.dialects.torch.scheduler import BASE
 
 
-@_of_single_numbers
-@recipe
+@functools.partial(recipe, check=one_number)
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
-    factor: Annotated[Number, Spec(ge=0, lt=1, hint="it reduces")] = 0.1,
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each plateau multiplies the rate with it")] = 0.1,
     patience: Count = 10,
     threshold: Factor = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",

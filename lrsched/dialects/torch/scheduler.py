@@ -85,7 +85,7 @@ class Scheduler(Schedule):
         )
         super().__post_init__()
         for field, spec in self._numbers:
-            check_count(self._maker, field.name, getattr(self, field.name), spec.unit)
+            check_count(self._maker, field.name, getattr(self, field.name), spec)
 
     @functools.cached_property
     def composed(self) -> Schedule:

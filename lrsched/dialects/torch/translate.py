@@ -227,7 +227,7 @@ def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
 
 def _of_lambda(source: _Source) -> Schedule:
     fn = source.entry("lr_lambdas")
-    theirs = _dialect("transformers").schedule_of_lambda(source.base, fn)
+    theirs = _dialect("transformers")._schedule_of_lambda(source.base, fn)
     return LambdaLR(source.base, _traceable(source, "lr_lambda", fn)) if theirs is None else theirs
 
 
