@@ -63,7 +63,7 @@ def peer(function: Callable[P, R]) -> Callable[P, R]:
         kept = one_number(call, name, value, hint)
         return kept if isinstance(kept, str) else value
 
-    return recipe(function, function.__module__.rpartition(".")[2], checked)
+    return recipe(function, function.__module__.split(".")[2], checked)
 
 
 def is_plain(x: Any) -> bool:
