@@ -39,7 +39,7 @@ def _page(schedule: Schedule) -> str:
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(every[:_MOST_LINES]))
     if len(every) == 1:
-        parts += [html.escape(_formula(schedule), quote=False), _facts(schedule, found[0])]
+        parts += [_typeset(_formula(schedule)), _facts(schedule, found[0])]
     else:
         peaks = [one.peak for one in found]
         which = f"{len(every)} schedules" if len(every) == len(found) else f"the first {len(found)} of {len(every)} schedules"
@@ -55,6 +55,15 @@ def _formula(schedule: Schedule) -> str:
     except (TypeError, ValueError):  # a node of one's own, without a formula; a batch
         return ""
     return f"$$\\displaystyle s(t) = {text}$$" if len(text) <= _LONGEST_FORMULA else ""
+
+
+def _typeset(formula: str) -> str:
+    """A formula as MathML, which a browser renders by itself; without latex2mathml as LaTeX, which needs MathJax."""
+    if not formula or importlib.util.find_spec("latex2mathml") is None:
+        return html.escape(formula, quote=False)
+    from latex2mathml.converter import convert
+
+    return convert(formula.strip("$"), display="block")
 
 
 def _facts(schedule: Schedule, found: Summary) -> str:
