@@ -175,11 +175,11 @@ def resumable(folder: str, kind: str, pause: str = "0") -> None:
     """Trains from the last checkpoint to the end."""
     optimizer, update = make_update(RESUMABLE, live=True)
     update = jax.jit(update)
-    run: Any = {"params": begin(), "state": optimizer.init(begin()), "update": np.int32(0)}
+    run: Any = {"params": begin(), "state": optimizer.init(begin()), "update": jnp.int32(0)}
     checkpoints: Any = {"pickle": Pickle, "orbax": Orbax}[kind](Path(folder).resolve())
     if (found := checkpoints.load(run)) is not None:
         run = found
-        print("resumed", run["update"], flush=True)
+        print("resumed", int(run["update"]), flush=True)
     params, state = run["params"], run["state"]
     for i in range(int(run["update"]), UPDATES):
         print("update", i, flush=True)
@@ -188,7 +188,7 @@ def resumable(folder: str, kind: str, pause: str = "0") -> None:
             state = ls.observe(state, validation=loss_of(params, DATA.validation.images, DATA.validation.digits))
         if (i + 1) % EVERY == 0:
             print("writing", i + 1, flush=True)
-            checkpoints.save(i + 1, {"params": params, "state": state, "update": np.int32(i + 1)})
+            checkpoints.save(i + 1, {"params": params, "state": state, "update": jnp.int32(i + 1)})
         time.sleep(float(pause))
     checkpoints.close()
     arrays: Any = {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path((params, state))}
