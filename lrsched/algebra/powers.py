@@ -97,8 +97,10 @@ class Progress:
 
     def logarithm(self) -> tuple[Real, Real]:
         """The fractions left and done of `log(1 + length)`, where `log(1 + now)` is done."""
-        whole, now = 1.0 + self._length, 1.0 + minimum(self._now, self._length)
-        total, left, done = map(_log2, (where(whole > 1.0, whole, 2.0), whole / now, now))
+        xp, convert = (np, to_float64) if self._known else (jnp, to_float)
+        now, rest = minimum(self._now, self._length), where(self._ended, 0.0, self._rest)
+        total, done = xp.log1p(convert(self._length)), xp.log1p(convert(now))
+        left = xp.log1p(numerics.divide(convert(rest), 1.0 + convert(now)))
         return where(self._ended, 0.0, numerics.divide(left, total)), where(self._ended, 1.0, numerics.divide(done, total))
 
     def geometric(self, start: Real, stop: Real) -> Real:
