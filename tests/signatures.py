@@ -248,7 +248,7 @@ def several(call: Call, name: str) -> np.ndarray:
     """Values that the call takes for a number, `SEVERAL` of them, exact in float32."""
     given = np.asarray(call.numbers[name], np.float64)
     taken = [given * k for k in (1.0, 0.5, 2.0, -1.0, 0.0, 1.5) if accepts(call, **{name: (given * k).tolist()})]
-    assert len(taken) > 1, f"{call} takes next to nothing for {name}: change NUMBERS in signatures.py"
+    assert len(taken) > 1, f"{call} refuses nearly every number for {name}: change NUMBERS in signatures.py"
     return np.stack((taken * 3)[:SEVERAL])
 
 

@@ -39,7 +39,7 @@ class OfMetric(Clock):
 
     def observed(self, state: Any, value: jax.Array) -> Any:
         """The next state, after an observation."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a method observed(state, value).")
 
     def worst(self) -> jax.Array:
         """The best so far of no observations."""
