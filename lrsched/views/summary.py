@@ -11,7 +11,7 @@ import numpy as np
 
 from lrsched.algebra.combinators import Repeat
 from lrsched.algebra.schedule import Schedule, ScheduleLike
-from lrsched.algebra.sequence import Sequence
+from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import CosineWave, Geometric, Noise, Ramp
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import monitored_by
@@ -23,6 +23,7 @@ _JUMP = 2.0
 _FAR = 100.0
 _RISE = 30.0  # above a warm-up
 _GROWTH = 1000.0  # of what has no end
+_WARMUPS = ("warmup_", "wsd(", "optax.warmup_")  # recipes that begin with one
 _NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
 
 
@@ -190,7 +191,7 @@ def _warnings(found: Summary, given: bool, planned: int, grid: np.ndarray, value
     yield from unreached
     yield from [] if moving else _without_length(tree)
     yield from _short(moving, tree)
-    yield from _swapped_warmup(moving, found.steps)
+    yield from itertools.islice(_swapped_warmups(moving, found.steps, tree), 1)
     yield from [] if any(isinstance(part, Noise) for part in tree) else _jumps(found)
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
@@ -288,16 +289,21 @@ def _without_length(tree: list[Schedule]) -> Iterator[str]:
             )
 
 
-def _swapped_warmup(moving: list[Phase], steps: int) -> Iterator[str]:
-    """Whether a short line goes down, and after it something starts higher, or a decay of another shape begins."""
-    if len(moving) < 2:
-        return
-    first, second = moving[:2]
-    goes_down = first.shape == "Linear" and first.last < first.first and first.stop <= steps / 5
-    is_higher, is_decay = second.first > 1.001 * first.last, second.shape != "Linear" and second.last < second.first
-    if goes_down and (is_decay or (is_higher and second.last <= second.first)):
-        high, low = number(first.first), number(first.last)
-        yield f"the warm-up goes down, from {high} to {low}, so that the run starts at its highest rate: swap the two"
+def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> Iterator[str]:
+    """Warm-ups of recipes that go down; and a short line down before something that starts higher, or before a curve down."""
+    falls = []
+    for part in itertools.chain(*map(operands, tree)):
+        ramp = part.parts[0] if isinstance(part, Sequence) else part
+        if part._recipe.startswith(_WARMUPS) and isinstance(ramp, Ramp) and known(ramp.steps) > 0:
+            falls.append((known(ramp.start), known(ramp.stop)))
+    for first, second in itertools.pairwise(moving[:2]):
+        is_higher, is_decay = second.first > 1.001 * first.last, second.shape != "Linear" and second.last < second.first
+        if first.shape == "Linear" and first.stop <= steps / 5 and (is_decay or (is_higher and second.last <= second.first)):
+            falls.append((first.first, first.last))
+    for high, low in falls:
+        if abs(high) > abs(low):
+            where = f"from {number(high)} to {number(low)}"
+            yield f"the warm-up goes down, {where}, so that the run starts at its highest rate: swap the two"
 
 
 def _is_cyclic(part: Schedule) -> bool:
