@@ -20,9 +20,7 @@ from helpers import ROOT, relaxed
 import lrsched as ls
 
 FILES = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.md"))]
-PAGES = {
-    path.name: path.read_text() for path in FILES if not path.name.startswith("coming_from")
-}  # those have a test of their own
+PAGES = {path.name: path.read_text() for path in FILES if not path.name.startswith("coming_from")}
 SECTION = PAGES["beside_optax.md"]
 
 
