@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 import lrsched as ls
 
@@ -18,7 +19,7 @@ SCHEDULES = {
 STUCK = "Linear(0, 1, 20) >> reduce_on_plateau(0.5)"
 
 
-def algebra() -> plt.Figure:
+def algebra() -> Figure:
     """Five pure schedules, and one that observes a loss."""
     figure, panels = plt.subplots(2, 3, figsize=(12, 5), layout="constrained", sharex=True, sharey=True)
     for axes, (title, schedule) in zip(panels.flat, SCHEDULES.items(), strict=False):
