@@ -60,8 +60,8 @@ PAGES = {  # the public names of lrsched
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made here."""
     listed = {name for names in PAGES.values() for name in names.split()}
-    if listed != set(public := names_of(ls)):
-        raise ValueError(f"hooks.py: expected each public name on a page; {set(public) ^ listed} is on one side only.")
+    if listed != set(ls.__all__):
+        raise ValueError(f"hooks.py: expected each public name on a page; {listed ^ set(ls.__all__)} is on one side only.")
     curves = {text.strip().partition("(")[0]: text.strip() for text in re.split(r"[|\n]", CURVES) if text.strip()}
     pages: dict[str, str | bytes] = {
         **{f"reference/{name}.svg": curve(text) for name, text in curves.items()},
