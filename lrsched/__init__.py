@@ -6,6 +6,11 @@ from lrsched.algebra.batch import grid as grid
 from lrsched.algebra.batch import stack as stack
 from lrsched.algebra.batch import unstack as unstack
 from lrsched.algebra.combinators import Choice as Choice
+from lrsched.algebra.decays import infinite as infinite
+from lrsched.algebra.decays import inverse_time as inverse_time
+from lrsched.algebra.decays import power_decay as power_decay
+from lrsched.algebra.decays import rex as rex
+from lrsched.algebra.decays import tanh_decay as tanh_decay
 from lrsched.algebra.driven import Driven as Driven
 from lrsched.algebra.node import leaf as leaf
 from lrsched.algebra.node import node as node

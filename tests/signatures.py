@@ -30,8 +30,11 @@ def rising(t, a, b):
 ANY_NUMBER = 0.5
 NUMBERS = {
     "a": 0.75,
+    "anneal_steps": 8.0,
     "atol": 0.0625,
+    "b": -0.5,
     "cooldown": 2.0,
+    "cooldown_steps": 6.0,
     "decay_steps": 12.0,
     "dim": 64.0,
     "div_factor": 8.0,
@@ -41,6 +44,7 @@ NUMBERS = {
     "high": 1.25,
     "highest": 1.0,
     "index": 1.0,
+    "lb": -2.0,
     "lowest": -1.0,
     "min_scale": 0.125,
     "n": 3.0,
@@ -56,6 +60,7 @@ NUMBERS = {
     "stop": 0.25,
     "stretch": 1.25,
     "timescale": 16.0,
+    "ub": 1.0,
     "up": 5.0,
     "warmup": 2.0,
     "warmup_steps": 10.0,
