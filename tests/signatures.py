@@ -33,6 +33,7 @@ NUMBERS = {
     "anneal_steps": 8.0,
     "atol": 0.0625,
     "b": -0.5,
+    "constant": 0.75,
     "cooldown": 2.0,
     "cooldown_steps": 6.0,
     "decay_steps": 12.0,
