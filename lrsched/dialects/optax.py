@@ -20,23 +20,20 @@ All lengths and boundaries are steps, that is updates. A transition of 0 steps o
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import operator
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import lrsched as ls
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import checked_argument
-from lrsched.algebra.node import Spec, checked, node, static
+from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.pointwise import as_schedule, is_stateful
-from lrsched.algebra.written import unexpected
 from lrsched.dialects.shared import (
     Count,
     Factor,
@@ -56,7 +53,8 @@ from lrsched.dialects.shared import (
     peer,
     where,
 )
-from lrsched.training.transform import Applied, typed_as
+from lrsched.dialects.stateful import Stateful
+from lrsched.training.transform import Applied
 
 _Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
 
@@ -273,70 +271,15 @@ def reduce_on_plateau(
     )
 
 
-class StatefulState(NamedTuple):
-    schedule: Any  # the state of the schedule
-    to_come: jax.Array  # its value for the update to come, before anything is observed
-    used: jax.Array  # its value for the last update, with what was observed then
-
-
-@node
-class Stateful(ls.Clock):
-    """The value of a schedule of optax with a state, as a time; see `from_optax`."""
-
-    schedule: Any = static()
-
-    @property
-    def _named(self) -> dict[str, bool]:
-        """What its methods name as arguments besides the state, and whether they need it."""
-        found = (p for one in (self.schedule, self.schedule.update) for p in [*inspect.signature(one).parameters.values()][1:])
-        return {p.name: p.default is p.empty for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-
-    @property
-    def monitors(self) -> tuple[str, ...]:
-        return (*self._named,)
-
-    @property
-    def unit(self) -> str:
-        """The name of its class."""
-        return type(self.schedule).__name__
-
-    def init(self) -> StatefulState:
-        state = jax.tree.map(jnp.copy, self.schedule.init())
-        return StatefulState(typed_as(state, state), self._value(state), self._value(state))
-
-    def tick(self, state: StatefulState, steps: numerics.Number, observations: Mapping[str, Any]) -> StatefulState:
-        if is_known(steps, 0):
-            if {*observations} & {*(self.monitors or observations)}:
-                hint = "give them to update: optax has no observations between two updates"
-                raise TypeError(unexpected(self.unit, "steps", steps, f"no {', '.join(observations)} without an update", hint))
-            return state
-        if any(needed and name not in observations for name, needed in self._named.items()):
-            return state._replace(used=state.to_come)
-        after = typed_as(state.schedule, self.schedule.update(state.schedule, **observations))
-        new = StatefulState(after, self._value(after), self._value(state.schedule, observations))
-        return jax.tree.map(lambda a, b: jnp.where(jnp.asarray(steps) > 0, a, b), new, state)
-
-    def _value(self, state: Any, observations: Mapping[str, Any] = types.MappingProxyType({})) -> jax.Array:
-        return jnp.array(numerics.to_float(jnp.asarray(self.schedule(state, **observations)))).reshape(())
-
-    def read(self, state: StatefulState) -> jax.Array:
-        return state.to_come
-
-    def _during(self, before: StatefulState, after: StatefulState) -> StatefulState:
-        """As `optax.inject_hyperparams`: the value of the state before the update, with what comes with the update."""
-        return before._replace(to_come=after.used)
-
-
 def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
     """The schedule that a factory of optax returned, in our nodes; any other function of the step as a `Function`.
 
     optax returns Python functions. Those of its factories hold their arguments in a closure, which is read here. The result is
     compared with the function at some steps; where they differ, or the closure is another one, it is a `Function` as well.
 
-    Of an `optax.StatefulSchedule` it is a schedule on a clock, which holds its state: an update uses `schedule(state, **observed)`,
-    and then comes `schedule.update(state, **observed)`, as in `optax.inject_hyperparams`. The clock gives them all that `update`
-    is given, and monitors what they name as arguments; without one that they need, it stands still, as every clock does. Between
-    two updates nothing is observed.
+    Of an `optax.StatefulSchedule` it is a schedule on a clock, which holds its state. As in `optax.inject_hyperparams`, an
+    update uses `schedule(state, **observed)`, and then comes `schedule.update(state, **observed)`, with all that the optimizer's
+    `update` is given. The clock monitors the arguments that they need, and stands still without one. Between two updates it observes nothing.
 
     Args:
         schedule: a function of the step, or an object with `init()`, `update(state, **observed)` and a call.
