@@ -183,8 +183,8 @@ def inverse_time(t, start, rate, steps):
     return mp.mpf(start) / (1 + mp.mpf(rate) * t / exact(steps))
 
 
-def power_decay(t, peak, a, b, tokens):
-    return min(mp.mpf(peak), a * (mp.mpf(tokens) * t) ** b) if t else peak
+def power_decay(t, peak, amplitude, exponent, tokens):
+    return min(mp.mpf(peak), amplitude * (mp.mpf(tokens) * t) ** exponent) if t else peak
 
 
 def infinite(t, peak, constant, warmup_steps, cooldown_steps, steps, anneal_steps, start, end, shape):
@@ -299,7 +299,7 @@ RECIPES = {
         ("tanh_decay", "", lambda n: {"start": 0.3, "stop": 0.01, "steps": n}),
         ("tanh_decay", "to 0", lambda n: {"start": 0.3, "stop": 0.0, "steps": n, "lb": -6, "ub": 4}),
         ("inverse_time", "", lambda n: {"start": 0.3, "rate": 0.7, "steps": n // 10}),
-        ("power_decay", "", lambda _: {"peak": 0.02, "a": 4.0, "tokens": 512}),
+        ("power_decay", "", lambda _: {"peak": 0.02, "amplitude": 4.0, "tokens": 512}),
         ("infinite", "", cooling),
         ("infinite", "annealed", lambda n: cooling(n) | {"steps": n, "anneal_steps": n // 5, "end": 0.003}),
         ("cosine_restarts", "", restarts),

@@ -82,26 +82,26 @@ def inverse_time(start: Value, rate: Factor, steps: PositiveLength = 1.0) -> Sch
 
 
 @recipe
-def power_decay(peak: Factor, a: Positive, b: Exponent = -0.51, tokens: Positive = 1.0) -> Schedule:
-    """A power of the tokens seen, below a highest rate: `min(peak, a · (tokens · t)^b)`.
+def power_decay(peak: Factor, amplitude: Positive, exponent: Exponent = -0.51, tokens: Positive = 1.0) -> Schedule:
+    """A power of the tokens seen, below a highest rate: `min(peak, amplitude · (tokens · t)^exponent)`.
 
     With `tokens=1` its time is tokens: `power_decay(peak, a).on(Counter("tokens"))`. With a warm-up of n steps it is
     `minimum(Linear(0.0, peak, n), power_decay(peak, a, tokens=...))`.
 
     Args:
         peak: the highest value, >= 0.
-        a: the value after one token, > 0: in the paper the size of the batch times a constant, such as 4.6.
-        b: the exponent, <= 0.
+        amplitude: the power after one token, > 0: in the paper the size of the batch times a constant, such as 4.6.
+        exponent: what the tokens are raised to, <= 0.
         tokens: how many tokens a step trains on, > 0.
 
     >>> import lrsched as ls
-    >>> print(ls.power_decay(0.02, a=4.0, b=-0.5, tokens=1000)([0, 10, 40, 1000]))
+    >>> print(ls.power_decay(0.02, amplitude=4.0, exponent=-0.5, tokens=1000)([0, 10, 40, 1000]))
     [0.02  0.02  0.02  0.004]
 
     References:
         Shen et al., *Power scheduler*, 2024 (arXiv 2408.13359).
     """
-    return minimum(peak, a * (tokens * Time()) ** b)
+    return minimum(peak, amplitude * (tokens * Time()) ** exponent)
 
 
 @recipe

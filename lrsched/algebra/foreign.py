@@ -117,7 +117,7 @@ NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.name
     **dict.fromkeys(("cyclic", "cyclical"), "triangular(low, high, up)"),
     "cooldown": ATTRIBUTES["anneal"],
     "tanh": "tanh_decay(start, stop, steps)",
-    **dict.fromkeys(("power", "power_scheduler"), "power_decay(peak, a)"),
+    **dict.fromkeys(("power", "power_scheduler"), "power_decay(peak, amplitude)"),
     **dict.fromkeys(("log_warmup", "warmup_log"), "Logarithmic(0.0, peak, steps)"),
     **dict.fromkeys(("rsqrt", "inv_sqrt"), "InverseSqrt(value, timescale)"),
     **dict.fromkeys(("trapezoidal", "trapezoid"), "wsd(peak, warmup_steps, steps, decay_steps)"),

@@ -278,8 +278,8 @@ def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
     compared with the function at some steps; where they differ, or the closure is another one, it is a `Function` as well.
 
     Of an `optax.StatefulSchedule` it is a schedule on a clock, which holds its state. As in `optax.inject_hyperparams`, an
-    update uses `schedule(state, **observed)`, and then comes `schedule.update(state, **observed)`, with all that the optimizer's
-    `update` is given. The clock monitors the arguments that they need, and stands still without one. Between two updates it observes nothing.
+    update uses `schedule(state, **observed)`, and then comes `schedule.update(state, **observed)`, with all that it is given.
+    The clock monitors the arguments that they need, and stands still without one. Between two updates it observes nothing.
 
     Args:
         schedule: a function of the step, or an object with `init()`, `update(state, **observed)` and a call.
