@@ -63,13 +63,14 @@ def evaluated(text: str, names: dict[str, Any]) -> float:
         before = text
         for pattern, python in INNERMOST:
             text = re.sub(pattern, python, text)
-    return eval(text.strip(), names)
+    with np.errstate(divide="ignore"):  # 0 ** -1 is infinite
+        return eval(text.strip(), names)
 
 
 def value_of(text: str, t: float) -> float:
     """The value of a formula at a step, with the definitions of names that follow it; clocks read 0."""
     text, *definitions = text.split(r",\quad ")
-    names = {**NAMES, "t": float(t)}
+    names = {**NAMES, "t": np.float64(t)}
     for name, meaning in (definition.split(" = ", 1) for definition in definitions):
         name = re.sub(r"_{(\d+)}", r"_\1", name)
         names[name] = 0.0 if meaning.startswith(r"\text") else evaluated(meaning, names)

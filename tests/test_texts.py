@@ -25,6 +25,7 @@ import lrsched as ls
 from lrsched.algebra import written
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import keras, optax, timm, torch, transformers
+from lrsched.dialects.stateful import Stateful
 from lrsched.training.live import packed
 
 NAMES = {**vars(torch), **vars(ls), "rising": rising}
@@ -67,7 +68,7 @@ def test_every_class_of_nodes_has_a_name():
     ours = {cls for cls in written.NAMES.values() if isinstance(cls, type) and cls.__module__.startswith("lrsched.")}
     made = {type(one) for s in EVERY.values() for one in nodes(s)} & ours
     bases = {base for cls in ours for base in cls.__mro__[1:]}
-    assert ours - made - bases == {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
+    assert ours - made - bases == {torch.LambdaLR, torch.MultiplicativeLR, Stateful}  # which hold functions
     assert all(written.NAMES[cls.__name__] is cls for cls in ours)
 
 

@@ -170,7 +170,7 @@ def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -
 def during(schedule: Schedule, before: ScheduleState, after: ScheduleState) -> ScheduleState:
     """The state whose value an update uses: the one before it, but for clocks whose observations count immediately."""
     clocks = zip(clocks_of(schedule), before.clocks, after.clocks, strict=True)
-    return before._replace(clocks=tuple(y if clock.immediate else x for clock, x, y in clocks))
+    return before._replace(clocks=tuple(clock._during(x, y) for clock, x, y in clocks))
 
 
 def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:

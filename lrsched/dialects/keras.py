@@ -94,7 +94,7 @@ def PolynomialDecay(
 def InverseTimeDecay(
     initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
-    decay_rate: Number,
+    decay_rate: Factor,
     staircase: bool = False,
     name: str | None = "InverseTimeDecay",
 ) -> ls.Schedule:
@@ -102,7 +102,7 @@ def InverseTimeDecay(
 
     `decay_rate` is what `decay_steps` steps add to the divisor; it has no end.
     """
-    decay = ls.Constant(initial_learning_rate, 0) / (1.0 + decay_rate * ls.Time().stretch(decay_steps))
+    decay = ls.inverse_time(initial_learning_rate, decay_rate, decay_steps)
     return decay.staircase(decay_steps) if staircase else decay
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
+from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
@@ -125,7 +126,7 @@ def _injected(
     def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
         states = {name: s.init() for name, s in schedules.items()}
         values: dict[str, Any] = {name: recorded(x) for name, x in numbers.items()}
-        values |= {name: recorded(s(states[name])) for name, s in schedules.items()}
+        values |= {name: recorded(state.used) for name, state in states.items()}
         count = jnp.zeros((), jnp.int32)
         state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
         return _buffers_of_its_own(state, (params, given))
@@ -210,7 +211,8 @@ def _schedules_and_numbers(
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
-            schedules |= {name: Function(OfCount(value))} if wants_float else {}
+            made = as_schedule(call, name, value) if is_stateful(value) else Function(OfCount(value))
+            schedules |= {name: made} if wants_float else {}
     return schedules, numbers
 
 

@@ -47,8 +47,11 @@ class Applied:
 
     def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
         """The value for the update to come, which comes with these observations."""
-        present, now = self.present(state), ScheduleState(state.step, state.clocks)
-        after = tick_with(present, now, 1, merged(self.call, observations, named))
+        given, present = merged(self.call, observations, named), self.present(state)
+        now = ScheduleState(state.step, state.clocks)
+        if not given:  # as when optax makes a first state
+            return evaluate(present, now)
+        after = tick_with(present, now, 1, given)
         return evaluate(present, during(present, now, after))
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:

@@ -15,7 +15,8 @@ from helpers import as_argument, as_float32, bits, called
 from meaning import meaning, mp
 from nested import node_classes
 
-from lrsched.algebra import recipes, shapes
+import lrsched as ls
+from lrsched.algebra import decays, recipes, shapes
 
 LENGTHS = (10**3, 10**5, 2**31 - 2)
 TRACED_LENGTHS = (10**3, 2**24)  # beyond, a float32 does not hold every length
@@ -77,5 +78,6 @@ def test_traced_numbers(name):
 def test_every_shape_and_every_recipe_has_a_case():
     kinds = {type(case.make(1000)) for case in SHAPES.values()}
     assert {cls for cls in node_classes() if cls.__module__ == shapes.__name__} <= kinds
-    found = inspect.getmembers(recipes, lambda x: inspect.isfunction(x) and x.__module__ == recipes.__name__)
-    assert {name for name, _ in found if not name.startswith("_")} == {recipe.name for recipe in RECIPES.values()}
+    modules = (recipes.__name__, decays.__name__)
+    found = inspect.getmembers(ls, lambda x: inspect.isfunction(x) and x.__module__ in modules)
+    assert {name for name, _ in found} == {recipe.name for recipe in RECIPES.values()}
