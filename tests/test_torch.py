@@ -4,10 +4,8 @@
 # pyright: reportArgumentType=false, reportCallIssue=false
 
 import dataclasses
-import json
 import pickle
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,16 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from check import OF_BASE, RELATIVE, ours, traces
-from torch_cases import COSINE, EXAMPLES, LINEAR, MULTIPLICATIVE, STEP, inverse, nearly_one
+import torch_cases
+from check import close, ours, recording, traces
+from torch_cases import COSINE, EXAMPLES, LINEAR, MULTIPLICATIVE, STEP
 
 import lrsched as ls
 from lrsched.dialects import torch as dialect
 
-GOLDEN = Path(__file__).parent / "golden"
-FILES = sorted(path for path in GOLDEN.glob("*LR*.json") if path.stem in vars(dialect))
-FILES += [GOLDEN / f"{name}.json" for name in ("ChainedScheduler", "CosineAnnealingWarmRestarts")]
-TABLES = json.loads((GOLDEN / "tables.json").read_text())
+NAMES = [name for name, value in vars(dialect).items() if name[0].isupper() and callable(value) and name != "InPlace"]
+TABLES = recording("tables")
 
 
 def is_refused(record: dict[str, Any]) -> bool:
@@ -34,40 +31,25 @@ def is_refused(record: dict[str, Any]) -> bool:
     return is_endless or any(given.get(name, 0.0) < 0 for name in ("gamma", "factor"))
 
 
-def records(path: Path) -> list[dict[str, Any]]:
-    """The records of a file, with what is promised in the place of what PyTorch does otherwise."""
-    found = []
-    for record in json.loads(path.read_text())["records"]:
+def test_every_scheduler_has_an_example():
+    assert {type(schedule).__name__ for schedule in EXAMPLES} | {"ReduceLROnPlateau"} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trajectories_are_those_of_pytorch(name):
+    """Or what is promised, where PyTorch does something else."""
+    compared = 0
+    assert recording(name)["torch"].startswith("2.13.")
+    for record in recording(name)["records"]:
         if "promised" in record:
-            record |= {"rates": record["promised"], "steps": len(record["promised"])}
-        if record["rates"]:
-            found.append(record)
-    return found
-
-
-def agree(mine: Any, theirs: Any, base_lr: float, relative: float = RELATIVE) -> bool:
-    mine, theirs = np.asarray(mine, np.float64)[: len(theirs)], np.asarray(theirs)
-    return bool(np.all(np.abs(mine - theirs) <= relative * np.abs(theirs) + OF_BASE * base_lr))
-
-
-def test_every_scheduler_is_recorded_and_has_an_example():
-    schedulers = {name for name, value in vars(dialect).items() if name[0].isupper() and callable(value)} - {"InPlace"}
-    assert {path.stem for path in FILES} == schedulers
-    assert {type(schedule).__name__ for schedule in EXAMPLES} == schedulers - {"ReduceLROnPlateau"}
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_trajectories_are_those_of_pytorch(path):
-    recording, compared = json.loads(path.read_text()), 0
-    assert recording["torch"].startswith("2.13.")
-    for record in records(path):
-        if is_refused(record):
+            record = record | {"rates": record["promised"], "steps": len(record["promised"])}
+        if record["rates"] and is_refused(record):
             with pytest.raises(ValueError, match=r"(gamma|factor|threshold)=.*\): expected"):
                 ours(record["class"], record["arguments"], record["base_lr"])
-            continue
-        for mine, theirs, base_lr in traces(record):
-            assert agree(mine, theirs, base_lr), record
-            compared += 1
+        elif record["rates"]:
+            for mine, theirs, base_lr in traces(record):
+                assert close(mine, theirs, base_lr), record
+                compared += 1
     assert compared >= 24
 
 
@@ -81,12 +63,11 @@ def test_the_tables_of_the_tests_of_pytorch_hold(name):
 
 
 STEPS = np.arange(30)
-NAMES = vars(dialect) | {"inverse": inverse, "nearly_one": nearly_one}
 
 
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
 def test_is_a_schedule_like_any_other(schedule):
-    assert eval(repr(schedule), NAMES) == schedule == pickle.loads(pickle.dumps(schedule))
+    assert eval(repr(schedule), vars(dialect) | vars(torch_cases)) == schedule == pickle.loads(pickle.dumps(schedule))
     values = np.asarray(schedule(STEPS))
     assert values.dtype == np.float32
     np.testing.assert_array_equal(schedule.composed(STEPS), values)
@@ -131,16 +112,6 @@ def test_a_plateau_in_a_sequence_observes_what_happens_while_it_runs():
     np.testing.assert_allclose(run(schedule, np.ones(20, np.float32)), expected)
 
 
-def test_a_plateau_reduces_as_long_as_it_is_by_more_than_eps():
-    for factor, min_lr, eps in [(0.5, 0.0, 1e-8), (0.5, 0.1, 0.0), (0.9, 0.01, 1e-3), (0.0, 0.2, 0.0), (0.5, 2.0, 0)]:
-        rates = [1.0]
-        for _ in range(59):
-            reduced = max(rates[-1] * factor, min_lr)
-            rates.append(reduced if rates[-1] - reduced > eps else rates[-1])
-        schedule = dialect.ReduceLROnPlateau(1.0, factor=factor, patience=0, min_lr=min_lr, eps=eps)
-        np.testing.assert_allclose(run(schedule, np.ones(61, np.float32))[1:], rates, rtol=2e-5)
-
-
 def test_every_number_of_a_plateau_maps():
     metrics = np.array([2, 1.9, 1.5, 1.6, 1.7, 1.4, 1.4, 1.39, 1.5, 1.2, 1.3, 0.5, 0.45, 0.6, 0.7, 0.4, 0.8], np.float32)
     given = {"base_lr": 1.0, "factor": 0.5, "patience": 0, "threshold": 1e-4, "cooldown": 0, "min_lr": 0.0, "eps": 1e-8}
@@ -153,9 +124,7 @@ def test_every_number_of_a_plateau_maps():
     assert len({tuple(row.tolist()) for row in mapped}) == len(given) + 1
 
 
-OPTIMIZER = optax.sgd(0.1)
 BAD = [
-    (lambda: dialect.StepLR(0.1, 30, -0.5), "StepLR(gamma=-0.5): expected gamma >= 0"),
     (lambda: dialect.CosineAnnealingWarmRestarts(0.1, 5, 1.5), "(T_mult=1.5): expected T_mult >= 1 and whole"),
     (lambda: dialect.CyclicLR(0.1, 1.0, scale_fn=1), "CyclicLR(scale_fn=1): expected a function"),
     (lambda: dialect.CyclicLR(0.1, 1.0, cycle_momentum=False).momentum, "CyclicLR(cycle_momentum=False): expected True"),
@@ -163,13 +132,11 @@ BAD = [
     (lambda: dialect.SequentialLR([STEP], [3]), "one milestone fewer than schedules, got 1 schedules and 1"),
     (lambda: dialect.SequentialLR([STEP, STEP, STEP], [5, 3]), "(milestones=[5, 3]): expected milestones that rise from 0"),
     (lambda: dialect.SequentialLR(STEP, [3]), "): expected a list of schedules"),
-    (lambda: dialect.SequentialLR(OPTIMIZER, schedulers=[STEP, STEP], milestones=[3]), "SequentialLR(optimizer="),
-    (lambda: dialect.OneCycleLR(OPTIMIZER, max_lr=0.1, total_steps=9), "OneCycleLR(optimizer="),
+    (lambda: dialect.SequentialLR(optax.sgd(0.1), schedulers=[STEP, STEP], milestones=[3]), "SequentialLR(optimizer="),
     (lambda: dialect.ChainedScheduler([]), "ChainedScheduler(schedulers=[]): expected at least one schedule"),
     (lambda: dialect.ChainedScheduler([ls.Constant(1.0)]), "expected a scheduler of this dialect"),
     (lambda: dialect.ChainedScheduler([STEP, dialect.StepLR(0.1, 3)]), "as they change one rate, got 0.5, 0.1"),
     (lambda: dialect.ChainedScheduler([dialect.LinearLR(0.5, 0.0), COSINE])(3), "(start_factor=0): expected start_factor > 0"),
-    (lambda: dialect.ReduceLROnPlateau(0.1, min_lr=[0.01, 0.02]), "Plateau(min_lr=[0.01, 0.02]): expected one number"),
     (lambda: dialect.ReduceLROnPlateau(0.1, factor=1.0), "(factor=1.0): expected factor >= 0 and < 1"),
     (lambda: dialect.ReduceLROnPlateau(0.1, threshold_mode="rel_signed"), "expected 'rel' or 'abs'"),
 ]

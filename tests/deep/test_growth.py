@@ -1,4 +1,4 @@
-"""The program of a schedule grows linearly with its nodes: known, traced and live, and so do its gradients."""
+"""The program of a schedule grows linearly with its nodes, with known and with live numbers, and so does its gradient."""
 
 import functools
 import operator
@@ -24,9 +24,7 @@ NODES = {
     "repeat": RAMP.repeat(3),
     "growing repeat": GROWING.take(300),
 }
-WAYS = {"known": lambda s: s, "traced": lambda s: jax.tree.map(jnp.float32, s), "live": packed}
 COMBINED = {
-    "sum": lambda s, n: functools.reduce(operator.add, [s] * n),
     "product": lambda s, n: functools.reduce(operator.mul, [s] * n),
     "sequence": lambda s, n: functools.reduce(operator.rshift, [s] * n),
     "nested": lambda s, n: functools.reduce(lambda inner, _: inner.delay(1), range(n), s),
@@ -40,21 +38,20 @@ def size(jaxpr):
     return len(jaxpr.eqns) + sum(map(size, inner))
 
 
-def program(s, way, gradient):
-    if way == "known":
-        return jax.make_jaxpr(s)(jnp.int32(7)).jaxpr
-    function = jax.grad(lambda s, t: s(t), allow_int=True) if gradient else lambda s, t: s(t)
-    return jax.make_jaxpr(function)(WAYS[way](s), jnp.int32(7)).jaxpr
+def sizes(s):
+    """Of the programs of a schedule: its values with known and with live numbers, and the gradient by these."""
+    step, value = jnp.int32(7), lambda s, t: s(t)
+    yield size(jax.make_jaxpr(s)(step).jaxpr)
+    for function in (value, jax.grad(value, allow_int=True)):
+        yield size(jax.make_jaxpr(function)(packed(s), step).jaxpr)
 
 
 @pytest.mark.parametrize("name", NODES)
 def test_programs_grow_linearly(name):
-    """With numbers of each kind, each in another way of combining, and the gradients of a product."""
-    turn = list(NODES).index(name)
-    combined = [(way, list(COMBINED)[(turn + i) % len(COMBINED)], False) for i, way in enumerate(WAYS)]
-    for way, how, gradient in [*combined, ("live", "product", True)]:
-        small, middle, large = (size(program(COMBINED[how](NODES[name], n), way, gradient)) for n in (1, 2, 4))
-        assert large - middle <= 2.1 * (middle - small) + 30, (how, way, gradient, small, middle, large)
+    how = list(COMBINED)[list(NODES).index(name) % len(COMBINED)]
+    of_each = zip(*(sizes(COMBINED[how](NODES[name], n)) for n in (1, 2, 4)), strict=True)
+    for small, middle, large in of_each:
+        assert large - middle <= 2.1 * (middle - small) + 30, (how, small, middle, large)
 
 
 def test_growing_repeats_compute_what_they_compute_alone():

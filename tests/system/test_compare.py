@@ -121,9 +121,6 @@ def test_runs_that_are_lost_count_before_scores_and_means_are_over_the_others():
     assert only.ranking == ["constant", "risky"]
 
 
-# The figures
-
-
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [
@@ -145,21 +142,13 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(n):
     assert 0.93 <= held <= 0.975  # plain percentiles hold it in 90.5 % for n = 8
 
 
-# What is refused, before anything is compiled
-
-
 def impure(schedule, key):
     return descend(schedule, jax.random.fold_in(key, np.random.default_rng().integers(1000)))
 
 
 def branches(schedule, key):
     found = descend(schedule, key)
-    return found if found["loss"][-1] < 1.0 else descend(schedule, key)
-
-
-def takes_a_float(schedule, key):
-    found = descend(schedule, key)
-    return {**found, "test": float(found["loss"][-1])}
+    return found if found["loss"][-1] < 1.0 else {**found}
 
 
 def returns(**changes):
@@ -171,36 +160,31 @@ def of(**schedules):
 
 
 REFUSED = [
-    ({"baseline": "fixed"}, ValueError, "compare(baseline='fixed') names none of the schedules"),
-    ({"peaks": [0.1, -1.0]}, ValueError, "compare(peaks=...) must be different rates above 0, got [0.1, -1.0]"),
-    ({"peaks": [0.1, 0.1]}, ValueError, "compare(peaks=...) must be different rates above 0, got [0.1, 0.1]"),
-    ({"peaks": 0.1}, TypeError, "compare(peaks=0.1): expected a list of numbers"),
-    ({"seeds": 1}, ValueError, "compare(seeds=...) must be a whole number, at least 2 and below 2**32, got 1"),
-    ({"window": 0}, ValueError, "compare(window=...) must be a whole number, at least 1"),
-    ({"mesh": 8}, TypeError, "compare(mesh=...) must be a mesh, such as jax.make_mesh("),
-    (of(rate=0.1), TypeError, "must be schedules by name, got 'rate': 0.1; write Constant(1.0)"),
-    (of(theirs=optax.cosine_decay_schedule(1.0, 10)), TypeError, "write Function(f), if it is a function of the step"),
-    (of(all=ls.stack([ls.Constant(1.0)] * 2)), TypeError, "must be single schedules by name, got the batch 'all'"),
-    ({"schedules": [ls.Constant(1.0)]}, TypeError, "must be a dict of schedules by name"),
-    ({"train": impure}, ValueError, "train(schedule, key) is not pure"),
-    ({"train": branches}, TypeError, "jnp.where or jax.lax.cond"),
-    ({"train": takes_a_float}, TypeError, "jnp.where or jax.lax.cond"),
-    ({"train": lambda _: None}, TypeError, "compare(train=...) must be a function of (schedule, key)"),
-    ({"train": lambda key, schedule: descend(schedule, key)}, TypeError, "the schedule comes first"),
-    ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, ValueError, "does not use its schedule"),
-    ({"train": lambda schedule, _: descend(schedule, jax.random.key(0))}, ValueError, "does not use its key"),
-    (returns(test=jnp.zeros(3)), ValueError, "one number as 'test'; got shape (3,): take the mean, or the last"),
-    (returns(loss=jnp.zeros(())), ValueError, "one number an evaluation as 'loss'; got shape ()"),
-    (returns(validation=jnp.zeros(4)), ValueError, "as many of 'validation' as of 'loss', one an evaluation"),
-    (returns(test="good"), ValueError, "a dict of numeric arrays with 'loss', 'validation', 'test'; got "),
-    (returns(best=1.0), ValueError, "its metrics under other names than 'best', which say which run"),
-    ({"train": lambda *_: None}, ValueError, "got nothing, as without `return`"),
+    ({"baseline": "fixed"}, "compare(baseline='fixed') names none of the schedules"),
+    ({"peaks": [0.1, -1.0]}, "compare(peaks=...) must be different rates above 0, got [0.1, -1.0]"),
+    ({"mesh": 8}, "compare(mesh=...) must be a mesh, such as jax.make_mesh("),
+    (of(rate=0.1), "must be schedules by name, got 'rate': 0.1; write Constant(1.0)"),
+    (of(theirs=optax.cosine_decay_schedule(1.0, 10)), "write Function(f), if it is a function of the step"),
+    (of(all=ls.stack([ls.Constant(1.0)] * 2)), "must be single schedules by name, got the batch 'all'"),
+    ({"schedules": [ls.Constant(1.0)]}, "must be a dict of schedules by name"),
+    ({"train": impure}, "train(schedule, key) is not pure"),
+    ({"train": branches}, "jnp.where or jax.lax.cond"),
+    ({"train": lambda _: None}, "compare(train=...) must be a function of (schedule, key)"),
+    ({"train": lambda key, schedule: descend(schedule, key)}, "the schedule comes first"),
+    ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, "does not use its schedule"),
+    ({"train": lambda schedule, _: descend(schedule, jax.random.key(0))}, "does not use its key"),
+    (returns(test=jnp.zeros(3)), "one number as 'test'; got shape (3,): take the mean, or the last"),
+    (returns(loss=jnp.zeros(())), "one number an evaluation as 'loss'; got shape ()"),
+    (returns(validation=jnp.zeros(4)), "as many of 'validation' as of 'loss', one an evaluation"),
+    (returns(test="good"), "a dict of numeric arrays with 'loss', 'validation', 'test'; got "),
+    (returns(best=1.0), "its metrics under other names than 'best', which say which run"),
+    ({"train": lambda *_: None}, "got nothing, as without `return`"),
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])
-def test_what_cannot_be_compared_is_refused(options, error, message):
-    with pytest.raises(error, match=re.escape(message)):
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_what_cannot_be_compared_is_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         compare(**{"schedules": PURE, **options})
 
 

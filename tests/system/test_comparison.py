@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -42,7 +41,6 @@ def test_a_row_of_the_columns_is_a_run_or_an_evaluation():
     found = made(lost=True)
     runs: Any = found.to_pandas()
     evaluations: Any = found.to_pandas(curves=True)
-    assert isinstance(found.to_pandas(), pd.DataFrame)
     assert list(runs)[:5] == ["schedule", "peak", "seed", "best", "diverged"]
     where = "schedule == 'cosine' & peak == 0.4 & seed == 3"
     assert runs.query(where)[["step", "loss"]].to_numpy().tolist() == [[40, 2233]]
