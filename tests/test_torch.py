@@ -15,7 +15,8 @@ import optax
 import pytest
 import torch_cases
 from check import close, ours, recording, traces
-from torch_cases import COSINE, EXAMPLES, LINEAR, MULTIPLICATIVE, STEP
+from functions import FUNCTIONS
+from torch_cases import COSINE, EXAMPLES, LINEAR, SINKING, STEP
 
 import lrsched as ls
 from lrsched.dialects import torch as dialect
@@ -87,9 +88,9 @@ def test_is_a_schedule_like_any_other(schedule):
 
 
 def test_a_sequence_in_a_sequence_is_one_sequence():
-    nested = dialect.SequentialLR([LINEAR, dialect.SequentialLR([MULTIPLICATIVE, STEP], [5])], [6])
-    first = dialect.SequentialLR([dialect.SequentialLR([LINEAR, MULTIPLICATIVE], [6]), STEP], [11])
-    flat = dialect.SequentialLR([LINEAR, MULTIPLICATIVE, STEP], [6, 11])
+    nested = dialect.SequentialLR([LINEAR, dialect.SequentialLR([SINKING, STEP], [5])], [6])
+    first = dialect.SequentialLR([dialect.SequentialLR([LINEAR, SINKING], [6]), STEP], [11])
+    flat = dialect.SequentialLR([LINEAR, SINKING, STEP], [6, 11])
     np.testing.assert_array_equal([nested(STEPS), first(STEPS)], [flat(STEPS)] * 2)
 
 
@@ -122,6 +123,57 @@ def test_every_number_of_a_plateau_maps():
     np.testing.assert_allclose(traced, mapped, rtol=1e-6)
     np.testing.assert_allclose(mapped[0], run(dialect.ReduceLROnPlateau(threshold_mode="abs", **given), metrics), rtol=1e-6)
     assert len({tuple(row.tolist()) for row in mapped}) == len(given) + 1
+
+
+# Schedulers that have no closed form
+
+
+def wavering(t):
+    return jnp.where(t % 2 == 0, 0.75, 4 / 3)
+
+
+LAST = 2**20 - 1
+CHAIN = dialect.ChainedScheduler([COSINE, STEP])
+GROWING = dialect.MultiplicativeLR(0.5, FUNCTIONS["1+1/(2+t)**2"])
+PRODUCTS = 0.5 * np.cumprod([1.0, *(1 + 1 / (2.0 + np.arange(1, LAST + 1)) ** 2)])
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    ("scheduler", "steps", "truth"),
+    [
+        (GROWING, [[0, 1, 4095], [4096, 10**6, LAST]], PRODUCTS),
+        (dialect.MultiplicativeLR(0.5, wavering), [0, 1, 10**6, LAST], 0.5 * (1 + np.arange(LAST + 1) % 2 / 3)),
+        (dialect.MultiplicativeLR(0.5, lambda t: 0.99999), [1, 10**6], 0.5 * 0.99999 ** np.arange(LAST)),  # noqa: ARG005
+        (CHAIN, range(20), np.asarray(CHAIN(np.arange(20)))),
+    ],
+    ids=["product", "function of jax.numpy", "power", "chain"],
+)
+def test_what_is_walked_is_exact_to_its_last_step(scheduler, steps, truth):
+    steps = np.array(steps)
+    for found in (scheduler(steps), jax.jit(lambda t: scheduler(t))(steps)):
+        np.testing.assert_allclose(found, truth[steps], rtol=1e-6)
+
+
+@pytest.mark.deep
+def test_beyond_its_last_step_it_is_refused_or_held():
+    with pytest.raises(ValueError, match=r"^MultiplicativeLR\(step=1048576\): expected a step below 1,048,576\. Hint: "):
+        GROWING(LAST + 1)
+    assert jax.jit(lambda t: GROWING(t))(2**30) == GROWING(LAST)
+
+
+@pytest.mark.deep
+def test_what_is_walked_passes_gradients():
+    """To a base rate by a product of one; to any number of a chain, backwards if the step is known."""
+    slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, GROWING.lr_lambda)(t)))
+    np.testing.assert_allclose([slope(0.5, t) for t in (0, 7, LAST)], 2 * PRODUCTS[[0, 7, LAST]], rtol=1e-6)
+
+    def rate(gamma, t):
+        return dialect.ChainedScheduler([COSINE, dialect.StepLR(0.5, 4, gamma)])(t)
+
+    expected = (rate(0.5 + 1e-3, 9) - rate(0.5 - 1e-3, 9)) / 2e-3
+    for found in (jax.grad(lambda gamma: rate(gamma, 9))(0.5), jax.jit(jax.jacfwd(rate))(0.5, 9)):
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 BAD = [

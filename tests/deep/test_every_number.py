@@ -28,12 +28,6 @@ from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.schedule import Schedule
 
 
-def assert_same(found: Any, wanted: Any, about: str) -> None:
-    """Equal but for a few roundings of the largest value, and the power of a thousand steps of each."""
-    size = float(np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted)))
-    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6 * size, err_msg=about)
-
-
 @jax.jit
 @jax.vmap
 def observed(schedule: Any) -> Any:
@@ -63,15 +57,17 @@ def mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
 
 
 def test_mapping_over_every_number_is_a_loop():
-    """In a map around the call; test_batch.py has arrays in the place of numbers."""
+    """In a map around the call; and an array in the place of a number is a batch of what the numbers make."""
     for call, name in {(call.label, name): (call, name) for call, name in arguments()}.values():
         numbers = several(call, name)
         made = [call.make(**{name: x.tolist()}) for x in numbers]
+        assert call.name == "Choice" or ls.unstack(call.make(**{name: numbers})) == made, f"{call} with an array for {name}"
         values = observed(stacked(made)) if driven_parts(made[0]) else np.stack([s(STEPS) for s in made])
         wanted = np.asarray(values), np.asarray([s.length for s in made], np.float32)
         assert any(len({row.tobytes() for row in column}) > 1 for column in wanted), f"{call}: nothing depends on {name}"
         for x, y in zip(mapped(call, name, jnp.asarray(numbers, jnp.float32)), wanted, strict=True):
-            assert_same(x, y, f"{call} over {name}")
+            size = float(np.max(np.abs(y), initial=0.0, where=np.isfinite(y)))
+            np.testing.assert_allclose(x, y, rtol=2e-5, atol=1e-6 * size, err_msg=f"{call} over {name}")
 
 
 SIZES = [1e-300, 1e-45, 1e-30, 1e-9, 0.1, 1 / 3, 1, 1.5, 2, 2.5, 3, 7, 2**24 + 1, 2**31 - 1, 2**31, 1e12, 1e30, 1.7e38]

@@ -93,7 +93,7 @@ def edge_rows(schedule: Schedule) -> Iterator[Row]:
     leaves = jax.tree.leaves(schedule)
     may_be_0 = [i for i, spec in enumerate(specs(schedule)) if spec.holds(np.zeros(np.shape(leaves[i])))]
     counts = [i for i, spec in enumerate(specs(schedule)) if spec.unit]
-    steps = [0.0, 0.5, 3.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
+    steps = [0.0, 0.5, 1.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
     for chosen, number in [((), 0.0), *(((i,), 0.0) for i in may_be_0), (may_be_0, 0.0), (counts, -1.0)]:
         changed = [np.full(np.shape(x), number) if i in chosen else x for i, x in enumerate(leaves)]
         yield from (Row(changed, step) for step in steps)

@@ -1,6 +1,7 @@
-"""Sequences of many parts, whose numbers are looked up where they are known: the same values, and a program of one size."""
+"""Sequences of many parts, whose known numbers are looked up; and programs, which grow linearly with their nodes at most."""
 
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from meaning import meaning
 
 import lrsched as ls
 from lrsched.algebra.sequence import _MANY, Sequence
+from lrsched.training.live import packed
 
 
 def sequence(parts):
@@ -99,9 +101,58 @@ def test_a_traced_part_goes_the_other_way():
     np.testing.assert_allclose(found, sequence([*RAMPS[:20], ls.Linear(3.0, 1.0, 10), *RAMPS[20:40]])(steps), rtol=1e-6)
 
 
-def test_the_program_does_not_grow():
-    def size(n):
-        s = sequence([ls.Linear(k, k + 1, 10) if k % 2 else ls.Cosine(k, k + 1, 10) for k in range(n)])
-        return jax.jit(s).lower(jnp.int32(0)).as_text().count(" = ")
+def size(jaxpr):
+    """The number of operations in a program, and in all programs inside it."""
+    parameters = [x for eqn in jaxpr.eqns for x in jax.tree.leaves(list(eqn.params.values()))]
+    inner = [getattr(x, "jaxpr", x) for x in parameters if hasattr(x, "eqns") or hasattr(x, "jaxpr")]
+    return len(jaxpr.eqns) + sum(map(size, inner))
 
-    assert size(_MANY) == size(4 * _MANY)
+
+def test_the_program_does_not_grow_with_the_number_of_parts():
+    parts = [ls.Linear(k, k + 1, 10) if k % 2 else ls.Cosine(k, k + 1, 10) for k in range(4 * _MANY)]
+    small, large = (size(jax.make_jaxpr(sequence(some))(jnp.int32(0)).jaxpr) for some in (parts[:_MANY], parts))
+    assert small == large
+
+
+RAMP = ls.Linear(0.0, 1.0, 10.0)
+GROWING = ls.cosine_restarts(1.0, 0.25, 10, stretch=2.0)
+NODES = {
+    "power": ls.Polynomial(1.0, 0.1, 10.0, 0.9),
+    "exponential": ls.Exponential(1.0, 0.9).take(10),
+    "table": ls.Piecewise([0, 3, 10], [1.0, 0.5, 0.1], kind="linear"),
+    "drop and delay": RAMP.drop(2).delay(5),
+    "stairs": RAMP.staircase(2.5),
+    "stretch": RAMP.stretch(3.3),
+    "warp": RAMP @ (0.5 * ls.Time().take(20)),
+    "repeat": RAMP.repeat(3),
+    "growing repeat": GROWING.take(300),
+}
+COMBINED = {
+    "product": lambda s, n: functools.reduce(operator.mul, [s] * n),
+    "sequence": lambda s, n: sequence([s] * n),
+    "nested": lambda s, n: functools.reduce(lambda inner, _: inner.delay(1), range(n), s),
+}
+
+
+def sizes(s):
+    """Of the programs of a schedule: its values with known and with live numbers, and the gradient by these."""
+    step, value = jnp.int32(7), lambda s, t: s(t)
+    yield size(jax.make_jaxpr(s)(step).jaxpr)
+    for function in (value, jax.grad(value, allow_int=True)):
+        yield size(jax.make_jaxpr(function)(packed(s), step).jaxpr)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_programs_grow_linearly(name):
+    how = list(COMBINED)[list(NODES).index(name) % len(COMBINED)]
+    of_each = zip(*(sizes(COMBINED[how](NODES[name], n)) for n in (1, 2, 4)), strict=True)
+    for small, middle, large in of_each:
+        assert large - middle <= 2.1 * (middle - small) + 30, (how, small, middle, large)
+
+
+def test_growing_repeats_compute_what_they_compute_alone():
+    """A compiler that fuses one into the next would need seconds for a call: this one would not come back."""
+    steps = jnp.asarray([0, 9, 10, 77, 1000], jnp.int32)
+    alone = np.asarray(jax.jit(lambda s, t: s(t))(GROWING, steps), np.float64)
+    many = jax.jit(lambda s, t: s(t))(COMBINED["product"](GROWING, 8), steps)
+    np.testing.assert_allclose(many, alone**8, rtol=1e-5)
