@@ -6,7 +6,6 @@ and at last writes `FOLDER/result.npz`. The other ways print as JSON what the sc
 """
 
 import json
-import os
 import pickle
 import sys
 import time
@@ -118,10 +117,9 @@ class Pickle:
         self.file = folder / "checkpoint.pickle"
 
     def save(self, _: int, content: Any) -> None:
-        with self.file.with_suffix(".partial").open("wb") as file:
-            pickle.dump(jax.device_get(content), file)
-            os.fsync(file.fileno())
-        self.file.with_suffix(".partial").replace(self.file)
+        partial = self.file.with_suffix(".partial")
+        partial.write_bytes(pickle.dumps(jax.device_get(content)))
+        partial.replace(self.file)
 
     def load(self, template: Any) -> Any:
         return ls.restore(template, pickle.loads(self.file.read_bytes())) if self.file.exists() else None

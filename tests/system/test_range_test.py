@@ -88,8 +88,9 @@ def test_a_loss_that_is_no_number_stops_it():
         return jnp.sqrt(x[0]) + jnp.sum(batch)  # the rates add up to a step below 0, and the loss is NaN
 
     result = range_test(loss_fn, jnp.ones(1), jnp.zeros((1, 1)), start=1e-2)
-    assert 0 < len(result.losses) - 1 == result.stopped < STEPS - 1
-    assert np.isfinite(result.losses).tolist() == [True] * result.stopped + [False]
+    last = len(result.losses) - 1
+    assert (result.stopped, 0 < last < STEPS - 1) == (last, True)
+    assert np.isfinite(result.losses).tolist() == [True] * last + [False]
 
 
 def test_stacked_batches_a_list_and_iterators_are_the_same():

@@ -90,7 +90,7 @@ def is_wrong_for_two_steps() -> bool:
     return not np.allclose(values, [one_cycle(10), one_cycle(60)], rtol=0.1)
 
 
-def reduces_when_it_falls_only(schedule: Any) -> bool:
+def reduces_when_it_falls_only(schedule: Any) -> Any:
     return ls.replay(schedule, np.arange(100.0))[-1] == 1 > ls.replay(schedule, -np.arange(100.0))[-1]
 
 
