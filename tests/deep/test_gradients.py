@@ -124,8 +124,6 @@ HARD = {
     "cycles that grow without end": (LINE.repeat(stretch=3.0, scale=3.0), [0, 10, 15, 40, 2.0**31 - 1]),
     "cycles that shrink to nothing": (LINE.repeat(50, stretch=0.5), [0, 10, 15, 19.99, 20, 30]),
     "bounds that are met": (LINE.clip(0.0, 1.0), [0, 5, 10, 11]),
-    "bounds that are equal": (LINE.clip(0.5, 0.5), [0, 5, 10]),
-    "equal schedules": (ls.minimum(LINE, LINE), [0, 5, 10, 11]),
     "boundaries at 0": (ls.join([LINE, LINE, 1 / LINE], [0, 0]), [1, 5]),
     "a time below 0": (ls.OneMinusSqrt(1.0, 0.0, 10) @ (ls.Time() - 5), [0, 5, 6, 20]),
     "a tiny timescale": (ls.InverseSqrt(1.0, 1e-30), [0, 1e-3, 1, 1000]),
