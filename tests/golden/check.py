@@ -1,5 +1,8 @@
 """What our dialects make of the recorded arguments, and whether they agree with what the frameworks did."""
 
+import functools
+import json
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +13,13 @@ import lrsched as ls
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import clocks_of
 from lrsched.dialects import keras, optax, timm, torch, transformers
+
+
+@functools.cache
+def recording(name: str) -> Record:
+    """The content of a file of recordings."""
+    return json.loads((Path(__file__).parent / f"{name}.json").read_text())
+
 
 # PyTorch
 
