@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -105,3 +106,14 @@ def called(schedules: dict[Any, Any], way: str, steps: Any) -> dict[Any, Any]:
 def as_float32(numbers: Any) -> Any:
     """The numbers that a jitted function receives: rounded to float32."""
     return jax.tree.map(lambda x: np.asarray(x, np.float32).astype(np.float64), numbers)
+
+
+def refused(calls: Any, *errors: type[Exception]) -> Any:
+    """A test that each call raises an error with a message, of which a pattern is given; by default a Type- or ValueError."""
+
+    @pytest.mark.parametrize(("call", "message"), calls)
+    def test(call: Any, message: str) -> None:
+        with pytest.raises(errors or (TypeError, ValueError), match=message):
+            call()
+
+    return test
