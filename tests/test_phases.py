@@ -2,50 +2,20 @@
 
 import math
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given
-from matplotlib import pyplot as plt
 from meaning import length
 from nested import schedules
 
 import lrsched as ls
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.shapes import Linear, Ramp
-from lrsched.dialects import torch
 from lrsched.views import latex
 from lrsched.views.phases import horizon, phases, seen
 
-mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
 RAMP = ls.Linear(1.0, 0.0, 100)
 TWO = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
-
-
-@pytest.mark.parametrize(
-    ("s", "spans"),
-    [
-        (TWO.reverse(), [(0, 30, "Cosine"), (30, 40, "Linear")]),
-        (TWO.take(60), [(0, 10, "Linear"), (10, 40, "Cosine"), (40, 60, "held")]),
-        (ls.Choice((ls.Time(), TWO), 1), [(0, 10, "Linear"), (10, 40, "Cosine")]),
-        (TWO.staircase(5), [(0, 40, "Staircase")]),
-        (0.1 * RAMP**2, [(0, 100, "Linear ** 2")]),
-        (RAMP.cooldown(5, 1.0, "cosine"), [(0, 100, "Linear"), (100, 105, "Cosine")]),
-        (ls.Linear(0, 1, 9).repeat(), [(0, math.inf, "Linear(0.0, 1.0, 9).repeat()")]),
-        (torch.OneCycleLR(0.1, 1000), [(0, 299, "Cosine"), (299, 999, "Cosine")]),
-    ],
-    ids=str,
-)
-def test_spans(s, spans):
-    assert [span[:3] for span in phases(s).spans] == spans
 
 
 @pytest.mark.parametrize(
@@ -94,11 +64,6 @@ def test_there_is_always_something_to_see(s):
     assert np.all(np.diff(corners) > 0)
 
 
-def test_a_peak_at_a_corner_is_found_in_a_run_of_any_length():
-    found = ls.summary(ls.warmup_cosine(1.0, 101, 2**31 - 10))
-    assert (found.peak, found.peak_step) == (1.0, 101)
-
-
 @node
 class Smoothstep(Ramp):
     weights = Linear.weights
@@ -107,7 +72,7 @@ class Smoothstep(Ramp):
 def test_a_new_ramp_has_phases_and_needs_a_formula():
     s = Smoothstep(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
     assert [phase.shape for phase in ls.summary(s).phases] == ["Smoothstep", "Cosine", "held"]
-    assert 10 in np.asarray(ls.plot(s).get_lines()[0].get_xdata())
+    assert 10 in phases(s).corners
     with pytest.raises(TypeError, match=r"expected a node with a formula, got Smoothstep\(0.0, 1.0, 10\)"):
         ls.latex(s)
     page = s._repr_mimebundle_()["text/html"]
