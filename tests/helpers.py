@@ -75,6 +75,20 @@ def said(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
+def avals(tree: Any) -> Any:
+    """What a compiled function sees of its argument: the structure, and the shape and the type of each leaf."""
+    return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
+
+
+def updated(optimizer: Any, params: Any, steps: int = 1, state: Any = None, **observed: Any) -> Any:
+    """The updates of the last of so many steps, and the state after it; the gradients are the parameters."""
+    update, updates = jax.jit(optimizer.update), None
+    state = optimizer.init(params) if state is None else state
+    for _ in range(steps):
+        updates, state = update(params, state, params, **observed)
+    return updates, state
+
+
 WAYS = ("eager", "captured", "argument")
 
 

@@ -93,16 +93,6 @@ def test_grid_is_the_product_of_its_lists():
     assert list(points["milestones"]) == [[5], [5, 10], [5], [5, 10]]
 
 
-def test_boundaries_and_tables_are_batches_too():
-    batch = ls.join([ls.Constant(1.0), ls.Constant(2.0)], np.array([[3], [6]]))
-    np.testing.assert_array_equal(batch([2, 3, 5, 6]), [[1, 2, 2, 2], [1, 1, 1, 2]])
-
-    def table(x):
-        return ls.Piecewise([[0.0, 10.0], [0.0, 20.0]], [[x, 1.0], [2.0, 3.0]], "linear")(np.asarray([0, 5, 10]))
-
-    np.testing.assert_allclose(jax.jit(table)(7.0), [[7.0, 4.0, 1.0], [2.0, 2.25, 2.5]])
-
-
 ONE = r"expected one schedule, got a batch of shape \(3,\)"
 REFUSED = [
     (lambda: ls.stack([]), r"stack\(\.\.\.\): expected at least one schedule"),

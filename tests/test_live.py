@@ -13,6 +13,7 @@ from helpers import refused, relaxed, x64
 from hypothesis import given
 from nested import schedules
 from signatures import FEW, pure
+from test_operators import edge
 from typed import KLAdaptive
 
 import lrsched as ls
@@ -60,10 +61,6 @@ def test_a_live_schedule_has_the_values_of_the_schedule():
     steps, chain = np.arange(60), torch.ChainedScheduler([torch.LinearLR(0.1, 0.5, 0.8, 5), torch.ExponentialLR(0.1, 0.9)])
     for s in (*(pure(call.make()) for call in FEW), torch.CyclicLR(0.01, 0.1, 20, mode="triangular2"), chain):
         np.testing.assert_allclose(packed(s)(steps), s(steps), rtol=2e-6, atol=1e-6, err_msg=repr(s))
-
-
-def edge(n):
-    return ls.Constant(1.0, n) >> ls.Constant(2.0)
 
 
 @pytest.mark.parametrize(
