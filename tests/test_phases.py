@@ -18,41 +18,33 @@ RAMP = ls.Linear(1.0, 0.0, 100)
 TWO = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
 
 
-@pytest.mark.parametrize(
-    ("s", "corners"),
-    [
-        (TWO.reverse(), [0, 30, 40]),
-        (TWO.delay(5).stretch(2), [10, 30, 90]),
-        (TWO @ (ls.Time() * 2.0).take(7), [0, 7]),
-        (ls.Piecewise([3, 5], [1.0, 2.0]) + ls.Linear(0, 1, 4), [3, 4, 5]),
-        (TWO.repeat(2, stretch=0.5), [0, 10, 40, 45, 60]),
-    ],
-    ids=str,
-)
-def test_corners(s, corners):
-    np.testing.assert_array_equal(phases(s).corners, corners)
+CORNERS = [
+    (TWO.reverse(), [0, 30, 40]),
+    (TWO.delay(5).stretch(2), [10, 30, 90]),
+    (TWO @ (ls.Time() * 2.0).take(7), [0, 7]),
+    (ls.Piecewise([3, 5], [1.0, 2.0]) + ls.Linear(0, 1, 4), [3, 4, 5]),
+    (TWO.repeat(2, stretch=0.5), [0, 10, 40, 45, 60]),
+]
+HORIZONS = [
+    (RAMP, 100),  # it has come to its end
+    (RAMP.reverse(), 125),  # it goes on from there
+    (ls.multi_step(0.1, [30, 80], 0.1), 100),  # the last drop is seen
+    (ls.Constant(1.0), 1000),
+    (ls.Exponential(1.0, 0.1).stretch(30).staircase(30), 90),
+    (ls.noam(512, 4000), 40_000),
+    (ls.cosine_restarts(1.0, 0.0, 100_000), 400_000),  # four cycles
+    (RAMP.repeat().drop(50), 350),
+    (RAMP * ls.reduce_on_plateau(), 100),
+    (ls.reduce_on_plateau(), 3),
+    (ls.Linear(1.0, 0.0, 2.0**80), 2**53),
+]
 
 
-@pytest.mark.parametrize(
-    ("s", "steps"),
-    [
-        (RAMP, 100),  # it has come to its end
-        (RAMP.reverse(), 125),  # it goes on from there
-        (ls.multi_step(0.1, [30, 80], 0.1), 100),  # the last drop is seen
-        (ls.Constant(1.0), 1000),
-        (ls.Exponential(1.0, 0.1).stretch(30).staircase(30), 90),
-        (ls.noam(512, 4000), 40_000),
-        (ls.cosine_restarts(1.0, 0.0, 100_000), 400_000),  # four cycles
-        (RAMP.repeat().drop(50), 350),
-        (RAMP * ls.reduce_on_plateau(), 100),
-        (ls.reduce_on_plateau(), 3),
-        (ls.Linear(1.0, 0.0, 2.0**40), 2**40),
-        (ls.Linear(1.0, 0.0, 2.0**80), 2**53),
-    ],
-    ids=lambda x: repr(x)[:50],
-)
-def test_how_far_to_look(s, steps):
-    assert horizon(seen(s)[0]) == steps
+def test_corners_and_how_far_to_look():
+    for s, corners in CORNERS:
+        np.testing.assert_array_equal(phases(s).corners, corners, err_msg=repr(s))
+    for s, steps in HORIZONS:
+        assert horizon(seen(s)[0]) == steps, s
 
 
 @given(schedules)

@@ -90,18 +90,17 @@ def test_a_driven_schedule_names_its_axis_and_moves_at_whole_readings():
     assert max(map(len, curve(ls.summary(ls.reduce_on_plateau()), NARROWEST).splitlines())) == NARROWEST
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
-        (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
-        (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
-        (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
-        (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
-        ([], "the following arguments are required: EXPRESSION"),
-    ],
-    ids=str,
-)  # fmt: skip
+MISTAKES = [
+    (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
+    (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
+    (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
+    (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
+    (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
+    ([], "the following arguments are required: EXPRESSION"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=str)
 def test_a_mistake_is_pointed_at_and_the_exit_code_is_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as raised:
         shell.main(["show", *arguments])
