@@ -93,6 +93,7 @@ def test_a_driven_schedule_names_its_axis_and_moves_at_whole_readings():
 MISTAKES = [
     (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
     (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
+    (["Time()", "--steps", "0"], "expected a whole number, at least 1"),
     (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
     (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
     (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
