@@ -80,11 +80,9 @@ def test_a_stack_of_driven_schedules_equals_the_loop():
 
 def test_grid_is_the_product_of_its_lists():
     batch, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=(0, 10, 20), steps=100)
-    assert {name: x.tolist() for name, x in points.items()} == {
-        "peak": [0.1, 0.1, 0.1, 0.2, 0.2, 0.2],
-        "warmup_steps": [0, 10, 20, 0, 10, 20],
-    }
-    assert ls.unstack(batch) == [ls.warmup_cosine(p, w, 100) for p in (0.1, 0.2) for w in (0, 10, 20)]
+    numbers = [x.tolist() for x in points.values()]
+    assert (list(points), numbers) == (["peak", "warmup_steps"], [[0.1] * 3 + [0.2] * 3, [0, 10, 20] * 2])
+    assert ls.unstack(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
     batch, points = ls.grid(ls.triangular, low=0.0, high=1.0, up=4, mode=["triangular", "triangular2"])
     np.testing.assert_array_equal(batch([4, 12]), [[1, 1], [1, 0.5]])
     assert points["mode"].tolist() == ["triangular", "triangular2"]

@@ -268,6 +268,7 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: ls.restore(TWO, chain(), removed="cloc"), r"\(removed='cloc'\): expected the name of a part of the checkpoint"),
     (lambda: ls.restore(TWO, chain(), added=["clocks/1", "0"]), "0/mu/a: on both sides, but not in one place"),
     (lambda: ls.restore(TWO, chain(), added=3), r"\(added=3\): expected names of parts, such as 'clocks/0'"),  # pyright: ignore
+    (lambda: ls.restore(TWO, chain(), added=[3]), r"\(added=\[3\]\): expected names of parts"),  # pyright: ignore
     (lambda: ls.restore(TWO, chain(), added=""), r"\(added=\[''\]\): expected names of parts"),
     (lambda: ls.restore(TWO, chain(), "ignore"), r"restore\(on_change='ignore'\): expected 'warn' or"),  # pyright: ignore
 ]

@@ -117,10 +117,12 @@ def test_generated_schedules_have_formulas(s):
         assert_has_the_values(text, s, [0.0, 1.0, 6.0], 2e-2)
 
 
-def test_nodes_and_clocks_have_formulas():
+def test_nodes_and_clocks_have_formulas_and_text_has_none():
     made = {type(one): one for s in MADE.values() for one in nodes(s)}
     assert sum(issubclass(cls, ls.Schedule) for cls in made) >= NODES_WITH_FORMULAS
     assert all(cls.__name__ not in one.unit for cls, one in made.items() if issubclass(cls, ls.Clock))
+    with pytest.raises(TypeError, match=r"latex\(schedule='0.1'\): expected a schedule"):
+        ls.latex("0.1")  # pyright: ignore[reportArgumentType]
 
 
 WRITTEN = [
@@ -139,9 +141,3 @@ WRITTEN = [
 @pytest.mark.parametrize(("s", "text"), WRITTEN)
 def test_some_as_a_person_would_write_them(s, text):
     assert ls.latex(s) == text.replace("UNTIL", r"\text{if } t <").replace("REST", r"\text{otherwise}")
-
-
-def test_what_is_no_schedule():
-    with pytest.raises(TypeError, match=r"latex\(schedule='0.1'\): expected a schedule"):
-        ls.latex("0.1")  # pyright: ignore[reportArgumentType]
-    assert ls.latex(0.1) == ls.latex(ls.Constant(0.1))

@@ -177,24 +177,13 @@ def test_anything_that_is_an_array_to_jax_is_observed():
 
 
 @ls.node
-class Loudest(ls.Clock):
-    """The largest observation of all updates, and how many there were."""
+class Loudest(ls.SinceBest):
+    """Observes the largest of the small batches."""
 
-    monitor = "noise"
     combine = "max"
 
-    def init(self):
-        return jnp.zeros(2)
 
-    def tick(self, state, steps, observations):
-        del steps
-        return jnp.array([jnp.maximum(state[0], observations["noise"]), state[1] + 1]) if "noise" in observations else state
-
-    def read(self, state):
-        return state[0]
-
-    def report(self, state):
-        return {"noise": state[0], "updates": state[1]}
+LOUDEST = Loudest("max", monitor="noise")
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -203,7 +192,7 @@ def test_tokens_add_up_whatever_is_around_the_schedule(name):
     np.testing.assert_allclose([ls.learning_rate(x) for x in states[3::4]], [1.0, 0.6, 0.2], rtol=1e-6)
 
 
-@pytest.mark.parametrize("loudest", [Loudest(), ls.Smoothed(Loudest(), window=1)])
+@pytest.mark.parametrize("loudest", [LOUDEST, ls.Smoothed(LOUDEST, window=1)])
 def test_each_clock_combines_in_its_own_way(loudest):
     s = TOKENS * PLATEAU * ls.Constant(1.0).on(loudest) * ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Counter("stop")))
     small = [
@@ -217,7 +206,7 @@ def test_each_clock_combines_in_its_own_way(loudest):
     found = gathered(s, 3, small)
     assert found["tokens"] == [0, 0, 7, 7, 7, 10]
     assert found["value/plateaus"] == found["stop/since"] == [0, 0, 0, 0, 0, 1]
-    assert [found[name][-1] for name in ("value/best", "noise", "updates")] == [2.0, 7.0, 2]
+    assert [found[name][-1] for name in ("value/best", "noise/best", "noise/since_best")] == [2.0, 7.0, 1]
 
 
 def test_the_sum_is_exact_and_the_number_of_small_batches_may_change():
