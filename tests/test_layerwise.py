@@ -88,6 +88,7 @@ def test_mapped_and_traced():
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"decay": 0.5}, "expected factors, or decay and depth_of, got decay"),
+    ({"decay": 0.5, "factors": DEPTHS}, "expected factors, or decay and depth_of, got decay and factors"),
     ({"decay": 0.0, "depth_of": DEPTHS}, r"layerwise\(decay=0.0\): expected decay > 0"),
     ({"decay": 0.5, "depth_of": {"a": {"b": "c"}}}, r"depth_of\['a/b'\]='c'\): expected a number"),
     ({"factors": {"a": -1.0}}, r"factors\['a'\]=-1.0\): expected factors\['a'\] >= 0"),
