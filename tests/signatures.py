@@ -16,6 +16,7 @@ import numpy as np
 from nested import nodes
 
 import lrsched as ls
+from lrsched.algebra import node as library
 from lrsched.algebra.node import Node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.sequence import Sequence
@@ -260,6 +261,11 @@ def boundaries(schedule: Any) -> list[float]:
 def structure(schedule: Any) -> Any:
     """What schedules have in common that one compiled program does for."""
     return jax.tree.structure(schedule), tuple(np.shape(x) for x in jax.tree.leaves(schedule))
+
+
+def specs(node: Node) -> list[library.Spec]:
+    """The specs of the numbers of a tree of nodes, in the order of its leaves."""
+    return list(library.specs(node))
 
 
 def _kind(node: Any) -> Any:

@@ -93,6 +93,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.warmup_inverse_sqrt(1.0, 0), "warmup_inverse_sqrt(warmup_steps=0.0)", "steps > 0", "with no warm-up, give"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"), "wsd(end=0.0)", "the sign of the peak"),
+    (lambda: ls.cosine_restarts(1.0, 0.0, 0), "cosine_restarts(steps=0.0)", "steps > 0", "a cycle that repeats for ever"),
     (lambda: ls.triangular(0.0, 1.0, 4, gamma=0.9), "triangular(gamma=0.9)", "mode 'exp_range', got mode 'triangular'"),
     (lambda: ls.triangular(0.0, 1.0, 0), "triangular(...): ", "a length above 0"),
     (lambda: ls.one_cycle(1.0, 100, pct_start=0.6, three_phase=True), "one_cycle(pct_start=0.6): expected pct_start"),

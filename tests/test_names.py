@@ -37,6 +37,7 @@ NAMES = [
     (lambda: ls.one_cycle(init_value=0.1, steps=99), "Hint: div_factor=peak / init_value."),
     (lambda: ls.warmup_cosine(0.1, warmup_epochs=1, steps=9), "Hint: warmup_steps=warmup_epochs * steps_per_epoch."),
     (lambda: ls.warmup_cosine(0.1, 9, 99, alpha=0.1), "Hint: end=alpha * peak."),
+    (lambda: ls.wsd(0.1, 9, 99, 9, warmup_type="log"), "Hint: write warmup_shape for warmup_type."),
     (lambda: ls.reduce_on_plateau(min_lr=1e-5), "Hint: min_scale=min_lr / rate."),
     (lambda: ls.Exponential(0.1, decay_rate=0.9), "Hint: rate=factor, and .stretch(n) if that is the factor of n steps."),
     (lambda: ls.multi_step(0.1, boundaries_and_scales={9: 0.1}), "Hint: lrsched.dialects.optax.piecewise_constant_schedule"),
@@ -58,6 +59,7 @@ ATTRIBUTES = [
     (lambda: ls.StepLR(0.1, 30), "Hint: lrsched.dialects.torch.StepLR."),
     (lambda: ls.step, "Hint: step_decay(start, every, factor)."),
     (lambda: ls.REX, "Hint: 2 * peak * q / (1 + q), with q = Linear(1.0, 0.0, steps)."),
+    (lambda: ls.LearningRateSchedule, "Hint: Schedule, and Function(f) of a function f."),
     (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
 ]
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from helpers import x64
 from hypothesis import given, settings
-from signatures import FEW, boundaries, pure
+from signatures import FEW, boundaries, pure, specs
 
 import lrsched as ls
-from lrsched.algebra.node import specs
 from lrsched.algebra.schedule import Schedule
 
 # Steps that are exact in float32 and lie on no boundary of the examples; no step of an example comes near them.
@@ -91,9 +90,9 @@ def assert_finite(schedule: Schedule, rows: list[Row], by_leaf: list[np.ndarray]
 
 def edge_rows(schedule: Schedule) -> Iterator[Row]:
     """At the start, at every boundary and past the end, also with each and with all numbers 0 that may be."""
-    leaves, kinds = jax.tree.leaves(schedule), list(specs(schedule))
-    may_be_0 = [i for i, spec in enumerate(kinds) if spec.holds(np.zeros(np.shape(leaves[i])))]
-    counts = [i for i in may_be_0 if kinds[i].unit]
+    leaves = jax.tree.leaves(schedule)
+    may_be_0 = [i for i, spec in enumerate(specs(schedule)) if spec.holds(np.zeros(np.shape(leaves[i])))]
+    counts = [i for i in may_be_0 if specs(schedule)[i].unit]
     steps = [0.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
     for zeros in [(), *((i,) for i in may_be_0), counts, may_be_0]:
         changed = [np.zeros(np.shape(x)) if i in zeros else x for i, x in enumerate(leaves)]
