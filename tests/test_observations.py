@@ -1,6 +1,5 @@
 """What clocks are given: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
 
-import functools
 import warnings
 from typing import Any
 
@@ -280,7 +279,6 @@ def ticked(s: Any, *observations: Any, **named: Any) -> Any:
     return ls.tick(s, ls.init(s), *observations, **named)
 
 
-@functools.cache
 def compiled_inside() -> Any:
     compiled: Any = optax.GradientTransformationExtraArgs(jax.jit(live(TOKENS).init), live(TOKENS).update)  # pyright: ignore
     return ls.accumulate(optax.MultiSteps(compiled, 4))
@@ -299,6 +297,6 @@ MISTAKES: list[tuple[Any, str]] = [
     (lambda: run(ACCUMULATED, [{"tokns": 3}], jit=False), r"did you mean tokens=\.\.\.\?"),
     (lambda: run(ACCUMULATED, [{"tokens": jnp.ones(2)}], jit=False), r"accumulate\(tokens=\.\.\.\): expected a scalar"),
     (lambda: run(ACCUMULATED, [{"tokens": -1}], jit=False), "expected a number from 0"),
-    (lambda: [compiled_inside().init(PARAMS) for _ in range(2)], r"compiled inside. Hint: jit the init of accumulate"),
+    (lambda: [x.init(PARAMS) for x in [compiled_inside()] * 2], r"compiled inside. Hint: jit the init of accumulate"),
 ]
 test_mistakes = refused(MISTAKES)
