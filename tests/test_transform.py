@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax.serialization import from_bytes, to_bytes
-from helpers import bits
+from helpers import avals, bits
 
 import lrsched as ls
 from lrsched.dialects import optax as dialect
@@ -161,10 +161,6 @@ TRANSFORMS: dict[str, Any] = {
     "chain": optax.chain(ADAM, ls.scale_by_learning_rate(ALIKE), ls.scale_by_learning_rate(ALIKE, live=True)),
     "partition": optax.partition(dict.fromkeys("xy", ls.scale_by_learning_rate(ALIKE)), {"w": "x", "b": "y"}),
 }
-
-
-def avals(tree: Any) -> Any:
-    return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
 
 
 def assert_no_buffer_twice(tree: Any) -> None:

@@ -102,6 +102,14 @@ def main(count: str, half: str) -> None:
     print(json.dumps({"tried": len(chosen), "wrong": wrong}))
 
 
+def check_a_replaced_schedule() -> None:
+    """It stays on all devices, or the next step would be compiled again."""
+    everywhere = NamedSharding(jax.make_mesh((4,), ("x",)), P())
+    state = jax.device_put(ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 10), live=True).init(0.0), everywhere)
+    assert all(x.sharding == everywhere for x in jax.tree.leaves(ls.replace_schedule(state, ls.Linear(0.2, 0.0, 10))))
+
+
 if __name__ == "__main__":
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        check_a_replaced_schedule()
         main(*sys.argv[1:])
