@@ -1,7 +1,5 @@
 """A pure-functional schedule algebra in JAX."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 from lrsched.algebra.batch import grid as grid
 from lrsched.algebra.batch import stack as stack
 from lrsched.algebra.batch import unstack as unstack
@@ -76,15 +74,11 @@ from lrsched.views.codec import to_dict as to_dict
 from lrsched.views.codec import to_json as to_json
 from lrsched.views.expression import parse as parse
 from lrsched.views.latex import latex as latex
+from lrsched.views.names import explain_names as _explain_names
 from lrsched.views.plotting import plot as plot
 from lrsched.views.plotting import plot_replay as plot_replay
 from lrsched.views.summary import Summary as Summary
 from lrsched.views.summary import summary as summary
 from lrsched.views.text import expanded as expanded
 
-if not _TYPE_CHECKING:  # for a type checker any name would be an attribute
-
-    def __getattr__(name: str) -> object:
-        from lrsched.views.names import missing_name
-
-        raise AttributeError(missing_name(name, [public for public in globals() if not public.startswith("_")]))
+_explain_names(globals())

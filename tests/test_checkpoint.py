@@ -130,13 +130,15 @@ def test_numbers_that_a_live_state_rounds_are_no_change():
 
 
 def test_long_schedules_are_shown_where_they_differ():
-    parts, boundaries = [ls.Linear(i / 10, 0.0, 10) for i in range(60)], range(10, 600, 10)
-    long, changed = (ls.join([*parts[:30], ls.Linear(x, 0.0, 10), *parts[31:]], boundaries) for x in (3.0, 7.0))
+    starts, boundaries = [i / 10 for i in range(60)], range(10, 600, 10)
+    other = [7.0 if i in (30, 32, 50) else x for i, x in enumerate(starts)]
+    long, changed = (ls.join([ls.Linear(x, 0.0, 10) for x in some], boundaries) for some in (starts, other))
     with pytest.raises(ValueError, match="the schedule of the checkpoint, got another") as raised:
         ls.resume(ls.describe(long), changed)
     _, saved, now, marks, _ = str(raised.value).split("\n")
     assert max(map(len, (saved, now))) < 140
     assert (saved[marks.index("^")], now[marks.index("^")]) == ("3", "7")
+    assert marks.split() == ["^^^", "^^^", "and", "more"]
 
 
 # What was read fits the program

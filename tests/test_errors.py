@@ -163,6 +163,7 @@ RATIOS = [
     (lambda: ls.triangular(0.0, 1.0, 0.5), "triangular(up=0.5)", ""),
     (lambda: ls.cosine_restarts(1.0, 0.0, 0.1), "cosine_restarts(steps=0.1)", ""),
     (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
+    (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
     (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])", ""),
     (
         lambda: keras.PiecewiseConstantDecay([0.3, 9], [1.0, 0.5, 0.1]),

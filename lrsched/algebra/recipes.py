@@ -20,7 +20,6 @@ from lrsched.algebra.arguments import (
     Positive,
     PositiveLength,
     Value,
-    checked_argument,
     divided,
     is_empty,
     recipe,
@@ -67,7 +66,7 @@ def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
 
 
 @recipe
-def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
+def multi_step(start: Value, milestones: Milestones, factor: Value) -> Schedule:
     """Times `factor` at each milestone: `start · factor^#{m : m <= t}`.
 
     Args:
@@ -84,8 +83,8 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """
     if is_empty(milestones):
         return Constant(start, 0.0)
-    milestones = checked_argument("multi_step", "milestones", milestones, Milestones)
-    steps = [milestones[..., i] for i in range(milestones.shape[-1])]
+    table: Any = milestones
+    steps = [table[..., i] for i in range(table.shape[-1])]
     values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
     return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))
 

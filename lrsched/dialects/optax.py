@@ -53,6 +53,7 @@ from lrsched.dialects.shared import (
     peer,
     where,
 )
+from lrsched.views.names import explain_names
 
 _Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
 
@@ -383,3 +384,6 @@ def _phases(call: str, steps: Number, **fractions: Number) -> Any:
             **fractions,
         )
     return numerics.table([0.0, *ends, steps])
+
+
+explain_names(globals())
