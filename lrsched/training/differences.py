@@ -4,7 +4,7 @@ import difflib
 import re
 
 _WIDTH = 110  # characters of a schedule that an error shows
-_MOST = 2000  # words that are compared, from the first that differs on
+_MOST = 300  # words that are compared, from the first that differs on
 _WORD = re.compile(r"[\d.]+e-\d+|[\w.]+|.", re.DOTALL)
 
 
@@ -21,8 +21,8 @@ def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "
         for head, text in zip(heads, (saved, now), strict=True)
     ]
     marks = " " * (len(same) - begin)
-    for what, _, _, start, stop in difflib.SequenceMatcher(None, old, new).get_opcodes():
+    for what, _, _, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         marks += (" " if what == "equal" else "^") * len("".join(new[start:stop]))
         marks = marks[:-1] + "^" if what == "delete" else marks  # under what comes before
-    more = " and more" * ("^" in marks[_WIDTH:])
+    more = " and more" * (not saved.endswith(now[begin + _WIDTH :]))
     return [*rows, (" " * (4 + width + 2 + len(before)) + marks[:_WIDTH]).rstrip() + more]

@@ -43,9 +43,9 @@ _METHODS = {  # those that make schedules
 def parse(text: str) -> Schedule:
     """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
 
-    It is read, not run. It may hold numbers, strings, lists and dicts, the operators, the names of shapes, clocks and recipes,
-    perhaps after `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A number alone is a
-    constant.
+    It is read, not run. It may hold numbers, strings, lists, dicts, operators, `round` and `int`, the names of shapes, clocks
+    and recipes, perhaps after `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A number
+    alone is a constant.
 
     Args:
         text: the expression, of at most 2,000 calls and operators, in at most 150 levels.
