@@ -97,7 +97,8 @@ __all__ = [  # noqa: RUF022
     "Schedule", "join", "minimum", "maximum", "Driven",
     # Recipes
     "step_decay", "multi_step", "warmup_constant", "warmup_linear", "warmup_cosine", "warmup_inverse_sqrt", "noam", "wsd",
-    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "cosine_restarts", "triangular", "one_cycle", "one_cycle_momentum", "reduce_on_plateau",
+    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "cosine_restarts", "triangular", "one_cycle",
+    "one_cycle_momentum", "reduce_on_plateau",
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since", "init", "evaluate", "tick", "bind",
     "replay", "ScheduleState",
@@ -124,4 +125,4 @@ if not _typing.TYPE_CHECKING:  # for a type checker any name would be an attribu
             return importlib.import_module(f"lrsched.{name}")
         if name == "__version__":
             return importlib.import_module("importlib.metadata").version("lrsched-jax")
-        raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(name, __all__))
+        raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name))

@@ -152,7 +152,7 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.finite().cooldown(g.one_of(COUNTS[4:]), g.value(), g.one_of(options(Cooldown)["shape"])),
     lambda g: g.finite() >> g.side(),
     lambda g: g.finite_side() >> g.deep(),
-    lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.count(), g.count()))]),
+    lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.one_of(COUNTS[4:]), g.one_of(COUNTS[4:])))]),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3))),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=2.0),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=0.5, scale=g.one_of((1.0, -2.0))),

@@ -120,13 +120,15 @@ def test_a_description_is_json_and_resumes():
 
 
 def test_long_schedules_are_shown_where_they_differ():
-    parts, boundaries = [ls.Linear(i / 10, 0.0, 10) for i in range(60)], range(10, 600, 10)
-    long, changed = (ls.join([*parts[:30], ls.Linear(x, 0.0, 10), *parts[31:]], boundaries) for x in (3.0, 7.0))
+    starts, boundaries = [i / 10 for i in range(60)], range(10, 600, 10)
+    other = [7.0 if i in (30, 31, 50) else x for i, x in enumerate(starts)]
+    long, changed = (ls.join([ls.Linear(x, 0.0, 10) for x in some], boundaries) for some in (starts, other))
     with pytest.raises(ValueError, match="the schedule of the checkpoint, got another") as raised:
         ls.resume(ls.describe(long), changed)
     _, saved, now, marks, _ = str(raised.value).split("\n")
     assert max(map(len, (saved, now))) < 140
     assert (saved[marks.index("^")], now[marks.index("^")]) == ("3", "7")
+    assert marks.split() == ["^^^", "^^^", "and", "more"]
 
 
 # What was read fits the program
@@ -203,7 +205,7 @@ def test_a_live_schedule_that_differs_is_shown_kept_or_replaced(name, read):
     with pytest.warns(UserWarning, match="the live schedule of the checkpoint") as caught:
         assert leaves(ls.restore(template, state)) == leaves(old)
     assert [warning.filename for warning in caught] == [__file__]
-    for line in (r"  \S*live", r"checkpoint  .*100\b.*", r"now         .*200\b.*", r" *\^+"):
+    for line in (r"  \S*live", r"checkpoint  .*100\b.*", r"now         .*200\b.*", r" *\^+ +\^.*"):
         assert len(re.findall(rf"(?m)^ *{line}$", str(caught[0].message))) == (2 if name == "scheduled" else 1)
     assert re.search(r'restore\(..., on_change="keep"\).*restore\(..., on_change="replace"\)', str(caught[0].message))
     with pytest.raises(ValueError, match=r"(?s)live schedule of the checkpoint, got another.*checkpoint  .*100.*now   .*200"):

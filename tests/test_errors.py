@@ -152,6 +152,8 @@ RATIOS = [
     (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
     (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
     (lambda: keras.PiecewiseConstantDecay([0.3, 9], [1, 0.5, 0.1]), "PiecewiseConstantDecay(boundaries=[0.3, 9.0])", "round("),
+    (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
+    (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
     (lambda: optax.piecewise_constant_schedule(1.0, {0.3: 0.5}), "piecewise_constant_schedule(boundaries=[0.3])", "round(0.3"),
     (lambda: optax.join_schedules([1.0, 0.5], [0.5]), "join_schedules(boundaries=[0.5])", "round(0.5 * total_steps)"),
     (lambda: timm.MultiStepLRScheduler(0.1, [0.3, 0.6]), "MultiStepLRScheduler(decay_t=[0.3, 0.6])", "0.3 * total_steps"),

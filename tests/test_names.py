@@ -42,6 +42,15 @@ NAMES = [
     (lambda: ls.reduce_on_plateau(min_lr=1e-5), "Hint: min_scale=min_lr / rate."),
     (lambda: ls.Exponential(0.1, decay_rate=0.9), "Hint: rate=factor, and .stretch(n) if that is the factor of n steps."),
     (lambda: ls.multi_step(0.1, boundaries_and_scales={9: 0.1}), "Hint: lrsched.dialects.optax.piecewise_constant_schedule"),
+    (lambda: ls.Polynomial(0.1, end=0.0, steps=9), "Hint: write stop for end."),
+    (lambda: ls.wsd(0.1, warmup_ratio=0.1, steps=99), "Hint: warmup_steps=round(warmup_ratio * steps)."),
+    (lambda: ls.join([1.0, 0.5], milestones=[9]), "join(milestones=...): expected schedules, boundaries. Hint: write bound"),
+    (lambda: ls.replay(COSINE, metrics=[1.0]), "Hint: write observations for metrics."),
+    (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, stop, steps, got 2 values."),
+    (lambda: ls.wsd(0.1, steps=99), "wsd(...): expected peak, warmup_steps, steps, decay_steps, got 1 value and steps."),
+    (lambda: COSINE.stretch(), "stretch(...): expected factor, got none."),
+    (lambda: torch.ExponentialLR(0.1, 0.9, -1), "ExponentialLR(...): expected base_lr, gamma, got 3 values."),
+    (lambda: COSINE.reverse(9), "reverse(...): expected no arguments, got 1 value."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
     (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),
 ]
@@ -61,6 +70,10 @@ ATTRIBUTES = [
     (lambda: ls.step, "Hint: step_decay(start, every, factor)."),
     (lambda: ls.REX, "Hint: lrsched.rex."),
     (lambda: ls.LearningRateSchedule, "Hint: Schedule, and Function(f) of a function f."),
+    (lambda: ls.Trapezoid, "Hint: wsd(peak, warmup_steps, steps, decay_steps)."),
+    (lambda: torch.CosineAnealingWarmRestart, "Hint: lrsched.dialects.torch.CosineAnnealingWarmRestarts."),
+    (lambda: optax_dialect.warmup_cosine, "Hint: lrsched.dialects.optax.warmup_cosine_decay_schedule."),
+    (lambda: keras.StepLR, "module 'lrsched.dialects.keras' has no attribute 'StepLR'. Hint: lrsched.dialects.torch.StepLR."),
     (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
 ]
 
@@ -88,6 +101,14 @@ def test_the_table_names_what_there_is():
     parameters = {name for f in functions for name in inspect.signature(f).parameters}
     written = {one.partition("=")[0] for ours in foreign._ARGUMENTS.values() for one in ours.split("; ")}
     assert written - set(foreign._ARGUMENTS) <= parameters
+
+
+def test_every_function_of_a_schedule_names_its_arguments():
+    for name, function in vars(ls).items():
+        parameters = inspect.signature(function).parameters if inspect.isfunction(function) else {}
+        if len(parameters) > 1 and {"schedule", "schedules"} & {*parameters} and "named" not in parameters:
+            with pytest.raises(TypeError, match=rf"^{name}\(colour=\.\.\.\): expected "):
+                function(colour="red")
 
 
 def test_protocols_that_ask_for_attributes_go_on_as_ever():
@@ -146,3 +167,13 @@ def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
     assert ls.parse(repr(batch)) == ls.from_json(ls.to_json(batch)) == batch
     assert optax_dialect.linear_schedule(np.array([0.1, 0.2]), 0.0, 100) == ls.Linear([0.1, 0.2], 0.0, 100)
     assert timm.MultiStepLRScheduler(0.1, [30, 80]) == ls.multi_step(0.1, [29, 79], 1.0)  # a list is no batch there
+
+
+def test_a_batch_is_refused_where_optax_takes_one_schedule():
+    batch = ls.Linear([1e-3, 1e-4], 0.0, 10)
+    for make in (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), ls.as_stateful, lambda s: ls.layerwise(s, 0.9, {})):
+        with pytest.raises(ValueError, match=r"expected one schedule, got a batch of shape \(2,\).*optax.partition"):
+            make(batch)
+    for rates, said in (([1e-3, 1e-4], r"\[0.001, 0.0001\]"), (np.full(3, 0.1), "array")):
+        with pytest.raises(TypeError, match=rf"scheduled\(adamw\)\(learning_rate={said}.*\).*optax.partition"):
+            ls.scheduled(optax.adamw)(rates)

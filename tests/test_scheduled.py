@@ -257,6 +257,7 @@ def test_it_is_written_by_optax_and_by_nnx():
 
 
 MISTAKES: Any = [
+    (lambda: ls.scheduled(RATE), r"Hint: as in scheduled\(optax.adamw\)\(learning_rate=schedule\)."),  # pyright: ignore
     (lambda: ls.scheduled(3), r"scheduled\(factory=3\): expected a function that makes an optimizer"),  # pyright: ignore
     (lambda: ls.scheduled(optax.adamw)(b1=RATE),  # pyright: ignore
      r"scheduled\(adamw\)\(\.\.\.\): expected .* Hint: missing a required argument: 'learning_rate'"),

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,8 @@ MISTAKES = [
     (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
     (["Time()", "--steps", "0"], "expected a whole number, at least 1"),
     (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
+    (["Time()", "--steps", "1e17"], "at least 1 and below 2**53, got '1e17'"),
+    (["Time()", "--step-s", "9"], "unrecognized arguments: --step-s 9. Hint: did you mean --steps?"),
     (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
     (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
     ([], "the following arguments are required: EXPRESSION"),
@@ -129,6 +132,16 @@ def test_a_pipe_that_is_closed_ends_it_quietly():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_output_that_cannot_be_written_is_one_line(monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit):
+            shell.main(["show", "1", "--json"])
+    assert "expected to write the output, got an error: [Errno 28]" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)  # as >&- does
+    assert shell.main(["show", "1", "--json"]) == 0
 
 
 def test_without_unicode_it_draws_plain_characters():

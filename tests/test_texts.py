@@ -149,6 +149,7 @@ def test_what_a_person_writes_is_read():
     text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
     assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
     assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
+    assert ls.parse("Linear(0, 1, round(0.3 * 500)) >> int(2e3) // 3") == ls.Linear(0, 1, 150) >> 666
     assert ls.parse("1e-3") == ls.Constant(1e-3)
     for prefix in ("ls.dialects.torch.", "lrsched.dialects.torch.", "torch.optim.lr_scheduler."):
         assert ls.parse(f"{prefix}StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
@@ -156,6 +157,14 @@ def test_what_a_person_writes_is_read():
     text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
     assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
+
+
+def test_a_table_prints_as_a_list_of_whole_steps():
+    for steps in (np.array([20, 40]), range(20, 60, 20), [20.0, 40.0]):
+        assert repr(ls.multi_step(0.1, steps, 0.5)) == "multi_step(0.1, [20, 40], 0.5)"
+        assert repr(timm.MultiStepLRScheduler(0.1, [*steps])) == repr(timm.MultiStepLRScheduler(0.1, steps))
+    text = "optax.piecewise_constant_schedule(0.1, {20: 0.5})"
+    assert repr(ls.parse(text)) == text
 
 
 # What is refused
@@ -179,6 +188,9 @@ NO_EXPRESSION = {
     "Linear(0, 1, steps=1, steps=2)": "each once",
     "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold",
     "1 << 1000000000": "there are the operators",
+    "Linear(0, 1, 10^4)": r"\*\* for a power",
+    "Linear(0, 1, round(Time()))": "Linear doesn't|Time doesn't",
+    "9 // 0 * Time()": "division by zero",
     "": "expected an expression",
     "WSD(.1, 0, 100)": "WSD makes no schedule; did you mean wsd",
     "linear_schedule(.1, 0, 100)": r"Hint: lrsched.dialects.optax.linear_schedule\.",

@@ -19,7 +19,6 @@ from lrsched.algebra.arguments import (
     Positive,
     PositiveLength,
     Value,
-    checked_argument,
     divided,
     is_empty,
     recipe,
@@ -66,7 +65,7 @@ def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
 
 
 @recipe
-def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
+def multi_step(start: Value, milestones: Milestones, factor: Value) -> Schedule:
     """Times `factor` at each milestone: `start · factor^#{m : m <= t}`.
 
     Args:
@@ -83,8 +82,8 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """
     if is_empty(milestones):
         return Constant(start, 0.0)
-    milestones = checked_argument("multi_step", "milestones", milestones, Milestones)
-    steps = [milestones[..., i] for i in range(milestones.shape[-1])]
+    table: Any = milestones
+    steps = [table[..., i] for i in range(table.shape[-1])]
     values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
     return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))
 

@@ -41,6 +41,7 @@ from lrsched.dialects.shared import (
     numpy_of,
     peer,
 )
+from lrsched.views.names import explain_names
 
 
 @peer
@@ -208,3 +209,6 @@ NAMES["keras.deserialize"] = deserialize
 
 def _unless(value: float, number: Number) -> Number | None:
     return None if is_known(number, value) else number
+
+
+explain_names(globals())

@@ -55,6 +55,7 @@ from lrsched.dialects.shared import (
 )
 from lrsched.dialects.stateful import Stateful
 from lrsched.training.transform import Applied
+from lrsched.views.names import explain_names
 
 _Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
 
@@ -393,3 +394,6 @@ def _phases(call: str, steps: Number, **fractions: Number) -> Any:
             **fractions,
         )
     return numerics.table([0.0, *ends, steps])
+
+
+explain_names(globals())

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lrsched.algebra.batch import stack
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import shown
@@ -26,6 +27,7 @@ from lrsched.views.text import expanded
 _ROUNDS = 16  # where a folder keeps them, so that something is kept before the end
 
 
+@explained
 def compare(
     train: contract.Train,
     schedules: Mapping[str, Schedule],

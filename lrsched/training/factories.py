@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
@@ -26,6 +27,7 @@ from lrsched.training.transform import Applied, applied_as, typed_as
 P = ParamSpec("P")
 
 
+@explained
 def scheduled(
     factory: Callable[P, optax.GradientTransformation],
     static_args: str | Iterable[str] = (),
@@ -72,8 +74,9 @@ def scheduled(
     learning_rate 0.004
     weight_decay 0.0004
     """
-    if not callable(factory):
-        raise TypeError(unexpected("scheduled", "factory", factory, "a function that makes an optimizer, such as optax.adamw"))
+    if not callable(factory) or isinstance(factory, Schedule):
+        expected, hint = "a function that makes an optimizer", "as in scheduled(optax.adamw)(learning_rate=schedule)"
+        raise TypeError(unexpected("scheduled", "factory", factory, expected, hint))
     partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
     signature = inspect.signature(partial.func)
     parameters = signature.parameters
@@ -206,8 +209,8 @@ def _schedules_and_numbers(
                 raise ValueError(unexpected(call, name, value, "a number"))
             if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
                 numbers[name] = value
-        elif isinstance(value, (str, list)) and wants_float:
-            hint = "for groups of parameters, one optimizer each in optax.partition" if isinstance(value, list) else ""
+        elif wants_float and (isinstance(value, (str, list)) or numerics.is_number(value)):
+            hint = "" if isinstance(value, str) else "for groups of parameters, one optimizer each in optax.partition"
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lrsched.algebra.batch import unstack
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
@@ -33,6 +34,7 @@ _MOST_ENDS = 20  # phases that are marked: where there are more, it is the shape
 _LOG = 1000.0  # a range of values that a linear scale cannot show
 
 
+@explained
 def plot(
     *schedules: ScheduleLike | Mapping[str, ScheduleLike] | Sequence[ScheduleLike],
     steps: int | None = None,
@@ -200,6 +202,7 @@ def _along(values: Sequence[float], name: str) -> tuple[Any, dict[str, Any]]:
     return scale.to_rgba(np.asarray(values, np.float64)), {"mappable": scale, "label": name}
 
 
+@explained
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
     """Draws a driven schedule on metrics that were recorded: metrics above, values below.
 

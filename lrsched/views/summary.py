@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from lrsched.algebra.combinators import Repeat
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import CosineWave, Geometric, Noise, Ramp
@@ -90,6 +91,7 @@ class Summary:
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
+@explained
 def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
 

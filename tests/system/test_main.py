@@ -72,6 +72,11 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
         f"python -m lrsched compare: argument --out: expected a folder for --seed 3, got {str(tmp_path)!r} with the runs of"
         " --seed 0.\nHint: --out FOLDER makes these elsewhere, and --seed 0 goes on with those.\n"
     )
+    for text in ("[]", "no JSON"):
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(SystemExit):
+            shell.main([*command, "--out", str(tmp_path)])
+        assert "argument --out: expected settings in" in capsys.readouterr().err
 
 
 def test_the_candidates_have_a_peak_of_1():
@@ -89,6 +94,14 @@ def test_the_candidates_have_a_peak_of_1():
         (["shw", "x"], "expected show or compare, got 'shw'. Hint: did you mean show?"),
         (["Time()"], "expected show or compare, got 'Time()'. Hint: python -m lrsched show 'Linear(...)'."),
         (["--png", "x.nonsense"], "argument --png: expected a file to write, got 'x.nonsense'. Hint: Format 'nonsense' is not"),
+        (["--speed", "1"], "unrecognized arguments: --speed 1. Hint: did you mean --seed?"),
+        (["--comapre"], "unrecognized arguments: --comapre. Hint: did you mean compare?"),
+        (
+            ["--seed", "3", "compare", "--workload", "chars"],
+            "unrecognized arguments: compare --workload chars. Hint: ",
+        ),
+        (["compare"], "the following arguments are required: --workload"),
+        (["compare", "--workload", "digits", "--peaks", "0.1", "0.1"], "argument --peaks: expected different rates, got"),
     ],
 )
 def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys):
