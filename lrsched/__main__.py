@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lrsched.views.codec import to_dict
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
-from lrsched.views.show import curve
+from lrsched.views.show import report
 from lrsched.views.summary import summary
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _show(options: argparse.Namespace) -> int:
         print(written)
         return 0
     width, plain = shutil.get_terminal_size().columns, "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    print("\n\n".join(f"{curve(one, width, plain)}\n\n{one}" for one in found))
+    print("\n\n".join(report(one, width, plain) for one in found))
     _say(*paths)
     return 0
 

@@ -42,6 +42,11 @@ def test_draws_the_values_at_whole_steps_and_every_one_of_a_short_warm_up():
     ((x, y),) = drawn(ls.plot(ls.warmup_cosine(3e-4, 1000, 100_000, end=3e-5)))
     assert np.all(x == np.round(x))
     assert y[y > 0].min() == pytest.approx(3e-7)
+    for s in (ls.Cosine(0.2, 0.0, 60), ls.Polynomial(0.2, 0, 20, 2).repeat(9), ls.Linear(0.2, 0, 60) * ls.reduce_on_plateau()):
+        axes = ls.plot(s, log=True)
+        ((x, y),) = drawn(axes)
+        assert y[y > 0].min() > 1e-4  # of a whole step
+        assert 0.2 < axes.get_ylim()[1] < 0.4
 
 
 def test_a_jump_is_drawn_as_a_jump():
@@ -85,6 +90,9 @@ def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     ((x, y),) = drawn(ax)
     assert 1e9 < x[-1] < 1.1e9
     np.testing.assert_allclose([y[0], y[-1]], [3e-4, 3e-5], rtol=1e-6)
+    ax = ls.plot(ls.Linear(1.0, 0.0, 5e6).on(ls.Counter("tokens")) * ls.reduce_on_plateau())
+    assert ax.get_xlabel() == "tokens (before any change of plateaus of value)"
+    assert 5e6 < drawn(ax)[0][0][-1] < 6e6
     ax = ls.plot(0.1 * ls.reduce_on_plateau())
     ((x, _),) = drawn(ax)
     assert (ax.get_xlabel(), ax.get_lines()[0].get_drawstyle()) == ("plateaus of value", "steps-post")
@@ -103,6 +111,9 @@ def test_several_are_told_apart():
     assert legend(ls.plot(LINE, WAVE)) == [repr(LINE), repr(WAVE)]
     assert legend(ls.plot(LINE, WAVE, labels=["a", "b"])) == legend(ls.plot({"a": LINE, "b": WAVE})) == ["a", "b"]
     assert ls.plot(LINE).get_legend() is None
+    assert not any("b" in text.get_text() for text in ls.plot([WAVE] * 25).figure.axes[1].get_yticklabels())
+    scale = ls.plot([WAVE] * 25, labels=[f"b{k}" for k in range(25)]).figure.axes[1]
+    assert [text.get_text() for text in scale.get_yticklabels()][:2] == ["b0", "b1"]
     rates = drawn(ls.plot(0.1, optax.linear_schedule(0.0, 1.0, 10), LINE))
     np.testing.assert_allclose(rates[1], rates[2], rtol=1e-6)
     np.testing.assert_array_equal(rates[0][1], np.float32(0.1))
@@ -148,7 +159,10 @@ MISTAKES: list[Any] = [
     (lambda: ls.plot("0.1"), r"plot\(schedules='0\.1'\): expected a schedule, a number or"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.plot(optax.sgd(0.1)), r"plot\(schedules=GradientTransformation"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.plot(LINE, labels="line"), r"plot\(labels='line'\): expected a list of names. Hint: labels=\['line'\]"),
-    (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a number of steps, from 1 to"),
+    (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a whole number of updates, from 1"),
+    (lambda: ls.plot(LINE, steps=2.5), r"plot\(steps=2.5\): expected a whole"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.plot(LINE, steps=True), r"plot\(steps=True\): expected a whole number"),
+    (lambda: ls.plot(LINE, 100), r"plot\(schedules=100\): expected a schedule. Hint: plot\(s, steps=100\) for so many steps"),
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}), "expected the points that grid gave, with 2 values each"),
     (lambda: ls.plot(LINE, labels=["a", "b"]), r"labels=\.\.\.\): expected one label for each of 1 schedules, got 2"),

@@ -58,6 +58,8 @@ def test_it_is_as_wide_as_the_terminal(columns, width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
     assert shell.main(["show", EXPRESSION]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines()[: HEIGHT + 2])) == width
+    assert shell.main(["show", "warmup_cosine(0.1, 10, 100, start=0.2) * reduce_on_plateau(factor=0.5, patience=10)"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= width
 
 
 def test_several_expressions_and_their_files(capsys, tmp_path):
