@@ -192,8 +192,7 @@ def _warnings(
     later = np.asarray(pure(found.phases[-1].start + inside.reach * np.array([0.0, 1.0, 1.4, 2.2])), np.float64)
     settles = bool(np.ptp(later) == 0)
     # A wave that a user wrote is meant to rise again; one that a dialect made is mostly meant to end where it is lowest.
-    waves_meant = [part for part in _written(found.schedule) if isinstance(part, CosineWave)]
-    is_cyclic = bool(waves_meant) or any(isinstance(part, Repeat) for part in tree)
+    is_cyclic = CosineWave in map(type, _written(found.schedule)) or Repeat in map(type, tree)
     waves = [] if is_cyclic or not (given or settles) else [wave for phase in moving for wave in _waves(phase, grid, values)]
     unreached = list(_unreached(found, settles)) if given else []
     pointless = [*_skipped(tree), *_without_length(found.schedule)]
@@ -330,8 +329,8 @@ def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> I
         if part._recipe.startswith(_WARMUPS) and isinstance(ramp, Ramp) and known(ramp.steps) > 0:
             falls.append((known(ramp.start), known(ramp.stop)))
     for first, second in itertools.pairwise(moving[:2]):
-        is_short = first.shape == "Linear" and first.stop <= steps / 5
-        if is_short and second.first > 1.001 * first.last and second.last <= second.first:
+        is_warmup = first.shape == "Linear" and first.stop <= steps / 5 and second.last <= second.first
+        if is_warmup and second.first > 1.001 * first.last:
             falls.append((first.first, first.last))
     for high, low in falls:
         if abs(high) > abs(low):
