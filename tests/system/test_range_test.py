@@ -1,12 +1,11 @@
 """`lrsched.lab.range_test` beside a plain loop, on losses whose stable rates are known, and what it refuses."""
 
-import contextlib
 import itertools
-import json
 import math
 import re
 from typing import Any
 
+import equinox as eqx
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -14,11 +13,11 @@ import matplotlib as mpl
 import numpy as np
 import optax
 import pytest
-from helpers import relaxed
+from flax import nnx
 from hypothesis import strategies as st
 
 from lrsched import lab
-from lrsched.lab.ranging import suggestions as rules
+from lrsched.lab.range_test import rules
 
 mpl.use("Agg")
 
@@ -48,21 +47,32 @@ def range_test(loss_fn: Any = fit, params: Any = PARAMS, batches: Any = BATCHES,
     return lab.range_test(loss_fn, params, batches, **{"start": 1e-4, "steps": STEPS, "show_progress": False, **options})
 
 
-def by_hand(loss_fn, params, batch_of, optimizer, rates, smoothing=0.98, divergence=4.0):
-    """The same, a step at a time with optax, and with the average as fastai corrects it."""
+def by_hand(loss_fn, params, optimizer, batches=BATCHES, state=None, key=None, every=1):
+    """The same, a batch at a time with optax, and with the average as fastai corrects it."""
+    rates = np.geomspace(1e-4, 10.0, STEPS)
     rule = optimizer(lambda count: jnp.asarray(rates)[count])
-    state, value_and_grad = rule.init(params), jax.jit(jax.value_and_grad(loss_fn))
-    update = jax.jit(rule.update)
+    memory, update, j = rule.init(params), jax.jit(rule.update), 0
+
+    def with_state(params, state, batch, **options):
+        if state is None:
+            return loss_fn(params, batch, **options), None
+        return loss_fn(params, jax.tree.map(lambda x: x, state), batch, **options)
+
+    value_and_grad = jax.jit(jax.value_and_grad(with_state, has_aux=True))
     losses, smoothed, average, best = [], [], 0.0, math.inf
-    for i in range(len(rates)):
-        loss, grads = value_and_grad(params, batch_of(i))
-        updates, state = update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        average = smoothing * average + (1 - smoothing) * float(loss)
-        losses.append(float(loss))
-        smoothed.append(average / (1 - smoothing ** (i + 1)))
+    for i in range(STEPS):
+        of_step = []
+        for _ in range(every):
+            options = {} if key is None else {"key": jax.random.fold_in(key, j)}
+            (loss, state), grads = value_and_grad(params, state, batch_number(j, batches), **options)
+            updates, memory = update(grads, memory, params)
+            params, j = optax.apply_updates(params, updates), j + 1
+            of_step.append(float(loss))
+        losses.append(np.mean(of_step))
+        average = 0.98 * average + 0.02 * losses[-1]
+        smoothed.append(average / (1 - 0.98 ** (i + 1)))
         best = min(best, smoothed[-1])
-        if smoothed[-1] > divergence * best or not math.isfinite(smoothed[-1]):
+        if smoothed[-1] > 4.0 * best or not math.isfinite(smoothed[-1]):
             return losses, smoothed, i
     return losses, smoothed, None
 
@@ -71,11 +81,23 @@ def batch_number(i, batches=BATCHES):
     return jax.tree.map(lambda x: x[i % len(x)], batches)
 
 
-@pytest.mark.parametrize("optimizer", [optax.sgd, optax.adam])
-def test_it_is_the_plain_loop(optimizer):
-    with relaxed() if optimizer is optax.adam else contextlib.nullcontext():
-        result = range_test(optimizer=optimizer)
-        losses, smoothed, stopped = by_hand(fit, PARAMS, batch_number, optimizer, np.geomspace(1e-4, 10.0, STEPS))
+def accumulating(rate):
+    return optax.MultiSteps(optax.sgd(rate), 3)
+
+
+@pytest.mark.usefixtures("relaxing")
+@pytest.mark.parametrize(
+    ("optimizer", "every"),
+    [
+        (optax.sgd, 1),
+        (optax.adam, 1),
+        (accumulating, 3),
+        (lambda rate: optax.chain(optax.clip(1e3), accumulating(rate).gradient_transformation()), 3),
+    ],
+)
+def test_it_is_the_plain_loop(optimizer, every):
+    result = range_test(optimizer=optimizer)
+    losses, smoothed, stopped = by_hand(fit, PARAMS, optimizer, every=every)
     assert result.stopped == stopped
     np.testing.assert_allclose(result.losses, losses, rtol=1e-3)
     np.testing.assert_allclose(result.smoothed, smoothed, rtol=1e-3)
@@ -130,6 +152,77 @@ def test_what_is_no_array_of_floats_is_passed_on_as_it_is():
     np.testing.assert_allclose(result.losses, 2 * range_test(optimizer=lambda r: optax.sgd(2.0 * r)).losses, rtol=1e-5)
 
 
+class Flax(nnx.Module):
+    def __init__(self, rngs):
+        self.hidden, self.out = nnx.Linear(3, 4, rngs=rngs), nnx.Linear(4, 1, rngs=rngs)
+        self.norm, self.dropout = nnx.BatchNorm(4, rngs=rngs), nnx.Dropout(0.2, rngs=rngs)
+
+    def error(self, batch):
+        return jnp.mean((self.out(self.dropout(self.norm(self.hidden(batch[0]))))[:, 0] - batch[1]) ** 2)
+
+
+def flax_model():
+    """A loss function with a state, and what makes parameters and state."""
+    graph = nnx.graphdef(Flax(nnx.Rngs(0)))
+
+    def loss_fn(params, state, batch):
+        model = nnx.merge(graph, params, state)
+        return model.error(batch), nnx.state(model, nnx.Not(nnx.Param))
+
+    return loss_fn, lambda key: nnx.split(Flax(nnx.Rngs(key)), nnx.Param, ...)[1:]
+
+
+class Equinox(eqx.Module):
+    hidden: eqx.nn.Linear
+    norm: eqx.nn.BatchNorm
+    dropout: eqx.nn.Dropout
+    out: eqx.nn.Linear
+    activation: Any
+
+    def __init__(self, key):
+        self.hidden, self.out = eqx.nn.Linear(3, 4, key=key), eqx.nn.Linear(4, "scalar", key=key)
+        self.norm, self.dropout = eqx.nn.BatchNorm(4, "batch", mode="batch"), eqx.nn.Dropout(0.2)
+        self.activation = jnp.tanh
+
+    def __call__(self, x, state, key):
+        x, state = self.norm(self.hidden(x), state)
+        return self.out(self.dropout(self.activation(x), key=key)), state
+
+
+def equinox_model():
+    def loss_fn(model, state, batch, key):
+        keys = jax.random.split(key, len(batch[0]))
+        out, state = jax.vmap(model, axis_name="batch", in_axes=(0, None, 0), out_axes=(0, None))(batch[0], state, keys)
+        return jnp.mean((out - batch[1]) ** 2), state
+
+    return loss_fn, eqx.nn.make_with_state(Equinox)
+
+
+def plain_model():
+    def loss_fn(params, mean, batch, key):
+        kept = jax.random.bernoulli(key, 0.8, batch[0].shape)
+        return fit(params, ((batch[0] - mean[None]) * kept, batch[1])), 0.9 * mean + 0.1 * batch[0].mean(axis=0)
+
+    return loss_fn, lambda key: ({"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}, jnp.zeros(3))
+
+
+@pytest.mark.usefixtures("relaxing")
+@pytest.mark.parametrize("model", [flax_model, equinox_model, plain_model])
+def test_models_with_a_state_and_dropout(model):
+    loss_fn, init = model()
+    of_params, _, of_batches = jax.random.split(jax.random.key(7), 3)
+    params, state = init(of_params)
+    result = range_test(loss_fn, (params, state), has_state=True, seed=7)
+    key = of_batches if model is not flax_model else None
+    if model is equinox_model:
+        params, rest = eqx.partition(params, eqx.is_inexact_array)
+        of_model, loss_fn = loss_fn, lambda params, *given, **key: of_model(eqx.combine(params, rest), *given, **key)
+    losses, _, stopped = by_hand(loss_fn, params, optax.sgd, state=state, key=key)
+    assert result.stopped == stopped
+    np.testing.assert_allclose(result.losses, losses, rtol=1e-3)
+    np.testing.assert_allclose(range_test(model()[0], init, has_state=True, seed=7).losses, losses, rtol=1e-3)
+
+
 # Seeds
 
 
@@ -141,7 +234,7 @@ def seeded():
 def test_seeds_are_what_a_loop_over_them_gives(seeded):
     assert seeded.losses.shape == seeded.smoothed.shape == (5, len(seeded.rates))
     for s, key in enumerate(jax.random.split(jax.random.key(3), 5)):
-        of_params, of_order = jax.random.split(key)
+        of_params, of_order, _ = jax.random.split(key, 3)
         order = jax.random.permutation(of_order, 7)
         alone = range_test(params=init(of_params), batches=[batch_number(int(i)) for i in order])
         assert seeded.stops[s] == alone.stopped
@@ -181,11 +274,12 @@ def test_what_it_shows(seeded):
     ax = result.plot()
     lines = {str(line.get_label()).split()[0]: line for line in ax.get_lines()}
     np.testing.assert_array_equal(lines["smoothed"].get_ydata(), result.smoothed)
-    content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    np.testing.assert_array_equal(np.asarray(content["losses"], np.float32), result.losses)
+    frame = seeded.to_pandas()
+    np.testing.assert_array_equal(frame.loss[frame.seed == 1], seeded.losses[1, : (frame.seed == 1).sum()])
+    assert len(frame) == np.isfinite(seeded.losses).sum()
+    assert max(map(len, f"{result}\n{seeded}".splitlines())) <= 80
     for name, rate in result.suggestions.items():
         assert f"{rate:.3g}" in str(result)
-        assert content["suggestions"][name] == rate
         np.testing.assert_array_equal(lines[name].get_xdata(), [rate, rate])
     assert seeded.plot(ax) is ax
     plt.close("all")
@@ -207,10 +301,33 @@ def test_slide_stops_where_the_curve_is_straight_again():
     assert rules.slide(np.arange(60.0), losses) == first - 15 == 25.0
 
 
-def test_the_curve_ends_before_its_first_loss_that_is_no_number():
-    losses = np.linspace(3.0, 1.0, 40)
-    losses[[30, 33]] = np.inf, np.nan
-    assert rules.suggestions(rates_of(40), losses, 40)["minimum"] == pytest.approx(rates_of(40)[29] / 10)
+# Curves of 100 points: flat to the middle, then a fall by 1 to point 80, then a rise.
+FALL, RISE = np.clip((np.arange(100) - 50) / 30, 0, 1), np.clip((np.arange(100) - 80) / 5, 0, None)
+NOISE = np.random.default_rng(1).normal(size=100)
+CURVES = [
+    (2 - FALL + RISE + 0.1 * NOISE, False, ""),
+    (2 - FALL + RISE, False, ""),
+    (1e-3 * (-2 - FALL + RISE), False, ""),
+    (2 - FALL[:85] + 0.1 * NOISE[:85], True, ""),
+    (2 - FALL + 0.1 * NOISE, False, "begun to rise"),
+    (2 - FALL, False, "begun to rise"),
+    (2 - 1e-6 * np.arange(100), False, "begun to rise"),
+    (1.0 + 0.0 * FALL, False, "fall"),
+    (2 - 0.1 * FALL + NOISE, True, "fall"),
+    (2 + RISE, True, "fall"),
+    (2 - np.arange(14.0), True, "too few"),
+]
+
+
+@pytest.mark.parametrize(("losses", "diverged", "reason"), CURVES)
+def test_a_curve_without_information_suggests_nothing(losses, diverged, reason):
+    stops = (len(losses) - 1 if diverged else None,)
+    result = lab.RangeTest(rates_of(100)[: len(losses)], losses, losses, 100, stops)
+    assert bool(result.reasons[0]) == bool(reason)
+    assert reason in result.reasons[0]
+    assert np.isnan([*result.suggestions.values()]).all() == bool(reason)
+    assert ("valley" in str(result).splitlines()[-1]) == (not reason)
+    assert (f"No suggestion: {result.reasons[0]}" in str(result).replace("\n", " ")) == bool(reason)
 
 
 @hypothesis.given(st.lists(st.integers(0, 6), min_size=1, max_size=10))
@@ -231,27 +348,38 @@ def test_the_valley_is_the_longest_of_all_subsequences(losses):
 
 # What is refused
 
+
+def mutating(model, batch):
+    return model.error(batch)
+
+
 REFUSED = [
     ({"start": 0.0}, ValueError, "range_test(start=0.0): expected start > 0"),
-    ({"start": 1.0, "stop": 0.1}, ValueError, "range_test(stop=...) must be above start=1.0, got 0.1"),
-    ({"steps": 5}, ValueError, "range_test(steps=...) must be a whole number, at least 6 and below 2**32, got 5"),
+    ({"start": 1.0, "stop": 0.1}, ValueError, "range_test(stop=0.1): expected stop > start=1.0"),
+    ({"steps": 5}, ValueError, "range_test(steps="),
     ({"smoothing": 1.0}, ValueError, "range_test(smoothing=1.0): expected smoothing >= 0 and < 1"),
     ({"divergence": 1.0}, ValueError, "range_test(divergence=1.0): expected divergence > 1"),
-    ({"seeds": 3, "batches": [batch_number(0)]}, ValueError, "range_test(seeds=3) would train 3 times the same"),
-    ({"batches": []}, ValueError, "range_test(batches=...) has no batch"),
-    ({"batches": (INPUTS, BATCHES[1][:3])}, ValueError, "as many batches in each array, got shapes [0]: (7, 8, 3)"),
-    ({"batches": [INPUTS[0], INPUTS[1][:5]]}, ValueError, "got (5, 3) in batch 1 and (8, 3) in batch 0: drop the last"),
-    ({"batches": 3}, TypeError, "range_test(batches=...) must be arrays of shape "),
-    ({"params": {**PARAMS, "w": jnp.full(3, jnp.nan)}}, ValueError, "must give a finite loss before the first update, got nan"),
-    ({"params": {"counts": np.arange(3)}}, TypeError, "range_test(params=...) must be a pytree with arrays of floats"),
-    ({"optimizer": optax.adam(0.1)}, TypeError, ": pass optax.adamw itself"),
-    ({"optimizer": lambda _: optax.sgd(0.1)}, ValueError, "does not use its learning rate"),
-    ({"loss_fn": 3.0}, TypeError, "range_test(loss_fn=...) must be a function of (params, batch), got 3.0"),
-    ({"loss_fn": lambda p, _: p["w"]}, TypeError, "must return one number, got shape (3,): take its mean"),
-    ({"loss_fn": lambda p, batch: (fit(p, batch), 1)}, TypeError, "got tuple: without auxiliary outputs"),
+    ({"seeds": 3, "batches": [batch_number(0)]}, ValueError, "range_test(seeds=3): expected runs that differ"),
+    ({"batches": []}, ValueError, "range_test(batches=[]): expected at least one batch"),
+    ({"batches": (INPUTS, BATCHES[1][:3])}, ValueError, "got shapes (7, 8, 3), (3, 8). Hint"),
+    ({"batches": [INPUTS[0], INPUTS[1][:5]]}, ValueError, "got (8, 3), (5, 3). Hint: drop the last"),
+    ({"batches": 3}, TypeError, "range_test(batches=3): expected arrays of shape "),
+    ({"params": {**PARAMS, "w": jnp.full(3, jnp.nan)}}, ValueError, "expected a finite loss before the first update"),
+    ({"params": {"counts": np.arange(3)}}, TypeError, "expected a pytree with arrays of floats"),
+    ({"optimizer": optax.adam(0.1)}, TypeError, "expected a function from a learning rate"),
+    ({"optimizer": lambda _: optax.sgd(0.1)}, ValueError, "expected an optimizer that uses its rate"),
+    ({"optimizer": lambda rate: optax.scale(-rate)}, ValueError, "or optax.scale_by_learning_rate(rate)"),
+    ({"optimizer": lambda rate: rate}, TypeError, "expected a function from a rate to an optimizer"),
+    ({"loss_fn": 3.0}, TypeError, "range_test(loss_fn=3.0): expected a function of (params, batch)"),
+    ({"loss_fn": lambda p, _: p["w"]}, TypeError, "got float32 of shape (3,). Hint: take the mean"),
+    ({"loss_fn": lambda p, batch: (fit(p, batch), 1)}, TypeError, "got tuple. Hint"),
+    ({"loss_fn": mutating, "params": Flax(nnx.Rngs(0))}, TypeError, "got one that changes params. Hint: has_state=True"),
+    ({"has_state": True}, TypeError, "expected a pair (params, state)"),
+    ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), (s, s))}, TypeError, "(loss, state)"),
 ]
 
 
+@pytest.mark.usefixtures("relaxing")
 @pytest.mark.parametrize(("options", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])
 def test_what_cannot_be_tested_is_refused(options, error, message):
     with pytest.raises(error, match=re.escape(message)):
