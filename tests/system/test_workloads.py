@@ -11,7 +11,7 @@ import pytest
 from helpers import relaxed
 
 import lrsched as ls
-from lrsched.lab.workloads import WORKLOADS, Splits, Task, convolutional, digits, make_train, tabular, transformer
+from lrsched.lab.workloads import WORKLOADS, Splits, Task, chars, digits, make_train, tabular
 
 KEY = jax.random.key(0)
 TASKS = {"dense": digits.dense_task, **{name: workload.task for name, workload in WORKLOADS.items()}}
@@ -51,21 +51,20 @@ def test_the_convolutional_network_is_convolutions_and_pools():
             x = layer(x, params[f"w{k}"], params[f"b{k}"])
         return x.reshape(len(x), -1) @ params["w3"] + params["b3"][None]
 
-    params = {k: v + 0.1 for k, v in convolutional.init(KEY, (3, 5), 10).items()}
+    params = {k: v + 0.1 for k, v in digits.convolutional(KEY, (3, 5)).items()}
     images = jax.random.normal(jax.random.key(1), (4, 64))
-    np.testing.assert_allclose(jax.jit(convolutional.apply)(params, images), network(params, images), rtol=1e-4, atol=1e-4)
-
-
-SIZE = transformer.Size(symbols=11, width=8, blocks=2, heads=2, hidden=12)
+    np.testing.assert_allclose(
+        jax.jit(digits.through_convolutional)(params, images), network(params, images), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_character_changes_no_prediction_before_it():
-    params = {k: v + 0.1 for k, v in transformer.init(KEY, SIZE).items()}
-    symbols = jax.random.randint(jax.random.key(1), (3, 9), 0, 11)
-    predict = jax.jit(lambda symbols: transformer.apply(params, symbols, SIZE))
+    params = {k: v + 0.1 for k, v in chars.init(KEY).items()}
+    symbols = jax.random.randint(jax.random.key(1), (3, 9), 0, chars.SYMBOLS)
+    predict = jax.jit(lambda symbols: chars.transformer(params, symbols))
     before = predict(symbols)
     for place in range(9):
-        after = predict(symbols.at[:, place].set((symbols[:, place] + 1) % 11))
+        after = predict(symbols.at[:, place].set((symbols[:, place] + 1) % chars.SYMBOLS))
         np.testing.assert_array_equal(after[:, :place], before[:, :place])
         assert np.all(np.abs(after - before)[:, place:].max(axis=-1) > 0)  # and every one from it on
 
