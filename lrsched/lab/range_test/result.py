@@ -41,11 +41,6 @@ class RangeTest:
     stops: tuple[int | None, ...]
 
     @property
-    def stopped(self) -> int | None:
-        """The step at which the sweep stopped because the last run had diverged, or None if one went on to the end."""
-        return None if None in self.stops else max(stop for stop in self.stops if stop is not None)
-
-    @property
     def seeds(self) -> int | None:
         """The number of seeds, or None without."""
         return len(self.losses) if self.losses.ndim == 2 else None
@@ -95,11 +90,10 @@ class RangeTest:
         return differ + ("" if np.isnan(self.suggestions["valley"]) else "fastai's default is valley.")
 
     def _headline(self) -> str:
-        runs = "" if self.seeds is None else f", {self.seeds} seeds"
-        swept = f"range test: {len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}{runs}"
-        if self.seeds is not None:
-            return f"{swept}; {sum(stop is not None for stop in self.stops)} diverged"
-        return f"{swept}; {'it did not diverge' if self.stopped is None else 'there it diverged'}"
+        diverged = f"{len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
+        return (
+            f"range test: {len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}; {diverged}"
+        )
 
     def _cells(self) -> list[tuple[str, str, str]]:
         rows = [("rule", "rate", "" if self.seeds is None else f"{_SHARE} of seeds")]
@@ -149,10 +143,10 @@ class RangeTest:
         axes: Axes = pyplot("RangeTest.plot").subplots()[1] if ax is None else ax
         losses, smoothed = np.atleast_2d(self.losses), np.atleast_2d(self.smoothed)
         shown = np.isfinite(smoothed).mean(axis=0) >= 0.5  # what is left after most have stopped is no median of all
-        rates, median = self.rates[shown], "" if self.seeds is None else "median "
+        rates, median, what = self.rates[shown], np.nanmedian(losses[:, shown], axis=0), "" if self.seeds is None else "median "
         low, middle, high = np.nanquantile(smoothed[:, shown], [_BAND[0], 0.5, _BAND[1]], axis=0)
-        axes.plot(rates, np.nanmedian(losses[:, shown], axis=0), color=_BLUE, alpha=0.35, linewidth=1, label=f"{median}loss")
-        axes.plot(rates, middle, color=_BLUE, label=f"{median}smoothed")
+        axes.plot(rates, median, color=_BLUE, alpha=0.35, linewidth=1, label=f"{what}loss")
+        axes.plot(rates, middle, color=_BLUE, label=f"{what}smoothed")
         if self.seeds is not None:
             axes.fill_between(rates, low, high, color=_BLUE, alpha=0.2, linewidth=0, label=f"{_SHARE} of seeds")
         for name, rate in self.suggestions.items():
@@ -162,10 +156,8 @@ class RangeTest:
                     label += " ({:.2g} to {:.2g})".format(*self.spread[name])
                     axes.axvspan(*self.spread[name], color=colour, alpha=0.12, linewidth=0)
                 axes.axvline(rate, color=colour, linestyle=style, linewidth=1.4, label=label)
-        # Up to what each run reached a few points before its end.
-        ends = [max(int(np.isfinite(run).sum()) - LAST, 1) for run in smoothed]
-        top = max(float(np.nanmax(run[:end])) for run, end in zip(smoothed, ends, strict=True))
-        bottom = min(float(np.nanmin(run[:end])) for run, end in zip(losses, ends, strict=True))
+        before_the_end = slice(max(len(rates) - LAST, 1))
+        top, bottom = float(np.max(middle[before_the_end])), float(np.min(median[before_the_end]))
         room = 0.1 * ((top - bottom) or abs(top) or 1.0)
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(bottom - room, top + 2 * room))
         axes.grid(alpha=0.3)

@@ -15,10 +15,10 @@ from lrsched.lab import progress
 from lrsched.lab.plain import whole
 from lrsched.lab.range_test.inputs import Factory, split, stacked, takes_key
 from lrsched.lab.range_test.result import RangeTest
+from lrsched.lab.range_test.rules import LAST
 from lrsched.lab.range_test.sweep import sweep
 
 _BELOW_1 = 1 - 2.0**-25  # as a float32 too: otherwise no loss has a weight
-_FEWEST = 6  # as in fastai, whose rules leave out the last five
 
 
 def range_test(
@@ -85,7 +85,7 @@ def range_test(
     >>> def loss_fn(x, batch):
     ...     return jnp.sum((x - batch) ** 2)
     >>> result = lab.range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), start=1e-3, show_progress=False)
-    >>> print(f"{result.suggestions['valley']:.2g}, diverged at {result.rates[result.stopped]:.2g}")
+    >>> print(f"{result.suggestions['valley']:.2g}, diverged at {result.rates[-1]:.2g}")
     0.095, diverged at 7.6
 
     The same with dropout, and with a running mean of what the model has seen:
@@ -106,7 +106,7 @@ def range_test(
         raise ValueError(unexpected("range_test", "stop", stop, f"stop > start={start!r}", "the rates rise from start to stop"))
     smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=_BELOW_1))
     divergence = float(checked("range_test", "divergence", divergence, gt=1, infinite=True))
-    steps, seed = whole("range_test", "steps", steps, _FEWEST), whole("range_test", "seed", seed, 0)
+    steps, seed = whole("range_test", "steps", steps, LAST + 1), whole("range_test", "seed", seed, 0)
     seeds = None if seeds is None else whole("range_test", "seeds", seeds, 1)
     has_state = checked_flag("range_test", "has_state", has_state)
     if not callable(loss_fn):
