@@ -215,12 +215,15 @@ def seeded():
     return range_test(params=init, seeds=5, seed=3)
 
 
-def test_seeds_are_what_a_loop_over_them_gives(seeded):
+@pytest.mark.usefixtures("relaxing")
+@pytest.mark.parametrize("optimizer", [optax.sgd, accumulating])
+def test_seeds_are_what_a_loop_over_them_gives(optimizer):
+    seeded = range_test(params=init, optimizer=optimizer, seeds=5, seed=3)
     assert seeded.losses.shape == seeded.smoothed.shape == (5, len(seeded.rates))
     for s, key in enumerate(jax.random.split(jax.random.key(3), 5)):
         of_params, of_order, _ = jax.random.split(key, 3)
         order = jax.random.permutation(of_order, 7)
-        alone = range_test(params=init(of_params), batches=[batch_number(int(i)) for i in order])
+        alone = range_test(params=init(of_params), batches=[batch_number(int(i)) for i in order], optimizer=optimizer)
         assert seeded.stops[s] == alone.stops[0]
         end = len(alone.losses)
         np.testing.assert_allclose(seeded.losses[s, :end], alone.losses, rtol=1e-3)
