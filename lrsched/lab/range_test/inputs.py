@@ -57,12 +57,13 @@ def combine(trained: Any, rest: Any) -> Any:
 
 def stacked(batches: Any, most: int) -> tuple[Any, int]:
     """The batches along the first axis of their arrays, and how many there are; of an iterable the first `most`."""
+
+    def copied(x: Any) -> Any:
+        return x if isinstance(x, jax.Array) else np.array(x)
+
     if isinstance(batches, Iterable) and not isinstance(batches, (tuple, Mapping)) and not is_array(batches):
         # Copied as they come: a loader may fill the same buffer again.
-        taken = [
-            jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.array(x), batch)
-            for batch in itertools.islice(batches, most)
-        ]
+        taken = [jax.tree.map(copied, batch) for batch in itertools.islice(batches, most)]
         if not taken:
             hint = "an iterator that was used up gives none, so make it anew"
             raise ValueError(unexpected("range_test", "batches", batches, "at least one batch", hint))

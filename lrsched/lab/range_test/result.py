@@ -80,7 +80,6 @@ class RangeTest:
         return "\n".join([self._headline(), *rows, textwrap.fill(self._advice(), 80)])
 
     def _advice(self) -> str:
-        """What to make of the suggestions."""
         reasons = collections.Counter(filter(None, self.reasons))
         if reasons:
             which = "" if self.seeds is None else f" for {reasons.total()} of {self.seeds} seeds, mostly"
@@ -90,10 +89,8 @@ class RangeTest:
         return differ + ("" if np.isnan(self.suggestions["valley"]) else "fastai's default is valley.")
 
     def _headline(self) -> str:
-        diverged = f"{len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
-        return (
-            f"range test: {len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}; {diverged}"
-        )
+        swept = f"{len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
+        return f"range test: {swept}; {len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
 
     def _cells(self) -> list[tuple[str, str, str]]:
         rows = [("rule", "rate", "" if self.seeds is None else f"{_SHARE} of seeds")]
@@ -132,10 +129,7 @@ class RangeTest:
         smoothed losses and of the suggestions. The explosion at the end is above the picture.
 
         Args:
-            ax: the matplotlib Axes to draw into, a new one if None.
-
-        Returns:
-            The Axes.
+            ax: the matplotlib Axes to draw into, a new one if None; they are returned.
 
         Raises:
             ImportError: if matplotlib is missing.

@@ -82,9 +82,8 @@ def sweep(
             found = loss_fn(params, *state, batch, **options)
             if [*map(id, jax.tree.leaves(params))] != before:
                 hint = "has_state=True with params=nnx.split(model, nnx.Param, ...)[1:]"
-                raise TypeError(
-                    f"range_test(loss_fn=...): expected a pure function, got one that changes params. Hint: {hint}."
-                )
+                expected = "a pure function, got one that changes params"
+                raise TypeError(f"range_test(loss_fn=...): expected {expected}. Hint: {hint}.")
             if not has_state:
                 return checked_loss(found), None
             structure = jax.tree.structure((0.0, run.state))
