@@ -13,6 +13,7 @@ from lrsched.algebra.pointwise import Constant as Constant
 from lrsched.algebra.pointwise import maximum as maximum
 from lrsched.algebra.pointwise import minimum as minimum
 from lrsched.algebra.recipes import cosine_restarts as cosine_restarts
+from lrsched.algebra.recipes import monotone as monotone
 from lrsched.algebra.recipes import multi_step as multi_step
 from lrsched.algebra.recipes import noam as noam
 from lrsched.algebra.recipes import one_cycle as one_cycle
