@@ -168,6 +168,15 @@ def wsd(t, peak, warmup_steps, steps, decay_steps, start, end, shape, warmup_sha
     return WAYS[shape](peak, end, done(t - (steps - decay_steps), decay_steps))
 
 
+def monotone(t, peak, steps, warmup_steps, points, ratios):  # noqa: ARG001 - the ratios say how many points
+    if t < warmup_steps:
+        return line(0, peak, done(t, warmup_steps))
+    values = [mp.mpf(peak) * mp.fprod(map(mp.mpf, ratios[:k])) for k in range(len(ratios) + 1)]
+    place = done(t - exact(warmup_steps), steps - warmup_steps) * len(ratios)
+    k = min(int(place), len(ratios) - 1)
+    return line(values[k], values[k + 1], place - k)
+
+
 def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
     cycle, begin, length = 0, Fraction(0), exact(steps)
     if stretch in (None, 1):
@@ -266,6 +275,7 @@ RECIPES = {
         ("wsd", "1-sqrt", lambda n: cooled(n) | {"shape": "1-sqrt", "warmup_shape": "1-sqrt", "end": 0.003}),
         ("wsd", "geometric", lambda n: cooled(n) | {"shape": "geometric", "end": 1e-5}),
         ("wsd", "exponential", lambda n: cooled(n) | {"shape": "exponential", "warmup_shape": "logarithmic"} | BETWEEN),
+        ("monotone", "", lambda n: warmup(n) | {"steps": n, "ratios": [1.0, 0.75, 0.25]}),
         ("cosine_restarts", "", restarts),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),

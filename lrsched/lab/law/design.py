@@ -90,7 +90,7 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
     best = low + unit * min(tries, key=lambda one: one.fun).x
     for share in np.linspace(1.0, 0.0, 101):  # back to the start as far as it takes: lengths together may be too long
         found = np.split(start + share * (best - start), splits)
-        rounded = [np.round(x) if one.whole else x for one, x in zip(numbers, found, strict=True)]
+        rounded = [np.round(x) if one.whole else np.vectorize(_short)(x) for one, x in zip(numbers, found, strict=True)]
         try:
             return make([x.reshape(one.value.shape).tolist() for one, x in zip(numbers, rounded, strict=True)])
         except ValueError:
@@ -156,6 +156,10 @@ def _free(value: np.ndarray, spec: Spec, end: float, highest: float) -> Free:
     else:
         high = end if whole else highest if np.all(value <= highest) else math.inf
     return Free(value, low, high, whole)
+
+
+def _short(x: float) -> float:
+    return float(f"{x:.6g}")
 
 
 def _field(place: tuple[Any, ...]) -> str:

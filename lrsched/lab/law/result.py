@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrsched.algebra.numerics import is_concrete
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import unexpected
 from lrsched.lab.law.curves import Curve, as_rates
@@ -58,7 +57,7 @@ class FittedLaw:
             TypeError: if the schedule is driven, or the steps are traced.
             ValueError: if a step is below 0 or no whole number, or an array of rates is too short.
         """
-        if not is_concrete(steps):
+        if isinstance(steps, jax.core.Tracer):
             hint = "close over them, as in jax.jit(lambda schedule: law.predict(schedule, steps))"
             raise TypeError(unexpected("predict", "steps", steps, "steps that are known while tracing", hint))
         asked = np.atleast_1d(np.asarray(steps, np.float64))
