@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         if part == "published" and options.data is None:
             print("published: not available without --data")
             continue
-        found = published(options.data) if part == "published" else own(part, *options.steps, *options.seeds)
+        found = own(part, *options.steps, *options.seeds) if part in OWN else published(options.data)
         about = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine.machine("cpu")}
         kept[part] = plain(about | found)
         numbers.write_text(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
@@ -173,6 +173,7 @@ def own(name: str, short: int, long: int, seeds: int, designed_seeds: int) -> di
     table = law.optimize(ls.monotone(peak, long, warm, points=16))
     design = law.optimize(ls.wsd(peak, warm, long, long // 5), ["decay_steps", "end"])
     rivals = {"cosine": ls.warmup_cosine(peak, warm, long), "wsd": ls.wsd(peak, warm, long, long // 5)}
+    rivals["cosine, twice the peak"] = 2 * rivals["cosine"]
     found = measured({"designed wsd": design, "designed table": table, **rivals}, long, designed_seeds, "cosine")
     gains = {
         rival: {row.name: [row.gain, *row.gain_interval] for row in dataclasses.replace(found, baseline=rival).rows}

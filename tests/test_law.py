@@ -1,5 +1,8 @@
 """`lrsched.lab.fit_law`: its formulas beside a sum over every step, its fits on simulated curves, and what it refuses."""
 
+# Some calls are wrong on purpose.
+# pyright: reportArgumentType=false
+
 import jax
 import jax.numpy as jnp
 import matplotlib as mpl

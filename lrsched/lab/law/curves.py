@@ -1,17 +1,22 @@
 """Recorded curves: a schedule, the steps at which a loss was recorded, and the losses."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from lrsched.algebra.combinators import driven_parts
 from lrsched.algebra.pointwise import as_schedule
-from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.lab.law.laws import Rates
+
+Rated: TypeAlias = ScheduleLike | Sequence[float] | np.ndarray | jax.Array  # a schedule, or the rate of every update
+Run: TypeAlias = tuple[Rated, ArrayLike, ArrayLike]  # with the steps and losses that were recorded
 
 _MOST = 400  # points of a curve; of more, neighbours are averaged
 
@@ -41,7 +46,7 @@ class Curve:
         return self.losses * np.exp(-self.residuals)
 
 
-def as_rates(call: str, schedule: Any, last: int) -> Schedule | Rates:
+def as_rates(call: str, schedule: Rated, last: int) -> Schedule | Rates:
     """A schedule, or the rates of an array as a function of the step."""
     if isinstance(schedule, (list, tuple, np.ndarray, jax.Array)) and np.ndim(schedule):
         if np.ndim(schedule) != 1 or len(schedule) <= last:
@@ -49,14 +54,14 @@ def as_rates(call: str, schedule: Any, last: int) -> Schedule | Rates:
             raise ValueError(f"{call}(schedule=[...]): expected {expected}, got an array of shape {np.shape(schedule)}.")
         rates = jnp.asarray(schedule, float)
         return lambda steps: rates[steps]
-    found = as_schedule(call, "schedule", schedule)
+    found = as_schedule(call, "schedule", schedule)  # pyright: ignore[reportArgumentType]
     if driven_parts(found):
         hint = "bind(schedule, state) is a function of the step alone; or give the rates that were used, as an array"
         raise TypeError(unexpected(call, "schedule", found, "a schedule that is not driven", hint))
     return found
 
 
-def recorded(schedule: Any, steps: Any, losses: Any) -> Curve:
+def recorded(schedule: Rated, steps: ArrayLike, losses: ArrayLike) -> Curve:
     """A curve that a law can be fitted to: without its warm-up, where it does not hold, and with `_MOST` points at most."""
     steps, losses = np.asarray(steps, np.float64), np.asarray(losses, np.float64)
     if steps.ndim != 1 or steps.shape != losses.shape:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 from scipy import optimize  # comes with JAX
 
 from lrsched.algebra.written import unexpected
-from lrsched.lab.law.curves import Curve, recorded
+from lrsched.lab.law.curves import Curve, Run, recorded
 from lrsched.lab.law.laws import LAWS, Law, Path, path, points
 from lrsched.lab.law.result import FittedLaw, Parameter
 
@@ -20,7 +19,7 @@ _ALIKE = 10.0  # neighbouring points, whose residuals count as one beside the pr
 _STARTS, _REFINED = 256, 3  # where the search starts; the best of them go on
 
 
-def fit_law(curves: Sequence[tuple[Any, Any, Any]], law: str = "multi-power") -> FittedLaw:
+def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
     """Fits a law of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·G`.
 
     S(t) is the sum of the rates of the updates 0 to t, and ηₖ the rate of update k. In the "multi-power" law

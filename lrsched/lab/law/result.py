@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import unexpected
-from lrsched.lab.law.curves import Curve, as_rates
+from lrsched.lab.law.curves import Curve, Rated, Run, as_rates
 from lrsched.lab.law.laws import Law, points, predicted
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class FittedLaw:
     parameters: dict[str, Parameter]
     curves: tuple[Curve, ...]
 
-    def predict(self, schedule: Any, steps: Any) -> jax.Array:
+    def predict(self, schedule: Rated, steps: ArrayLike) -> jax.Array:
         """The loss at some steps of a run with a schedule. It can be jitted and differentiated by the numbers of the schedule.
 
         Args:
@@ -57,7 +59,7 @@ class FittedLaw:
             TypeError: if the schedule is driven, or the steps are traced.
             ValueError: if a step is below 0 or no whole number, or an array of rates is too short.
         """
-        if isinstance(steps, jax.core.Tracer):
+        if isinstance(steps, Tracer):
             hint = "close over them, as in jax.jit(lambda schedule: law.predict(schedule, steps))"
             raise TypeError(unexpected("predict", "steps", steps, "steps that are known while tracing", hint))
         asked = np.atleast_1d(np.asarray(steps, np.float64))
@@ -125,7 +127,7 @@ class FittedLaw:
         found = ", ".join(f"{name}={one.value:.4g}" for name, one in self.parameters.items())
         return f"<FittedLaw {self.law.name}: {found}>"
 
-    def plot(self, *curves: tuple[Any, Any, Any]) -> "Figure":
+    def plot(self, *curves: Run | tuple[Rated, ArrayLike, None]) -> "Figure":
         """Draws measured and predicted losses, the residuals, and the schedules, each below the other.
 
         Args:
