@@ -54,7 +54,7 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
     ...     return schedule, steps, 2 + 0.5 * np.cumsum(rates)[steps] ** -0.5 - 20 * (0.01 - rates[steps])
     >>> law = lab.fit_law([curve(ls.Constant(0.01)), curve(ls.Cosine(0.01, 0.0, 2000))], "momentum")
     >>> print(round(float(law.predict(ls.Linear(0.01, 0.0, 2000), 1900)), 2))
-    1.92
+    1.97
 
     References:
         Luo et al., *A multi-power law for loss curve prediction across learning rate schedules*, 2025 (arXiv 2503.12811);
