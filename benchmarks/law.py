@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = own(part, *options.steps, *options.seeds) if part in OWN else published(options.data)
         about = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine.machine("cpu")}
         kept[part] = plain(about | found)
+        kept = {name: kept[name] for name in ("published", *OWN) if name in kept}
         numbers.write_text(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
         (options.out / "law.md").write_text(law_report.text(kept), encoding="utf-8")
     print(law_report.text(kept))

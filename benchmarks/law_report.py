@@ -7,8 +7,9 @@ GOAL = 2.5332  # the loss of the published schedule of 24,000 steps for 400M
 
 _HEAD = """# Does a law predict the loss from the schedule?
 
-`lrsched.lab.fit_law` fits a law of the loss to two or three runs, predicts the curve of any other schedule, and moves
-the numbers of a schedule to the least predicted loss. `python -m benchmarks.law --data FOLDER` measures how well, and writes this file.
+`lrsched.lab.fit_law` fits a law of the loss to two or three runs, predicts the curve of any other schedule, and moves the
+numbers of a schedule to the least predicted loss. `python -m benchmarks.law --data FOLDER` measures how well, and writes this
+file.
 """
 
 
@@ -140,8 +141,9 @@ Mean error {found["errors"]["mae"]:.4f}, worst relative error {found["errors"]["
 ```
 
 {_table(["schedule", "its losses", "mean error", "momentum law", "end, predicted", "end, measured"], errors)}
-Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds beside others, of
-which one has twice the peak: a cosine often likes a higher one, and of that the law says nothing. The gain is the difference of the test score ({found["score"]}), seed by seed, with its 95 % interval: above 0, it is better.
+Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds beside others. One has
+twice the peak, for a cosine often likes a higher one; the law says nothing of that. The gain is the difference of the test
+score ({found["score"]}), seed by seed, with its 95 % interval: above 0, the schedule is better.
 
 {_table(["schedule", "loss, predicted", "loss, measured", *(f"against {rival}" for rival in found["gains"])], gains)}
 {designs}

@@ -140,12 +140,14 @@ def _least(law: Law, paths: Path, logs: jax.Array, known: np.ndarray) -> tuple[d
     # The covariance of an M-estimator, in which the prior says how the truth is spread.
     bounded = np.clip(at, -1.0, 1.0)
     variance = (bounded**2).sum() / max(count - len(best), 1) * _inflation(bounded, known)
-    squares, spread = data.T @ data / _ALIKE, prior.T @ prior
-    inverse = np.linalg.pinv(squares * max(np.mean(np.abs(at) < 1.0), 0.2) + spread)
+    squares = data.T @ data / _ALIKE
+    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # what nothing tells, such as a constant near 0, has no interval
+    inverse = np.linalg.inv(squares * max(np.mean(np.abs(at) < 1.0), 0.2) + spread)
     deviations = np.sqrt(np.diag(inverse @ (squares * variance / _ALIKE + spread) @ inverse))
     found = {}
     for name, x, deviation in zip(law.parameters, best, deviations, strict=True):
-        low, value, high = np.exp(x + 1.96 * deviation * np.array([-1.0, 0.0, 1.0])).tolist()
+        with np.errstate(over="ignore"):
+            low, value, high = np.exp(x + 1.96 * deviation * np.array([-1.0, 0.0, 1.0])).tolist()
         found[name] = Parameter(value, low, high, deviation / law.priors[name][1] if name in law.priors else 0.0)
     return found, np.split(at * delta, np.cumsum(known.sum(axis=1))[:-1])
 
@@ -166,5 +168,5 @@ def _inflation(values: np.ndarray, known: np.ndarray) -> float:
     grid = np.zeros(known.shape)
     grid[known] = values
     both = known[:, 1:] & known[:, :-1]
-    r = (grid[:, 1:] * grid[:, :-1])[both].mean() / max((values**2).mean(), 1e-30)
-    return float((1.0 + r) / (1.0 - r)) if 0.0 < r < 0.98 else 1.0 if r <= 0.0 else 99.0
+    r = np.clip((grid[:, 1:] * grid[:, :-1])[both].mean() / max((values**2).mean(), 1e-30), 0.0, 0.98)
+    return float((1.0 + r) / (1.0 - r))
