@@ -4,7 +4,7 @@
   InverseSqrt, Piecewise, Time, Noise, Function, Choice.
 - Operators and methods: Schedule, join, minimum, maximum, Driven.
 - Recipes: step_decay, multi_step, warmup_constant, warmup_linear, warmup_cosine, warmup_inverse_sqrt, noam, wsd,
-  infinite, rex, tanh_decay, inverse_time, power_decay, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
+  infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
   reduce_on_plateau.
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since, init, evaluate, tick, bind, replay,
   ScheduleState.
@@ -13,14 +13,14 @@
   replace_schedule, observe, describe, resume, restore.
 - Views: plot, plot_replay, summary, Summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
 - Batches and nodes: grid, stack, unstack, node, leaf.
-- `lrsched.lab`: comparisons and range tests. `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
+- `lrsched.lab`: comparisons, range tests, predicted loss curves. `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
 """
 
 import typing as _typing
 
 from lrsched.algebra.batch import grid, stack, unstack
 from lrsched.algebra.combinators import Choice
-from lrsched.algebra.decays import infinite, inverse_time, power_decay, rex, tanh_decay
+from lrsched.algebra.decays import infinite, inverse_time, monotone, power_decay, rex, tanh_decay
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.pointwise import Constant, maximum, minimum
@@ -97,7 +97,7 @@ __all__ = [  # noqa: RUF022
     "Schedule", "join", "minimum", "maximum", "Driven",
     # Recipes
     "step_decay", "multi_step", "warmup_constant", "warmup_linear", "warmup_cosine", "warmup_inverse_sqrt", "noam", "wsd",
-    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "cosine_restarts", "triangular", "one_cycle",
+    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "monotone", "cosine_restarts", "triangular", "one_cycle",
     "one_cycle_momentum", "reduce_on_plateau",
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since", "init", "evaluate", "tick", "bind",

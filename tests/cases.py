@@ -193,6 +193,15 @@ def infinite(t, peak, constant, warmup_steps, cooldown_steps, steps, anneal_step
     return WAYS[shape](constant, end, done(t - (steps - anneal_steps), anneal_steps))
 
 
+def monotone(t, peak, steps, warmup_steps, points, ratios):  # noqa: ARG001 - the ratios say how many points
+    if t < warmup_steps:
+        return line(0, peak, done(t, warmup_steps))
+    values = [mp.mpf(peak) * mp.fprod(map(mp.mpf, ratios[:k])) for k in range(len(ratios) + 1)]
+    place = done(t - exact(warmup_steps), steps - warmup_steps) * len(ratios)
+    k = min(int(place), len(ratios) - 1)
+    return line(values[k], values[k + 1], place - k)
+
+
 def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
     cycle, begin, length = 0, Fraction(0), exact(steps)
     if stretch in (None, 1):
@@ -302,6 +311,7 @@ RECIPES = {
         ("power_decay", "", lambda _: {"peak": 0.02, "amplitude": 4.0, "tokens": 512}),
         ("infinite", "", cooling),
         ("infinite", "annealed", lambda n: cooling(n) | {"steps": n, "anneal_steps": n // 5, "end": 0.003}),
+        ("monotone", "", lambda n: warmup(n) | {"steps": n, "ratios": [1.0, 0.75, 0.25]}),
         ("cosine_restarts", "", restarts),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),

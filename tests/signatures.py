@@ -83,6 +83,7 @@ THINGS: dict[str, Any] = {
     "fn": rising,
     "monitor": "value",
     "other": _curve(),
+    "ratios": [0.75, 0.5],
     "schedule": RECEIVER,
     "schedules": [RECEIVER, _curve(), RECEIVER * 2.0, _curve(0.5)],
     "time": ls.Time() * 0.75 + 2.0,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, divided, recipe
+from lrsched.algebra import numerics
+from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, checked_argument, divided, recipe
 from lrsched.algebra.node import Spec, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, minimum
 from lrsched.algebra.recipes import RAMPS, check_end
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.shapes import Cosine, Linear, Time
+from lrsched.algebra.shapes import Cosine, Linear, Piecewise, Time
 from lrsched.algebra.written import unexpected
 
+Ratios = Annotated[list[Number], Spec(ge=0, le=1, rank=1, hint="each value by the one before")]
 Exponent = Annotated[Number, Spec(le=0, hint="the power of a decay")]
 
 
@@ -146,3 +149,40 @@ def infinite(
     check_end("infinite", shape, constant, end)
     *_, hold = divided("infinite", steps, warmup_steps=warmup_steps, cooldown_steps=cooldown_steps, anneal_steps=anneal_steps)
     return rise >> Constant(constant, hold) >> RAMPS[shape](constant, end, anneal_steps)
+
+
+@recipe
+def monotone(peak: Value, steps: Length, warmup_steps: Length = 0.0, points: int | None = None, ratios: Any = None) -> Schedule:
+    """A straight line from 0 up to `peak`, then a table that never rises: `peak · ratios[0] · … · ratios[k-1]` at point k.
+
+    The points are evenly spaced, the first at step `warmup_steps` and the last at `steps`, with straight lines in between.
+    `lab.fit_law(...).optimize` finds the best ratios.
+
+    Args:
+        peak: the value at step `warmup_steps`.
+        steps: the length of the whole in steps, the warm-up included: >= `warmup_steps`.
+        warmup_steps: the length of the warm-up in steps, >= 0.
+        points: how many there are, at least 2, where no ratios are given: they are on a straight line to 0 then. None: 32.
+        ratios: a list of what each value but the first is of the one before, between 0 and 1.
+
+    >>> import lrsched as ls
+    >>> print(ls.monotone(1.0, 30, warmup_steps=10, ratios=[0.5, 0.0])([0, 5, 10, 15, 20, 30]))
+    [0.   0.5  1.   0.75 0.5  0.  ]
+
+    References:
+        Luo et al., *A multi-power law for loss curve prediction across learning rate schedules*, 2025 (arXiv 2503.12811), which
+        optimizes one of as many points as steps.
+    """
+    warmup_steps, rest = divided("monotone", steps, warmup_steps=warmup_steps)
+    if ratios is None:
+        count = 32 if points is None else points
+        if not isinstance(count, int) or count < 2:
+            raise ValueError(unexpected("monotone", "points", points, "a whole number >= 2"))
+        ratios = [1.0 - 1.0 / k for k in range(count - 1, 0, -1)]
+    elif points is not None:
+        raise ValueError(unexpected("monotone", "points", points, "either points or ratios"))
+    ratios = checked_argument("monotone", "ratios", ratios, Ratios)
+    shares = [ratios[..., k] for k in range(ratios.shape[-1])]
+    values = itertools.accumulate(shares, lambda value, ratio: value * ratio, initial=peak)
+    places = [rest * (k / len(shares)) for k in range(len(shares) + 1)]
+    return Linear(0.0, peak, warmup_steps) >> Piecewise(numerics.table(places), numerics.table(list(values)), "linear")
