@@ -175,6 +175,7 @@ def test_device_put_rounds_the_numbers_and_keeps_the_rest():
         assert hash(moved) == hash(jax.tree.map(np.float32, s))
         shapes = [jax.eval_shape(s, steps) for steps in (jnp.arange(3), 3)]
         assert shapes == [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3,), ())]
+    assert jax.jit(ls.Piecewise([0, 5], [0.0, 1.0], "linear"))(1) == np.float32(0.2)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(RAMP >> RAMP.repeat(3))]
     assert paths[:4] == [".parts[0].start", ".parts[0].stop", ".parts[0].steps", ".parts[1].schedule.start"]
     made, s = jax.jit(ls.warmup_cosine)(0.5, 10.0, 100.0), ls.warmup_cosine(0.5, 10, 100)
