@@ -13,7 +13,8 @@
   replace_schedule, observe, describe, resume, restore.
 - Views: plot, plot_replay, summary, Summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
 - Batches and nodes: grid, stack, unstack, node, leaf.
-- `lrsched.lab`: comparisons, range tests, predicted loss curves. `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
+- `lrsched.lab`: comparisons, range tests, predicted loss curves.
+- `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
 """
 
 import typing as _typing

@@ -73,7 +73,7 @@ def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
     return json.dumps(_tree("to_json", schedule), indent=indent, allow_nan=False)
 
 
-def from_dict(tree: Mapping[Any, Any] | Json) -> Schedule:
+def from_dict(tree: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:

@@ -16,8 +16,8 @@ from scipy import optimize  # comes with JAX
 
 from lrsched.algebra.arguments import spec_of
 from lrsched.algebra.combinators import driven_parts
+from lrsched.algebra.decays import Ratios
 from lrsched.algebra.node import Spec, specs
-from lrsched.algebra.recipes import Ratios
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import NAMES, shown, unexpected
 from lrsched.lab.law.laws import path, points
