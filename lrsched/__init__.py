@@ -9,7 +9,7 @@
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since, init, evaluate, tick, bind, replay,
   ScheduleState.
 - Optax: scale_by_learning_rate, scheduled, layerwise, accumulate, as_stateful.
-- States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, schedule,
+- States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
 - Views: plot, plot_replay, summary, Summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
 - Batches and nodes: grid, stack, unstack, node, leaf.
@@ -66,6 +66,7 @@ from lrsched.training.factories import scheduled
 from lrsched.training.layerwise import layerwise
 from lrsched.training.restoring import restore
 from lrsched.training.states import (
+    get_schedule,
     hyperparameters,
     learning_rate,
     learning_rates,
@@ -73,7 +74,6 @@ from lrsched.training.states import (
     observe,
     readings,
     replace_schedule,
-    schedule,
 )
 from lrsched.training.transform import as_stateful, scale_by_learning_rate
 from lrsched.views.codec import from_dict, from_json, to_dict, to_json
@@ -106,7 +106,8 @@ __all__ = [  # noqa: RUF022
     # Optax
     "scale_by_learning_rate", "scheduled", "layerwise", "accumulate", "as_stateful",
     # States and checkpoints
-    "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "schedule", "replace_schedule",
+    "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule",
+    "replace_schedule",
     "observe", "describe", "resume", "restore",
     # Views
     "plot", "plot_replay", "summary", "Summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict",

@@ -58,7 +58,7 @@ NUMBERS = {
     "reset": 2.0,
     "seed": 4.0,
     "steps": 40.0,
-    "stop": 0.25,
+    "end": 0.25,
     "stretch": 1.25,
     "timescale": 16.0,
     "ub": 1.0,

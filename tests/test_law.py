@@ -168,7 +168,7 @@ def test_optimizes_the_numbers_that_are_free():
     table = list(ends)[-1]
     assert np.all(np.diff(np.asarray(table(np.arange(200, N)))) <= 1e-9)
     assert ls.parse(repr(table)) == table
-    assert law.optimize(ls.Linear(0, 1e-3, 200) >> ls.Cosine(1e-3, 1e-3, N - 200), ["stop"], N).length == N
+    assert law.optimize(ls.Linear(0, 1e-3, 200) >> ls.Cosine(1e-3, 1e-3, N - 200), ["end"], N).length == N
     with pytest.raises(ValueError, match=r"names of wsd.* are peak, warmup_steps, steps"):
         law.optimize(start, ["tail"])
     with pytest.raises(ValueError, match=r"expected rates up to 0.001, the highest of the curves"):

@@ -177,7 +177,7 @@ def test_device_put_rounds_the_numbers_and_keeps_the_rest():
         assert shapes == [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3,), ())]
     assert jax.jit(ls.Piecewise([0, 5], [0.0, 1.0], "linear"))(1) == np.float32(0.2)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(RAMP >> RAMP.repeat(3))]
-    assert paths[:4] == [".parts[0].start", ".parts[0].stop", ".parts[0].steps", ".parts[1].schedule.start"]
+    assert paths[:4] == [".parts[0].start", ".parts[0].end", ".parts[0].steps", ".parts[1].schedule.start"]
     made, s = jax.jit(ls.warmup_cosine)(0.5, 10.0, 100.0), ls.warmup_cosine(0.5, 10, 100)
     assert jax.tree.structure(made) == jax.tree.structure(s) == jax.tree.structure(jax.eval_shape(lambda: made))
     np.testing.assert_allclose(made(np.arange(200)), s(np.arange(200)), rtol=1e-6, atol=1e-9)

@@ -41,7 +41,7 @@ OTHERS = [  # batches, tables, and odd numbers
     ls.join([ls.Linear(0.0, 1.0, 10)] * 300, [10 * i for i in range(1, 300)]),
     ls.Constant(0.1, 0),
     ls.Linear(5e-324, -0.0, 1e20),
-    ls.schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),
+    ls.get_schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),
 ]
 
 EVERY: Any = {**{str(call): call.make() for call in FEW}, **{repr(s)[:100]: s for s in [*TORCH, *OTHERS]}}
@@ -60,7 +60,7 @@ def test_every_node_comes_back(name):
         state = packed(s)
         back = flax.serialization.from_bytes(state, flax.serialization.to_bytes(state))
         assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
-        assert ls.resume(ls.describe(ls.schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
+        assert ls.resume(ls.describe(ls.get_schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
     assert eval(repr(s), NAMES) == s
     assert has_function(s) or ls.parse(repr(s)) == s
     assert pickle.loads(pickle.dumps(s)) == copy.deepcopy(s) == s
@@ -216,7 +216,7 @@ def whole(schedule: str) -> str:
     return f'{{"lrsched": 1, "schedule": {schedule}}}'
 
 
-LINEAR = '{"node": "Linear", "start": 0, "stop": 1, "steps": 10}'
+LINEAR = '{"node": "Linear", "start": 0, "end": 1, "steps": 10}'
 NO_JSON = {
     "": "expected JSON",
     LINEAR: "expected .* got {'node': 'Linear', ",
@@ -225,7 +225,7 @@ NO_JSON = {
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
-    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got {'steps': 10.0, ",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'steps': 10.0, ",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",

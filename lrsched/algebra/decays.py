@@ -23,11 +23,11 @@ Exponent = Annotated[Number, Spec(le=0, hint="the power of a decay")]
 
 
 @recipe
-def rex(start: Value, stop: Value, steps: Length) -> Schedule:
-    """The reflected exponential: `stop + (start - stop) · 2q / (1 + q)` with `q = 1 - min(t / steps, 1)`.
+def rex(start: Value, end: Value, steps: Length) -> Schedule:
+    """The reflected exponential: `end + (start - end) · 2q / (1 + q)` with `q = 1 - min(t / steps, 1)`.
 
     Args:
-        start, stop: the values at step 0, and from step `steps` on.
+        start, end: the values at step 0, and from step `steps` on.
         steps: its length in steps.
 
     >>> import lrsched as ls
@@ -37,16 +37,16 @@ def rex(start: Value, stop: Value, steps: Length) -> Schedule:
     References:
         Chen et al., *REX*, 2021 (arXiv 2107.04197), where it is (1 - p) / (1 - p/2).
     """
-    return Linear(start, stop / 2, steps) / Linear(1.0, 0.5, steps)  # so that both ends are exactly as given
+    return Linear(start, end / 2, steps) / Linear(1.0, 0.5, steps)  # so that both ends are exactly as given
 
 
 @recipe
-def tanh_decay(start: Value, stop: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
-    """A hyperbolic tangent: `stop + ½(start - stop)(1 - tanh(lb + (ub - lb) · t / steps))`, and `stop` from the end on.
+def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
+    """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` from the end on.
 
     Args:
         start: the value above which it never is; at step 0 it is nearly that, as the tanh is nearly -1.
-        stop: the value from step `steps` on. Just before, the tanh is not quite 1, so that there is a small jump.
+        end: the value from step `steps` on. Just before, the tanh is not quite 1, so that there is a small jump.
         steps: its length in steps.
         lb, ub: where the tanh begins and ends, lb < ub.
 
@@ -60,9 +60,9 @@ def tanh_decay(start: Value, stop: Value, steps: Length, lb: Value = -7.0, ub: V
     """
     if surely(np.greater_equal, lb, ub):
         raise ValueError(unexpected("tanh_decay", "lb", lb, f"lb < ub, got ub={ub}", "where the tanh begins and ends"))
-    low: Real = stop
+    low: Real = end
     left = 1.0 / (1.0 + math.e ** Linear(2.0 * lb, 2.0 * ub, steps))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
-    return left * (start - low) + low >> Constant(stop, 0.0)
+    return left * (start - low) + low >> Constant(end, 0.0)
 
 
 @recipe

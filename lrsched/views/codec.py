@@ -1,6 +1,6 @@
 """Schedules as JSON: a plain, versioned tree of names and numbers, exact for every float, that runs nothing when it is read.
 
-    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "stop": 0.1, "steps": 100.0}}
+    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "end": 0.1, "steps": 100.0}}
 
 A node has its class under "node", and its fields under their names:
 
@@ -68,7 +68,7 @@ def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
 
     >>> import lrsched as ls
     >>> print(ls.to_json(ls.Linear(0.0, 0.1, 100)))
-    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "stop": 0.1, "steps": 100.0}}
+    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "end": 0.1, "steps": 100.0}}
     """
     return json.dumps(_tree("to_json", schedule), indent=indent, allow_nan=False)
 
@@ -83,7 +83,7 @@ def from_dict(tree: Mapping[str, Any]) -> Schedule:
         ValueError: if it is not that, naming the place, such as `schedule.parts[1].steps`.
 
     >>> import lrsched as ls
-    >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "stop": 0.1, "steps": 100}})
+    >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "end": 0.1, "steps": 100}})
     Linear(0.0, 0.1, 100)
     """
     with _errors_of("from_dict(tree=...)"):

@@ -52,7 +52,7 @@ PAGES = {  # the public names of lrsched
     "Clocks": "Clock Steps Plateau SinceBest Greedy Smoothed Counter Since init evaluate tick bind replay ScheduleState",
     "Optax": "scale_by_learning_rate scheduled layerwise accumulate as_stateful",
     "States and checkpoints": """
-        learning_rate learning_rates next_learning_rate hyperparameters readings schedule replace_schedule observe describe
+        learning_rate learning_rates next_learning_rate hyperparameters readings get_schedule replace_schedule observe describe
         resume restore
     """,
     "Views": "plot plot_replay summary Summary latex parse expanded to_json from_json to_dict from_dict",
