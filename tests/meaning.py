@@ -141,12 +141,16 @@ means(shapes.Time, lambda _, t: t, endless)
 means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments)), endless)
 
 
+def to_the_power(a: Any, b: Any) -> Any:
+    return (a if a >= 0 or b == mp.floor(b) else Fraction(0)) ** (int(b) if b == mp.floor(b) else mp.mpf(b))
+
+
 OPERATORS: dict[str, Any] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
-    "**": lambda a, b: (a if a >= 0 or b == mp.floor(b) else Fraction(0)) ** (int(b) if b == mp.floor(b) else mp.mpf(b)),
+    "**": lambda a, b: to_the_power(a, b) if a != 0 or b >= 0 else mp.mpf(float(np.finfo(np.float32).max)),
     "neg": operator.neg,
     "min": min,
     "max": max,

@@ -23,7 +23,7 @@ COSINE = ls.Cosine(0.1, 0.0, 100)
 NAMES = [
     (lambda: ls.Cosine(0.1, T_max=100), "Cosine(T_max=...): expected start, end, steps. Hint: write steps for T_max."),
     (lambda: ls.multi_step(gamma=0.1), "multi_step(gamma=...): expected start, milestones, factor. Hint: write factor for"),
-    (lambda: ls.Exponential(0.1, gamma=0.9), "Exponential(gamma=...): expected start, rate. Hint: write rate for gamma."),
+    (lambda: ls.Exponential(0.1, gamma=0.9), "Exponential(gamma=...): expected start, factor. Hint: write factor for gamma."),
     (lambda: ls.one_cycle(max_lr=0.1, total_steps=100), "one_cycle(max_lr=...): expected peak, steps, pct_start"),
     (lambda: ls.Plateau(paitence=3), "Hint: write patience for paitence."),
     (lambda: ls.Linear(0.1, 0.0, 9, last_epoch=-1), "Hint: a schedule has no counter: schedule(t) is the value of update t"),

@@ -154,7 +154,7 @@ def test_what_a_person_writes_is_read():
     for prefix in ("ls.dialects.torch.", "lrsched.dialects.torch.", "torch.optim.lr_scheduler."):
         assert ls.parse(f"{prefix}StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
     assert ls.parse("tf.keras.optimizers.schedules.CosineDecay(0.1, 100)") == keras.CosineDecay(0.1, 100)
-    text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
+    text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "factor": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
     assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
 
@@ -219,18 +219,18 @@ def whole(schedule: str) -> str:
 LINEAR = '{"node": "Linear", "start": 0, "end": 1, "steps": 10}'
 NO_JSON = {
     "": "expected JSON",
-    LINEAR: "expected .* got {'node': 'Linear', ",
+    LINEAR: "expected .* got {'end': 1.0, 'node': 'Linear', ",
     whole(LINEAR)[:-1]: "expected JSON",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
-    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'steps': 10.0, ",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'end': 1.0, 'steps': 10.0",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
-    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'node'",
+    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'end': 1.0, 'node'",
     whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
     whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",

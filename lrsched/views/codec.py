@@ -50,7 +50,7 @@ def to_dict(schedule: ScheduleLike) -> dict[str, Any]:
 
     >>> import lrsched as ls
     >>> ls.to_dict(ls.Exponential(0.1, 0.5))
-    {'lrsched': 1, 'schedule': {'node': 'Exponential', 'start': 0.1, 'rate': 0.5}}
+    {'lrsched': 1, 'schedule': {'node': 'Exponential', 'start': 0.1, 'factor': 0.5}}
     """
     return _tree("to_dict", schedule)
 
