@@ -55,10 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
     numbers = options.out / "law.json"
     kept = json.loads(numbers.read_text(encoding="utf-8")) if numbers.exists() else {}
     for part in options.only or ["published", *OWN]:
-        if part == "published" and options.data is None:
+        if part in OWN:
+            found = own(part, *options.steps, *options.seeds)
+        elif options.data is not None:
+            found = published(options.data)
+        else:
             print("published: not available without --data")
             continue
-        found = own(part, *options.steps, *options.seeds) if part in OWN else published(options.data)
         about = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine.machine("cpu")}
         kept[part] = plain(about | found)
         kept = {name: kept[name] for name in ("published", *OWN) if name in kept}

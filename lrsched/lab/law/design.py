@@ -88,7 +88,7 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
         for x in (first, *drawn[np.argsort(losses)[:_REFINED]])
     ]
     best = low + unit * min(tries, key=lambda one: one.fun).x
-    for share in np.linspace(1.0, 0.0, 101):  # back to the start as far as it takes: lengths together may be too long
+    for share in np.linspace(1.0, 0.0, 101):  # back towards the start if the lengths are too long together
         found = np.split(start + share * (best - start), splits)
         rounded = [np.round(x) if one.whole else np.vectorize(_short)(x) for one, x in zip(numbers, found, strict=True)]
         try:
@@ -102,7 +102,7 @@ Make = Callable[[list[Any]], Schedule]
 
 
 def _numbers(schedule: Schedule, free: Sequence[str] | None, end: float, highest: float) -> tuple[list[Free], Make]:
-    """What is free in a schedule, and the schedule of other numbers in its place."""
+    """The free numbers of a schedule, and the function that makes the schedule of others in their place."""
     function, arguments = _call(schedule)
     names = ["ratios"] if free is None and "ratios" in arguments else list(free or [])
     if function is not None and names and all(isinstance(arguments.get(name), (float, int, list)) for name in names):
