@@ -155,13 +155,13 @@ def _limits(own: dict[str, Any]) -> str:
     measured = "; ".join(f"{name}: {found['errors']['worst']:.1%}" for name, found in own.items())
     return f"""## Where the law fails
 
-- The worst relative errors, of small models and few steps: {measured or "not measured"}. The means over the curves of the
-  language models are below 0.7 %.
+- The worst relative errors, of small models and few steps: {measured or "not measured"}. The means over the curves of
+  the language models are below 0.7 %.
 - It says nothing of another peak, batch size, optimizer or model than those of its runs; `optimize` keeps to their highest
   rate.
 - A horizon of three times the fitted one adds most of the error, through the slow tail of a decay: see `cosine_72000`.
-- It needs a loss that falls. Where a model overfits, the validation loss has a minimum that no law of this form has; digits, with
-  momentum SGD, comes close to that, and is predicted too low.
+- It needs a loss that falls. Where a model overfits, the validation loss has a minimum that no law of this form has; digits,
+  with momentum SGD, comes close to that, and is predicted too low.
 - It knows no instability: a rate that diverges is as good as its sum.
 - The first steps after the warm-up follow the law least.
 """
