@@ -57,11 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
     for part in options.only or ["published", *OWN]:
         if part in OWN:
             found = own(part, *options.steps, *options.seeds)
-        elif options.data is None:
+        elif options.data is not None:
+            found = published(options.data)
+        else:
             print("published: not available without --data")
             continue
-        else:
-            found = published(options.data)
         about = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine.machine("cpu")}
         kept[part] = plain(about | found)
         kept = {name: kept[name] for name in ("published", *OWN) if name in kept}

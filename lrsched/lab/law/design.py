@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy import optimize  # comes with JAX
 
 from lrsched.algebra.arguments import spec_of
@@ -55,25 +56,20 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
             f" {peak:g}."
         )
     numbers, make = _numbers(schedule, free, end, highest)
-    start = np.concatenate([np.ravel(one.value) for one in numbers])
+    start, parted = ravel_pytree([jnp.asarray(one.value, float) for one in numbers])
     low, high = (
-        np.concatenate([np.full(np.size(x.value), bound) for x, bound in zip(numbers, y, strict=True)])
-        for y in ([x.low for x in numbers], [x.high for x in numbers])
+        np.concatenate([np.full(np.size(one.value), bound) for one, bound in zip(numbers, bounds, strict=True)])
+        for bounds in ([one.low for one in numbers], [one.high for one in numbers])
     )
-    unit = np.where(np.isfinite(high), high, np.maximum(np.abs(start), 1.0)) - low
-    splits = np.cumsum([np.size(one.value) for one in numbers])[:-1]
-
-    def made(x: Any) -> Schedule:
-        return make([y.reshape(one.value.shape) for one, y in zip(numbers, jnp.split(x, splits), strict=True)])
-
+    unit = np.where(np.isfinite(high), high, np.maximum(start, 1.0)) - low
     parameters = law.values.at[0].set(0.0)  # without L0 there are more digits
 
-    def loss(x: Any) -> jax.Array:
-        rates = made(jnp.asarray(low, float) + jnp.asarray(unit, float) * x)(at)
+    def loss(x: jax.Array) -> jax.Array:
+        rates = make(parted(jnp.asarray(low, float) + jnp.asarray(unit, float) * x))(at)
         return _UNIT * law.law(parameters, path(rates, at, last))[0]
 
     slope = jax.jit(jax.value_and_grad(loss))
-    first = (np.clip(start, low, high) - low) / unit
+    first = (np.clip(np.asarray(start, np.float64), low, high) - low) / unit
     drawn = np.random.default_rng(0).uniform(size=(_STARTS, len(first))) * np.minimum((high - low) / unit, 2.0)
     losses = np.asarray(jax.jit(jax.vmap(loss))(jnp.asarray(drawn, float)))
     tries = [
@@ -88,11 +84,10 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
         for x in (first, *drawn[np.argsort(losses)[:_REFINED]])
     ]
     best = low + unit * min(tries, key=lambda one: one.fun).x
-    for share in np.linspace(1.0, 0.0, 101):  # back to the start as far as it takes: lengths together may be too long
-        found = np.split(start + share * (best - start), splits)
-        rounded = [np.round(x) if one.whole else np.vectorize(_short)(x) for one, x in zip(numbers, found, strict=True)]
+    for share in np.linspace(1.0, 0.0, 101):  # back towards the start if the lengths are too long together
+        found = parted(start + jnp.asarray(share * (best - np.asarray(start)), float))
         try:
-            return make([x.reshape(one.value.shape).tolist() for one, x in zip(numbers, rounded, strict=True)])
+            return make([_rounded(x, one.whole) for x, one in zip(found, numbers, strict=True)])
         except ValueError:
             continue
     return schedule
@@ -102,7 +97,7 @@ Make = Callable[[list[Any]], Schedule]
 
 
 def _numbers(schedule: Schedule, free: Sequence[str] | None, end: float, highest: float) -> tuple[list[Free], Make]:
-    """What is free in a schedule, and the schedule of other numbers in its place."""
+    """The free numbers of a schedule, and the function that makes the schedule of others in their place."""
     function, arguments = _call(schedule)
     names = ["ratios"] if free is None and "ratios" in arguments else list(free or [])
     if function is not None and names and all(isinstance(arguments.get(name), (float, int, list)) for name in names):
@@ -158,8 +153,9 @@ def _free(value: np.ndarray, spec: Spec, end: float, highest: float) -> Free:
     return Free(value, low, high, whole)
 
 
-def _short(x: float) -> float:
-    return float(f"{x:.6g}")
+def _rounded(x: jax.Array, whole: bool) -> Any:
+    """A number, or a list of them, as a person would write it: whole, or with six digits."""
+    return np.vectorize(lambda one: float(round(one)) if whole else float(f"{one:.6g}"))(x).tolist()
 
 
 def _field(place: tuple[Any, ...]) -> str:

@@ -24,11 +24,11 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
 
     S(t) is the sum of the rates of the updates 0 to t, and ηₖ the rate of update k. In the "multi-power" law
     `G = 1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta`, in the "momentum" law `G = 1 - exp(-(t - k + 1) / memory)`. Two or three
-    runs are enough, of which one decays early, such as a cosine, a constant rate, and one whose rate falls in the middle. The
-    law knows nothing of other peaks, batch sizes or models than those of its runs.
+    runs are enough, such as a cosine, a constant rate, and a rate that falls in the middle of the run. The law does not
+    extrapolate to other peaks, batch sizes or models.
 
-    The sum of `huber(log(loss) - log(L(t)))` is least. The exponents, C and the memory have a weak log-normal prior, which
-    `print(law)` names where it decides. Points during the warm-up are left out: the law does not hold there.
+    The fit minimizes the sum of `huber(log(loss) - log(L(t)))`. The exponents, C and the memory have a weak log-normal prior;
+    `print(law)` names the parameters that it decides. Points during the warm-up are left out: the law does not hold there.
 
     Args:
         curves: (schedule, steps, losses) for each run: a schedule, a function of the step or an array with the rate of every
@@ -93,7 +93,7 @@ def _check_together(law: Law, curves: list[Curve]) -> None:
     if not any(one.decays for one in curves):
         lost = ", ".join(law.parameters[3:])
         raise ValueError(
-            f"fit_law(curves=[...]): expected a rate that falls in one run at least; nothing else tells {lost}."
+            f"fit_law(curves=[...]): expected a rate that falls in one run at least; constant rates do not identify {lost}."
             " Hint: add a run with a cosine, or one whose rate falls in the middle."
         )
 
@@ -141,7 +141,7 @@ def _least(law: Law, paths: Path, logs: jax.Array, known: np.ndarray) -> tuple[d
     bounded = np.clip(at, -1.0, 1.0)
     variance = (bounded**2).sum() / max(count - len(best), 1) * _inflation(bounded, known)
     squares = data.T @ data / _ALIKE
-    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # what nothing tells, such as a constant near 0, has no interval
+    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # a constant near 0, for one, has an endless interval
     inverse = np.linalg.inv(squares * max(np.mean(np.abs(at) < 1.0), 0.2) + spread)
     deviations = np.sqrt(np.diag(inverse @ (squares * variance / _ALIKE + spread) @ inverse))
     found = {}

@@ -1,7 +1,7 @@
-"""Laws of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·G(what came after k)`.
+"""Laws of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·Gₖ(t)`.
 
-S(t) is the sum of the rates of the updates 0 to t. The first two terms are the loss at a constant rate; the sum is what a lower
-rate gains, each decrement with a delay: G rises from 0 to 1 as training goes on after it. The laws differ in G alone.
+S(t) is the sum of the rates of the updates 0 to t. The first two terms are the loss at a constant rate; the sum is the gain of
+lower rates. It comes with a delay: Gₖ rises from 0 to 1 while training goes on after the decrement k. The laws differ in G.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Law:
     """A law by its G.
 
     Args:
-        name: what it is called for.
+        name: its name.
         formula: G as text.
         priors: of some parameters, all of which are above 0: the median and the width of a log-normal distribution.
         response: G of the sum of the rates after a decrement, the steps after it, the rate after it, and its parameters.
@@ -96,7 +96,7 @@ def points(steps: np.ndarray, segments: int | None = None) -> np.ndarray:
 
 
 def path(rates: jax.Array, points: Any, steps: Any) -> Path:
-    """What a law needs of the rates at some points: exact for segments of up to `WITHIN` steps, and for straight lines."""
+    """The path of the rates at some points: its sums are exact for segments of up to `WITHIN` steps, and for straight lines."""
     points, steps, rates = (jnp.asarray(x, float) for x in (points, steps, rates))
     gaps, before, after = jnp.diff(points), rates[:, :-1], rates[:, 1:]
     areas = 0.5 * ((gaps + 1.0) * after + (gaps - 1.0) * before)  # of the updates after a point, up to the next

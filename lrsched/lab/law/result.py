@@ -1,4 +1,4 @@
-"""A fitted law: what it was fitted on, and what it predicts."""
+"""A fitted law: its parameters, its curves and its predictions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from lrsched.lab.law.laws import Law, points, predicted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_BY_PRIOR = 0.7  # of the width of a prior: as wide an interval says that the curves say little
+_BY_PRIOR = 0.7  # of the width of a prior: with a wider interval, a parameter is decided by it
 
 
 class Parameter(NamedTuple):
@@ -37,7 +37,7 @@ class FittedLaw:
     Args:
         law: its formula.
         parameters: by name.
-        curves: what it was fitted on.
+        curves: the recorded runs that it was fitted to.
     """
 
     law: Law
@@ -85,13 +85,13 @@ class FittedLaw:
     def optimize(self, schedule: Schedule, free: Sequence[str] | None = None, steps: int | None = None) -> Schedule:
         """The schedule with some of its numbers moved, by gradient, to the least predicted loss at its end.
 
-        A rate stays between 0 and the highest one of the curves, of which alone the law knows something; a length between 0
-        and the end of the run. Lengths of the result are whole.
+        A rate stays between 0 and the highest rate of the curves, for the law does not extrapolate to higher ones; a length
+        stays between 0 and the end of the run. Lengths of the result are whole.
 
         Args:
             schedule: where to start: a recipe, such as `wsd(3e-4, 2160, 24_000, 4_000)`, or any other schedule.
-            free: the names of what moves: arguments of the recipe, such as ["decay_steps", "end"], or fields of the nodes, such
-                as ["stop"], which moves every number of that name. None: the ratios of `monotone`.
+            free: the names of the numbers that move: arguments of the recipe, such as ["decay_steps", "end"], or fields of the
+                nodes, such as ["stop"], which moves every number of that name. None: the ratios of `monotone`.
             steps: the number of updates of the run. None: the length of the schedule.
 
         Raises:
@@ -109,7 +109,7 @@ class FittedLaw:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.law.name} law, fitted on {len(self.curves)} curves, {sum(len(one.steps) for one in self.curves)} points",
+            f"{self.law.name} law, fitted to {len(self.curves)} curves, {sum(len(one.steps) for one in self.curves)} points",
             f"L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·({self.law.formula})",
             "parameter      value   95 % interval",
             *(f"{name:9} {one.value:10.4g}   {one.low:.4g} to {one.high:.4g}" for name, one in self.parameters.items()),
@@ -120,7 +120,7 @@ class FittedLaw:
             r2 = 1.0 - np.mean(errors**2) / np.var(one.losses)
             lines.append(f"{one.name:56.56} {one.steps[-1]:6d}  {np.mean(np.abs(errors)):.4f}  {r2:.4f}")
         if guessed := [name for name, one in self.parameters.items() if one.of_prior > _BY_PRIOR]:
-            lines.append(f"The curves say little about {', '.join(guessed)}: there the prior decides.")
+            lines.append(f"The curves hardly determine {', '.join(guessed)}: the prior does.")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
