@@ -1,0 +1,158 @@
+"""What `train(schedule, key)` has to be, checked before anything runs: a pure function of both that returns its metrics."""
+
+import dataclasses
+import hashlib
+import pickle
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun  # pyright: ignore[reportPrivateImportUsage]
+
+from lrsched.algebra.schedule import Schedule
+
+Train = Callable[[Schedule, jax.Array], Any]
+
+COLUMNS = ("schedule", "setting", "peak", "seed", "best", "diverged", "evaluation")  # that say which run it is
+AXES = {"loss": 1, "validation": 1, "test": 0}  # of the metrics that a dict must have
+
+_EXAMPLE = """
+    def train(schedule, key):
+        params = ...  # drawn from key
+        ...           # e.g. jax.lax.scan over the steps, with schedule(step) as the rate
+        return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
+_IMPURE = (
+    "train(schedule, key): expected a pure function, got one that {}. Hint: draw from the key, as in jax.random.normal(key,"
+    " shape), pass on what changes as the carry of jax.lax.scan, and load data before, not in the first call."
+)
+_ON_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Traced:
+    """One run, traced: a function of the schedule and the key that no longer calls `train`, and the metrics it returns."""
+
+    jaxpr: ClosedJaxpr
+    metrics: dict[str, jax.ShapeDtypeStruct]
+
+    def __call__(self, schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
+        """The run."""
+        flat = jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves((schedule, key)))
+        return dict(zip(sorted(self.metrics), flat, strict=True))
+
+
+def traced(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
+    """Traces one run, and checks what can be seen of it.
+
+    Raises:
+        TypeError: if `train` needs the values of what is traced.
+        ValueError: if it is not pure, does not use the schedule or the key, or does not return the metrics.
+    """
+    plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
+
+    def metrics(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
+        returned = plain(schedule, key)
+        returned = {"loss": returned} if _is_numeric(returned) else returned
+        _check_returned(returned)
+        return {name: jnp.asarray(value) for name, value in returned.items()}
+
+    before = _random_state()
+    try:
+        jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
+    except jax.errors.UnexpectedTracerError as error:
+        raise ValueError(_IMPURE.format("finds outside what it kept there in another call")) from error
+    except _ON_VALUES as error:
+        raise TypeError(
+            "train(schedule, key): expected traced values to stay arrays, got a use as Python numbers, where all runs are one"
+            " compiled program. Hint: in place of `if` use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy"
+            " jax.numpy, and for a loop until something happens jax.lax.while_loop; the error above says where."
+        ) from error
+    except Exception as error:  # whatever train raises goes on its way, with a note on where it was called
+        error.add_note(
+            "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key, in this"
+            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule)."
+        )
+        raise
+    if before != _random_state():
+        raise ValueError(_IMPURE.format("draws from NumPy's or Python's random numbers, the same for every run"))
+    _check_use(jaxpr)
+    return Traced(jaxpr, shapes)
+
+
+def fingerprint(jaxpr: ClosedJaxpr) -> str:
+    """What tells a program from any other, or from the same one with other data; without addresses in memory."""
+    found = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr)).encode())
+    for constant in _constants(jaxpr):
+        is_key = jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
+        values = np.asarray(jax.random.key_data(constant) if is_key else constant)
+        found.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
+    return found.hexdigest()
+
+
+def _constants(part: Any) -> Iterator[Any]:
+    """The arrays that a program closes over, data sets for example, and those of the jitted functions and loops in it."""
+    if isinstance(part, ClosedJaxpr):
+        yield from part.consts
+        part = part.jaxpr
+    if isinstance(part, Jaxpr):
+        part = [list(equation.params.values()) for equation in part.eqns]
+    if isinstance(part, (list, tuple)):
+        for inner in part:
+            yield from _constants(inner)
+
+
+def _random_state() -> bytes:
+    return pickle.dumps((random.getstate(), np.random.get_state()))  # noqa: NPY002 - the one that train should not use
+
+
+def _check_use(jaxpr: ClosedJaxpr) -> None:
+    used = {id(variable) for equation in jaxpr.jaxpr.eqns for variable in equation.invars}
+    used |= {id(variable) for variable in jaxpr.jaxpr.outvars}
+    *of_schedule, of_key = (id(variable) in used for variable in jaxpr.jaxpr.invars)
+    if of_schedule and not any(of_schedule):
+        hint = "optax.adamw(schedule), or schedule(step) in a loop over the steps"
+        raise ValueError(f"train(schedule, key): expected a rate from the schedule, got the same runs for all. Hint: {hint}.")
+    if not of_key:
+        hint = "draw the first parameters from it, as in jax.random.normal(key, shape), or the batches"
+        raise ValueError(f"train(schedule, key): expected a use of the key, got the same run for every seed. Hint: {hint}.")
+
+
+def _check_returned(returned: Any) -> None:
+    """Raises a ValueError if that is not the metrics of a run."""
+    described = {name: _type(value) for name, value in returned.items()} if isinstance(returned, Mapping) else _type(returned)
+    call = "train(schedule, key): expected it to return"
+    whole = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
+    if not whole or not (set(returned) == {"loss"} or set(AXES) <= set(returned)):
+        names = ", ".join(map(repr, AXES))
+        raise ValueError(f"{call} losses, or a dict of numeric arrays with {names}, got {described}. Hint:{_EXAMPLE}")
+    if taken := [name for name in returned if name in COLUMNS]:
+        raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")
+    shapes = {name: np.shape(value) for name, value in returned.items()}
+    for name, axes in AXES.items():
+        shape = shapes.get(name, (1,) * axes)
+        if len(shape) != axes or 0 in shape:
+            hint = "stack them over the evaluations, as jax.lax.scan does" if axes else "take the mean, or the last"
+            expected = "one number an evaluation" if axes else "one number"
+            raise ValueError(f"{call} {expected} as {name!r}, got shape {shape}. Hint: {hint}.")
+    for name in ("validation", "step"):
+        if shapes.get(name, shapes["loss"]) != shapes["loss"]:
+            raise ValueError(f"{call} as many of {name!r} as of 'loss', got shapes {shapes[name]} and {shapes['loss']}.")
+
+
+def _is_numeric(value: Any) -> bool:
+    if not isinstance(value, (bool, int, float)) and not (hasattr(value, "dtype") and hasattr(value, "shape")):
+        return False
+    kind = jnp.result_type(value)
+    return any(jnp.issubdtype(kind, real) for real in (jnp.floating, jnp.integer, jnp.bool_))
+
+
+def _type(value: Any) -> str:
+    return f"{jnp.result_type(value)}{list(np.shape(value))}" if _is_numeric(value) else type(value).__name__
