@@ -1,11 +1,14 @@
 """`lrsched.lab.compare` on a task whose outcome is known, and what it refuses."""
 
+import json
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import ROOT, relaxed
 
 import lrsched as ls
 from lrsched import lab
@@ -151,6 +154,20 @@ def test_the_best_setting_is_chosen_and_of_losses_alone_their_mean_is_the_score(
     bare = compare(losses_only, {"constant": ls.Constant(1.0), "linear": sweep}, peaks=[0.05, 0.1])
     assert bare.rows[1].setting == "Linear(1.0, 1.0, 30)"
     np.testing.assert_array_equal(bare.metrics["loss"], found.metrics["loss"])
+
+
+@pytest.mark.parametrize("name", ["with_equinox", "with_flax", "with_plain_jax"])
+def test_models_with_batch_normalisation_and_dropout_train(name):
+    """Those of the notebook."""
+    cells = json.loads((ROOT / "notebooks" / "compare.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"][:3]
+    scope: dict[str, Any] = {"__name__": "compare"}
+    with relaxed():
+        exec("\n".join(code).replace("STEPS = 200", "STEPS = 60"), scope)
+        found = compare(scope[name], PURE, peaks=[0.03], seeds=2)
+    losses, validation = found.metrics["loss"][0], found.metrics["validation"][0]
+    assert np.all(losses[:, -9:].mean(axis=1) < 0.6 * losses[:, 0])
+    assert np.all(validation[:, -1] > 0.6 * validation[:, 0])
 
 
 def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones():

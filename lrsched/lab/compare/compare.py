@@ -1,32 +1,26 @@
 """Compare schedules on anything that can be trained: all runs in one compiled, vmapped program."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from lrsched.algebra.batch import stack
-from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import unexpected
 from lrsched.lab import progress
-from lrsched.lab.compare import contract, rounds
 from lrsched.lab.compare.result import Comparison
-from lrsched.lab.compare.store import Store, by_run, identities
+from lrsched.lab.compare.rounds import trained
 from lrsched.lab.compare.trials import Schedules, Trial, all_trials
 from lrsched.lab.plain import whole
 
-_ROUNDS = 16  # where a folder keeps them, so that something is kept before the end
 _SHORTER = 3  # times, from a rung to the one before, which has so many times more trials
 
 
 def compare(
-    train: contract.Train | Callable[[int], contract.Train],
+    train: Callable[..., Any],
     schedules: Schedules | Callable[[int], Schedules],
     *,
     seeds: int,
@@ -106,89 +100,24 @@ def compare(
     if callable(schedules) != (steps is not None) or (rungs > 1 and steps is None):
         hint = "with steps=, train and schedules are functions of the number of updates, and with rungs= they must be"
         raise TypeError(unexpected("compare", "steps", steps, "a number of updates for functions of it", hint))
-    data = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed), seeds)))
+    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed), seeds)))
     seconds = {"compiling": 0.0, "running": 0.0}
     left: list[int] = []
     stopped: list[tuple[Trial, ...]] = []
+
+    def run(length: int | None) -> Comparison:
+        one = train if length is None else train(length)
+        trials = all_trials(schedules(length or 0) if callable(schedules) else schedules, peaks, baseline)
+        trials = tuple(trials[i] for i in left or range(len(trials)))
+        place = folder if folder is None or length == steps else Path(folder, f"{length} steps")
+        metrics = trained(one, trials, keys, size, mesh, place, seconds, bar)
+        return Comparison(trials, seeds, baseline, metrics, window, seconds, tuple(stopped))
+
     with progress.bar(show_progress and jax.process_index() == 0) as bar:
-        for rung in reversed(range(rungs)):
-            length = 0 if steps is None else max(steps // _SHORTER**rung, 1)
-            one: Any = train if steps is None else cast("Callable[[int], contract.Train]", train)(length)
-            trials = all_trials(schedules(length) if callable(schedules) else schedules, peaks)
-            _check_baseline(baseline, trials)
-            trials = tuple(trials[i] for i in left or range(len(trials)))
-            place = folder if folder is None or not rung else Path(folder, f"{length} steps")
-            metrics = _trained(one, trials, data, size, mesh, place, seconds, bar)
-            found = Comparison(trials, seeds, baseline, metrics, window, seconds, tuple(stopped))
-            if not rung:
-                return found
-            best = {i for name in found.names for i in _first_third(found.order(name))}
-            stopped.append(tuple(trial for i, trial in enumerate(trials) if i not in best))
-            left = [(left or range(len(trials)))[i] for i in sorted(best)]
-    raise AssertionError
-
-
-def _check_baseline(baseline: str, trials: Sequence[Trial]) -> None:
-    names = list(dict.fromkeys(trial.name for trial in trials))
-    if baseline not in names:
-        hint = "add a constant rate of that name, or name another baseline"
-        raise ValueError(unexpected("compare", "baseline", baseline, f"one of the schedules {names}", hint))
-
-
-def _first_third(order: list[int]) -> list[int]:
-    return order[: math.ceil(len(order) / _SHORTER)]
-
-
-def _trained(
-    train: contract.Train,
-    trials: Sequence[Trial],
-    keys: np.ndarray,
-    size: int | None,
-    mesh: Mesh | None,
-    folder: str | Path | None,
-    seconds: dict[str, float],
-    bar: progress.Bar,
-) -> dict[str, np.ndarray]:
-    """The metrics of each trial with each key, of shape (T, N, ...); adds up the seconds that they took."""
-    start = time.perf_counter()
-    bar.phase("compiling", 0.0, 0.0)
-    schedules, seeds = [trial.schedule for trial in trials], len(keys)
-    batch, count = jax.tree.map(lambda x: np.asarray(jnp.asarray(x)), stack(schedules)), len(trials) * seeds
-
-    def arguments(runs: Any) -> tuple[Schedule, np.ndarray]:
-        return jax.tree.map(lambda x: x[runs // seeds], batch), keys[runs % seeds]
-
-    schedule, key = arguments(0)
-    one = contract.traced(train, schedule, _key(key))
-    names, store = list(map(str, range(count))), None
-    results: dict[str, dict[str, np.ndarray]] = {}
-    if folder is not None:
-        names = identities(schedules, keys)
-
-        def kept() -> dict[str, dict[str, np.ndarray]]:
-            nonlocal store
-            store = Store(folder, train, _key(keys[0]))
-            return {name: metrics for name, metrics in store.finished().items() if name in names}
-
-        results = rounds.from_first(kept)
-    todo = np.asarray([run for run in range(count) if names[run] not in results], np.int32)
-    if len(todo):
-        size = min(size or (count if folder is None else math.ceil(count / _ROUNDS)), count)
-        program = rounds.Program(lambda schedule, key: one(schedule, _key(key)), arguments, size, mesh)
-        compiled = time.perf_counter()
-        seconds["compiling"] += compiled - start
-        for first in range(0, len(todo), program.size):
-            chosen = todo[first : first + program.size]
-            bar.phase(f"training {count} runs", len(results) / count, (len(results) + len(chosen)) / count)
-            made = program(chosen)
-            if store:
-                store.add([names[run] for run in chosen], made)
-            results |= by_run([names[run] for run in chosen], made)
-        seconds["running"] += time.perf_counter() - compiled
-    bar.phase(f"trained {count} runs", 1.0, 1.0)
-    metrics = {name: np.stack([results[run][name] for run in names]) for name in sorted(one.metrics)}
-    return {name: values.reshape(len(trials), seeds, *values.shape[1:]) for name, values in metrics.items()}
-
-
-def _key(data: Any) -> jax.Array:
-    return jax.random.wrap_key_data(data)
+        for rung in range(rungs - 1, 0, -1):
+            short = run(max((steps or 0) // _SHORTER**rung, 1))
+            order = [short.order(name) for name in short.names]
+            best = sorted(i for one in order for i in one[: math.ceil(len(one) / _SHORTER)])
+            stopped.append(tuple(trial for i, trial in enumerate(short.trials) if i not in best))
+            left = [(left or range(len(short.trials)))[i] for i in best]
+        return run(steps)

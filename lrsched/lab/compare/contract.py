@@ -25,10 +25,6 @@ _EXAMPLE = """
         params = ...  # drawn from key
         ...           # e.g. jax.lax.scan over the steps, with schedule(step) as the rate
         return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
-_IMPURE = (
-    "train(schedule, key): expected a pure function, got one that {}. Hint: draw from the key, as in jax.random.normal(key,"
-    " shape), pass on what changes as the carry of jax.lax.scan, and load data before, not in the first call."
-)
 _ON_VALUES = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -67,8 +63,6 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
     before = _random_state()
     try:
         jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
-    except jax.errors.UnexpectedTracerError as error:
-        raise ValueError(_IMPURE.format("finds outside what it kept there in another call")) from error
     except _ON_VALUES as error:
         raise TypeError(
             "train(schedule, key): expected traced values to stay arrays, got a use as Python numbers, where all runs are one"
@@ -82,7 +76,10 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
         )
         raise
     if before != _random_state():
-        raise ValueError(_IMPURE.format("draws from NumPy's or Python's random numbers, the same for every run"))
+        raise ValueError(
+            "train(schedule, key): expected a pure function, got one that draws from NumPy's or Python's random numbers, which"
+            " are equal in all runs. Hint: draw from the key, as in jax.random.normal(key, shape), and load data before."
+        )
     _check_use(jaxpr)
     return Traced(jaxpr, shapes)
 
@@ -127,12 +124,12 @@ def _check_use(jaxpr: ClosedJaxpr) -> None:
 
 def _check_returned(returned: Any) -> None:
     """Raises a ValueError if that is not the metrics of a run."""
-    described = {name: _type(value) for name, value in returned.items()} if isinstance(returned, Mapping) else _type(returned)
     call = "train(schedule, key): expected it to return"
     whole = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
-    if not whole or not (set(returned) == {"loss"} or set(AXES) <= set(returned)):
+    if not whole or not ({"loss"} <= set(returned) <= {"loss", "step", "learning_rate"} or set(AXES) <= set(returned)):
+        got = {name: _type(value) for name, value in returned.items()} if isinstance(returned, Mapping) else _type(returned)
         names = ", ".join(map(repr, AXES))
-        raise ValueError(f"{call} losses, or a dict of numeric arrays with {names}, got {described}. Hint:{_EXAMPLE}")
+        raise ValueError(f"{call} losses, or a dict of numeric arrays with {names}, got {got}. Hint:{_EXAMPLE}")
     if taken := [name for name in returned if name in COLUMNS]:
         raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")
     shapes = {name: np.shape(value) for name, value in returned.items()}
@@ -148,11 +145,8 @@ def _check_returned(returned: Any) -> None:
 
 
 def _is_numeric(value: Any) -> bool:
-    if not isinstance(value, (bool, int, float)) and not (hasattr(value, "dtype") and hasattr(value, "shape")):
-        return False
-    kind = jnp.result_type(value)
-    return any(jnp.issubdtype(kind, real) for real in (jnp.floating, jnp.integer, jnp.bool_))
+    return isinstance(value, bool | int | float | np.generic | np.ndarray | jax.Array)
 
 
 def _type(value: Any) -> str:
-    return f"{jnp.result_type(value)}{list(np.shape(value))}" if _is_numeric(value) else type(value).__name__
+    return f"{value.dtype}{list(value.shape)}" if hasattr(value, "dtype") else type(value).__name__

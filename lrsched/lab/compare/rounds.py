@@ -1,23 +1,86 @@
 """Runs in rounds: one compiled program that makes several of them at a time, on one device or on the devices of a mesh."""
 
 import contextlib
+import math
 import pickle
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lrsched.algebra.batch import stack
+from lrsched.algebra.schedule import Schedule
+from lrsched.lab.compare.contract import Train, traced
+from lrsched.lab.compare.store import Store, by_run, identities
+from lrsched.lab.compare.trials import Trial
+from lrsched.lab.progress import Bar
+
+_ROUNDS = 16  # where a folder keeps them, so that something is kept before the end
 _FREE = 0.9  # of the memory, for the program; the rest is for everything else
 
 T = TypeVar("T")
 
 
+def trained(
+    train: Train,
+    trials: Sequence[Trial],
+    keys: np.ndarray,
+    size: int | None,
+    mesh: Mesh | None,
+    folder: str | Path | None,
+    seconds: dict[str, float],
+    bar: Bar,
+) -> dict[str, np.ndarray]:
+    """The metrics of each trial with each key, of shape (T, N, ...). What it takes is added to the seconds."""
+    start = time.perf_counter()
+    bar.phase("compiling", 0.0, 0.0)
+    schedules, seeds, count = [trial.schedule for trial in trials], len(keys), len(trials) * len(keys)
+    batch = jax.tree.map(lambda x: np.asarray(jnp.asarray(x)), stack(schedules))
+
+    def arguments(runs: Any) -> tuple[Schedule, np.ndarray]:
+        return jax.tree.map(lambda x: x[runs // seeds], batch), keys[runs % seeds]
+
+    def key(number: Any) -> jax.Array:
+        return jax.random.wrap_key_data(number)
+
+    one = traced(train, arguments(0)[0], key(keys[0]))
+    names, results, store = list(map(str, range(count))), {}, None
+    if folder is not None:
+        names = identities(schedules, keys)
+
+        def kept() -> dict[str, dict[str, np.ndarray]]:
+            nonlocal store
+            store = Store(folder, train, key(keys[0]))
+            return store.finished(names)
+
+        results = from_first(kept)
+    todo = np.asarray([run for run in range(count) if names[run] not in results], np.int32)
+    if len(todo):
+        size = min(size or (count if folder is None else math.ceil(count / _ROUNDS)), count)
+        program = Program(lambda schedule, number: one(schedule, key(number)), arguments, size, mesh)
+        compiled = time.perf_counter()
+        seconds["compiling"] += compiled - start
+        for first in range(0, len(todo), program.size):
+            chosen = todo[first : first + program.size]
+            bar.phase(f"training {count} runs", len(results) / count, (len(results) + len(chosen)) / count)
+            made = program(chosen)
+            if store:
+                store.add([names[run] for run in chosen], made)
+            results |= by_run([names[run] for run in chosen], made)
+        seconds["running"] += time.perf_counter() - compiled
+    bar.phase(f"trained {count} runs", 1.0, 1.0)
+    metrics = {name: np.stack([results[run][name] for run in names]) for name in sorted(one.metrics)}
+    return {name: values.reshape(len(trials), seeds, *values.shape[1:]) for name, values in metrics.items()}
+
+
 class Program:
-    """Makes up to `size` runs at a time, always by the same compiled program.
+    """Makes up to `size` runs at a time, as many on each device of a mesh, always by the same compiled program.
 
     Args:
         one: a function of the arguments of one run, that returns a dict of arrays.
@@ -30,14 +93,19 @@ class Program:
     """
 
     def __init__(self, one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh | None) -> None:
-        self._mesh, self._arguments = mesh, arguments
-        self._devices = jax.devices()[:1] if mesh is None else list(mesh.devices.flat)
-        self.size = -(-size // len(self._devices)) * len(self._devices)
-        many = jax.vmap(one) if mesh is None else _on_each(jax.vmap(one), mesh)
+        many = jax.vmap(one)
+        if mesh is not None:
+            mesh = Mesh(mesh.devices, mesh.axis_names)  # whose axes are not "explicit"
+            runs = PartitionSpec(mesh.axis_names)
+            # What begins the same on all devices, such as zeros, may differ later: JAX need not follow which is which.
+            many = jax.shard_map(many, mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False)
+        self._arguments, self._mesh, self._devices = arguments, mesh, 1 if mesh is None else mesh.size
+        self.size = math.ceil(size / self._devices) * self._devices
         with self._explained():
             self._program = jax.jit(many).lower(*self._placed(np.zeros(self.size, np.int32))).compile()
-        here = [device for device in self._devices if device.process_index == jax.process_index()]
-        needs, free = _needed(self._program), _free(here[0])
+        here = jax.local_devices()[:1] if mesh is None else list(mesh.local_devices)
+        found, free = self._program.memory_analysis(), _free(here[0])
+        needs = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes if found else 0
         if here[0].platform == "cpu":  # whose devices share the memory of the host
             needs *= len(here)
         if free is not None and needs > _FREE * free:
@@ -49,7 +117,9 @@ class Program:
             made = self._program(*self._placed(np.resize(runs, self.size)))
             several = self._mesh is not None and self._mesh.is_multi_process
             made = multihost_utils.process_allgather(made, tiled=True) if several else jax.device_get(made)
-        return {name: _plain(values)[: len(runs)] for name, values in made.items()}
+        # NumPy has no bfloat16 and the like, all of whose values are float32.
+        made = {name: x.astype(np.float32) if x.dtype.kind == "V" else x for name, x in made.items()}
+        return {name: values[: len(runs)] for name, values in made.items()}
 
     def _placed(self, runs: np.ndarray) -> Any:
         """The arguments of those runs, each device having its own."""
@@ -70,15 +140,12 @@ class Program:
 
     def _too_many(self, share: float, why: str) -> None:
         """Says what to do about it: to try a share of the runs, as many on each device."""
-        devices = len(self._devices)
-        fewer = max(int(self.size * share) // devices, 1) * devices
+        fewer = max(int(self.size * share) // self._devices, 1) * self._devices
         if fewer >= self.size:
-            each = "one run" if devices == 1 else "one run on each device"
+            each = "one run" if self._devices == 1 else "one run on each device"
             raise MemoryError(f"{each} of train(schedule, key) is too large: it would {why}")
-        raise MemoryError(
-            f"compare(batch_size=...): {self.size} runs at a time {why}; try batch_size={fewer}, which does the same in more"
-            " rounds"
-        )
+        more = f"try batch_size={fewer}, which does the same in more rounds"
+        raise MemoryError(f"compare(batch_size=...): {self.size} runs at a time {why}; {more}")
 
 
 def from_first(make: Callable[[], T]) -> T:
@@ -97,29 +164,6 @@ def from_first(make: Callable[[], T]) -> T:
     if isinstance(result, Exception):
         raise result
     return result
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """An array of a type that NumPy has by itself: bfloat16 and the like are float32 here, which holds all their values."""
-    return values.astype(np.float32) if values.dtype.kind == "V" else values
-
-
-def _on_each(many: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """Each device does its part of the leading axis."""
-    mesh = Mesh(mesh.devices, mesh.axis_names)  # whose axes are not "explicit"
-    runs = PartitionSpec(mesh.axis_names)
-    # What begins the same on all devices, such as zeros, may differ later: JAX need not follow which is which.
-    if hasattr(jax, "shard_map"):
-        return jax.shard_map(many, mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False)
-    from jax.experimental.shard_map import shard_map
-
-    return shard_map(many, mesh=mesh, in_specs=runs, out_specs=runs, check_rep=False)  # pyright: ignore[reportCallIssue]
-
-
-def _needed(program: Any) -> int:
-    """The bytes that a compiled program holds at most, as XLA says; 0 where it does not."""
-    found = program.memory_analysis()
-    return found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes if found else 0
 
 
 def _free(device: Any) -> int | None:

@@ -4,12 +4,13 @@
 """
 
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from lrsched.clocks.running import bind, init
 from lrsched.lab.compare.contract import Train, fingerprint, traced
 
 _ABOUT = "rounds.json"
-_RUNS = "the names of the runs"  # in each file, beside the metrics
+_RUNS, _METRIC = "runs", "metric "  # in each file; no argument of `np.savez` begins as the names of the metrics do
 
 
 class Store:
@@ -38,36 +39,33 @@ class Store:
         about = {"train": fingerprint(program.jaxpr), "jax": jax.__version__, "backend": jax.default_backend()}
         path = self._folder / _ABOUT
         if not path.exists():
-            write(path, lambda file: file.write(json.dumps(about, indent=1).encode()))
-            return
-        call = f"compare(folder={str(folder)!r})"
-        try:
-            there = dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{call}: expected a {_ABOUT} that can be read, got {error}. Hint: delete the folder.") from None
+            _write(path, json.dumps(about, indent=1).encode())
+        there = json.loads(path.read_text(encoding="utf-8"))
         if others := [name for name in about if there.get(name) != about[name]]:
             said = ["train, or the data that it closes over," if name == "train" else name for name in others]
             raise ValueError(
-                f"{call}: expected the runs of this comparison, got those of another: {' and '.join(said)} differ."
-                "\nHint: give this one another folder, or delete that one to start anew."
+                f"compare(folder={str(folder)!r}): expected the runs of this comparison, got those of another:"
+                f" {' and '.join(said)} differ.\nHint: give this one another folder, or delete that one to start anew."
             )
 
-    def finished(self) -> dict[str, dict[str, np.ndarray]]:
-        """The metrics of every finished run."""
+    def finished(self, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+        """The metrics of those of the named runs that are finished."""
         found: dict[str, dict[str, np.ndarray]] = {}
         for path in sorted(self._folder.glob("round-*.npz")):
             try:
-                arrays = read_arrays(path)
-                runs = arrays.pop(_RUNS)
+                with path.open("rb") as file, np.load(file) as arrays:
+                    metrics = {name.removeprefix(_METRIC): arrays[name] for name in arrays}
             except Exception:
                 # A disk lost part of it, of which the decoders say so by a dozen kinds of errors: those runs are made again.
                 continue
-            found.update(by_run(runs.tolist(), arrays))
-        return found
+            found.update(by_run(metrics.pop(_RUNS).tolist(), metrics))
+        return {name: found[name] for name in names if name in found}
 
     def add(self, runs: Sequence[str], metrics: dict[str, np.ndarray]) -> None:
         """Keeps the metrics of those runs."""
-        write_arrays(self._folder / f"round-{runs[0]}.npz", {_RUNS: np.asarray(runs), **metrics})
+        named: dict[str, Any] = {_METRIC + name: values for name, values in metrics.items()}
+        np.savez_compressed(content := io.BytesIO(), **{_RUNS: np.asarray(runs), **named})
+        _write(self._folder / f"round-{runs[0]}.npz", content.getvalue())
 
 
 def by_run(runs: Sequence[str], metrics: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -90,23 +88,11 @@ def identities(schedules: Sequence[Schedule], keys: np.ndarray) -> list[str]:
     return found
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes arrays, whatever their names, in NumPy's `.npz` form."""
-    named: dict[str, Any] = {f"array {name}": values for name, values in arrays.items()}  # no argument of savez has a space
-    write(path, lambda file: np.savez_compressed(file, **named))
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that were written; any error of a decoder, if they are not all there."""
-    with path.open("rb") as file, np.load(file) as arrays:
-        return {name.removeprefix("array "): arrays[name] for name in arrays}
-
-
-def write(path: Path, content: Callable[[IO[bytes]], Any]) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all: under another name, renamed when it is on the disk."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        content(file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

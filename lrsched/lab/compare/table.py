@@ -53,15 +53,10 @@ def verdict(runs: Runs) -> str:
 
 
 def _title(runs: Runs) -> str:
-    trials = sum(runs.stopped, runs.trials)
-    settings, peaks = ({(t.name, getattr(t, field)) for t in trials} for field in ("setting", "peak"))
-    names = len(runs.names)
-    if len(trials) == names:
-        tried = f"{names} schedules"
-    elif len(settings) == names and len(trials) == len(peaks) == names * len({t.peak for t in trials}):
-        tried = f"{names} schedules × {len(peaks) // names} peak rates"
-    else:
-        tried = f"{len(trials)} settings of {names} schedules"
+    trials, names = sum(runs.stopped, runs.trials), len(runs.names)
+    peaks = len({trial.peak for trial in trials})
+    whole = len(trials) == names * peaks
+    tried = f"{names} schedules × {peaks} peak rates" if whole else f"{len(trials)} settings of {names} schedules"
     return f"{tried} × {runs.seeds} seeds"
 
 
@@ -101,9 +96,7 @@ def _notes(runs: Runs) -> list[str]:
     notes += [f"Chosen for {row.name}: {row.setting}." for row in rows if row.setting]
     tried = {name: sum(t.name == name for t in sum(runs.stopped, runs.trials)) for name in runs.names}
     if len(set(tried.values())) > 1:
-        notes.append(
-            f"Settings tried, of which more are an advantage: {', '.join(f'{k} {name}' for name, k in tried.items())}."
-        )
+        notes.append(f"Settings tried (more are an advantage): {', '.join(f'{k} {name}' for name, k in tried.items())}.")
     if runs.seeds < _ENOUGH:
         notes.append(f"With fewer than {_ENOUGH} seeds the intervals are too narrow.")
     if ends := [row.name for row in rows if runs.end(row.name)]:

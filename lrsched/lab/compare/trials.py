@@ -33,16 +33,19 @@ class Trial:
     schedule: Schedule  # with that peak
 
 
-def all_trials(schedules: Schedules, peaks: Sequence[float] | None) -> tuple[Trial, ...]:
+def all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: str) -> tuple[Trial, ...]:
     """Every setting of every schedule, in the order given, times every peak; without peaks as it is.
 
     Raises:
-        TypeError, ValueError: if they are no schedules by name, peaks are not different rates above 0, or a schedule that is to
-            be multiplied by them has another peak than 1.
+        TypeError, ValueError: if they are no schedules by name with that baseline, peaks are not different rates above 0, or a
+            schedule that is to be multiplied by them has another peak than 1.
     """
     if not isinstance(schedules, Mapping):
         hint = "such as {'constant': Constant(1.0)}"
         raise TypeError(unexpected("compare", "schedules", schedules, "a dict of schedules by name", hint))
+    if baseline not in schedules:
+        hint = "add a constant rate of that name, or name another baseline"
+        raise ValueError(unexpected("compare", "baseline", baseline, f"one of the schedules {list(schedules)}", hint))
     rates = None if peaks is None else np.asarray(checked("compare", "peaks", peaks, rank=1, gt=0), np.float64).tolist()
     if rates and len(set(rates)) < len(rates):
         raise ValueError(unexpected("compare", "peaks", peaks, "different rates"))
