@@ -12,7 +12,7 @@ from helpers import said, started
 
 import lrsched as ls
 from lrsched import lab
-from lrsched.lab.compare import rounds
+from lrsched.lab.compare import program
 
 ROUNDS = 2 * 3 * 8 // 2
 SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
@@ -127,12 +127,12 @@ def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
         _, losses = jax.lax.scan(lambda x, i: (x - schedule(i) * x, (x**2).mean()), x, jnp.arange(3))
         return {"loss": losses, "validation": -losses, "test": -losses[-1]}
 
-    monkeypatch.setattr(rounds, "_free", lambda _: 10 << 20)
+    monkeypatch.setattr(program, "_free", lambda _: 10 << 20)
     with pytest.raises(MemoryError, match=r"12 runs at a time need .*, and 0.00977 GiB are free; try batch_size=\d") as error:
         compare(large, batch_size=None)
     fitting = int(str(error.value).split("batch_size=")[-1].split(",")[0])
     assert 1 <= fitting < 12
     assert compare(large, batch_size=fitting).seeds == 3
-    monkeypatch.setattr(rounds, "_free", lambda _: 1 << 20)
+    monkeypatch.setattr(program, "_free", lambda _: 1 << 20)
     with pytest.raises(MemoryError, match=r"one run of train\(schedule, key\) is too large"):
         compare(large, batch_size=1)

@@ -1,6 +1,5 @@
 """What `train(schedule, key)` has to be, checked before anything runs: a pure function of both that returns its metrics."""
 
-import dataclasses
 import hashlib
 import pickle
 import random
@@ -11,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun  # pyright: ignore[reportPrivateImportUsage]
+from jax.extend.core import ClosedJaxpr, Jaxpr  # pyright: ignore[reportPrivateImportUsage]
 
 from lrsched.algebra.schedule import Schedule
 
 Train = Callable[[Schedule, jax.Array], Any]
 
 COLUMNS = ("schedule", "setting", "peak", "seed", "best", "diverged", "evaluation")  # that say which run it is
-AXES = {"loss": 1, "validation": 1, "test": 0}  # of the metrics that a dict must have
+SPLITS = {"loss", "validation", "test"}  # that a dict must have
 
 _EXAMPLE = """
     def train(schedule, key):
@@ -32,21 +31,8 @@ _ON_VALUES = (
 )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Traced:
-    """One run, traced: a function of the schedule and the key that no longer calls `train`, and the metrics it returns."""
-
-    jaxpr: ClosedJaxpr
-    metrics: dict[str, jax.ShapeDtypeStruct]
-
-    def __call__(self, schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
-        """The run."""
-        flat = jaxpr_as_fun(self.jaxpr)(*jax.tree.leaves((schedule, key)))
-        return dict(zip(sorted(self.metrics), flat, strict=True))
-
-
-def traced(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
-    """Traces one run, and checks what can be seen of it.
+def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxpr, list[str]]:
+    """One run as a program of the leaves of (schedule, key), and the names of the metrics that it returns, after some checks.
 
     Raises:
         TypeError: if `train` needs the values of what is traced.
@@ -81,7 +67,7 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> Traced:
             " are equal in all runs. Hint: draw from the key, as in jax.random.normal(key, shape), and load data before."
         )
     _check_use(jaxpr)
-    return Traced(jaxpr, shapes)
+    return jaxpr, sorted(shapes)
 
 
 def fingerprint(jaxpr: ClosedJaxpr) -> str:
@@ -126,22 +112,17 @@ def _check_returned(returned: Any) -> None:
     """Raises a ValueError if that is not the metrics of a run."""
     call = "train(schedule, key): expected it to return"
     whole = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
-    if not whole or not ({"loss"} <= set(returned) <= {"loss", "step", "learning_rate"} or set(AXES) <= set(returned)):
+    if not whole or not ({"loss"} <= set(returned) <= {"loss", "step", "learning_rate"} or set(returned) >= SPLITS):
         got = {name: _type(value) for name, value in returned.items()} if isinstance(returned, Mapping) else _type(returned)
-        names = ", ".join(map(repr, AXES))
-        raise ValueError(f"{call} losses, or a dict of numeric arrays with {names}, got {got}. Hint:{_EXAMPLE}")
+        raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(SPLITS)}, got {got}. Hint:{_EXAMPLE}")
     if taken := [name for name in returned if name in COLUMNS]:
         raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")
     shapes = {name: np.shape(value) for name, value in returned.items()}
-    for name, axes in AXES.items():
-        shape = shapes.get(name, (1,) * axes)
-        if len(shape) != axes or 0 in shape:
-            hint = "stack them over the evaluations, as jax.lax.scan does" if axes else "take the mean, or the last"
-            expected = "one number an evaluation" if axes else "one number"
-            raise ValueError(f"{call} {expected} as {name!r}, got shape {shape}. Hint: {hint}.")
-    for name in ("validation", "step"):
-        if shapes.get(name, shapes["loss"]) != shapes["loss"]:
-            raise ValueError(f"{call} as many of {name!r} as of 'loss', got shapes {shapes[name]} and {shapes['loss']}.")
+    curve = shapes["loss"] if len(shapes["loss"]) == 1 and all(shapes["loss"]) else ("evaluations",)
+    for name, shape in {"loss": curve, "validation": curve, "step": curve, "test": ()}.items():
+        if shapes.get(name, shape) != shape:
+            hint = "stack curves over the evaluations, as jax.lax.scan does; of the test split take the last score, or the mean"
+            raise ValueError(f"{call} {name!r} of shape {shape}, got {shapes[name]}. Hint: {hint}.")
 
 
 def _is_numeric(value: Any) -> bool:

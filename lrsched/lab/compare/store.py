@@ -35,8 +35,8 @@ class Store:
     def __init__(self, folder: str | Path, train: Train, key: jax.Array) -> None:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
-        program = traced(train, jax.tree.map(jnp.asarray, Constant(1.0)), key)  # the same, whatever is compared
-        about = {"train": fingerprint(program.jaxpr), "jax": jax.__version__, "backend": jax.default_backend()}
+        program, _ = traced(train, jax.tree.map(jnp.asarray, Constant(1.0)), key)  # the same, whatever is compared
+        about = {"train": fingerprint(program), "jax": jax.__version__, "backend": jax.default_backend()}
         path = self._folder / _ABOUT
         if not path.exists():
             _write(path, json.dumps(about, indent=1).encode())

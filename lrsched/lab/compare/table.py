@@ -76,27 +76,24 @@ def _cells(runs: Runs) -> list[list[str]]:
 
 
 def _notes(runs: Runs) -> list[str]:
-    rows, baseline, stopped = runs.rows, runs.baseline, list(map(len, runs.stopped))
     scores = "Peak: the best on the validation split. Test: the mean score over seeds."
     if "test" not in runs.metrics:
-        scores = (
-            f"Score: minus the mean of the last {runs.window} losses, and over seeds; the peak is the best by the same score."
-        )
+        scores = f"Score: minus the mean of the last {runs.window} losses and over seeds, by which the peak is chosen, too."
     notes = [
-        f"{scores} Against the baseline,"
-        f" {baseline} at its own best peak: the mean difference, seed by seed. Steps saved: how much earlier than the"
-        " baseline the mean smoothed validation score gets to where the baseline ends, and stays. In brackets 95 %"
-        " intervals, by bootstrap over seeds."
+        f"{scores} Against the baseline, {runs.baseline} at its own best peak: the mean difference, seed by seed. Steps saved:"
+        " how much earlier than the baseline the mean smoothed validation score gets to where the baseline ends, and stays. In"
+        " brackets 95 % intervals, by bootstrap over seeds."
     ]
-    if stopped:
-        left = [len(runs.trials) + sum(stopped[k:]) for k in range(len(stopped) + 1)]
-        notes.append(
-            f"Successive halving: of {left[0]} settings {' and then '.join(map(str, left[1:]))} went on to longer runs."
-        )
+    rows, everything = runs.rows, sum(runs.stopped, runs.trials)
+    if runs.stopped:
+        left = [len(runs.trials) + sum(map(len, runs.stopped[k:])) for k in range(1, len(runs.stopped) + 1)]
+        longer = " and then ".join(map(str, left))
+        notes.append(f"Successive halving: of {len(everything)} settings {longer} went on to longer runs.")
     notes += [f"Chosen for {row.name}: {row.setting}." for row in rows if row.setting]
-    tried = {name: sum(t.name == name for t in sum(runs.stopped, runs.trials)) for name in runs.names}
+    tried = {name: sum(trial.name == name for trial in everything) for name in runs.names}
     if len(set(tried.values())) > 1:
-        notes.append(f"Settings tried (more are an advantage): {', '.join(f'{k} {name}' for name, k in tried.items())}.")
+        counts = ", ".join(f"{count} {name}" for name, count in tried.items())
+        notes.append(f"Settings tried (more are an advantage): {counts}.")
     if runs.seeds < _ENOUGH:
         notes.append(f"With fewer than {_ENOUGH} seeds the intervals are too narrow.")
     if ends := [row.name for row in rows if runs.end(row.name)]:
