@@ -94,5 +94,5 @@ def _draw_scores(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) ->
     axes.set_yticks(range(len(names)), map(_plain, names))
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set(title="test score, mean and 95 % interval")
+    axes.set(title=f"{'test score' if 'test' in runs.metrics else 'score'}, mean and 95 % interval")
     axes.grid(alpha=0.3, axis="x")
