@@ -1,12 +1,16 @@
-"""A schedule in the hands of the standard library, of JAX and of equinox."""
+"""A schedule in the hands of the standard library, of JAX, equinox and Hydra."""
 
 import dataclasses
+import re
 
 import equinox
+import hydra
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import ROOT
+from omegaconf import OmegaConf
 
 import lrsched as ls
 
@@ -61,3 +65,10 @@ def test_equinox_differentiates_a_model_with_a_schedule():
     model = Model(jnp.ones(()), jax.device_put(ls.Linear(0.0, 1.0, 10)))
     gradient = equinox.filter_jit(equinox.filter_grad(lambda m: m.weight * m.schedule(3)))(model)
     np.testing.assert_allclose([gradient.weight, gradient.schedule.stop], [0.3, 0.3], rtol=1e-6)
+
+
+def test_hydra_and_omegaconf():
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "notebooks/configuration.md").read_text(), re.DOTALL)
+    made = [hydra.utils.instantiate(OmegaConf.select(OmegaConf.create(block), "schedule")) for block in blocks]
+    assert [repr(s).partition("(")[0] for s in made] == ["warmup_cosine", "Linear"]
+    assert all(ls.from_dict(OmegaConf.create(ls.to_dict(s))) == s for s in made)

@@ -130,8 +130,6 @@ NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.name
     **dict.fromkeys(("adam", "adamw", "sgd"), "optax.adamw(schedule); optimizers are those of optax"),
     **dict.fromkeys(("lr_find", "lr_finder", "range_test"), "lrsched.lab.range_test"),
     "compare": "lrsched.lab.compare",
-    "lab": "from lrsched import lab",
-    "dialects": "from lrsched.dialects import torch",
     **{name: f"from lrsched.dialects import {name}" for name in ("torch", "optax", "transformers", "timm", "keras")},
     "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
     "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",

@@ -9,6 +9,7 @@ JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding bypasses t
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -81,7 +82,10 @@ class Spec:
             hint = "sort them" if self.rising else f"a number of {'updates' if self.unit == 'steps' else self.unit}"
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             expected = "a list of numbers" if self.rank else "a number"
-            raise TypeError(unexpected(call, name, value, expected, "" if self.rank else hint))
+            hint = "" if self.rank else hint
+            if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
+                hint = f"float({value!r}); YAML reads 3e-4 as text, and 3.0e-4 as a number"
+            raise TypeError(unexpected(call, name, value, expected, hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
             if not self.infinite and not np.all(np.abs(known) <= _most()):

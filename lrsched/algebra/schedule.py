@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +94,14 @@ class Schedule(_Hyperparameter):
         del t
         yield from ()
 
-    def __call__(self, step: Number | list[Any] | tuple[Any, ...]) -> jax.Array:
+    def __call__(self, step: Number | list[Any] | tuple[Any, ...]) -> Annotated[jax.Array, "floats, *batch *steps"]:
         """The value at a step or an array of steps.
+
+        Args:
+            step: a number of updates, or an array of them of any shape, counted from 0.
+
+        Returns:
+            An array of floats, of the shape of the batch and then that of the steps.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10)(4))

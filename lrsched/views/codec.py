@@ -17,7 +17,7 @@ import dataclasses
 import json
 import math
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -71,11 +71,11 @@ def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
     return json.dumps(_tree("to_json", schedule), indent=indent, allow_nan=False)
 
 
-def from_dict(tree: Json) -> Schedule:
+def from_dict(tree: Mapping[Any, Any] | Json) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:
-        tree: the result of `to_dict`, perhaps read from a file.
+        tree: the result of `to_dict`, perhaps read from a file: mappings and lists of any class, such as omegaconf's.
 
     Raises:
         ValueError: if it is not that, naming the place, such as `schedule.parts[1].steps`.
@@ -85,7 +85,14 @@ def from_dict(tree: Json) -> Schedule:
     Linear(0.0, 0.1, 100)
     """
     with _errors_of("from_dict(tree=...)"):
-        return _schedule(tree)
+        return _schedule(_plain(tree))
+
+
+def _plain(tree: Any) -> Json:
+    """A tree of mappings and sequences of any class, such as a `DictConfig`, as one of dicts and lists."""
+    if isinstance(tree, Mapping):
+        return {name: _plain(value) for name, value in tree.items()}
+    return [*map(_plain, tree)] if isinstance(tree, Sequence) and not isinstance(tree, str) else tree
 
 
 def from_json(text: str) -> Schedule:

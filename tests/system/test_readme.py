@@ -1,4 +1,4 @@
-"""The Python of the README runs, and each call of its table of what optax cannot do fails as it says; the one beside it works.
+"""The Python of the README and of the pages runs, and so does each row of the table of what optax cannot do, as it says.
 
 A row without a judgement here fails, and so does a judgement without a row.
 """
@@ -19,22 +19,31 @@ from helpers import ROOT, relaxed
 
 import lrsched as ls
 
-README = (ROOT / "README.md").read_text()
-SECTION = README.split("\n## What optax cannot do\n")[1].split("\n## ")[0]
+FILES = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.md"))]
+PAGES = {path.name: path.read_text() for path in FILES if not path.name.startswith("coming_from")}
+SECTION = PAGES["beside_optax.md"]
 
 
 def blocks(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def test_its_blocks_run_one_after_the_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_run(page, tmp_path, monkeypatch):
+    """Each of the README by itself, and those of another page one after the other."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    names = {"__name__": "__readme__"}
-    assert blocks(README)
+    names: dict[str, Any] = {}
     with relaxed():
-        for block in blocks(README):
-            exec(compile(block, "README.md", "exec"), names)
+        for block in blocks(PAGES[page]):
+            names = {"__name__": "__page__"} if page == "README.md" or not names else names
+            exec(compile(block, page, "exec"), names)
+
+
+def test_links_of_pages_lead_somewhere():
+    for page in [*FILES, ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), (page.name, link)
 
 
 def table() -> dict[str, list[tuple[str, str]]]:
@@ -50,7 +59,7 @@ ROWS = table()
 
 @pytest.fixture(scope="module")
 def names():
-    """What the table's code may use: the imports of the README, and the definitions above the table."""
+    """What the table's code may use: the imports of the README, and the definitions below the table."""
     defined: dict[str, Any] = {"jax": jax, "jnp": jnp, "optax": optax, "ls": ls}
     exec("\n".join(blocks(SECTION)), defined)
     return defined
