@@ -1,6 +1,7 @@
 """`lrsched.lab.compare` on a task whose outcome is known, and what it refuses."""
 
 import json
+import random
 import re
 from typing import Any
 
@@ -221,8 +222,8 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(n):
 # What is refused, before anything is compiled
 
 
-def impure(schedule, key):
-    return descend(schedule, jax.random.fold_in(key, np.random.randint(1000)))  # noqa: NPY002 - what is refused
+def impure(draw):
+    return {"train": lambda schedule, key: descend(schedule, jax.random.fold_in(key, draw()))}
 
 
 def branches(schedule, key):
@@ -262,7 +263,8 @@ REFUSED = [
     ),
     (of(bad="x"), TypeError, "compare(schedules['bad']='x')"),
     ({"schedules": [ls.Constant(1.0)]}, TypeError, "expected a dict of schedules by name"),
-    ({"train": impure}, ValueError, "expected a pure function, got one that draws from NumPy's"),
+    (impure(lambda: int(np.random.default_rng().integers(9))), ValueError, "a pure function, got one that draws from NumPy's"),
+    (impure(lambda: random.randrange(9)), ValueError, "expected a pure function, got one that draws from NumPy's or Python's"),
     ({"train": branches}, TypeError, "jnp.where or jax.lax.cond"),
     ({"train": takes_a_float}, TypeError, "jnp.where or jax.lax.cond"),
     ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, ValueError, "expected a rate from the schedule"),

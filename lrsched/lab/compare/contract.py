@@ -6,11 +6,13 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr  # pyright: ignore[reportPrivateImportUsage]
+from numpy.random import bit_generator
 
 from lrsched.algebra.schedule import Schedule
 
@@ -47,8 +49,11 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxp
         return {name: jnp.asarray(value) for name, value in returned.items()}
 
     before = _random_state()
+    # NumPy's generators without a seed ask this for one.
+    entropy = mock.patch.object(bit_generator, "randbits", wraps=getattr(bit_generator, "randbits", None), create=True)
     try:
-        jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
+        with entropy as drawn:
+            jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
     except _ON_VALUES as error:
         raise TypeError(
             "train(schedule, key): expected traced values to stay arrays, got a use as Python numbers, where all runs are one"
@@ -61,7 +66,7 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxp
             " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule)."
         )
         raise
-    if before != _random_state():
+    if drawn.called or before != _random_state():
         raise ValueError(
             "train(schedule, key): expected a pure function, got one that draws from NumPy's or Python's random numbers, which"
             " are equal in all runs. Hint: draw from the key, as in jax.random.normal(key, shape), and load data before."
