@@ -185,6 +185,10 @@ def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones(
     def schedules(steps):
         return {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, stop=[0.0, 0.5], steps=steps)}
 
+    growing = lambda steps: {"constant": ls.grid(ls.Constant, value=[0.1] * steps)}  # noqa: E731
+    with pytest.raises(ValueError, match="expected as many settings at every length, got others at 3 steps"):
+        compare(make, growing, peaks=None, steps=3, rungs=2)
+    lengths.clear()
     peaks = [0.01, 0.02, 0.05, 0.1, 0.2]
     found = compare(make, schedules, peaks=peaks, steps=36, rungs=3)
     assert lengths == [4, 12, 36]

@@ -72,11 +72,10 @@ def compare(
         A `Comparison`: print it for the table, `.plot()` it, take `.to_pandas()`, or `.save(folder)` it.
 
     Raises:
-        TypeError: if `schedules` is no dict of schedules, `mesh` no mesh, or `train` cannot be called with a schedule and a key
-            or asks for values while it is traced.
+        TypeError: if `schedules` is no dict of schedules, `mesh` no mesh, or `train` asks for values while it is traced.
         ValueError: if there is no such baseline, a peak is not above 0, a schedule's own peak beside `peaks` is not 1, the
-            folder holds runs of another `train`, or `train` draws from global random numbers, does not use its schedule or its
-            key, or does not return those metrics.
+            folder holds runs of another `train`, or `train` draws random numbers of NumPy or Python, does not use its schedule
+            or its key, or does not return those metrics.
         MemoryError: if that many runs do not fit in memory at a time, with the `batch_size` to try.
 
     >>> import jax, jax.numpy as jnp, lrsched as ls
@@ -104,10 +103,16 @@ def compare(
     seconds = {"compiling": 0.0, "running": 0.0}
     left: list[int] = []
     stopped: list[tuple[Trial, ...]] = []
+    tried: list[str] = []  # the names of all trials
 
     def run(length: int | None) -> Comparison:
         one = train if length is None else train(length)
         trials = all_trials(schedules(length or 0) if callable(schedules) else schedules, peaks, baseline)
+        tried[:] = tried or [trial.name for trial in trials]
+        if tried != [trial.name for trial in trials]:
+            raise ValueError(
+                f"compare(schedules=...): expected as many settings at every length, got others at {length} steps."
+            )
         trials = tuple(trials[i] for i in left or range(len(trials)))
         place = folder if folder is None or length == steps else Path(folder, f"{length} steps")
         metrics = trained(one, trials, keys, size, mesh, place, seconds, bar)

@@ -51,7 +51,7 @@ def all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: st
         raise ValueError(unexpected("compare", "peaks", peaks, "different rates"))
     found: list[Trial] = []
     for name, candidate in schedules.items():
-        for setting, schedule in _settings(name, candidate).items():
+        for setting, schedule in _settings(name, candidate):
             peak = highest(schedule)
             if rates is None:
                 found.append(Trial(name, setting, peak, schedule))
@@ -65,20 +65,20 @@ def all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: st
     return tuple(found)
 
 
-def _settings(name: str, candidate: Candidate) -> dict[str, Schedule]:
-    """The members of a batch by what tells them apart."""
+def _settings(name: str, candidate: Candidate) -> list[tuple[str, Schedule]]:
+    """The members of a batch, each with what tells it apart."""
     batch: Any
     batch, points = candidate if isinstance(candidate, tuple) and len(candidate) == 2 else (candidate, None)
     argument = f"schedules[{name!r}]"
     schedule = as_schedule("compare", argument, batch)
     if not schedule.batch_shape:
-        return {"": schedule}
+        return [("", schedule)]
     if len(schedule.batch_shape) > 1:
         raise ValueError(unexpected("compare", argument, schedule, "a batch with one axis", "give each row a name"))
     members = unstack(schedule)
     if points is None:
-        return {repr(member): member for member in members}
-    return {", ".join(f"{key}={shown(values[i])}" for key, values in points.items()): s for i, s in enumerate(members)}
+        return [(repr(member), member) for member in members]
+    return [(", ".join(f"{key}={shown(values[i])}" for key, values in points.items()), s) for i, s in enumerate(members)]
 
 
 def highest(schedule: Schedule) -> float:
