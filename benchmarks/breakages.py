@@ -172,7 +172,7 @@ BREAKAGES = (
     ),
     Breakage(
         "runs of a finished round are made again",
-        "lrsched/lab/comparing/store.py",
+        "lrsched/lab/compare/store.py",
         'glob("round-*.npz")',
         'glob("round_*.npz")',
     ),

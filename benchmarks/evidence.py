@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks import evidence_report, machine
 from benchmarks.evidence_report import Evidence
 from lrsched.lab import Comparison, candidates, compare
-from lrsched.lab.comparing import picture, statistics
-from lrsched.lab.comparing.result import Row
+from lrsched.lab.compare import picture, statistics
+from lrsched.lab.compare.runs import Row
 from lrsched.lab.plain import plain
 from lrsched.lab.workloads import WORKLOADS, Workload
 
@@ -61,8 +61,8 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
     rows = [_row(found, candidate, row) for candidate, row in zip(candidates.ALL, found.rows, strict=True)]
     for share in SHORTER:
         fewer = round(share * steps)
-        tuned = {name: s * found.peaks[found.best[name]] for name, s in candidates.schedules(candidates.ALL, fewer).items()}
-        short = compare(workload.make_train(fewer), tuned, peaks=[1.0], folder=runs / str(fewer), **options)
+        tuned = {name: s * found.chosen[name].peak for name, s in candidates.schedules(candidates.ALL, fewer).items()}
+        short = compare(workload.make_train(fewer), tuned, folder=runs / str(fewer), **options)
         for row, gain in zip(rows, _gains(short, found), strict=True):
             row["shorter"][f"{share:g}"] = gain
     return Evidence(
@@ -81,25 +81,25 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
 
 def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:
     """What each schedule's test score in shorter runs is above that of the best constant rate in whole ones, seed by seed."""
-    base = whole.at_best("test", whole.baseline)
-    gains = [short.at_best("test", name).astype(np.float64) - base for name in short.schedules]
-    base_whole = ~whole.diverged[list(whole.schedules).index(whole.baseline), whole.best[whole.baseline]]
-    whole_runs = [~short.diverged[i, 0] & base_whole for i in range(len(gains))]
-    kept = [gain[mask] for gain, mask in zip(gains, whole_runs, strict=True)]
+    base = whole.best[whole.baseline]
+    kept = []
+    for own in short.best.values():
+        both = ~short.diverged[own] & ~whole.diverged[base]
+        kept.append((short.tests[own] - whole.tests[base])[both])
     return [{"gain": statistics.mean(gain), "gain_interval": statistics.bootstrap_interval(gain)} for gain in kept]
 
 
 def _row(found: Comparison, candidate: candidates.Candidate, row: Row) -> dict[str, Any]:
     """What is written down of a schedule: its row in the table, and how its best peak stands among the others."""
-    i = list(found.schedules).index(candidate.name)
+    own = [i for i, trial in enumerate(found.trials) if trial.name == candidate.name]
     # A peak at which a run was lost is as bad as can be.
-    of_peaks = np.where(found.diverged[i].any(axis=-1), -np.inf, found.metrics["validation"][i, ..., -1].mean(axis=-1))
+    of_peaks = np.where(found.diverged[own].any(axis=-1), -np.inf, found.metrics["validation"][own, ..., -1].mean(axis=-1))
     middle = np.median(of_peaks)
     return dataclasses.asdict(row) | {
         "steps_saved": _or_never(row.steps_saved),
         "steps_saved_interval": list(map(_or_never, row.steps_saved_interval)),
         "numbers": candidate.numbers,
-        "on_the_edge": found.best[candidate.name] in (0, len(found.peaks) - 1),
+        "on_the_edge": bool(found.end(candidate.name)),
         "lost_over_the_grid": of_peaks.max() - middle if np.isfinite(middle) else "some diverge",
         "shorter": {},
     }

@@ -92,7 +92,7 @@ def _ours() -> tuple[float, float, float]:
     begin = time.perf_counter()
     comparison = bakeoff.run(STEPS, SEEDS, bakeoff.PEAKS, 0, show_progress=False)
     seconds = time.perf_counter() - begin
-    accuracies = comparison.metrics["validation"][:, bakeoff.PEAKS.index(PEAK), :, -1]
+    accuracies = comparison.metrics["validation"][bakeoff.PEAKS.index(PEAK) :: len(bakeoff.PEAKS), :, -1]
     return seconds, float(np.mean(accuracies)), seconds - comparison.seconds["running"]
 
 

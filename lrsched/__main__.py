@@ -24,7 +24,7 @@ from lrsched.views.show import report
 from lrsched.views.summary import summary
 
 if TYPE_CHECKING:
-    from lrsched.lab.comparing.result import Comparison
+    from lrsched.lab.compare.result import Comparison
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,6 +106,9 @@ def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
     )
     compare.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
     _add_runs(compare, "those of the workload", "those of the workload")
+    compare.add_argument(
+        "--rungs", type=_at_least(1), default=1, metavar="N", help="3 tries peaks in shorter runs (default: 1)"
+    )
     compare.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
     _add_files(compare, None, "everything goes (default: comparison-WORKLOAD, here)")
     compare.set_defaults(run=_compare, parser=compare)
@@ -246,7 +249,7 @@ def _compare(options: argparse.Namespace) -> int:
     parser: _Parser = options.parser
     _needs(parser, "lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import candidates
-    from lrsched.lab.compare import compare
+    from lrsched.lab.compare.compare import compare
     from lrsched.lab.workloads import WORKLOADS
 
     workload = WORKLOADS[options.workload]
@@ -254,12 +257,14 @@ def _compare(options: argparse.Namespace) -> int:
     peaks = _different(parser, options.peaks or workload.peaks)
     _writable(parser, folder)
     _check_picture(options)
-    settings = {"workload": workload.name, "steps": steps, "seeds": options.seeds, "peaks": [*peaks], "seed": options.seed}
+    settings = {"workload": workload.name, "steps": steps}
     try:
         _check_settings(parser, folder, settings)
         comparison = compare(
-            workload.make_train(steps),
-            candidates.schedules(candidates.ALL, steps),
+            workload.make_train,
+            lambda steps: candidates.schedules(candidates.ALL, steps),
+            steps=steps,
+            rungs=options.rungs,
             peaks=peaks,
             seeds=options.seeds,
             seed=options.seed,
@@ -287,16 +292,12 @@ def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dic
     if not isinstance(there, dict):
         parser.error(f"argument --out: expected settings in {str(path)!r}, got none. Hint: --out FOLDER writes into another.")
     other = [name for name in settings if there.get(name) != settings[name]]
-    before, now = (" ".join(map(_flag, other, (these.get(name) for name in other))) for these in (there, settings))
+    before, now = (" ".join(f"--{name} {these.get(name)}" for name in other) for these in (there, settings))
     if other:
         parser.error(
             f"argument --out: expected a folder for {now}, got {str(folder)!r} with the runs of {before}.\n"
             f"Hint: --out FOLDER makes these elsewhere, and {before} goes on with those."
         )
-
-
-def _flag(name: str, value: Any) -> str:
-    return " ".join([f"--{name}", *map(str, value if isinstance(value, list) else [value])])
 
 
 def _different(parser: argparse.ArgumentParser, peaks: Sequence[float]) -> tuple[float, ...]:
@@ -315,7 +316,7 @@ def _check_picture(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[Path], elsewhere: str) -> None:
     """Prints the table, the files, the result in a sentence and a next command."""
-    from lrsched.lab.comparing import picture, table
+    from lrsched.lab.compare import picture, table
 
     if options.png:
         picture.write(comparison, Path(options.png))

@@ -9,9 +9,9 @@ from typing import Any
 
 from lrsched.algebra.schedule import Schedule
 from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
-from lrsched.lab.compare import compare
-from lrsched.lab.comparing.picture import write as draw
-from lrsched.lab.comparing.result import Comparison
+from lrsched.lab.compare.compare import compare
+from lrsched.lab.compare.picture import write as draw
+from lrsched.lab.compare.result import Comparison
 from lrsched.lab.workloads import digits, training
 
 FILES = ("bakeoff.png", "bakeoff.json")

@@ -1,6 +1,6 @@
-"""`python comparing.py FOLDER` compares two schedules in many rounds that the folder keeps, and prints what every run came to.
+"""`python comparing.py FOLDER [PROCESS PORT]` compares two schedules in rounds that the folder keeps, and prints every run.
 
-It uses all devices that there are, with as many runs on each at a time.
+It uses all devices that there are, with as many runs on each at a time; with a number and a port, those of two processes.
 """
 
 import sys
@@ -35,8 +35,11 @@ def train(schedule: Any, key: Any) -> dict[str, Any]:
     return {"loss": losses, "validation": -losses, "test": -losses[-1]}
 
 
-def main(folder: str) -> None:
+def main(folder: str, process: str = "", port: str = "") -> None:
     """Prints the number of devices, and the bytes of every metric."""
+    if port:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(process))
     devices = np.array(jax.devices())
     mesh = jax.sharding.Mesh(devices.reshape(-1, 2), ("a", "b")) if len(devices) > 1 else None
     options: Any = {"peaks": PEAKS, "seeds": SEEDS, "batch_size": AT_ONCE * len(devices), "mesh": mesh, "folder": folder}

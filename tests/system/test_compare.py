@@ -1,18 +1,20 @@
 """`lrsched.lab.compare` on a task whose outcome is known, and what it refuses."""
 
+import json
+import random
 import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from matplotlib.figure import Figure
+from helpers import ROOT, relaxed
 
 import lrsched as ls
 from lrsched import lab
-from lrsched.lab.comparing import statistics, table
+from lrsched.lab.compare import statistics
+from lrsched.lab.compare.trials import Trial
 
 PEAKS = [0.1, 0.5, 1.6, 2.5]
 SCHEDULES = {
@@ -55,7 +57,9 @@ def test_every_run_is_the_run_by_itself(result):
         for j, peak in enumerate(PEAKS):
             for k in range(3):
                 for name, value in train(schedule * peak, keys[k]).items():
-                    np.testing.assert_allclose(result.metrics[name][i, j, k], value, rtol=2e-5, err_msg=f"{name} {i} {j} {k}")
+                    np.testing.assert_allclose(
+                        result.metrics[name][4 * i + j, k], value, rtol=2e-5, err_msg=f"{name} {i} {j} {k}"
+                    )
 
 
 def test_steps_saved_is_what_a_plain_loop_finds(result):
@@ -73,27 +77,28 @@ def test_steps_saved_is_what_a_plain_loop_finds(result):
 
 
 def test_runs_that_diverge_are_counted_rank_last_and_leave_the_others_alone():
-    schedules = {"wild": ls.Constant(1e9), "half": ls.Constant(0.5), "constant": ls.Constant(1.0)}
-    result = compare(schedules=schedules, peaks=[0.5, 0.9])
+    rates = {"wild": [5e8, 9e8], "half": [0.25, 0.45], "constant": [0.5, 0.9]}
+    schedules = {name: ls.grid(ls.Constant, value=values) for name, values in rates.items()}
+    result = compare(schedules=schedules, peaks=None)
     wild = result.rows[0]
     assert wild.diverged == 3
     assert np.isnan([wild.test, wild.loss, wild.gain, wild.steps_saved, *wild.test_interval, *wild.gain_interval]).all()
-    assert result.diverged.tolist() == [[[True] * 3] * 2, [[False] * 3] * 2, [[False] * 3] * 2]
+    assert result.diverged.tolist() == [[True] * 3] * 2 + [[False] * 3] * 4
     assert result.ranking == ["constant", "half", "wild"]
-    heading, first, *_, note = (line for line in str(result).splitlines() if "diverged" in line or "wild" in line)
+    heading, first, *_, note = (line for line in str(result).splitlines() if "diverged" in line or "wild " in line)
     assert (heading.split()[-1], first.split()[-1]) == ("diverged", "3")
     assert note == "Every run diverged at every peak, so try lower ones: wild."
-    alone = compare(schedules={name: schedules[name] for name in ("half", "constant")}, peaks=[0.5, 0.9])
+    alone = compare(schedules={name: schedules[name] for name in ("half", "constant")}, peaks=None)
     for name, values in alone.metrics.items():
-        np.testing.assert_array_equal(values, result.metrics[name][1:])
+        np.testing.assert_array_equal(values, result.metrics[name][2:])
     assert alone.rows == result.rows[1:]
     assert "diverged" not in str(alone)
 
 
 def test_seeds_differ_and_only_another_seed_gives_other_numbers(result):
     other = compare(seed=1)
-    assert len(np.unique(result.metrics["test"][0, 0])) == 3
-    assert not np.any(other.metrics["test"][0, 0] == result.metrics["test"][0, 0])
+    assert len(np.unique(result.metrics["test"][0])) == 3
+    assert not np.any(other.metrics["test"][0] == result.metrics["test"][0])
     np.testing.assert_array_equal(compare().metrics["loss"], result.metrics["loss"])
 
 
@@ -111,16 +116,90 @@ def test_the_notes_below_the_table():
 
 def test_runs_that_are_lost_count_before_scores_and_means_are_over_the_others():
     """Two peaks and three seeds, of which the middle one is lost at the better peak."""
-    losses = np.asarray([[[0.4, 0.4, 0.4], [0.1, np.nan, 0.2]], [[0.5, 0.5, 0.5], [0.3, 0.3, 0.3]]], np.float32)[..., None]
+    losses = np.asarray([[0.4, 0.4, 0.4], [0.1, np.nan, 0.2], [0.5, 0.5, 0.5], [0.3, 0.3, 0.3]], np.float32)[..., None]
     metrics = {"loss": losses, "validation": -losses, "test": -losses[..., 0]}
-    schedules = {"risky": ls.Constant(1.0), "constant": ls.Constant(1.0)}
-    found = lab.Comparison(schedules, (0.1, 0.2), 3, "constant", metrics, 1, {})
-    assert found.best == {"risky": 0, "constant": 1}
-    only = lab.Comparison(schedules, (0.2,), 3, "constant", {k: v[:, 1:] for k, v in metrics.items()}, 1, {})
+    trials = [Trial(name, "", peak, ls.Constant(peak)) for name in ("risky", "constant") for peak in (0.1, 0.2)]
+    found = lab.Comparison(tuple(trials), 3, "constant", metrics, 1, {})
+    assert found.best == {"risky": 0, "constant": 3}
+    only = lab.Comparison(tuple(trials[1::2]), 3, "constant", {k: v[1::2] for k, v in metrics.items()}, 1, {})
     risky, constant = only.rows
     assert (risky.diverged, constant.diverged) == (1, 0)
     assert (risky.test, risky.gain) == (pytest.approx(-0.15), pytest.approx(0.15))  # over the seeds that both have
     assert only.ranking == ["constant", "risky"]
+
+
+# Sweeps
+
+
+def losses_only(schedule, key):
+    return descend(schedule, key)["loss"]
+
+
+def test_the_best_setting_is_chosen_and_of_losses_alone_their_mean_is_the_score():
+    sweep, points = ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5, 1.0], steps=30)
+    found = compare(losses_only, {"constant": ls.Constant(1.0), "linear": (sweep, points)}, peaks=[0.05, 0.1])
+    assert list(found.metrics) == ["loss"]
+    scores = -found.metrics["loss"][..., -5:].mean(axis=-1)
+    row = found.rows[1]
+    assert (row.setting, row.peak, row.gain) == ("end=1.0", 0.1, pytest.approx(0, abs=1e-8))  # as the constant rate does
+    assert found.chosen["linear"].schedule == ls.Linear(1.0, 1.0, 30) * 0.1
+    np.testing.assert_allclose(row.test, scores[7].mean(), rtol=1e-5)
+    said = " ".join(str(found).split())
+    for note in (
+        "8 settings of 2 schedules",
+        "Score: minus the mean of the last 5",
+        "Chosen for linear: end=1.0.",
+        "2 constant, 6",
+    ):
+        assert note in said
+    bare = compare(losses_only, {"constant": ls.Constant(1.0), "linear": sweep}, peaks=[0.05, 0.1])
+    assert bare.rows[1].setting == "Linear(1.0, 1.0, 30)"
+    np.testing.assert_array_equal(bare.metrics["loss"], found.metrics["loss"])
+
+
+@pytest.mark.parametrize("name", ["with_equinox", "with_flax", "with_plain_jax"])
+def test_models_with_batch_normalisation_and_dropout_train(name):
+    """Those of the notebook."""
+    cells = json.loads((ROOT / "notebooks" / "compare.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"][:3]
+    scope: dict[str, Any] = {"__name__": "compare"}
+    with relaxed():
+        exec("\n".join(code).replace("STEPS = 200", "STEPS = 60"), scope)
+        found = compare(scope[name], PURE, peaks=[0.03], seeds=2)
+    losses, validation = found.metrics["loss"][0], found.metrics["validation"][0]
+    assert np.all(losses[:, -9:].mean(axis=1) < 0.6 * losses[:, 0])
+    assert np.all(validation[:, -1] > 0.6 * validation[:, 0])
+
+
+def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones():
+    lengths = []
+
+    def make(steps):
+        lengths.append(steps)
+
+        def train(schedule, key):
+            return jax.lax.scan(lambda x, i: (x - schedule(i) * x, x**2), 1.0 + jax.random.uniform(key), jnp.arange(steps))[1]
+
+        return train
+
+    def schedules(steps):
+        return {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5], steps=steps)}
+
+    growing = lambda steps: {"constant": ls.grid(ls.Constant, value=[0.1] * steps)}  # noqa: E731
+    with pytest.raises(ValueError, match="expected as many settings at every length, got others at 3 steps"):
+        compare(make, growing, peaks=None, steps=3, rungs=2)
+    lengths.clear()
+    peaks = [0.01, 0.02, 0.05, 0.1, 0.2]
+    found = compare(make, schedules, peaks=peaks, steps=36, rungs=3)
+    assert lengths == [4, 12, 36]
+    assert [len(rung) for rung in found.stopped] == [5 + 10 - 2 - 4, 1 + 2]
+    whole = compare(make(36), schedules(36), peaks=peaks)
+    assert found.chosen == whole.chosen
+    np.testing.assert_allclose(found.at_best("loss", "linear"), whole.at_best("loss", "linear"), rtol=1e-6)
+    assert "of 15 settings 6 and then 3 went on to longer runs." in " ".join(str(found).split())
+
+
+# The figures
 
 
 @pytest.mark.parametrize(
@@ -144,13 +223,21 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(n):
     assert 0.93 <= held <= 0.975  # plain percentiles hold it in 90.5 % for n = 8
 
 
-def impure(schedule, key):
-    return descend(schedule, jax.random.fold_in(key, np.random.default_rng().integers(1000)))
+# What is refused, before anything is compiled
+
+
+def impure(draw):
+    return {"train": lambda schedule, key: descend(schedule, jax.random.fold_in(key, draw()))}
 
 
 def branches(schedule, key):
     found = descend(schedule, key)
-    return found if found["loss"][-1] < 1.0 else {**found}
+    return found if found["loss"][-1] < 1.0 else descend(schedule, key)
+
+
+def takes_a_float(schedule, key):
+    found = descend(schedule, key)
+    return {**found, "test": float(found["loss"][-1])}
 
 
 def returns(**changes):
@@ -162,31 +249,42 @@ def of(**schedules):
 
 
 REFUSED = [
-    ({"baseline": "fixed"}, "compare(baseline='fixed') names none of the schedules"),
-    ({"peaks": [0.1, -1.0]}, "compare(peaks=...) must be different rates above 0, got [0.1, -1.0]"),
-    ({"mesh": 8}, "compare(mesh=...) must be a mesh, such as jax.make_mesh("),
-    (of(rate=0.1), "must be schedules by name, got 'rate': 0.1; write Constant(1.0)"),
-    (of(theirs=optax.cosine_decay_schedule(1.0, 10)), "write Function(f), if it is a function of the step"),
-    (of(all=ls.stack([ls.Constant(1.0)] * 2)), "must be single schedules by name, got the batch 'all'"),
-    ({"schedules": [ls.Constant(1.0)]}, "must be a dict of schedules by name"),
-    ({"train": impure}, "train(schedule, key) is not pure"),
-    ({"train": branches}, "jnp.where or jax.lax.cond"),
-    ({"train": lambda _: None}, "compare(train=...) must be a function of (schedule, key)"),
-    ({"train": lambda key, schedule: descend(schedule, key)}, "the schedule comes first"),
-    ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, "does not use its schedule"),
-    ({"train": lambda schedule, _: descend(schedule, jax.random.key(0))}, "does not use its key"),
-    (returns(test=jnp.zeros(3)), "one number as 'test'; got shape (3,): take the mean, or the last"),
-    (returns(loss=jnp.zeros(())), "one number an evaluation as 'loss'; got shape ()"),
-    (returns(validation=jnp.zeros(4)), "as many of 'validation' as of 'loss', one an evaluation"),
-    (returns(test="good"), "a dict of numeric arrays with 'loss', 'validation', 'test'; got "),
-    (returns(best=1.0), "its metrics under other names than 'best', which say which run"),
-    ({"train": lambda *_: None}, "got nothing, as without `return`"),
+    ({"baseline": "fixed"}, ValueError, "compare(baseline='fixed'): expected one of the schedules ['constant']"),
+    ({"peaks": [0.1, -1.0]}, ValueError, "compare(peaks=[0.1, -1.0]): expected peaks > 0"),
+    ({"peaks": [0.1, 0.1]}, ValueError, "compare(peaks=[0.1, 0.1]): expected different rates"),
+    ({"peaks": 0.1}, TypeError, "compare(peaks=0.1): expected a list of numbers"),
+    ({"seeds": 1}, ValueError, "compare(seeds=...) must be a whole number, at least 2 and below 2**32, got 1"),
+    ({"window": 0}, ValueError, "compare(window=...) must be a whole number, at least 1"),
+    ({"rungs": 2}, TypeError, "compare(steps=None): expected a number of updates"),
+    ({"steps": 9}, TypeError, "compare(steps=9): expected a number of updates for functions of it"),
+    ({"mesh": 8}, TypeError, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),
+    (of(rate=0.2), ValueError, "expected schedules with a peak of 1, got 'rate' with one of 0.2: Constant(0.2). Hint: divide"),
+    (of(w=ls.warmup_cosine(1e-3, 5, 30)), ValueError, "got 'w' with one of 0.001: warmup_cosine(0.001, 5, 30). Hint: divide"),
+    (
+        of(all=ls.stack([ls.stack([ls.Constant(1.0)] * 2)])),
+        ValueError,
+        "expected a batch with one axis",
+    ),
+    (of(bad="x"), TypeError, "compare(schedules['bad']='x')"),
+    ({"schedules": [ls.Constant(1.0)]}, TypeError, "expected a dict of schedules by name"),
+    (impure(lambda: int(np.random.default_rng().integers(9))), ValueError, "a pure function, got one that draws from NumPy's"),
+    (impure(lambda: random.randrange(9)), ValueError, "expected a pure function, got one that draws from NumPy's or Python's"),
+    ({"train": branches}, TypeError, "jnp.where or jax.lax.cond"),
+    ({"train": takes_a_float}, TypeError, "jnp.where or jax.lax.cond"),
+    ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, ValueError, "expected a rate from the schedule"),
+    ({"train": lambda schedule, _: descend(schedule, jax.random.key(0))}, ValueError, "expected a use of the key"),
+    (returns(test=jnp.zeros(3)), ValueError, "'test' of shape (), got (3,). Hint: stack curves"),
+    (returns(loss=jnp.zeros(())), ValueError, "'loss' of shape ('evaluations',), got ()"),
+    (returns(validation=jnp.zeros(4)), ValueError, "'validation' of shape (30,), got (4,)"),
+    (returns(test="good"), ValueError, "a dict of numeric arrays with ['loss', 'test', 'validation'], got "),
+    (returns(best=1.0), ValueError, "which say which run it is, got ['best']"),
+    ({"train": lambda *_: None}, ValueError, "got NoneType"),
 ]
 
 
-@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_what_cannot_be_compared_is_refused(options, message):
-    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+@pytest.mark.parametrize(("options", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])
+def test_what_cannot_be_compared_is_refused(options, error, message):
+    with pytest.raises(error, match=re.escape(message)):
         compare(**{"schedules": PURE, **options})
 
 
@@ -196,96 +294,12 @@ def test_an_error_of_its_own_says_where_it_was():
     assert any("train(schedule, key)" in note for note in error.value.__notes__)
 
 
-def test_data_from_outside_and_jitted_functions_are_pure():
-    data = np.random.default_rng(0).normal(size=50).astype(np.float32)
+def test_train_is_called_once_and_may_be_jitted_and_close_over_data():
+    data, calls = np.random.default_rng(0).normal(size=50).astype(np.float32), []
 
     @jax.jit
     def train(schedule, key):
+        calls.append(key)
         return descend(schedule, jax.random.fold_in(key, jnp.asarray(data).mean().astype(np.int32)))
 
-    assert compare(train, PURE).seeds == 3
-
-
-# What a `Comparison` gives besides its table: columns, a picture, files
-
-SHOWN = {
-    "constant": ls.Constant(1.0),
-    "cosine": ls.Cosine(1.0, 0.0, 40),
-    "plateau": ls.reduce_on_plateau(patience=2),
-    "own": ls.Function(lambda t: 1.0 / (1.0 + t)),
-}
-
-
-def made(schedules=SHOWN, lost=False):
-    """Numbers that are easy to know again: schedule, peak, seed and evaluation are their digits."""
-    shape = len(schedules), 3, 5, 4
-    s, p, n, e = np.indices(shape)
-    loss = (1000 * (s + 1) + 100 * p + 10 * n + e).astype(np.float32)
-    metrics = {
-        "step": 10 * (e + 1),
-        "loss": loss,
-        "validation": -loss,
-        "test": -loss[..., -1] / 2,
-        "learning_rate": loss * 1e-4,
-        "weights": np.zeros((*shape[:3], 2, 2), np.float32),
-    }
-    if lost:
-        metrics["loss"][-1, :, 1:] = np.nan
-    return lab.Comparison(dict(schedules), (0.1, 0.2, 0.4), 5, "constant", metrics, 2, {"compiling": 1.0, "running": 2.0})
-
-
-def test_a_row_of_the_columns_is_a_run_or_an_evaluation():
-    found = made(lost=True)
-    runs: Any = found.to_pandas()
-    evaluations: Any = found.to_pandas(curves=True)
-    assert list(runs)[:5] == ["schedule", "peak", "seed", "best", "diverged"]
-    where = "schedule == 'cosine' & peak == 0.4 & seed == 3"
-    assert runs.query(where)[["step", "loss"]].to_numpy().tolist() == [[40, 2233]]
-    assert evaluations.query(where)[["evaluation", "loss"]].to_numpy().tolist() == [[k + 1, 2230 + k] for k in range(4)]
-    means = runs.query("best & ~diverged").groupby("schedule")["test"].mean()
-    assert means.to_dict() == {row.name: row.test for row in found.rows}
-    assert runs.groupby("schedule")["diverged"].sum()["own"] == 12
-
-
-def test_what_is_saved_comes_back(tmp_path):
-    found = made()
-    paths = found.save(tmp_path / "a" / "b")
-    assert sorted(path.name for path in paths) == ["comparison.json", "comparison.png", "metrics.npz", "runs.csv"]
-    assert all(path.stat().st_size > 100 for path in paths)
-    with pytest.raises(ValueError, match=r"schedules=\.\.\.\) needs the schedules that hold functions: {'own': Function"):
-        lab.Comparison.load(tmp_path / "a" / "b")
-    again = lab.Comparison.load(tmp_path / "a" / "b", schedules={"own": SHOWN["own"]})
-    for name in ("schedules", "peaks", "seeds", "window", "rows"):
-        assert getattr(again, name) == getattr(found, name)
-    for name, values in found.metrics.items():
-        np.testing.assert_array_equal(again.metrics[name], values)
-        assert again.metrics[name].dtype == values.dtype
-
-
-def test_nothing_to_load_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"finds no comparison.json, which Comparison.save writes$"):
-        lab.Comparison.load(tmp_path)
-    (tmp_path / "rounds.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match=r"it has the rounds of compare\(folder=\.\.\.\)"):
-        lab.Comparison.load(tmp_path)
-
-
-def test_it_shows_itself():
-    found = made({"<b>": SHOWN["cosine"], "constant": SHOWN["constant"]}, lost=True)
-    assert repr(found) == "<Comparison of 2 schedules, 3 peaks, 5 seeds; best: <b>>"
-    assert "&lt;" in found._repr_html_()
-    assert max(map(len, str(made()).splitlines())) <= 80
-    with pytest.raises(KeyError, match=r"knows no \w+ 'typo', but .*constant"):
-        found.at_best("loss", "typo")
-    rates, way, scores = found.plot(figure=Figure())
-    assert [line.get_label() for line in rates.lines] == ["<b>, peak 0.1", "constant, peak 0.1"]
-    curves = [found.metrics["loss"][0, 0].mean(axis=0), found.metrics["loss"][1, 0, 0]]  # of the only seed that is left
-    np.testing.assert_allclose([np.asarray(line.get_ydata(), np.float64) for line in way.lines[:2]], curves)
-    assert [label.get_text() for label in scores.get_yticklabels()] == ["<b>", "constant"]
-
-
-def test_a_sentence_says_what_the_intervals_say():
-    assert table.verdict(made()) == "With 5 seeds no schedule is better than constant with 95 % confidence."
-    found = made()
-    found.metrics["test"][1:3] += 1e6 + np.arange(5, dtype=np.float32)
-    assert table.verdict(found) == "With 5 seeds cosine and plateau are better than constant with 95 % confidence."
+    assert (compare(train, PURE).seeds, len(calls)) == (3, 1)

@@ -1,32 +1,33 @@
-"""`lrsched.lab.compare` in rounds: kept in a folder and gone on with, shared by eight devices, and too large for the memory."""
+"""`lrsched.lab.compare` in rounds: kept in a folder, shared by devices and processes, and too large for the memory."""
 
 import signal
+import socket
 import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from helpers import said, started
-from test_compare import compare as compared
-from test_compare import descend
 
 import lrsched as ls
-from lrsched.lab.comparing import memory
+from lrsched import lab
+from lrsched.lab.compare import program
 
 ROUNDS = 2 * 3 * 8 // 2
 SCHEDULES = {"constant": ls.Constant(1.0), "cosine": ls.Cosine(1.0, 0.0, 9)}
 trained = []
 
 
-def start(folder, devices=1):
-    return started("comparing.py", folder, devices=devices)
+def start(folder, devices=1, *process):
+    return started("comparing.py", folder, *process, devices=devices)
 
 
-def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_and_on_eight_devices(tmp_path):
-    folders = [tmp_path / name for name in ("whole", "mesh", "killed")]
+def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_on_eight_devices_and_in_two_processes(tmp_path):
+    folders = [tmp_path / name for name in ("whole", "mesh", "killed", "both")]
     for folder in folders:
         folder.mkdir()
-    whole, mesh, process = start(folders[0]), start(folders[1], devices=8), start(folders[2])
+    whole, mesh, process = start(folders[0]), start(folders[1], 8), start(folders[2])
     deadline = time.monotonic() + 200
     while len(list(folders[2].glob("round-*.npz"))) < 3:
         assert process.poll() is None, process.communicate()[1][-3000:]
@@ -42,16 +43,30 @@ def test_killed_in_the_middle_it_ends_with_the_same_numbers_as_whole_and_on_eigh
     assert len(list(folders[2].glob("round-*.npz"))) == ROUNDS
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # they were not made again
     assert said(mesh).split() == ["8", *numbers]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [start(folders[3] if first else tmp_path / "unused", 4, int(not first), port) for first in (True, False)]
+    assert [said(one).splitlines()[-1].split() for one in both] == [["8", *numbers]] * 2
+    assert len(list(folders[3].glob("round-*.npz"))) == ROUNDS / 8
+    assert not (tmp_path / "unused").exists()
 
 
 def train(schedule, key):
     jax.debug.callback(lambda x: trained.append(float(x)), schedule(0))
-    found = descend(schedule, key)
-    return {**found, "test": found["test"].astype(jnp.bfloat16)}
+
+    def step(x, i):
+        x = x - schedule(i) * x
+        return x, x**2
+
+    _, losses = jax.lax.scan(step, jax.random.normal(key), jnp.arange(10))
+    return {"loss": losses, "validation": -losses, "test": -losses[-1].astype(jnp.bfloat16)}
 
 
 def compare(train=train, schedules=SCHEDULES, **options):
-    return compared(train, schedules, **{"peaks": [0.1, 0.3], "batch_size": 4, **options})
+    return lab.compare(
+        train, schedules, **{"peaks": [0.1, 0.3], "seeds": 3, "batch_size": 4, "show_progress": False, **options}
+    )
 
 
 def metrics(found):
@@ -69,7 +84,7 @@ def test_only_what_a_disk_lost_or_changed_is_trained_again(tmp_path):
     assert [again(), again()] == [(first, 12), (first, 0)]
     one, two, three = sorted(tmp_path.rglob("round-*.npz"))
     content = bytearray(one.read_bytes())
-    content[content.index(b"loss.npy") + 300] ^= 1  # a bit of a number
+    content[len(content) // 2] ^= 1
     one.write_bytes(content)
     two.write_bytes(two.read_bytes()[:100])
     assert again() == (first, 8)
@@ -77,24 +92,33 @@ def test_only_what_a_disk_lost_or_changed_is_trained_again(tmp_path):
     assert again() == (first, 4)
 
 
-SHORTER = {**SCHEDULES, "cosine": ls.Cosine(1.0, 0.0, 8)}
+def test_a_folder_grows_by_seeds_peaks_and_schedules(tmp_path):
+    def trains(**options):
+        trained.clear()
+        found = compare(folder=tmp_path, batch_size=1, **options)
+        jax.effects_barrier()
+        return found, len(trained)
+
+    constant = {"constant": ls.Constant(1.0)}
+    first, count = trains(schedules=constant)
+    assert (count, trains(schedules=constant, seeds=4)[1], trains(schedules=constant, peaks=[0.3, 0.2])[1]) == (6, 2, 3)
+    found, count = trains(schedules={"line": lambda t: 1.0 / (1.0 + t), **constant})
+    assert count == 6
+    np.testing.assert_array_equal(found.metrics["loss"][2:], first.metrics["loss"])
+    assert trains(schedules={"line": lambda t: 1.0 / (2.0 + t) * 2.0, **constant})[1] == 6  # another function, another schedule
+    assert trains(schedules=constant, seed=1)[1] == 6
 
 
-@pytest.mark.parametrize(
-    ("options", "what"),
-    [
-        ({"peaks": [0.1, 0.4]}, r"peaks = \[0.1, 0.3\] there, \[0.1, 0.4\] here"),
-        ({"train": descend}, "train, or the data that it closes over, is another"),
-        ({"schedules": SHORTER}, r"schedules 'cosine': Cosine\(1.0, 0.0, 9\) there, Cosine\(1.0, 0.0, 8\) here"),
-    ],
-)
-def test_a_folder_of_another_comparison_is_refused(tmp_path, options, what):
+def other(schedule, key):
+    return {name: 2.0 * value for name, value in train(schedule, key).items() if name != "test"} | {"test": jnp.zeros(())}
+
+
+def test_a_folder_of_another_train_is_refused(tmp_path):
     compare(folder=tmp_path)
-    with pytest.raises(ValueError, match=rf"(?s)compare\(folder=.*\): expected the runs of this .*: {what}.*\nHint: give"):
-        compare(folder=tmp_path, **options)
-    (tmp_path / "rounds.json").write_text("")
-    with pytest.raises(ValueError, match=r"has a rounds.json that cannot be read: .*Delete the folder"):
-        compare(folder=tmp_path)
+    with pytest.raises(
+        ValueError, match=r"(?s)compare\(folder=.*\): expected the runs of this .*: train, or the data .*\nHint: give"
+    ):
+        compare(other, folder=tmp_path)
 
 
 def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
@@ -103,12 +127,12 @@ def test_more_runs_than_fit_are_refused_with_a_number_that_fits(monkeypatch):
         _, losses = jax.lax.scan(lambda x, i: (x - schedule(i) * x, (x**2).mean()), x, jnp.arange(3))
         return {"loss": losses, "validation": -losses, "test": -losses[-1]}
 
-    monkeypatch.setattr(memory, "available", lambda _: 10 << 20)
+    monkeypatch.setattr(program, "_free", lambda _: 10 << 20)
     with pytest.raises(MemoryError, match=r"12 runs at a time need .*, and 0.00977 GiB are free; try batch_size=\d") as error:
         compare(large, batch_size=None)
     fitting = int(str(error.value).split("batch_size=")[-1].split(",")[0])
     assert 1 <= fitting < 12
     assert compare(large, batch_size=fitting).seeds == 3
-    monkeypatch.setattr(memory, "available", lambda _: 1 << 20)
+    monkeypatch.setattr(program, "_free", lambda _: 1 << 20)
     with pytest.raises(MemoryError, match=r"one run of train\(schedule, key\) is too large"):
         compare(large, batch_size=1)

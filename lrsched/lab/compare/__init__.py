@@ -1,0 +1,1 @@
+"""How schedules are compared; `lrsched.lab.compare` is the way in."""
