@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs=2, default=tuple(SEEDS.values()), metavar="N", help="of curves, and designs")
     parser.add_argument("--out", type=Path, default=HERE, metavar="FOLDER", help="where the files go (default: here)")
     options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
     numbers = options.out / "law.json"
     kept = json.loads(numbers.read_text(encoding="utf-8")) if numbers.exists() else {}
     for part in options.only or ["published", *OWN]:
@@ -160,11 +161,11 @@ def own(name: str, short: int, long: int, seeds: int, designed_seeds: int) -> di
     def measured(schedules: dict[str, ls.Schedule], steps: int, seeds: int, baseline: str) -> lab.Comparison:
         train = workload.make_train(steps)
         options: dict[str, Any] = {"seeds": seeds, "baseline": baseline, "batch_size": workload.batch_size}
-        return lab.compare(train, schedules, peaks=[1.0], show_progress=False, **options)
+        return lab.compare(train, schedules, show_progress=False, **options)
 
     def curves(found: lab.Comparison) -> dict[str, Any]:  # the mean over seeds of the loss on the validation split
-        losses = found.metrics["validation_loss"][:, 0].mean(axis=1)
-        return {key: (s, found.steps - 1, loss) for (key, s), loss in zip(found.schedules.items(), losses, strict=True)}
+        losses = found.metrics["validation_loss"].mean(axis=1)
+        return {one.name: (one.schedule, found.steps - 1, loss) for one, loss in zip(found.trials, losses, strict=True)}
 
     warm = short // 10
     fitted, other, longer = schedules(peak, warm, short, long)
