@@ -162,6 +162,7 @@ def _limits(own: dict[str, Any]) -> str:
 - A horizon of three times the fitted one adds most of the error, through the slow tail of a decay: see `cosine_72000`.
 - It needs a loss that falls. Where a model overfits, the validation loss has a minimum that no law of this form has; digits,
   with momentum SGD, comes close to that, and is predicted too low.
-- It knows no instability: a rate that diverges is as good as its sum.
+- It knows no instability: a rate that diverges is as good as its sum, and a warm-up is a loss of time. Do not free the
+  warm-up.
 - The first steps after the warm-up follow the law least.
 """

@@ -67,6 +67,7 @@ def test_predicts_what_its_formula_says(name):
         np.testing.assert_allclose(law.predict(schedule, STEPS), summed(name, TRUTH[name], schedule, STEPS), atol=1e-3)
     rates = np.asarray(HALF(np.arange(N)))
     np.testing.assert_allclose(law.predict(rates, STEPS), law.predict(HALF, STEPS), atol=1e-6)
+    assert law.predict(1e-3, 0) > law.predict(1e-3, 1)
     assert float(law.predict(lambda t: HALF(t), 2000)) == float(law.predict(HALF, [2000])[0])
 
 
@@ -117,7 +118,7 @@ REFUSED = [
     (lambda: known("momentum").optimize(DRIVEN), TypeError, "a schedule that is not driven"),
     (lambda: known("momentum").optimize(ls.InverseSqrt(1e-3, 9), ["start"]), ValueError, "has no end"),
     (lambda: ls.monotone(1.0, 10, points=1), ValueError, "monotone(points=1): expected a whole number >= 2"),
-    (lambda: ls.monotone(1.0, 10, points=3, ratios=[0.5]), ValueError, "expected either points or ratios"),
+    (lambda: ls.monotone(1.0, 10, points=3, ratios=[0.5]), ValueError, "expected a whole number >= 2, or ratios in its place"),
     (lambda: ls.monotone(1.0, 10, ratios=[0.5, 1.5]), ValueError, "expected ratios >= 0 and <= 1"),
 ]
 

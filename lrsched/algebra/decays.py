@@ -155,34 +155,25 @@ def infinite(
 def monotone(peak: Value, steps: Length, warmup_steps: Length = 0.0, points: int | None = None, ratios: Any = None) -> Schedule:
     """A straight line from 0 up to `peak`, then a table that never rises: `peak · ratios[0] · … · ratios[k-1]` at point k.
 
-    The points are evenly spaced, the first at step `warmup_steps` and the last at `steps`, with straight lines in between.
-    `lab.fit_law(...).optimize` finds the best ratios.
-
     Args:
-        peak: the value at step `warmup_steps`.
-        steps: the length of the whole in steps, the warm-up included: >= `warmup_steps`.
-        warmup_steps: the length of the warm-up in steps, >= 0.
-        points: how many there are, at least 2, where no ratios are given: they are on a straight line to 0 then. None: 32.
-        ratios: a list of what each value but the first is of the one before, between 0 and 1.
+        peak, steps, warmup_steps: as in `warmup_cosine`; the points are evenly spaced after the warm-up, with lines in between.
+        points: how many there are, at least 2, on a straight line to 0; None: 32. Without ratios only.
+        ratios: a list with each value but the first divided by the one before, between 0 and 1. `lab.fit_law` finds the best.
 
     >>> import lrsched as ls
     >>> print(ls.monotone(1.0, 30, warmup_steps=10, ratios=[0.5, 0.0])([0, 5, 10, 15, 20, 30]))
     [0.   0.5  1.   0.75 0.5  0.  ]
 
     References:
-        Luo et al., *A multi-power law for loss curve prediction across learning rate schedules*, 2025 (arXiv 2503.12811), which
-        optimizes one of as many points as steps.
+        Luo et al., *A multi-power law for loss curve prediction*, 2025 (arXiv 2503.12811), with as many points as steps.
     """
     warmup_steps, rest = divided("monotone", steps, warmup_steps=warmup_steps)
-    if ratios is None:
-        count = 32 if points is None else points
-        if not isinstance(count, int) or count < 2:
-            raise ValueError(unexpected("monotone", "points", points, "a whole number >= 2"))
-        ratios = [1.0 - 1.0 / k for k in range(count - 1, 0, -1)]
-    elif points is not None:
-        raise ValueError(unexpected("monotone", "points", points, "either points or ratios"))
+    count = 32 if points is None else points
+    if not isinstance(count, int) or count < 2 or (points is not None and ratios is not None):
+        raise ValueError(unexpected("monotone", "points", points, "a whole number >= 2, or ratios in its place"))
+    ratios = [1.0 - 1.0 / k for k in range(count - 1, 0, -1)] if ratios is None else ratios
     ratios = checked_argument("monotone", "ratios", ratios, Ratios)
     shares = [ratios[..., k] for k in range(ratios.shape[-1])]
-    values = itertools.accumulate(shares, lambda value, ratio: value * ratio, initial=peak)
-    places = [rest * (k / len(shares)) for k in range(len(shares) + 1)]
-    return Linear(0.0, peak, warmup_steps) >> Piecewise(numerics.table(places), numerics.table(list(values)), "linear")
+    values = list(itertools.accumulate(shares, lambda value, ratio: value * ratio, initial=peak))
+    places = [rest * (k / len(shares)) for k in range(len(values))]
+    return Linear(0.0, peak, warmup_steps) >> Piecewise(numerics.table(places), numerics.table(values), "linear")

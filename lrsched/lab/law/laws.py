@@ -88,8 +88,9 @@ def points(steps: np.ndarray, segments: int | None = None) -> np.ndarray:
     With a number of segments there are so many: the last ones have no length.
     """
     asked = np.unique(steps)
+    last = max(asked[-1], 1)
     asked = asked[:: -(-len(asked) // _MOST)]
-    ends = np.unique([*np.linspace(0, steps.max(), SEGMENTS + 1).round(), *asked, steps.max()]).astype(np.int64)
+    ends = np.unique([*np.linspace(0, last, SEGMENTS + 1).round(), *asked, last]).astype(np.int64)
     if segments is not None:
         ends = np.pad(ends, (0, segments + 1 - len(ends)), mode="edge")
     return (ends[:-1, None] + np.diff(ends)[:, None] * np.arange(WITHIN + 1)[None] // WITHIN).astype(np.int32)
