@@ -96,7 +96,7 @@ BREAKAGES = (
         f"{CLOCKS}/metrics.py",
         "cooldown=jnp.where(fired, _whole(self.cooldown),",
         "cooldown=jnp.where(fired, 0,",
-        "clocks",
+        "torch",
     ),
     Breakage(
         "a state shares a buffer",

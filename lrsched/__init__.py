@@ -4,7 +4,8 @@
   InverseSqrt, Piecewise, Time, Noise, Function, Choice.
 - Operators and methods: Schedule, join, minimum, maximum, Driven.
 - Recipes: step_decay, multi_step, warmup_constant, warmup_linear, warmup_cosine, warmup_inverse_sqrt, noam, wsd,
-  cosine_restarts, triangular, one_cycle, one_cycle_momentum, reduce_on_plateau.
+  infinite, rex, tanh_decay, inverse_time, power_decay, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
+  reduce_on_plateau.
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since, init, evaluate, tick, bind, replay,
   ScheduleState.
 - Optax: scale_by_learning_rate, scheduled, layerwise, accumulate, as_stateful.
@@ -19,6 +20,7 @@ import typing as _typing
 
 from lrsched.algebra.batch import grid, stack, unstack
 from lrsched.algebra.combinators import Choice
+from lrsched.algebra.decays import infinite, inverse_time, power_decay, rex, tanh_decay
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.pointwise import Constant, maximum, minimum
@@ -95,7 +97,8 @@ __all__ = [  # noqa: RUF022
     "Schedule", "join", "minimum", "maximum", "Driven",
     # Recipes
     "step_decay", "multi_step", "warmup_constant", "warmup_linear", "warmup_cosine", "warmup_inverse_sqrt", "noam", "wsd",
-    "cosine_restarts", "triangular", "one_cycle", "one_cycle_momentum", "reduce_on_plateau",
+    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "cosine_restarts", "triangular", "one_cycle",
+    "one_cycle_momentum", "reduce_on_plateau",
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since", "init", "evaluate", "tick", "bind",
     "replay", "ScheduleState",
@@ -122,4 +125,4 @@ if not _typing.TYPE_CHECKING:  # for a type checker any name would be an attribu
             return importlib.import_module(f"lrsched.{name}")
         if name == "__version__":
             return importlib.import_module("importlib.metadata").version("lrsched-jax")
-        raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(name, __all__))
+        raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name))

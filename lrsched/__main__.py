@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lrsched.views.codec import to_dict
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
-from lrsched.views.show import curve
+from lrsched.views.show import report
 from lrsched.views.summary import summary
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-def _at_least(least: int) -> Callable[[str], float]:
-    return _given(_whole, lambda x: least <= x < 2**32, f"a whole number, at least {least} and below 2**32")
+def _at_least(least: int, bits: int = 32) -> Callable[[str], float]:
+    return _given(_whole, lambda x: least <= x < 2**bits, f"a whole number, at least {least} and below 2**{bits}")
 
 
 _rate = _given(float, lambda x: 0 < x < math.inf, "rates above 0, such as 0.01 0.1")
@@ -92,7 +92,7 @@ def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
     )
     hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; nothing of it is run"
     show.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
-    show.add_argument("--steps", type=_at_least(1), metavar="N", help="updates in the run (default: as long as it lasts)")
+    show.add_argument("--steps", type=_at_least(1, 53), metavar="N", help="updates in the run (default: as long as it lasts)")
     show.add_argument("--json", action="store_true", help="print the schedule as JSON, several as a list, and nothing else")
     _add_files(show, None, "schedule.png and schedule.json go (default: none are written)")
     show.set_defaults(run=_show, parser=show)
@@ -163,19 +163,35 @@ def main(arguments: list[str] | None = None) -> int:
     command = bool(arguments) and not arguments[0].startswith("-")
     parser = _parser(command or "-h" in arguments or "--help" in arguments)
     if command and arguments[0] not in _COMMANDS:
-        close = difflib.get_close_matches(arguments[0], _COMMANDS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"{parser.prog} show 'Linear(...)'."
-        parser.error(f"expected {' or '.join(_COMMANDS)}, got {arguments[0]!r}. Hint: {hint}")
+        hint = _nearest(arguments[0], _COMMANDS) or f" Hint: {parser.prog} show 'Linear(...)'."
+        parser.error(f"expected {' or '.join(_COMMANDS)}, got {arguments[0]!r}.{hint}")
     if command and arguments[0] == "show":  # -Linear(0, 1, 10) is no option
         arguments = [f" {one}" if re.match(r"-[-+*/.\w\s]*\(", one) else one for one in arguments]
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    owner: _Parser = options.parser
+    if unknown:
+        later = [one for one in unknown if one in _COMMANDS]
+        known = [name for action in owner._actions for name in action.option_strings]
+        hint = (
+            f" Hint: {parser.prog} {later[0]} ..., the command first." if later else _nearest(unknown[0], [*known, *_COMMANDS])
+        )
+        owner.error(f"unrecognized arguments: {' '.join(unknown)}.{hint}")
     try:
         code = options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        print(end="", flush=True)
+    except OSError as error:
+        if sys.stdout:  # at exit, Python would try again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # `| head` has read enough
+            return 0
+        owner.exit(1, f"{owner.prog}: expected to write the output, got an error: {error}.\n")
     return code
+
+
+def _nearest(text: str, names: Sequence[str]) -> str:
+    """The hint of an error about a word that is none of the names, if one is near."""
+    close = difflib.get_close_matches(text.lstrip("-"), [name.lstrip("-") for name in names], n=1)
+    return "".join(f" Hint: did you mean {name}?" for name in names if name.lstrip("-") in close)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -207,7 +223,7 @@ def _show(options: argparse.Namespace) -> int:
         print(written)
         return 0
     width, plain = shutil.get_terminal_size().columns, "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    print("\n\n".join(f"{curve(one, width, plain)}\n\n{one}" for one in found))
+    print("\n\n".join(report(one, width, plain) for one in found))
     _say(*paths)
     return 0
 
@@ -270,7 +286,11 @@ def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dic
     path = folder / "settings.json"
     if not path.exists():
         path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    there = json.loads(path.read_text(encoding="utf-8"))
+    there = None
+    with contextlib.suppress(ValueError):
+        there = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(there, dict):
+        parser.error(f"argument --out: expected settings in {str(path)!r}, got none. Hint: --out FOLDER writes into another.")
     other = [name for name in settings if there.get(name) != settings[name]]
     before, now = (" ".join(f"--{name} {these.get(name)}" for name in other) for these in (there, settings))
     if other:

@@ -12,9 +12,10 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
+import nested
 import numpy as np
 from meaning import RAMPS, done, exact, meaning, mp
-from nested import inverse_time, nodes, options
+from nested import nodes, options
 
 import lrsched as ls
 from lrsched.algebra.shapes import Ramp
@@ -112,7 +113,7 @@ SHAPES = {
     "line in stairs": Case(lambda n: ls.Linear(0.3, 0.0, n // 30 * 30).staircase(n // 30)),
     "line and a cool-down": Case(lambda n: ls.Linear(0.3, 0.1, n - n // 5).cooldown(n // 5, 0.003, "1-sqrt")),
     "time": Case(lambda _: ls.Time()),
-    "function": Case(lambda n: ls.Function(inverse_time, 0.3, 10 / n)),
+    "function": Case(lambda n: ls.Function(nested.inverse_time, 0.3, 10 / n)),
 }
 
 
@@ -166,6 +167,30 @@ def wsd(t, peak, warmup_steps, steps, decay_steps, start, end, shape, warmup_sha
     if t < steps - decay_steps:
         return WAYS[warmup_shape](peak, start, 1 - done(t, warmup_steps)) if t < warmup_steps else peak
     return WAYS[shape](peak, end, done(t - (steps - decay_steps), decay_steps))
+
+
+def rex(t, start, stop, steps):
+    left = 1 - done(t, steps)
+    return stop + (mp.mpf(start) - stop) * 2 * left / (1 + left)
+
+
+def tanh_decay(t, start, stop, steps, lb, ub):
+    part = done(t, steps)
+    return stop + (mp.mpf(start) - stop) * (1 - mp.tanh(lb + (mp.mpf(ub) - lb) * part)) / 2 if part < 1 else stop
+
+
+def inverse_time(t, start, rate, steps):
+    return mp.mpf(start) / (1 + mp.mpf(rate) * t / exact(steps))
+
+
+def power_decay(t, peak, amplitude, exponent, tokens):
+    return min(mp.mpf(peak), amplitude * (mp.mpf(tokens) * t) ** exponent) if t else peak
+
+
+def infinite(t, peak, constant, warmup_steps, cooldown_steps, steps, anneal_steps, start, end, shape):
+    if not steps or t < steps - anneal_steps:
+        return warmup_cosine(t, peak, warmup_steps, warmup_steps + cooldown_steps, start, constant)
+    return WAYS[shape](constant, end, done(t - (steps - anneal_steps), anneal_steps))
 
 
 def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
@@ -245,6 +270,10 @@ def cooled(n: int) -> dict[str, Any]:
     return warmup(n) | {"steps": n, "decay_steps": n // 5}
 
 
+def cooling(n: int) -> dict[str, Any]:
+    return warmup(n) | {"constant": 0.1, "cooldown_steps": n // 3}
+
+
 LINES = {"anneal": "linear", "pct_start": 0.25}
 RECIPES = {
     f"{name} {what}".strip(): Recipe(name, numbers)
@@ -266,6 +295,13 @@ RECIPES = {
         ("wsd", "1-sqrt", lambda n: cooled(n) | {"shape": "1-sqrt", "warmup_shape": "1-sqrt", "end": 0.003}),
         ("wsd", "geometric", lambda n: cooled(n) | {"shape": "geometric", "end": 1e-5}),
         ("wsd", "exponential", lambda n: cooled(n) | {"shape": "exponential", "warmup_shape": "logarithmic"} | BETWEEN),
+        ("rex", "", lambda n: {"start": 0.3, "stop": 0.01, "steps": n}),
+        ("tanh_decay", "", lambda n: {"start": 0.3, "stop": 0.01, "steps": n}),
+        ("tanh_decay", "to 0", lambda n: {"start": 0.3, "stop": 0.0, "steps": n, "lb": -6, "ub": 4}),
+        ("inverse_time", "", lambda n: {"start": 0.3, "rate": 0.7, "steps": n // 10}),
+        ("power_decay", "", lambda _: {"peak": 0.02, "amplitude": 4.0, "tokens": 512}),
+        ("infinite", "", cooling),
+        ("infinite", "annealed", lambda n: cooling(n) | {"steps": n, "anneal_steps": n // 5, "end": 0.003}),
         ("cosine_restarts", "", restarts),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),

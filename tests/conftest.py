@@ -19,7 +19,7 @@ CORE = "not deep and not system"
 collect_ignore = ["golden", "processes"]  # programs
 # Of the system ring, files whose outcome cannot depend on the versions of JAX and optax: figures, files, texts, networks of
 # the lab. `--oldest` leaves them out.
-ONCE = tuple(f"test_{x}" for x in ("benchmarks", "comparison", "contributing", "workloads"))
+ONCE = tuple(f"test_{x}" for x in ("benchmarks", "contributing", "workloads"))
 
 
 def pytest_addoption(parser):

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -74,6 +75,20 @@ def said(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
+def avals(tree: Any) -> Any:
+    """What a compiled function sees of its argument: the structure, and the shape and the type of each leaf."""
+    return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
+
+
+def updated(optimizer: Any, params: Any, steps: int = 1, state: Any = None, **observed: Any) -> Any:
+    """The updates of the last of so many steps, and the state after it; the gradients are the parameters."""
+    update, updates = jax.jit(optimizer.update), None
+    state = optimizer.init(params) if state is None else state
+    for _ in range(steps):
+        updates, state = update(params, state, params, **observed)
+    return updates, state
+
+
 WAYS = ("eager", "captured", "argument")
 
 
@@ -105,3 +120,14 @@ def called(schedules: dict[Any, Any], way: str, steps: Any) -> dict[Any, Any]:
 def as_float32(numbers: Any) -> Any:
     """The numbers that a jitted function receives: rounded to float32."""
     return jax.tree.map(lambda x: np.asarray(x, np.float32).astype(np.float64), numbers)
+
+
+def refused(calls: Any, *errors: type[Exception]) -> Any:
+    """A test that each call raises an error with a message, of which a pattern is given; by default a Type- or ValueError."""
+
+    @pytest.mark.parametrize(("call", "message"), calls)
+    def test(call: Any, message: str) -> None:
+        with pytest.raises(errors or (TypeError, ValueError), match=message):
+            call()
+
+    return test

@@ -17,7 +17,6 @@ from meaning import RAMPS
 
 import lrsched as ls
 from lrsched.algebra.combinators import Choice, Cooldown, Moved, Repeat, Warp
-from lrsched.algebra.node import Node
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import Sequence
@@ -153,7 +152,7 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.finite().cooldown(g.one_of(COUNTS[4:]), g.value(), g.one_of(options(Cooldown)["shape"])),
     lambda g: g.finite() >> g.side(),
     lambda g: g.finite_side() >> g.deep(),
-    lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.count(), g.count()))]),
+    lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.one_of(COUNTS[4:]), g.one_of(COUNTS[4:])))]),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3))),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=2.0),
     lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=0.5, scale=g.one_of((1.0, -2.0))),
@@ -198,15 +197,9 @@ def node_classes() -> list[type[Schedule]]:
     return list(dict.fromkeys(below(Schedule)))
 
 
-def parts(node: Any) -> list[Any]:
-    """The nodes that a node is made of."""
-    values = (getattr(node, field.name) for field in dataclasses.fields(node))
-    return [x for value in values for x in (value if isinstance(value, tuple) else (value,)) if isinstance(x, Node)]
-
-
 def nodes(node: Any) -> list[Any]:
     """A node, and all those below it."""
-    return [node, *(below for part in parts(node) for below in nodes(part))]
+    return [node, *(below for part in node._nodes() for below in nodes(part))]
 
 
 def options(node: Any) -> dict[str, tuple[str, ...]]:
@@ -244,6 +237,6 @@ def size(s: Any) -> Any:
         case Warp(schedule=part):
             return size(part)
         case Moved() | Sequence() | Choice():
-            return max(map(size, parts(s)))
+            return max(map(size, s._nodes()))
         case _:
-            return sum(map(size, parts(s))) + float(np.max(np.abs(s(np.arange(0, 200, 0.25)))))
+            return sum(map(size, s._nodes())) + float(np.max(np.abs(s(np.arange(0, 200, 0.25)))))

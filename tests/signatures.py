@@ -4,7 +4,6 @@
 `Schedule`, so often that there is each of its modes and shapes, each number, and each number left out or a schedule instead.
 """
 
-import dataclasses
 import functools
 import inspect
 import operator
@@ -17,7 +16,8 @@ import numpy as np
 from nested import nodes
 
 import lrsched as ls
-from lrsched.algebra.node import Node, Spec
+from lrsched.algebra import node as library
+from lrsched.algebra.node import Node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.sequence import Sequence
 
@@ -30,17 +30,22 @@ def rising(t, a, b):
 ANY_NUMBER = 0.5
 NUMBERS = {
     "a": 0.75,
+    "anneal_steps": 8.0,
     "atol": 0.0625,
+    "constant": 0.75,
     "cooldown": 2.0,
+    "cooldown_steps": 6.0,
     "decay_steps": 12.0,
     "dim": 64.0,
     "div_factor": 8.0,
     "down": 6.0,
     "every": 7.0,
+    "exponent": -0.5,
     "final_div_factor": 16.0,
     "high": 1.25,
     "highest": 1.0,
     "index": 1.0,
+    "lb": -2.0,
     "lowest": -1.0,
     "min_scale": 0.125,
     "n": 3.0,
@@ -56,6 +61,7 @@ NUMBERS = {
     "stop": 0.25,
     "stretch": 1.25,
     "timescale": 16.0,
+    "ub": 1.0,
     "up": 5.0,
     "warmup": 2.0,
     "warmup_steps": 10.0,
@@ -81,16 +87,7 @@ THINGS: dict[str, Any] = {
     "schedules": [RECEIVER, _curve(), RECEIVER * 2.0, _curve(0.5)],
     "time": ls.Time() * 0.75 + 2.0,
 }
-OPERATORS = {
-    "__add__": "+",
-    "__sub__": "-",
-    "__mul__": "*",
-    "__truediv__": "/",
-    "__pow__": "**",
-    "__neg__": "-",
-    "__rshift__": ">>",
-    "__matmul__": "@",
-}
+OPERATORS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "neg": "-", "rshift": ">>", "matmul": "@"}
 
 STEPS = np.array([0, 1, 2, 3, 5, 7, 8, 10, 11, 12, 16, 20, 24, 25, 30, 33, 39, 40, 41, 1000], np.int32)
 # A metric under which every number of a clock matters, in each of its modes; each value twice, for the window of two. Then it
@@ -213,8 +210,9 @@ def _takes_a_number(function: Callable[..., Any]) -> bool:
 def _methods() -> Iterator[Call]:
     for name, method in vars(ls.Schedule).items():
         if _makes_a_schedule(method) and name.startswith("__"):
-            plain = name if name in OPERATORS else name.replace("__r", "__")
-            operate = functools.partial(_operated, getattr(operator, plain), name != plain)
+            bare = name.strip("_")
+            plain = bare if bare in OPERATORS else bare.removeprefix("r")
+            operate = functools.partial(_operated, getattr(operator, plain), plain != bare)
             yield from _calls(OPERATORS[plain], method, operate, label=name)
         elif _makes_a_schedule(method):
             yield from _calls(name, method, getattr(RECEIVER, name), singly=True)
@@ -271,16 +269,9 @@ def structure(schedule: Any) -> Any:
     return jax.tree.structure(schedule), tuple(np.shape(x) for x in jax.tree.leaves(schedule))
 
 
-def specs(node: Node) -> list[Spec]:
-    """The specs of the leaves of a tree of nodes, in their order."""
-    found: list[Spec] = []
-    for field in dataclasses.fields(node):  # pyright: ignore[reportArgumentType]
-        value = getattr(node, field.name)
-        if (spec := field.metadata.get("spec")) is not None:
-            found += [spec] * len(jax.tree.leaves(value))
-        elif "child" in field.metadata:
-            found += [spec for one in (value if isinstance(value, tuple) else (value,)) for spec in specs(one)]
-    return found
+def specs(node: Node) -> list[library.Spec]:
+    """The specs of the numbers of a tree of nodes, in the order of its leaves."""
+    return list(library.specs(node))
 
 
 def _kind(node: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 from flax.serialization import from_state_dict, to_state_dict
-from helpers import relaxed, x64
+from helpers import refused, relaxed, x64
 
 import lrsched as ls
 
@@ -58,6 +58,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
         ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Greedy(patience=1, cooldown=1, highest=2, reset=2), 3)),
         [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 1, 1, 1],
     ),
+    "too large": ((1 / ls.Time()).on(ls.Steps()), [np.finfo(np.float32).max, 1, 0.5]),
     "pure": (COSINE, COSINE(np.arange(3))),
 }
 
@@ -88,6 +89,22 @@ def test_between_updates_a_metric_moves_the_clocks_of_the_running_part_and_no_st
     assert (still.clocks, still.step) == (ls.init(s).clocks, 1)  # without its metric a clock does not move
 
 
+LOSSES = np.array([3.0, 2.0, 2.0, 2.0, 1.0, np.nan, 0.5])
+TWO = ls.reduce_on_plateau(0.5, patience=0, monitor="loss") * ls.reduce_on_plateau(0.25, "max", 0, monitor="score")
+
+
+def test_recorded_metrics_are_replayed():
+    once, slowly = (ls.replay(COSINE * HALVES, LOSSES, every) / COSINE(np.arange(7 * every)) for every in (1, 4))
+    np.testing.assert_allclose(once, [1, 1, 1, 0.5, 0.25, 0.25, 0.125], rtol=1e-6)
+    np.testing.assert_allclose(slowly, np.repeat(once, 4), rtol=1e-6)
+    values = ls.replay(TWO, {"loss": np.array([1.0, 1.0, 0.5, 0.5]), "score": np.array([1.0, 2.0, 2.0, 3.0])})
+    np.testing.assert_allclose(values, [1, 1, 0.5, 0.125])
+    assert ls.replay(HALVES, np.zeros(0), 4).shape == (0,)
+    batch = ls.stack([COSINE * HALVES, COSINE * ls.reduce_on_plateau(patience=2)])
+    mapped = jax.jit(jax.vmap(ls.replay, (0, None)))(batch, LOSSES.astype(np.float32))
+    np.testing.assert_allclose(mapped, [ls.replay(s, LOSSES) for s in ls.unstack(batch)], rtol=3e-7)
+
+
 def test_since_counts_updates_not_observations():
     s = ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Counter("signal")))
     state, values = ls.init(s), []
@@ -97,20 +114,12 @@ def test_since_counts_updates_not_observations():
         if t in (2, 5):
             state = ls.tick(s, state, steps=0, signal=1)  # the second changes nothing
     np.testing.assert_allclose(values, [1, 1, 1, 1, 0.9, 0.8, 0.7, 0.6], rtol=1e-6)
-    s = ls.Constant(0.5, 3) >> ls.Linear(1.0, 0.0, 4).on(ls.Since(ls.Counter("signal")))
-    values = ls.replay(s, {"signal": np.array([1, 0, 0, 0, 0, 1, 0, 0, 0])})  # the first is before its part
-    np.testing.assert_allclose(values, [0.5, 0.5, 0.5, 1, 1, 1, 1, 0.75, 0.5])
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_since_best(mode):
     values = np.array([3.0, 2.0, 2.0, 2.5, np.nan, 1.0, 1.0, -np.inf, 5.0]) * (1 if mode == "min" else -1)
     assert observed(ls.SinceBest(mode, threshold=0.0), values)[1].tolist() == [0, 0, 1, 2, 3, 0, 1, 0, 1]
-
-
-def test_a_value_that_is_too_large_is_the_largest_on_a_clock_too():
-    s = (1 / ls.Time()).on(ls.Steps())
-    assert ls.evaluate(s, ls.init(s)) == np.finfo(np.float32).max
 
 
 # Counts
@@ -188,62 +197,41 @@ def test_whole_numbers_next_to_the_last_are_exact(run, context):
         assert [x.dtype for x in states[0].clocks[0]] == [jnp.float32] * 3
 
 
-def test_what_is_no_count_is_refused_where_it_is_known():
-    for bad in (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2):
-        with pytest.raises(ValueError, match=r"Counter\(monitor='tokens'\): expected a number from 0 to"):
-            TOKENS.tick(TOKENS.init(), 1, {"tokens": bad})
-    clocks: Any = (TOKENS, ls.Plateau())
-    for clock in clocks:
-        with pytest.raises(TypeError, match=r"expected a scalar, got shape \(2,\)"):
-            clock.tick(clock.init(), 1, {clock.monitors[0]: jnp.ones(2)})
-    state, _ = observed(TOKENS, np.array([5.0, np.nan, -3.0, 2.0], np.float32))
-    assert TOKENS.read(state) == 7
+BAD = (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2)
+test_what_is_no_count_is_refused_where_it_is_known = refused(
+    [
+        *((lambda x=x: TOKENS.tick(TOKENS.init(), 1, {"tokens": x}), "'tokens'.: expected a number from 0 to") for x in BAD),
+        (lambda: TOKENS.tick(TOKENS.init(), 1, {"tokens": jnp.ones(2)}), r"expected a scalar, got shape \(2,\)"),
+        (lambda: EAGER.tick(EAGER.init(), 1, {"value": jnp.ones(2)}), r"expected a scalar, got shape \(2,\)"),
+    ]
+)
+
+
+def test_what_is_no_count_is_left_out_where_it_is_traced():
+    assert TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, 2.0], np.float32))[0]) == 7
     assert np.isfinite(TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, np.inf, 2.0], np.float32))[0]))
 
 
-# The plateau against a plain-Python reference. Metrics and thresholds are small multiples of powers of two, so that every
-# margin is the same number in float32 and float64.
+# Plateaus. What they count with signed or absolute margins is recorded from PyTorch: test_torch.py.
 
 
-def is_better(value, best, mode, threshold, kind):
-    if math.isinf(best):
-        return value < best if mode == "min" else value > best
-    margin = {"rel": threshold * abs(best), "abs": threshold, "rel_signed": threshold * best}[kind]
-    return value < best - margin if mode == "min" else value > best + margin
+def test_a_plateau_of_windows_of_the_other_mode_and_of_margins_without_sign():
+    rng = np.random.default_rng(7)
+    walks = (rng.choice([-2, -1, 0, 0, 0, 1], (64, 96)).cumsum(axis=1) + rng.integers(0, 99, (64, 1))) / 8
+    walks[:20] = np.where(rng.random((20, 96)) < 0.1, rng.choice([np.nan, np.inf, -0.0], (20, 96)), walks[:20])
 
+    def plateaus(mode: Any, kind: Any, values: Any, window: int = 1) -> Any:
+        clock = ls.Plateau(mode, 1, 0.25, kind, 2, window=window)
+        return np.asarray(jax.vmap(observed, (None, 0))(clock, jnp.asarray(values, jnp.float32))[1])
 
-def reference(values, mode, patience, threshold, kind, cooldown, window):
-    """PyTorch's counting: how many plateaus were seen after each observation, or after each complete window."""
-    best, bad, left, plateaus, counts = math.inf if mode == "min" else -math.inf, 0, 0, 0, []
-    for i in range(1, len(values) + 1):
-        if i % window == 0:
-            value = sum(values[i - window : i]) / window
-            best, bad = (value, 0) if is_better(value, best, mode, threshold, kind) else (best, bad + 1)
-            if left > 0:
-                left, bad = left - 1, 0
-            if bad > patience:
-                plateaus, left, bad = plateaus + 1, cooldown, 0
-        counts.append(plateaus)
-    return counts
-
-
-@pytest.mark.parametrize("kind", ["rel", "abs", "rel_signed"])
-@pytest.mark.parametrize("mode", ["min", "max"])
-def test_a_plateau_counts_as_the_reference(mode, kind):
-    rng, n = np.random.default_rng(7), 192
-    walks = rng.choice([-2, -1, 0, 0, 0, 1], (n, 48)) * rng.choice([-1, 1], (n, 1))
-    walks = (walks.cumsum(axis=1) + rng.integers(-40, 40, (n, 1))) / 8
-    special = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0], (n // 3, 48))
-    walks[: n // 3] = np.where(rng.random(special.shape) < 0.2, special, walks[: n // 3])
-    walks[-n // 3 :] = rng.integers(-6, 7, special.shape) / 4  # noise
-    patience, cooldown, window = rng.integers(0, 6, n), rng.integers(0, 5, n), rng.choice([1, 1, 2, 4], n)
-    threshold = rng.choice([0.0, 2.0**-10, 0.25, 0.5], n)
-    clocks = ls.Plateau(mode, patience, threshold, kind, cooldown, window=window)
-    _, counts = jax.vmap(observed)(clocks, jnp.asarray(walks, jnp.float32))
-    numbers = zip(walks.tolist(), patience, threshold, cooldown, window, strict=True)
-    truth = [reference(x, mode, p, least, kind, cool, w) for x, p, least, cool, w in numbers]
-    np.testing.assert_array_equal(counts, truth)
-    assert np.max(truth) > 1
+    for kind in ("rel", "abs", "rel_signed"):
+        means = plateaus("min", kind, walks.reshape(64, 24, 4).mean(axis=2))
+        np.testing.assert_array_equal(plateaus("min", kind, walks, window=4)[:, 3::4], means)
+        assert np.max(means) > 1
+    for kind in ("rel", "abs"):
+        np.testing.assert_array_equal(plateaus("max", kind, -walks), plateaus("min", kind, walks))
+    for mode in ("min", "max"):
+        np.testing.assert_array_equal(plateaus(mode, "rel", np.abs(walks)), plateaus(mode, "rel_signed", np.abs(walks)))
 
 
 @pytest.mark.parametrize(("kind", "threshold", "places"), [("abs", 1e-3, 3), ("abs", 1e-4, 4), ("rel_signed", 0.1, 4)])
@@ -270,44 +258,32 @@ def test_the_mean_of_the_last_observations_is_observed():
         wanted, found = observed(clock, np.array(means)), observed(ls.Smoothed(clock, 7), values)
         np.testing.assert_array_equal(found[1], wanted[1])
         np.testing.assert_allclose(found[0].clock.best, wanted[0].best, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"Smoothed\(window=2.5\): expected window >= 1 and whole"):
-        ls.Smoothed(ls.Plateau(), 2.5)  # pyright: ignore[reportArgumentType]
 
 
 # What may be done to a schedule on a clock
 
-BENT = {
-    "warp": lambda s: s @ ls.Time(),
-    "a warp by it": lambda s: COSINE @ s,
-    "stretch": lambda s: s.stretch(2),
-    "staircase": lambda s: s.staircase(2),
-    "drop": lambda s: s.drop(2),
-    "reverse": lambda s: s.take(5).reverse(),
-    "repeat": lambda s: s.take(5).repeat(2),
-    "on": lambda s: s.on(EAGER),
-}
-
-
-@pytest.mark.parametrize("name", BENT)
-def test_the_time_of_a_driven_schedule_cannot_be_bent(name):
-    for s in (HALVES, COSINE * HALVES, ls.Linear(0, 1, 5) >> HALVES):
-        with pytest.raises(TypeError, match="bends time"):
-            BENT[name](s)
-
-
-def test_what_does_not_fit_is_refused():
-    for s in (HALVES, COSINE * HALVES, ls.Constant(1.0).take(5) >> HALVES):
-        with pytest.raises(TypeError, match=r"evaluate\(s, state\)"):
-            jax.jit(s)(7)
-        with pytest.raises(ValueError, match="another schedule"):
-            ls.evaluate(s, ls.init(COSINE))
-        with pytest.raises(ValueError, match=r"jax\.vmap"):
-            ls.init(ls.stack([s, s]))
-    with pytest.raises(TypeError, match=r"no clock monitors 'loss' \(monitored: 'value'\)"):
-        ls.tick(HALVES, ls.init(HALVES), loss=1.0)
-    wrongs: Any = (COSINE, 3, None, ls.Plateau)
-    for wrong in wrongs:
-        with pytest.raises(TypeError, match=r"on\(clock=.*\): expected a clock"):
-            COSINE.on(wrong)
-        with pytest.raises(TypeError, match=r"Since\(clock=.*\): expected a clock"):
-            ls.Since(wrong)
+BENT = [
+    *(lambda s: s @ ls.Time(), lambda s: COSINE @ s, lambda s: s.stretch(2), lambda s: s.staircase(2), lambda s: s.drop(2)),
+    *(lambda s: s.take(5).reverse(), lambda s: s.take(5).repeat(2), lambda s: s.on(EAGER)),
+]
+DRIVEN = (HALVES, COSINE * HALVES, ls.Linear(0, 1, 5) >> HALVES)
+test_the_time_of_a_driven_schedule_cannot_be_bent = refused(
+    [(lambda s=s, bend=bend: bend(s), "bends time") for s in DRIVEN for bend in BENT]
+)
+WRONG: Any = (COSINE, None, ls.Plateau)
+MISTAKES: list[Any] = [
+    *((lambda s=s: jax.jit(s)(7), r"evaluate\(s, state\)") for s in DRIVEN),
+    *((lambda s=s: ls.evaluate(s, ls.init(COSINE)), "another schedule") for s in DRIVEN),
+    *((lambda s=s: ls.init(ls.stack([s, s])), r"jax\.vmap") for s in DRIVEN),
+    (lambda: ls.tick(HALVES, ls.init(HALVES), loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
+    *((lambda wrong=wrong: COSINE.on(wrong), r"on\(clock=.*\): expected a clock") for wrong in WRONG),
+    *((lambda wrong=wrong: ls.Since(wrong), r"Since\(clock=.*\): expected a clock") for wrong in WRONG),
+    (lambda: ls.replay(HALVES, np.ones((2, 2))), r"arrays of one shape \(n,\), got \{'value': \(2, 2\)\}"),
+    (lambda: ls.replay(HALVES, {"value": np.ones(3), "loss": np.ones(2)}), r"'value': \(3,\), 'loss': \(2,\)"),
+    (lambda: ls.replay(HALVES, {"loss": np.ones(3)}), "no clock monitors 'loss'"),
+    (lambda: ls.replay(TWO, LOSSES), "expected a dict, since clocks monitor loss, score"),
+    (lambda: ls.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
+    (lambda: ls.replay("0.1", LOSSES), "expected a schedule, a number or a function"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.Smoothed(ls.Plateau(), 2.5), r"Smoothed\(window=2.5\): expected window >= 1 and whole"),  # pyright: ignore
+]
+test_what_does_not_fit_is_refused = refused(MISTAKES)

@@ -159,7 +159,7 @@ def test_addition_distributes_over_then_of_equal_lengths(a, b, c, d, filling):
 
 @law(schedules, schedules, schedules, counts, counts)
 def test_cuts_and_delays_combine(a, b, c, n, m):
-    yield ls.join([a, b, c], [n, n + m]), a.take(n) >> b.take(m) >> c
+    yield ls.join([a, b, c], [n + 1, n + 1 + m]), a.take(n + 1) >> b.take(m) >> c
     yield a.take(min(n, a.length)) >> a.drop(min(n, a.length)), a
     yield a.take(n).take(m), a.take(min(n, m))
     yield a.drop(n).drop(m), a.drop(n + m)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import refused
 
 import lrsched as ls
 
@@ -96,13 +97,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"factors": {**FACTORS, "haed": 1}}, "got 'haed', which covers none.*'head/kernel'"),
     ({"factors": {**FACTORS, "blocks": np.ones(4)}}, r"in 'blocks/attention/bias', of the shape \(3,\), got the shape"),
     ({"decay": 0.5, "depth_of": lambda _: None}, r"depth_of\['blocks/attention/bias'\]=None\): expected a number"),
-    ({"factors": {"": np.ones(1)}}, r"of the shape \(3,\), got the shape"),
     ({"factors": {"": np.ones((3, 3))}}, r"of the shape \(3,\), got the shape \(3, 3\)"),
-    ({"factors": {}}, "expected an entry for each parameter"),
 ]
-
-
-@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_mistakes(arguments, message):
-    with pytest.raises((TypeError, ValueError), match=message):
-        ls.layerwise(RATE, **arguments).init(PARAMS)
+test_mistakes = refused(
+    [(lambda arguments=arguments: ls.layerwise(RATE, **arguments).init(PARAMS), message) for arguments, message in MISTAKES]
+)

@@ -8,42 +8,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import relaxed
+from check import agree, recording, with_objects
 
 import lrsched as ls
 from lrsched.dialects import timm, transformers
 from lrsched.dialects.optax import from_optax
 from lrsched.dialects.torch import from_torch, state_from_torch
 
-COSINE = {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 2, "decay_steps": 9}
-OF_OPTAX = {
-    "constant": optax.constant_schedule(0.1),
-    "linear": optax.linear_schedule(1.0, 0.2, 10, 3),
-    "linear of no steps": optax.linear_schedule(1.0, 0.2, 0),
-    "polynomial": optax.polynomial_schedule(1.0, 0.2, 2.0, 10, 3),
-    "steps": optax.piecewise_constant_schedule(1.0, {5: 0.5, 11: 0.1}),
-    "lines": optax.piecewise_interpolate_schedule("linear", 1.0, {5: 0.5, 11: 0.1}),
-    "exponential": optax.exponential_decay(1.0, 4, 0.5),
-    "staircase with an end": optax.exponential_decay(1.0, 4, 0.5, 3, staircase=True, end_value=0.1),
-    "cosine": optax.cosine_decay_schedule(1.0, 10, 0.1, 2.0),
-    "warm-up": optax.warmup_constant_schedule(0.0, 1.0, 5),
-    "warm-up and cosine": optax.warmup_cosine_decay_schedule(0.0, 1.0, 5, 12, 0.1),
-    "warm-up and exponential": optax.warmup_exponential_decay_schedule(0.0, 1.0, 5, 4, 0.5),
-    "restarts": optax.sgdr_schedule([COSINE, {**COSINE, "peak_value": 0.5}]),
-    "linear one-cycle": optax.linear_onecycle_schedule(20, 1.0),
-    "cosine one-cycle": optax.cosine_onecycle_schedule(20, 1.0),
-    "joined": optax.join_schedules([optax.linear_schedule(0.0, 1.0, 4), optax.exponential_decay(1.0, 4, 0.5)], [4]),
-}
+RECORDS = recording("optax")["records"]
 
 
-@pytest.mark.parametrize("name", OF_OPTAX)
+@pytest.mark.deep
+@pytest.mark.usefixtures("relaxing")
+@pytest.mark.parametrize("name", sorted({record["call"] for record in RECORDS if "metrics" not in record}))
 def test_what_a_factory_of_optax_returned_is_translated(name):
-    theirs = OF_OPTAX[name]
-    ours = from_optax(theirs)
-    assert "Function" not in repr(ours)
-    with relaxed():
-        expected = [np.asarray(theirs(t)) for t in range(25)]
-    np.testing.assert_allclose(ours([*range(25)]), expected, rtol=1e-5, atol=1e-6)
+    records = [record for record in RECORDS if record["call"] == name]
+    wrapped = []
+    for record in records:
+        theirs = getattr(optax.schedules, name)(**with_objects(name, record["arguments"], optax.schedules))
+        ours = from_optax(theirs)
+        if "Function" in repr(ours):  # of what grows beyond a float32, or of a factory that keeps no arguments
+            wrapped.append(record)
+        else:
+            assert agree("optax", record, ours), record
+    assert len(wrapped) < len(records) / 2, wrapped
 
 
 def test_any_other_function_of_the_step_is_wrapped():
@@ -81,52 +69,45 @@ def partial_of_transformers(name: str, **numbers: object):
     return functools.partial(function, **numbers) if numbers else function
 
 
+RUN = {"num_warmup_steps": 10, "num_training_steps": 100}
+POWER, LOW = {"lr_end": 1e-3, "power": 2.0}, {"num_cycles": 0.5, "min_lr_rate": 0.1}
+WSD = {"num_warmup_steps": 5, "num_stable_steps": 9, "num_decay_steps": 6, "decay_type": "linear", "min_lr_ratio": 0.1}
+
+
 @pytest.mark.parametrize(
-    ("name", "numbers", "expected"),
+    ("name", "numbers", "make", "changes"),
     [
-        ("_get_constant_lambda", {}, transformers.get_constant_schedule(0.1)),
-        (
-            "_get_linear_schedule_with_warmup_lr_lambda",
-            {"num_warmup_steps": 10, "num_training_steps": 100},
-            transformers.get_linear_schedule_with_warmup(0.1, 10, 100),
+        ("constant", {}, transformers.get_constant_schedule, {}),
+        ("linear_schedule_with_warmup_lr", RUN, transformers.get_linear_schedule_with_warmup, {}),
+        *(
+            (
+                "polynomial_decay_schedule_with_warmup_lr",
+                RUN | POWER | {"lr_init": 0.1 / ratio},  # of a group with so many times the optimizer's rate
+                transformers.get_polynomial_decay_schedule_with_warmup,
+                {"lr_end": ratio * 1e-3},
+            )
+            for ratio in (1, 2)
         ),
+        ("cosine_schedule_with_warmup_lr", RUN | LOW, transformers.get_cosine_with_min_lr_schedule_with_warmup, {}),
         (
-            "_get_polynomial_decay_schedule_with_warmup_lr_lambda",
-            {"num_warmup_steps": 10, "num_training_steps": 100, "lr_end": 1e-3, "power": 2.0, "lr_init": 0.1},
-            transformers.get_polynomial_decay_schedule_with_warmup(0.1, 10, 100, 1e-3, 2.0),
+            "cosine_with_min_lr_schedule_with_warmup_lr_rate",
+            RUN | LOW | {"warmup_lr_rate": None},
+            transformers.get_cosine_with_min_lr_schedule_with_warmup_lr_rate,
+            {},
         ),
-        (
-            "_get_polynomial_decay_schedule_with_warmup_lr_lambda",  # of a group with twice the optimizer's rate
-            {"num_warmup_steps": 10, "num_training_steps": 100, "lr_end": 1e-3, "power": 2.0, "lr_init": 0.05},
-            transformers.get_polynomial_decay_schedule_with_warmup(0.1, 10, 100, 2e-3, 2.0),
-        ),
-        (
-            "_get_cosine_schedule_with_warmup_lr_lambda",
-            {"num_warmup_steps": 10, "num_training_steps": 100, "num_cycles": 0.5, "min_lr_rate": 0.1},
-            transformers.get_cosine_with_min_lr_schedule_with_warmup(0.1, 10, 100, min_lr_rate=0.1),
-        ),
-        (
-            "_get_cosine_with_min_lr_schedule_with_warmup_lr_rate_lambda",
-            {"num_warmup_steps": 10, "num_training_steps": 100, "num_cycles": 0.5, "min_lr_rate": 0.1, "warmup_lr_rate": None},
-            transformers.get_cosine_with_min_lr_schedule_with_warmup_lr_rate(0.1, 10, 100, min_lr_rate=0.1),
-        ),
-        (
-            "_get_wsd_scheduler_lambda",
-            {"num_warmup_steps": 5, "num_stable_steps": 9, "num_decay_steps": 6, "decay_type": "linear", "min_lr_ratio": 0.1},
-            transformers.get_wsd_schedule(0.1, 5, 6, num_stable_steps=9, decay_type="linear", min_lr_ratio=0.1),
-        ),
+        ("wsd_scheduler", WSD, transformers.get_wsd_schedule, {}),
     ],
 )
-def test_a_live_scheduler_of_transformers_is_a_named_schedule(name, numbers, expected):
-    made = 7
-    rate = float(expected(made))
+def test_a_live_scheduler_of_transformers_is_a_named_schedule(name, numbers, make, changes):
+    made, ours = 7, {key: x for key, x in numbers.items() if key != "lr_init"}
+    expected = make(0.1, **ours | changes)
     scheduler = live(
         "LambdaLR",
         "torch.optim.lr_scheduler",
-        optimizer=SimpleNamespace(param_groups=[{"lr": rate, "initial_lr": 0.1}]),
+        optimizer=SimpleNamespace(param_groups=[{"lr": float(expected(made)), "initial_lr": 0.1}]),
         base_lrs=[0.1],
         last_epoch=made,
-        lr_lambdas=[partial_of_transformers(name, **numbers)],
+        lr_lambdas=[partial_of_transformers(f"_get_{name}_lambda", **numbers)],
     )
     assert from_torch(scheduler) == expected.drop(made)
 
@@ -174,20 +155,16 @@ def test_a_live_scheduler_of_timm_has_its_arguments_as_attributes():
     assert timm.from_timm(plateau) == timm.PlateauLRScheduler(0.1, 0.3, 4, 1e-3, 2, **warm, lr_min=1e-6, mode="min")
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "group", "error", "words"),
-    [
-        (live("CosineLRScheduler", "mine"), 0, TypeError, "expected one of CosineLRScheduler"),
-        (live("Other", "timm.scheduler.other"), 0, TypeError, "expected one of CosineLRScheduler"),
-        (live("StepLRScheduler", "timm.scheduler.step_lr", **ATTRIBUTES, decay_t=3), 2, ValueError, "a group from 0 to 1"),
-        (
-            live("StepLRScheduler", "timm.scheduler.step_lr", **{**ATTRIBUTES, "param_group_field": "weight_decay"}, decay_t=3),
-            0,
-            ValueError,
-            "expected a scheduler of the rate",
-        ),
-    ],
-)
-def test_what_timm_has_not_is_refused(scheduler, group, error, words):
-    with pytest.raises(error, match=words):
+STEPS = {**ATTRIBUTES, "decay_t": 3}
+REFUSED = [
+    (live("CosineLRScheduler", "mine"), 0, "expected one of CosineLRScheduler"),
+    (live("Other", "timm.scheduler.other"), 0, "expected one of CosineLRScheduler"),
+    (live("StepLRScheduler", "timm.scheduler.x", **STEPS), 2, "a group from 0 to 1"),
+    (live("StepLRScheduler", "timm.scheduler.x", **STEPS | {"param_group_field": "b1"}), 0, "expected a scheduler of the rate"),
+]
+
+
+@pytest.mark.parametrize(("scheduler", "group", "words"), REFUSED)
+def test_what_timm_has_not_is_refused(scheduler, group, words):
+    with pytest.raises((TypeError, ValueError), match=words):
         timm.from_timm(scheduler, group)

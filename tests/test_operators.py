@@ -167,9 +167,24 @@ def test_equality_is_structural_and_a_schedule_does_not_change():
     np.testing.assert_array_equal(s([0, 5]), [0, 1])
 
 
+def test_device_put_rounds_the_numbers_and_keeps_the_rest():
+    """Of every node; its shape is known without computing, and it comes out of jit."""
+    for name, s in SCHEDULES.items():
+        moved = jax.device_put(s)
+        assert moved == jax.device_get(moved) == jax.jit(lambda x: x)(s) == jax.tree.map(np.float32, s), name
+        assert hash(moved) == hash(jax.tree.map(np.float32, s))
+        assert jax.eval_shape(s, jnp.arange(3)) == jax.ShapeDtypeStruct((3,), jnp.float32)
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(RAMP >> RAMP.repeat(3))]
+    assert paths[:4] == [".parts[0].start", ".parts[0].stop", ".parts[0].steps", ".parts[1].schedule.start"]
+    made = jax.eval_shape(ls.warmup_cosine, 0.1, 10.0, 100.0)
+    assert jax.tree.structure(made) == jax.tree.structure(ls.warmup_cosine(0.1, 10, 100))
+
+
 def test_a_repeat_is_replaced_by_the_names_of_its_arguments():
     plain: Any = RAMP.repeat(3)
     s = dataclasses.replace(plain, stretch=2, scale=0.5)
     assert s == RAMP.repeat(3, stretch=2, scale=0.5)
     assert dataclasses.replace(s, n=4, stretch=None) == RAMP.repeat(4, scale=0.5)
     assert s.stretch(2).length == 2 * s.length
+    with pytest.raises(ValueError, match=r"steps=-20\): expected steps >= 0"):
+        dataclasses.replace(RAMP, steps=-20)

@@ -1,6 +1,6 @@
 """What a plot draws."""
 
-import builtins
+import sys
 from typing import Any
 
 import matplotlib as mpl
@@ -42,17 +42,19 @@ def test_draws_the_values_at_whole_steps_and_every_one_of_a_short_warm_up():
     ((x, y),) = drawn(ls.plot(ls.warmup_cosine(3e-4, 1000, 100_000, end=3e-5)))
     assert np.all(x == np.round(x))
     assert y[y > 0].min() == pytest.approx(3e-7)
+    for s in (ls.Cosine(0.2, 0.0, 60), ls.Polynomial(0.2, 0, 20, 2).repeat(9), ls.Linear(0.2, 0, 60) * ls.reduce_on_plateau()):
+        axes = ls.plot(s, log=True)
+        ((x, y),) = drawn(axes)
+        assert y[y > 0].min() > 1e-4  # of a whole step
+        assert 0.2 < axes.get_ylim()[1] < 0.4
 
 
 def test_a_jump_is_drawn_as_a_jump():
-    two = ls.Constant(1.0, 20) >> ls.Constant(3.0, 7)
     for s, at in (
         (ls.Constant(1.0, 5) >> ls.Constant(3.0, 10**6), 5),
         (ls.Piecewise([0, 10.5, 10**6], [1.0, 3.0, 2.0]), 10.5),
-        (ls.Linear(1.0, 0.5, 100).repeat(2), 100),
         (ls.Exponential(1.0, 0.5).stretch(7).staircase(7).take(10**6), 7),
-        (two.drop(5).stretch(2), 30),
-        (two.reverse(), 7),
+        ((ls.Constant(1.0, 20) >> ls.Constant(3.0, 7)).drop(5).stretch(2).reverse(), 14),
     ):
         ((x, y),) = drawn(ls.plot(s))
         here = np.abs(x - at) < 2e-12 * x[-1]
@@ -72,14 +74,8 @@ def test_phases_are_marked():
 
 def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
     line = ls.Geometric(1e-7, 10.0, 100)
-    scales: Any = (
-        (line, {}, "log"),
-        (line, {"log": False}, "linear"),
-        (ls.Cosine(1.0, 0.1, 100), {}, "linear"),
-        (ls.cosine_restarts(1.0, 0.0, 20), {"steps": 100}, "linear"),
-    )
-    for s, options, scale in scales:
-        assert ls.plot(s, **options).get_yscale() == scale
+    assert (ls.plot(line).get_yscale(), ls.plot(line, log=False).get_yscale()) == ("log", "linear")
+    assert ls.plot(ls.Cosine(1.0, 0.1, 100)).get_yscale() == ls.plot(ls.cosine_restarts(1.0, 0.0, 20)).get_yscale() == "linear"
     assert ls.plot(ls.Constant(0.1)).get_ylim() == pytest.approx((0.0, 0.125))
     low, high = ls.plot(ls.Constant(0.1), log=True).get_ylim()
     assert 0 < low < 0.1 < high
@@ -88,23 +84,15 @@ def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
     assert ls.plot(ls.warmup_cosine(0.1, 10, 1000), log=True).get_ylim()[0] > 1e-6
 
 
-def test_how_far_it_draws():
-    for schedules, first, last in (
-        ([WAVE], 40, 50),  # a little more than the longest
-        ([ls.Linear(0.1, 1.0, 10) >> ls.InverseSqrt(1.0, 10)], 104, 105),  # and far beyond the last phase of what never settles
-        ([ls.cosine_restarts(1.0, 0.0, 10_000)], 41_999, 42_000),
-    ):
-        for x, _ in drawn(ls.plot(*schedules)):
-            assert x[0] == 0
-            assert first < x[-1] <= last
-
-
 def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     ax = ls.plot(3e-4 * ls.Cosine(1.0, 0.1, 1e9).on(ls.Counter("tokens")))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("tokens", "value")
     ((x, y),) = drawn(ax)
     assert 1e9 < x[-1] < 1.1e9
     np.testing.assert_allclose([y[0], y[-1]], [3e-4, 3e-5], rtol=1e-6)
+    ax = ls.plot(ls.Linear(1.0, 0.0, 5e6).on(ls.Counter("tokens")) * ls.reduce_on_plateau())
+    assert ax.get_xlabel() == "tokens (before any change of plateaus of value)"
+    assert 5e6 < drawn(ax)[0][0][-1] < 6e6
     ax = ls.plot(0.1 * ls.reduce_on_plateau())
     ((x, _),) = drawn(ax)
     assert (ax.get_xlabel(), ax.get_lines()[0].get_drawstyle()) == ("plateaus of value", "steps-post")
@@ -114,7 +102,6 @@ def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands():
     np.testing.assert_array_equal(drawn(ax)[0][1], drawn(ls.plot(WAVE))[0][1])
     assert {x[-1] for x, _ in drawn(ls.plot(ls.reduce_on_plateau(), WAVE))} == {42}  # over steps, as no single clock
     ax = ls.plot(0.1 * ls.reduce_on_plateau(), steps=30)  # which are no plateaus
-    assert ax.get_xlabel() == "step (before any change of plateaus of value)"
     np.testing.assert_array_equal(drawn(ax)[0][1], np.float32(0.1))
 
 
@@ -124,6 +111,9 @@ def test_several_are_told_apart():
     assert legend(ls.plot(LINE, WAVE)) == [repr(LINE), repr(WAVE)]
     assert legend(ls.plot(LINE, WAVE, labels=["a", "b"])) == legend(ls.plot({"a": LINE, "b": WAVE})) == ["a", "b"]
     assert ls.plot(LINE).get_legend() is None
+    assert not any("b" in text.get_text() for text in ls.plot([WAVE] * 25).figure.axes[1].get_yticklabels())
+    scale = ls.plot([WAVE] * 25, labels=[f"b{k}" for k in range(25)]).figure.axes[1]
+    assert [text.get_text() for text in scale.get_yticklabels()][:2] == ["b0", "b1"]
     rates = drawn(ls.plot(0.1, optax.linear_schedule(0.0, 1.0, 10), LINE))
     np.testing.assert_allclose(rates[1], rates[2], rtol=1e-6)
     np.testing.assert_array_equal(rates[0][1], np.float32(0.1))
@@ -135,7 +125,6 @@ def test_several_are_told_apart():
 def test_a_batch_with_its_points():
     lines = drawn(ls.plot(ls.stack([LINE, LINE * 2, WAVE]), steps=20))
     assert [y[list(x).index(10)] for x, y in lines] == pytest.approx([1, 2, (1 + np.cos(np.pi / 4)) / 2])
-    assert legend(ls.plot(ls.stack([LINE, WAVE]), labels=["a", "b"])) == ["a", "b"]
     assert legend(ls.plot(ls.stack([LINE, WAVE]), WAVE, labels=["a", "b", "c"])) == ["a", "b", "c"]
     assert legend(ls.plot(ls.stack([LINE, WAVE]), WAVE, labels=["a", "b"])) == ["a", "b"]
     lines = ls.plot(ls.stack([LINE, WAVE]), WAVE, steps=20).get_lines()
@@ -149,10 +138,20 @@ def test_a_batch_with_its_points():
     assert colours[0] == colours[1] != colours[2]
     assert len({line.get_linestyle() for line in ax.get_lines()}) == 2  # by warm-up
     assert legend(ax) == ["warmup_steps = 0", "warmup_steps = 10"]
-    batch, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2, 0.3, 0.4, 0.5], warmup_steps=list(range(12)), steps=100)
+    batch, points = ls.grid(ls.Linear, start=[0.1, 0.2, 0.3, 0.4, 0.5], stop=[*range(12)], steps=100)
     assert {line.get_linestyle() for line in ls.plot(batch, points=points).get_lines()} == {"-"}  # too many to tell apart
     batch, points = ls.grid(ls.wsd, shape=["linear", "1-sqrt"], peak=0.1, warmup_steps=5, steps=100, decay_steps=20)
     assert legend(ls.plot(batch, points=points)) == ["shape = linear", "shape = 1-sqrt"]
+
+
+def test_a_replay_marks_where_it_fired():
+    s = ls.Linear(1.0, 0.0, 40) * ls.reduce_on_plateau(factor=0.5, patience=1)
+    losses = np.array([3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, np.nan])
+    above, below = ls.plot_replay(s, losses, every=3)
+    np.testing.assert_allclose(np.asarray(below.lines[0].get_ydata(), float), ls.replay(s, losses, 3))
+    for axes in (above, below):
+        assert sorted(int(np.asarray(line.get_xdata())[0]) for line in axes.lines[1:]) == [11, 17, 26]
+    np.testing.assert_array_equal(above.lines[0].get_xdata(), np.arange(10) * 3 + 2)
 
 
 MISTAKES: list[Any] = [
@@ -160,7 +159,10 @@ MISTAKES: list[Any] = [
     (lambda: ls.plot("0.1"), r"plot\(schedules='0\.1'\): expected a schedule, a number or"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.plot(optax.sgd(0.1)), r"plot\(schedules=GradientTransformation"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.plot(LINE, labels="line"), r"plot\(labels='line'\): expected a list of names. Hint: labels=\['line'\]"),
-    (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a number of steps, from 1 to"),
+    (lambda: ls.plot(LINE, steps=0), r"plot\(steps=0\): expected a whole number of updates, from 1"),
+    (lambda: ls.plot(LINE, steps=2.5), r"plot\(steps=2.5\): expected a whole"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.plot(LINE, steps=True), r"plot\(steps=True\): expected a whole number"),
+    (lambda: ls.plot(LINE, 100), r"plot\(schedules=100\): expected a schedule. Hint: plot\(s, steps=100\) for so many steps"),
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}), "expected the points that grid gave, with 2 values each"),
     (lambda: ls.plot(LINE, labels=["a", "b"]), r"labels=\.\.\.\): expected one label for each of 1 schedules, got 2"),
@@ -176,13 +178,6 @@ def test_mistakes(call, message):
 
 
 def test_a_missing_matplotlib_is_a_line_to_type(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *arguments):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'lrsched-jax\[plot\]'"):
         ls.plot(LINE)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from helpers import bits
+from helpers import avals, bits, refused, updated
 
 import lrsched as ls
 
@@ -19,14 +19,6 @@ PARAMS: Any = {"w": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "b": jnp.ones(3)}
 HALF_PARAMS = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
 RATE, HALF, KEY = ls.Linear(0.1, 0.0, 10), ls.Linear(0.5, 0.0, 10), jax.random.key(0)
 PLATEAU = ls.reduce_on_plateau(0.5, patience=0)
-
-
-def updated(optimizer: Any, params: Any = PARAMS, steps: int = 1, **observed: Any) -> Any:
-    """The last updates, and the state after them; the gradients are the parameters."""
-    state, updates, update = optimizer.init(params), None, jax.jit(optimizer.update)
-    for _ in range(steps):
-        updates, state = update(params, state, params, **observed)
-    return updates, state
 
 
 def used(state: Any) -> dict[str, float]:
@@ -40,10 +32,6 @@ def recorded(optimizer: Any) -> dict[str, float]:
     return {name: round(float(x), 6) for name, x in state.hyperparams.items()}
 
 
-def avals(tree: Any) -> Any:
-    return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
-
-
 def close(a: Any, b: Any, **tolerance: Any) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(np.float32(x), np.float32(y), **tolerance), a, b)
 
@@ -53,8 +41,6 @@ def close(a: Any, b: Any, **tolerance: Any) -> None:
 SCHEDULED = [
     (optax.adamw, {"learning_rate": RATE, "b1": HALF, "weight_decay": 0.1 * RATE}),
     (optax.sgd, {"learning_rate": RATE, "momentum": HALF, "nesterov": True}),
-    (optax.lion, {"learning_rate": RATE, "b2": ls.Linear(0.9, 0.99, 20)}),
-    (optax.rmsprop, {"learning_rate": RATE, "decay": HALF, "eps": 1e-6}),
     (optax.adafactor, {"learning_rate": RATE, "min_dim_size_to_factor": 2, "decay_rate": 0.9}),
     (optax.add_decayed_weights, {"weight_decay": RATE}),
 ]
@@ -148,7 +134,7 @@ def test_what_is_observed_reaches_every_clock_inside():
         return optax.MultiSteps(inner, 1)
 
     optimizer = ls.scheduled(factory)(0.1 * PLATEAU, accuracy)
-    _, state = updated(optimizer, steps=4, value=1.0, accuracy=None, unknown=3)
+    _, state = updated(optimizer, PARAMS, 4, value=1.0, accuracy=None, unknown=3)
     assert used(state._replace(inner_state=())) == {"rate": 0.025, "decay": 1.0}
     assert ls.learning_rate(state.inner_state) == 0.25
     with pytest.raises(TypeError, match=r"no clock monitors 'acuracy'.*did you mean accuracy="):
@@ -202,8 +188,8 @@ def test_the_annotation_or_the_default_says_what_belongs_there(factories, takes_
 
 
 def test_keys_go_to_the_factory_and_stay_in_the_state():
-    ours, state = updated(ls.scheduled(optax.noisy_sgd)(RATE, key=KEY))
-    expected, inner = updated(optax.noisy_sgd(0.1, key=KEY))
+    ours, state = updated(ls.scheduled(optax.noisy_sgd)(RATE, key=KEY), PARAMS)
+    expected, inner = updated(optax.noisy_sgd(0.1, key=KEY), PARAMS)
     close(ours, expected, rtol=1e-6)
     assert avals(state.inner_state) == avals(inner)
 
@@ -223,7 +209,7 @@ def test_static_arguments_and_the_type_are_as_in_optax():
 @pytest.mark.parametrize("make", [ls.scale_by_learning_rate, ls.scheduled(optax.sgd)])
 def test_rates_are_mapped_and_differentiated(make):
     def after(rate):
-        return updated(make(rate * ls.Linear(1.0, 0.0, 4)), steps=2)[0]["b"][0]
+        return updated(make(rate * ls.Linear(1.0, 0.0, 4)), PARAMS, 2)[0]["b"][0]
 
     values, slopes = jax.jit(jax.vmap(jax.value_and_grad(after)))(jnp.array([0.1, 0.2]))
     np.testing.assert_allclose([values, slopes], [[-0.075, -0.15], [-0.75, -0.75]], rtol=1e-6)
@@ -271,16 +257,15 @@ def test_it_is_written_by_optax_and_by_nnx():
 
 
 MISTAKES: Any = [
+    (lambda: ls.scheduled(RATE), r"Hint: as in scheduled\(optax.adamw\)\(learning_rate=schedule\)."),  # pyright: ignore
     (lambda: ls.scheduled(3), r"scheduled\(factory=3\): expected a function that makes an optimizer"),  # pyright: ignore
     (lambda: ls.scheduled(optax.adamw)(b1=RATE),  # pyright: ignore
      r"scheduled\(adamw\)\(\.\.\.\): expected .* Hint: missing a required argument: 'learning_rate'"),
     (lambda: ls.scheduled(optax.sgd)(ls.Linear(0.0, np.ones(3), 10)), "=...\\): expected one schedule, got a batch"),
     (lambda: ls.scheduled(optax.adamw, static_args="rate"), "expected static_args among learning_rate, .* got rate"),
     (lambda: ls.scheduled(optax.sgd)(float("nan")), r"scheduled\(sgd\)\(learning_rate=nan\): expected a number"),
-    (lambda: ls.scheduled(optax.adamw)("0.1"),  # pyright: ignore
-     r"scheduled\(adamw\)\(learning_rate='0\.1'\): expected a number or a schedule"),
-    (lambda: ls.scheduled(lambda _: 1)(0.1).init(PARAMS),  # pyright: ignore
-     "expected an optax transformation from the factory, got 1"),
+    (lambda: ls.scheduled(optax.adamw)("0.1"), r"\(learning_rate='0\.1'\): expected a number or a schedule"),  # pyright: ignore
+    (lambda: ls.scheduled(lambda _: 1)(0.1).init(PARAMS), "an optax transformation from the factory, got 1"),  # pyright: ignore
     *((lambda name=name, x=x: SGD.update(PARAMS, assigned(FIRST, name, x), PARAMS), message) for name, x, message in (
         ("momentun", 0.1, "expected the hyperparameters learning_rate, momentum, got 'momentun'"),
         ("momentum", RATE, r"expected a number in hyperparams\['momentum'\], got Linear"),
@@ -288,9 +273,4 @@ MISTAKES: Any = [
         ("momentum", jnp.ones(3), r"shape \(3,\)"),
     )),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("call", "message"), MISTAKES, ids=range(len(MISTAKES)))
-def test_mistakes(call, message):
-    with pytest.raises((TypeError, ValueError, KeyError), match=message):
-        call()
+test_mistakes = refused(MISTAKES, TypeError, ValueError, KeyError)

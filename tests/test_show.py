@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,17 +48,9 @@ def test_the_curve_is_where_the_values_are():
 
 
 def test_a_warm_up_of_ten_steps_in_a_million_is_seen():
-    heights = tops(curve(ls.summary(ls.Linear(0, 1, 10) >> ls.Cosine(1, 0, 10**6))))
-    assert heights[0] == HEIGHT
     text = curve(ls.summary(ls.Linear(0, 1, 10) >> ls.Cosine(1, 0, 10**6)))
+    assert tops(text)[0] == HEIGHT
     assert all(line.partition("│")[2][0] != "⠀" for line in text.splitlines()[:HEIGHT])  # a line from 0 up
-
-
-def test_plain_characters():
-    text = curve(ls.summary(ls.parse(EXPRESSION)), plain=True)
-    assert text.isascii()
-    assert text.count("*") > WIDTH - len("0.001 |")
-    assert {len(line) for line in text.splitlines()[HEIGHT:]} == {WIDTH}
 
 
 @pytest.mark.parametrize(("columns", "width"), [("132", 132), ("40", 40), ("5", NARROWEST)])
@@ -65,15 +58,21 @@ def test_it_is_as_wide_as_the_terminal(columns, width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
     assert shell.main(["show", EXPRESSION]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines()[: HEIGHT + 2])) == width
+    assert shell.main(["show", "warmup_cosine(0.1, 10, 100, start=0.2) * reduce_on_plateau(factor=0.5, patience=10)"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= width
 
 
-def test_several_expressions(capsys, tmp_path):
+def test_several_expressions_and_their_files(capsys, tmp_path):
     assert shell.main(["show", EXPRESSION, "1e-3", "--steps", "1e2", "--png", str(tmp_path / "both.png")]) == 0
     out = capsys.readouterr().out
     assert out.count("over 100 steps") == 2
     assert str(ls.summary(ls.Constant(1e-3), 100)) in out
     assert (tmp_path / "both.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert f"wrote {tmp_path / 'both.png'}" in out
+    assert shell.main(["show", EXPRESSION, "--out", str(tmp_path / "made")]) == 0
+    assert (tmp_path / "made" / "schedule.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert ls.from_json((tmp_path / "made" / "schedule.json").read_text()) == ls.parse(EXPRESSION)
+    assert f"wrote {tmp_path / 'made' / 'schedule.json'}" in capsys.readouterr().out
     assert shell.main(["show", EXPRESSION, "1e-3", "--json"]) == 0
     assert [*map(ls.from_dict, json.loads(capsys.readouterr().out))] == [ls.parse(EXPRESSION), ls.Constant(1e-3)]
 
@@ -90,34 +89,24 @@ def test_a_driven_schedule_names_its_axis_and_moves_at_whole_readings():
     assert text.endswith("waits for observations of value; shown over: plateaus of value")
     rows = [line.partition("|")[2] for line in text.splitlines()[:HEIGHT]]
     assert rows[0] == "*" * (len(rows[10]) // 2 + 1)  # 0.1 until the first plateau, and 0.01 from there to the second
-    held = curve(ls.summary(0.1 * ls.reduce_on_plateau(), 100), plain=True)  # over updates, while nothing is observed
-    assert held.splitlines()[0].partition("|")[2] == "*" * len(rows[10])
     assert curve(ls.summary(ls.reduce_on_plateau()), NARROWEST).endswith("over: plateaus of\nvalue")
     assert max(map(len, curve(ls.summary(ls.reduce_on_plateau()), NARROWEST).splitlines())) == NARROWEST
 
 
-def test_a_folder(tmp_path, capsys):
-    assert shell.main(["show", EXPRESSION, "--out", str(tmp_path / "made")]) == 0
-    assert (tmp_path / "made" / "schedule.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert ls.from_json((tmp_path / "made" / "schedule.json").read_text()) == ls.parse(EXPRESSION)
-    assert f"wrote {tmp_path / 'made' / 'schedule.json'}" in capsys.readouterr().out
+MISTAKES = [
+    (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
+    (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
+    (["Time()", "--steps", "0"], "expected a whole number, at least 1"),
+    (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
+    (["Time()", "--steps", "1e17"], "at least 1 and below 2**53, got '1e17'"),
+    (["Time()", "--step-s", "9"], "unrecognized arguments: --step-s 9. Hint: did you mean --steps?"),
+    (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
+    (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
+    ([], "the following arguments are required: EXPRESSION"),
+]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
-        (["Linear(0, 1, -3)"], "(steps=-3.0): expected steps >= 0"),
-        (["__import__('os').system('echo')"], "__import__ makes no schedule"),
-        (["stack([Linear(0, 1, 2), Linear(0, 1, 3)])"], "expected one schedule, got a batch"),
-        (["Time()", "--steps", "0"], "expected a whole number, at least 1"),
-        (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
-        (["Time()", "--png", "/nowhere/at/all.png"], "argument --png: expected a file to write, got '/nowhere/at/all.png'"),
-        (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
-        ([], "the following arguments are required: EXPRESSION"),
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=str)
 def test_a_mistake_is_pointed_at_and_the_exit_code_is_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as raised:
         shell.main(["show", *arguments])
@@ -147,12 +136,21 @@ def test_a_pipe_that_is_closed_ends_it_quietly():
     assert process.returncode == 0
 
 
-def test_as_a_process():
+def test_output_that_cannot_be_written_is_one_line(monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit):
+            shell.main(["show", "1", "--json"])
+    assert "expected to write the output, got an error: [Errno 28]" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)  # as >&- does
+    assert shell.main(["show", "1", "--json"]) == 0
+
+
+def test_without_unicode_it_draws_plain_characters():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "COLUMNS": str(WIDTH)}
     done = subprocess.run(
-        [sys.executable, "-m", "lrsched", "show", EXPRESSION],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        [sys.executable, "-m", "lrsched", "show", EXPRESSION], capture_output=True, check=True, env=environment
     )
-    assert b"****" in done.stdout
+    assert done.stdout.count(b"*") > WIDTH - len("0.001 |")
+    assert {len(line) for line in done.stdout.splitlines()[HEIGHT : HEIGHT + 2]} == {WIDTH}
     assert b"peak 0.001 at step 100" in done.stdout

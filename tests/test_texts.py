@@ -11,13 +11,16 @@ import time
 from typing import Any
 
 import flax.serialization
+import hydra
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import ROOT, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from nested import schedules
+from omegaconf import OmegaConf
 from signatures import FEW, nodes, rising
 from torch_cases import WITHOUT_FUNCTIONS
 
@@ -25,6 +28,7 @@ import lrsched as ls
 from lrsched.algebra import written
 from lrsched.algebra.shapes import Function
 from lrsched.dialects import keras, optax, timm, torch, transformers
+from lrsched.dialects.stateful import Stateful
 from lrsched.training.live import packed
 
 NAMES = {**vars(torch), **vars(ls), "rising": rising}
@@ -67,7 +71,7 @@ def test_every_class_of_nodes_has_a_name():
     ours = {cls for cls in written.NAMES.values() if isinstance(cls, type) and cls.__module__.startswith("lrsched.")}
     made = {type(one) for s in EVERY.values() for one in nodes(s)} & ours
     bases = {base for cls in ours for base in cls.__mro__[1:]}
-    assert ours - made - bases == {torch.LambdaLR, torch.MultiplicativeLR}  # which hold a function
+    assert ours - made - bases == {torch.LambdaLR, torch.MultiplicativeLR, Stateful}  # which hold functions
     assert all(written.NAMES[cls.__name__] is cls for cls in ours)
 
 
@@ -110,8 +114,8 @@ def test_every_float_comes_back_bit_for_bit(x):
 # As it is written
 
 TEXTS = """
-    Constant(0.1) | Constant(0.1, 1000) | Constant(0.1, 0) | Cosine(1.0, 0.0, 2.5) | Time()
-    Linear([0.0, 1.0], [1.0, 1.0], [5, 10]) | Piecewise([0, 10], [1.0, 0.1]) | Piecewise([0, 10], [1.0, 0.1], 'linear')
+    Constant(0.1) | Constant(0.1, 0) | Cosine(1.0, 0.0, 2.5) | Linear([0.0, 1.0], [1.0, 1.0], [5, 10])
+    Piecewise([0, 10], [1.0, 0.1]) | Piecewise([0, 10], [1.0, 0.1], 'linear')
     Linear(0.0, 0.001, 500) >> Cosine(0.001, 1e-05, 9500) | Linear(0.0, 1.0, 5) >> Linear(1.0, 0.0, 5) * 2.0 >> Time()
     (Linear(0.0, 1.0, 5) >> Time()) * 2.0 | Time() - Time() - Time() | Time() - (Time() - Time())
     Time() / (Time() * Time()) / Time() | Time() + Time() * Time() | (Time() + Time()) * -Time() | -(Time() + 1.0) | --Time()
@@ -121,69 +125,80 @@ TEXTS = """
     Linear(0.0, 1.0, 5).repeat(3, stretch=2.0, scale=0.5) | (Linear(0.0, 1.0, 5) >> Constant(1.0, 0)).repeat(3)
     Exponential(1.0, 0.5).on(Plateau()) | Exponential(1.0, 0.5).on(Plateau('max', 3, 0.5, cooldown=2, monitor='score'))
     Linear(0.0, 1.0, 5).on(Steps()) | Linear(0.0, 1.0, 5).on(Since(Counter('tokens')))
+    warmup_cosine(0.0003, 1000, 100000) | warmup_cosine(0.0003, 1000, steps=100000, end=1e-05) | noam(512.0, 4000).drop(1)
+    0.1 * reduce_on_plateau(factor=0.5, monitor='loss') | ReduceLROnPlateau(0.1, patience=5) | multi_step(0.1, [30, 60], 0.1)
+    -one_cycle(0.1, 100, anneal='linear', three_phase=True) * 2.0 | keras.CosineDecay(0.1, 100, alpha=0.1)
+    wsd(1.0, 0, 100, 20) >> warmup_cosine(1.0, 10, 100) >> Constant(0.1) | timm.MultiStepLRScheduler(0.1, [30, 60], warmup_t=5)
+    transformers.get_scheduler('cosine', 0.001, 100, num_training_steps=1000) * 0.5
+    optax.piecewise_constant_schedule(0.1, {30: 0.1, 60: 0.5})
 """
 
 
 @pytest.mark.parametrize("text", [text.strip() for line in TEXTS.strip().split("\n") for text in line.split(" | ")])
 def test_prints_as_written(text):
+    """A recipe as its call, until it is expanded."""
     s = eval(text, NAMES)
     assert repr(s) == text
     assert ls.parse(text) == s
+    expanded = ls.expanded(s)
+    assert (expanded, hash(expanded), jax.tree.structure(expanded)) == (s, hash(s), jax.tree.structure(s))
+    assert not re.search("warmup|reduce|multi|noam|one_cycle|LR|wsd|keras|optax|transformers", repr(expanded))
 
 
 def test_what_a_person_writes_is_read():
     text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
     assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
     assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
+    assert ls.parse("Linear(0, 1, round(0.3 * 500)) >> int(2e3) // 3") == ls.Linear(0, 1, 150) >> 666
     assert ls.parse("1e-3") == ls.Constant(1e-3)
     for prefix in ("ls.dialects.torch.", "lrsched.dialects.torch.", "torch.optim.lr_scheduler."):
         assert ls.parse(f"{prefix}StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
     assert ls.parse("tf.keras.optimizers.schedules.CosineDecay(0.1, 100)") == keras.CosineDecay(0.1, 100)
-    assert ls.from_json('{"lrsched": 1, "schedule": {"node": "Constant", "value": 1}}') == ls.Constant(1.0)
     text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
     assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
 
 
+def test_a_table_prints_as_a_list_of_whole_steps():
+    for steps in (np.array([20, 40]), range(20, 60, 20), [20.0, 40.0]):
+        assert repr(ls.multi_step(0.1, steps, 0.5)) == "multi_step(0.1, [20, 40], 0.5)"
+        assert repr(timm.MultiStepLRScheduler(0.1, [*steps])) == repr(timm.MultiStepLRScheduler(0.1, steps))
+    text = "optax.piecewise_constant_schedule(0.1, {20: 0.5})"
+    assert repr(ls.parse(text)) == text
+
+
 # What is refused
 
 
-def test_what_cannot_be_written_is_refused():
-    for s, message in (
-        ("0.1", r"to_json\(schedule='0.1'\): expected a schedule"),
-        (torch.LambdaLR(0.1, abs), r"got abs in a LambdaLR"),
-        (ls.Linear(0.0, 1.0, 4) * ls.Function(rising, 1.0, 2.0), "got rising in a Function"),
-    ):
-        with pytest.raises((TypeError, ValueError), match=message):
-            ls.to_json(s)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"expected known numbers, got .*, which is traced"):
-        jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0)
-    for function, wrong in ((ls.parse, 3), (ls.from_json, b"{}")):
-        with pytest.raises(TypeError, match=r"\(text=.*\): expected a string"):
-            function(wrong)  # pyright: ignore[reportArgumentType]
-
-
+test_what_cannot_be_written_is_refused = refused(
+    [
+        (lambda: ls.to_json("0.1"), r"to_json\(schedule='0.1'\): expected a schedule"),  # pyright: ignore[reportArgumentType]
+        (lambda: ls.to_json(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
+        (lambda: jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
+        (lambda: ls.parse(3), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
+        (lambda: ls.from_json(b"{}"), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
+    ]
+)
 NO_EXPRESSION = {
     "__import__('os').system('true')": "__import__ makes no schedule",
     "Linear(0, 1, 2).__class__(0, 1, 2)": "__class__ is no method",
     "Function(print)": "print is no number",
-    "LambdaLR(0.1, abs)": "abs is no number",
     "[Linear(0, 1, 2) for x in (1, 2)]": "no part of a schedule",
     "Linear(*[0, 1, 2])": "one by one",
     "Linear(0, 1, steps=1, steps=2)": "each once",
     "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold",
     "1 << 1000000000": "there are the operators",
+    "Linear(0, 1, 10^4)": r"\*\* for a power",
+    "Linear(0, 1, round(Time()))": "Linear doesn't|Time doesn't",
+    "9 // 0 * Time()": "division by zero",
     "": "expected an expression",
-    " \n": "expected an expression",
     "WSD(.1, 0, 100)": "WSD makes no schedule; did you mean wsd",
-    "Trapezoid(.1, 0, 100)": r"Trapezoid makes no schedule. Hint: wsd\(peak, warmup_steps",
     "linear_schedule(.1, 0, 100)": r"Hint: lrsched.dialects.optax.linear_schedule\.",
     "lrsched.dialects.optax.from_optax(0.5)": "optax.from_optax makes no schedule",
     "+".join(["Constant(1)"] * 900): "expected at most 150 levels of operators, got 900",
     "optax.piecewise_constant_schedule(1, {[1]: 2})": "unhashable|cannot use 'list'",
     "optax.piecewise_constant_schedule(1, {**{5: 2}})": "this is no part of a schedule",
     "Linear(0, 1, 9).clamp(0, 1)": r"clamp is no method of a schedule. Hint: schedule.clip\(low, high\)",
-    "Ramp(0, 1, 2)": "Ramp makes no schedule",
     "Moved(Linear(0, 1, 2))": "Moved makes no schedule",
     "\0": "null|no expression",
     "Linear(0, 1, float('nan'))": "expected a finite number",
@@ -194,8 +209,6 @@ NO_EXPRESSION = {
     "Plateau()": "expected the expression of a schedule",
     "(1).take(3)": "take is a method of schedules",
     "Linear.at(0)": "Linear.at makes no schedule",
-    "().__class__.__base__.__subclasses__()": "no part of a schedule|none",
-    "(lambda: Linear(0, 1, 2))()": "no part of a schedule",
 }
 
 
@@ -211,7 +224,6 @@ NO_JSON = {
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
-    whole(LINEAR.replace("Linear", "Ramp")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
     whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got {'steps': 10.0, ",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
@@ -219,15 +231,12 @@ NO_JSON = {
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
     whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'node'",
-    whole(LINEAR.replace("10", "9" * 300)): "<= 1.7e",
     whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
     whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
     whole('{"node": "Function", "fn": "print", "arguments": []}'): "expected a valid Function",
     whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
-    whole('{"node": "Take", "schedule": {"node": "Plateau"}, "steps": 3}'): r"schedule=Plateau\(\)\): expected a schedule",
     whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
-    whole('{"node": "LambdaLR", "base_lr": 1, "lr_lambda": "print"}'): "expected a valid LambdaLR",
 }
 
 
@@ -290,34 +299,6 @@ def test_the_mistake_is_pointed_at():
         assert line[carets.index("^") : carets.index("^") + carets.count("^")] == place
 
 
-RECIPE_CALLS = [
-    "warmup_cosine(0.0003, 1000, 100000)",
-    "warmup_cosine(0.0003, 1000, steps=100000, end=1e-05)",
-    "0.1 * reduce_on_plateau(factor=0.5, monitor='loss')",
-    "multi_step(0.1, [30, 60], 0.1)",
-    "noam(512.0, 4000).drop(1)",
-    "-one_cycle(0.1, 100, anneal='linear', three_phase=True) * 2.0",
-    "ReduceLROnPlateau(0.1, patience=5)",
-    "wsd(1.0, 0, 100, 20) >> warmup_cosine(1.0, 10, 100) >> Constant(0.1)",
-    "transformers.get_scheduler('cosine', 0.001, 100, num_training_steps=1000) * 0.5",
-    "optax.piecewise_constant_schedule(0.1, {30: 0.1, 60: 0.5})",
-    "keras.CosineDecay(0.1, 100, alpha=0.1)",
-    "timm.MultiStepLRScheduler(0.1, [30, 60], warmup_t=5)",
-]
-
-
-@pytest.mark.parametrize("text", RECIPE_CALLS)
-def test_recipes_print_as_themselves(text):
-    s = eval(text, NAMES)
-    assert repr(s) == text
-    assert ls.parse(text) == s
-    expanded = ls.expanded(s)
-    assert expanded == s
-    assert hash(expanded) == hash(s)
-    assert jax.tree.structure(expanded) == jax.tree.structure(s)
-    assert not re.search("warmup|reduce|multi|noam|one_cycle|LR|wsd|keras|optax|transformers", repr(expanded))
-
-
 def test_a_change_of_a_recipe_prints_what_it_is():
     s = ls.warmup_cosine(1.0, 10, 100)
     for other in (
@@ -343,7 +324,13 @@ def test_what_is_traced_or_donated_prints_its_type():
     s = jax.device_put(ls.Constant(0.1))
     jax.tree.leaves(s)[0].delete()
     assert repr(s) == 'Constant(~float32[], float("inf"))'
-    optimizer = ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 10), live=True)
-    state: Any = optimizer.init(jnp.ones(3))
-    jax.tree.map(lambda x: x.delete(), state)
-    assert repr(state.live) == "Linear(float32[], float32[], float32[])"
+    s = packed(ls.Linear(0.1, 0.0, 10))
+    jax.tree.map(lambda x: x.delete(), s)
+    assert repr(s) == "Linear(float32[], float32[], float32[])"
+
+
+def test_hydra_and_omegaconf():
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "notebooks/configuration.md").read_text(), re.DOTALL)
+    made = [hydra.utils.instantiate(OmegaConf.select(OmegaConf.create(block), "schedule")) for block in blocks]
+    assert [repr(s).partition("(")[0] for s in made] == ["warmup_cosine", "Linear"]
+    assert all(ls.from_dict(OmegaConf.create(ls.to_dict(s))) == s for s in made)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import bits
+from flax.serialization import from_bytes, to_bytes
+from helpers import avals, bits
 
 import lrsched as ls
 from lrsched.dialects import optax as dialect
@@ -80,6 +81,44 @@ def test_an_immediate_plateau_scales_as_that_of_optax():
     np.testing.assert_array_equal([ls.replay(s, losses), *map(scales, ours)], [theirs] * 4)
 
 
+class Halved:
+    """Of optax: half the rate after each loss that is no better, times a number that comes with the update."""
+
+    def init(self):
+        nothing = jnp.zeros(())
+        return {"best": nothing + jnp.inf, "bad": jnp.int32(0), "twice": (nothing, nothing)}
+
+    def update(self, state, *, value, **_):
+        return {**state, "best": jnp.minimum(value, state["best"]), "bad": state["bad"] + (value >= state["best"])}
+
+    def __call__(self, state, *, boost=1.0, **_):
+        return 0.1 * 0.5 ** state["bad"] * boost
+
+
+@pytest.mark.parametrize("theirs", [Halved(), optax.schedules.WrappedSchedule(optax.cosine_decay_schedule(0.1, 4))])  # pyright: ignore
+def test_a_schedule_of_optax_with_a_state_is_followed(theirs):
+    s, sgd = dialect.from_optax(theirs), optax.inject_hyperparams(optax.sgd)
+    accumulated = ls.accumulate(optax.MultiSteps(ours(schedule=s), 1))
+    metrics = [{"value": x, "boost": y} for x, y in zip([3.0, 2, 2, 2.5, 1, 1], [1.0, 2, 1, 3, 1, 1.5], strict=True)]
+
+    def rates(optimizer: Any) -> Any:
+        state, update, found = optimizer.init(PARAMS), jax.jit(optimizer.update), []
+        for given in metrics:
+            updates, state = update(PARAMS, from_bytes(state, to_bytes(state)), PARAMS, **given)
+            found.append(updates["w"][0, 0])
+        return found
+
+    for optimizer in (ours(schedule=s), ls.scheduled(optax.sgd, live=True)(s), sgd(ls.as_stateful(s)), accumulated):
+        np.testing.assert_array_equal(rates(optimizer), rates(sgd(theirs)))
+    state = ls.tick(s, ls.tick(s, ls.init(s), metrics[0]), metrics[0])
+    assert ls.evaluate(s, state) == theirs(state.clocks[0].schedule)
+    assert ls.resume(ls.describe(s), s) is s
+    with pytest.raises(TypeError, match=r"\(steps=0\): expected no value without an update. Hint: give them to update"):
+        ls.tick(s, state, steps=0, value=1.0)
+    with pytest.raises(TypeError, match=r"scheduled\(sgd\)\(learning_rate=.*from_optax makes one"):
+        ls.scheduled(optax.sgd)(theirs)
+
+
 # Each leaf of a first state is a buffer of its own, so that it can be donated
 
 CLOCKS = {
@@ -88,6 +127,7 @@ CLOCKS = {
     "since best": ls.SinceBest("max"),
     "greedy": ls.Smoothed(ls.Greedy(), 3),
     "counter": ls.Counter("value"),
+    "of optax": dialect.Stateful(Halved()),
     "since since": ls.Since(ls.Since(ls.Counter("value"))),
 }
 DRIVEN = {name: ls.Linear(0.1, 0.0, 10).on(clock) for name, clock in CLOCKS.items()}
@@ -121,10 +161,6 @@ TRANSFORMS: dict[str, Any] = {
     "chain": optax.chain(ADAM, ls.scale_by_learning_rate(ALIKE), ls.scale_by_learning_rate(ALIKE, live=True)),
     "partition": optax.partition(dict.fromkeys("xy", ls.scale_by_learning_rate(ALIKE)), {"w": "x", "b": "y"}),
 }
-
-
-def avals(tree: Any) -> Any:
-    return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
 
 
 def assert_no_buffer_twice(tree: Any) -> None:

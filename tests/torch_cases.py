@@ -1,4 +1,4 @@
-"""Every scheduler of the PyTorch dialect with every option: a few small examples, and schedules of n steps.
+"""Every scheduler of the PyTorch dialect with every option: schedules of n steps, and small examples.
 
 Their meaning is that of the nodes they are composed of; that these do what PyTorch does, its recorded traces show.
 """
@@ -42,44 +42,6 @@ def sinking(t: Any) -> Any:
     return (1 + t) / (2 + t)
 
 
-def nearly_one(t: Any) -> Any:
-    return 1 - 0.1 / (1 + t)
-
-
-# Small examples: numbers that are exact in float32.
-LINEAR = torch.LinearLR(0.5, 0.25, 1.0, 6)
-EXPONENTIAL = torch.ExponentialLR(0.5, 0.875)
-COSINE = torch.CosineAnnealingLR(0.5, 8, 0.125)
-STEP = torch.StepLR(0.5, 4, 0.5)
-MULTIPLICATIVE = torch.MultiplicativeLR(0.5, nearly_one)
-WITHOUT_FUNCTIONS = [
-    STEP,
-    torch.MultiStepLR(0.5, [3, 7, 7], 0.5),
-    torch.ConstantLR(0.5, 0.25, 6),
-    LINEAR,
-    EXPONENTIAL,
-    torch.PolynomialLR(0.5, 8, 2.0),
-    COSINE,
-    torch.CosineAnnealingWarmRestarts(0.5, 4, 2, 0.125),
-    torch.CyclicLR(0.125, 0.5, 4, 6, "exp_range", 0.875),
-    torch.CyclicLR(0.125, 0.5, 4, mode="triangular2"),
-    torch.OneCycleLR(0.5, 20, pct_start=0.25, div_factor=8.0, final_div_factor=16.0),
-    torch.OneCycleLR(0.5, epochs=5, steps_per_epoch=4, pct_start=0.25, anneal_strategy="linear", three_phase=True),
-    torch.SWALR(0.5, 0.25, 8),
-    torch.SequentialLR([LINEAR, EXPONENTIAL], [6]),
-    torch.ChainedScheduler([LINEAR, EXPONENTIAL]),
-    torch.ChainedScheduler([COSINE, STEP]),
-]
-EXAMPLES = [
-    *WITHOUT_FUNCTIONS,
-    torch.LambdaLR(0.5, inverse),
-    MULTIPLICATIVE,
-    torch.CyclicLR(0.125, 0.5, 4, scale_fn=inverse),
-    torch.CyclicLR(0.125, 0.5, 4, scale_fn=inverse, scale_mode="iterations"),
-    torch.SequentialLR([LINEAR, MULTIPLICATIVE, torch.SWALR(0.5, 0.25, 4)], [6, 12]),
-]
-
-
 def warmup(n: int) -> Scheduler:
     return torch.LinearLR(0.3, 0.25, 1.0, n // 10)
 
@@ -114,3 +76,15 @@ TORCH = {
         lambda n: torch.ChainedScheduler([torch.CosineAnnealingLR(0.3, n // 2), torch.StepLR(0.3, n // 5, 0.5)]), longest=WALKED
     ),
 }
+LINEAR = torch.LinearLR(0.5, 0.25, 1.0, 6)
+COSINE = torch.CosineAnnealingLR(0.5, 8, 0.125)
+STEP = torch.StepLR(0.5, 4, 0.5)
+SINKING = torch.MultiplicativeLR(0.5, sinking)
+EXAMPLES = [
+    torch.OneCycleLR(0.5, epochs=5, steps_per_epoch=4, pct_start=0.25, anneal_strategy="linear"),
+    *(s for case in TORCH.values() if isinstance(s := case.make(120), Scheduler)),
+    torch.CyclicLR(0.125, 0.5, 4, scale_fn=inverse),
+    torch.CyclicLR(0.125, 0.5, 4, scale_fn=inverse, scale_mode="iterations"),
+    torch.SequentialLR([LINEAR, SINKING, torch.SWALR(0.5, 0.25, 4)], [6, 12]),
+]
+WITHOUT_FUNCTIONS = [s for s in EXAMPLES if not any(f.__name__ in repr(s) for f in (inverse, sinking))]

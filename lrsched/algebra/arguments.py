@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.foreign import explained
+from lrsched.algebra.foreign import bound
 from lrsched.algebra.node import Node, Spec, checked_choice, checked_flag, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real
@@ -41,10 +41,7 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError:  # said with the name of the function
-            return explained(function)(*args, **kwargs)
+        given = bound(call, signature, args, kwargs)
         for name in rest:
             given |= given.pop(name, {})
         given = {name: check(call, name, value, hints.get(name)) for name, value in given.items()}
@@ -54,13 +51,12 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
             if type(error) not in (TypeError, ValueError) or str(error).startswith(f"{call}("):
                 raise
             raise type(error)(f"{call}(...): {error}") from None
-        if isinstance(made, Node) and all(map(_is_written, given.values())):
+        if isinstance(made, Node) and all(_is_written(x, spec_of(hints.get(name))) for name, x in given.items()):
             shown = {name: x for name, x in given.items() if name not in kwargs or not _is_default(signature, name, x)}
             made.__dict__["_recipe"] = f"{text}({', '.join(_written(hints, kwargs, shown))})"
         return made
 
     NAMES[text] = with_checks
-    function.__globals__.setdefault("__test__", {})[call] = with_checks  # doctest does not find wrapped functions itself
     return with_checks
 
 
@@ -87,6 +83,8 @@ def checked_argument(call: str, name: str, value: Any, hint: Any) -> Any:
         return checked_flag(call, name, value)
     if (spec := spec_of(hint)) is None:
         return value
+    if spec.rank and is_empty(value):
+        return value  # the function judges
     kept = spec.checked(call, name, value)
     check_count(call, name, kept, spec)
     return kept
@@ -97,9 +95,11 @@ def spec_of(hint: Any) -> Spec | None:
     return next((x for kind in (hint, *typing.get_args(hint)) for x in getattr(kind, "__metadata__", ())), None)
 
 
-def _is_written(x: Any) -> bool:
-    """Whether it is text that evaluates back to the same; arrays, for one, may have fewer digits."""
-    if isinstance(x, (list, tuple, dict)):
+def _is_written(x: Any, spec: Spec | None = None) -> bool:
+    """Whether it is text that evaluates back to the same: an array in the place of a table; others may have fewer digits."""
+    if isinstance(x, np.ndarray):
+        return spec is not None and x.ndim == spec.rank == 1 and (x.dtype == np.float64 or x.dtype.kind in "iu")
+    if isinstance(x, (list, tuple, range, dict)):
         return all(map(_is_written, [*x, *x.values()] if isinstance(x, dict) else x))
     return isinstance(x, (str, int, float, np.integer, type(None)))
 

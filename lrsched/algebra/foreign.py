@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,7 +15,7 @@ R = TypeVar("R")
 _FIRST = "init_lr initial_lr initial_learning_rate init_value"
 _LOW = "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr"
 _HIGH = "max_lr peak_lr peak_value warmup_target"
-_LENGTH = "T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps t_initial"
+_LENGTH = "T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
 _EVERY = "transition_steps decay_steps"
 _WARMUP = "num_warmup_steps warmup warmup_iters warmup_t"
 _FACTOR = "gamma decay decay_rate"
@@ -34,19 +34,23 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and what to write, perhaps with its
     "base_lr": _or("peak start value low", _FIRST),
     **dict.fromkeys(_FIRST.split(), f"start; value; div_factor=peak / {{}}; {_or('base_lr', _FIRST)}"),
     **dict.fromkeys(_LOW.split(), f"stop; end; low; min_scale={{}} / rate; {_or(_LOW)}"),
-    **dict.fromkeys(("stop", "end"), _or(_LOW)),
-    "alpha": "end=alpha * peak; stop=alpha * start",
+    **dict.fromkeys(("stop", "end"), _or("stop end", _LOW)),
+    **dict.fromkeys(("alpha", "min_lr_ratio", "min_lr_rate"), "end={} * peak; stop={} * start"),
     **dict.fromkeys(("peak", *_HIGH.split()), _or("peak high", _HIGH)),
     **dict.fromkeys(("steps", *_LENGTH.split()), _or("steps", _LENGTH, _EVERY)),
     **dict.fromkeys(("epochs", "num_epochs"), f"steps={{}} * steps_per_epoch; {_or(_LENGTH, _EVERY)}"),
     **dict.fromkeys(_EVERY.split(), f"steps; every; {_PER_STEP}; {_or(_EVERY, _LENGTH)}"),
     **dict.fromkeys(("warmup_steps", *_WARMUP.split()), _or("warmup_steps", _WARMUP)),
+    "warmup_ratio": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
     "warmup_epochs": f"warmup_steps={{}} * steps_per_epoch; {_or(_WARMUP)}",
     **dict.fromkeys(("num_decay_steps", "decay_iters"), "decay_steps; num_decay_steps"),
     **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}; {_or(_FACTOR)}"),
-    "factor": _or(_FACTOR),
+    "factor": _or("rate", _FACTOR),
+    "rate": _or("factor", _FACTOR),
     "decay_rate": f"factor; {_PER_STEP}; {_or(_FACTOR)}",
+    **dict.fromkeys(("losses", "metrics"), "observations"),
     "decay_type": "shape",
+    "constant_lr": "constant",
     "warmup_type": "warmup_shape",
     **dict.fromkeys(_STRETCH.split(), _or("stretch", _STRETCH)),
     **dict.fromkeys(("m_mul", "cycle_decay"), f"{_SCALE}; m_mul; cycle_decay"),
@@ -115,11 +119,13 @@ NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.name
     **dict.fromkeys(("poly", "polynomial_decay"), "Polynomial(start, stop, steps, power)"),
     **dict.fromkeys(("cyclic", "cyclical"), "triangular(low, high, up)"),
     "cooldown": ATTRIBUTES["anneal"],
-    "rex": "2 * peak * q / (1 + q), with q = Linear(1.0, 0.0, steps)",
-    "inverse_time": "start / (1 + rate * Time())",
+    "tanh": "tanh_decay(start, stop, steps)",
+    **dict.fromkeys(("power", "power_scheduler"), "power_decay(peak, amplitude)"),
     **dict.fromkeys(("log_warmup", "warmup_log"), "Logarithmic(0.0, peak, steps)"),
+    "piecewise_constant": "Piecewise(steps, values)",
+    "piecewise_linear": 'Piecewise(steps, values, kind="linear")',
     **dict.fromkeys(("rsqrt", "inv_sqrt"), "InverseSqrt(value, timescale)"),
-    **dict.fromkeys(("trapezoidal", "trapezoid"), "wsd(peak, warmup_steps, steps, decay_steps)"),
+    **dict.fromkeys(("trapezoidal", "trapezoid", "warmup_stable_decay"), "wsd(peak, warmup_steps, steps, decay_steps)"),
     **dict.fromkeys(
         ("Scheduler", "LRScheduler", "LearningRateScheduler", "LearningRateSchedule", "LRSchedule"),
         "Schedule, and Function(f) of a function f",
@@ -146,7 +152,8 @@ def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
 
     alike = [ours for ours in public if plain(ours) == plain(name)]
     theirs = [text for one, text in texts.items() if plain(one) == plain(name)]
-    return texts.get(name) or next(iter([*alike, *theirs, *_close(name, public)]), "")
+    begun = [ours for ours in public if len(name) > 4 and plain(ours).startswith(plain(name))]
+    return texts.get(name) or next(iter([*alike, *theirs, *_close(name, public), *begun]), "")
 
 
 def _close(name: str, names: Collection[str]) -> list[str]:
@@ -154,26 +161,38 @@ def _close(name: str, names: Collection[str]) -> list[str]:
     return difflib.get_close_matches(name, names, n=1, cutoff=0.8)
 
 
-def missing_attribute(owner: str, name: str) -> str:
-    """The text of an error about a name in `ATTRIBUTES`."""
-    return f"{owner!r} object has no attribute {name!r}. Hint: {ATTRIBUTES[name]}."
-
-
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
-    """The function, with an error for an unknown argument that names ours."""
-    parameters = inspect.signature(function).parameters
-    names = [name for name in parameters if name != "self"]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return function
+    """The function, with an error for arguments that do not fit it: of an unknown one it names ours."""
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def with_hint(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
-            if name not in names:
-                raise TypeError(_unknown_argument(call or function.__name__, name, names))
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            bound(call or function.__name__, signature, args, kwargs)
+            raise
 
     return with_hint
+
+
+def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name, or an error that says which do not fit."""
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        parameters = [one for name, one in signature.parameters.items() if name != "self"]
+        names = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        if all(one.kind is not one.VAR_KEYWORD for one in parameters):
+            for name in kwargs:
+                if name not in names:
+                    raise TypeError(_unknown_argument(call, name, names)) from None
+        count = len(args) - ("self" in signature.parameters)
+        needed = [name for name in names if signature.parameters[name].default is inspect.Parameter.empty]
+        expected = needed if {*needed} - {*names[:count], *kwargs} else names
+        values = [f"{count} value{'s' * (count > 1)}"] * (count > 0)
+        got = " and ".join([*values, *kwargs]) or "none"
+        raise TypeError(f"{call}(...): expected {', '.join(expected) or 'no arguments'}, got {got}.") from None
 
 
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:

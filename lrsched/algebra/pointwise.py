@@ -37,7 +37,7 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
     """The schedule that an argument stands for, as `lifted`, or an error that names it."""
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:
-        hint = "state is in clocks, help(lrsched.Clock); optax.inject_hyperparams takes what has an update" * is_stateful(x)
+        hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
         raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
     return schedule
 

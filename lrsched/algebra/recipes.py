@@ -1,7 +1,6 @@
 """Schedules that the operators can write: functions that only compose nodes. A new one goes here.
 
-The annotations say what their numbers may be, and `recipe` checks them. A hyperbolic decay would be one line:
-`start / (1.0 + rate * Time())`.
+The annotations say what their numbers may be, and `recipe` checks them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from lrsched.algebra.arguments import (
     Positive,
     PositiveLength,
     Value,
-    checked_argument,
     divided,
     is_empty,
     recipe,
@@ -67,7 +65,7 @@ def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
 
 
 @recipe
-def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
+def multi_step(start: Value, milestones: Milestones, factor: Value) -> Schedule:
     """Times `factor` at each milestone: `start · factor^#{m : m <= t}`.
 
     Args:
@@ -84,8 +82,8 @@ def multi_step(start: Value, milestones: Any, factor: Value) -> Schedule:
     """
     if is_empty(milestones):
         return Constant(start, 0.0)
-    milestones = checked_argument("multi_step", "milestones", milestones, Milestones)
-    steps = [milestones[..., i] for i in range(milestones.shape[-1])]
+    table: Any = milestones
+    steps = [table[..., i] for i in range(table.shape[-1])]
     values = itertools.accumulate(steps, lambda value, _: numerics.saturated(value * factor), initial=start)
     return Piecewise(numerics.table([0.0, *steps]), numerics.table(list(values)))
 
@@ -196,7 +194,7 @@ def noam(dim: Positive, warmup_steps: PositiveLength) -> Schedule:
     return warmup_inverse_sqrt(numerics.saturated(peak), warmup_steps)
 
 
-_RAMPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
+RAMPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
     "linear": Linear,
     "cosine": Cosine,
     "1-sqrt": OneMinusSqrt,
@@ -242,12 +240,17 @@ def wsd(
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
         Megatron-LM has "exponential" as well, transformers the shapes of the warm-up.
     """
-    if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, peak, end):
-        hint = "give it the lowest rate of the decay"
-        raise ValueError(unexpected("wsd", "end", end, "the sign of the peak, since the shape is 'geometric'", hint))
+    check_end("wsd", shape, peak, end)
     *_, hold = divided("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
     warmup = _WARMUPS[warmup_shape](start, peak, warmup_steps)
-    return warmup >> Constant(peak, hold) >> _RAMPS[shape](peak, end, decay_steps)
+    return warmup >> Constant(peak, hold) >> RAMPS[shape](peak, end, decay_steps)
+
+
+def check_end(call: str, shape: str, start: Number, end: Number) -> None:
+    """Raises an error for a last value that a geometric ramp does not reach."""
+    if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, start, end):
+        expected = f"the sign of {shown(start)}, since the shape is 'geometric'"
+        raise ValueError(unexpected(call, "end", end, expected, "give it the lowest rate of the decay"))
 
 
 @recipe
@@ -417,4 +420,4 @@ def _phases(
         pct_final = 2.0 * pct_start
     before, rest = divided(call, steps, pct_start=(pct_start if pct_final is None else pct_final) * steps)
     rise = pct_start * steps
-    return _RAMPS[anneal], [before, rest] if pct_final is None else [rise, before - rise, rest]
+    return RAMPS[anneal], [before, rest] if pct_final is None else [rise, before - rise, rest]

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.foreign import ATTRIBUTES, explained, missing_attribute
+from lrsched.algebra.foreign import ATTRIBUTES, explained
 from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Condition, Number, Real
@@ -119,7 +119,7 @@ class Schedule(_Hyperparameter):
 
         def __getattr__(self, name: str) -> Any:
             if name in ATTRIBUTES:
-                raise AttributeError(missing_attribute(type(self).__name__, name))
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}. Hint: {ATTRIBUTES[name]}.")
             return object.__getattribute__(self, name)  # which raises as usual
 
     def __bool__(self) -> bool:
@@ -171,6 +171,7 @@ class Schedule(_Hyperparameter):
     def __rpow__(self, other: ScheduleLike) -> Schedule:  # pyright: ignore[reportIncompatibleMethodOverride]
         return _combinators().operated("**", other, self)
 
+    @explained
     def then(self, other: ScheduleLike) -> Schedule:
         """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
 
@@ -258,6 +259,7 @@ class Schedule(_Hyperparameter):
         """
         return _combinators().Staircase(self, every)
 
+    @explained
     def reverse(self) -> Schedule:
         """The schedule backwards, which must have an end: `t ↦ self(length - t)`, and its first value from its length on.
 

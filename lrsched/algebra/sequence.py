@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import is_empty
+from lrsched.algebra.arguments import check_count, is_empty
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked, child, each_number, node, surely
 from lrsched.algebra.numerics import maximum, minimum, snapped, where
 from lrsched.algebra.pointwise import Constant, as_schedule
@@ -21,6 +22,7 @@ from lrsched.algebra.schedule import Real, Schedule, ScheduleLike, Spans, runnin
 from lrsched.algebra.written import number_source, shown, unexpected
 
 
+@explained
 def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
     """Schedules one after the other, each on its own time from 0, cut or held at explicit boundaries.
 
@@ -41,6 +43,7 @@ def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
     if not is_empty(boundaries):
         hint = "sort them, and the schedules with them"
         table = checked("join", "boundaries", boundaries, rank=1, rising=True, unit="steps", hint=hint)
+        check_count("join", "boundaries", table)
         bounds = [table[..., i][()] for i in range(table.shape[-1])]
     if len(bounds) != len(parts) - 1:
         found = f"{len(parts)} schedules and {len(bounds)} boundaries"

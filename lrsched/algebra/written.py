@@ -64,10 +64,10 @@ def number_source(value: Any, amount: bool = False) -> str:
         return str(value.aval)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         value = np.asarray(value, np.float64).tolist()
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, range)):
         return f"[{', '.join(number_source(x, amount) for x in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{number_source(key)}: {number_source(x)}' for key, x in value.items())}}}"
+        return f"{{{', '.join(f'{number_source(key, True)}: {number_source(x)}' for key, x in value.items())}}}"
     if isinstance(value, float) and not np.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, float) and amount and value == int(value) and abs(value) < 1e15:

@@ -87,6 +87,10 @@ class Clock(Node):
         """The time."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method read(state).")
 
+    def _during(self, before: Any, after: Any) -> Any:
+        """The state whose reading an update uses, of those before and after it."""
+        return after if self.immediate else before
+
     def report(self, state: Any) -> dict[str, Any]:
         """What `readings` shows of it, by name; by default its reading, under the name of what it observes."""
         return {"/".join(self.monitors) or type(self).__name__: self.read(state)}

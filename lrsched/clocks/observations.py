@@ -94,11 +94,11 @@ def warn_of_missing(call: str, monitored: Iterable[str], observations: Observati
         warnings.warn(
             f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its schedule"
             f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)",
-            stacklevel=_users_level(),
+            stacklevel=users_level(),
         )
 
 
-def _users_level() -> int:
+def users_level() -> int:
     """The `stacklevel` of the line of the user's program, seen from the caller: the first frame outside of libraries."""
     libraries = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
     level, frame = 1, sys._getframe(1)

@@ -21,6 +21,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked, each_number, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
@@ -40,6 +41,7 @@ class ScheduleState(NamedTuple):
     clocks: tuple[Any, ...]
 
 
+@explained
 def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
     """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
 
@@ -81,6 +83,7 @@ def count_of_updates(call: str, given: Number) -> jax.Array:
     return jnp.array(number, jnp.int32)
 
 
+@explained
 def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
 
@@ -170,9 +173,10 @@ def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -
 def during(schedule: Schedule, before: ScheduleState, after: ScheduleState) -> ScheduleState:
     """The state whose value an update uses: the one before it, but for clocks whose observations count immediately."""
     clocks = zip(clocks_of(schedule), before.clocks, after.clocks, strict=True)
-    return before._replace(clocks=tuple(y if clock.immediate else x for clock, x, y in clocks))
+    return before._replace(clocks=tuple(clock._during(x, y) for clock, x, y in clocks))
 
 
+@explained
 def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     """The schedule with every driven part replaced by its present value: a function of the step alone.
 
@@ -210,6 +214,7 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
     return jax.tree.map(value, schedule, is_leaf=lambda x: isinstance(x, Driven))
 
 
+@explained
 def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
     """The values that a schedule would have used on metrics that were recorded: one scan over them.
 

@@ -41,6 +41,7 @@ from lrsched.dialects.shared import (
     numpy_of,
     peer,
 )
+from lrsched.views.names import explain_names
 
 
 @peer
@@ -94,7 +95,7 @@ def PolynomialDecay(
 def InverseTimeDecay(
     initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
-    decay_rate: Number,
+    decay_rate: Factor,
     staircase: bool = False,
     name: str | None = "InverseTimeDecay",
 ) -> ls.Schedule:
@@ -102,7 +103,7 @@ def InverseTimeDecay(
 
     `decay_rate` is what `decay_steps` steps add to the divisor; it has no end.
     """
-    decay = ls.Constant(initial_learning_rate, 0) / (1.0 + decay_rate * ls.Time().stretch(decay_steps))
+    decay = ls.inverse_time(initial_learning_rate, decay_rate, decay_steps)
     return decay.staircase(decay_steps) if staircase else decay
 
 
@@ -208,3 +209,6 @@ NAMES["keras.deserialize"] = deserialize
 
 def _unless(value: float, number: Number) -> Number | None:
     return None if is_known(number, value) else number
+
+
+explain_names(globals())

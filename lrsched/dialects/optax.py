@@ -33,7 +33,7 @@ import lrsched as ls
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import checked_argument
 from lrsched.algebra.node import Spec, checked
-from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.dialects.shared import (
     Count,
     Factor,
@@ -53,6 +53,9 @@ from lrsched.dialects.shared import (
     peer,
     where,
 )
+from lrsched.dialects.stateful import Stateful
+from lrsched.training.transform import Applied
+from lrsched.views.names import explain_names
 
 _Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
 
@@ -269,23 +272,31 @@ def reduce_on_plateau(
     )
 
 
-def from_optax(schedule: Callable[[Any], Any]) -> ls.Schedule:
+def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
     """The schedule that a factory of optax returned, in our nodes; any other function of the step as a `Function`.
 
     optax returns Python functions. Those of its factories hold their arguments in a closure, which is read here. The result is
     compared with the function at some steps; where they differ, or the closure is another one, it is a `Function` as well.
 
+    Of an `optax.StatefulSchedule` it is a schedule on a clock, which holds its state. As in `optax.inject_hyperparams`, an
+    update uses `schedule(state, **observed)`, and then comes `schedule.update(state, **observed)`, with all that it is given.
+    The clock monitors the arguments that they need, and stands still without one. Between two updates it observes nothing.
+
     Args:
-        schedule: a function of the step.
+        schedule: a function of the step, or an object with `init()`, `update(state, **observed)` and a call.
 
     Raises:
-        TypeError: if it is no function, or a `StatefulSchedule`.
+        TypeError: if it is neither.
 
     >>> import optax
     >>> from lrsched.dialects.optax import from_optax
     >>> from_optax(optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000))
     Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900)
     """
+    if isinstance(schedule, Applied):
+        return schedule.schedule
+    if is_stateful(schedule) and callable(schedule):
+        return ls.Time().on(Stateful(schedule))
     wrapped = as_schedule("from_optax", "schedule", schedule)
     if wrapped is schedule:
         return wrapped
@@ -383,3 +394,6 @@ def _phases(call: str, steps: Number, **fractions: Number) -> Any:
             **fractions,
         )
     return numerics.table([0.0, *ends, steps])
+
+
+explain_names(globals())

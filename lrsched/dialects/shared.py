@@ -53,7 +53,7 @@ def one_number(call: str, name: str, value: Any, hint: Any) -> Any:
     is_list, spec = type(value) in (list, tuple), spec_of(hint)  # an optimizer is a named tuple
     if is_list and spec is not None and not spec.rank:
         raise ValueError(unexpected(call, name, value, "one number", (spec.hint or f"in {spec.unit}") if spec.unit else GROUPS))
-    return value if is_list and not value else checked_argument(call, name, value, hint)  # no entries: the function judges
+    return checked_argument(call, name, value, hint)
 
 
 def peer(function: Callable[P, R]) -> Callable[P, R]:

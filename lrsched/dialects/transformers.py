@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import lrsched as ls
 from lrsched.algebra.node import Spec
+from lrsched.clocks.observations import users_level
 from lrsched.dialects.shared import (
     BaseRate,
     Factor,
@@ -42,6 +43,7 @@ from lrsched.dialects.shared import (
     where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
+from lrsched.views.names import explain_names
 
 Waves: TypeAlias = Annotated[Plain, Spec(gt=0, hint="a number of cycles in the run")]
 
@@ -185,7 +187,7 @@ def get_wsd_schedule(
         lengths["num_training_steps"] = num_training_steps
         expect(num_stable_steps >= 0, call, "num_training_steps >= num_warmup_steps + num_decay_steps", hint, **lengths)
     elif num_training_steps is not None:
-        warnings.warn(f"{call}(num_training_steps=..., num_stable_steps=...): the second is used", stacklevel=2)
+        warnings.warn(f"{call}(num_training_steps=..., num_stable_steps=...): the second is used", stacklevel=users_level())
     low = min_lr_ratio * base_lr
     up = _SHAPES[warmup_type](base_lr, low, num_warmup_steps).reverse()
     down = _SHAPES[decay_type](base_lr, low, num_decay_steps)
@@ -335,3 +337,6 @@ def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Numb
 def _wave(high: Number, low: Number, steps: Number, num_cycles: Number) -> ls.Schedule:
     """A cosine wave from high to low and back, `num_cycles` times in a number of steps, and so on for ever."""
     return ls.CosineWave(high, low, steps / (2 * num_cycles))
+
+
+explain_names(globals())

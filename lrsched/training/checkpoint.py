@@ -7,6 +7,7 @@ from typing import Literal
 
 import jax
 
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -37,6 +38,7 @@ def describe(schedule: ScheduleLike) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the place of a function without a name, in this process
 
 
+@explained
 def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
     """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
 

@@ -15,6 +15,8 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
+from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
@@ -25,6 +27,7 @@ from lrsched.training.transform import Applied, applied_as, typed_as
 P = ParamSpec("P")
 
 
+@explained
 def scheduled(
     factory: Callable[P, optax.GradientTransformation],
     static_args: str | Iterable[str] = (),
@@ -71,8 +74,9 @@ def scheduled(
     learning_rate 0.004
     weight_decay 0.0004
     """
-    if not callable(factory):
-        raise TypeError(unexpected("scheduled", "factory", factory, "a function that makes an optimizer, such as optax.adamw"))
+    if not callable(factory) or isinstance(factory, Schedule):
+        expected, hint = "a function that makes an optimizer", "as in scheduled(optax.adamw)(learning_rate=schedule)"
+        raise TypeError(unexpected("scheduled", "factory", factory, expected, hint))
     partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
     signature = inspect.signature(partial.func)
     parameters = signature.parameters
@@ -125,7 +129,7 @@ def _injected(
     def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
         states = {name: s.init() for name, s in schedules.items()}
         values: dict[str, Any] = {name: recorded(x) for name, x in numbers.items()}
-        values |= {name: recorded(s(states[name])) for name, s in schedules.items()}
+        values |= {name: recorded(state.used) for name, state in states.items()}
         count = jnp.zeros((), jnp.int32)
         state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
         return _buffers_of_its_own(state, (params, given))
@@ -205,12 +209,13 @@ def _schedules_and_numbers(
                 raise ValueError(unexpected(call, name, value, "a number"))
             if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
                 numbers[name] = value
-        elif isinstance(value, (str, list)) and wants_float:
-            hint = "for groups of parameters, one optimizer each in optax.partition" if isinstance(value, list) else ""
+        elif wants_float and (isinstance(value, (str, list)) or numerics.is_number(value)):
+            hint = "" if isinstance(value, str) else "for groups of parameters, one optimizer each in optax.partition"
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
-            schedules |= {name: Function(OfCount(value))} if wants_float else {}
+            made = as_schedule(call, name, value) if is_stateful(value) else Function(OfCount(value))
+            schedules |= {name: made} if wants_float else {}
     return schedules, numbers
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.powers import power
@@ -16,6 +17,7 @@ from lrsched.training.holders import Tree, path_of
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
 
+@explained
 def layerwise(
     schedule: ScheduleLike,
     decay: Number | None = None,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
@@ -23,6 +24,7 @@ from lrsched.training.parts import AppliedState, Part, meant, only, parts_of
 from lrsched.training.transform import Applied
 
 
+@explained
 def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
     """The learning rate that the last update used, wherever in an optimizer state it is.
 
@@ -47,6 +49,7 @@ def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | No
     return _used("learning_rate", _rate("learning_rate", state, schedule, at), schedule)
 
 
+@explained
 def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | None = None) -> dict[str, jax.Array]:
     """All learning rates in a state that the last update used, by the labels of their groups, for a logger.
 
@@ -78,6 +81,7 @@ def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | N
     return {key: _used("learning_rates", part, by_label.get(key)) for key, part in sorted(found.items())}
 
 
+@explained
 def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
     """The learning rate that the update to come will use: after an `observe`, for a message that the rate was reduced.
 
@@ -129,6 +133,7 @@ def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Arra
     return {name: _used(call, only(call, f"value of {name}", [x for x in parts if x.name == name]), None) for name in names}
 
 
+@explained
 def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, jax.Array]:
     """What the clocks in a state read, by the metric that each observes, for a logger.
 
@@ -197,6 +202,7 @@ def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None)
     return unpacked(_present("schedule", part, None)[0])
 
 
+@explained
 def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate", *, at: str | None = None) -> Tree:
     """The optimizer state with another live schedule, of the same structure and other numbers: nothing is compiled.
 

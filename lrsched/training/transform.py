@@ -47,8 +47,11 @@ class Applied:
 
     def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
         """The value for the update to come, which comes with these observations."""
-        present, now = self.present(state), ScheduleState(state.step, state.clocks)
-        after = tick_with(present, now, 1, merged(self.call, observations, named))
+        given, present = merged(self.call, observations, named), self.present(state)
+        now = ScheduleState(state.step, state.clocks)
+        if not given:  # as when optax makes a first state
+            return evaluate(present, now)
+        after = tick_with(present, now, 1, given)
         return evaluate(present, during(present, now, after))
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
@@ -62,8 +65,10 @@ class Applied:
 
     def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""
-        if not isinstance(state, AppliedState) or jax.tree.structure(state.live) != self._structure:
-            got = f"one with live={shown(state.live)}" if isinstance(state, AppliedState) else shown(state)
+        structures = {name: jax.tree.structure(getattr(state, name, None)) for name in self._structures}
+        if wrong := [name for name, structure in self._structures.items() if structures[name] != structure]:
+            one = f"one with {wrong[0]}={shown(getattr(state, wrong[0], None))}"
+            got = one if isinstance(state, AppliedState) else shown(state)
             raise ValueError(
                 f"{self.call}(...{', live=True' * self.live}): expected the state that init gave for {shown(self.schedule)},"
                 f" got {got}. Hint: replace_schedule(state, new) changes what a live schedule gives, and"
@@ -72,8 +77,10 @@ class Applied:
         return state.live if self.live else self.schedule
 
     @functools.cached_property
-    def _structure(self) -> Any:
-        return jax.tree.structure(packed(self.schedule) if self.live else ())
+    def _structures(self) -> dict[str, Any]:
+        clocks = tuple(clock.init() for clock in clocks_of(self.schedule))
+        live = packed(self.schedule) if self.live else ()
+        return {"live": jax.tree.structure(live), "clocks": jax.tree.structure(clocks)}
 
 
 _finders: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextVar("finders", default=())
@@ -155,6 +162,7 @@ def scaled_by(
     return optax.GradientTransformationExtraArgs(lambda _: applied.init(), update_fn)  # pyright: ignore[reportArgumentType]
 
 
+@explained
 def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
     """A schedule, driven ones included, as `optax.inject_hyperparams` takes it.
 

@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Node, argument
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -54,6 +55,7 @@ def to_dict(schedule: ScheduleLike) -> dict[str, Any]:
     return _tree("to_dict", schedule)
 
 
+@explained
 def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
     """A schedule as JSON: `from_json(to_json(s)) == s`, exactly.
 

@@ -24,6 +24,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
     ast.Pow: operator.pow,
     ast.RShift: operator.rshift,
     ast.MatMult: operator.matmul,
@@ -42,9 +43,9 @@ _METHODS = {  # those that make schedules
 def parse(text: str) -> Schedule:
     """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
 
-    It is read, not run. It may hold numbers, strings, lists and dicts, the operators, the names of shapes, clocks and recipes,
-    perhaps after `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A number alone is a
-    constant.
+    It is read, not run. It may hold numbers, strings, lists, dicts, operators, `round` and `int`, the names of shapes, clocks
+    and recipes, perhaps after `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A number
+    alone is a constant.
 
     Args:
         text: the expression, of at most 2,000 calls and operators, in at most 150 levels.
@@ -110,9 +111,11 @@ class _Reader:
                 value = self.read(links[-1].left)
                 for link in reversed(links):
                     if type(link.op) not in _OPERATORS:
-                        raise self.mistake(link, "there are the operators + - * / ** >> @")
+                        raise self.mistake(link, "there are the operators + - * / // >> @ and ** for a power")
                     value = self.tried(link, _OPERATORS[type(link.op)], value, self.read(link.right))
                 return value
+            case ast.Call(func=ast.Name(id="int" | "round" as name), args=[number], keywords=[]):
+                return self.tried(tree, lambda x: float(int(x) if name == "int" else round(x)), self.read(number))
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
                 return float(value)
             case ast.Call(func=function) if dotted := _dotted(function):

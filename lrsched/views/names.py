@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import types
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from lrsched.algebra import foreign
 from lrsched.algebra.combinators import Moved
@@ -35,17 +35,32 @@ def foreign_names() -> dict[str, str]:
     """The names that people bring, and how the same is written here."""
     theirs: dict[str, str] = {}
     for module in _dialects():
-        for name, thing in vars(module).items():
-            if not name.startswith("_") and getattr(thing, "__module__", "").startswith(module.__name__):
-                path = f"{module.__name__}.{name}"
-                theirs[name] = f"{theirs[name]} or {path}" if name in theirs else path
+        for name in own_names(vars(module)):
+            path = f"{module.__name__}.{name}"
+            theirs[name] = f"{theirs[name]} or {path}" if name in theirs else path
     return theirs | foreign.NAMES
 
 
-def missing_name(name: str, public: Collection[str]) -> str:
-    """The text of an error about a name that the module does not have."""
-    hint = ""
+def own_names(module: dict[str, Any]) -> list[str]:
+    """The public names of what a module defines."""
+    inside = module["__name__"]
+    return [name for name, x in module.items() if name[0] != "_" and getattr(x, "__module__", "").startswith(inside)]
+
+
+def missing_name(module: dict[str, Any], name: str) -> str:
+    """The text of an error about a name that a module does not have, with what is likely to be meant."""
+    owner, own, hint = module["__name__"], own_names(module), ""
     if not name.startswith("_"):
-        hint = foreign.meant(name, public, foreign.NAMES if name in foreign.NAMES else foreign_names())
-        hint = f"lrsched.{hint}" if hint in public else hint
-    return f"module 'lrsched' has no attribute {name!r}{hint and f'. Hint: {hint}.'}"
+        texts = foreign.NAMES if name in foreign.NAMES else foreign_names()
+        hint = foreign.meant(name, own, texts if owner == "lrsched" else {}) or foreign.meant(name, (), texts)
+        hint = f". Hint: {owner}.{hint}." if hint in own else hint and f". Hint: {hint}."
+    return f"module {owner!r} has no attribute {name!r}{hint}"
+
+
+def explain_names(module: dict[str, Any]) -> None:
+    """Gives a module a `__getattr__` whose error says what is likely to be meant; type checkers do not see it."""
+
+    def missing(name: str) -> NoReturn:
+        raise AttributeError(missing_name(module, name))
+
+    module["__getattr__"] = missing

@@ -19,7 +19,7 @@ from lrsched.algebra import combinators, numerics, pointwise, shapes
 from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import bind, init
 from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
@@ -28,7 +28,7 @@ _STILL = 1000  # steps, where nothing ever moves, or nobody knows how
 _CYCLES = 4  # of those that repeat for ever
 _FALL = 1000.0  # an exponential is followed until it is so many times smaller or larger
 _TIMESCALES = 9
-LAST_STEP = 2**53  # a float64 counts no further
+_LAST_STEP = 2**53  # a float64 counts no further
 
 
 class Span(NamedTuple):
@@ -157,16 +157,21 @@ phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s
 phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.steps)))
 phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
-phases.register(Driven, lambda s: one_phase(s, 0.0, name=f"{name_of(s.schedule)} on {type(s.clock).__name__}"))
-phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps)))
+phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps), known(s.steps) * np.arange(_MOST)))
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
+
+
+@phases.register
+def _(schedule: Driven) -> Phases:
+    recipe, *_ = schedule._recipe.partition("(")
+    return one_phase(schedule, 0.0, name=recipe or f"{name_of(schedule.schedule)} on {type(schedule.clock).__name__}")
 
 
 @phases.register
 def _(schedule: combinators.Moved) -> Phases:
     """One phase, for where any other time meets the corners of the schedule is not known."""
     inside, *times = map(phases, schedule._nodes())
-    reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, LAST_STEP, 1000)
+    reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 1000)
     if math.isinf(known(schedule.length)):
         time = dataclasses.replace(schedule, schedule=shapes.Time())
         reach = next(iter(tried[np.asarray(time(tried)) >= inside.reach]), reach)
@@ -278,14 +283,21 @@ def _(schedule: combinators.Repeat) -> Phases:
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
     """A pure schedule to look at, its phases, and the name of its time.
 
-    That is the step, with clocks as they begin; or if nothing moves then, and there is a single clock, its reading.
+    That is the step, with clocks as they begin; or if nothing moves then, the reading of the single clock, or of the single
+    one with an end, beside others as they begin.
     """
     parts, found = driven_parts(schedule), phases(schedule)
-    readings = " and ".join(dict.fromkeys(part.clock.unit for part in parts))
-    if by_step or not parts or found.reach or any(part.clock != parts[0].clock for part in parts):
-        return bind(schedule, init(schedule)), found, f"step (before any change of {readings})" if parts else "step"
-    pure = jax.tree.map(lambda x: x.schedule if isinstance(x, Driven) else x, schedule, is_leaf=lambda x: isinstance(x, Driven))
-    return pure, phases(pure), readings
+    ended = [part for part in parts if math.isfinite(known(part.schedule.length))] or parts
+    moved = [part for part in parts if part.clock == ended[0].clock]
+    if by_step or found.reach or any(part not in moved for part in ended):
+        moved = []
+    axis = " and ".join(dict.fromkeys(part.clock.unit for part in moved)) or "step"
+    if still := " and ".join(dict.fromkeys(part.clock.unit for part in parts if part not in moved)):
+        axis += f" (before any change of {still})"
+    made = jax.tree.map(
+        lambda x: x.schedule if any(x is part for part in moved) else x, schedule, is_leaf=lambda x: isinstance(x, Driven)
+    )
+    return bind(made, init(made)), phases(made) if moved else found, axis
 
 
 def single(call: str, schedule: ScheduleLike) -> Schedule:
@@ -296,6 +308,13 @@ def single(call: str, schedule: ScheduleLike) -> Schedule:
             f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: unstack(schedule) gives its members."
         )
     return made
+
+
+def checked_steps(call: str, steps: float | None) -> None:
+    """Raises a ValueError if it is no number of updates."""
+    is_number = isinstance(steps, (int, float, np.number)) and not isinstance(steps, bool)
+    if steps is not None and not (is_number and 1 <= steps <= _LAST_STEP and steps == int(steps)):
+        raise ValueError(unexpected(call, "steps", steps, "a whole number of updates, from 1 to 2**53"))
 
 
 def horizon(schedule: Schedule) -> int:
@@ -312,4 +331,4 @@ def horizon(schedule: Schedule) -> int:
         before = np.asarray(schedule(np.append(np.linspace(0, steps, 64)[:-1], np.nextafter(steps, 0.0))), np.float64)
         jumps = abs(later[0] - before[-1]) > 1e-3 * np.abs(before).max()
         steps *= 1.25 if jumps or later[0] > before[:-1].max() else 1.0
-    return math.ceil(min(steps, LAST_STEP)) or _STILL
+    return math.ceil(min(steps, _LAST_STEP)) or _STILL

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lrsched.algebra.batch import unstack
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import replayed
-from lrsched.views.phases import LAST_STEP, horizon, known, seen
+from lrsched.views.phases import checked_steps, horizon, known, seen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,10 +30,12 @@ Looks: TypeAlias = (
 
 _POINTS = 20_000  # evenly spaced, where there are more steps than that
 _MOST_LABELS = 20  # lines: more have colours along a scale
+_MOST_TICKS = 30  # labels along a scale
 _MOST_ENDS = 20  # phases that are marked: where there are more, it is the shape that shows them
 _LOG = 1000.0  # a range of values that a linear scale cannot show
 
 
+@explained
 def plot(
     *schedules: ScheduleLike | Mapping[str, ScheduleLike] | Sequence[ScheduleLike],
     steps: int | None = None,
@@ -44,14 +47,15 @@ def plot(
     """Draws schedules over their steps, each in a colour and a line style of its own; more than 20 along a scale of colours.
 
     Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
-    a single schedule. Driven schedules that stand still until a single clock moves are drawn over its reading if `steps` is
-    None, others as they are while nothing is observed; the label of the axis says so. `plot_replay` draws them on metrics.
+    a single schedule. Driven schedules that stand still until a clock moves are drawn over its reading if `steps` is None and
+    it is the only one, or the only one with an end, others as they are while nothing is observed; the axis says so.
+    `plot_replay` draws them on metrics.
 
     Args:
         schedules: schedules, numbers or functions of the step, a list of them, or a dict of them by name; a batch is drawn as
             one line a member.
-        steps: how many steps to draw; if None, a little more than the longest schedule lasts; if none of them settles, enough
-            to see how they go on.
+        steps: how many steps to draw, by name; if None, a little more than the longest schedule lasts; if none of them
+            settles, enough to see how they go on.
         labels: a list of names, one a schedule, or one a member of batches; by default those of a dict, or the expressions of
             several schedules, or the numbers of the members of a single batch.
         ax: the matplotlib Axes to draw into, a new one if None.
@@ -76,9 +80,12 @@ def plot(
         labels, given = labels or list(map(str, given)), list(given.values())
     if not given:
         raise ValueError("plot(...): expected at least one schedule, got none.")
+    for one in schedules[1:]:
+        if isinstance(one, int) and one > 1:
+            hint = f"plot(s, steps={one}) for so many steps, Constant({one}) for a line"
+            raise TypeError(unexpected("plot", "schedules", one, "a schedule", hint))
     given = [as_schedule("plot", "schedules", schedule) for schedule in given]
-    if steps is not None and not (isinstance(steps, (int, float, np.number)) and 1 <= steps <= LAST_STEP):
-        raise ValueError(unexpected("plot", "steps", steps, "a number of steps, from 1 to 2**53"))
+    checked_steps("plot", steps)
     looks = [[seen(member) for member in members(schedule)] for schedule in given]
     times = {axis for look in looks for *_, axis in look}
     if len(times) > 1 or (steps is not None and times != {"updates"}):  # no single clock, or no readings
@@ -96,10 +103,10 @@ def plot(
     if points is not None:
         styles, bar, legend = _by_points(given, points)
     elif len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every)):
-        styles, bar, legend = _by_order([1] * len(every), "member", labels or [f"member {k}" for k in range(len(every))])
+        styles, bar, legend = _by_order([1] * len(every), "member", labels, [f"member {k}" for k in range(len(every))])
     else:
-        labels = labels or [shown(schedule, 60) if len(given) > 1 else "" for schedule in given]
-        styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels)
+        texts = [shown(schedule, 60) if len(given) > 1 else "" for schedule in given]
+        styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels, texts)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
     xlabel = max((axis for *_, axis in every), key=len)
     for (times, values), style in zip(lines, styles, strict=True):
@@ -128,7 +135,8 @@ def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
     if positive.size and (log or (log is None and values.min() > 0 and high >= _LOG * low)):
         ax.set_yscale("log")
         if positive.min() < (least := np.quantile(positive, 0.01) / 2):
-            ax.set_ylim(bottom=least)
+            top = max(np.asarray(line.get_ydata()).max() for line in ax.get_lines())
+            ax.set_ylim(least, top * (top / least) ** 0.05)
     elif np.ptp(values) == 0:
         ax.set_ylim(*sorted((0.0, 1.25 * high or 1.0)))
 
@@ -143,26 +151,34 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tup
 
     The reading of a clock stays on one whole number until the next, so there are no others.
     """
+    grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
+    corners = corners[corners <= count]
     # Nearer to a corner, some nodes take a time for the corner.
     beside = corners[:, None] + 1e-12 * count * np.array([0.0, -1.0, 1.0])
-    values = np.asarray(schedule(beside), np.float64)
-    jumps = np.abs(values - values[:, :1]) > 1e-5 * np.abs(values).max(initial=0.0)
+    values, largest = np.asarray(schedule(beside), np.float64), np.abs(np.asarray(schedule(grid), np.float64)).max()
+    jumps = np.abs(values - values[:, :1]) > 1e-5 * largest
     near = np.round(corners[:, None] + np.array([-1.0, 0.0, 1.0])).ravel()  # where not every step is drawn
-    grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
     between = np.concatenate([corners, beside[jumps]]) if axis.startswith("step") else []
     times = np.unique(np.concatenate([grid, near, between]))
     times = times[(times >= 0) & (times <= count)]
-    return times, np.asarray(schedule(times), np.float64)
+    values = np.asarray(schedule(times), np.float64)
+    is_zero = (times != np.round(times)) & (np.abs(values) < 1e-12 * largest)  # just before the end of a ramp to 0
+    return times, np.where(is_zero, 0.0, values)
 
 
-def _by_order(counts: list[int], name: str, labels: Sequence[str]) -> Looks:
-    """How the lines of each schedule are drawn, the first of them with its label; of many, by colours along a scale."""
+def _by_order(counts: list[int], name: str, labels: Sequence[str] | None, texts: Sequence[str]) -> Looks:
+    """How the lines of each schedule are drawn, with a label, or a text in its place; of many, by a scale with labels alone."""
     colours, bar = _along(range(len(counts)), name) if len(counts) > _MOST_LABELS else (COLOURS, {})
+    if bar and labels is not None:
+        from matplotlib.ticker import FixedFormatter, FixedLocator
+
+        each = range(0, len(counts), math.ceil(len(counts) / _MOST_TICKS))
+        bar |= {"ticks": FixedLocator(each), "format": FixedFormatter([labels[k] for k in each])}
     styles: Styles = []
-    for i, count in enumerate(counts):
+    for i, (count, label) in enumerate(zip(counts, labels or texts, strict=True)):
         style = {"color": colours[i % len(colours)], "alpha": 1.0 if count == 1 else 0.8}
         style |= {} if bar else {"linestyle": STYLES[i % len(STYLES)]}
-        styles += [style | {"label": None if bar or k else labels[i] or None} for k in range(count)]
+        styles += [style | {"label": None if bar or k else label or None} for k in range(count)]
     return styles, bar, []
 
 
@@ -200,6 +216,7 @@ def _along(values: Sequence[float], name: str) -> tuple[Any, dict[str, Any]]:
     return scale.to_rgba(np.asarray(values, np.float64)), {"mappable": scale, "label": name}
 
 
+@explained
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
     """Draws a driven schedule on metrics that were recorded: metrics above, values below.
 

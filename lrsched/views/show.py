@@ -15,6 +15,13 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 
 
+def report(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
+    """The curve and the summary, both of them within the width; the arguments as of `curve`."""
+    width = max(width, NARROWEST)
+    lines = [textwrap.fill(line, width, subsequent_indent="  ") for line in str(found).splitlines()]
+    return "\n".join([curve(found, width, plain), "", *lines])
+
+
 def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
     """The values of a schedule over the steps of its summary, drawn in characters.
 

@@ -9,20 +9,24 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Repeat
+from lrsched.algebra.combinators import Delay, Drop, Repeat, Stretch, Warp
+from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
-from lrsched.algebra.shapes import CosineWave, Geometric, Noise, Ramp
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Noise, Ramp
+from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.phases import LAST_STEP, Span, horizon, known, phases, seen, single
+from lrsched.views.formula import written
+from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, phases, seen, single
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
 _FAR = 100.0
 _RISE = 30.0  # above a warm-up
 _GROWTH = 1000.0  # of what has no end
+_FLOOR = 5e-6  # of the peak: an update with less changes nothing
 _WARMUPS = ("warmup_", "wsd(", "optax.warmup_")  # recipes that begin with one
 _NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
 
@@ -87,14 +91,17 @@ class Summary:
         at, over = ("step ", self.axis.replace("step", "steps")) if self.axis.startswith("step") else ("", self.axis)
         numbers = f"peak {number(self.peak)} at {at}{self.peak_step}, final {number(self.final)}, mean {number(self.mean)}"
         lines = [shown(self.schedule), *table, f"{numbers} over {self.steps} {over}"]
+        still = [part for part in driven_parts(self.schedule) if at and math.isfinite(known(part.schedule.length))]
+        lines += [f"{shown(part)} stands still here: a summary of it alone shows how it moves" for part in still]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
+@explained
 def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
 
-    A driven schedule that moves only with its clock is looked at over the reading of the clock if `steps` is None; any other
-    while nothing is observed.
+    A driven schedule that moves only with its clock, or with one that has an end and others without, is looked at over the
+    reading of that clock if `steps` is None; any other while nothing is observed.
 
     Args:
         schedule: one schedule, pure or driven, a number or a function of the step.
@@ -118,9 +125,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     peak 0.001 at step 100, final 3.046e-09, mean 0.000505 over 1000 steps
     """
     schedule = single("summary", schedule)
-    whole = isinstance(steps, (int, float, np.number)) and not isinstance(steps, bool) and 1 <= steps <= LAST_STEP
-    if steps is not None and not (whole and steps == int(steps)):
-        raise ValueError(unexpected("summary", "steps", steps, "a whole number of updates, from 1 to 2**53"))
+    checked_steps("summary", steps)
     pure, found, axis = seen(schedule)
     if steps is not None and axis != "updates":  # which are no readings
         pure, found, axis = seen(schedule, by_step=True)
@@ -147,9 +152,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
         warnings=(),
         axis=axis,
     )
-    given, after = steps is not None, float(pure(count))
-    planned = count if given else min(count, math.ceil(found.reach) or count) if math.isfinite(known(pure.length)) else 0
-    return dataclasses.replace(made, warnings=tuple(_warnings(made, given, planned, grid, values, after)))
+    return dataclasses.replace(made, warnings=tuple(_warnings(made, pure, found, steps is not None, grid, values)))
 
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
@@ -180,57 +183,69 @@ def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
     return f"waits for observations of {', '.join(monitored)}; shown over: {axes}"
 
 
-def _warnings(found: Summary, given: bool, planned: int, grid: np.ndarray, values: np.ndarray, after: float) -> Iterator[str]:
+def _warnings(
+    found: Summary, pure: Schedule, inside: Phases, given: bool, grid: np.ndarray, values: np.ndarray
+) -> Iterator[str]:
     """Each says what is odd, why it matters, and what to write; `values` are those of the steps in `grid`."""
     tree = list(_tree(found.schedule))
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
-    unreached = list(_unreached(found)) if given else []
-    has_cycles = any(map(_is_cyclic, tree))  # which rise as written
-    waves = [] if has_cycles else [wave for phase in moving for wave in _waves(phase, grid, values)]
-    yield from _skipped(tree)
+    later = np.asarray(pure(found.phases[-1].start + inside.reach * np.array([0.0, 1.0, 1.4, 2.2])), np.float64)
+    settles = bool(np.ptp(later) == 0)
+    # A wave that a user wrote is meant to rise again; one that a dialect made is mostly meant to end where it is lowest.
+    is_cyclic = CosineWave in map(type, _written(found.schedule)) or Repeat in map(type, tree)
+    waves = [] if is_cyclic or not (given or settles) else [wave for phase in moving for wave in _waves(phase, grid, values)]
+    unreached = list(_unreached(found, settles)) if given else []
+    pointless = [*_skipped(tree), *_without_length(found.schedule)]
+    yield from pointless
     yield from unreached
-    yield from [] if moving else _without_length(tree)
-    yield from _short(moving, tree)
+    yield from _short(found.schedule)
     yield from itertools.islice(_swapped_warmups(moving, found.steps, tree), 1)
-    yield from [] if any(isinstance(part, Noise) for part in tree) else _jumps(found)
+    yield from [] if pointless or any(isinstance(part, Noise) for part in tree) else _jumps(found, pure)
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     yield from _swapped_arguments(found.phases[-1].last, float(values[0]), tree)
-    yield from [] if any(isinstance(part, (CosineWave, Repeat)) for part in tree) else _high_end(found, moving, grid, values)
+    yield from [] if pointless or is_cyclic else _high_end(found, moving, grid, values)
     yield from waves
     if found.axis.startswith("step"):
-        yield from _zeros(planned, grid, values)
+        planned = found.steps if given else min(found.steps, math.ceil(inside.reach) or found.steps) if settles else 0
+        yield from _tail(found, planned, grid, values)
     if given and not unreached and not waves:
-        yield from _missed(found, float(values[found.peak_step <= grid].min()), float(values[0]), after)
+        after, lowest = float(pure(found.steps)), float(values[found.peak_step <= grid].min())
+        yield from _missed_end(found, after) if settles else _missed(found, pure, after, inside.corners, lowest)
 
 
-def _unreached(found: Summary) -> Iterator[str]:
+def _unreached(found: Summary, settles: bool) -> Iterator[str]:
     """Phases that begin after the last update. A hold after it is not missed, nor is one that changes nothing."""
-    is_driven = found.axis != "step"  # only the clock moves "held * ... on Plateau"
     for before, phase in itertools.pairwise(found.phases):
-        is_still = phase.shape == "held" or (is_driven and "held" in phase.shape) or before.last == phase.first == phase.last
-        if not is_still and phase.start > found.steps - (phase.first != phase.last):  # no update is in it
+        moves = not settles if phase is found.phases[-1] else phase.first != phase.last
+        is_new = moves or ("held" not in phase.shape and before.last != phase.first)
+        if is_new and phase.start > found.steps - moves:  # no update is in it
             yield (
                 f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
                 " ends before its plan does; shorten the parts before it, or train longer"
             )
 
 
-def _short(moving: list[Phase], tree: list[Schedule]) -> Iterator[str]:
-    """Phases shorter than a step; but one of them may also be the overlap of two longer parts."""
-    for phase in moving if any(0 < known(part.length) < 1 for part in tree) else []:
-        if phase.stop - phase.start < 1:
-            length = number(phase.stop - phase.start)
-            hint = f"write a number of updates, for a ratio round({length} * total_steps)"
-            yield f"{phase.shape} lasts {length} of a step: {hint}"
+def _short(schedule: Schedule) -> Iterator[str]:
+    """Lengths below one step, where the time is the step: ratios, as other libraries take them."""
+    for part in _written(schedule, Stretch, Warp, Driven):
+        for field, spec in [] if isinstance(part, (Drop, InverseSqrt)) else part._numbers:
+            lengths = getattr(part, field.name) if spec.unit == "steps" else None
+            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # of a table the last
+            if 0 < length < 1:
+                hint = f"write a number of updates, for a ratio round({number(length)} * total_steps)"
+                yield f"{shown(part)}: {field.name}={number(length)} is less than one step: {hint}"
 
 
-def _jumps(found: Summary) -> Iterator[str]:
+def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
     for before, after in itertools.pairwise(found.phases):
         low, high = sorted((abs(before.last), abs(after.first)))
         falls = after.first <= before.first and before.shape == after.shape
         wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
         if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
+            ends = [span.at(written(span.stop), {}).value for span in phases(pure).spans if span.stop == after.start]
+            if any(end is not None and math.isclose(end, after.first, rel_tol=1e-5) for end in ends):
+                continue  # the last drop of a table, which the part after it takes up
             size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
@@ -240,18 +255,21 @@ def _jumps(found: Summary) -> Iterator[str]:
 
 def _swapped_arguments(end: float, first: float, tree: list[Schedule]) -> Iterator[str]:
     is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # perhaps a number of steps
-    if is_count and any(isinstance(part, (Ramp, Geometric)) and known(part.stop) == end for part in tree):
+    if is_count and any(isinstance(part, Ramp) and known(part.stop) == end for part in tree):
         size = number(end / first)
         yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
 
 
 def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
-    """Whether the last phase rises far above a warm-up before it, or grows for ever from where it starts."""
+    """Whether the last phase rises far above a warm-up before it, by stairs, or for ever from where it starts."""
     if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a sweep over magnitudes is meant
         return
     phase, has_warmup = moving[-1], any(one.first < one.last for one in moving[:-1])
     before = float(values[grid < phase.start].max(initial=phase.first)) if has_warmup else phase.first
-    most = _RISE if has_warmup else _GROWTH if math.isinf(phase.stop) else math.inf
+    with np.errstate(all="ignore"):
+        moves = np.diff(np.log(values[phase.start <= grid]))
+    has_stairs = np.abs(moves[moves != 0]).min(initial=math.inf) > math.log(1.5) and before < 1  # a rate, no batch size
+    most = _RISE if has_warmup else 0.999 * _FAR if has_stairs else _GROWTH if math.isinf(phase.stop) else math.inf
     if 0 < before < found.final / most:
         yield (
             f"the value rises from {number(before)} to {number(found.final)} after step {number(phase.start)}"
@@ -259,10 +277,12 @@ def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.
         )
 
 
-def _zeros(planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
-    zeros = planned - 1 - int(grid[np.flatnonzero(values[grid < planned])].max(initial=-1))
-    if planned / 100 < zeros < planned:
-        yield f"the last {zeros} of {planned} updates use 0, and change nothing: shorten the run, or make the schedule longer"
+def _tail(found: Summary, planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+    """Whether a schedule stays at next to nothing."""
+    tail = planned - 1 - int(grid[np.flatnonzero((values != found.final) & (grid < planned))].max(initial=-1))
+    if max(1, planned / 100) < tail < planned and abs(found.final) <= _FLOOR * found.peak:
+        used = f"the last {tail} of {planned} updates use {number(found.final)}, and change nothing"
+        yield f"{used}: shorten the run, or make the schedule longer"
 
 
 def _tree(schedule: Schedule) -> Iterator[Schedule]:
@@ -272,6 +292,15 @@ def _tree(schedule: Schedule) -> Iterator[Schedule]:
             yield from _tree(part)
 
 
+def _written(schedule: Schedule, *closed: type[Schedule]) -> Iterator[Schedule]:
+    """The parts as a user wrote them: recipes in one piece, and so schedules of some classes."""
+    yield schedule
+    if not schedule._recipe and not isinstance(schedule, closed):
+        for part in operands(schedule) if isinstance(schedule, Sequence) else schedule._nodes():
+            if isinstance(part, Schedule):
+                yield from _written(part, *closed)
+
+
 def _skipped(tree: list[Schedule]) -> Iterator[str]:
     """Parts of no steps; but one that ends where the next begins is left out on purpose, as the warm-up of a recipe."""
     for part, after in itertools.chain(*(itertools.pairwise(one.parts) for one in tree if isinstance(one, Sequence))):
@@ -279,35 +308,34 @@ def _skipped(tree: list[Schedule]) -> Iterator[str]:
             yield f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out"
 
 
-def _without_length(tree: list[Schedule]) -> Iterator[str]:
-    """Ramps of no steps, where nothing else ever moves; but a warm-up from 0 may be left out so."""
-    for part in tree:
-        if isinstance(part, (Ramp, Geometric)) and part.steps == 0.0 and part.start not in (0.0, part.stop):
+def _without_length(schedule: Schedule) -> Iterator[str]:
+    """Ramps of no steps as the last part or a factor; but a warm-up from 0 may be left out so."""
+    parts = [*_written(schedule, Delay)]
+    early = {id(one) for part in parts if isinstance(part, Sequence) for one in operands(part)[:-1]}
+    for part in parts:
+        is_left_out = part._recipe or id(part) in early
+        if isinstance(part, (Ramp, Geometric)) and not is_left_out and part.steps == 0.0 and part.start not in (0.0, part.stop):
             yield (
-                f"{shown(part)} lasts 0 steps and is {number(known(part.stop))} from the first update on, for ever: its"
-                " arguments are start, stop, steps"
+                f"{shown(part)} lasts 0 steps and is {number(known(part.stop))} from its start on, for ever: its arguments are"
+                " start, stop, steps"
             )
 
 
 def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> Iterator[str]:
-    """Warm-ups of recipes that go down; and a short line down before something that starts higher, or before a curve down."""
+    """Warm-ups of recipes that go down; and a short line down before something that starts higher."""
     falls = []
     for part in itertools.chain(*map(operands, tree)):
         ramp = part.parts[0] if isinstance(part, Sequence) else part
         if part._recipe.startswith(_WARMUPS) and isinstance(ramp, Ramp) and known(ramp.steps) > 0:
             falls.append((known(ramp.start), known(ramp.stop)))
     for first, second in itertools.pairwise(moving[:2]):
-        is_higher, is_decay = second.first > 1.001 * first.last, second.shape != "Linear" and second.last < second.first
-        if first.shape == "Linear" and first.stop <= steps / 5 and (is_decay or (is_higher and second.last <= second.first)):
+        is_warmup = first.shape == "Linear" and first.stop <= steps / 5 and second.last <= second.first
+        if is_warmup and second.first > 1.001 * first.last:
             falls.append((first.first, first.last))
     for high, low in falls:
         if abs(high) > abs(low):
             where = f"from {number(high)} to {number(low)}"
             yield f"the warm-up goes down, {where}, so that the run starts at its highest rate: swap the two"
-
-
-def _is_cyclic(part: Schedule) -> bool:
-    return isinstance(part, CosineWave) or (isinstance(part, Repeat) and len(phases(part.schedule).spans) > 1)
 
 
 def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
@@ -329,15 +357,25 @@ def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
         )
 
 
-def _missed(found: Summary, lowest: float, first: float, after: float) -> Iterator[str]:
-    """Whether the end of the run is far from where the schedule ends, or an endless one had been since its peak."""
-    end = found.phases[-1]
-    is_held = end.shape == "held"
-    target = end.first if is_held else lowest
-    # Where the run is as long as the schedule, its last update is one step before the end; of a line that is 1 / steps of it.
-    margin = 0.01 if is_held and found.steps < end.start else 0.1
-    is_whole = not is_held and after == first  # cycles
+def _missed(found: Summary, pure: Schedule, after: float, corners: np.ndarray, lowest: float) -> Iterator[str]:
+    """Whether the run ends far above where an endless schedule has been since its peak, or is on its way to."""
+    ahead = corners[corners >= found.steps][:1]
+    before, there = np.asarray(pure([ahead * (1 - _NEAR), ahead]), np.float64)
+    coming = float(np.where(abs(there - before) < 1e-3 * found.peak, there, before).min(initial=math.inf))
+    coming = 0.0 if abs(coming) < 1e-12 * found.peak else coming
+    target, where, margin = lowest, f"{number(lowest)}, where it has been", 0.1
+    if coming < lowest:
+        target, where, margin = coming, f"the {number(coming)} of step {number(ahead[0])}", 0.011
+    is_whole = after == found.phases[-1].first  # of cycles
     if min(found.final, after) - target > margin * (found.peak - target) and not is_whole:
-        where = f"the {number(target)} of step {number(end.start)}" if is_held else f"{number(target)}, where it has been"
-        end_there = "let the run end where the schedule does" if is_held else "let the run end where a cycle is lowest"
-        yield f"the last update uses {number(found.final)} and misses {where}: {end_there}"
+        yield f"the last update uses {number(found.final)} and misses {where}: let the run end where a cycle is lowest"
+
+
+def _missed_end(found: Summary, after: float) -> Iterator[str]:
+    """Whether the run ends far from where the schedule does."""
+    end, target = found.phases[-1].start, found.phases[-1].first
+    size = found.peak - target if found.final > target else target - found.lowest
+    # Where the run is as long as the schedule, its last update is one step before the end; of a line that is 1 / steps of it.
+    if min(abs(found.final - target), abs(after - target)) > (0.011 if found.steps < end else 0.1) * size:
+        where = f"the {number(target)} of step {number(end)}"
+        yield f"the last update uses {number(found.final)} and misses {where}: let the run end where the schedule does"

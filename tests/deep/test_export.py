@@ -16,7 +16,7 @@ from lrsched.dialects import torch
 from lrsched.training.live import packed
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
-PURE = [pure(call.make()) for call in FEW]
+PURE = list(dict.fromkeys(pure(call.make()) for call in FEW))
 TORCH = [s for s in {type(s): s for s in EXAMPLES}.values() if not driven_parts(s)]  # one of each class
 DRIVEN = [s for s in (call.make() for call in FEW) if driven_parts(s)] + [torch.ReduceLROnPlateau(0.1, patience=1)]
 
@@ -28,15 +28,15 @@ def written_and_read(function: Any, *arguments: Any) -> Any:
 
 
 def test_pure_schedules():
-    """All in one program: the numbers of every second are captured, those of the others received."""
-    known, live = [*PURE[::2], *TORCH], [packed(s) for s in PURE[1::2]]
-    numbers, trees = zip(*map(jax.tree.flatten, live), strict=True)
+    """All in one program: the numbers of every second are captured, those of the others received, and both of PyTorch's."""
+    known, live = [*PURE[::2], *TORCH], [*PURE[1::2], *TORCH]
+    numbers, trees = zip(*(jax.tree.flatten(packed(s)) for s in live), strict=True)
 
     def values(numbers: Any, steps: Any) -> Any:
         received = [jax.tree.unflatten(tree, each) for tree, each in zip(trees, numbers, strict=True)]
         return [s(steps) for s in (*known, *received)]
 
-    for found, s in zip(written_and_read(values, numbers, STEPS).call(numbers, STEPS), [*known, *PURE[1::2]], strict=True):
+    for found, s in zip(written_and_read(values, numbers, STEPS).call(numbers, STEPS), [*known, *live], strict=True):
         np.testing.assert_allclose(found, s(STEPS), rtol=4e-6, atol=1e-6 * float(jnp.abs(s(STEPS)).max()), err_msg=repr(s))
 
 

@@ -89,19 +89,18 @@ def assert_finite(schedule: Schedule, rows: list[Row], by_leaf: list[np.ndarray]
 
 
 def edge_rows(schedule: Schedule) -> Iterator[Row]:
-    """At the start, at every boundary and past the end, also with each and with all numbers 0 that may be."""
+    """At the start, at every boundary and past the end, also with each and with all numbers 0 that may be, and counts below."""
     leaves = jax.tree.leaves(schedule)
     may_be_0 = [i for i, spec in enumerate(specs(schedule)) if spec.holds(np.zeros(np.shape(leaves[i])))]
-    counts = [i for i in may_be_0 if specs(schedule)[i].unit]
-    steps = [0.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
-    for zeros in [(), *((i,) for i in may_be_0), counts, may_be_0]:
-        changed = [np.zeros(np.shape(x)) if i in zeros else x for i, x in enumerate(leaves)]
+    counts = [i for i, spec in enumerate(specs(schedule)) if spec.unit]
+    steps = [0.0, 0.5, 1.0, *boundaries(schedule)[:10], 1000.0, 2.0**31 - 1]
+    for chosen, number in [((), 0.0), *(((i,), 0.0) for i in may_be_0), (may_be_0, 0.0), (counts, -1.0)]:
+        changed = [np.full(np.shape(x), number) if i in chosen else x for i, x in enumerate(leaves)]
         yield from (Row(changed, step) for step in steps)
 
 
-@pytest.mark.parametrize("call", FEW, ids=str)
-def test_gradients_of_every_node_are_right_and_finite(call):
-    schedule = pure(call.make())
+@pytest.mark.parametrize("schedule", dict.fromkeys(pure(call.make()) for call in FEW), ids=repr)
+def test_gradients_of_every_node_are_right_and_finite(schedule):
     assert np.all(check(schedule, list(edge_rows(schedule))))
 
 
@@ -117,29 +116,15 @@ LINE = ls.Linear(0.0, 1.0, 10)
 HARD = {
     "a part that is singular before its own start": (LINE >> 1 / LINE, [0, 3, 9.5, 12, 25]),
     "a part that is singular after its end": ((1 / ls.Linear(1.0, 0.0, 20)).take(10) >> LINE, [0, 9.5, 10, 20, 25]),
-    "a rate of 0": (ls.Exponential(1.0, 0.0), [0, 0.5, 1, 1.5, 2, 100]),
-    "a rate of 0, from 0": (ls.Exponential(0.0, 0.0).stretch(3), [0, 0.5, 1, 3, 4.5, 6, 100]),
     "a start and a rate that are large": (ls.Exponential(1e30, 1e30), [0, 0.5, 1, 2, 1e6]),
     "a root that ends at 0": (ls.Polynomial(1.0, 0.0, 10, 0.5), [0, 9.5, 10, 11]),
-    "a root of no length": (ls.Polynomial(1.0, 0.0, 0, 0.5), [0, 1]),
     "a root that starts at 0": (ls.OneMinusSqrt(1.0, 0.0, 10), [0, 0.5, 10]),
-    "a root of no length that starts at 0": (ls.OneMinusSqrt(1.0, 0.0, 0), [0, 1]),
-    "a straight line of no length on a log scale": (ls.Geometric(1.0, 0.1, 0), [0, 1]),
-    "equal steps in a table": (ls.Piecewise([0, 5, 5, 10], [1.0, 0.5, 2.0, 0.0]), [0, 2, 5, 7, 10, 11]),
     "equal steps in a table of lines": (ls.Piecewise([0, 5, 5, 10], [1.0, 0.5, 2.0, 0.0], "linear"), [0, 2, 5, 7, 10, 11]),
-    "equal steps in a table of waves": (ls.Piecewise([5, 5, 5], [1.0, 0.5, 2.0], "cosine"), [0, 2, 5, 7]),
-    "cycles of no height": (LINE.repeat(scale=0.0), [0, 5, 10, 15, 20, 25]),
-    "three cycles of no height": (LINE.repeat(3, stretch=1.5, scale=0.0), [0, 5, 10, 15, 25, 60, 100]),
     "cycles that turn round": (LINE.repeat(scale=-1.0), [0, 5, 10, 15, 20, 25]),
     "cycles that grow without end": (LINE.repeat(stretch=3.0, scale=3.0), [0, 10, 15, 40, 2.0**31 - 1]),
     "cycles that shrink to nothing": (LINE.repeat(50, stretch=0.5), [0, 10, 15, 19.99, 20, 30]),
     "bounds that are met": (LINE.clip(0.0, 1.0), [0, 5, 10, 11]),
-    "bounds that are equal": (LINE.clip(0.5, 0.5), [0, 5, 10]),
-    "equal schedules": (ls.minimum(LINE, LINE), [0, 5, 10, 11]),
-    "parts without length": (ls.Linear(0.0, 1.0, 0) >> ls.Cosine(1.0, 0.5, 0) >> ls.OneMinusSqrt(1.0, 0.5, 0), [0, 1]),
     "boundaries at 0": (ls.join([LINE, LINE, 1 / LINE], [0, 0]), [1, 5]),
-    "a reverse without length": (ls.Linear(0.0, 1.0, 0).reverse(), [0, 1]),
-    "a time that stands still": (LINE @ (ls.Time() * 0.0), [0, 1, 10]),
     "a time below 0": (ls.OneMinusSqrt(1.0, 0.0, 10) @ (ls.Time() - 5), [0, 5, 6, 20]),
     "a tiny timescale": (ls.InverseSqrt(1.0, 1e-30), [0, 1e-3, 1, 1000]),
     "tiny stairs": (ls.Linear(0.0, 1.0, 10).staircase(1e-30), [0, 1, 10]),
@@ -147,9 +132,6 @@ HARD = {
     "a quotient of tiny values": (ls.Linear(1e-25, 2e-25, 10) / ls.Linear(1e-22, 3e-22, 10), [0, 5, 10]),
     "a root of what goes below 0": ((LINE - 0.5) ** 0.5, [0, 5, 10]),
     "powers by 0 and by 1": (LINE**LINE, [0, 5, 10]),
-    "a wave of no height": (ls.CosineWave(0.5, 0.5, 4), [0, 2, 4, 6, 8]),
-    "a logarithm of no length": (ls.Logarithmic(0.0, 1.0, 0), [0, 1]),
-    "a cool-down of no length": (LINE.cooldown(0, 0.5, "1-sqrt"), [0, 10, 11]),
     "a quotient that is too large": (ls.Linear(1e30, 2e30, 10) / ls.Linear(1e-30, 3e-30, 10), [0, 5, 10]),
     "drops every next to no steps": (ls.Exponential(1.0, 0.5).stretch(1e-30).staircase(1e-30), [0, 1, 1e9]),
 }
@@ -159,13 +141,6 @@ HARD = {
 def test_gradients_are_finite_in_hard_cases(name):
     schedule, steps = HARD[name]
     rows = [Row(jax.tree.leaves(schedule), step) for step in steps]
-    assert_finite(schedule, rows, *derivatives(schedule, rows))
-
-
-@pytest.mark.parametrize("schedule", [ls.step_decay(1.0, 5.5, 0.5), LINE.staircase(5.5), ls.Linear(0.0, 1.0, 5.5).repeat()])
-def test_gradients_by_a_length_below_0_are_finite(schedule):
-    leaves = [-1.0 if x == 5.5 else x for x in jax.tree.leaves(schedule)]
-    rows = [Row(leaves, step) for step in (0.0, 3.0, 1e9)]
     assert_finite(schedule, rows, *derivatives(schedule, rows))
 
 

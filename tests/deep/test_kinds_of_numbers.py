@@ -49,8 +49,7 @@ def test_a_number_may_be_of_any_type(kind):
     for two in forms(kind, 2):
         assert ls.Linear(0.0, two, two) == ls.Linear(0.0, 2.0, 2)
         assert ls.Piecewise([0, two], [two, 1.0]) == ls.Piecewise([0, 2], [2.0, 1.0])
-        assert ls.Constant(1.0) / (ramp - two) == ls.Constant(1.0) / (ramp - 2)
-        assert ls.maximum(ramp.take(two), two) == ls.maximum(ramp.take(2), 2)
+        assert ls.maximum(ramp - two, two) == ls.maximum(ramp - 2, 2)
         assert ls.warmup_cosine(two, two, 10) == ls.warmup_cosine(2, 2, 10)
         assert ls.Function(pow, two) == ls.Function(pow, 2)
         assert isinstance(two, Variable) or (two * ramp == 2 * ramp and two - ramp == 2 - ramp)
@@ -59,8 +58,8 @@ def test_a_number_may_be_of_any_type(kind):
     np.testing.assert_array_equal(ls.Linear(0.0, jnp.asarray(table), 2)(1), [0.0, 1.0])
 
 
-@pytest.mark.parametrize("bad", [True, np.asarray(True), 1j, np.complex64(1), "1", np.datetime64(1, "s"), None])
-def test_what_is_no_number(bad):
+@pytest.mark.parametrize("bad", [np.asarray(True), np.complex64(1), np.datetime64(1, "s")])
+def test_what_is_no_number_of_numpy(bad):
     for call in (lambda: ls.Linear(0.0, bad, 10), lambda: ls.Time() * bad, lambda: ls.Linear(0.0, 1.0, 10)(bad)):
         with pytest.raises(TypeError):
             call()

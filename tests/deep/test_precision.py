@@ -11,34 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, RECIPES, SHAPES
-from helpers import as_argument, as_float32, bits, called
-from meaning import meaning, mp
+from helpers import as_argument, as_float32, bits, called, ulps
+from meaning import meanings
 from nested import node_classes
 
-from lrsched.algebra import recipes, shapes
+import lrsched as ls
+from lrsched.algebra import decays, recipes, shapes
 
 LENGTHS = (10**3, 10**5, 2**31 - 2)
 TRACED_LENGTHS = (10**3, 2**24)  # beyond, a float32 does not hold every length
-
-
-def errors(actual: Any, truth: Any, size: float = 0.0) -> Any:
-    """The errors in units of the last place, of at least the smallest normal number."""
-    kind = np.asarray(actual).dtype.type
-    units = [np.spacing(kind(max(abs(x), size, np.finfo(kind).tiny))) for x in truth]
-    return np.array([float(abs(mp.mpf(float(x)) - y) / float(unit)) for x, y, unit in zip(actual, truth, units, strict=True)])
 
 
 @functools.cache
 def sampled(name: str, n: int) -> tuple[Any, Any]:
     """The steps at which a case is looked at, and the true values."""
     steps = CASES[name].steps(n)
-    return steps, [CASES[name].truth(n, int(t)) for t in steps]
+    return steps, [float(CASES[name].truth(n, int(t))) for t in steps]
 
 
 def assert_exact(name: str, n: int, values: Any, limit: float) -> None:
     """All values within so many ulps, and the known ones bit for bit."""
     case, (steps, truth), values = CASES[name], sampled(name, n), np.asarray(values)
-    assert np.max(errors(values, truth, case.size)) <= limit, name
+    assert ulps(values, truth, case.size) <= limit, name
     at = dict(zip(steps.tolist(), values, strict=True))
     for step, known in case.known(n).items():
         assert bits(at[step]) == bits(values.dtype.type(known)), (name, step, at[step], known)
@@ -67,8 +61,7 @@ def test_traced_numbers(name):
         steps = steps[steps <= 2**24]
         received = as_float32(s)
         values = np.asarray(as_argument(s, np.resize(steps, 256)))[: len(steps)]
-        truth = [meaning(received, int(t)) for t in steps]
-        assert np.max(errors(values, truth, case.size)) <= (16 if case.power else 8)
+        assert ulps(values, meanings(received, steps), case.size) <= (16 if case.power else 8)
         known = case.known(n) if name in SHAPES else {}
         for t, value in zip(steps.tolist(), values, strict=True):
             assert t not in known or bits(value) == bits(np.float32(known[t]))
@@ -77,5 +70,6 @@ def test_traced_numbers(name):
 def test_every_shape_and_every_recipe_has_a_case():
     kinds = {type(case.make(1000)) for case in SHAPES.values()}
     assert {cls for cls in node_classes() if cls.__module__ == shapes.__name__} <= kinds
-    found = inspect.getmembers(recipes, lambda x: inspect.isfunction(x) and x.__module__ == recipes.__name__)
-    assert {name for name, _ in found if not name.startswith("_")} == {recipe.name for recipe in RECIPES.values()}
+    modules = (recipes.__name__, decays.__name__)
+    found = inspect.getmembers(ls, lambda x: inspect.isfunction(x) and x.__module__ in modules)
+    assert {name for name, _ in found} == {recipe.name for recipe in RECIPES.values()}

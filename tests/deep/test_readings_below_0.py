@@ -18,18 +18,10 @@ DOWN, TIME, RAMP = ls.Exponential(2.0, 0.5), ls.Time(), ls.Linear(1.0, 0.0, 2)
 
 @node
 class UpAndDown(ls.Clock):
-    """Reads the sum of what it observed."""
-
-    @property
-    def monitors(self):
-        return ("value",)
+    """Reads its state."""
 
     def init(self):
         return jnp.zeros(())
-
-    def tick(self, state, steps, observations):
-        del steps
-        return state + observations.get("value", 0.0)
 
     def read(self, state):
         return state
@@ -82,11 +74,6 @@ def test_a_reading_below_0():
         eager = [ls.evaluate(s, ls.init(s)._replace(clocks=(reading,))) for reading in READINGS]
         np.testing.assert_allclose(eager, truth(schedule, READINGS), rtol=1e-6, atol=1e-7, err_msg=repr(schedule))
         np.testing.assert_array_equal(schedule(READINGS), schedule(np.maximum(READINGS, 0)))  # steps stand at 0
-
-
-def test_a_controller_goes_down_and_up():
-    s, changes = 0.1 * ls.Exponential(1.0, 0.5).on(UpAndDown()), np.asarray([1, -1, -1, -1, 2, 1, 0], np.float32)
-    np.testing.assert_allclose(ls.replay(s, changes), [0.1, 0.05, 0.1, 0.2, 0.4, 0.1, 0.05], rtol=1e-6)
 
 
 def test_a_power_of_0_below_0_is_the_largest_number():

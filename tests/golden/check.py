@@ -1,18 +1,25 @@
 """What our dialects make of the recorded arguments, and whether they agree with what the frameworks did."""
 
-from types import SimpleNamespace
+import functools
+import json
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from functions import FUNCTIONS
+from functions import FUNCTIONS, Record, with_objects
 
 import lrsched as ls
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import clocks_of
 from lrsched.dialects import keras, optax, timm, torch, transformers
 
-Record = dict[str, Any]
+
+@functools.cache
+def recording(name: str) -> Record:
+    """The content of a file of recordings."""
+    return json.loads((Path(__file__).parent / f"{name}.json").read_text())
+
 
 # PyTorch
 
@@ -80,18 +87,6 @@ def close(mine: Any, theirs: Any, base_lr: float, relative: float = RELATIVE) ->
 # optax, transformers, timm, Keras
 
 DIALECTS: dict[str, Any] = {"optax": optax, "transformers": transformers, "timm": timm, "keras": keras}
-
-
-def with_objects(call: str, arguments: Record, module: Any) -> Record:
-    """The arguments with what JSON does not hold: keys that are numbers, schedules, and namespaces."""
-    arguments = dict(arguments)
-    if "boundaries_and_scales" in arguments:
-        arguments["boundaries_and_scales"] = dict(arguments["boundaries_and_scales"])
-    if call == "join_schedules":
-        arguments["schedules"] = [getattr(module, name)(**each) for name, each in arguments["schedules"]]
-    if "args" in arguments:
-        arguments["args"] = SimpleNamespace(**arguments["args"])
-    return arguments
 
 
 def made(peer: str, call: str, arguments: Record) -> ls.Schedule:

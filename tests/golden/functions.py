@@ -1,11 +1,13 @@
-"""The functions that recordings and tables name, for `lr_lambda` and `scale_fn`.
+"""What recordings and tables name: the functions for `lr_lambda` and `scale_fn`, and other arguments that JSON does not hold.
 
-PyTorch calls them with Python numbers, JAX traces them: they are arithmetic only, without `if` and without imports.
+PyTorch calls the functions with Python numbers, JAX traces them: they are arithmetic only, without `if` and without imports.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+Record = dict[str, Any]
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "one": lambda t: 1.0,  # noqa: ARG005
     "half": lambda t: 0.5,  # noqa: ARG005
@@ -25,3 +27,15 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "1/5**(t/100)": lambda t: 1 / 5 ** (t * 0.01),
     "1-t/20": lambda t: 1 - t / 20,  # crosses 0
 }
+
+
+def with_objects(call: str, arguments: Record, module: Any) -> Record:
+    """The arguments with what JSON does not hold: keys that are numbers, schedules, and namespaces."""
+    arguments = dict(arguments)
+    if "boundaries_and_scales" in arguments:
+        arguments["boundaries_and_scales"] = dict(arguments["boundaries_and_scales"])
+    if call == "join_schedules":
+        arguments["schedules"] = [getattr(module, name)(**each) for name, each in arguments["schedules"]]
+    if "args" in arguments:
+        arguments["args"] = SimpleNamespace(**arguments["args"])
+    return arguments

@@ -1,11 +1,12 @@
 """Records what PyTorch, optax, transformers, timm and Keras do, for tests that need none of them (but for optax).
 
-    python -m pip install torch==2.13.0 transformers timm keras
+    python -m pip install torch==2.14.1 transformers timm keras
     python tests/golden/record.py [FILE ...]                    # computes tests/golden/FILE.json anew; by default all
     python tests/golden/record.py --check [--seed N] [FILE ...] # other numbers, the frameworks and our dialects side by side
 
 To record one more call, write a line with its arguments into a file, and run this. `--check` moves every number of the
-recorded arguments at random and keeps nothing. A line is one record. Of PyTorch:
+recorded arguments at random and keeps nothing. Each file begins with the versions, and with the SHA-256 of the scripts: a test
+fails until changed scripts have recorded anew. A line is one record. Of PyTorch:
 
     class, base_lr, arguments    a child of a sequence or chain is {"class", "arguments"}; a function, its name in functions.py;
                                  base_lr is what the tolerance refers to: of CyclicLR and OneCycleLR it is max_lr
@@ -28,6 +29,7 @@ import argparse
 import contextlib
 import copy
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import inspect
@@ -43,11 +45,10 @@ from random import Random
 from typing import Any
 
 import check as ours
-from functions import FUNCTIONS
+from functions import FUNCTIONS, Record, with_objects
 
 HERE = Path(__file__).parent
 REFUSALS = (ZeroDivisionError, ValueError, NotImplementedError)  # where PyTorch comes to no rate
-Record = dict[str, Any]
 
 
 def sgd(*rates: float) -> Any:
@@ -245,7 +246,7 @@ def of_optax(record: Record) -> Record:
                 _, state = transform.update(jnp.zeros((), dtype), state, value=jnp.asarray(loss, dtype))
                 found.append(float(state.scale))
             return found
-        arguments = ours.with_objects(record["call"], record["arguments"], optax.schedules)
+        arguments = with_objects(record["call"], record["arguments"], optax.schedules)
         schedule = getattr(optax.schedules, record["call"])(**arguments)
         return [float(schedule(t)) for t in range(40)]
 
@@ -263,7 +264,7 @@ def of_transformers(record: Record) -> Record:
 
 
 def of_timm(record: Record) -> Record:
-    arguments = ours.with_objects(record["call"], record["arguments"], None)
+    arguments = with_objects(record["call"], record["arguments"], None)
     optimizer, configured = sgd(arguments.pop("base_lr")), [arguments.pop("args")] if "args" in arguments else []
     made: Any = getattr(importlib.import_module("timm.scheduler"), record["call"])(*configured, optimizer, **arguments)
     scheduler, more = (made[0], {"length": made[1]}) if record["call"].startswith("create") else (made, {})
@@ -352,11 +353,17 @@ def recorded(name: str, record: Record) -> Record:
     return record | found | {"values": [short(x) for x in found["values"]]}
 
 
+def digest() -> str:
+    """The SHA-256 of what makes a recording: of this file, and of `functions.py`."""
+    texts = ((HERE / name).read_text(encoding="utf-8") for name in ("functions.py", "record.py"))
+    return hashlib.sha256("".join(texts).encode()).hexdigest()
+
+
 def write(name: str, records: list[Record]) -> None:
     """JSON with one record a line."""
     packages = PEERS[name][1] if name in PEERS else ("torch",)
     versions = {package: importlib.metadata.version(package) for package in packages}
-    head: Record = {"versions": versions, "signatures": signatures(name)} if name in PEERS else versions
+    head: Record = {"versions": versions, "scripts": digest()} | ({"signatures": signatures(name)} if name in PEERS else {})
     lines = [json.dumps(recorded(name, record), separators=(",", ":"), ensure_ascii=False) for record in records]
     start = "\n".join(f"{json.dumps(key)}: {json.dumps(value)}," for key, value in head.items())
     (HERE / f"{name}.json").write_text("{\n" + start + '\n"records": [\n' + ",\n".join(lines) + "\n]\n}\n", encoding="utf-8")

@@ -1,12 +1,11 @@
 """One network trained on the digits, in a process of its own: `python training.py WAY [ARGUMENT ...]`.
 
 `resumable FOLDER pickle|orbax [PAUSE]` begins a run or goes on with it, prints what it does, so that a test can kill it there,
-and at last writes `FOLDER/result.npz`. The other ways print as JSON what the schedule did: `one`, `sharded`, `mapped`,
-`processes PROCESS PORT` (two of them), and `sweep`, which trains with many schedules, sharded over all devices.
+and at last writes `FOLDER/result.npz`. The other ways print as JSON what the schedule did: `one`, `sharded`, `mapped`, and
+`processes PROCESS PORT` (two of them).
 """
 
 import json
-import os
 import pickle
 import sys
 import time
@@ -33,8 +32,6 @@ SCHEDULE = ls.Linear(0.0, 0.03, 20) >> ls.Cosine(0.03, 0.001, UPDATES - 20) * ls
     factor=0.8, patience=4, cooldown=3, threshold=0.05
 ) * ls.Exponential(1.0, 0.5).stretch(4000).on(ls.Counter("examples"))
 RESUMABLE = SCHEDULE * ls.reduce_on_plateau(factor=0.5, patience=0, threshold=0.05, monitor="validation")
-SWEEP, _ = ls.grid(lambda peak, factor: peak * ls.reduce_on_plateau(factor=factor, patience=3, threshold=0.02),
-                   peak=[1e-3, 3e-3, 1e-2, 3e-2], factor=[0.3, 0.5, 0.7, 0.9])  # fmt: skip
 DATA = digits.load()
 ORDER = np.random.default_rng(0).integers(0, len(DATA.train.digits), (UPDATES, BATCH))
 
@@ -108,24 +105,6 @@ def mapped() -> Any:
     return trained(begin(), optimizer.init(begin()), local)
 
 
-def sweep() -> Any:
-    """The rates and plateaus of every schedule of a vmapped sweep."""
-
-    def train(schedule: Any) -> Any:
-        optimizer, update = make_update(schedule)
-
-        def body(carry: Any, batch: Any) -> Any:
-            params, state = update(*carry, jnp.asarray(DATA.train.images)[batch], jnp.asarray(DATA.train.digits)[batch])
-            return (params, state), (ls.learning_rate(state), state[-1].clocks[0].plateaus)
-
-        return jax.lax.scan(body, (begin(), optimizer.init(begin())), jnp.asarray(ORDER))[1]
-
-    mesh = Mesh(np.array(jax.devices()), ("sweep",))
-    rates, plateaus = jax.jit(jax.vmap(train))(jax.device_put(SWEEP, NamedSharding(mesh, P("sweep"))))
-    assert len(rates.sharding.device_set) == mesh.size
-    return {"rates": [[float(x).hex() for x in row] for row in np.asarray(rates)], "plateaus": plateaus.tolist()}
-
-
 # Killed and resumed
 
 EVERY = 8  # updates between two checkpoints
@@ -138,10 +117,9 @@ class Pickle:
         self.file = folder / "checkpoint.pickle"
 
     def save(self, _: int, content: Any) -> None:
-        with self.file.with_suffix(".partial").open("wb") as file:
-            pickle.dump(jax.device_get(content), file)
-            os.fsync(file.fileno())
-        self.file.with_suffix(".partial").replace(self.file)
+        partial = self.file.with_suffix(".partial")
+        partial.write_bytes(pickle.dumps(jax.device_get(content)))
+        partial.replace(self.file)
 
     def load(self, template: Any) -> Any:
         return ls.restore(template, pickle.loads(self.file.read_bytes())) if self.file.exists() else None
@@ -195,7 +173,7 @@ def resumable(folder: str, kind: str, pause: str = "0") -> None:
     np.savez(Path(folder) / "result.npz", plateaus=[clock.plateaus for clock in state[-1].clocks[::2]], **arrays)
 
 
-WAYS: Any = {way.__name__: way for way in (one, sharded, mapped, processes, sweep, resumable)}
+WAYS: Any = {way.__name__: way for way in (one, sharded, mapped, processes, resumable)}
 
 
 def main(way: str, *arguments: str) -> None:

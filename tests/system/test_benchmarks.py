@@ -12,7 +12,6 @@ from helpers import relaxed
 from benchmarks import (
     breakages,
     digits_optax,
-    digits_torch,
     eager,
     evidence,
     evidence_report,
@@ -25,15 +24,6 @@ from benchmarks.evidence_report import Evidence
 from benchmarks.timing import Row
 from lrsched.lab import bakeoff, candidates
 from lrsched.lab.workloads import WORKLOADS
-
-
-@pytest.mark.parametrize(
-    ("figure", "goal", "met", "regression"),
-    [(1.5, 1.5, True, False), (4.5, 1.5, False, False), (4.6, 1.5, False, True), (1, 0, False, True), (None, 1.5, None, False)],
-)
-def test_a_regression_is_worse_than_three_times_the_goal(figure, goal, met, regression):
-    row = Row("", figure, goal, "")
-    assert (row.is_met("cpu"), row.is_regression("cpu")) == (met, regression)
 
 
 @pytest.mark.parametrize("pair", eager._pairs(), ids=lambda pair: pair.name.replace(" ", "_"))
@@ -64,6 +54,7 @@ def test_an_error_is_in_units_of_the_last_place():
 def test_a_table_has_a_row_for_each_figure(tmp_path):
     slow = Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
     rows = [Row("fast", 1.0, 1.5, "1 ms"), slow, Row("gone", None, 1.0, "")]
+    assert [Row("", figure, 1.5, "").is_regression("cpu") for figure in (4.5, 4.6, None)] == [False, True, False]
     measured = results.Measured("2026-01-02", {"processor": "A processor", "cores": 1}, {"Python": "3.11.7"}, rows)
     results.save({"cpu": {"bulk": measured}}, tmp_path / "results.json")
     text = report.tables(results.load(tmp_path / "results.json"), {"eager": "Calls", "bulk": "Many steps"})
@@ -77,16 +68,6 @@ def test_the_peers_have_the_schedules_of_the_main_job(name):
     with relaxed():
         theirs = jax.vmap(digits_optax.schedule_of(name, 0.08, 100))(np.arange(100))
         np.testing.assert_allclose(np.broadcast_to(theirs, 100), expected, rtol=2e-4)
-    torch = pytest.importorskip("torch")
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.08, momentum=0.9)
-    scheduler, theirs = digits_torch.scheduler_of(name, optimizer, 0.08, 100), []
-    for _ in range(100):
-        theirs.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
-    # The phases of PyTorch's one-cycle end one step before ours.
-    np.testing.assert_allclose(theirs, expected, rtol=1e-5, atol=0.004 if name == "one-cycle" else 0)
 
 
 def test_the_evidence_is_measured_and_written(tmp_path, capsys, monkeypatch):

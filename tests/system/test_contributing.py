@@ -15,12 +15,12 @@ EXAMPLES = {  # the most places to edit, but for the optional formula, and the t
     "Example: add a shape": (
         3,
         "smoothstep or test_every",
-        ("algebra/shapes", "shapes", "deep/test_precision", "latex", "display", "summary"),
+        ("algebra/shapes", "shapes", "deep/test_precision", "latex", "display"),
     ),
     "Example: add a combinator": (
         5,
         "mirror or test_a_value_is_the_meaning or test_every",
-        ("algebra/schedule", "laws", "texts", "display", "summary"),
+        ("algebra/schedule", "laws", "texts", "display"),
     ),
 }
 

@@ -34,12 +34,6 @@ def test_eight_devices_and_two_processes_do_as_one():
             process.kill()
 
 
-def test_a_sweep_on_eight_devices_is_the_sweep_on_one():
-    found, one = (result(process)["did"] for process in (start("sweep", 8), start("sweep", 1)))
-    assert len({row[-1] for row in one["plateaus"]}) > 3
-    assert found == one
-
-
 def test_steps_sharded_over_four_devices():
     """They give the values of those on one, sharded as the steps are."""
     halves = [started("sharding.py", 1 if EVERY else 16, half, devices=4) for half in (0, 1)]

@@ -32,24 +32,20 @@ def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
     assert shell.main([*small, "--out", str(folder), "--png", f"{folder}/more.svg"]) == 0
     said, _, rest = capsys.readouterr().out.partition("\nwrote ")
     assert max(map(len, said.splitlines())) <= 80
-    *_, found, advice, command = rest.splitlines()
+    *_, found, _, command = rest.splitlines()
     assert found == "With 2 seeds nothing is decided yet."
-    assert advice == "Try --seeds 8 for narrower intervals, or, on a larger network:"
     assert command.endswith("lrsched compare --workload digits")
-    assert len(command) <= 80
     assert (folder / "more.svg").exists()
     content, schedules = json.loads((folder / "bakeoff.json").read_text()), bakeoff.guide_schedules(60)
     assert (folder / "bakeoff.png").read_bytes()[:8] == PNG
     assert len(content["runs"]) == 8 * 2 * 2
     assert {run["schedule"] for run in content["runs"]} == set(schedules)
     assert content["settings"] == {"steps": 60, "seeds": 2, "peaks": [0.02, 0.1], "seed": 0}
-    assert content["versions"]["jax"]
     constant = content["table"][0]
     assert (constant["test"] > 0.5, constant["steps_saved"]) == (True, 0)  # chance is 0.1
     for run in content["runs"]:  # the rates in the runs are those of the schedules
         if run["schedule"] != "reduce on plateau":
-            last = np.asarray(run["step"]) - 1
-            expected = (schedules[run["schedule"]] * run["peak"])(last)
+            expected = (schedules[run["schedule"]] * run["peak"])(np.asarray(run["step"]) - 1)
             np.testing.assert_allclose(run["learning_rate"], expected, rtol=1e-4, atol=1e-9, err_msg=run["schedule"])
 
 
@@ -74,6 +70,11 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
         f"python -m lrsched compare: argument --out: expected a folder for --steps 30, got {str(tmp_path)!r} with the runs of"
         " --steps 20.\nHint: --out FOLDER makes these elsewhere, and --steps 20 goes on with those.\n"
     )
+    for text in ("[]", "no JSON"):
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(SystemExit):
+            shell.main([*command, "--out", str(tmp_path)])
+        assert "argument --out: expected settings in" in capsys.readouterr().err
 
 
 def test_the_candidates_have_a_peak_of_1():
@@ -85,14 +86,18 @@ def test_the_candidates_have_a_peak_of_1():
     ("arguments", "message"),
     [
         (["--steps", "many"], "argument --steps: expected a whole number, at least 10 and below 2**32, got 'many'."),
-        (["--seeds", "1"], "argument --seeds: expected a whole number, at least 2 and below 2**32, got '1'."),
         (["--peaks", "0.1", "nan"], "argument --peaks: expected rates above 0, such as 0.01 0.1, got 'nan'."),
         (["--peaks", "0.1", "0.2", "0.1"], "argument --peaks: expected different rates, got 0.1 0.2 0.1."),
         (["--seed", "4294967296"], "argument --seed: expected a whole number, at least 0 and below 2**32, got '4294967296'."),
         (["shw", "x"], "expected show or compare, got 'shw'. Hint: did you mean show?"),
         (["Time()"], "expected show or compare, got 'Time()'. Hint: python -m lrsched show 'Linear(...)'."),
         (["--png", "x.nonsense"], "argument --png: expected a file to write, got 'x.nonsense'. Hint: Format 'nonsense' is not"),
-        (["--speed", "1"], "unrecognized arguments: --speed 1"),
+        (["--speed", "1"], "unrecognized arguments: --speed 1. Hint: did you mean --seed?"),
+        (["--comapre"], "unrecognized arguments: --comapre. Hint: did you mean compare?"),
+        (
+            ["--seed", "3", "compare", "--workload", "chars"],
+            "unrecognized arguments: compare --workload chars. Hint: ",
+        ),
         (["compare"], "the following arguments are required: --workload"),
         (["compare", "--workload", "digits", "--peaks", "0.1", "0.1"], "argument --peaks: expected different rates, got"),
     ],

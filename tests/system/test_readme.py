@@ -74,16 +74,12 @@ def outcome(code: str, names: dict[str, Any]) -> Any:
             return error
 
 
-def is_nan(x: Any) -> Any:
-    return np.all(np.isnan(np.asarray(x, np.float32)))
-
-
 def equals(expected: float) -> Callable[[Any], Any]:
-    return lambda x: np.all(np.asarray(x) == np.float32(expected))
+    return lambda x: np.array_equal(*np.broadcast_arrays(np.asarray(x, np.float32), np.float32(expected)), equal_nan=True)
 
 
-def close_to(expected: Any) -> Callable[[Any], Any]:
-    return lambda x: np.allclose(np.asarray(x, np.float32), expected, rtol=1e-5, atol=0)
+def close_to(expected: Any, rtol: float = 1e-5) -> Callable[[Any], Any]:
+    return lambda x: np.allclose(np.asarray(x, np.float32), expected, rtol=rtol, atol=0)
 
 
 def raises(*errors: type[Exception]) -> Callable[[Any], bool]:
@@ -103,10 +99,8 @@ def is_wrong_for_two_steps() -> bool:
     return not np.allclose(values, [one_cycle(10), one_cycle(60)], rtol=0.1)
 
 
-def reduces_when_it_falls_only(schedule: Any) -> bool:
-    """Whether, over a hundred observations, the scale is kept by a metric that rises, and reduced by one that falls."""
-    rises, falls = (ls.replay(schedule, sign * np.arange(100.0))[-1] for sign in (1, -1))
-    return bool(rises == 1 and falls < 1)
+def reduces_when_it_falls_only(schedule: Any) -> Any:
+    return ls.replay(schedule, np.arange(100.0))[-1] == 1 > ls.replay(schedule, -np.arange(100.0))[-1]
 
 
 UNPICKLABLE = AttributeError, TypeError, pickle.PicklingError  # which one, depends on the Python
@@ -122,27 +116,18 @@ JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "give a jitted function an equal schedule, built afresh": (equals(2), equals(1)),
     "change a number of a running job": (raises(TypeError), equals(1)),
     "read the learning rate": (lambda x: x is None, equals(1e-3)),
-    "keep it beside bfloat16 parameters": (
-        is_nan,
-        lambda x: x.dtype == jnp.bfloat16 and np.allclose(np.asarray(x, np.float32), -1e-3, rtol=1e-2),
-    ),
+    "keep it beside bfloat16 parameters": (equals(np.nan), lambda x: x.dtype == jnp.bfloat16 and close_to(-1e-3, 1e-2)(x)),
     "pickle a schedule": (raises(*UNPICKLABLE), lambda x: x == ls.Linear(1e-3, 0.0, 10)),
-    "print it": (
-        lambda x: x.startswith("<function polynomial_schedule.<locals>.schedule at 0x"),
-        lambda x: x == "Linear(0.001, 0.0, 10)",
-    ),
+    "print it": (lambda x: x.startswith("<function polynomial_sch"), lambda x: x == "Linear(0.001, 0.0, 10)"),
     "compare two": (lambda x: x is False, lambda x: x is True),
     "multiply, clip, delay, stretch": (raises(TypeError), lambda s: close_to(PRODUCT)(s(STEPS))),
-    "find the shapes that everybody writes by hand": (
-        lambda x: x == [],
-        lambda x: all(isinstance(s, ls.Schedule) and np.all(s(STEPS[1:]) >= 0) for s in x),
-    ),
-    "get past the end of a polynomial": (is_nan, equals(0)),
+    "find the shapes that everybody writes by hand": (lambda x: x == [], lambda x: all(np.all(s(STEPS[1:]) >= 0) for s in x)),
+    "get past the end of a polynomial": (equals(np.nan), equals(0)),
     "reach the end of a line exactly": (lambda x: x < 0, equals(0)),
     "come close to the end of a long cosine": (equals(0), close_to(TAIL_OF_COSINE)),
     "sweep the warm-up down to none": (equals(0), equals(1e-3)),
     "get an error for a forgotten boundary": (equals(2), raises(ValueError)),
-    "differentiate through a join": (is_nan, equals(0.5)),
+    "differentiate through a join": (equals(np.nan), equals(0.5)),
     "differentiate with respect to `pct_start`": (equals(0), close_to(SLOPE)),
     "ask for many steps at once": (
         lambda x: isinstance(x, TypeError) and is_wrong_for_two_steps(),

@@ -30,3 +30,6 @@ from lrsched.dialects.timm.schedulers import PolyLRScheduler as PolyLRScheduler
 from lrsched.dialects.timm.schedulers import StepLRScheduler as StepLRScheduler
 from lrsched.dialects.timm.schedulers import TanhLRScheduler as TanhLRScheduler
 from lrsched.dialects.timm.schedulers import WSDLRScheduler as WSDLRScheduler
+from lrsched.views.names import explain_names as _explain_names
+
+_explain_names(globals())

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -132,15 +131,11 @@ def TanhLRScheduler(
 
     A cycle of `t_initial` steps goes from near its peak to near `lr_min`: at `lb` and `ub` the tanh is not quite -1 and 1.
     """
-    expect(lb < ub, "TanhLRScheduler", "lb < ub", "where the tanh begins and ends", lb=lb, ub=ub)
 
     def ramp(a: Number, b: Number) -> ls.Schedule:
-        falling = ls.Constant(a - b, 0) / (
-            1.0 + math.e ** ls.Linear(2 * lb, 2 * ub, t_initial)
-        )  # ½(1 - tanh x) is 1 / (1 + exp(2x))
-        return falling if is_known(b, 0) else falling + b
+        return ls.tanh_decay(a, b, t_initial, lb, ub)
 
-    body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit) >> ls.Constant(lr_min)
+    body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
     if warmup_prefix or is_known(warmup_t, 0):
         return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
     target = body.drop(warmup_t).take(0)

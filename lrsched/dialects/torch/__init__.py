@@ -30,3 +30,6 @@ from lrsched.dialects.torch.schedulers import PolynomialLR as PolynomialLR
 from lrsched.dialects.torch.schedulers import StepLR as StepLR
 from lrsched.dialects.torch.translate import from_torch as from_torch
 from lrsched.dialects.torch.translate import state_from_torch as state_from_torch
+from lrsched.views.names import explain_names as _explain_names
+
+_explain_names(globals())

@@ -129,9 +129,9 @@ class ChainedScheduler(Scheduler):
     Children that only multiply (Step, MultiStep, Constant, Linear, Exponential, Polynomial and MultiplicativeLR) give the
     product of what they multiply with. Any other changes the rate as it finds it, with the results that PyTorch has: one that
     replaces the rate makes those before it pointless, and a cosine multiplies its distance from `eta_min`, wherever that is.
-    Such a chain has no closed form, and ends after 1,048,576 steps: a later one raises an error, or counts as the last in a
-    trace. A plateau as a child, where PyTorch raises, and any schedule of another kind, multiplies the result with what it is
-    by itself over the base rate. What `OneCycleLR` and `CyclicLR` do to the base rate of the others in PyTorch (see
+    Such a chain has no closed form: past 1,048,576 steps it raises an error outside `jax.jit`, and inside it silently holds its
+    last value. A plateau as a child, where PyTorch raises, and any schedule of another kind, multiplies the result with what it
+    is by itself over the base rate. What `OneCycleLR` and `CyclicLR` do to the base rate of the others in PyTorch (see
     `SequentialLR`) is for the others' `base_lr` to say.
 
     To multiply whole schedules is to write `a * b`.

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import importlib
 import itertools
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -53,13 +52,6 @@ BASE = "the rate of the optimizer, in the place of the optimizer"
 ALONE = "its rates are arguments, so that there is no optimizer"
 
 
-def check_single_numbers(call: str, numbers: Mapping[str, Any]) -> None:
-    """Raises an error for a list beside single numbers: PyTorch's rates by group, which would become a batch."""
-    lists = [name for name, x in numbers.items() if type(x) in (list, tuple)]  # an optimizer is a named tuple
-    if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):
-        raise ValueError(unexpected(call, lists[0], numbers[lists[0]], "one number", GROUPS))
-
-
 def entries(table: Any) -> list[Any]:
     """The steps in a table, each of which may be a batch; none of no table."""
     return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
@@ -80,9 +72,10 @@ class Scheduler(Schedule):
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        check_single_numbers(
-            self._maker, {field.name: getattr(self, field.name) for field, spec in self._numbers if not spec.rank}
-        )
+        numbers = {field.name: getattr(self, field.name) for field, spec in self._numbers if not spec.rank}
+        lists = [name for name, x in numbers.items() if type(x) in (list, tuple)]  # an optimizer is a named tuple
+        if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):  # rates by group, and no batch
+            raise ValueError(unexpected(self._maker, lists[0], numbers[lists[0]], "one number", GROUPS))
         super().__post_init__()
         for field, spec in self._numbers:
             check_count(self._maker, field.name, getattr(self, field.name), spec)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from lrsched.algebra.shapes import Function
 from lrsched.dialects.torch.scheduler import InPlace, Scheduler
 from lrsched.dialects.torch.schedulers import MultiplicativeLR
 from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 
-phases.register(InPlace, one_phase)
+_MOST = 2**18  # steps in place that are looked at
+
+
+@phases.register
+def _(schedule: InPlace) -> Phases:
+    inside = [phases(one) for one in schedule.scheduler._nodes()]
+    corners = np.concatenate([[], *(one.corners for one in inside)])
+    reach = max((one.reach for one in inside), default=0.0) or 1000.0
+    return one_phase(schedule, min(reach, _MOST), corners[corners < _MOST])
 
 
 @phases.register

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.written import unexpected
 from lrsched.lab import progress
 from lrsched.lab.compare.result import Comparison
@@ -19,6 +20,7 @@ from lrsched.lab.plain import whole
 _SHORTER = 3  # times, from a rung to the one before, which has so many times more trials
 
 
+@explained
 def compare(
     train: Callable[..., Any],
     schedules: Schedules | Callable[[int], Schedules],

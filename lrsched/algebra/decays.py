@@ -1,0 +1,148 @@
+"""More schedules that the operators can write: decays from papers and frameworks."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+
+from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, divided, recipe
+from lrsched.algebra.node import Spec, surely
+from lrsched.algebra.numerics import Number
+from lrsched.algebra.pointwise import Constant, minimum
+from lrsched.algebra.recipes import RAMPS, check_end
+from lrsched.algebra.schedule import Real, Schedule
+from lrsched.algebra.shapes import Cosine, Linear, Time
+from lrsched.algebra.written import unexpected
+
+Exponent = Annotated[Number, Spec(le=0, hint="the power of a decay")]
+
+
+@recipe
+def rex(start: Value, stop: Value, steps: Length) -> Schedule:
+    """The reflected exponential: `stop + (start - stop) · 2q / (1 + q)` with `q = 1 - min(t / steps, 1)`.
+
+    Args:
+        start, stop: the values at step 0, and from step `steps` on.
+        steps: its length in steps.
+
+    >>> import lrsched as ls
+    >>> print(ls.rex(1.0, 0.0, 4)([0, 2, 3, 4]))
+    [1.        0.6666667 0.4       0.       ]
+
+    References:
+        Chen et al., *REX*, 2021 (arXiv 2107.04197), where it is (1 - p) / (1 - p/2).
+    """
+    return Linear(start, stop / 2, steps) / Linear(1.0, 0.5, steps)  # so that both ends are exactly as given
+
+
+@recipe
+def tanh_decay(start: Value, stop: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
+    """A hyperbolic tangent: `stop + ½(start - stop)(1 - tanh(lb + (ub - lb) · t / steps))`, and `stop` from the end on.
+
+    Args:
+        start: the value above which it never is; at step 0 it is nearly that, as the tanh is nearly -1.
+        stop: the value from step `steps` on. Just before, the tanh is not quite 1, so that there is a small jump.
+        steps: its length in steps.
+        lb, ub: where the tanh begins and ends, lb < ub.
+
+    >>> import lrsched as ls
+    >>> print(ls.tanh_decay(1.0, 0.0, 10)([0, 7, 9, 10]))
+    [0.99999917 0.5        0.01798621 0.        ]
+
+    References:
+        Hsueh et al., *Stochastic gradient descent with hyperbolic-tangent decay on classification*, 2018 (arXiv 1806.01593);
+        timm's `TanhLRScheduler`.
+    """
+    if surely(np.greater_equal, lb, ub):
+        raise ValueError(unexpected("tanh_decay", "lb", lb, f"lb < ub, got ub={ub}", "where the tanh begins and ends"))
+    low: Real = stop
+    left = 1.0 / (1.0 + math.e ** Linear(2.0 * lb, 2.0 * ub, steps))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
+    return left * (start - low) + low >> Constant(stop, 0.0)
+
+
+@recipe
+def inverse_time(start: Value, rate: Factor, steps: PositiveLength = 1.0) -> Schedule:
+    """Inverse-time decay, for ever: `start / (1 + rate · t / steps)`. With `.staircase(steps)` it moves every `steps` steps.
+
+    Args:
+        start: the value at step 0.
+        rate: what each `steps` steps add to the divisor, >= 0.
+        steps: how many steps `rate` is for, > 0.
+
+    >>> import lrsched as ls
+    >>> print(ls.inverse_time(1.0, rate=0.5, steps=10)([0, 20, 60]))
+    [1.   0.5  0.25]
+
+    References:
+        Keras' `InverseTimeDecay`.
+    """
+    return Constant(start, 0.0) / (1.0 + rate * Time().stretch(steps))
+
+
+@recipe
+def power_decay(peak: Factor, amplitude: Positive, exponent: Exponent = -0.51, tokens: Positive = 1.0) -> Schedule:
+    """A power of the tokens seen, below a highest rate: `min(peak, amplitude · (tokens · t)^exponent)`.
+
+    With `tokens=1` its time is tokens: `power_decay(peak, a).on(Counter("tokens"))`. With a warm-up of n steps it is
+    `minimum(Linear(0.0, peak, n), power_decay(peak, a, tokens=...))`.
+
+    Args:
+        peak: the highest value, >= 0.
+        amplitude: the power after one token, > 0: in the paper the size of the batch times a constant, such as 4.6.
+        exponent: what the tokens are raised to, <= 0.
+        tokens: how many tokens a step trains on, > 0.
+
+    >>> import lrsched as ls
+    >>> print(ls.power_decay(0.02, amplitude=4.0, exponent=-0.5, tokens=1000)([0, 10, 40, 1000]))
+    [0.02  0.02  0.02  0.004]
+
+    References:
+        Shen et al., *Power scheduler*, 2024 (arXiv 2408.13359).
+    """
+    return minimum(peak, amplitude * (tokens * Time()) ** exponent)
+
+
+@recipe
+def infinite(
+    peak: Value,
+    constant: Value,
+    warmup_steps: Length,
+    cooldown_steps: Length,
+    steps: Length | None = None,
+    anneal_steps: Length | None = None,
+    start: Value = 0.0,
+    end: Value | None = None,
+    shape: Literal["linear", "cosine", "1-sqrt", "geometric", "exponential"] = "geometric",
+) -> Schedule:
+    """A warm-up to `peak`, half a cosine wave down to `constant`, which is held for ever, or until it is annealed to `end`.
+
+    Args:
+        peak: the value at step `warmup_steps`.
+        constant: the value from step `warmup_steps + cooldown_steps` on.
+        warmup_steps, cooldown_steps: the lengths of the warm-up, a straight line, and of the cosine, in steps, >= 0.
+        steps: the length of the whole in steps. None: there is no annealing, and neither `anneal_steps` nor `end`.
+        anneal_steps: the length of the annealing in steps, >= 0; it begins at step `steps - anneal_steps`.
+        start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
+        shape: of the annealing, as in `wsd`; in the paper it is "geometric", `constant · (end / constant)^u`.
+
+    >>> import lrsched as ls
+    >>> print(ls.infinite(1.0, 0.5, warmup_steps=10, cooldown_steps=20)([5, 10, 20, 30, 1000]))
+    [0.5  1.   0.75 0.5  0.5 ]
+    >>> print(ls.infinite(1.0, 0.5, 10, 20, steps=100, anneal_steps=20, end=0.005)([80, 90, 100]))
+    [0.5   0.05  0.005]
+
+    References:
+        Ibrahim et al., *Simple and scalable strategies to continually pre-train large language models*, 2024 (arXiv
+        2403.08763); Singh et al., *Beyond cosine decay*, 2025 (arXiv 2503.02844).
+    """
+    rise = Linear(start, peak, warmup_steps) >> Cosine(peak, constant, cooldown_steps)
+    if steps is None and anneal_steps is None and end is None:
+        return rise
+    if steps is None or anneal_steps is None or end is None:
+        hint = "without any of them the constant is held for ever"
+        raise ValueError(unexpected("infinite", "steps", steps, "steps, anneal_steps and end", hint))
+    check_end("infinite", shape, constant, end)
+    *_, hold = divided("infinite", steps, warmup_steps=warmup_steps, cooldown_steps=cooldown_steps, anneal_steps=anneal_steps)
+    return rise >> Constant(constant, hold) >> RAMPS[shape](constant, end, anneal_steps)
