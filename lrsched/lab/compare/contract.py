@@ -47,8 +47,9 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxp
     except Exception as error:  # whatever train raises goes on its way, with a note
         error.add_note(
             "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key, in this"
-            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule). All runs are one compiled"
-            " program: in place of `if` use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy jax.numpy."
+            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule). All runs are one"
+            " compiled program: in place of `if` use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy"
+            " jax.numpy."
         )
         raise
     if drawn.called or before != _random_state():
