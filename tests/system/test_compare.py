@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import ROOT, relaxed
+from matplotlib.figure import Figure
 
 import lrsched as ls
 from lrsched import lab
-from lrsched.lab.compare import statistics
+from lrsched.lab.compare import statistics, table
 from lrsched.lab.compare.trials import Trial
 
 PEAKS = [0.1, 0.5, 1.6, 2.5]
@@ -185,9 +187,8 @@ def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones(
     def schedules(steps):
         return {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5], steps=steps)}
 
-    growing = lambda steps: {"constant": ls.grid(ls.Constant, value=[0.1] * steps)}  # noqa: E731
     with pytest.raises(ValueError, match="expected as many settings at every length, got others at 3 steps"):
-        compare(make, growing, peaks=None, steps=3, rungs=2)
+        compare(make, lambda n: {"constant": ls.grid(ls.Constant, value=[0.1] * n)}, peaks=None, steps=3, rungs=2)
     lengths.clear()
     peaks = [0.01, 0.02, 0.05, 0.1, 0.2]
     found = compare(make, schedules, peaks=peaks, steps=36, rungs=3)
@@ -249,42 +250,38 @@ def of(**schedules):
 
 
 REFUSED = [
-    ({"baseline": "fixed"}, ValueError, "compare(baseline='fixed'): expected one of the schedules ['constant']"),
-    ({"peaks": [0.1, -1.0]}, ValueError, "compare(peaks=[0.1, -1.0]): expected peaks > 0"),
-    ({"peaks": [0.1, 0.1]}, ValueError, "compare(peaks=[0.1, 0.1]): expected different rates"),
-    ({"peaks": 0.1}, TypeError, "compare(peaks=0.1): expected a list of numbers"),
-    ({"seeds": 1}, ValueError, "compare(seeds=...) must be a whole number, at least 2 and below 2**32, got 1"),
-    ({"window": 0}, ValueError, "compare(window=...) must be a whole number, at least 1"),
-    ({"rungs": 2}, TypeError, "compare(steps=None): expected a number of updates"),
-    ({"steps": 9}, TypeError, "compare(steps=9): expected a number of updates for functions of it"),
-    ({"mesh": 8}, TypeError, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),
-    (of(rate=0.2), ValueError, "expected schedules with a peak of 1, got 'rate' with one of 0.2: Constant(0.2). Hint: divide"),
-    (of(w=ls.warmup_cosine(1e-3, 5, 30)), ValueError, "got 'w' with one of 0.001: warmup_cosine(0.001, 5, 30). Hint: divide"),
-    (
-        of(all=ls.stack([ls.stack([ls.Constant(1.0)] * 2)])),
-        ValueError,
-        "expected a batch with one axis",
-    ),
-    (of(bad="x"), TypeError, "compare(schedules['bad']='x')"),
-    ({"schedules": [ls.Constant(1.0)]}, TypeError, "expected a dict of schedules by name"),
-    (impure(lambda: int(np.random.default_rng().integers(9))), ValueError, "a pure function, got one that draws from NumPy's"),
-    (impure(lambda: random.randrange(9)), ValueError, "expected a pure function, got one that draws from NumPy's or Python's"),
-    ({"train": branches}, TypeError, "jnp.where or jax.lax.cond"),
-    ({"train": takes_a_float}, TypeError, "jnp.where or jax.lax.cond"),
-    ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, ValueError, "expected a rate from the schedule"),
-    ({"train": lambda schedule, _: descend(schedule, jax.random.key(0))}, ValueError, "expected a use of the key"),
-    (returns(test=jnp.zeros(3)), ValueError, "'test' of shape (), got (3,). Hint: stack curves"),
-    (returns(loss=jnp.zeros(())), ValueError, "'loss' of shape ('evaluations',), got ()"),
-    (returns(validation=jnp.zeros(4)), ValueError, "'validation' of shape (30,), got (4,)"),
-    (returns(test="good"), ValueError, "a dict of numeric arrays with ['loss', 'test', 'validation'], got "),
-    (returns(best=1.0), ValueError, "which say which run it is, got ['best']"),
-    ({"train": lambda *_: None}, ValueError, "got NoneType"),
+    ({"baseline": "fixed"}, "compare(baseline='fixed'): expected one of the schedules ['constant']"),
+    ({"peaks": [0.1, -1.0]}, "compare(peaks=[0.1, -1.0]): expected peaks > 0"),
+    ({"peaks": [0.1, 0.1]}, "compare(peaks=[0.1, 0.1]): expected different rates"),
+    ({"peaks": 0.1}, "compare(peaks=0.1): expected a list of numbers"),
+    ({"seeds": 1}, "compare(seeds=...) must be a whole number, at least 2 and below 2**32, got 1"),
+    ({"window": 0}, "compare(window=...) must be a whole number, at least 1"),
+    ({"rungs": 2}, "compare(steps=None): expected a number of updates"),
+    ({"steps": 9}, "compare(steps=9): expected a number of updates for functions of it"),
+    ({"mesh": 8}, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),
+    (of(rate=0.2), "expected schedules with a peak of 1, got 'rate' with one of 0.2: Constant(0.2). Hint: divide"),
+    (of(w=ls.warmup_cosine(1e-3, 5, 30)), "got 'w' with one of 0.001: warmup_cosine(0.001, 5, 30). Hint: divide"),
+    (of(all=ls.stack([ls.stack([ls.Constant(1.0)] * 2)])), "expected a batch with one axis"),
+    (of(bad="x"), "compare(schedules['bad']='x')"),
+    ({"schedules": [ls.Constant(1.0)]}, "expected a dict of schedules by name"),
+    (impure(lambda: int(np.random.default_rng().integers(9))), "a pure function, got one that draws from NumPy's"),
+    (impure(lambda: random.randrange(9)), "expected a pure function, got one that draws from NumPy's or Python's"),
+    ({"train": branches}, "jnp.where or jax.lax.cond"),
+    ({"train": takes_a_float}, "jnp.where or jax.lax.cond"),
+    ({"train": lambda _, key: descend(ls.Constant(0.1), key)}, "expected a rate from the schedule"),
+    ({"train": lambda schedule, _: descend(schedule, jax.random.key(0))}, "expected a use of the key"),
+    (returns(test=jnp.zeros(3)), "'test' of shape (), got (3,). Hint: stack curves"),
+    (returns(loss=jnp.zeros(())), "'loss' of shape ('evaluations',), got ()"),
+    (returns(validation=jnp.zeros(4)), "'validation' of shape (30,), got (4,)"),
+    (returns(test="good"), "a dict of numeric arrays with ['loss', 'test', 'validation'], got "),
+    (returns(best=1.0), "which say which run it is, got ['best']"),
+    ({"train": lambda *_: None}, "got NoneType"),
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])
-def test_what_cannot_be_compared_is_refused(options, error, message):
-    with pytest.raises(error, match=re.escape(message)):
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_what_cannot_be_compared_is_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         compare(**{"schedules": PURE, **options})
 
 
@@ -303,3 +300,74 @@ def test_train_is_called_once_and_may_be_jitted_and_close_over_data():
         return descend(schedule, jax.random.fold_in(key, jnp.asarray(data).mean().astype(np.int32)))
 
     assert (compare(train, PURE).seeds, len(calls)) == (3, 1)
+
+
+# What a `Comparison` gives besides its table: columns, a picture, files
+
+SHOWN = {
+    "constant": ls.Constant(1.0),
+    "cosine": ls.Cosine(1.0, 0.0, 40),
+    "plateau": ls.reduce_on_plateau(patience=2),
+    "own": ls.Function(lambda t: 1.0 / (1.0 + t)),
+}
+
+
+def made(schedules=SHOWN, lost=False):
+    """Numbers that are easy to know again: schedule, peak, seed and evaluation are their digits."""
+    trials = tuple(Trial(name, "", peak, schedule * peak) for name, schedule in schedules.items() for peak in (0.1, 0.2, 0.4))
+    t, n, e = np.indices((len(trials), 5, 4))
+    loss = (1000 * (t // 3 + 1) + 100 * (t % 3) + 10 * n + e).astype(np.float32)
+    metrics = {
+        "step": 10 * (e + 1),
+        "loss": loss,
+        "validation": -loss,
+        "test": -loss[..., -1] / 2,
+        "learning_rate": loss * 1e-4,
+        "weights": np.zeros((*loss.shape[:2], 2, 2), np.float32),
+    }
+    if lost:
+        metrics["loss"][-3:, 1:] = np.nan
+    return lab.Comparison(trials, 5, "constant", metrics, 2, {"compiling": 1.0, "running": 2.0})
+
+
+def test_a_row_of_the_columns_is_a_run_or_an_evaluation():
+    found = made(lost=True)
+    runs: Any = found.to_pandas()
+    evaluations: Any = found.to_pandas(curves=True)
+    assert list(runs)[:5] == ["schedule", "setting", "peak", "seed", "best"]
+    where = "schedule == 'cosine' & peak == 0.4 & seed == 3"
+    assert runs.query(where)[["step", "loss"]].to_numpy().tolist() == [[40, 2233]]
+    assert evaluations.query(where)[["evaluation", "loss"]].to_numpy().tolist() == [[k + 1, 2230 + k] for k in range(4)]
+    means = runs.query("best & ~diverged").groupby("schedule")["test"].mean()
+    assert means.to_dict() == {row.name: row.test for row in found.rows}
+    assert runs.groupby("schedule")["diverged"].sum()["own"] == 12
+
+
+def test_what_is_saved(tmp_path):
+    found = made()
+    paths = found.save(tmp_path / "a" / "b")
+    assert [path.name for path in paths] == ["comparison.json", "runs.csv", "comparison.png"]
+    kept = json.loads(paths[0].read_text())
+    assert (kept["table"][1]["name"], kept["runs"][15]["loss"]) == ("cosine", [2000, 2001, 2002, 2003])
+    assert pd.read_csv(paths[1])["loss"].tolist() == found.columns()["loss"].tolist()
+    assert paths[2].stat().st_size > 1000
+
+
+def test_it_shows_itself():
+    found = made({"<b>": SHOWN["cosine"], "constant": SHOWN["constant"]}, lost=True)
+    assert repr(found) == "<Comparison of 2 schedules, 6 trials, 5 seeds; best: <b>>"
+    assert "&lt;" in found._repr_html_()
+    for names in (SHOWN, {"constant": SHOWN["constant"], "a warm-up, and then a plateau " * 2: SHOWN["plateau"]}):
+        assert max(map(len, str(made(names)).splitlines())) <= 80
+    rates, way, scores = found.plot(figure=Figure())
+    assert [line.get_label() for line in rates.lines] == ["<b>, peak 0.1", "constant, peak 0.1"]
+    curves = [found.metrics["loss"][0].mean(axis=0), found.metrics["loss"][3, 0]]  # of the only seed that is left
+    np.testing.assert_allclose([np.asarray(line.get_ydata(), np.float64) for line in way.lines[:2]], curves)
+    assert [label.get_text() for label in scores.get_yticklabels()] == ["<b>", "constant"]
+
+
+def test_a_sentence_says_what_the_intervals_say():
+    assert table.verdict(made()) == "With 5 seeds no schedule is better than constant with 95 % confidence."
+    found = made()
+    found.metrics["test"][3:9] += 1e6 + np.arange(5, dtype=np.float32)
+    assert table.verdict(found) == "With 5 seeds cosine and plateau are better than constant with 95 % confidence."

@@ -26,20 +26,10 @@ _EXAMPLE = """
         params = ...  # drawn from key
         ...           # e.g. jax.lax.scan over the steps, with schedule(step) as the rate
         return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
-_ON_VALUES = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
 
 
 def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxpr, list[str]]:
-    """One run as a program of the leaves of (schedule, key), and the names of the metrics that it returns, after some checks.
-
-    Raises:
-        TypeError: if `train` needs the values of what is traced.
-        ValueError: if it is not pure, does not use the schedule or the key, or does not return the metrics.
-    """
+    """One run as a program of the leaves of (schedule, key), and the names of the metrics that it returns, after all checks."""
     plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
 
     def metrics(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
@@ -54,16 +44,12 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxp
     try:
         with entropy as drawn:
             jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
-    except _ON_VALUES as error:
-        raise TypeError(
-            "train(schedule, key): expected traced values to stay arrays, got a use as Python numbers, where all runs are one"
-            " compiled program. Hint: in place of `if` use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy"
-            " jax.numpy, and for a loop until something happens jax.lax.while_loop; the error above says where."
-        ) from error
-    except Exception as error:  # whatever train raises goes on its way, with a note on where it was called
+    except Exception as error:  # whatever train raises goes on its way, with a note
         error.add_note(
             "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key, in this"
-            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule)."
+            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule). All runs are one"
+            " compiled program: in place of `if` use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy"
+            " jax.numpy."
         )
         raise
     if drawn.called or before != _random_state():

@@ -18,16 +18,9 @@ T = TypeVar("T")
 
 
 class Program:
-    """Makes up to `size` runs at a time, as many on each device of a mesh, always by the same compiled program.
+    """Makes up to `size` runs at a time, as many on each device of a mesh; a MemoryError says which size to try.
 
-    Args:
-        one: a function of the arguments of one run, that returns a dict of arrays.
-        arguments: a function that gives the arguments of the runs of an array of numbers, with an axis of that length in front.
-        size: how many runs at a time; rounded up to as many on each device.
-        mesh: the devices that share the runs, if not only one: each makes its own, and they never talk.
-
-    Raises:
-        MemoryError: if that needs more memory than there is, with the number of runs to try.
+    `one` is a function of the arguments of one run; `arguments` gives those of several, by their numbers.
     """
 
     def __init__(self, one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh | None) -> None:

@@ -26,11 +26,7 @@ _RUNS, _METRIC = "runs", "metric "  # in each file; no argument of `np.savez` be
 
 
 class Store:
-    """A folder of finished runs, made if it is not there.
-
-    Raises:
-        ValueError: if the folder holds the runs of another `train`, of another JAX or another kind of device.
-    """
+    """A folder of the finished runs of one `train`, on one kind of device with one version of JAX."""
 
     def __init__(self, folder: str | Path, train: Train, key: jax.Array) -> None:
         self._folder = Path(folder)

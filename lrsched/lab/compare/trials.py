@@ -34,12 +34,7 @@ class Trial:
 
 
 def all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: str) -> tuple[Trial, ...]:
-    """Every setting of every schedule, in the order given, times every peak; without peaks as it is.
-
-    Raises:
-        TypeError, ValueError: if they are no schedules by name with that baseline, peaks are not different rates above 0, or a
-            schedule that is to be multiplied by them has another peak than 1.
-    """
+    """Every setting of every schedule, in the order given, times every peak; without peaks as it is."""
     if not isinstance(schedules, Mapping):
         hint = "such as {'constant': Constant(1.0)}"
         raise TypeError(unexpected("compare", "schedules", schedules, "a dict of schedules by name", hint))
