@@ -4,23 +4,24 @@
   InverseSqrt, Piecewise, Time, Noise, Function, Choice.
 - Operators and methods: Schedule, join, minimum, maximum, Driven.
 - Recipes: step_decay, multi_step, warmup_constant, warmup_linear, warmup_cosine, warmup_inverse_sqrt, noam, wsd,
-  infinite, rex, tanh_decay, inverse_time, power_decay, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
+  infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
   reduce_on_plateau.
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since, init, evaluate, tick, bind, replay,
   ScheduleState.
 - Optax: scale_by_learning_rate, scheduled, layerwise, accumulate, as_stateful.
-- States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, schedule,
+- States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
 - Views: plot, plot_replay, summary, Summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
 - Batches and nodes: grid, stack, unstack, node, leaf.
-- `lrsched.lab`: comparisons and range tests. `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
+- `lrsched.lab`: comparisons, range tests, predicted loss curves.
+- `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
 """
 
 import typing as _typing
 
 from lrsched.algebra.batch import grid, stack, unstack
 from lrsched.algebra.combinators import Choice
-from lrsched.algebra.decays import infinite, inverse_time, power_decay, rex, tanh_decay
+from lrsched.algebra.decays import infinite, inverse_time, monotone, power_decay, rex, tanh_decay
 from lrsched.algebra.driven import Driven
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.pointwise import Constant, maximum, minimum
@@ -65,6 +66,7 @@ from lrsched.training.factories import scheduled
 from lrsched.training.layerwise import layerwise
 from lrsched.training.restoring import restore
 from lrsched.training.states import (
+    get_schedule,
     hyperparameters,
     learning_rate,
     learning_rates,
@@ -72,7 +74,6 @@ from lrsched.training.states import (
     observe,
     readings,
     replace_schedule,
-    schedule,
 )
 from lrsched.training.transform import as_stateful, scale_by_learning_rate
 from lrsched.views.codec import from_dict, from_json, to_dict, to_json
@@ -97,7 +98,7 @@ __all__ = [  # noqa: RUF022
     "Schedule", "join", "minimum", "maximum", "Driven",
     # Recipes
     "step_decay", "multi_step", "warmup_constant", "warmup_linear", "warmup_cosine", "warmup_inverse_sqrt", "noam", "wsd",
-    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "cosine_restarts", "triangular", "one_cycle",
+    "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "monotone", "cosine_restarts", "triangular", "one_cycle",
     "one_cycle_momentum", "reduce_on_plateau",
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since", "init", "evaluate", "tick", "bind",
@@ -105,7 +106,8 @@ __all__ = [  # noqa: RUF022
     # Optax
     "scale_by_learning_rate", "scheduled", "layerwise", "accumulate", "as_stateful",
     # States and checkpoints
-    "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "schedule", "replace_schedule",
+    "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule",
+    "replace_schedule",
     "observe", "describe", "resume", "restore",
     # Views
     "plot", "plot_replay", "summary", "Summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict",

@@ -169,14 +169,14 @@ def wsd(t, peak, warmup_steps, steps, decay_steps, start, end, shape, warmup_sha
     return WAYS[shape](peak, end, done(t - (steps - decay_steps), decay_steps))
 
 
-def rex(t, start, stop, steps):
+def rex(t, start, end, steps):
     left = 1 - done(t, steps)
-    return stop + (mp.mpf(start) - stop) * 2 * left / (1 + left)
+    return end + (mp.mpf(start) - end) * 2 * left / (1 + left)
 
 
-def tanh_decay(t, start, stop, steps, lb, ub):
+def tanh_decay(t, start, end, steps, lb, ub):
     part = done(t, steps)
-    return stop + (mp.mpf(start) - stop) * (1 - mp.tanh(lb + (mp.mpf(ub) - lb) * part)) / 2 if part < 1 else stop
+    return end + (mp.mpf(start) - end) * (1 - mp.tanh(lb + (mp.mpf(ub) - lb) * part)) / 2 if part < 1 else end
 
 
 def inverse_time(t, start, rate, steps):
@@ -193,7 +193,16 @@ def infinite(t, peak, constant, warmup_steps, cooldown_steps, steps, anneal_step
     return WAYS[shape](constant, end, done(t - (steps - anneal_steps), anneal_steps))
 
 
-def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
+def monotone(t, peak, steps, warmup_steps, points, ratios):  # noqa: ARG001 - the ratios say how many points
+    if t < warmup_steps:
+        return line(0, peak, done(t, warmup_steps))
+    values = [mp.mpf(peak) * mp.fprod(map(mp.mpf, ratios[:k])) for k in range(len(ratios) + 1)]
+    place = done(t - exact(warmup_steps), steps - warmup_steps) * len(ratios)
+    k = min(int(place), len(ratios) - 1)
+    return line(values[k], values[k + 1], place - k)
+
+
+def cosine_restarts(t, start, end, steps, n, stretch, scale, floor):
     cycle, begin, length = 0, Fraction(0), exact(steps)
     if stretch in (None, 1):
         cycle = min(t // steps, n - 1 if n else t)
@@ -202,7 +211,7 @@ def cosine_restarts(t, start, stop, steps, n, stretch, scale, floor):
         while t >= begin + length and (n is None or cycle < n - 1):
             cycle, begin, length = cycle + 1, begin + length, length * exact(stretch)
     floor = floor or 0
-    return floor + mp.mpf(1 if scale is None else scale) ** cycle * (wave(start, stop, done(t - begin, length)) - floor)
+    return floor + mp.mpf(1 if scale is None else scale) ** cycle * (wave(start, end, done(t - begin, length)) - floor)
 
 
 def triangular(t, low, high, up, down, mode, gamma):
@@ -256,7 +265,7 @@ def warmup(n: int) -> dict[str, Any]:
 
 
 def restarts(n: int) -> dict[str, Any]:
-    return {"start": 0.3, "stop": 0.01, "steps": n // 20}
+    return {"start": 0.3, "end": 0.01, "steps": n // 20}
 
 
 def waves(n: int) -> dict[str, Any]:
@@ -295,13 +304,14 @@ RECIPES = {
         ("wsd", "1-sqrt", lambda n: cooled(n) | {"shape": "1-sqrt", "warmup_shape": "1-sqrt", "end": 0.003}),
         ("wsd", "geometric", lambda n: cooled(n) | {"shape": "geometric", "end": 1e-5}),
         ("wsd", "exponential", lambda n: cooled(n) | {"shape": "exponential", "warmup_shape": "logarithmic"} | BETWEEN),
-        ("rex", "", lambda n: {"start": 0.3, "stop": 0.01, "steps": n}),
-        ("tanh_decay", "", lambda n: {"start": 0.3, "stop": 0.01, "steps": n}),
-        ("tanh_decay", "to 0", lambda n: {"start": 0.3, "stop": 0.0, "steps": n, "lb": -6, "ub": 4}),
+        ("rex", "", lambda n: {"start": 0.3, "end": 0.01, "steps": n}),
+        ("tanh_decay", "", lambda n: {"start": 0.3, "end": 0.01, "steps": n}),
+        ("tanh_decay", "to 0", lambda n: {"start": 0.3, "end": 0.0, "steps": n, "lb": -6, "ub": 4}),
         ("inverse_time", "", lambda n: {"start": 0.3, "rate": 0.7, "steps": n // 10}),
         ("power_decay", "", lambda _: {"peak": 0.02, "amplitude": 4.0, "tokens": 512}),
         ("infinite", "", cooling),
         ("infinite", "annealed", lambda n: cooling(n) | {"steps": n, "anneal_steps": n // 5, "end": 0.003}),
+        ("monotone", "", lambda n: warmup(n) | {"steps": n, "ratios": [1.0, 0.75, 0.25]}),
         ("cosine_restarts", "", restarts),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),

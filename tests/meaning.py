@@ -133,12 +133,16 @@ def noise(kind: str, limit: Any, seed: int, t: int) -> Any:
 means(pointwise.Constant, lambda s, _: number(s.value), lambda s: number(s.steps))
 means(shapes.Ramp | shapes.Geometric, ramp, lambda s: number(s.steps))
 means(shapes.Piecewise, table, lambda s: number(s.steps[-1]))
-means(shapes.Exponential, lambda s, t: number(s.start) * mp.mpf(number(s.rate)) ** t, endless)
+means(shapes.Exponential, lambda s, t: number(s.start) * mp.mpf(number(s.factor)) ** t, endless)
 means(shapes.InverseSqrt, lambda s, t: number(s.start) / mp.sqrt(1 + max(t, 0) / number(s.timescale)), endless)
-means(shapes.CosineWave, lambda s, t: wave(number(s.start), number(s.stop), max(t, 0) / number(s.steps)), endless)
+means(shapes.CosineWave, lambda s, t: wave(number(s.start), number(s.end), max(t, 0) / number(s.steps)), endless)
 means(shapes.Noise, lambda s, t: noise(s.kind, number(s.limit), int(s.seed), math.floor(max(t, 0))), endless)
 means(shapes.Time, lambda _, t: t, endless)
 means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in s.arguments)), endless)
+
+
+def to_the_power(a: Any, b: Any) -> Any:
+    return (a if a >= 0 or b == mp.floor(b) else Fraction(0)) ** (int(b) if b == mp.floor(b) else mp.mpf(b))
 
 
 OPERATORS: dict[str, Any] = {
@@ -146,7 +150,7 @@ OPERATORS: dict[str, Any] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
-    "**": lambda a, b: (a if a >= 0 or b == mp.floor(b) else Fraction(0)) ** (int(b) if b == mp.floor(b) else mp.mpf(b)),
+    "**": lambda a, b: to_the_power(a, b) if a != 0 or b >= 0 else mp.mpf(float(np.finfo(np.float32).max)),
     "neg": operator.neg,
     "min": min,
     "max": max,

@@ -213,7 +213,7 @@ def size(s: Any) -> Any:
         case Constant(value=x):
             return abs(x)
         case Ramp() | Geometric() | CosineWave():
-            return max(abs(s.start), abs(s.stop))
+            return max(abs(s.start), abs(s.end))
         case Exponential() | InverseSqrt():
             return abs(s.start)
         case Noise(limit=x):

@@ -98,9 +98,9 @@ REFUSED = [
     (lambda: ls.stack([LINES[0], BATCH]), r"batch shapes: \(\), \(3,\)"),
     (lambda: ls.unstack(LINES[0]), r"unstack\(schedule=.*\): expected a batch"),
     (lambda: ls.unstack(1.0), r"unstack\(schedule=1.0\): expected a batch"),  # pyright: ignore
-    (lambda: ls.grid(ls.Linear, start=0, stop=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
-    (lambda: ls.grid(ls.Linear, start=0, stop=[], steps=10), "none that is empty"),
-    (lambda: ls.grid(ls.Linear, start=0, stop=[1], steps=[-1]), r"Linear\(steps=-1\): expected steps >= 0"),
+    (lambda: ls.grid(ls.Linear, start=0, end=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
+    (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
+    (lambda: ls.grid(ls.Linear, start=0, end=[1], steps=[-1]), r"Linear\(steps=-1\): expected steps >= 0"),
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),
     (lambda: ls.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
     *((lambda f=f: f(BATCH, ls.init(LINES[0])), ONE) for f in (ls.evaluate, ls.tick, ls.bind)),

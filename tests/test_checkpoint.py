@@ -253,7 +253,7 @@ def test_parts_are_added_and_removed(change):
 THIRD = ls.Constant(1 / 3)
 TWO, LIVE_COSINE, FUNCTION = chain(PLATEAU * LATER), chain(COSINE, True), ls.describe(0.1 * ls.Function(decayed))
 REFUSED: list[tuple[Any, str]] = [
-    (lambda: ls.resume(ls.describe(ls.schedule(rate(THIRD, True))), ls.Constant(1 / 3 + 1e-12)), "checkpoint, got another"),
+    (lambda: ls.resume(ls.describe(ls.get_schedule(rate(THIRD, True))), ls.Constant(1 / 3 + 1e-12)), "checkpoint, got another"),
     (lambda: ls.describe("0.1"), r"describe\(schedule='0.1'\): expected a schedule"),  # pyright: ignore
     (lambda: ls.resume(None, SCHEDULE), r"resume\(saved=None\): expected the text that describe gave"),  # pyright: ignore
     (lambda: ls.resume("", PLATEAU, "ignore"), r"resume\(on_change='ignore'\): expected 'raise' or 'keep' or"),  # pyright: ignore

@@ -62,7 +62,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Piecewise([0, 3], [1.0]), "Piecewise(...): expected as many values as steps", "got 2 steps and 1 values"),
     (lambda: ls.Piecewise([0], [1.0], kind="cubic"), "Piecewise(kind='cubic')", "'constant' or 'linear' or 'cosine'"),
     (lambda: ls.Polynomial(1.0, 0.0, 10, 0), "Polynomial(power=0)", "power > 0", "1 is a straight line"),
-    (lambda: ls.Geometric(1.0, -1.0, 10), "Geometric(stop=-1.0)", "the sign of start=1.0", "logarithmic scale"),
+    (lambda: ls.Geometric(1.0, -1.0, 10), "Geometric(end=-1.0)", "the sign of start=1.0", "logarithmic scale"),
     (lambda: ls.Function(3), "Function(fn=3)", "a function of time"),
     (lambda: ls.Function(lambda _: None)(3), "expected a real number, got None (NoneType)"),
     (lambda: ls.Function(lambda _: np.ones(3))(3), "elementwise over times, for shape (), got (3,)"),
@@ -107,7 +107,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: DRIVEN(3), "on what its clock has observed", "scale_by_learning_rate(s) runs the clocks", "evaluate(s, state)"),
     (lambda: DRIVEN.drop(1), "drop bends time; do it before"),
     (lambda: LINE(np.array([0.0, NAN])), "schedule(step=...)", "got array([ 0., nan])."),
-    (lambda: ls.grid(ls.Linear, start=[0], stop=np.ones((2, 2)), steps=1), "grid(...): expected one schedule at {'start': 0}"),
+    (lambda: ls.grid(ls.Linear, start=[0], end=np.ones((2, 2)), steps=1), "grid(...): expected one schedule at {'start': 0}"),
     *(
         (lambda x=x: LINE(x), "schedule(step=...): expected a number or an array of numbers")
         for x in ("5", None, True, 1j, NAN, LINE, [[1], [2, 3]])

@@ -91,14 +91,14 @@ def test_what_is_given_comes_back(s):
     )
     for precision in (contextlib.nullcontext, x64):
         with precision():
-            assert ls.schedule(live(driven).init(GRADS)) == driven
+            assert ls.get_schedule(live(driven).init(GRADS)) == driven
 
 
 def test_every_hyperparameter_is_live():
     rate, momentum = ls.one_cycle(0.1, 100), ls.one_cycle_momentum(100)
     job = Job(ls.scheduled(optax.sgd, live=True)(rate, momentum=momentum))
     job.run()
-    assert (ls.schedule(job.state), ls.schedule(job.state, "momentum")) == (rate, momentum)
+    assert (ls.get_schedule(job.state), ls.get_schedule(job.state, "momentum")) == (rate, momentum)
     job.state = ls.replace_schedule(job.state, ls.one_cycle_momentum(200), "momentum")
     job.run()
     found = ls.hyperparameters(job.state)
@@ -109,7 +109,7 @@ def test_a_sweep_starts_from_one_optimizer():
     optimizer, grads = live(ls.warmup_cosine(0.1, 10, 100)), {"w": jnp.ones((4, 3))}
     sweep, _ = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 20], steps=100)
     state = ls.replace_schedule(jax.vmap(optimizer.init)(grads), sweep)
-    assert ls.schedule(state) == sweep
+    assert ls.get_schedule(state) == sweep
     update = jax.jit(jax.vmap(optimizer.update))
     for _ in range(15):
         _, state = update(grads, state)
@@ -133,7 +133,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ),
     (lambda: ls.replace_schedule(PURE, "fast"), r"\(new='fast'\): expected a schedule, a number or a function"),  # pyright: ignore
     (lambda: ls.replace_schedule(GIVEN, HALVE), r"expected a live schedule of learning_rate in this state, got none\."),
-    (lambda: ls.schedule(PURE, "momentum"), "of momentum in this state, got only those of learning_rate"),
+    (lambda: ls.get_schedule(PURE, "momentum"), "of momentum in this state, got only those of learning_rate"),
     (lambda: ls.observe(GIVEN, value=1.0), r"expected the schedule of the state at .*, got none. Hint: .* live=True"),
     *(
         (lambda s=s: ls.observe(GIVEN, s, value=1.0), "expected the state of")

@@ -21,13 +21,13 @@ COSINE = ls.Cosine(0.1, 0.0, 100)
 
 # The call, and what its error must say.
 NAMES = [
-    (lambda: ls.Cosine(0.1, T_max=100), "Cosine(T_max=...): expected start, stop, steps. Hint: write steps for T_max."),
+    (lambda: ls.Cosine(0.1, T_max=100), "Cosine(T_max=...): expected start, end, steps. Hint: write steps for T_max."),
     (lambda: ls.multi_step(gamma=0.1), "multi_step(gamma=...): expected start, milestones, factor. Hint: write factor for"),
-    (lambda: ls.Exponential(0.1, gamma=0.9), "Exponential(gamma=...): expected start, rate. Hint: write rate for gamma."),
+    (lambda: ls.Exponential(0.1, gamma=0.9), "Exponential(gamma=...): expected start, factor. Hint: write factor for gamma."),
     (lambda: ls.one_cycle(max_lr=0.1, total_steps=100), "one_cycle(max_lr=...): expected peak, steps, pct_start"),
     (lambda: ls.Plateau(paitence=3), "Hint: write patience for paitence."),
     (lambda: ls.Linear(0.1, 0.0, 9, last_epoch=-1), "Hint: a schedule has no counter: schedule(t) is the value of update t"),
-    (lambda: ls.Linear(0.1, 0.0, 9, colour="red"), "Linear(colour=...): expected start, stop, steps."),
+    (lambda: ls.Linear(0.1, 0.0, 9, colour="red"), "Linear(colour=...): expected start, end, steps."),
     (lambda: COSINE.clip(min=0.1), "clip(min=...): expected low, high. Hint: write low for min."),
     (lambda: COSINE.delay(transition_begin=3), "delay(transition_begin=...): expected steps. Hint: schedule.delay(steps)."),
     (lambda: ls.scale_by_learning_rate(learning_rate=0.1), "Hint: write schedule for learning_rate."),
@@ -40,13 +40,13 @@ NAMES = [
     (lambda: ls.wsd(0.1, 9, 99, 9, warmup_type="log"), "Hint: write warmup_shape for warmup_type."),
     (lambda: ls.infinite(0.1, 0.01, 9, 9, min_lr=1e-5), "Hint: write end for min_lr."),
     (lambda: ls.reduce_on_plateau(min_lr=1e-5), "Hint: min_scale=min_lr / rate."),
-    (lambda: ls.Exponential(0.1, decay_rate=0.9), "Hint: rate=factor, and .stretch(n) if that is the factor of n steps."),
+    (lambda: ls.Exponential(0.1, decay_rate=0.9), "Hint: write factor for decay_rate."),
     (lambda: ls.multi_step(0.1, boundaries_and_scales={9: 0.1}), "Hint: lrsched.dialects.optax.piecewise_constant_schedule"),
-    (lambda: ls.Polynomial(0.1, end=0.0, steps=9), "Hint: write stop for end."),
+    (lambda: ls.Polynomial(0.1, stop=0.0, steps=9), "Hint: write end for stop."),
     (lambda: ls.wsd(0.1, warmup_ratio=0.1, steps=99), "Hint: warmup_steps=round(warmup_ratio * steps)."),
     (lambda: ls.join([1.0, 0.5], milestones=[9]), "join(milestones=...): expected schedules, boundaries. Hint: write bound"),
     (lambda: ls.replay(COSINE, metrics=[1.0]), "Hint: write observations for metrics."),
-    (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, stop, steps, got 2 values."),
+    (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, end, steps, got 2 values."),
     (lambda: ls.wsd(0.1, steps=99), "wsd(...): expected peak, warmup_steps, steps, decay_steps, got 1 value and steps."),
     (lambda: COSINE.stretch(), "stretch(...): expected factor, got none."),
     (lambda: torch.ExponentialLR(0.1, 0.9, -1), "ExponentialLR(...): expected base_lr, gamma, got 3 values."),
@@ -115,7 +115,7 @@ def test_protocols_that_ask_for_attributes_go_on_as_ever():
     assert not any(hasattr(COSINE, name) for name in ("step", "update", "init", "__jax_array__", "_repr_html_", "__len__"))
     assert getattr(COSINE, "get_lr", None) is None
     assert not hasattr(ls, "cosine")
-    assert list(inspect.signature(ls.Cosine).parameters) == ["start", "stop", "steps"]
+    assert list(inspect.signature(ls.Cosine).parameters) == ["start", "end", "steps"]
     with pytest.raises(TypeError):
         iter(COSINE)
 

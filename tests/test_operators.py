@@ -173,11 +173,14 @@ def test_device_put_rounds_the_numbers_and_keeps_the_rest():
         moved = jax.device_put(s)
         assert moved == jax.device_get(moved) == jax.jit(lambda x: x)(s) == jax.tree.map(np.float32, s), name
         assert hash(moved) == hash(jax.tree.map(np.float32, s))
-        assert jax.eval_shape(s, jnp.arange(3)) == jax.ShapeDtypeStruct((3,), jnp.float32)
+        shapes = [jax.eval_shape(s, steps) for steps in (jnp.arange(3), 3)]
+        assert shapes == [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3,), ())]
+    assert jax.jit(ls.Piecewise([0, 5], [0.0, 1.0], "linear"))(1) == np.float32(0.2)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(RAMP >> RAMP.repeat(3))]
-    assert paths[:4] == [".parts[0].start", ".parts[0].stop", ".parts[0].steps", ".parts[1].schedule.start"]
-    made = jax.eval_shape(ls.warmup_cosine, 0.1, 10.0, 100.0)
-    assert jax.tree.structure(made) == jax.tree.structure(ls.warmup_cosine(0.1, 10, 100))
+    assert paths[:4] == [".parts[0].start", ".parts[0].end", ".parts[0].steps", ".parts[1].schedule.start"]
+    made, s = jax.jit(ls.warmup_cosine)(0.5, 10.0, 100.0), ls.warmup_cosine(0.5, 10, 100)
+    assert jax.tree.structure(made) == jax.tree.structure(s) == jax.tree.structure(jax.eval_shape(lambda: made))
+    np.testing.assert_allclose(made(np.arange(200)), s(np.arange(200)), rtol=1e-6, atol=1e-9)
 
 
 def test_a_repeat_is_replaced_by_the_names_of_its_arguments():

@@ -138,7 +138,7 @@ def test_a_batch_with_its_points():
     assert colours[0] == colours[1] != colours[2]
     assert len({line.get_linestyle() for line in ax.get_lines()}) == 2  # by warm-up
     assert legend(ax) == ["warmup_steps = 0", "warmup_steps = 10"]
-    batch, points = ls.grid(ls.Linear, start=[0.1, 0.2, 0.3, 0.4, 0.5], stop=[*range(12)], steps=100)
+    batch, points = ls.grid(ls.Linear, start=[0.1, 0.2, 0.3, 0.4, 0.5], end=[*range(12)], steps=100)
     assert {line.get_linestyle() for line in ls.plot(batch, points=points).get_lines()} == {"-"}  # too many to tell apart
     batch, points = ls.grid(ls.wsd, shape=["linear", "1-sqrt"], peak=0.1, warmup_steps=5, steps=100, decay_steps=20)
     assert legend(ls.plot(batch, points=points)) == ["shape = linear", "shape = 1-sqrt"]

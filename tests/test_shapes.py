@@ -83,9 +83,7 @@ def test_gradients_are_finite_and_those_of_the_formula():
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(found))
     by_number, by_step = found["Linear"]
     np.testing.assert_allclose(by_step[3], 0.6 / 8, rtol=1e-6)
-    np.testing.assert_allclose(
-        [by_number.start[3], by_number.stop[3], by_number.steps[3]], [0.5, 0.5, -0.6 * 4 / 64], rtol=1e-6
-    )
+    np.testing.assert_allclose([by_number.start[3], by_number.end[3], by_number.steps[3]], [0.5, 0.5, -0.6 * 4 / 64], rtol=1e-6)
 
 
 def test_a_ramp_has_a_slope_at_its_first_step():

@@ -77,7 +77,7 @@ def test_a_state_is_read_replaced_and_observed(name):
     replaced = ls.replace_schedule(state, NEW)
     assert type(replaced) is type(state)
     assert getattr(replaced, "model", None) is getattr(state, "model", None)  # the other attributes stay
-    assert (ls.schedule(replaced), ls.schedule(state)) == (NEW, S)  # the old one is as it was
+    assert (ls.get_schedule(replaced), ls.get_schedule(state)) == (NEW, S)  # the old one is as it was
     observed = ls.observe(ls.observe(ls.observe(replaced, value=1.0), value=1.0), value=None)
     np.testing.assert_allclose([ls.next_learning_rate(x) for x in (observed, replaced, state)], [0.4, 0.8, 0.1], rtol=1e-6)
     assert ls.readings(observed)["value/plateaus"] == 1
@@ -95,7 +95,7 @@ def test_what_cannot_be_rebuilt_is_refused():
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(TypeError, match=r"container that can be rebuilt.* Hint: pass its opt_state"):
                 change(holder)
-        assert ls.schedule(holder) == S  # as it was
+        assert ls.get_schedule(holder) == S  # as it was
     with pytest.raises(TypeError, match=r"expected an observation, got none. Hint: observe\(state, value="):
         ls.observe(LIVE.init(PARAMS))
     asked = {"a schedule": lambda x: ls.observe(x, value=1.0), "a live schedule": lambda x: ls.replace_schedule(x, NEW)}
@@ -131,14 +131,14 @@ def test_variables_of_nnx_change_in_place(name):
     holder = NNX[name](optimizer)
     assert list(ls.learning_rates(holder).values()) == [np.float32(0.1)] == [ls.learning_rate(holder)]
     assert ls.replace_schedule(holder, NEW) is holder
-    assert ls.schedule(optimizer) == NEW
+    assert ls.get_schedule(optimizer) == NEW
     given = NEW if "nnx.state" in name else None  # a state has no structure: the schedule gives it
     for _ in range(2):
         assert ls.observe(holder, given, value=1.0) is holder
     np.testing.assert_allclose([ls.next_learning_rate(holder, given), ls.next_learning_rate(optimizer)], 0.4, rtol=1e-6)
     assert ls.readings(holder, given)["value/plateaus"] == 1
     if given is not None:
-        for ask in (ls.schedule, lambda x: ls.observe(x, value=1.0)):
+        for ask in (ls.get_schedule, lambda x: ls.observe(x, value=1.0)):
             with pytest.raises(ValueError, match="names and numbers"):
                 ask(holder)
         with pytest.raises(ValueError, match="of the structure of the one in the state"):
@@ -286,7 +286,7 @@ def test_a_stateful_schedule_of_somebody_else_is_read_and_not_replaced():
 
     state = optax.inject_hyperparams(optax.sgd)(Own()).init(PARAMS)
     assert ls.learning_rate(state) == 0.5
-    for ask in (ls.schedule, lambda x: ls.replace_schedule(x, 0.5), ls.next_learning_rate):
+    for ask in (ls.get_schedule, lambda x: ls.replace_schedule(x, 0.5), ls.next_learning_rate):
         with pytest.raises(ValueError, match=r"expected a live schedule of learning_rate|expected a schedule of this library"):
             ask(state)
 

@@ -41,7 +41,7 @@ OTHERS = [  # batches, tables, and odd numbers
     ls.join([ls.Linear(0.0, 1.0, 10)] * 300, [10 * i for i in range(1, 300)]),
     ls.Constant(0.1, 0),
     ls.Linear(5e-324, -0.0, 1e20),
-    ls.schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),
+    ls.get_schedule(ls.scale_by_learning_rate(ls.Linear(0.1, 0.2, 1 / 3), live=True).init(jnp.ones(3))),
 ]
 
 EVERY: Any = {**{str(call): call.make() for call in FEW}, **{repr(s)[:100]: s for s in [*TORCH, *OTHERS]}}
@@ -60,7 +60,7 @@ def test_every_node_comes_back(name):
         state = packed(s)
         back = flax.serialization.from_bytes(state, flax.serialization.to_bytes(state))
         assert jax.tree.all(jax.tree.map(np.array_equal, back, state))
-        assert ls.resume(ls.describe(ls.schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
+        assert ls.resume(ls.describe(ls.get_schedule(ls.scale_by_learning_rate(s, live=True).init(()))), s) is s
     assert eval(repr(s), NAMES) == s
     assert has_function(s) or ls.parse(repr(s)) == s
     assert pickle.loads(pickle.dumps(s)) == copy.deepcopy(s) == s
@@ -154,7 +154,7 @@ def test_what_a_person_writes_is_read():
     for prefix in ("ls.dialects.torch.", "lrsched.dialects.torch.", "torch.optim.lr_scheduler."):
         assert ls.parse(f"{prefix}StepLR(0.1, 30)") == torch.StepLR(0.1, 30)
     assert ls.parse("tf.keras.optimizers.schedules.CosineDecay(0.1, 100)") == keras.CosineDecay(0.1, 100)
-    text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "rate": 0.5}, "clock":'
+    text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "factor": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
     assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
 
@@ -216,21 +216,21 @@ def whole(schedule: str) -> str:
     return f'{{"lrsched": 1, "schedule": {schedule}}}'
 
 
-LINEAR = '{"node": "Linear", "start": 0, "stop": 1, "steps": 10}'
+LINEAR = '{"node": "Linear", "start": 0, "end": 1, "steps": 10}'
 NO_JSON = {
     "": "expected JSON",
-    LINEAR: "expected .* got {'node': 'Linear', ",
+    LINEAR: "expected .* got {'end': 1.0, 'node': 'Linear', ",
     whole(LINEAR)[:-1]: "expected JSON",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
-    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, stop, steps at schedule, got {'steps': 10.0, ",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'end': 1.0, 'steps': 10.0",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
     whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
-    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'node'",
+    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'end': 1.0, 'node'",
     whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
     whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, divided, recipe
+from lrsched.algebra import numerics
+from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, checked_argument, divided, recipe
 from lrsched.algebra.node import Spec, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, minimum
 from lrsched.algebra.recipes import RAMPS, check_end
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.shapes import Cosine, Linear, Time
+from lrsched.algebra.shapes import Cosine, Linear, Piecewise, Time
 from lrsched.algebra.written import unexpected
 
+Ratios = Annotated[list[Number], Spec(ge=0, le=1, rank=1, hint="each value by the one before")]
 Exponent = Annotated[Number, Spec(le=0, hint="the power of a decay")]
 
 
 @recipe
-def rex(start: Value, stop: Value, steps: Length) -> Schedule:
-    """The reflected exponential: `stop + (start - stop) · 2q / (1 + q)` with `q = 1 - min(t / steps, 1)`.
+def rex(start: Value, end: Value, steps: Length) -> Schedule:
+    """The reflected exponential: `end + (start - end) · 2q / (1 + q)` with `q = 1 - min(t / steps, 1)`.
 
     Args:
-        start, stop: the values at step 0, and from step `steps` on.
+        start, end: the values at step 0, and from step `steps` on.
         steps: its length in steps.
 
     >>> import lrsched as ls
@@ -34,16 +37,16 @@ def rex(start: Value, stop: Value, steps: Length) -> Schedule:
     References:
         Chen et al., *REX*, 2021 (arXiv 2107.04197), where it is (1 - p) / (1 - p/2).
     """
-    return Linear(start, stop / 2, steps) / Linear(1.0, 0.5, steps)  # so that both ends are exactly as given
+    return Linear(start, end / 2, steps) / Linear(1.0, 0.5, steps)  # so that both ends are exactly as given
 
 
 @recipe
-def tanh_decay(start: Value, stop: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
-    """A hyperbolic tangent: `stop + ½(start - stop)(1 - tanh(lb + (ub - lb) · t / steps))`, and `stop` from the end on.
+def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
+    """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` from the end on.
 
     Args:
         start: the value above which it never is; at step 0 it is nearly that, as the tanh is nearly -1.
-        stop: the value from step `steps` on. Just before, the tanh is not quite 1, so that there is a small jump.
+        end: the value from step `steps` on. Just before, the tanh is not quite 1, so that there is a small jump.
         steps: its length in steps.
         lb, ub: where the tanh begins and ends, lb < ub.
 
@@ -57,9 +60,9 @@ def tanh_decay(start: Value, stop: Value, steps: Length, lb: Value = -7.0, ub: V
     """
     if surely(np.greater_equal, lb, ub):
         raise ValueError(unexpected("tanh_decay", "lb", lb, f"lb < ub, got ub={ub}", "where the tanh begins and ends"))
-    low: Real = stop
+    low: Real = end
     left = 1.0 / (1.0 + math.e ** Linear(2.0 * lb, 2.0 * ub, steps))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
-    return left * (start - low) + low >> Constant(stop, 0.0)
+    return left * (start - low) + low >> Constant(end, 0.0)
 
 
 @recipe
@@ -146,3 +149,31 @@ def infinite(
     check_end("infinite", shape, constant, end)
     *_, hold = divided("infinite", steps, warmup_steps=warmup_steps, cooldown_steps=cooldown_steps, anneal_steps=anneal_steps)
     return rise >> Constant(constant, hold) >> RAMPS[shape](constant, end, anneal_steps)
+
+
+@recipe
+def monotone(peak: Value, steps: Length, warmup_steps: Length = 0.0, points: int | None = None, ratios: Any = None) -> Schedule:
+    """A straight line from 0 up to `peak`, then a table that never rises: `peak · ratios[0] · … · ratios[k-1]` at point k.
+
+    Args:
+        peak, steps, warmup_steps: as in `warmup_cosine`; the points are evenly spaced after the warm-up, with lines in between.
+        points: how many there are, at least 2, on a straight line to 0; None: 32. Without ratios only.
+        ratios: a list with each value but the first divided by the one before, between 0 and 1. `lab.fit_law` finds the best.
+
+    >>> import lrsched as ls
+    >>> print(ls.monotone(1.0, 30, warmup_steps=10, ratios=[0.5, 0.0])([0, 5, 10, 15, 20, 30]))
+    [0.   0.5  1.   0.75 0.5  0.  ]
+
+    References:
+        Luo et al., *A multi-power law for loss curve prediction*, 2025 (arXiv 2503.12811), with as many points as steps.
+    """
+    warmup_steps, rest = divided("monotone", steps, warmup_steps=warmup_steps)
+    count = 32 if points is None else points
+    if not isinstance(count, int) or count < 2 or (points is not None and ratios is not None):
+        raise ValueError(unexpected("monotone", "points", points, "a whole number >= 2, or ratios in its place"))
+    ratios = [1.0 - 1.0 / k for k in range(count - 1, 0, -1)] if ratios is None else ratios
+    ratios = checked_argument("monotone", "ratios", ratios, Ratios)
+    shares = [ratios[..., k] for k in range(ratios.shape[-1])]
+    values = list(itertools.accumulate(shares, lambda value, ratio: value * ratio, initial=peak))
+    places = [rest * (k / len(shares)) for k in range(len(values))]
+    return Linear(0.0, peak, warmup_steps) >> Piecewise(numerics.table(places), numerics.table(values), "linear")

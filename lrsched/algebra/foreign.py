@@ -21,7 +21,7 @@ _WARMUP = "num_warmup_steps warmup warmup_iters warmup_t"
 _FACTOR = "gamma decay decay_rate"
 _STRETCH = "T_mult t_mul cycle_mul cycle_mult"
 _SCALE = "scale={}, which scales the low end as well"
-_PER_STEP = "rate=factor, and .stretch(n) if that is the factor of n steps"
+_PER_STEP = "factor=f, and .stretch(n) if f is the factor of n steps"
 
 
 def _or(*names: str) -> str:
@@ -33,9 +33,9 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and what to write, perhaps with its
     **dict.fromkeys(("lr_schedule", "schedule_fn", "step_size_fn"), "schedule"),
     "base_lr": _or("peak start value low", _FIRST),
     **dict.fromkeys(_FIRST.split(), f"start; value; div_factor=peak / {{}}; {_or('base_lr', _FIRST)}"),
-    **dict.fromkeys(_LOW.split(), f"stop; end; low; min_scale={{}} / rate; {_or(_LOW)}"),
-    **dict.fromkeys(("stop", "end"), _or("stop end", _LOW)),
-    **dict.fromkeys(("alpha", "min_lr_ratio", "min_lr_rate"), "end={} * peak; stop={} * start"),
+    **dict.fromkeys(_LOW.split(), f"end; low; min_scale={{}} / rate; {_or(_LOW)}"),
+    **dict.fromkeys(("stop", "end"), _or("end", _LOW)),
+    **dict.fromkeys(("alpha", "min_lr_ratio", "min_lr_rate"), "end={} * peak"),
     **dict.fromkeys(("peak", *_HIGH.split()), _or("peak high", _HIGH)),
     **dict.fromkeys(("steps", *_LENGTH.split()), _or("steps", _LENGTH, _EVERY)),
     **dict.fromkeys(("epochs", "num_epochs"), f"steps={{}} * steps_per_epoch; {_or(_LENGTH, _EVERY)}"),
@@ -47,7 +47,7 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and what to write, perhaps with its
     **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}; {_or(_FACTOR)}"),
     "factor": _or("rate", _FACTOR),
     "rate": _or("factor", _FACTOR),
-    "decay_rate": f"factor; {_PER_STEP}; {_or(_FACTOR)}",
+    "decay_rate": _or("factor", _FACTOR),
     **dict.fromkeys(("losses", "metrics"), "observations"),
     "decay_type": "shape",
     "constant_lr": "constant",
@@ -109,17 +109,17 @@ ATTRIBUTES: dict[str, str] = {  # of a schedule
 
 NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.names`
     **dict.fromkeys(("get_lr", "get_last_lr", "current_learning_rate"), _READ),
-    **dict.fromkeys(("cosine_annealing", "cosine_decay", "cosine_schedule"), "Cosine(start, stop, steps)"),
+    **dict.fromkeys(("cosine_annealing", "cosine_decay", "cosine_schedule"), "Cosine(start, end, steps)"),
     **dict.fromkeys(("cosine_warmup", "cosine_with_warmup"), "warmup_cosine(peak, warmup_steps, steps)"),
     **dict.fromkeys(("linear_decay", "decay"), "Linear(start, 0.0, steps)"),
     **dict.fromkeys(("linear_with_warmup", "linear_warmup_decay"), "warmup_linear(peak, warmup_steps, steps)"),
     **dict.fromkeys(("warmup", "linear_warmup"), ATTRIBUTES["warmup"]),
-    **dict.fromkeys(("sgdr", "warm_restarts"), "cosine_restarts(start, stop, steps)"),
+    **dict.fromkeys(("sgdr", "warm_restarts"), "cosine_restarts(start, end, steps)"),
     "step": "step_decay(start, every, factor)",
-    **dict.fromkeys(("poly", "polynomial_decay"), "Polynomial(start, stop, steps, power)"),
+    **dict.fromkeys(("poly", "polynomial_decay"), "Polynomial(start, end, steps, power)"),
     **dict.fromkeys(("cyclic", "cyclical"), "triangular(low, high, up)"),
     "cooldown": ATTRIBUTES["anneal"],
-    "tanh": "tanh_decay(start, stop, steps)",
+    "tanh": "tanh_decay(start, end, steps)",
     **dict.fromkeys(("power", "power_scheduler"), "power_decay(peak, amplitude)"),
     **dict.fromkeys(("log_warmup", "warmup_log"), "Logarithmic(0.0, peak, steps)"),
     "piecewise_constant": "Piecewise(steps, values)",

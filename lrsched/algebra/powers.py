@@ -103,16 +103,16 @@ class Progress:
         left = xp.log1p(numerics.divide(convert(rest), 1.0 + convert(now)))
         return where(self._ended, 0.0, numerics.divide(left, total)), where(self._ended, 1.0, numerics.divide(done, total))
 
-    def geometric(self, start: Real, stop: Real) -> Real:
-        """`start ** q · stop ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
-        first, last = (where(x < 0.0, -x, x) for x in (start, stop))
+    def geometric(self, start: Real, end: Real) -> Real:
+        """`start ** q · end ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
+        first, last = (where(x < 0.0, -x, x) for x in (start, end))
         if self._known and is_concrete(first, last):
             value = power(first, self.left) * power(last, self.done)
         elif x64():
             value = _power64(first, self.left) * _power64(last, self.done)
         else:
             value = _times_exp2(first, self._now * numerics.ratio(_log2(last) - _log2(first), self._length))
-        return where(self._ended, numerics.as_value(stop), where(stop < 0.0, -1.0, 1.0) * value)
+        return where(self._ended, numerics.as_value(end), where(end < 0.0, -1.0, 1.0) * value)
 
 
 def exponential(start: Real, rate: Real, t: Real) -> Real:

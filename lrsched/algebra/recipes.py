@@ -199,12 +199,12 @@ RAMPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
     "cosine": Cosine,
     "1-sqrt": OneMinusSqrt,
     "geometric": Geometric,
-    "exponential": lambda start, stop, steps: (2.0 ** Linear(1.0, 0.0, steps) - 1.0) * (start - stop) + stop,
+    "exponential": lambda start, end, steps: (2.0 ** Linear(1.0, 0.0, steps) - 1.0) * (start - end) + end,
 }
 _WARMUPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
     "linear": Linear,
     "cosine": Cosine,
-    "1-sqrt": lambda start, stop, steps: Polynomial(start, stop, steps, 0.5),
+    "1-sqrt": lambda start, end, steps: Polynomial(start, end, steps, 0.5),
     "logarithmic": Logarithmic,
 }
 
@@ -256,23 +256,23 @@ def check_end(call: str, shape: str, start: Number, end: Number) -> None:
 @recipe
 def cosine_restarts(
     start: Value,
-    stop: Value,
+    end: Value,
     steps: Length,
     n: Cycles | None = None,
     stretch: Positive | None = None,
     scale: Value | None = None,
     floor: Value | None = None,
 ) -> Schedule:
-    """Cosine annealing with warm restarts: `floor + Cosine(start - floor, stop - floor, steps).repeat(n, stretch, scale)`.
+    """Cosine annealing with warm restarts: `floor + Cosine(start - floor, end - floor, steps).repeat(n, stretch, scale)`.
 
     Args:
         start: the value at step 0, where the first cycle begins.
-        stop: the value at which the first cycle ends.
+        end: the value at which the first cycle ends.
         steps: the length of the first cycle in steps, > 0.
         n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
-            For cycles of whole steps, as ignite and Composer cut them: `join([Cosine(start, stop, n) for n in lengths], ends)`.
+            For cycles of whole steps, as ignite and Composer cut them: `join([Cosine(start, end, n) for n in lengths], ends)`.
         scale: how many times higher above the floor each cycle is than the one before.
-        floor: what `scale` leaves as it is; None: 0. With `floor=stop` every cycle ends at stop, and the peaks come down to it.
+        floor: what `scale` leaves as it is; None: 0. With `floor=end` every cycle ends at end, and the peaks come down to it.
 
     >>> import lrsched as ls
     >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
@@ -288,9 +288,9 @@ def cosine_restarts(
         hint = "shrinking cycles come to an end; say how many with n"
         checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
     if floor is None:
-        return Cosine(start, stop, steps).repeat(n, stretch, scale)
+        return Cosine(start, end, steps).repeat(n, stretch, scale)
     low: Real = floor
-    return Cosine(start - low, stop - low, steps).repeat(n, stretch, scale) + low
+    return Cosine(start - low, end - low, steps).repeat(n, stretch, scale) + low
 
 
 @recipe

@@ -1,6 +1,6 @@
 """The schedules that are not made of others. A new one goes here, if the operators cannot write it; else into `recipes`.
 
-A ramp is two weights: one on its start, by the fraction of it that is left (q), and one on its stop, by the fraction that
+A ramp is two weights: one on its start, by the fraction of it that is left (q), and one on its end, by the fraction that
 is done (p = 1 - q). Each is accurate by itself, so that nothing cancels near an end; the ends are exactly as given.
 """
 
@@ -23,10 +23,10 @@ from lrsched.algebra.written import shown, unexpected
 
 @node
 class Ramp(Schedule):
-    """The base of ramps, from one value to another: `start · (1 - w(p)) + stop · w(p)`, with the weights of a subclass."""
+    """The base of ramps, from one value to another: `start · (1 - w(p)) + end · w(p)`, with the weights of a subclass."""
 
     start: Number = leaf()
-    stop: Number = leaf()
+    end: Number = leaf()
     steps: Number = leaf(ge=0, unit="steps")
 
     def weights(self, progress: Progress) -> tuple[Real, Real]:
@@ -35,7 +35,7 @@ class Ramp(Schedule):
 
     def at(self, t: Real) -> Real:
         first, second = self.weights(Progress(t, self.steps))
-        return self.start * first + self.stop * second
+        return self.start * first + self.end * second
 
     @property
     def length(self) -> Real:
@@ -44,11 +44,11 @@ class Ramp(Schedule):
 
 @node
 class Linear(Ramp):
-    """A straight line: `start + (stop - start) · min(t / steps, 1)`.
+    """A straight line: `start + (end - start) · min(t / steps, 1)`.
 
     Args:
-        start, stop: the values at step 0, and from step `steps` on.
-        steps: its length in steps, >= 0. With 0 it is `stop` at once.
+        start, end: the values at step 0, and from step `steps` on.
+        steps: its length in steps, >= 0. With 0 it is `end` at once.
 
     >>> import lrsched as ls
     >>> print(ls.Linear(0.0, 1.0, 4)([0, 1, 2, 3, 4, 5]))
@@ -61,12 +61,12 @@ class Linear(Ramp):
 
 @node
 class Cosine(Ramp):
-    """Half a cosine wave: `stop + (start - stop) · ½(1 + cos(π · min(t / steps, 1)))`.
+    """Half a cosine wave: `end + (start - end) · ½(1 + cos(π · min(t / steps, 1)))`.
 
     Unlike PyTorch's `CosineAnnealingLR`, it does not rise again.
 
     Args:
-        start, stop, steps: as in `Linear`.
+        start, end, steps: as in `Linear`.
 
     >>> import lrsched as ls
     >>> print(ls.Cosine(1.0, 0.0, 4)([0, 2, 4, 5]))
@@ -82,10 +82,10 @@ class Cosine(Ramp):
 
 @node
 class Polynomial(Ramp):
-    """A power of the fraction left: `stop + (start - stop) · (1 - min(t / steps, 1))^power`.
+    """A power of the fraction left: `end + (start - end) · (1 - min(t / steps, 1))^power`.
 
     Args:
-        start, stop, steps: as in `Linear`.
+        start, end, steps: as in `Linear`.
         power: the exponent, > 0. 1 is a straight line; above 1 it falls fast at first, below 1 fast at the end.
 
     >>> import lrsched as ls
@@ -93,7 +93,7 @@ class Polynomial(Ramp):
     [1.     0.25   0.0625 0.     0.    ]
 
     References:
-        PyTorch's `PolynomialLR`, with `stop` 0.
+        PyTorch's `PolynomialLR`, with `end` 0.
     """
 
     power: Number = leaf(gt=0, exact=True, hint="the exponent; 1 is a straight line")
@@ -104,10 +104,10 @@ class Polynomial(Ramp):
 
 @node
 class OneMinusSqrt(Ramp):
-    """A root, steepest at its start: `start + (stop - start) · √(min(t / steps, 1))`. The cool-down of WSD.
+    """A root, steepest at its start: `start + (end - start) · √(min(t / steps, 1))`. The cool-down of WSD.
 
     Args:
-        start, stop, steps: as in `Linear`.
+        start, end, steps: as in `Linear`.
 
     >>> import lrsched as ls
     >>> print(ls.OneMinusSqrt(1.0, 0.0, 4)([0, 1, 4, 5]))
@@ -124,10 +124,10 @@ class OneMinusSqrt(Ramp):
 
 @node
 class Logarithmic(Ramp):
-    """A straight line in the logarithm of time: `start + (stop - start) · log(1 + min(t, steps)) / log(1 + steps)`.
+    """A straight line in the logarithm of time: `start + (end - start) · log(1 + min(t, steps)) / log(1 + steps)`.
 
     Args:
-        start, stop, steps: as in `Linear`.
+        start, end, steps: as in `Linear`.
 
     >>> import lrsched as ls
     >>> print(ls.Logarithmic(0.0, 1.0, 63)([0, 1, 7, 63, 64]))
@@ -143,11 +143,11 @@ class Logarithmic(Ramp):
 
 @node
 class CosineWave(Schedule):
-    """A cosine wave for ever, down and up again: `stop + (start - stop) · ½(1 + cos(π · t / steps))`.
+    """A cosine wave for ever, down and up again: `end + (start - end) · ½(1 + cos(π · t / steps))`.
 
     Args:
         start: the value at step 0, and at the top of each wave.
-        stop: the value at the bottom of each wave.
+        end: the value at the bottom of each wave.
         steps: the length of the way down, half a wave, > 0. For c waves in n steps, `n / (2 * c)`.
 
     >>> import lrsched as ls
@@ -159,7 +159,7 @@ class CosineWave(Schedule):
     """
 
     start: Number = leaf()
-    stop: Number = leaf()
+    end: Number = leaf()
     steps: Number = leaf(gt=0, unit="steps")
 
     def at(self, t: Real) -> Real:
@@ -167,17 +167,17 @@ class CosineWave(Schedule):
         in_wave = t - 2.0 * self.steps * numerics.floor_ratio(t, 2.0 * self.steps)
         from_bottom = maximum(in_wave - self.steps, self.steps - in_wave)
         second, first = Progress(from_bottom, self.steps).sine_squared()
-        return self.start * first + self.stop * second
+        return self.start * first + self.end * second
 
 
 @node
 class Geometric(Schedule):
-    """A straight line on a logarithmic scale: `start^(1-p) · stop^p` with `p = min(t / steps, 1)`.
+    """A straight line on a logarithmic scale: `start^(1-p) · end^p` with `p = min(t / steps, 1)`.
 
-    Where its numbers are traced and of different signs, it has the sign of `stop` between its ends.
+    Where its numbers are traced and of different signs, it has the sign of `end` between its ends.
 
     Args:
-        start, stop, steps: as in `Linear`; the values are not 0, and of one sign.
+        start, end, steps: as in `Linear`; the values are not 0, and of one sign.
 
     >>> import lrsched as ls
     >>> print(ls.Geometric(1.0, 0.01, 4)([0, 2, 4, 5]))
@@ -188,16 +188,16 @@ class Geometric(Schedule):
     """
 
     start: Number = leaf(nonzero=True, exact=True)
-    stop: Number = leaf(nonzero=True, exact=True)
+    end: Number = leaf(nonzero=True, exact=True)
     steps: Number = leaf(ge=0, unit="steps")
 
     def _check(self) -> None:
-        if surely(lambda a, b: np.sign(a) != np.sign(b), self.start, self.stop):
+        if surely(lambda a, b: np.sign(a) != np.sign(b), self.start, self.end):
             expected, hint = f"the sign of start={shown(self.start)}", "no straight line on a logarithmic scale goes through 0"
-            raise ValueError(unexpected("Geometric", "stop", self.stop, expected, hint))
+            raise ValueError(unexpected("Geometric", "end", self.end, expected, hint))
 
     def at(self, t: Real) -> Real:
-        return Progress(t, self.steps).geometric(self.start, self.stop)
+        return Progress(t, self.steps).geometric(self.start, self.end)
 
     @property
     def length(self) -> Real:
@@ -206,13 +206,13 @@ class Geometric(Schedule):
 
 @node
 class Exponential(Schedule):
-    """A constant ratio from step to step: `start · rate^t`. It never settles: its length is infinite.
+    """A constant ratio from step to step: `start · factor^t`. It never settles: its length is infinite.
 
     A value too large for the type of the result is the largest number of that type.
 
     Args:
         start: the value at step 0.
-        rate: the factor of one step, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
+        factor: what each step multiplies with, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
 
     >>> import lrsched as ls
     >>> print(ls.Exponential(8.0, 0.5)([0, 1, 2, 3]))
@@ -220,10 +220,10 @@ class Exponential(Schedule):
     """
 
     start: Number = leaf()
-    rate: Number = leaf(ge=0, exact=True, hint="the factor from one step to the next, 0.99 for 1 % less")
+    factor: Number = leaf(ge=0, exact=True, hint="the factor from one step to the next, 0.99 for 1 % less")
 
     def at(self, t: Real) -> Real:
-        return exponential(self.start, self.rate, t)
+        return exponential(self.start, self.factor, t)
 
 
 @node
@@ -294,9 +294,9 @@ class Piecewise(Schedule):
             return pick(self.values, row_of(self.steps, t))
         row = row_of(self.steps[:-1], t)
         progress = Progress(t - pick_time(self.steps, row), pick_time(self.steps[1:] - self.steps[:-1], row))
-        start, stop = pick(self.values, row), pick(self.values, row + 1)
+        start, end = pick(self.values, row), pick(self.values, row + 1)
         first, second = WAYS[self.kind].weights(progress)
-        return where(t >= self.steps[0], start * first + stop * second, start)
+        return where(t >= self.steps[0], start * first + end * second, start)
 
     @property
     def length(self) -> Real:

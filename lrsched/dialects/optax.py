@@ -364,10 +364,10 @@ def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
     return schedule if is_known(steps <= 0, True) else schedule.delay(at_least(0, steps))
 
 
-def _cosine(start: Number, stop: Number, steps: Number, exponent: Number) -> ls.Schedule:
+def _cosine(start: Number, end: Number, steps: Number, exponent: Number) -> ls.Schedule:
     if is_known(exponent, 1):
-        return ls.Cosine(start, stop, steps)
-    return ls.Cosine(1.0, 0.0, steps) ** exponent * (start - stop) + stop
+        return ls.Cosine(start, end, steps)
+    return ls.Cosine(1.0, 0.0, steps) ** exponent * (start - end) + end
 
 
 def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:

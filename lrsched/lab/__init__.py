@@ -1,7 +1,9 @@
-"""Experiments over schedules: compare them on a model of your own."""
+"""Experiments over schedules: compare them on a model of your own, and predict their loss curves."""
 
 from lrsched.lab.compare.compare import compare as compare
 from lrsched.lab.compare.result import Comparison as Comparison
+from lrsched.lab.law.fit import fit_law as fit_law
+from lrsched.lab.law.result import FittedLaw as FittedLaw
 from lrsched.lab.progress import report as report
+from lrsched.lab.range_test import RangeTest as RangeTest
 from lrsched.lab.range_test import range_test as range_test
-from lrsched.lab.ranging.result import RangeTest as RangeTest

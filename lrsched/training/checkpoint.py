@@ -24,7 +24,7 @@ def describe(schedule: ScheduleLike) -> str:
     of your own is in it by its name alone: that it computes something else by then cannot be seen.
 
     Args:
-        schedule: a schedule. Of a live one, `schedule(state)`.
+        schedule: a schedule. Of a live one, `get_schedule(state)`.
 
     Raises:
         TypeError: if it is none.

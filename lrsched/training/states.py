@@ -178,7 +178,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
     return found
 
 
-def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None) -> Schedule:
+def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None) -> Schedule:
     """The live schedule in an optimizer state, with numbers as short as they round to what is there.
 
     Args:
@@ -193,13 +193,13 @@ def schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None)
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
-    >>> print(ls.schedule(ls.scale_by_learning_rate(ls.Cosine(0.1, 0.0, 1000), live=True).init(jnp.ones(3))))
+    >>> print(ls.get_schedule(ls.scale_by_learning_rate(ls.Cosine(0.1, 0.0, 1000), live=True).init(jnp.ones(3))))
     Cosine(0.1, 0.0, 1000)
     """
-    part = _live("schedule", state, name, at)
+    part = _live("get_schedule", state, name, at)
     if not part.leaves:
         return unpacked(packed(as_schedule("schedule", name, part.used)))
-    return unpacked(_present("schedule", part, None)[0])
+    return unpacked(_present("get_schedule", part, None)[0])
 
 
 @explained
@@ -224,7 +224,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
     >>> state = ls.scale_by_learning_rate(ls.Linear(0.1, 0.0, 100), live=True).init(jnp.ones(3))
-    >>> print(ls.schedule(ls.replace_schedule(state, ls.Linear(0.1, 0.0, 1000))))
+    >>> print(ls.get_schedule(ls.replace_schedule(state, ls.Linear(0.1, 0.0, 1000))))
     Linear(0.1, 0.0, 1000)
     """
     part: Any = _live("replace_schedule", state, name, at)

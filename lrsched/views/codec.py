@@ -1,6 +1,6 @@
 """Schedules as JSON: a plain, versioned tree of names and numbers, exact for every float, that runs nothing when it is read.
 
-    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "stop": 0.1, "steps": 100.0}}
+    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "end": 0.1, "steps": 100.0}}
 
 A node has its class under "node", and its fields under their names:
 
@@ -50,7 +50,7 @@ def to_dict(schedule: ScheduleLike) -> dict[str, Any]:
 
     >>> import lrsched as ls
     >>> ls.to_dict(ls.Exponential(0.1, 0.5))
-    {'lrsched': 1, 'schedule': {'node': 'Exponential', 'start': 0.1, 'rate': 0.5}}
+    {'lrsched': 1, 'schedule': {'node': 'Exponential', 'start': 0.1, 'factor': 0.5}}
     """
     return _tree("to_dict", schedule)
 
@@ -68,12 +68,12 @@ def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
 
     >>> import lrsched as ls
     >>> print(ls.to_json(ls.Linear(0.0, 0.1, 100)))
-    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "stop": 0.1, "steps": 100.0}}
+    {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "end": 0.1, "steps": 100.0}}
     """
     return json.dumps(_tree("to_json", schedule), indent=indent, allow_nan=False)
 
 
-def from_dict(tree: Mapping[Any, Any] | Json) -> Schedule:
+def from_dict(tree: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:
@@ -83,7 +83,7 @@ def from_dict(tree: Mapping[Any, Any] | Json) -> Schedule:
         ValueError: if it is not that, naming the place, such as `schedule.parts[1].steps`.
 
     >>> import lrsched as ls
-    >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "stop": 0.1, "steps": 100}})
+    >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "end": 0.1, "steps": 100}})
     Linear(0.0, 0.1, 100)
     """
     with _errors_of("from_dict(tree=...)"):

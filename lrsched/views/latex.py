@@ -65,7 +65,7 @@ def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
         return way(a, b, t / n, *more)
 
 
-# Written from the stop, so that a ramp to 0 is a product; but a line reads best from its start.
+# Written from the end, so that a ramp to 0 is a product; but a line reads best from its start.
 ramp(shapes.Linear, lambda a, b, p: a + (b - a) * p)
 ramp(shapes.Cosine, lambda a, b, p: b + (a - b) * ((1 + _cos(PI * p)) / 2))
 ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (1 - p) ** k)
@@ -74,21 +74,21 @@ ramp(shapes.Geometric, lambda a, b, p: a * (b / a) ** p)
 
 formula.register(Constant, lambda s, _t, _where: written(s.value))
 formula.register(shapes.Time, lambda _, t, _where: t)
-formula.register(shapes.Exponential, lambda s, t, _where: written(s.start) * written(s.rate) ** t)
+formula.register(shapes.Exponential, lambda s, t, _where: written(s.start) * written(s.factor) ** t)
 formula.register(shapes.InverseSqrt, lambda s, t, _where: written(s.start) / _sqrt(1 + t / written(s.timescale)))
 
 
 @formula.register
 def _(schedule: shapes.Logarithmic, t: Formula, where: Where) -> Formula:
     del where
-    a, b, n = map(written, (schedule.start, schedule.stop, schedule.steps))
+    a, b, n = map(written, (schedule.start, schedule.end, schedule.steps))
     return a + (b - a) * (_log(1 + t) / _log(1 + n))
 
 
 @formula.register
 def _(schedule: shapes.CosineWave, t: Formula, where: Where) -> Formula:
     del where
-    a, b, n = map(written, (schedule.start, schedule.stop, schedule.steps))
+    a, b, n = map(written, (schedule.start, schedule.end, schedule.steps))
     return b + (a - b) * ((1 + _cos(PI * (t / n))) / 2)
 
 

@@ -180,7 +180,7 @@ def _(schedule: combinators.Moved) -> Phases:
 
 @phases.register
 def _(schedule: shapes.Exponential) -> Phases:
-    rate = known(schedule.rate)
+    rate = known(schedule.factor)
     return one_phase(schedule, math.log(_FALL) / abs(math.log(rate)) if rate not in (0.0, 1.0) else 0.0)
 
 
@@ -264,7 +264,7 @@ def _(schedule: combinators.Reverse) -> Phases:
 @phases.register
 def _(schedule: combinators.Cooldown) -> Phases:
     start, ramp = schedule.schedule(schedule.schedule.length), shapes.WAYS[schedule.shape]
-    tail = dataclasses.replace(ramp, start=start, stop=schedule.end, steps=schedule.steps)
+    tail = dataclasses.replace(ramp, start=start, end=schedule.end, steps=schedule.steps)
     return phases(Sequence((schedule.schedule, tail)))
 
 

@@ -255,9 +255,9 @@ def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
 
 def _swapped_arguments(end: float, first: float, tree: list[Schedule]) -> Iterator[str]:
     is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # perhaps a number of steps
-    if is_count and any(isinstance(part, Ramp) and known(part.stop) == end for part in tree):
+    if is_count and any(isinstance(part, Ramp) and known(part.end) == end for part in tree):
         size = number(end / first)
-        yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, stop, steps?"
+        yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, end, steps?"
 
 
 def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
@@ -314,10 +314,10 @@ def _without_length(schedule: Schedule) -> Iterator[str]:
     early = {id(one) for part in parts if isinstance(part, Sequence) for one in operands(part)[:-1]}
     for part in parts:
         is_left_out = part._recipe or id(part) in early
-        if isinstance(part, (Ramp, Geometric)) and not is_left_out and part.steps == 0.0 and part.start not in (0.0, part.stop):
+        if isinstance(part, (Ramp, Geometric)) and not is_left_out and part.steps == 0.0 and part.start not in (0.0, part.end):
             yield (
-                f"{shown(part)} lasts 0 steps and is {number(known(part.stop))} from its start on, for ever: its arguments are"
-                " start, stop, steps"
+                f"{shown(part)} lasts 0 steps and is {number(known(part.end))} from its start on, for ever: its arguments are"
+                " start, end, steps"
             )
 
 
@@ -327,7 +327,7 @@ def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> I
     for part in itertools.chain(*map(operands, tree)):
         ramp = part.parts[0] if isinstance(part, Sequence) else part
         if part._recipe.startswith(_WARMUPS) and isinstance(ramp, Ramp) and known(ramp.steps) > 0:
-            falls.append((known(ramp.start), known(ramp.stop)))
+            falls.append((known(ramp.start), known(ramp.end)))
     for first, second in itertools.pairwise(moving[:2]):
         is_warmup = first.shape == "Linear" and first.stop <= steps / 5 and second.last <= second.first
         if is_warmup and second.first > 1.001 * first.last:

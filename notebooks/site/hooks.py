@@ -20,6 +20,7 @@ PROJECT = {
     "README.md": "index.md",
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/evidence.md": "evidence.md",
+    "benchmarks/law.md": "law_measured.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     **{f"benchmarks/{path.name}": path.name for path in (ROOT / "benchmarks").glob("*.png")},
@@ -33,7 +34,7 @@ CURVES = """
     step_decay(1.0, 25, 0.5) | multi_step(1.0, [30, 80], 0.3) | warmup_cosine(1.0, 15, 100) | warmup_linear(1.0, 15, 100)
     warmup_constant(1.0, 20) | warmup_inverse_sqrt(1.0, 15) | noam(512, 30) | wsd(1.0, 10, 100, 30)
     rex(1.0, 0.0, 80) | tanh_decay(1.0, 0.0, 80) | inverse_time(1.0, 0.05) | power_decay(1.0, 3.0)
-    infinite(1.0, 0.4, 10, 30, 100, 20, end=0.04)
+    infinite(1.0, 0.4, 10, 30, 100, 20, end=0.04) | monotone(1.0, 100, 15, ratios=[1.0, 0.9, 0.8, 0.4, 0.1])
     cosine_restarts(1.0, 0.0, 14, stretch=2.0) | triangular(0.1, 1.0, 20, mode='triangular2') | one_cycle(1.0, 100)
     one_cycle_momentum(100)
 """
@@ -46,12 +47,12 @@ PAGES = {  # the public names of lrsched
     "Operators and methods": "Schedule join minimum maximum Driven",
     "Recipes": """
         step_decay multi_step warmup_constant warmup_linear warmup_cosine warmup_inverse_sqrt noam wsd infinite rex
-        tanh_decay inverse_time power_decay cosine_restarts triangular one_cycle one_cycle_momentum reduce_on_plateau
+        tanh_decay inverse_time power_decay monotone cosine_restarts triangular one_cycle one_cycle_momentum reduce_on_plateau
     """,
     "Clocks": "Clock Steps Plateau SinceBest Greedy Smoothed Counter Since init evaluate tick bind replay ScheduleState",
     "Optax": "scale_by_learning_rate scheduled layerwise accumulate as_stateful",
     "States and checkpoints": """
-        learning_rate learning_rates next_learning_rate hyperparameters readings schedule replace_schedule observe describe
+        learning_rate learning_rates next_learning_rate hyperparameters readings get_schedule replace_schedule observe describe
         resume restore
     """,
     "Views": "plot plot_replay summary Summary latex parse expanded to_json from_json to_dict from_dict",

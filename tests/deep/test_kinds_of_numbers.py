@@ -81,7 +81,7 @@ def test_a_rate_may_be_of_any_type(rate):
     states = [make.init(jnp.ones(2)) for make in (ls.scale_by_learning_rate(rate), ls.scheduled(optax.adamw)(rate))]
     for state in (*states, ls.replace_schedule(live.init(jnp.ones(2)), rate)):
         assert ls.learning_rate(state) in (0.5, np.float32(0.1))
-    assert ls.schedule(ls.replace_schedule(live.init(jnp.ones(2)), rate)) == ls.Constant(0.5)
+    assert ls.get_schedule(ls.replace_schedule(live.init(jnp.ones(2)), rate)) == ls.Constant(0.5)
 
 
 def test_variables_inside_of_jit():

@@ -16,6 +16,8 @@ from benchmarks import (
     evidence,
     evidence_report,
     exactness,
+    law,
+    law_report,
     main_job,
     report,
     results,
@@ -95,3 +97,9 @@ def test_the_evidence_that_is_committed_is_what_its_numbers_say():
         assert [row["name"] for row in found.rows] == [candidate.name for candidate in candidates.ALL]
         assert found.seeds >= 20
         assert (evidence.HERE / f"evidence_{name}.png").exists()
+
+
+def test_the_report_of_the_law_is_what_its_numbers_say():
+    kept = json.loads((law.HERE / "law.json").read_text())
+    assert list(kept) == ["published", *law.OWN]
+    assert (law.HERE / "law.md").read_text() == law_report.text(kept)

@@ -138,19 +138,19 @@ def losses_only(schedule, key):
 
 
 def test_the_best_setting_is_chosen_and_of_losses_alone_their_mean_is_the_score():
-    sweep, points = ls.grid(ls.Linear, start=1.0, stop=[0.0, 0.5, 1.0], steps=30)
+    sweep, points = ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5, 1.0], steps=30)
     found = compare(losses_only, {"constant": ls.Constant(1.0), "linear": (sweep, points)}, peaks=[0.05, 0.1])
     assert list(found.metrics) == ["loss"]
     scores = -found.metrics["loss"][..., -5:].mean(axis=-1)
     row = found.rows[1]
-    assert (row.setting, row.peak, row.gain) == ("stop=1.0", 0.1, pytest.approx(0, abs=1e-8))  # as the constant rate does
+    assert (row.setting, row.peak, row.gain) == ("end=1.0", 0.1, pytest.approx(0, abs=1e-8))  # as the constant rate does
     assert found.chosen["linear"].schedule == ls.Linear(1.0, 1.0, 30) * 0.1
     np.testing.assert_allclose(row.test, scores[7].mean(), rtol=1e-5)
     said = " ".join(str(found).split())
     for note in (
         "8 settings of 2 schedules",
         "Score: minus the mean of the last 5",
-        "Chosen for linear: stop=1.0.",
+        "Chosen for linear: end=1.0.",
         "2 constant, 6",
     ):
         assert note in said
@@ -185,7 +185,7 @@ def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones(
         return train
 
     def schedules(steps):
-        return {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, stop=[0.0, 0.5], steps=steps)}
+        return {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5], steps=steps)}
 
     with pytest.raises(ValueError, match="expected as many settings at every length, got others at 3 steps"):
         compare(make, lambda n: {"constant": ls.grid(ls.Constant, value=[0.1] * n)}, peaks=None, steps=3, rungs=2)

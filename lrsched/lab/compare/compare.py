@@ -87,10 +87,10 @@ def compare(
     ...         x = x - schedule(i) * 2 * x
     ...         return x, x**2
     ...     return jax.lax.scan(step, jax.random.normal(key), jnp.arange(20))[1]
-    >>> schedules = {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, stop=[0.0, 0.5], steps=20)}
+    >>> schedules = {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5], steps=20)}
     >>> found = lab.compare(train, schedules, peaks=[0.1, 0.4], seeds=3, show_progress=False)
     >>> found.rows[1].setting, found.rows[1].peak
-    ('stop=0.5', 0.4)
+    ('end=0.5', 0.4)
     """
     seeds, seed = whole("compare", "seeds", seeds, 2), whole("compare", "seed", seed, 0)
     window, rungs = whole("compare", "window", window, 1), whole("compare", "rungs", rungs, 1)

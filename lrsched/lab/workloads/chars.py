@@ -7,6 +7,7 @@ all its pairs and 2.60 for its triples. Of its 2.5 million characters a run of 1
 
 import functools
 import math
+import platform
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.lab.workloads import transformer
-from lrsched.lab.workloads.training import Splits, Task
+from lrsched.lab.workloads.training import Splits, Task, Workload, draw
+
+Params = dict[str, jax.Array]
 
 CONTEXT = 32
 MODULES = {  # one file each in every Python from 3.11 to 3.14
@@ -30,16 +32,8 @@ MODULES = {  # one file each in every Python from 3.11 to 3.14
 }
 WINDOWS = {"validation": 64, "test": 256}  # evenly over the text; training has all that there are
 SYMBOLS = 97  # printable ASCII, the newline, and one for all other characters
-SIZE = transformer.Size(SYMBOLS)
-
-_NEWLINE, _OTHER = 95, 96
-
-
-def encode(text: str) -> np.ndarray:
-    """The symbols of a text, one a character."""
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    symbols = np.where((codes >= 32) & (codes < 127), codes - 32, _OTHER)
-    return np.where(codes == ord("\n"), _NEWLINE, symbols).astype(np.uint8)
+WIDTH, HEADS, HIDDEN = 32, 2, 64  # of the transformer, with HIDDEN units between its two dense layers
+RECENT = 3  # places that one begins with: its own, and those just before
 
 
 @functools.cache
@@ -50,34 +44,83 @@ def load() -> Splits:
 
 def _windows(split: str) -> np.ndarray:
     width = CONTEXT + 1
-    texts = [encode(_source(module)) for module in MODULES[split].split()]
+    texts = [_symbols(module) for module in MODULES[split].split()]
     windows = np.concatenate([text[: len(text) // width * width].reshape(-1, width) for text in texts])
     count = WINDOWS.get(split, len(windows))
     return windows[np.arange(count) * len(windows) // count]
 
 
-def _source(module: str) -> str:
+def _symbols(module: str) -> np.ndarray:
     path = Path(sysconfig.get_path("stdlib"), f"{module}.py")
     try:
-        return path.read_text(encoding="utf-8")
+        codes = np.frombuffer(path.read_text(encoding="utf-8").encode("utf-32-le"), np.uint32)
     except OSError as error:
-        raise FileNotFoundError(
-            f"the workload 'chars' reads the source of Python's standard library, and cannot read {path}: {error.strerror};"
-            " install Python with its source files"
-        ) from None
+        got = f"workload 'chars': expected the source of Python's standard library, got {error}"
+        raise FileNotFoundError(f"{got}. Hint: install Python with its source files.") from None
+    symbols = np.where((codes >= 32) & (codes < 127), codes - 32, SYMBOLS - 1)
+    return np.where(codes == ord("\n"), SYMBOLS - 2, symbols).astype(np.uint8)
 
 
-def task(batch_size: int = 8, size: transformer.Size = SIZE) -> Task:
+def task(batch_size: int = 8) -> Task:
     """A transformer that AdamW trains on that many windows an update. The score is minus the bits per character."""
 
-    def loss(params: Any, windows: Any) -> jax.Array:
+    def loss(params: Params, windows: Any) -> jax.Array:
         symbols = jnp.asarray(windows, jnp.int32)
-        logits = transformer.apply(params, symbols[:, :-1], size)
+        logits = transformer(params, symbols[:, :-1])
         return optax.softmax_cross_entropy_with_integer_labels(logits, symbols[:, 1:]).mean()
 
-    def score(params: Any, windows: Any) -> tuple[jax.Array, jax.Array]:
+    def score(params: Params, windows: Any) -> tuple[jax.Array, jax.Array]:
         nats = loss(params, windows)
         return nats, -nats / math.log(2)
 
     optimizer = optax.chain(optax.scale_by_adam(b2=0.98), optax.add_decayed_weights(0.1))
-    return Task(load(), functools.partial(transformer.init, size=size), loss, score, optimizer, batch_size)
+    return Task(load(), init, loss, score, optimizer, batch_size)
+
+
+def init(key: jax.Array) -> Params:
+    """Random weights with which every symbol is about as likely as any other."""
+    shapes = {"embed": (RECENT, SYMBOLS, WIDTH), "attend": (WIDTH, 3 * WIDTH), "mix": (WIDTH, WIDTH)}
+    shapes |= {"up": (WIDTH, HIDDEN), "down": (HIDDEN, WIDTH), "out": (WIDTH, SYMBOLS)}
+    return draw(key, shapes, {"embed": SYMBOLS, "attend": 1.0, "mix": 1.0, "up": 2.0, "down": 1.0, "out": 1e-4})
+
+
+def transformer(params: Params, symbols: jax.Array) -> jax.Array:
+    """The logits of the symbol that comes next: (n, length) → (n, length, symbols)."""
+    # Attention over so few updates would hardly learn which symbol came just before which: each place has its own embedding.
+    stream = sum((_later(params["embed"][lag][symbols], lag) for lag in range(RECENT)), start=jnp.zeros(()))
+    stream = stream + _attention(_norm(stream) @ params["attend"]) @ params["mix"]
+    stream = stream + jax.nn.relu(_norm(stream) @ params["up"]) @ params["down"]
+    return _norm(stream) @ params["out"]
+
+
+def _later(x: jax.Array, places: int) -> jax.Array:
+    """Each row of places moved on, with zeros in front."""
+    return jnp.pad(x, ((0, 0), (places, 0), (0, 0)))[:, : x.shape[1]]
+
+
+def _norm(x: jax.Array) -> jax.Array:
+    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+
+
+def _attention(x: jax.Array) -> jax.Array:
+    """What each place takes from those up to it: `x` holds the queries, keys and values of all heads."""
+    n, length, _ = x.shape
+    queries, keys, values = (part.reshape(n, length, HEADS, -1) for part in jnp.split(x, 3, axis=-1))
+    scores = jnp.einsum("nqhw,nkhw->nhqk", queries, keys) / math.sqrt(queries.shape[-1])
+    # Minus a slope of each head times the distance (Press et al., 2022, arXiv:2108.12409); minus infinity to later places.
+    distance = np.arange(length)[:, None] - np.arange(length)
+    biases = np.where(distance >= 0, -(4.0 ** -np.arange(HEADS)[:, None, None]) * distance, -np.inf)
+    shares = jax.nn.softmax(scores + jnp.asarray(biases, scores.dtype)[None], axis=-1)
+    return jnp.einsum("nhqk,nkhw->nqhw", shares, values).reshape(n, length, -1)
+
+
+WORKLOAD = Workload(
+    name="chars",
+    description="a transformer predicts the next character of Python's standard library; AdamW",
+    score="minus the bits per character",
+    source=lambda: f"the standard library of {platform.python_implementation()} {platform.python_version()}",
+    task=task,
+    steps=1000,
+    peaks=tuple(0.001 * 2.0**k for k in range(7)),
+    batch_size=8,
+)

@@ -4,6 +4,7 @@ Least squares reach an R² of 0.58 on the validation split and of 0.34 on the te
 """
 
 import functools
+from importlib import metadata
 from typing import NamedTuple
 
 import jax
@@ -11,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.lab.workloads import bundled, dense
-from lrsched.lab.workloads.training import Splits, Task
+from lrsched.lab.workloads.training import Splits, Task, Workload, bundled, dense, through_dense
 
 
 class Split(NamedTuple):
@@ -25,30 +25,36 @@ class Split(NamedTuple):
 @functools.cache
 def load() -> Splits:
     """The patients, shuffled with a fixed seed, in splits of 242 for training, 100 for validation and 100 for the test."""
-    inputs, targets = bundled.arrays("diabetes", scaled=False)  # scaled by all patients, the test ones too, otherwise
     parts = (slice(0, 242), slice(242, 342), slice(342, None))
-    inputs, targets = _standardised(inputs, parts[0]), _standardised(targets, parts[0])
-    return Splits(*(Split(inputs[part], targets[part]) for part in parts))
-
-
-def _standardised(values: np.ndarray, train: slice) -> np.ndarray:
-    # By what the training split tells alone: the others are not known yet when it is learned.
-    return ((values - values[train].mean(axis=0)) / values[train].std(axis=0)).astype(np.float32)
+    data = []
+    for values in bundled("diabetes", scaled=False):  # scaled by all patients, the test ones too, otherwise
+        mean, deviation = values[parts[0]].mean(axis=0), values[parts[0]].std(axis=0)
+        data.append(((values - mean) / deviation).astype(np.float32))
+    return Splits(*(Split(*(values[part] for values in data)) for part in parts))
 
 
 def task(batch_size: int = 16, hidden: int = 32, momentum: float = 0.9, decay: float = 0.1) -> Task:
     """A network with two hidden layers that momentum SGD trains, with weight decay. The score is R²."""
 
-    def squares(params: dict[str, jax.Array], split: Split) -> jax.Array:
-        outputs = dense.apply(params, split.inputs)[:, 0]
-        return (outputs - jnp.asarray(split.targets, outputs.dtype)) ** 2
-
     def loss(params: dict[str, jax.Array], split: Split) -> jax.Array:
-        return squares(params, split).mean()
+        outputs = through_dense(params, split.inputs)[:, 0]
+        return jnp.mean((outputs - jnp.asarray(split.targets, outputs.dtype)) ** 2)
 
     def score(params: dict[str, jax.Array], split: Split) -> tuple[jax.Array, jax.Array]:
         mean = loss(params, split)
         return mean, 1.0 - mean / jnp.asarray(np.var(split.targets), mean.dtype)
 
     optimizer = optax.chain(optax.add_decayed_weights(decay), optax.trace(momentum))
-    return Task(load(), lambda key: dense.init(key, (10, hidden, hidden, 1)), loss, score, optimizer, batch_size)
+    return Task(load(), lambda key: dense(key, (10, hidden, hidden, 1)), loss, score, optimizer, batch_size)
+
+
+WORKLOAD = Workload(
+    name="tabular",
+    description="a network with two hidden layers predicts how diabetes progresses; momentum SGD with weight decay",
+    score="R²",
+    source=lambda: f"scikit-learn {metadata.version('scikit-learn')}",
+    task=task,
+    steps=500,
+    peaks=tuple(0.0005 * 2.0**k for k in range(8)),
+    batch_size=512,
+)

@@ -1,7 +1,10 @@
-"""The training loop of every workload: updates with a scheduled rate, and evaluations in between."""
+"""What every workload shares: what it is, its training loop, its first weights, dense networks, and scikit-learn's data."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +42,51 @@ class Task(NamedTuple):
     batch_size: int  # rows that an update sees, drawn with replacement
 
 
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A task with the lengths and peak rates that suit it.
+
+    `compare(workload.make_train(), schedules, peaks=workload.peaks, seeds=20, batch_size=workload.batch_size)` compares
+    schedules of `workload.steps` steps on it.
+
+    Args:
+        name: what it is called for.
+        description: what is trained on what, in one line.
+        score: what "validation" and "test" say; higher is better.
+        source: a function that says where the data come from, with its version.
+        task: a function that loads the data, and says what is trained. It is called when it is needed.
+        steps: the updates of a run.
+        peaks: rates, from too low to too high for every schedule.
+        batch_size: the runs at a time that are fastest on a CPU.
+
+    >>> from lrsched.lab.workloads import WORKLOADS
+    >>> workload = WORKLOADS["tabular"]
+    >>> workload.score, workload.steps
+    ('R²', 500)
+    """
+
+    name: str
+    description: str
+    score: str
+    source: Callable[[], str]
+    task: Callable[[], Task]
+    steps: int
+    peaks: tuple[float, ...]
+    batch_size: int
+
+    def make_train(self, steps: int | None = None) -> Callable[[Schedule, jax.Array], dict[str, jax.Array]]:
+        """The pure `train(schedule, key)` of a run with that many updates, by default its own number."""
+        return make_train(self.task(), self.steps if steps is None else steps)
+
+    def data(self) -> dict[str, Any]:
+        """Which data they are, for what is written down: source, rows of each split, and a hash of all splits."""
+        splits = self.task().splits
+        digest = hashlib.sha256()
+        for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
+            digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+        return {"source": self.source(), "rows": splits.rows(), "sha256": digest.hexdigest()}
+
+
 def make_train(task: Task, steps: int) -> Callable[[Schedule, jax.Array], dict[str, jax.Array]]:
     """A pure function `train(schedule, key)` that makes `steps` updates, and evaluates 50 times in between.
 
@@ -74,23 +122,60 @@ def make_train(task: Task, steps: int) -> Callable[[Schedule, jax.Array], dict[s
 
         def until_evaluation(carry: Any, span: Any) -> Any:
             start, end = span
-            body = functools.partial(update, schedule, key_batches)
             begin = (*carry, jnp.zeros(()), jnp.zeros(()))
+            body = functools.partial(update, schedule, key_batches)
             params, memory, state, total, rate = jax.lax.fori_loop(start, end, body, begin)
             loss, score = task.score(params, task.splits.validation)
             state = tick(schedule, state, steps=0, value=loss)
             progress.report(end, steps)
-            row = {
-                "step": end,
-                "loss": total / (end - start).astype(total.dtype),
-                "validation": score,
-                "validation_loss": loss,
-                "learning_rate": rate,
-            }
-            return (params, memory, state), row
+            row = {"step": end, "loss": total / (end - start).astype(total.dtype), "validation": score}
+            return (params, memory, state), row | {"validation_loss": loss, "learning_rate": rate}
 
         begin = params, task.optimizer.init(params), init(schedule)
         (params, *_), rows = jax.lax.scan(until_evaluation, begin, (ends[:-1], ends[1:]))
         return {**rows, "test": task.score(params, task.splits.test)[1]}
 
     return train
+
+
+def bundled(name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs and targets of a data set that scikit-learn brings along, in an order shuffled with a fixed seed."""
+    try:
+        from sklearn import datasets
+    except ImportError:
+        hint = "python -m pip install 'lrsched-jax[lab]'"
+        raise ImportError(f"workload {name!r}: expected scikit-learn, which has the data, got none. Hint: {hint}.") from None
+    load: Any = getattr(datasets, f"load_{name}")
+    inputs, targets = map(np.asarray, load(return_X_y=True, **options))
+    order = np.random.default_rng(0).permutation(len(targets))
+    return inputs[order], targets[order]
+
+
+def draw(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], gains: Mapping[str, float]) -> dict[str, jax.Array]:
+    """Normal weights by name, with the variance `gain / inputs`, where the inputs are all axes of a shape but the last.
+
+    So signals keep the size 1 with a gain of 1, or of 2 before a relu. Without a gain a weight is 0.
+    """
+    sizes = {name: math.prod(shapes[name]) for name in gains}
+    # One draw for all layers: a key for each takes XLA twenty times as long to compile on a CPU.
+    parts = jnp.split(jax.random.normal(key, (sum(sizes.values()),)), np.cumsum([*sizes.values()])[:-1])
+    scales = {name: math.sqrt(gain / math.prod(shapes[name][:-1])) for name, gain in gains.items()}
+    weights = {name: part.reshape(shapes[name]) * scales[name] for name, part in zip(gains, parts, strict=True)}
+    return {name: weights.get(name, jnp.zeros(shape)) for name, shape in shapes.items()}
+
+
+def dense(key: jax.Array, sizes: Sequence[int]) -> dict[str, jax.Array]:
+    """Weights and biases of dense layers between so many units: inputs first, outputs last."""
+    layers = range(1, len(sizes))
+    shapes = {f"w{k}": (sizes[k - 1], sizes[k]) for k in layers} | {f"b{k}": (sizes[k],) for k in layers}
+    return draw(key, shapes, {f"w{k}": 2.0 if k < layers[-1] else 1.0 for k in layers})
+
+
+def through_dense(params: dict[str, jax.Array], inputs: Any) -> jax.Array:
+    """The outputs of dense layers with relu in between, one row a row of inputs."""
+    last = len(params) // 2
+    values = jnp.asarray(inputs, params["w1"].dtype)
+    for k in range(1, last + 1):
+        values = values @ params[f"w{k}"] + params[f"b{k}"][None]
+        values = jax.nn.relu(values) if k < last else values
+    return values

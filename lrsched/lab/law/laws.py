@@ -1,0 +1,121 @@
+"""Laws of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·Gₖ(t)`.
+
+S(t) is the sum of the rates of the updates 0 to t. The first two terms are the loss at a constant rate; the sum is the gain of
+lower rates. It comes with a delay: Gₖ rises from 0 to 1 while training goes on after the decrement k. The laws differ in G.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+SEGMENTS = 256  # at least, between step 0 and the last; a step that is asked for is the end of one
+WITHIN = 64  # points of a segment at which the schedule is evaluated
+_MOST = 512  # steps that are ends of segments; more lie between them
+
+Rates = Callable[[np.ndarray], jax.Array]  # steps → rates, elementwise
+
+
+class Path(NamedTuple):
+    """A schedule as a law needs it: at n steps, and the decrements of its rate in m segments."""
+
+    step: jax.Array  # (n,)
+    area: jax.Array  # (n,) S(t), the sum of the rates up to it
+    drop: jax.Array  # (m,) the rate before the segment less the rate at its end; below 0 where it rises
+    drop_step: jax.Array  # (m,) the last step before the decrement, a mean weighted by its size, as are
+    drop_area: jax.Array  # (m,) S there
+    drop_rate: jax.Array  # (m,) and the rate after it, a geometric mean
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Law:
+    """A law by its G.
+
+    Args:
+        name: its name.
+        formula: G as text.
+        priors: of some parameters, all of which are above 0: the median and the width of a log-normal distribution.
+        response: G of the sum of the rates after a decrement, the steps after it, the rate after it, and its parameters.
+    """
+
+    name: str
+    formula: str
+    priors: dict[str, tuple[float, float]]
+    response: Callable[..., jax.Array]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters."""
+        return ("L0", "A", "alpha", "B", *(name for name in self.priors if name != "alpha"))
+
+    def __call__(self, parameters: Any, path: Path) -> jax.Array:
+        """The loss at the n steps of a path."""
+        constant, scale, alpha, gain, *others = parameters
+        area = jnp.maximum(path.area[:, None] - path.drop_area[None], 0.0)
+        steps = jnp.maximum(path.step[:, None] - path.drop_step[None], 0.0)
+        drops = self.response(area, steps, path.drop_rate[None], *others) @ path.drop
+        return constant + scale * path.area**-alpha - gain * drops
+
+
+# The medians of C, beta and gamma are those of three sizes of language models, published by Luo et al.; the widths and that of
+# alpha were chosen by predicting each curve of the training split from the two others.
+LAWS = {
+    law.name: law
+    for law in (
+        Law(
+            "multi-power",
+            "1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta",
+            {"alpha": (0.5, 0.3), "C": (2.05, 0.3), "beta": (0.59, 0.3), "gamma": (0.64, 0.3)},
+            lambda area, steps, rate, c, beta, gamma: 1.0 - (1.0 + c * rate**-gamma * area) ** -beta,  # noqa: ARG005
+        ),
+        Law(
+            "momentum",
+            "1 - exp(-(t - k + 1) / memory)",
+            {"alpha": (0.5, 0.3), "memory": (1000.0, 1.5)},
+            lambda area, steps, rate, memory: -jnp.expm1(-steps / memory),  # noqa: ARG005
+        ),
+    )
+}
+
+
+def points(steps: np.ndarray, segments: int | None = None) -> np.ndarray:
+    """The steps at which a schedule is evaluated to predict its losses at some steps: each segment a row, from end to end.
+
+    With a number of segments there are so many: the last ones have no length.
+    """
+    asked = np.unique(steps)
+    last = max(asked[-1], 1)
+    asked = asked[:: -(-len(asked) // _MOST)]
+    ends = np.unique([*np.linspace(0, last, SEGMENTS + 1).round(), *asked, last]).astype(np.int64)
+    if segments is not None:
+        ends = np.pad(ends, (0, segments + 1 - len(ends)), mode="edge")
+    return (ends[:-1, None] + np.diff(ends)[:, None] * np.arange(WITHIN + 1)[None] // WITHIN).astype(np.int32)
+
+
+def path(rates: jax.Array, points: Any, steps: Any) -> Path:
+    """The path of the rates at some points: its sums are exact for segments of up to `WITHIN` steps, and for straight lines."""
+    points, steps, rates = (jnp.asarray(x, float) for x in (points, steps, rates))
+    gaps, before, after = jnp.diff(points), rates[:, :-1], rates[:, 1:]
+    areas = 0.5 * ((gaps + 1.0) * after + (gaps - 1.0) * before)  # of the updates after a point, up to the next
+    totals = rates[0, 0] + jnp.concatenate([jnp.zeros(1), jnp.cumsum(areas.sum(axis=1))])
+    weights = jnp.abs(before - after) + 1e-20
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    ends = jnp.concatenate([points[:, 0], points[-1:, -1]])
+    return Path(
+        step=steps,
+        area=jnp.maximum(jnp.interp(steps, ends, totals), 1e-12),
+        drop=rates[:, 0] - rates[:, -1],
+        drop_step=(weights * points[:, :-1]).sum(axis=1),
+        drop_area=(weights * (totals[:-1, None] + jnp.cumsum(areas, axis=1) - areas)).sum(axis=1),
+        drop_rate=jnp.exp((weights * jnp.log(jnp.maximum(after, 1e-12))).sum(axis=1)),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def predicted(law: Law, parameters: jax.Array, rates: jax.Array, points: Any, steps: Any) -> jax.Array:
+    """The losses at some steps, of the rates at the points that they ask for."""
+    return law(parameters, path(rates, points, steps))
