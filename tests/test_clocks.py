@@ -258,6 +258,8 @@ def test_the_mean_of_the_last_observations_is_observed():
         wanted, found = observed(clock, np.array(means)), observed(ls.Smoothed(clock, 7), values)
         np.testing.assert_array_equal(found[1], wanted[1])
         np.testing.assert_allclose(found[0].clock.best, wanted[0].best, rtol=1e-5)
+    anew = ls.Smoothed(ls.Greedy(patience=0, highest=0, reset=1), 3)  # at the second observation: the mean begins anew too
+    assert observed(anew, np.array([1.0, 2.0, 8.0]))[0].clock.best == 8.0
 
 
 # What may be done to a schedule on a clock

@@ -34,11 +34,12 @@ def test_what_a_factory_of_optax_returned_is_translated(name):
     assert len(wrapped) < len(records) / 2, wrapped
 
 
-def test_any_other_function_of_the_step_is_wrapped():
-    def cosine_decay_schedule(init_value):  # a name of optax, and another meaning
-        return lambda t: init_value / (1 + t)
+def constant_schedule(value):  # a name and an argument of optax, and another meaning at one step
+    return lambda t: jnp.where(t == 3, 0.0, value)
 
-    for function in (cosine_decay_schedule(0.5), lambda t: jnp.sqrt(t), functools.partial(jnp.multiply, 0.1)):
+
+def test_any_other_function_of_the_step_is_wrapped():
+    for function in (constant_schedule(0.5), lambda t: jnp.sqrt(t), functools.partial(jnp.multiply, 0.1)):
         wrapped = from_optax(function)
         assert isinstance(wrapped, ls.Function)
         np.testing.assert_allclose(wrapped([*range(5)]), [np.asarray(function(t)) for t in range(5)], rtol=1e-6)
@@ -46,6 +47,8 @@ def test_any_other_function_of_the_step_is_wrapped():
     assert isinstance(divides, ls.Function)  # its first value raises
     mixed = from_optax(optax.join_schedules([optax.constant_schedule(1.0), lambda t: 0.5 * t], [3]))
     assert mixed([2, 3, 5]).tolist() == [1.0, 0.0, 1.0]
+    dropped = from_optax(optax.join_schedules([optax.constant_schedule(x) for x in (1.0, 2.0, 3.0)], [9]))
+    assert dropped([8, 9, 20_000]).tolist() == [1.0, 2.0, 2.0]
     schedule = ls.Linear(0.0, 1.0, 5)
     assert from_optax(schedule) is schedule
     with pytest.raises(TypeError):

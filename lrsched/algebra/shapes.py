@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -387,10 +388,14 @@ class Function(Schedule):
         try:
             value = numerics.array_of(self.fn(time, *self.arguments))
         except (TypeError, ValueError) as error:
-            error.add_note(
-                f"in {shown(self)}, whose function is given arrays of times, and traced ones: instead of `a if t < 5 else b`"
-                " write jax.numpy.where(t < 5, a, b), and jax.numpy.exp for math.exp"
+            text = (
+                f"{shown(self)}: expected a function that takes arrays of times, and traced ones, got a {type(error).__name__}."
+                " Hint: instead of `a if t < 5 else b` write jax.numpy.where(t < 5, a, b), jax.numpy.minimum for min, and"
+                " jax.numpy.exp for math.exp."
             )
+            if np.ndim(time) and not isinstance(error, jax.errors.JAXTypeError):
+                raise TypeError(text) from error
+            error.add_note(text)
             raise
         if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):
             raise TypeError(f"{shown(self)}: expected a real number, got {shown(value)} ({type(value).__name__}).")

@@ -334,7 +334,8 @@ class SmoothedState(NamedTuple):
 class Smoothed(Around):
     """Another clock, which observes the mean of the last `window` observations at every observation.
 
-    The first means are of as many as there are. One that is not finite is observed as it is, once, and is part of no mean.
+    The first means are of as many as there are, also after a `Greedy` has begun anew. One that is not finite is observed as it
+    is, once, and is part of no mean.
 
     Args:
         clock: the other clock, such as a `Plateau`.
@@ -387,7 +388,12 @@ class Smoothed(Around):
             recent[name] = jnp.where(finite, jnp.roll(recent[name], 1).at[0].set(value), recent[name])
             seen[name] = jnp.where(finite, jnp.minimum(seen[name] + 1, self.window), seen[name])
             means[name] = jnp.where(finite, jnp.sum(recent[name]) / numerics.to_float(jnp.maximum(seen[name], 1)), value)
-        return SmoothedState(self.clock.tick(state.clock, steps, means), recent, seen)
+        clock = self.clock.tick(state.clock, steps, means)
+        if isinstance(self.clock, Greedy):  # which forgets everything when it begins anew
+            worst = self.clock.worst()
+            anew = (clock.best == worst) & (state.clock.best != worst)
+            recent, seen = jax.tree.map(lambda x: jnp.where(anew, jnp.zeros_like(x), x), (recent, seen))
+        return SmoothedState(clock, recent, seen)
 
     def read(self, state: SmoothedState) -> Any:
         return self.clock.read(state.clock)

@@ -30,7 +30,6 @@ from lrsched.dialects.shared import (
     Milestones,
     Number,
     Numbers,
-    Positive,
     PositiveLength,
     Rate,
     Reduction,
@@ -40,6 +39,7 @@ from lrsched.dialects.shared import (
     is_known,
     numpy_of,
     peer,
+    where,
 )
 from lrsched.views.names import explain_names
 
@@ -64,7 +64,7 @@ def ExponentialDecay(
 def PiecewiseConstantDecay(boundaries: Milestones, values: Numbers, name: str | None = "PiecewiseConstant") -> ls.Schedule:
     """`values[k]` at the steps after `boundaries[k - 1]`, up to and with `boundaries[k]`.
 
-    A boundary is the last step of the old value, one step later than in optax, PyTorch and `lrsched.Piecewise`.
+    A boundary, rounded down, is the last step of the old value, one step later than in optax, PyTorch and `lrsched.Piecewise`.
     """
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
@@ -76,19 +76,21 @@ def PolynomialDecay(
     initial_learning_rate: InitialRate,
     decay_steps: PositiveLength,
     end_learning_rate: Number = 0.0001,
-    power: Positive = 1.0,
+    power: Factor = 1.0,
     cycle: bool = False,
     name: str | None = "PolynomialDecay",
 ) -> ls.Schedule:
     """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles; n whole steps then.
 
-    It holds `end_learning_rate` from step `decay_steps` on. With `cycle` the decay does not repeat: it becomes longer.
+    It holds `end_learning_rate` from step `decay_steps` on. With `cycle` the decay does not repeat: it becomes longer. With the
+    power 0 it stays at the initial rate.
     """
+    end, power = where(power > 0, end_learning_rate, initial_learning_rate), where(power > 0, power, 1.0)
     if not cycle:
-        return ls.Polynomial(initial_learning_rate, end_learning_rate, decay_steps, power)
+        return ls.Polynomial(initial_learning_rate, end, decay_steps, power)
     expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "a cycle ends at a step", decay_steps=decay_steps)
     end_of_cycle = (ls.Time().staircase(decay_steps) + decay_steps).delay(1)
-    return ls.Polynomial(initial_learning_rate, end_learning_rate, 1.0, power) @ (ls.Time() / end_of_cycle)
+    return ls.Polynomial(initial_learning_rate, end, 1.0, power) @ (ls.Time() / end_of_cycle)
 
 
 @peer
@@ -201,6 +203,8 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     expect(is_one, "deserialize", "a mapping with class_name and config", "what serialize(schedule) gives", config=config)
     name = str(config["class_name"])
     expect(name in _SCHEDULES, "deserialize", f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
+    registered = config.get("registered_name")  # only classes of users have one
+    expect(registered is None, "deserialize", "a class of Keras", hint, registered_name=registered)
     return _SCHEDULES[name](**config["config"])
 
 

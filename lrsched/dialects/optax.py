@@ -68,14 +68,16 @@ def constant_schedule(value: Number) -> ls.Schedule:
 
 @peer
 def polynomial_schedule(
-    init_value: Number, end_value: Number, power: Positive, transition_steps: Steps, transition_begin: Steps = 0
+    init_value: Number, end_value: Number, power: Factor, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
     """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps.
 
-    It is `init_value` before `transition_begin`, and `end_value` from step `transition_begin + transition_steps` on.
+    It is `init_value` before `transition_begin`, and `end_value` from step `transition_begin + transition_steps` on; with the
+    power 0 it stays at `init_value`.
     """
-    end = where(transition_steps > 0, end_value, init_value)
-    return _delayed(ls.Polynomial(init_value, end, at_least(0, transition_steps), power), transition_begin)
+    end = where((transition_steps > 0) & (power > 0), end_value, init_value)
+    ramp = ls.Polynomial(init_value, end, at_least(0, transition_steps), where(power > 0, power, 1.0))
+    return _delayed(ramp, transition_begin)
 
 
 @peer
@@ -298,7 +300,7 @@ def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
     if is_stateful(schedule) and callable(schedule):
         return ls.Time().on(Stateful(schedule))
     wrapped = as_schedule("from_optax", "schedule", schedule)
-    if wrapped is schedule:
+    if wrapped is schedule or not f"{getattr(schedule, '__module__', '')}".startswith("optax."):
         return wrapped
     try:
         translated = ls.expanded(_translated(schedule))
@@ -323,7 +325,8 @@ def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
     arguments = dict(zip(function.__code__.co_freevars, map(_content, function.__closure__), strict=True))
     arguments.pop("clip_fn", None)  # not an argument, but made of them
     if factory == "join_schedules":
-        parts, ends = [from_optax(part) for part in arguments["schedules"]], arguments["boundaries"]
+        ends = arguments["boundaries"]
+        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax never comes to the others
         lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
         cut = [part if part.length == n else part.take(n) for part, n in zip(parts, lengths, strict=False)]
         return functools.reduce(ls.Schedule.then, [*cut, *parts[len(ends) :]])

@@ -120,6 +120,10 @@ def test_every_number_that_is_none_is_refused_by_name(peer):
         (lambda: keras.PiecewiseConstantDecay([3], [1.0]), "expected one boundary fewer than values"),
         (lambda: keras.ReduceLROnPlateau(0.1, "val_accuracy"), "expected mode='min' or mode='max'"),
         (lambda: keras.deserialize({"class_name": "Mine", "config": {}}), "(class_name='Mine'): expected one of Exponential"),
+        (
+            lambda: keras.deserialize({"class_name": "CosineDecay", "config": {}, "registered_name": "mine>CosineDecay"}),
+            "deserialize(registered_name='mine>CosineDecay'): expected a class of Keras",
+        ),
     ],
 )
 def test_what_has_no_meaning_raises(call, message):
@@ -131,6 +135,18 @@ def test_what_has_no_meaning_raises(call, message):
 def test_a_part_of_the_run_is_a_number_of_warmup_steps(warmup, steps):
     mine = transformers.get_scheduler("linear", 0.1, warmup, 1000)
     assert mine == transformers.get_linear_schedule_with_warmup(0.1, steps, 1000)
+
+
+def test_a_power_of_0_stays_at_the_first_rate():
+    cycles = (keras.PolynomialDecay(0.5, 10, 0.1, 0, cycle) for cycle in (False, True))
+    for flat in (optax.polynomial_schedule(0.5, 0.1, 0, 10, 3), *cycles):
+        np.testing.assert_array_equal(flat([0, 7, 20]), np.float32(0.5))
+
+
+@pytest.mark.parametrize(("numbers", "epochs"), [({}, 42.5), ({"step_on_epochs": False, "updates_per_epoch": 7}, 42)])
+def test_the_epochs_of_a_warmup_prefix_are_whole_if_updates_are_counted(numbers, epochs):
+    made = timm.create_scheduler_v2(0.1, "cosine", 40, warmup_epochs=2.5, warmup_prefix=True, **numbers)
+    assert made[1] == epochs
 
 
 def test_noise_of_timm_is_in_its_range():

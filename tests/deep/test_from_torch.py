@@ -99,8 +99,8 @@ def changed(name: str, change: Any) -> Any:
     return scheduler
 
 
-def of_a_subclass() -> Any:
-    mine = type("Mine", (kind("StepLR", "torch.optim.lr_scheduler"),), {"__module__": "project"})()
+def of_a_subclass(name: str = "StepLR", module: str = "torch.optim.lr_scheduler") -> Any:
+    mine = type("Mine", (kind(name, module),), {"__module__": "project"})()
     mine.__dict__.update(vars(one("StepLR")))
     return mine
 
@@ -121,6 +121,7 @@ REFUSED = [  # what is given, and its group
     ((ls.Constant(1.0),), "expected a scheduler"),
     ((kind("StepLR", "torch.optimal")(),), "expected a scheduler of torch.optim.lr_scheduler"),
     ((of_a_subclass(),), "project.Mine, a subclass of StepLR. Hint: write "),
+    ((of_a_subclass("TanhLRScheduler", "timm.scheduler.tanh_lr"),), "lr_lambda) of this dialect, or timm.TanhLRScheduler(...)"),
     ((one("StepLR"), 1), "from_torch(group=1): expected a group of the optimizer, from 0 to 0"),
     ((one("StepLR"), -1), "from_torch(group=-1): expected a group of the optimizer, from 0 to 0"),
     ((changed("StepLR", lambda s: s.optimizer.param_groups.append({"lr": 0.1})), 1), "for group 1, got those of 1 groups"),

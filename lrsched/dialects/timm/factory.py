@@ -111,7 +111,7 @@ def create_scheduler_v2(
     if noise is not None and sched != "none":
         parts = noise_ends(call, "noise", noise, Annotated[Sequence[Plain], Spec(rank=1, rising=True)])
         made = with_noise_between(made, [part * total for part in parts], "normal", noise_pct, noise_std, noise_seed)
-    return made, steps // unit + cooldown
+    return made, (steps if step_on_epochs else steps // unit) + cooldown
 
 
 def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:

@@ -24,7 +24,7 @@ from lrsched.algebra.arguments import check_count
 from lrsched.algebra.node import child, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Condition, Real, Schedule, ready
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.shared import GROUPS
 
 
@@ -118,7 +118,11 @@ class Scheduler(Schedule):
         return self.started
 
     def at(self, t: Real) -> Real:
-        return ready(self.composed).at(t)
+        try:
+            return ready(self.composed).at(t)
+        except (TypeError, ValueError) as error:  # of a function of the user
+            error.add_note(f"in {shown(self)}")
+            raise
 
     @property
     def length(self) -> Any:

@@ -191,18 +191,19 @@ def _source(call: str, scheduler: Any, group: Any) -> _Source:
 
 
 def _is_theirs(kind: type) -> bool:
-    return f"{kind.__module__}.".startswith(("torch.optim.", "transformers.optimization."))
+    return f"{kind.__module__}.".startswith(("torch.optim.", "transformers.optimization.", "timm.scheduler."))
 
 
 def _refusal(call: str, scheduler: Any) -> str:
     """Why a class is not translated, and what to write instead."""
     kind = type(scheduler)
-    parents = [parent.__name__ for parent in kind.__mro__ if _is_theirs(parent) and hasattr(scheduler, "optimizer")]
-    if not parents:
+    parents = [parent for parent in kind.__mro__ if _is_theirs(parent) and hasattr(scheduler, "optimizer")]
+    if not parents or kind.__module__.startswith("timm."):  # its own have no state
         expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
         return unexpected(call, "scheduler", scheduler, expected, hint)
-    known = next((name for name in parents if name in _KNOWN), "")
-    what = f"a subclass of {known}" if known else "a class of PyTorch that is not known"
+    names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm.factory")._CLASSES}
+    known = next((names[parent.__name__] for parent in parents if parent.__name__ in names), "")
+    what = f"a subclass of {known}" if known else "a class that is not known"
     same = f", or {known}(...), if it gives the same rates" if known else ""
     return (
         f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
