@@ -117,8 +117,8 @@ REFUSED = [
     (lambda: known("momentum").optimize(1e-3), TypeError, "optimize(schedule=0.001): expected a schedule"),
     (lambda: known("momentum").optimize(DRIVEN), TypeError, "a schedule that is not driven"),
     (lambda: known("momentum").optimize(ls.InverseSqrt(1e-3, 9), ["start"]), ValueError, "has no end"),
-    (lambda: ls.monotone(1.0, 10, points=1), ValueError, "monotone(points=1): expected a whole number >= 2"),
-    (lambda: ls.monotone(1.0, 10, points=3, ratios=[0.5]), ValueError, "expected a whole number >= 2, or ratios in its place"),
+    (lambda: ls.monotone(1.0, 10, points=1), ValueError, "monotone(points=1): expected points >= 2 and whole"),
+    (lambda: ls.monotone(1.0, 10, points=3, ratios=[0.5]), ValueError, "expected one number, or ratios in its place"),
     (lambda: ls.monotone(1.0, 10, ratios=[0.5, 1.5]), ValueError, "expected ratios >= 0 and <= 1"),
 ]
 

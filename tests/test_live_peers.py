@@ -91,7 +91,12 @@ WSD = {"num_warmup_steps": 5, "num_stable_steps": 9, "num_decay_steps": 6, "deca
             )
             for ratio in (1, 2)
         ),
-        ("cosine_schedule_with_warmup_lr", RUN | LOW, transformers.get_cosine_with_min_lr_schedule_with_warmup, {}),
+        (
+            "cosine_schedule_with_warmup_lr",
+            RUN | LOW | {"min_lr_rate": 0.01 / 0.1},  # which is not 0.1
+            transformers.get_cosine_with_min_lr_schedule_with_warmup,
+            {"min_lr_rate": 0.1},
+        ),
         (
             "cosine_with_min_lr_schedule_with_warmup_lr_rate",
             RUN | LOW | {"warmup_lr_rate": None},

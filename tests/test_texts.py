@@ -130,7 +130,7 @@ TEXTS = """
     -one_cycle(0.1, 100, anneal='linear', three_phase=True) * 2.0 | keras.CosineDecay(0.1, 100, alpha=0.1)
     wsd(1.0, 0, 100, 20) >> warmup_cosine(1.0, 10, 100) >> Constant(0.1) | timm.MultiStepLRScheduler(0.1, [30, 60], warmup_t=5)
     transformers.get_scheduler('cosine', 0.001, 100, num_training_steps=1000) * 0.5
-    optax.piecewise_constant_schedule(0.1, {30: 0.1, 60: 0.5})
+    optax.piecewise_constant_schedule(0.1, {30: 0.1, 60: 0.5}) | monotone(1.0, 30, 5, points=4)
 """
 
 
@@ -142,7 +142,7 @@ def test_prints_as_written(text):
     assert ls.parse(text) == s
     expanded = ls.expanded(s)
     assert (expanded, hash(expanded), jax.tree.structure(expanded)) == (s, hash(s), jax.tree.structure(s))
-    assert not re.search("warmup|reduce|multi|noam|one_cycle|LR|wsd|keras|optax|transformers", repr(expanded))
+    assert not re.search("warmup|reduce|multi|mono|noam|one_cycle|LR|wsd|keras|optax|transformers", repr(expanded))
 
 
 def test_what_a_person_writes_is_read():

@@ -165,7 +165,7 @@ def test_beyond_its_last_step_it_is_refused_or_held():
 
 @pytest.mark.deep
 def test_what_is_walked_passes_gradients():
-    """To a base rate by a product of one; to any number of a chain, backwards if the step is known."""
+    """To a base rate by a product of one; to any number of a chain, in both modes, if the step is traced as well."""
     slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, GROWING.lr_lambda)(t)))
     np.testing.assert_allclose([slope(0.5, t) for t in (0, 7, LAST)], 2 * PRODUCTS[[0, 7, LAST]], rtol=1e-6)
 
@@ -173,7 +173,7 @@ def test_what_is_walked_passes_gradients():
         return dialect.ChainedScheduler([COSINE, dialect.StepLR(0.5, 4, gamma)])(t)
 
     expected = (rate(0.5 + 1e-3, 9) - rate(0.5 - 1e-3, 9)) / 2e-3
-    for found in (jax.grad(lambda gamma: rate(gamma, 9))(0.5), jax.jit(jax.jacfwd(rate))(0.5, 9)):
+    for found in (jax.grad(rate)(0.5, 9), *(jax.jit(way(rate))(0.5, 9) for way in (jax.grad, jax.jacfwd))):
         np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 

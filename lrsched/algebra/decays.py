@@ -10,7 +10,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, Value, checked_argument, divided, recipe
-from lrsched.algebra.node import Spec, surely
+from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, minimum
 from lrsched.algebra.recipes import RAMPS, check_end
@@ -144,8 +144,10 @@ def infinite(
     if steps is None and anneal_steps is None and end is None:
         return rise
     if steps is None or anneal_steps is None or end is None:
-        hint = "without any of them the constant is held for ever"
-        raise ValueError(unexpected("infinite", "steps", steps, "steps, anneal_steps and end", hint))
+        given = {"steps": steps, "anneal_steps": anneal_steps, "end": end}
+        missing = ", ".join(f"{name}=None" for name, x in given.items() if x is None)
+        hint = "Hint: without any of them the constant is held for ever."
+        raise ValueError(f"infinite({missing}): expected steps, anneal_steps and end. {hint}")
     check_end("infinite", shape, constant, end)
     *_, hold = divided("infinite", steps, warmup_steps=warmup_steps, cooldown_steps=cooldown_steps, anneal_steps=anneal_steps)
     return rise >> Constant(constant, hold) >> RAMPS[shape](constant, end, anneal_steps)
@@ -168,9 +170,9 @@ def monotone(peak: Value, steps: Length, warmup_steps: Length = 0.0, points: int
         Luo et al., *A multi-power law for loss curve prediction*, 2025 (arXiv 2503.12811), with as many points as steps.
     """
     warmup_steps, rest = divided("monotone", steps, warmup_steps=warmup_steps)
-    count = 32 if points is None else points
-    if not isinstance(count, int) or count < 2 or (points is not None and ratios is not None):
-        raise ValueError(unexpected("monotone", "points", points, "a whole number >= 2, or ratios in its place"))
+    if np.ndim(points) or (points is not None and ratios is not None):
+        raise ValueError(unexpected("monotone", "points", points, "one number, or ratios in its place"))
+    count = 32 if points is None else int(checked("monotone", "points", points, ge=2, integer=True, unit="points"))
     ratios = [1.0 - 1.0 / k for k in range(count - 1, 0, -1)] if ratios is None else ratios
     ratios = checked_argument("monotone", "ratios", ratios, Ratios)
     shares = [ratios[..., k] for k in range(ratios.shape[-1])]

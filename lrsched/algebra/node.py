@@ -25,10 +25,10 @@ from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 T = TypeVar("T")
 
 _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, and whether they hold
-    "ge": (">= {:g}", np.greater_equal),
-    "gt": ("> {:g}", np.greater),
-    "le": ("<= {:g}", np.less_equal),
-    "lt": ("< {:g}", np.less),
+    "ge": (">= {:.9g}", np.greater_equal),
+    "gt": ("> {:.9g}", np.greater),
+    "le": ("<= {:.9g}", np.less_equal),
+    "lt": ("< {:.9g}", np.less),
     "nonzero": ("!= 0", lambda x, _: x != 0),
     "integer": ("whole", lambda x, _: x == np.round(x)),
     "rising": ("that rise from 0 or later", lambda x, _: np.diff(x, prepend=0.0, axis=-1) >= 0),

@@ -297,7 +297,7 @@ class Schedule(_Hyperparameter):
         Args:
             steps: the length of the cool-down in steps, 0 or >= 1.
             end: the last value; it may be higher.
-            shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`).
+            shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`). For another ramp, such as `Geometric`, write the `>>`.
 
         Raises:
             ValueError: if it has no end (to branch off at step n, `.take(n)` first), or steps is a ratio, between 0 and 1.

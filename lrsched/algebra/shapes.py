@@ -326,7 +326,7 @@ class Noise(Schedule):
 
     Args:
         limit: every number is between `-limit` and `limit`; >= 0.
-        seed: a whole number >= 0.
+        seed: a whole number >= 0 and below 2**24, so that a float32 holds it.
         kind: "uniform", or "normal" for a standard normal distribution without what is beyond the limit.
 
     >>> import lrsched as ls
@@ -338,7 +338,7 @@ class Noise(Schedule):
     """
 
     limit: Number = leaf(ge=0)
-    seed: Number = leaf(ge=0, integer=True, unit="seeds", hint="for example seed=0", default=0.0)
+    seed: Number = leaf(ge=0, lt=2**24, integer=True, unit="seeds", hint="for example seed=0, or seed % 2**24", default=0.0)
     kind: Literal["uniform", "normal"] = choice("uniform", "normal", default="uniform")
 
     def at(self, t: Real) -> Real:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
@@ -71,7 +72,7 @@ def is_plain(x: Any) -> bool:
     return not isinstance(x, (np.ndarray, jax.Array))
 
 
-def is_known(number: Any, value: float) -> bool:
+def is_known(number: Any, value: object) -> bool:
     """Whether it is a scalar with this value."""
     return is_plain(number) and bool(number == value)
 
@@ -89,3 +90,9 @@ def where(condition: Any, a: Number, b: Number) -> Any:
     if is_plain(condition):
         return a if condition else b
     return numpy_of(condition, a, b).where(condition, a, b)
+
+
+def tidy(value: float) -> float:
+    """A number that was computed, as it probably was before: with few digits."""
+    short = float(f"{value:.12g}")
+    return short if math.isclose(value, short, rel_tol=1e-14) else value

@@ -40,6 +40,7 @@ from lrsched.dialects.shared import (
     is_known,
     numpy_of,
     peer,
+    tidy,
     where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
@@ -310,9 +311,10 @@ def _schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Sched
     name = function.__name__.removeprefix("_").removesuffix("_lambda").removesuffix("_lr")
     given = dict(getattr(fn, "keywords", {}))
     if (default := given.pop("lr_init", None)) is not None:  # the optimizer's rate, to which lr_end refers in every group
-        given["lr_end"] *= base_lr / default
-    if name == "get_cosine_schedule_with_warmup" and given.get("min_lr_rate"):
-        name = "get_cosine_with_min_lr_schedule_with_warmup"
+        given["lr_end"] = tidy(given["lr_end"] * base_lr / default)
+    if lowest := given.get("min_lr_rate"):
+        given["min_lr_rate"] = tidy(lowest)
+        name = name.replace("get_cosine_schedule", "get_cosine_with_min_lr_schedule")
     by_name = {"get_constant": get_constant_schedule, "get_wsd_scheduler": get_wsd_schedule}
     make = by_name.get(name) or {make.__name__: make for make in _SCHEDULES.values()}.get(name)
     known = inspect.signature(make).parameters if make else {}

@@ -15,6 +15,7 @@ from lrsched.algebra.recipes import triangular
 from lrsched.algebra.schedule import Real, Schedule, ready
 from lrsched.algebra.shapes import Cosine, CosineWave, Function, Linear, Time
 from lrsched.algebra.written import unexpected
+from lrsched.dialects.shared import is_known
 from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler
 from lrsched.dialects.torch.schedulers import function_of_steps
 
@@ -196,8 +197,8 @@ class OneCycleLR(Scheduler):
 
     >>> from lrsched.dialects.torch import OneCycleLR
     >>> s = OneCycleLR(1.0, total_steps=10, anneal_strategy="linear", div_factor=10.0)
-    >>> print(s([0, 1, 2, 9]), s.momentum([0, 2, 9]))
-    [1.0e-01 5.5e-01 1.0e+00 1.0e-05] [0.95 0.85 0.95]
+    >>> print(s([0, 1, 2, 9]), s.momentum)
+    [1.0e-01 5.5e-01 1.0e+00 1.0e-05] Linear(0.95, 0.85, 2) >> Linear(0.85, 0.95, 7)
 
     References:
         PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
@@ -253,8 +254,10 @@ class OneCycleLR(Scheduler):
             steps, gone = numerics.maximum(end - begin, 0.0), numerics.maximum(-begin, 0.0)
             # A last phase without steps is never entered.
             stop = numerics.where(steps == 0.0, values[i], values[i + 1]) if end is last else values[i + 1]
-            parts.append(ramp(values[i], stop, steps).drop(gone))
-        return functools.reduce(Schedule.then, parts).take(last)
+            part = Constant(values[i], steps) if values[i] is values[i + 1] else ramp(values[i], stop, steps)
+            parts.append(part if is_known(gone, 0.0) else part.drop(gone))
+        whole = functools.reduce(Schedule.then, parts)
+        return whole if is_known(whole.length, last) else whole.take(last)
 
 
 @node

@@ -160,7 +160,8 @@ class InPlace(Schedule):
 
     Its first 1,048,576 steps are walked on the host, in float64, and looked up. A later step raises an error, or counts as the
     last of them in a trace, where its value is not known. If numbers are traced it is walked in the trace, which takes
-    time in proportion to the step, and rounds at each; reverse-mode derivatives then need a known step.
+    time in proportion to the step, and rounds at each: at step 10⁶ by 1e-3 of
+    itself in one half of a cosine, and by 1e-2 after many.
 
     Args:
         scheduler: a scheduler of this dialect.
@@ -198,22 +199,45 @@ class InPlace(Schedule):
             few = numerics.is_concrete(step) and np.all(step < _FEW)
             with contextlib.suppress(jax.errors.JAXTypeError):  # of a function that uses a traced number
                 return numerics.pick(_walked(self.scheduler, _FEW if few else _STEPS, numerics.largest()), step)
-        return self._walked_in_trace(step)
+        return _walked_in_trace(self.scheduler, step) if numerics.is_concrete(step) else _reversible(self.scheduler, step)
 
-    def _walked_in_trace(self, steps: Any) -> Any:
-        """The rates at steps: by blocks, in each of which all changes are computed at once."""
 
-        def block(i: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
-            rate, values = state
-            t, _ = numerics.time_of(i * _BLOCK + np.arange(_BLOCK, dtype=np.int32))
-            changes = [jnp.broadcast_to(numerics.to_float(x), (_BLOCK,)) for x in self.scheduler.change(t)]
-            _, rates = jax.lax.scan(lambda rate, change: (change[0] * rate + change[1],) * 2, rate, changes)
-            row = jnp.clip(steps - i * _BLOCK, 0, _BLOCK - 1)
-            return rates[-1], jnp.where(steps // _BLOCK == i, rates[row], values)
+def _reversible(scheduler: Scheduler, steps: Any) -> Any:
+    """The rates at traced steps, with their forward-mode derivatives: JAX reverses no loop whose end is traced."""
+    leaves, structure = jax.tree.flatten(scheduler)
+    traced = [x for x in leaves if not numerics.is_concrete(x)]
+    if not traced:  # but a function has a traced number, for which there is no rule
+        return _walked_in_trace(scheduler, steps)
 
-        last = int(np.max(steps, initial=0)) if numerics.is_concrete(steps) else jnp.max(steps, initial=0)
-        start = jnp.asarray(numerics.to_float(self.scheduler.base)), jnp.zeros(steps.shape, numerics.float_type())
-        return jax.lax.fori_loop(0, last // _BLOCK + 1, block, start)[1]
+    def walked(numbers: list[jax.Array], steps: jax.Array) -> Any:
+        rest = iter(numbers)
+        filled = [x if numerics.is_concrete(x) else next(rest) for x in leaves]
+        return _walked_in_trace(jax.tree.unflatten(structure, filled), steps)
+
+    rates = jax.custom_jvp(walked)
+
+    @rates.defjvp
+    def moved(primals: Any, tangents: Any) -> Any:
+        slopes = jax.jacfwd(walked)(*primals)
+        return walked(*primals), sum(jnp.tensordot(x, dx, np.ndim(dx)) for x, dx in zip(slopes, tangents[0], strict=True))
+
+    return rates(traced, steps)
+
+
+def _walked_in_trace(scheduler: Scheduler, steps: Any) -> Any:
+    """The rates at steps: by blocks, in each of which all changes are computed at once."""
+
+    def block(i: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        rate, values = state
+        t, _ = numerics.time_of(i * _BLOCK + np.arange(_BLOCK, dtype=np.int32))
+        changes = [jnp.broadcast_to(numerics.to_float(x), (_BLOCK,)) for x in scheduler.change(t)]
+        _, rates = jax.lax.scan(lambda rate, change: (change[0] * rate + change[1],) * 2, rate, changes)
+        row = jnp.clip(steps - i * _BLOCK, 0, _BLOCK - 1)
+        return rates[-1], jnp.where(steps // _BLOCK == i, rates[row], values)
+
+    last = int(np.max(steps, initial=0)) if numerics.is_concrete(steps) else jnp.max(steps, initial=0)
+    start = jnp.asarray(numerics.to_float(scheduler.base)), jnp.zeros(steps.shape, numerics.float_type())
+    return jax.lax.fori_loop(0, last // _BLOCK + 1, block, start)[1]
 
 
 _FEW, _BLOCK, _STEPS = 2**12, 2**10, 2**20

@@ -23,6 +23,7 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown, unexpected
 from lrsched.clocks.running import ScheduleState, init
+from lrsched.dialects.shared import tidy
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from lrsched.dialects.torch.plateau import ReduceLROnPlateau
@@ -234,7 +235,7 @@ def _of_lambda(source: _Source) -> Schedule:
 
 def _cyclic(source: _Source) -> Schedule:
     total = source.number("total_size")
-    up = _tidy(total * source.number("step_ratio"))
+    up = tidy(total * source.number("step_ratio"))
     custom = source.get("_scale_fn_custom")
     if custom is None:
         scale = {"mode": source.get("mode"), "gamma": source.number("gamma")}
@@ -243,7 +244,7 @@ def _cyclic(source: _Source) -> Schedule:
     momenta: dict[str, Any] = {"cycle_momentum": False}
     if source.get("cycle_momentum"):
         momenta = {name: float(source.entry(f"{name}s")) for name in ("base_momentum", "max_momentum")}
-    down = None if 2 * up == total else _tidy(total - up)
+    down = None if 2 * up == total else tidy(total - up)
     return CyclicLR(source.base, float(source.entry("max_lrs")), up, down, **scale, **momenta)
 
 
@@ -257,7 +258,7 @@ def _one_cycle(source: _Source) -> Schedule:
     return OneCycleLR(
         high,
         total,
-        pct_start=_tidy((float(phases[0]["end_step"]) + 1) / total),
+        pct_start=tidy((float(phases[0]["end_step"]) + 1) / total),
         anneal_strategy=source.get("_anneal_func_type"),
         **momenta,
         div_factor=_ratio(high, first),
@@ -269,13 +270,7 @@ def _one_cycle(source: _Source) -> Schedule:
 def _ratio(a: float, b: float) -> float:
     if b == 0:
         return 1.0 if a == 0 else math.inf
-    return _tidy(a / b)
-
-
-def _tidy(value: float) -> float:
-    """A number that was computed, as it probably was before: with few digits."""
-    short = float(f"{value:.12g}")
-    return short if math.isclose(value, short, rel_tol=1e-14) else value
+    return tidy(a / b)
 
 
 def _swalr(source: _Source, base: float) -> Schedule:
