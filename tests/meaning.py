@@ -142,7 +142,10 @@ means(shapes.Function, lambda s, t: s.fn(mp.mpf(t), *(mp.mpf(number(x)) for x in
 
 
 def to_the_power(a: Any, b: Any) -> Any:
-    return (a if a >= 0 or b == mp.floor(b) else Fraction(0)) ** (int(b) if b == mp.floor(b) else mp.mpf(b))
+    base = a if a >= 0 or b == mp.floor(b) else Fraction(0)
+    if base == 0 and b < 0:
+        return mp.mpf(float(np.finfo(np.float32).max))
+    return base ** (int(b) if b == mp.floor(b) else mp.mpf(b))
 
 
 OPERATORS: dict[str, Any] = {
@@ -150,7 +153,7 @@ OPERATORS: dict[str, Any] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
-    "**": lambda a, b: to_the_power(a, b) if a != 0 or b >= 0 else mp.mpf(float(np.finfo(np.float32).max)),
+    "**": to_the_power,
     "neg": operator.neg,
     "min": min,
     "max": max,

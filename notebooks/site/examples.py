@@ -1,4 +1,4 @@
-"""Examples of docstrings as blocks of code: a doctest is a paragraph that begins with `>>>`."""
+"""How the reference shows docstrings: doctests as blocks of code, and parameters without their annotations."""
 
 import re
 from typing import Any
@@ -7,9 +7,11 @@ import griffe
 
 
 class Examples(griffe.Extension):
-    """Puts fences around the doctests of every docstring."""
+    """Puts fences around doctests, paragraphs that begin with `>>>`, and drops annotations: the text says what is allowed."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        for parameter in obj.parameters if isinstance(obj, griffe.Function) else []:
+            parameter.annotation = None
         if obj.docstring:
             obj.docstring.value = re.sub(r"(?m)^( *)(>>> .*(?:\n *\S.*)*)", _fenced, obj.docstring.value)
 

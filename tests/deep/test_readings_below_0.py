@@ -93,4 +93,4 @@ def test_slopes_below_0_are_finite():
         assert all(np.isfinite(x) for x in jax.tree.leaves((numbers, reading)))
         assert slope is None or abs(reading - slope) < 1e-5 * abs(slope)
     numbers = jax.grad(at_one)(DOWN, jnp.float32(-3.0))
-    np.testing.assert_allclose([numbers.start, numbers.rate], [8.0, -3 * 2 * 0.5**-4], rtol=1e-5)
+    np.testing.assert_allclose([numbers.start, numbers.factor], [8.0, -3 * 2 * 0.5**-4], rtol=1e-5)
