@@ -72,7 +72,7 @@ def is_plain(x: Any) -> bool:
     return not isinstance(x, (np.ndarray, jax.Array))
 
 
-def is_known(number: Any, value: object) -> bool:
+def is_known(number: Any, value: float) -> bool:
     """Whether it is a scalar with this value."""
     return is_plain(number) and bool(number == value)
 

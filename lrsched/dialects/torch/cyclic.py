@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
+
 from lrsched.algebra import numerics
 from lrsched.algebra.node import choice, leaf, node, static
 from lrsched.algebra.numerics import Number
@@ -15,7 +17,6 @@ from lrsched.algebra.recipes import triangular
 from lrsched.algebra.schedule import Real, Schedule, ready
 from lrsched.algebra.shapes import Cosine, CosineWave, Function, Linear, Time
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.shared import is_known
 from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler
 from lrsched.dialects.torch.schedulers import function_of_steps
 
@@ -255,9 +256,10 @@ class OneCycleLR(Scheduler):
             # A last phase without steps is never entered.
             stop = numerics.where(steps == 0.0, values[i], values[i + 1]) if end is last else values[i + 1]
             part = Constant(values[i], steps) if values[i] is values[i + 1] else ramp(values[i], stop, steps)
-            parts.append(part if is_known(gone, 0.0) else part.drop(gone))
+            parts.append(part if numerics.is_concrete(gone) and not np.any(gone) else part.drop(gone))
         whole = functools.reduce(Schedule.then, parts)
-        return whole if is_known(whole.length, last) else whole.take(last)
+        is_whole = numerics.is_concrete(whole.length, last) and np.all(np.equal(whole.length, last))
+        return whole if is_whole else whole.take(last)
 
 
 @node

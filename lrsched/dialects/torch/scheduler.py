@@ -160,8 +160,8 @@ class InPlace(Schedule):
 
     Its first 1,048,576 steps are walked on the host, in float64, and looked up. A later step raises an error, or counts as the
     last of them in a trace, where its value is not known. If numbers are traced it is walked in the trace, which takes
-    time in proportion to the step, and rounds at each: at step 10⁶ by 1e-3 of
-    itself in one half of a cosine, and by 1e-2 after many.
+    time in proportion to the step, and rounds at each: this adds up to 1e-3
+    of the value at step 10⁶ in one half of a cosine, and to 2e-2 after many.
 
     Args:
         scheduler: a scheduler of this dialect.
