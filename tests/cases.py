@@ -311,7 +311,7 @@ RECIPES = {
         ("power_decay", "", lambda _: {"peak": 0.02, "amplitude": 4.0, "tokens": 512}),
         ("infinite", "", cooling),
         ("infinite", "annealed", lambda n: cooling(n) | {"steps": n, "anneal_steps": n // 5, "end": 0.003}),
-        ("monotone", "", lambda n: warmup(n) | {"steps": n, "ratios": [1.0, 0.75, 0.25]}),
+        ("monotone", "", lambda n: warmup(n) | {"steps": n, "ratios": [0.9, 0.75, 0.25]}),
         ("cosine_restarts", "", restarts),
         ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
         ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),
