@@ -90,7 +90,7 @@ if _typing.TYPE_CHECKING:
     __version__: str
 
 # fmt: off
-__all__ = [  # noqa: RUF022
+__all__ = [  # noqa: RUF022 - in groups, as in the docstring
     # Shapes
     "Constant", "Linear", "Cosine", "Polynomial", "OneMinusSqrt", "Logarithmic", "Geometric", "CosineWave", "Exponential",
     "InverseSqrt", "Piecewise", "Time", "Noise", "Function", "Choice",

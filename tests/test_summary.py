@@ -85,6 +85,8 @@ WARNINGS = """
     warmup_linear(0.1, 10, 100, start=1) >> Constant(0.1) | the warm-up goes down, from 1 to 0.1 | warmup_linear(0.1, 0, 100)
     warmup_constant(0.1, 10, 0.2) | the warm-up goes down, from 0.2 to 0.1 | warmup_constant(0.2, 10, 0.1)
     wsd(0.1, 10, 99, 9, 1.0, warmup_shape='1-sqrt') | goes down, from 1 to 0.1 | wsd(0.1, 10, 99, 9, warmup_shape='1-sqrt')
+    infinite(0.1, 0.05, 10, 20, start=0.2) | the warm-up goes down, from 0.2 to 0.1 | infinite(0.1, 0.05, 0, 20)
+    keras.CosineDecay(0.1, 100, warmup_target=0.05, warmup_steps=9) | goes down, from 0.1 to 0.05 | keras.CosineDecay(0.1, 100)
     optax.warmup_constant_schedule(1.0, 0.1, 10) | goes down, from 1 to 0.1 | optax.warmup_constant_schedule(0.0, 0.1, 10)
     Linear(0, 0.01, 10) >> Linear(0.01, 1, 90) | from 0.01 to 1 after step 10 (×100) | Linear(0, 0.1, 10) >> Linear(0.1, 1, 90)
     Linear(0.5, 0.1, 9) >> Cosine(0.2, 0.0, 90) | the warm-up goes down, from 0.5 | Linear(0.5, 0.1, 9) >> Cosine(0.1, 0, 90)

@@ -20,7 +20,7 @@ from lrsched.training.transform import typed_as
 class StatefulState(NamedTuple):
     schedule: Any  # the state of the schedule
     to_come: jax.Array  # its value for the update to come, before anything is observed
-    used: jax.Array  # its value for the last update, with what was observed then
+    used: jax.Array  # the value that the last update used; its observations may have changed it
 
 
 @node

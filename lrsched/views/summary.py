@@ -14,7 +14,7 @@ from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
-from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Noise, Ramp
+from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, Noise, Ramp
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
@@ -27,7 +27,7 @@ _FAR = 100.0
 _RISE = 30.0  # above a warm-up
 _GROWTH = 1000.0  # of what has no end
 _FLOOR = 5e-6  # of the peak: an update with less changes nothing
-_WARMUPS = ("warmup_", "wsd(", "optax.warmup_")  # recipes that begin with one
+_WARMUPS = ("warmup_", "wsd(", "infinite(")  # our recipes that begin with one, of any shape
 _NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
 
 
@@ -278,7 +278,7 @@ def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.
 
 
 def _tail(found: Summary, planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
-    """Whether a schedule stays at next to nothing."""
+    """Whether the last updates of a run use almost 0."""
     tail = planned - 1 - int(grid[np.flatnonzero((values != found.final) & (grid < planned))].max(initial=-1))
     if max(1, planned / 100) < tail < planned and abs(found.final) <= _FLOOR * found.peak:
         used = f"the last {tail} of {planned} updates use {number(found.final)}, and change nothing"
@@ -326,7 +326,8 @@ def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> I
     falls = []
     for part in itertools.chain(*map(operands, tree)):
         ramp = part.parts[0] if isinstance(part, Sequence) else part
-        if part._recipe.startswith(_WARMUPS) and isinstance(ramp, Ramp) and known(ramp.steps) > 0:
+        is_ours = part._recipe.startswith(_WARMUPS)
+        if (is_ours or "warmup" in part._recipe) and isinstance(ramp, Ramp if is_ours else Linear) and known(ramp.steps) > 0:
             falls.append((known(ramp.start), known(ramp.end)))
     for first, second in itertools.pairwise(moving[:2]):
         is_warmup = first.shape == "Linear" and first.stop <= steps / 5 and second.last <= second.first
