@@ -46,7 +46,7 @@ def _row(name: str, step: Callable[[ls.Schedule], Any], changes: int, goal: int 
 
 def _rebuilt(schedule: ls.Schedule) -> Any:
     """A step with a schedule of optax, which is a new function for other numbers."""
-    peak = float(ls.evaluate(schedule, ls.init(schedule)._replace(step=jnp.int32(10**5))))
+    peak = float(ls.clocks.evaluate(schedule, ls.clocks.init(schedule)._replace(step=jnp.int32(10**5))))
     closure = optax.warmup_cosine_decay_schedule(0.0, peak, 100, 1000)
     return jax.jit(lambda count: closure(count))(np.int32(5))
 
@@ -63,8 +63,8 @@ def _draws() -> Callable[[], ls.Schedule]:
 
 def _passed(given: Callable[[ls.Schedule], Any]) -> Callable[[ls.Schedule], Any]:
     """A step that the schedule is an argument of."""
-    step = jax.jit(lambda schedule, state: ls.tick(schedule, state, value=ls.evaluate(schedule, state)))
-    state = ls.init(_draws()())
+    step = jax.jit(lambda schedule, state: ls.clocks.tick(schedule, state, value=ls.clocks.evaluate(schedule, state)))
+    state = ls.clocks.init(_draws()())
     return lambda schedule: step(given(schedule), state)
 
 

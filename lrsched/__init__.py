@@ -6,12 +6,11 @@
 - Recipes: step_decay, multi_step, warmup_constant, warmup_linear, warmup_cosine, warmup_inverse_sqrt, noam, wsd,
   infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
   reduce_on_plateau.
-- Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since, init, evaluate, tick, bind, replay,
-  ScheduleState.
+- Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since; `lrsched.clocks` runs them by hand.
 - Optax: scale_by_learning_rate, scheduled, layerwise, accumulate, as_stateful.
 - States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
-- Views: plot, plot_replay, summary, Summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
+- Views: plot, plot_replay, summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
 - Batches and nodes: grid, stack, unstack, node, leaf.
 - `lrsched.lab`: comparisons, range tests, predicted loss curves.
 - `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
@@ -59,7 +58,6 @@ from lrsched.algebra.shapes import (
 from lrsched.clocks.clock import Clock, Counter, Since, Steps
 from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed
 from lrsched.clocks.recipes import reduce_on_plateau
-from lrsched.clocks.running import ScheduleState, bind, evaluate, init, replay, tick
 from lrsched.training.accumulation import accumulate
 from lrsched.training.checkpoint import describe, resume
 from lrsched.training.factories import scheduled
@@ -80,10 +78,11 @@ from lrsched.views.codec import from_dict, from_json, to_dict, to_json
 from lrsched.views.expression import parse
 from lrsched.views.latex import latex
 from lrsched.views.plotting import plot, plot_replay
-from lrsched.views.summary import Summary, summary
+from lrsched.views.summary import summary
 from lrsched.views.text import expanded
 
 if _typing.TYPE_CHECKING:
+    from lrsched import clocks as clocks
     from lrsched import dialects as dialects
     from lrsched import lab as lab
 
@@ -101,8 +100,7 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "monotone", "cosine_restarts", "triangular", "one_cycle",
     "one_cycle_momentum", "reduce_on_plateau",
     # Clocks
-    "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since", "init", "evaluate", "tick", "bind",
-    "replay", "ScheduleState",
+    "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since",
     # Optax
     "scale_by_learning_rate", "scheduled", "layerwise", "accumulate", "as_stateful",
     # States and checkpoints
@@ -110,7 +108,7 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     "replace_schedule",
     "observe", "describe", "resume", "restore",
     # Views
-    "plot", "plot_replay", "summary", "Summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict",
+    "plot", "plot_replay", "summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict",
     "from_dict",
     # Batches and nodes
     "grid", "stack", "unstack", "node", "leaf",

@@ -28,7 +28,7 @@ def algebra() -> Figure:
     axes, steps = panels[1, 2], np.arange(120)
     loss = np.maximum(np.exp(-steps / 30), 0.3) + 0.02 * np.sin(steps)
     axes.plot(steps, loss, color="0.6", linewidth=1, label="loss")
-    axes.plot(steps, ls.replay(ls.parse(STUCK), loss), color="#0072B2", label="value", drawstyle="steps-post")
+    axes.plot(steps, ls.clocks.replay(ls.parse(STUCK), loss), color="#0072B2", label="value", drawstyle="steps-post")
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
     axes.set_xlabel("step")

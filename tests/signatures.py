@@ -184,7 +184,7 @@ def _calls(name: str, described: Any, function: Callable[..., Any], label: str =
         yield Call(name, label or name, function, fixed, numbers, may_be_none)
 
 
-_READERS = (ls.bind, ls.expanded, ls.resume)  # of any schedule, a number among them
+_READERS = (ls.clocks.bind, ls.expanded, ls.resume)  # of any schedule, a number among them
 
 
 def _public() -> Iterator[Call]:

@@ -63,9 +63,9 @@ def test_a_call_has_the_shape_of_the_batch_and_then_of_the_steps():
 
 def rates(s, losses):
     def update(state, loss):
-        return ls.tick(s, state, value=loss), ls.evaluate(s, state)
+        return ls.clocks.tick(s, state, value=loss), ls.clocks.evaluate(s, state)
 
-    state, values = jax.lax.scan(update, ls.init(s), losses)
+    state, values = jax.lax.scan(update, ls.clocks.init(s), losses)
     return values, state
 
 
@@ -102,8 +102,8 @@ REFUSED = [
     (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
     (lambda: ls.grid(ls.Linear, start=0, end=[1], steps=[-1]), r"Linear\(steps=-1\): expected steps >= 0"),
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),
-    (lambda: ls.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
-    *((lambda f=f: f(BATCH, ls.init(LINES[0])), ONE) for f in (ls.evaluate, ls.tick, ls.bind)),
+    (lambda: ls.clocks.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
+    *((lambda f=f: f(BATCH, ls.clocks.init(LINES[0])), ONE) for f in (ls.clocks.evaluate, ls.clocks.tick, ls.clocks.bind)),
     (lambda: ls.scale_by_learning_rate(np.array([0.1, 0.2])), r"got a batch of shape \(2,\)"),
     (lambda: BATCH + np.ones(2), r"expected batches of one shape, got \(2,\), \(3,\)"),
     (lambda: BATCH.take(np.array([1.0, -1.0, 1.0])), r"take\(steps=array.*\): expected steps >= 0"),

@@ -22,10 +22,10 @@ STEPS, COSINE, TOKENS = ls.Constant(1.0).on(ls.Steps()), ls.Cosine(1.0, 0.0, 100
 
 def run(s: Any, steps: int) -> Any:
     """The values used by the updates, with a flat metric observed after each, and the last state."""
-    state, values = ls.init(s), []
+    state, values = ls.clocks.init(s), []
     for _ in range(steps):
-        values.append(float(ls.evaluate(s, state)))
-        state = ls.tick(s, state, value=1.0)
+        values.append(float(ls.clocks.evaluate(s, state)))
+        state = ls.clocks.tick(s, state, value=1.0)
     return values, state
 
 
@@ -68,25 +68,25 @@ def test_a_clock_counts_while_its_part_runs(name):
     s, expected = VALUES[name]
     values, state = run(s, len(expected))
     np.testing.assert_allclose(values, expected, rtol=1e-6)
-    bound = ls.bind(s, state)
-    assert ls.evaluate(s, state) == bound(state.step)
-    np.testing.assert_allclose(ls.replay(s, np.ones(len(expected))), expected, rtol=1e-6)
+    bound = ls.clocks.bind(s, state)
+    assert ls.clocks.evaluate(s, state) == bound(state.step)
+    np.testing.assert_allclose(ls.clocks.replay(s, np.ones(len(expected))), expected, rtol=1e-6)
 
 
 def test_between_updates_a_metric_moves_the_clocks_of_the_running_part_and_no_step():
-    last = ls.ScheduleState(jnp.int32(2**31 - 1), (jnp.int32(2**31 - 1),))
-    assert jax.tree.leaves(ls.tick(STEPS, last)) == [2**31 - 1] * 2  # they saturate
+    last = ls.clocks.ScheduleState(jnp.int32(2**31 - 1), (jnp.int32(2**31 - 1),))
+    assert jax.tree.leaves(ls.clocks.tick(STEPS, last)) == [2**31 - 1] * 2  # they saturate
     late = ls.Constant(1.0, 2) >> ls.Constant(1.0).on(ls.Counter("value"))
     s = COSINE * HALVES * late * STEPS
-    state = ls.tick(s, ls.init(s), value=1.0)
+    state = ls.clocks.tick(s, ls.clocks.init(s), value=1.0)
     for n in range(1, 4):
-        state = ls.tick(s, state, steps=0, value=1.0)
-        np.testing.assert_allclose(ls.evaluate(s, state), COSINE(1) * 0.5**n, rtol=1e-6)
+        state = ls.clocks.tick(s, state, steps=0, value=1.0)
+        np.testing.assert_allclose(ls.clocks.evaluate(s, state), COSINE(1) * 0.5**n, rtol=1e-6)
     found = ls.readings(state, s)
     assert (state.step, found["Steps"], found["value"], found["value/plateaus"]) == (1, 1, 0, 3)
     s = HALVES * ls.Constant(1.0).on(ls.SinceBest())
-    still = ls.tick(s, ls.init(s))
-    assert (still.clocks, still.step) == (ls.init(s).clocks, 1)  # without its metric a clock does not move
+    still = ls.clocks.tick(s, ls.clocks.init(s))
+    assert (still.clocks, still.step) == (ls.clocks.init(s).clocks, 1)  # without its metric a clock does not move
 
 
 LOSSES = np.array([3.0, 2.0, 2.0, 2.0, 1.0, np.nan, 0.5])
@@ -94,25 +94,25 @@ TWO = ls.reduce_on_plateau(0.5, patience=0, monitor="loss") * ls.reduce_on_plate
 
 
 def test_recorded_metrics_are_replayed():
-    once, slowly = (ls.replay(COSINE * HALVES, LOSSES, every) / COSINE(np.arange(7 * every)) for every in (1, 4))
+    once, slowly = (ls.clocks.replay(COSINE * HALVES, LOSSES, every) / COSINE(np.arange(7 * every)) for every in (1, 4))
     np.testing.assert_allclose(once, [1, 1, 1, 0.5, 0.25, 0.25, 0.125], rtol=1e-6)
     np.testing.assert_allclose(slowly, np.repeat(once, 4), rtol=1e-6)
-    values = ls.replay(TWO, {"loss": np.array([1.0, 1.0, 0.5, 0.5]), "score": np.array([1.0, 2.0, 2.0, 3.0])})
+    values = ls.clocks.replay(TWO, {"loss": np.array([1.0, 1.0, 0.5, 0.5]), "score": np.array([1.0, 2.0, 2.0, 3.0])})
     np.testing.assert_allclose(values, [1, 1, 0.5, 0.125])
-    assert ls.replay(HALVES, np.zeros(0), 4).shape == (0,)
+    assert ls.clocks.replay(HALVES, np.zeros(0), 4).shape == (0,)
     batch = ls.stack([COSINE * HALVES, COSINE * ls.reduce_on_plateau(patience=2)])
-    mapped = jax.jit(jax.vmap(ls.replay, (0, None)))(batch, LOSSES.astype(np.float32))
-    np.testing.assert_allclose(mapped, [ls.replay(s, LOSSES) for s in ls.unstack(batch)], rtol=3e-7)
+    mapped = jax.jit(jax.vmap(ls.clocks.replay, (0, None)))(batch, LOSSES.astype(np.float32))
+    np.testing.assert_allclose(mapped, [ls.clocks.replay(s, LOSSES) for s in ls.unstack(batch)], rtol=3e-7)
 
 
 def test_since_counts_updates_not_observations():
     s = ls.Linear(1.0, 0.0, 10).on(ls.Since(ls.Counter("signal")))
-    state, values = ls.init(s), []
+    state, values = ls.clocks.init(s), []
     for t in range(8):
-        values.append(float(ls.evaluate(s, state)))
-        state = ls.tick(s, state)
+        values.append(float(ls.clocks.evaluate(s, state)))
+        state = ls.clocks.tick(s, state)
         if t in (2, 5):
-            state = ls.tick(s, state, steps=0, signal=1)  # the second changes nothing
+            state = ls.clocks.tick(s, state, steps=0, signal=1)  # the second changes nothing
     np.testing.assert_allclose(values, [1, 1, 1, 1, 0.9, 0.8, 0.7, 0.6], rtol=1e-6)
 
 
@@ -160,12 +160,12 @@ def test_a_schedule_in_tokens_sees_every_one_of_fifteen_trillion(context):
     """Where a float32 is exact to a million."""
     last = 15 * 10**12
     s = ls.Linear(1.0, 0.0, last).on(TOKENS)
-    evaluate = jax.jit(lambda state: ls.evaluate(s, state))
+    evaluate = jax.jit(lambda state: ls.clocks.evaluate(s, state))
     with context():
         for left in (0, 1, 3, 1000, 12_345_678, 7 * 10**12):
-            state = ls.tick(s, ls.init(s), tokens=last - left)
+            state = ls.clocks.tick(s, ls.clocks.init(s), tokens=last - left)
             np.testing.assert_allclose(evaluate(state), left / last, rtol=3e-7, atol=0)
-            np.testing.assert_allclose(ls.evaluate(s, state), left / last, rtol=1e-7, atol=0)
+            np.testing.assert_allclose(ls.clocks.evaluate(s, state), left / last, rtol=1e-7, atol=0)
 
 
 def saved_and_read(state: Any) -> Any:
@@ -183,11 +183,11 @@ def test_whole_numbers_next_to_the_last_are_exact(run, context):
     s, params = ls.Constant(1.0).on(ls.Counter("n")), {"w": jnp.ones(3)}
     once = ls.scale_by_learning_rate(s, live=True)
     twice = ls.accumulate(optax.MultiSteps(once, 2))
-    tick = run(lambda state, n: ls.tick(s, state, n=n))
+    tick = run(lambda state, n: ls.clocks.tick(s, state, n=n))
     update = run(lambda state, n: twice.update(params, state, params, n=n)[1])
     observe = run(lambda state, n: ls.observe(state, n=n))
     with context(), relaxed():
-        states: Any = ls.init(s), twice.init(params), once.init(params)
+        states: Any = ls.clocks.init(s), twice.init(params), once.init(params)
         numbers = (LAST // 2, 3, LAST // 2 - 2**29, 2**29 - 9, 1, 1)
         for i, n in enumerate(numbers):
             x = np.float32(n) if n > 2**31 else np.int32(n)
@@ -275,17 +275,17 @@ test_the_time_of_a_driven_schedule_cannot_be_bent = refused(
 WRONG: Any = (COSINE, None, ls.Plateau)
 MISTAKES: list[Any] = [
     *((lambda s=s: jax.jit(s)(7), r"evaluate\(s, state\)") for s in DRIVEN),
-    *((lambda s=s: ls.evaluate(s, ls.init(COSINE)), "another schedule") for s in DRIVEN),
-    *((lambda s=s: ls.init(ls.stack([s, s])), r"jax\.vmap") for s in DRIVEN),
-    (lambda: ls.tick(HALVES, ls.init(HALVES), loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
+    *((lambda s=s: ls.clocks.evaluate(s, ls.clocks.init(COSINE)), "another schedule") for s in DRIVEN),
+    *((lambda s=s: ls.clocks.init(ls.stack([s, s])), r"jax\.vmap") for s in DRIVEN),
+    (lambda: ls.clocks.tick(HALVES, ls.clocks.init(HALVES), loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
     *((lambda wrong=wrong: COSINE.on(wrong), r"on\(clock=.*\): expected a clock") for wrong in WRONG),
     *((lambda wrong=wrong: ls.Since(wrong), r"Since\(clock=.*\): expected a clock") for wrong in WRONG),
-    (lambda: ls.replay(HALVES, np.ones((2, 2))), r"arrays of one shape \(n,\), got \{'value': \(2, 2\)\}"),
-    (lambda: ls.replay(HALVES, {"value": np.ones(3), "loss": np.ones(2)}), r"'value': \(3,\), 'loss': \(2,\)"),
-    (lambda: ls.replay(HALVES, {"loss": np.ones(3)}), "no clock monitors 'loss'"),
-    (lambda: ls.replay(TWO, LOSSES), "expected a dict, since clocks monitor loss, score"),
-    (lambda: ls.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
-    (lambda: ls.replay("0.1", LOSSES), "expected a schedule, a number or a function"),  # pyright: ignore[reportArgumentType]
+    (lambda: ls.clocks.replay(HALVES, np.ones((2, 2))), r"arrays of one shape \(n,\), got \{'value': \(2, 2\)\}"),
+    (lambda: ls.clocks.replay(HALVES, {"value": np.ones(3), "loss": np.ones(2)}), r"'value': \(3,\), 'loss': \(2,\)"),
+    (lambda: ls.clocks.replay(HALVES, {"loss": np.ones(3)}), "no clock monitors 'loss'"),
+    (lambda: ls.clocks.replay(TWO, LOSSES), "expected a dict, since clocks monitor loss, score"),
+    (lambda: ls.clocks.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
+    (lambda: ls.clocks.replay("0.1", LOSSES), "expected a schedule, a number or a function"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.Smoothed(ls.Plateau(), 2.5), r"Smoothed\(window=2.5\): expected window >= 1 and whole"),  # pyright: ignore
 ]
 test_what_does_not_fit_is_refused = refused(MISTAKES)

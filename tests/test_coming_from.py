@@ -34,7 +34,7 @@ def values(schedule: Any) -> np.ndarray:
     """At all steps and past the end, or at the metrics; `create_scheduler_v2` gives a number of epochs as well."""
     schedule = schedule[0] if isinstance(schedule, tuple) else schedule
     if isinstance(schedule, ls.Schedule) and driven_parts(schedule):
-        return np.asarray(ls.replay(schedule, np.asarray([*METRICS, 0.0], np.float32)))[1:]
+        return np.asarray(ls.clocks.replay(schedule, np.asarray([*METRICS, 0.0], np.float32)))[1:]
     return np.asarray(schedule(np.arange(1210)) if isinstance(schedule, ls.Schedule) else [schedule(t) for t in STEPS])
 
 

@@ -102,7 +102,7 @@ def test_every_formula_is_that_of_the_schedule_and_is_rendered(name):
     s = MADE[name]
     text = ls.latex(s)
     if is_arithmetic(s):
-        assert_has_the_values(text, ls.bind(s, ls.init(s)) if driven_parts(s) else s, STEPS, 2e-4)
+        assert_has_the_values(text, ls.clocks.bind(s, ls.clocks.init(s)) if driven_parts(s) else s, STEPS, 2e-4)
     while CASES.search(text):  # matplotlib knows no environments: rows become a stack
         text = CASES.sub(lambda found: r"\left\{ \substack{" + found[1].replace(" & ", r" \quad ") + r"} \right.", text)
     width, height, *_ = MathTextParser("path").parse(f"${text}$")

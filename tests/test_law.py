@@ -102,7 +102,11 @@ REFUSED = [
     (lambda: lab.fit_law([(1e-3, POINTS, FALLING[::-1])]), ValueError, "expected losses that fall, got 2.1 to 3"),
     (lambda: lab.fit_law([(0.0, POINTS, FALLING)]), ValueError, "expected rates >= 0, and above 0 at some step, got 0 to 0"),
     (lambda: lab.fit_law([([1e-3] * 9, POINTS, FALLING)]), ValueError, "the rate of every update from 0 to 9, got an array of"),
-    (lambda: lab.fit_law([(DRIVEN, POINTS, FALLING)]), TypeError, "a schedule that is not driven. Hint: bind(schedule, state)"),
+    (
+        lambda: lab.fit_law([(DRIVEN, POINTS, FALLING)]),
+        TypeError,
+        "a schedule that is not driven. Hint: lrsched.clocks.bind(schedule, state)",
+    ),
     (lambda: lab.fit_law([(ls.Linear(0.0, [1.0, 2.0], 9), POINTS, FALLING)]), ValueError, "expected one schedule"),
     (lambda: lab.fit_law([(ls.Linear(0.0, 1.0, 90), POINTS, FALLING)]), ValueError, "3 points after the highest rate, got 1"),
     (

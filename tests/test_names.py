@@ -45,7 +45,7 @@ NAMES = [
     (lambda: ls.Polynomial(0.1, stop=0.0, steps=9), "Hint: write end for stop."),
     (lambda: ls.wsd(0.1, warmup_ratio=0.1, steps=99), "Hint: warmup_steps=round(warmup_ratio * steps)."),
     (lambda: ls.join([1.0, 0.5], milestones=[9]), "join(milestones=...): expected schedules, boundaries. Hint: write bound"),
-    (lambda: ls.replay(COSINE, metrics=[1.0]), "Hint: write observations for metrics."),
+    (lambda: ls.clocks.replay(COSINE, metrics=[1.0]), "Hint: write observations for metrics."),
     (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, end, steps, got 2 values."),
     (lambda: ls.wsd(0.1, steps=99), "wsd(...): expected peak, warmup_steps, steps, decay_steps, got 1 value and steps."),
     (lambda: COSINE.stretch(), "stretch(...): expected factor, got none."),
@@ -58,7 +58,10 @@ ATTRIBUTES = [
     (lambda: COSINE.step(), "'Cosine' object has no attribute 'step'. Hint: a schedule has no counter: schedule(t) is"),
     (lambda: COSINE.get_last_lr(), "Hint: schedule(t) is the value of update t, and learning_rate(state) what the last update"),
     (lambda: COSINE.state_dict(), "Hint: a schedule has no state; describe(schedule)"),
-    (lambda: torch.ReduceLROnPlateau(0.1).state_dict(), "is what init(schedule) and tick(schedule, state, value=...) give."),
+    (
+        lambda: torch.ReduceLROnPlateau(0.1).state_dict(),
+        "is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give.",
+    ),
     (lambda: ls.reduce_on_plateau().init({}), "in optax.chain, scale_by_learning_rate(schedule), after an optimizer with"),
     (lambda: ls.ReduceLROnPlateau, "lrsched.dialects.keras.ReduceLROnPlateau or lrsched.dialects.torch.ReduceLROnPlateau."),
     (lambda: COSINE.stop_, "'Cosine' object has no attribute 'stop_'"),
@@ -89,7 +92,7 @@ test_a_name_of_others_is_an_attribute_error_with_ours = refused(literal(ATTRIBUT
 def test_the_table_names_what_there_is():
     texts = [*foreign.NAMES.values(), *foreign.ATTRIBUTES.values(), *foreign._INSTEAD.values()]
     for called in re.findall(r"(?<![\w.])(\w+)\(", " ".join(texts)):
-        assert called in ("schedule", "print") or hasattr(ls, called), called
+        assert called in ("schedule", "print") or hasattr(ls, called) or hasattr(ls.clocks, called), called
     for method in re.findall(r"schedule\.(\w+)\(", " ".join(texts)):
         assert hasattr(COSINE, method), method
     for path in re.findall(r"lrsched\.([\w.]+)\.(\w+)", " ".join(texts)):
@@ -104,7 +107,7 @@ def test_the_table_names_what_there_is():
 
 
 def test_every_function_of_a_schedule_names_its_arguments():
-    for name, function in vars(ls).items():
+    for name, function in (vars(ls) | vars(ls.clocks)).items():
         parameters = inspect.signature(function).parameters if inspect.isfunction(function) else {}
         if len(parameters) > 1 and {"schedule", "schedules"} & {*parameters} and "named" not in parameters:
             with pytest.raises(TypeError, match=rf"^{name}\(colour=\.\.\.\): expected "):

@@ -48,9 +48,12 @@ def gathered(s: Any, n: Any, observed: Any, grads: Any = None, **options: Any) -
 @pytest.mark.parametrize("name", ["steps", "state", "observations", "self", "val loss"])
 def test_a_clock_may_monitor_any_name(name):
     s, optimizer = RATE.on(ls.Counter(name)), optax.chain(optax.scale_by_adam(), live(RATE.on(ls.Counter(name))))
-    for state in (ls.tick(s, ls.init(s), {name: 400}), ls.tick(s, ls.init(s), {name: 400}, steps=0)):
-        assert ls.evaluate(s, state) == np.float32(0.6)
-    np.testing.assert_allclose(ls.replay(s, {name: [400.0, 200.0]}), [1.0, 0.6], rtol=1e-6)
+    for state in (
+        ls.clocks.tick(s, ls.clocks.init(s), {name: 400}),
+        ls.clocks.tick(s, ls.clocks.init(s), {name: 400}, steps=0),
+    ):
+        assert ls.clocks.evaluate(s, state) == np.float32(0.6)
+    np.testing.assert_allclose(ls.clocks.replay(s, {name: [400.0, 200.0]}), [1.0, 0.6], rtol=1e-6)
     state = ls.observe(run(optimizer, [{"observations": {name: 200}}])[-1], {name: 200})
     np.testing.assert_allclose([ls.learning_rate(state), ls.next_learning_rate(state)], [1.0, 0.6], rtol=1e-6)
     [_, state] = run(ls.accumulate(optax.MultiSteps(optimizer, 2)), [{"observations": {name: 200}}] * 2)
@@ -69,9 +72,9 @@ def test_a_probable_misspelling_raises_with_the_name_meant(meant, given):
     state = live(s).init(PARAMS)
     for call in (
         lambda: live(s).update(PARAMS, state, PARAMS, **{given: 1.0}),
-        lambda: ls.tick(s, ls.init(s), {given: 1.0}),
+        lambda: ls.clocks.tick(s, ls.clocks.init(s), {given: 1.0}),
         lambda: ls.observe(state, {given: 1.0}),
-        lambda: ls.replay(s, {given: [1.0]}),
+        lambda: ls.clocks.replay(s, {given: [1.0]}),
     ):
         with pytest.raises(TypeError, match=rf"no clock monitors {given!r} .* Hint: did you mean {meant}="):
             call()
@@ -163,8 +166,8 @@ def test_anything_that_is_an_array_to_jax_is_observed():
     s = PLATEAU * TOKENS
 
     def twice(loss, tokens):
-        state = ls.tick(s, ls.init(s), value=loss, tokens=tokens)
-        return ls.evaluate(s, ls.tick(s, state, value=loss, tokens=tokens))
+        state = ls.clocks.tick(s, ls.clocks.init(s), value=loss, tokens=tokens)
+        return ls.clocks.evaluate(s, ls.clocks.tick(s, state, value=loss, tokens=tokens))
 
     for call, kind in ((twice, Holds), (twice, nnx.Variable), (nnx.jit(twice), nnx.Variable), (twice, jnp.bfloat16)):
         np.testing.assert_allclose(call(kind(1.0), kind(200.0)), 0.3, rtol=1e-6)
@@ -276,7 +279,7 @@ def test_an_accumulation_inside_of_another():
 
 
 def ticked(s: Any, *observations: Any, **named: Any) -> Any:
-    return ls.tick(s, ls.init(s), *observations, **named)
+    return ls.clocks.tick(s, ls.clocks.init(s), *observations, **named)
 
 
 def compiled_inside() -> Any:

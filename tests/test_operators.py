@@ -137,7 +137,7 @@ def test_a_schedule_is_no_container_and_has_no_truth(use):
 STANDING_FOR = [
     *("s >> half", "s >> f", "s.then(f)", "s @ half", "half @ s", "s @ f", "f @ s", "s + f", "f - s"),
     *("ls.minimum(f, s)", "ls.maximum(s, f)", "s.clip(high=f)", "ls.join([f, s, half], [1, 4])", "ls.stack([s, half, f])"),
-    *("ls.Choice((s, half, f), 1)", "ls.bind(f, ls.init(f)) + ls.bind(half, ls.init(half))"),
+    *("ls.Choice((s, half, f), 1)", "ls.clocks.bind(f, ls.clocks.init(f)) + ls.clocks.bind(half, ls.clocks.init(half))"),
 ]
 
 

@@ -148,7 +148,7 @@ def test_a_replay_marks_where_it_fired():
     s = ls.Linear(1.0, 0.0, 40) * ls.reduce_on_plateau(factor=0.5, patience=1)
     losses = np.array([3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, np.nan])
     above, below = ls.plot_replay(s, losses, every=3)
-    np.testing.assert_allclose(np.asarray(below.lines[0].get_ydata(), float), ls.replay(s, losses, 3))
+    np.testing.assert_allclose(np.asarray(below.lines[0].get_ydata(), float), ls.clocks.replay(s, losses, 3))
     for axes in (above, below):
         assert sorted(int(np.asarray(line.get_xdata())[0]) for line in axes.lines[1:]) == [11, 17, 26]
     np.testing.assert_array_equal(above.lines[0].get_xdata(), np.arange(10) * 3 + 2)

@@ -241,9 +241,9 @@ def test_readings_of_every_clock():
     s = ls.Constant(1.0)
     for clock in clocks:
         s = s * ls.Linear(1.0, 0.0, 1e6).on(clock)
-    state = ls.init(s)
+    state = ls.clocks.init(s)
     for value in (3.0, 2.0, 2.5):
-        state = ls.tick(s, state, tokens=2**30 + 1, value=value, loss=value, kl=value, stop=1)
+        state = ls.clocks.tick(s, state, tokens=2**30 + 1, value=value, loss=value, kl=value, stop=1)
     expected = {"tokens": 3 * (2**30 + 1), "value/plateaus": 0, "value/bad": 1, "value/best": 2.0}
     expected |= {"loss/since_best": 1, "loss/best": 2.0, "stop": 3, "stop/since": 2, "Steps": 3}
     expected |= {"kl/reductions": -3, "kl/best": 2.25}  # of means that fall
@@ -331,10 +331,12 @@ def test_a_start_may_be_a_number_or_traced_and_is_checked_where_it_is_known():
 def test_clocks_start_as_after_updates_without_observations():
     steps = ls.Constant(1.0, 4) >> ls.Linear(1.0, 0.0, 10).on(ls.Steps())
     s = steps * PLATEAU * ls.Linear(1.0, 0.0, 9).on(ls.Since(ls.Plateau()))
-    slow = ls.init(s)
+    slow = ls.clocks.init(s)
     for step in range(10):
         if step in (0, 3, 4, 9):
-            assert jax.tree.all(jax.tree.map(np.array_equal, ls.init(s, step), slow))
-        slow = ls.tick(s, slow)
-    assert ls.evaluate(s, ls.init(s, 9)) == ls.evaluate(s, jax.jit(lambda n: ls.init(s, n))(9)) == 0.5
-    assert ls.init(PLATEAU, 2**31 - 1).step == 2**31 - 1  # nothing to run
+            assert jax.tree.all(jax.tree.map(np.array_equal, ls.clocks.init(s, step), slow))
+        slow = ls.clocks.tick(s, slow)
+    assert (
+        ls.clocks.evaluate(s, ls.clocks.init(s, 9)) == ls.clocks.evaluate(s, jax.jit(lambda n: ls.clocks.init(s, n))(9)) == 0.5
+    )
+    assert ls.clocks.init(PLATEAU, 2**31 - 1).step == 2**31 - 1  # nothing to run

@@ -108,7 +108,7 @@ def test_a_plateau_in_a_sequence_observes_what_happens_while_it_runs():
     # Six steps of warm-up; then the first metric is the best, and of the others every second one is too many.
     held = [0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
     expected = [*np.asarray(LINEAR(np.arange(6))), *held, 0.0625, 0.03125, 0, 0, 0, 0]
-    np.testing.assert_allclose(ls.replay(schedule, np.ones(20)), expected)
+    np.testing.assert_allclose(ls.clocks.replay(schedule, np.ones(20)), expected)
 
 
 def test_every_number_of_a_plateau_maps():
@@ -118,7 +118,7 @@ def test_every_number_of_a_plateau_maps():
     columns = {name: np.array([x, *(others[name] if n == name else x for n in given)]) for name, x in given.items()}
 
     def run(numbers):
-        return ls.replay(dialect.ReduceLROnPlateau(threshold_mode="abs", **numbers), metrics)
+        return ls.clocks.replay(dialect.ReduceLROnPlateau(threshold_mode="abs", **numbers), metrics)
 
     mapped = jax.jit(jax.vmap(run))(columns)
     for k, row in enumerate(mapped):

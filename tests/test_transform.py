@@ -78,7 +78,7 @@ def test_an_immediate_plateau_scales_as_that_of_optax():
 
     theirs = scales(optax.contrib.reduce_on_plateau(**numbers))
     assert len(set(theirs.tolist())) > 3
-    np.testing.assert_array_equal([ls.replay(s, losses), *map(scales, ours)], [theirs] * 4)
+    np.testing.assert_array_equal([ls.clocks.replay(s, losses), *map(scales, ours)], [theirs] * 4)
 
 
 class Halved:
@@ -110,11 +110,11 @@ def test_a_schedule_of_optax_with_a_state_is_followed(theirs):
 
     for optimizer in (ours(schedule=s), ls.scheduled(optax.sgd, live=True)(s), sgd(ls.as_stateful(s)), accumulated):
         np.testing.assert_array_equal(rates(optimizer), rates(sgd(theirs)))
-    state = ls.tick(s, ls.tick(s, ls.init(s), metrics[0]), metrics[0])
-    assert ls.evaluate(s, state) == theirs(state.clocks[0].schedule)
+    state = ls.clocks.tick(s, ls.clocks.tick(s, ls.clocks.init(s), metrics[0]), metrics[0])
+    assert ls.clocks.evaluate(s, state) == theirs(state.clocks[0].schedule)
     assert ls.resume(ls.describe(s), s) is s
     with pytest.raises(TypeError, match=r"\(steps=0\): expected no value without an update. Hint: give them to update"):
-        ls.tick(s, state, steps=0, value=1.0)
+        ls.clocks.tick(s, state, steps=0, value=1.0)
     with pytest.raises(TypeError, match=r"scheduled\(sgd\)\(learning_rate=.*from_optax makes one"):
         ls.scheduled(optax.sgd)(theirs)
 
@@ -183,10 +183,16 @@ def test_a_first_state_of_a_transform_is_donated(name):
 @pytest.mark.parametrize("name", DRIVEN)
 def test_a_first_state_of_clocks_is_donated(name):
     s = DRIVEN[name]
-    first = ls.init(s)
-    for state in (CLOCKS[name].init(), first, ls.init(s, step=5), ls.tick(s, first, value=1.0), ls.tick(s, first, steps=0)):
+    first = ls.clocks.init(s)
+    for state in (
+        CLOCKS[name].init(),
+        first,
+        ls.clocks.init(s, step=5),
+        ls.clocks.tick(s, first, value=1.0),
+        ls.clocks.tick(s, first, steps=0),
+    ):
         assert_no_buffer_twice(state)
-    tick = jax.jit(lambda state: ls.tick(s, state, value=1.0), donate_argnums=0)
+    tick = jax.jit(lambda state: ls.clocks.tick(s, state, value=1.0), donate_argnums=0)
     assert int(tick(tick(first)).step) == 2
 
 

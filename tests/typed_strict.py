@@ -24,7 +24,7 @@ def calls() -> None:
     peak: float = ls.summary(s).peak
     ls.scheduled(optax.adamw)(learning_rate=joined, weight_decay=10 * joined)
     tokens = joined.on(ls.Counter("tokens"))
-    ls.tick(tokens, ls.init(tokens), tokens=512)
+    ls.clocks.tick(tokens, ls.clocks.init(tokens), tokens=512)
     print(value, rate, text, peak, jax.vmap(lambda one: one(jnp.arange(3)))(batch), ls.dialects.torch.StepLR(0.1, 30))
 
 

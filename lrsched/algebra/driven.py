@@ -15,8 +15,8 @@ from lrsched.algebra.written import shown, unexpected
 class Driven(Schedule):
     """A schedule whose time is the reading of a clock, not the step; also spelled `schedule.on(clock)`.
 
-    It cannot be called by itself, since its value depends on observations: `lrsched.evaluate(s, state)` does it, and
-    `lrsched.bind(s, state)` makes it an ordinary schedule.
+    It cannot be called by itself, since its value depends on observations: `lrsched.clocks.evaluate(s, state)` does it, and
+    `lrsched.clocks.bind(s, state)` makes it an ordinary schedule.
 
     A reading may be below 0: a controller goes up and down. Then `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)`
     is a · r^t, while ramps, tables, `InverseSqrt`, `repeat`, `staircase` and `reverse` stand as at 0. Operators, `take`,
@@ -28,7 +28,7 @@ class Driven(Schedule):
 
     >>> import lrsched as ls
     >>> s = ls.Driven(ls.Linear(0.0, 1.0, 10), ls.Steps())
-    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
+    >>> print(ls.clocks.evaluate(s, ls.clocks.tick(s, ls.clocks.init(s))))
     0.1
     """
 
@@ -44,8 +44,9 @@ class Driven(Schedule):
         del t
         raise TypeError(
             f"schedule(step): expected a schedule of the step alone, got {shown(self)}, which depends on what its clock has"
-            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, use evaluate(s, state)"
-            " with state = init(s) and state = tick(s, state, value=...), or bind(s, state) to get a schedule of the step."
+            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, lrsched.clocks has"
+            " evaluate(s, state), with state = init(s) and state = tick(s, state, value=...), and bind(s, state), which is a"
+            " schedule of the step."
         )
 
 

@@ -70,7 +70,7 @@ _ARGUMENTS: dict[str, str] = {  # of a call, and what to write, perhaps with its
 }
 _NO_COUNTER = (
     "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there; a driven one moves"
-    " with tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
+    " with clocks.tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
 )
 _NO_OPTIMIZER = "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)"
 _INSTEAD: dict[str, str] = {  # of arguments
@@ -85,7 +85,7 @@ _INSTEAD: dict[str, str] = {  # of arguments
 _READ = "schedule(t) is the value of update t, and learning_rate(state) what the last update used"
 _NO_STATE = (
     "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints; the state of a driven one"
-    " is what init(schedule) and tick(schedule, state, value=...) give"
+    " is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give"
 )
 _IN_CHAIN = "scale_by_learning_rate(schedule), after an optimizer with flip_sign=False"
 ATTRIBUTES: dict[str, str] = {  # of a schedule
@@ -94,8 +94,8 @@ ATTRIBUTES: dict[str, str] = {  # of a schedule
     **dict.fromkeys(("state_dict", "load_state_dict"), _NO_STATE),
     **dict.fromkeys(("get_config", "from_config", "serialize"), "to_dict(schedule) and from_dict(data)"),
     **{name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe")},
-    "init": f"init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
-    "update": f"tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
+    "init": f"lrsched.clocks.init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
+    "update": f"lrsched.clocks.tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
     "optimizer": _NO_OPTIMIZER,
     "shift": "schedule.delay(steps) or schedule.drop(steps)",
     "scale": "schedule * number",
@@ -140,6 +140,7 @@ NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.name
     "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
     "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
     "MultiSteps": "accumulate(optax.MultiSteps(...))",
+    **{name: f"lrsched.clocks.{name}" for name in ("init", "evaluate", "tick", "bind", "replay")},
     "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
 }
 

@@ -1,1 +1,5 @@
-"""The state of schedules: clocks, and the functions that run them."""
+"""The state of schedules: clocks, and the functions that run them by hand, outside optax."""
+
+from lrsched.clocks.running import ScheduleState, bind, evaluate, init, replay, tick
+
+__all__ = ["ScheduleState", "bind", "evaluate", "init", "replay", "tick"]

@@ -56,10 +56,10 @@ class Clock(Node):
     ...     def read(self, state):
     ...         return state
     >>> s = ls.Exponential(3e-4, 1.5).on(KLAdaptive(target=0.02))
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for kl in [0.1, 0.1, 0.001]:
-    ...     state = ls.tick(s, state, kl=kl)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state, kl=kl)
+    >>> print(ls.clocks.evaluate(s, state))
     0.0002
     """
 
@@ -102,10 +102,10 @@ class Steps(Clock):
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 1.0, 10).on(ls.Steps())
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for _ in range(4):
-    ...     state = ls.tick(s, state)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state)
+    >>> print(ls.clocks.evaluate(s, state))
     0.4
     """
 
@@ -142,10 +142,10 @@ class Counter(Clock):
 
     >>> import lrsched as ls
     >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for _ in range(5):
-    ...     state = ls.tick(s, state, tokens=1.5e12)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state, tokens=1.5e12)
+    >>> print(ls.clocks.evaluate(s, state))
     0.0005
     """
 
@@ -202,14 +202,14 @@ class Since(Around):
 
     >>> import lrsched as ls
     >>> s = ls.OneMinusSqrt(0.1, 0.0, 4).on(ls.Since(ls.Counter("signal")))
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for _ in range(1000):
-    ...     state = ls.tick(s, state)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state)
+    >>> print(ls.clocks.evaluate(s, state))
     0.1
-    >>> state = ls.tick(s, state, steps=0, signal=1)  # somebody wants to see it end
-    >>> state = ls.tick(s, state)
-    >>> print(ls.evaluate(s, state))
+    >>> state = ls.clocks.tick(s, state, steps=0, signal=1)  # somebody wants to see it end
+    >>> state = ls.clocks.tick(s, state)
+    >>> print(ls.clocks.evaluate(s, state))
     0.05
 
     A signal during a warm-up before `>>` is lost: there, multiply, `warmup * cooldown.on(Since(...))`.

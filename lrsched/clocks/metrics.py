@@ -113,10 +113,10 @@ class Plateau(OfMetric):
 
     >>> import lrsched as ls
     >>> s = ls.Exponential(1.0, 0.5).on(ls.Plateau(patience=1))
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for loss in [3.0, 2.0, 2.0, 2.0]:
-    ...     state = ls.tick(s, state, value=loss)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state, value=loss)
+    >>> print(ls.clocks.evaluate(s, state))
     0.5
 
     References:
@@ -262,7 +262,7 @@ class Greedy(OfMetric):
 
     >>> import lrsched as ls
     >>> s = ls.Exponential(1.0, 0.5).on(ls.Greedy(patience=1, lowest=-2))
-    >>> print(ls.replay(s, [3.0, 2.0, 1.0, 0.5, 0.5, 0.5, 0.5]))
+    >>> print(ls.clocks.replay(s, [3.0, 2.0, 1.0, 0.5, 0.5, 0.5, 0.5]))
     [1. 1. 2. 2. 4. 4. 2.]
 
     References:
@@ -346,7 +346,7 @@ class Smoothed(Around):
 
     >>> import lrsched as ls
     >>> s = ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Plateau(patience=0), window=2))
-    >>> print(ls.replay(s, [3.0, 1.0, 2.0, 2.0, 1.0]))
+    >>> print(ls.clocks.replay(s, [3.0, 1.0, 2.0, 2.0, 1.0]))
     [1.  1.  1.  1.  0.5]
 
     References:

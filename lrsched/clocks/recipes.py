@@ -45,10 +45,10 @@ def reduce_on_plateau(
 
     >>> import lrsched as ls
     >>> s = ls.Linear(1.0, 0.0, 100) * ls.reduce_on_plateau(factor=0.5, patience=0)
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for loss in [2.0, 2.0]:
-    ...     state = ls.tick(s, state, value=loss)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state, value=loss)
+    >>> print(ls.clocks.evaluate(s, state))
     0.49
 
     References:

@@ -54,10 +54,10 @@ def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
         ValueError: if the schedule is a batch: map it with `jax.vmap`; or if the step is negative or above 2³¹ - 1.
 
     >>> import lrsched as ls
-    >>> print(ls.init(ls.Constant(0.1)))
+    >>> print(ls.clocks.init(ls.Constant(0.1)))
     ScheduleState(step=Array(0, dtype=int32), clocks=())
     >>> s = ls.Linear(0.0, 1.0, 10)
-    >>> print(ls.evaluate(s, ls.init(s, step=4)))
+    >>> print(ls.clocks.evaluate(s, ls.clocks.init(s, step=4)))
     0.4
     """
     schedule = _checked("init", schedule)
@@ -95,7 +95,7 @@ def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 1.0, 10)
-    >>> print(ls.evaluate(s, ls.tick(s, ls.init(s))))
+    >>> print(ls.clocks.evaluate(s, ls.clocks.tick(s, ls.clocks.init(s))))
     0.1
     """
     return _bind("evaluate", schedule, state)(state.step)
@@ -125,10 +125,10 @@ def tick(
 
     >>> import lrsched as ls
     >>> s = ls.reduce_on_plateau(factor=0.5, patience=0)
-    >>> state = ls.init(s)
-    >>> state = ls.tick(s, state, value=1.0)           # an update and its loss
-    >>> state = ls.tick(s, state, steps=0, value=1.0)  # a loss between two updates, and no better
-    >>> print(state.step, ls.evaluate(s, state))
+    >>> state = ls.clocks.init(s)
+    >>> state = ls.clocks.tick(s, state, value=1.0)           # an update and its loss
+    >>> state = ls.clocks.tick(s, state, steps=0, value=1.0)  # a loss between two updates, and no better
+    >>> print(state.step, ls.clocks.evaluate(s, state))
     1 0.5
     """
     schedule = _checked("tick", schedule, state)
@@ -188,7 +188,7 @@ def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 1.0, 4) >> ls.Exponential(1.0, 0.5).on(ls.Plateau())
-    >>> print(ls.bind(s, ls.init(s))([2, 4, 1000]))
+    >>> print(ls.clocks.bind(s, ls.clocks.init(s))([2, 4, 1000]))
     [0.5 1.  1. ]
     """
     return _bind("bind", schedule, state)
@@ -235,7 +235,7 @@ def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Arr
 
     >>> import lrsched as ls
     >>> s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=1)
-    >>> print(ls.replay(s, [3.0, 2.0, 2.0, 2.0, 2.0]))
+    >>> print(ls.clocks.replay(s, [3.0, 2.0, 2.0, 2.0, 2.0]))
     [0.1  0.1  0.1  0.1  0.05]
     """
     return replayed(schedule, observations, every)[0]

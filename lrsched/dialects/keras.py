@@ -165,10 +165,10 @@ def ReduceLROnPlateau(
     >>> import lrsched as ls
     >>> from lrsched.dialects import keras
     >>> s = keras.ReduceLROnPlateau(1.0, factor=0.5, patience=2)
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for loss in [2.0, 2.0, 2.0]:
-    ...     state = ls.tick(s, state, val_loss=loss)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state, val_loss=loss)
+    >>> print(ls.clocks.evaluate(s, state))
     0.5
     """
     call = "ReduceLROnPlateau"

@@ -263,7 +263,7 @@ def reduce_on_plateau(
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import optax
-    >>> print(ls.replay(optax.reduce_on_plateau(0.5, patience=2), [3.0, 3.0, 3.0, 3.0]))
+    >>> print(ls.clocks.replay(optax.reduce_on_plateau(0.5, patience=2), [3.0, 3.0, 3.0, 3.0]))
     [1.  1.  0.5 0.5]
     """
     call = "reduce_on_plateau"

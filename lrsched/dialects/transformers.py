@@ -228,7 +228,7 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     >>> import lrsched as ls
     >>> from lrsched.dialects import transformers
     >>> s = transformers.GreedyLR(0.1, factor=0.5, patience=0, max_lr=0.3)
-    >>> print(ls.replay(s, [3.0, 2.0, 2.0, 1.0]))
+    >>> print(ls.clocks.replay(s, [3.0, 2.0, 2.0, 1.0]))
     [0.1  0.2  0.3  0.15]
     """
     call = "GreedyLR"

@@ -158,7 +158,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
     >>> s = ls.Linear(0.1, 0.0, 1000).on(ls.Counter("tokens")) * ls.reduce_on_plateau()
-    >>> state = ls.tick(s, ls.init(s), tokens=400, value=2.5)
+    >>> state = ls.clocks.tick(s, ls.clocks.init(s), tokens=400, value=2.5)
     >>> print({name: float(x) for name, x in ls.readings(state, s).items()})
     {'tokens': 400.0, 'value/plateaus': 0.0, 'value/bad': 0.0, 'value/best': 2.5}
     """

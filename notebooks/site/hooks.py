@@ -49,13 +49,13 @@ PAGES = {  # the public names of lrsched
         step_decay multi_step warmup_constant warmup_linear warmup_cosine warmup_inverse_sqrt noam wsd infinite rex
         tanh_decay inverse_time power_decay monotone cosine_restarts triangular one_cycle one_cycle_momentum reduce_on_plateau
     """,
-    "Clocks": "Clock Steps Plateau SinceBest Greedy Smoothed Counter Since init evaluate tick bind replay ScheduleState",
+    "Clocks": "Clock Steps Plateau SinceBest Greedy Smoothed Counter Since",
     "Optax": "scale_by_learning_rate scheduled layerwise accumulate as_stateful",
     "States and checkpoints": """
         learning_rate learning_rates next_learning_rate hyperparameters readings get_schedule replace_schedule observe describe
         resume restore
     """,
-    "Views": "plot plot_replay summary Summary latex parse expanded to_json from_json to_dict from_dict",
+    "Views": "plot plot_replay summary latex parse expanded to_json from_json to_dict from_dict",
     "Batches and nodes": "grid stack unstack node leaf",
 }
 
@@ -73,6 +73,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             f"Dialects {short(module)}": entries(f"dialects.{short(module)}", module, names_of(module), {})
             for module in DIALECTS
         },
+        "Running clocks": entries("Running clocks", ls.clocks, ls.clocks.__all__, {}),
         "Lab": entries("Lab", lab, names_of(lab), {}),
         **{
             page: (ROOT / name).read_bytes() if name.endswith(".png") else linked((ROOT / name).read_text(), name)

@@ -34,9 +34,9 @@ def observed(schedule: Any) -> Any:
     """The values of driven schedules over a run with a recorded metric."""
 
     def update(state: Any, metric: Any) -> Any:
-        return ls.tick(schedule, state, value=metric), ls.evaluate(schedule, state)
+        return ls.clocks.tick(schedule, state, value=metric), ls.clocks.evaluate(schedule, state)
 
-    return jax.lax.scan(update, ls.init(schedule), METRIC)[1]
+    return jax.lax.scan(update, ls.clocks.init(schedule), METRIC)[1]
 
 
 def mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:

@@ -42,12 +42,12 @@ def test_pure_schedules():
 
 @pytest.mark.parametrize("s", DRIVEN, ids=str)
 def test_a_driven_schedule(s):
-    state, structure = jax.tree.flatten(ls.init(s))
+    state, structure = jax.tree.flatten(ls.clocks.init(s))
     (monitor,) = {m for part in driven_parts(s) for m in part.clock.monitors} or {"value"}
 
     def update(leaves: Any, metric: Any) -> Any:
         now = jax.tree.unflatten(structure, leaves)
-        return jax.tree.leaves(ls.tick(s, now, **{monitor: metric})), ls.evaluate(s, now)
+        return jax.tree.leaves(ls.clocks.tick(s, now, **{monitor: metric})), ls.clocks.evaluate(s, now)
 
     read, here = written_and_read(update, state, jnp.float32(1)), jax.jit(update)
     theirs = mine = state

@@ -89,8 +89,8 @@ def test_the_state_of_a_plateau():
     scheduler = one("ReduceLROnPlateau", 5, best=0.75, num_bad_epochs=2, cooldown_counter=3)
     schedule, state = from_torch(scheduler), state_from_torch(scheduler)
     assert (state.step, *state.clocks[0]) == (0, 0.75, 2, 3, 0, 0, 0)
-    assert [x.dtype for x in state.clocks[0]] == [x.dtype for x in ls.init(schedule).clocks[0]]
-    np.testing.assert_allclose(ls.evaluate(schedule, state), scheduler.optimizer.param_groups[0]["lr"], rtol=1e-6)
+    assert [x.dtype for x in state.clocks[0]] == [x.dtype for x in ls.clocks.init(schedule).clocks[0]]
+    np.testing.assert_allclose(ls.clocks.evaluate(schedule, state), scheduler.optimizer.param_groups[0]["lr"], rtol=1e-6)
 
 
 def changed(name: str, change: Any) -> Any:

@@ -54,7 +54,7 @@ def truth(schedule, readings):
 
 def at(schedule, readings):
     s = schedule.on(UpAndDown())
-    return jax.vmap(lambda reading: ls.evaluate(s, ls.init(s)._replace(clocks=(reading,))))(readings)
+    return jax.vmap(lambda reading: ls.clocks.evaluate(s, ls.clocks.init(s)._replace(clocks=(reading,))))(readings)
 
 
 @jax.jit
@@ -71,7 +71,7 @@ def test_a_reading_below_0():
             np.testing.assert_allclose(values, truth(schedule, readings), rtol=2e-6, atol=1e-6, err_msg=repr(schedule))
     for schedule in SCHEDULES:
         s = schedule.on(UpAndDown())
-        eager = [ls.evaluate(s, ls.init(s)._replace(clocks=(reading,))) for reading in READINGS]
+        eager = [ls.clocks.evaluate(s, ls.clocks.init(s)._replace(clocks=(reading,))) for reading in READINGS]
         np.testing.assert_allclose(eager, truth(schedule, READINGS), rtol=1e-6, atol=1e-7, err_msg=repr(schedule))
         np.testing.assert_array_equal(schedule(READINGS), schedule(np.maximum(READINGS, 0)))  # steps stand at 0
 

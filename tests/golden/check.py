@@ -42,8 +42,8 @@ def _observed(schedule: Any, state: Any, metrics: Any) -> Any:
     names = monitored_by(clocks_of(schedule))
 
     def observe(state: Any, metric: Any) -> tuple[Any, Any]:
-        state = ls.tick(schedule, state, dict.fromkeys(names, metric))
-        return state, ls.evaluate(schedule, state)
+        state = ls.clocks.tick(schedule, state, dict.fromkeys(names, metric))
+        return state, ls.clocks.evaluate(schedule, state)
 
     return jax.lax.scan(observe, state, metrics)[1]
 
@@ -58,7 +58,7 @@ def traces(record: Record) -> list[tuple[Any, Any, float]]:
     name, arguments, base_lr = record["class"], record["arguments"], record["base_lr"]
     schedule = ours(name, arguments, base_lr)
     if "metrics" in record:
-        return [(after(schedule, ls.init(schedule), record["metrics"]), record["rates"], base_lr)]
+        return [(after(schedule, ls.clocks.init(schedule), record["metrics"]), record["rates"], base_lr)]
     steps = np.arange(record["steps"]) if isinstance(record["steps"], int) else np.array(record["steps"])
     pairs = [(schedule(steps), record["rates"], base_lr)]
     if "momenta" in record:
@@ -72,7 +72,7 @@ def followed(scheduler: Any, group: int, count: int, metrics: list[float] | None
     if metrics is None:
         return np.asarray(schedule(np.arange(count)), np.float64)
     state = torch.state_from_torch(scheduler, group)
-    return np.append(ls.evaluate(schedule, state), after(schedule, state, metrics)).astype(np.float64)
+    return np.append(ls.clocks.evaluate(schedule, state), after(schedule, state, metrics)).astype(np.float64)
 
 
 def close(mine: Any, theirs: Any, base_lr: float, relative: float = RELATIVE) -> bool:
@@ -98,7 +98,7 @@ def made(peer: str, call: str, arguments: Record) -> ls.Schedule:
 def values(record: Record, schedule: ls.Schedule) -> np.ndarray:
     """Ours, at the steps of a record or after each of its metrics."""
     if "metrics" in record:
-        return after(schedule, ls.init(schedule), record["metrics"]).astype(np.float64)
+        return after(schedule, ls.clocks.init(schedule), record["metrics"]).astype(np.float64)
     return np.asarray(schedule(np.arange(len(record["values"]))), np.float64)
 
 

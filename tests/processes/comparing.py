@@ -23,14 +23,14 @@ def train(schedule: Any, key: Any) -> dict[str, Any]:
     def update(carry: Any, step: Any) -> Any:
         x, state = carry
         noise = jax.random.normal(jax.random.fold_in(key, step))
-        x = x - ls.evaluate(schedule, state) * (x + noise)
-        return (x, ls.tick(schedule, state, value=x**2)), None
+        x = x - ls.clocks.evaluate(schedule, state) * (x + noise)
+        return (x, ls.clocks.tick(schedule, state, value=x**2)), None
 
     def evaluation(carry: Any, steps: Any) -> Any:
         carry, _ = jax.lax.scan(update, carry, steps)
         return carry, carry[0] ** 2
 
-    start = jax.random.normal(key), ls.init(schedule)
+    start = jax.random.normal(key), ls.clocks.init(schedule)
     _, losses = jax.lax.scan(evaluation, start, jnp.arange(STEPS).reshape(10, -1))
     return {"loss": losses, "validation": -losses, "test": -losses[-1]}
 

@@ -33,12 +33,12 @@ def descend(schedule, key):
 
     def body(carry, step):
         x, state = carry
-        x = x - ls.evaluate(schedule, state) * x
-        state = ls.tick(schedule, state, value=0.5 * x**2)
-        return (x, state), (step + 1, 0.5 * x**2, ls.evaluate(schedule, state))
+        x = x - ls.clocks.evaluate(schedule, state) * x
+        state = ls.clocks.tick(schedule, state, value=0.5 * x**2)
+        return (x, state), (step + 1, 0.5 * x**2, ls.clocks.evaluate(schedule, state))
 
     start = 1.0 + jax.random.uniform(key)
-    _, (steps, losses, rates) = jax.lax.scan(body, (start, ls.init(schedule)), jnp.arange(30))
+    _, (steps, losses, rates) = jax.lax.scan(body, (start, ls.clocks.init(schedule)), jnp.arange(30))
     return {"step": steps, "loss": losses, "validation": -losses, "test": -losses[-1], "rate": rates}
 
 

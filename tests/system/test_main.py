@@ -79,7 +79,7 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
 
 def test_the_candidates_have_a_peak_of_1():
     for name, schedule in candidates.schedules((*candidates.GUIDE, *candidates.NEWER, candidates.CONSTANT), 1000).items():
-        assert ls.summary(ls.bind(schedule, ls.init(schedule)), 1000).peak == pytest.approx(1.0), name
+        assert ls.summary(ls.clocks.bind(schedule, ls.clocks.init(schedule)), 1000).peak == pytest.approx(1.0), name
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def is_wrong_for_two_steps() -> bool:
 
 
 def reduces_when_it_falls_only(schedule: Any) -> Any:
-    return ls.replay(schedule, np.arange(100.0))[-1] == 1 > ls.replay(schedule, -np.arange(100.0))[-1]
+    return ls.clocks.replay(schedule, np.arange(100.0))[-1] == 1 > ls.clocks.replay(schedule, -np.arange(100.0))[-1]
 
 
 UNPICKLABLE = AttributeError, TypeError, pickle.PicklingError  # which one, depends on the Python

@@ -38,7 +38,7 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     """The base rate, reduced by a factor whenever a metric has stopped improving: `max(base_lr · factor^k, min_lr)`.
 
     k counts the plateaus of the metric, as far as a reduction is by more than `eps`: see `lrsched.Plateau`. It is driven: an
-    optax chain gives it the metric as `value=...`, `lrsched.tick` by hand.
+    optax chain gives it the metric as `value=...`, `lrsched.clocks.tick` by hand.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -57,10 +57,10 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     >>> import lrsched as ls
     >>> from lrsched.dialects.torch import ReduceLROnPlateau
     >>> s = ReduceLROnPlateau(1.0, factor=0.5, patience=0)
-    >>> state = ls.init(s)
+    >>> state = ls.clocks.init(s)
     >>> for loss in [2.0, 2.0]:
-    ...     state = ls.tick(s, state, value=loss)
-    >>> print(ls.evaluate(s, state))
+    ...     state = ls.clocks.tick(s, state, value=loss)
+    >>> print(ls.clocks.evaluate(s, state))
     0.5
 
     References:

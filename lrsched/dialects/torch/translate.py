@@ -80,8 +80,8 @@ def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
     """The state that belongs to `from_torch(scheduler, group)`: at step 0, with what a plateau has observed so far.
 
         schedule, state = from_torch(plateau), state_from_torch(plateau)
-        state = ls.tick(schedule, state, value=loss)  # as plateau.step(loss)
-        rate = ls.evaluate(schedule, state)
+        state = ls.clocks.tick(schedule, state, value=loss)  # as plateau.step(loss)
+        rate = ls.clocks.evaluate(schedule, state)
 
     For a `ReduceLROnPlateau` it holds the best metric, the bad ones since, and what is left of a cooldown, and counts plateaus
     from 0, since the schedule begins with the present rate. All others but GreedyLR have no state, and get that of `init`.

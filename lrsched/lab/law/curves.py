@@ -56,7 +56,7 @@ def as_rates(call: str, schedule: Rated, last: int) -> Schedule | Rates:
         return lambda steps: rates[steps]
     found = as_schedule(call, "schedule", schedule)  # pyright: ignore[reportArgumentType]
     if driven_parts(found):
-        hint = "bind(schedule, state) is a function of the step alone; or give the rates that were used, as an array"
+        hint = "lrsched.clocks.bind(schedule, state) is a function of the step; or give the rates used, as an array"
         raise TypeError(unexpected(call, "schedule", found, "a schedule that is not driven", hint))
     return found
 
