@@ -210,12 +210,12 @@ def _takes_a_number(function: Callable[..., Any]) -> bool:
 
 def _methods() -> Iterator[Call]:
     for name, method in vars(ls.Schedule).items():
-        if _makes_a_schedule(method) and name.startswith("__"):
+        if _makes_a_schedule(method) and name.startswith("__") and name != "__getitem__":
             bare = name.strip("_")
             plain = bare if bare in OPERATORS else bare.removeprefix("r")
             operate = functools.partial(_operated, getattr(operator, plain), plain != bare)
             yield from _calls(OPERATORS[plain], method, operate, label=name)
-        elif _makes_a_schedule(method):
+        elif _makes_a_schedule(method) and not name.startswith("__"):
             yield from _calls(name, method, getattr(RECEIVER, name), singly=True)
 
 

@@ -83,6 +83,9 @@ def test_grid_is_the_product_of_its_lists():
     numbers = [x.tolist() for x in points.values()]
     assert (list(points), numbers) == (["peak", "warmup_steps"], [[0.1] * 3 + [0.2] * 3, [0, 10, 20] * 2])
     assert ls.unstack(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
+    assert batch[-1] == list(batch)[-1] == ls.unstack(batch)[-1]
+    with pytest.raises(IndexError, match=r"batch\[6\]: expected an index below 6"):
+        batch[6]
     batch, points = ls.grid(ls.triangular, low=0.0, high=1.0, up=4, mode=["triangular", "triangular2"])
     np.testing.assert_array_equal(batch([4, 12]), [[1, 1], [1, 0.5]])
     assert points["mode"].tolist() == ["triangular", "triangular2"]
@@ -98,6 +101,7 @@ REFUSED = [
     (lambda: ls.stack([LINES[0], BATCH]), r"batch shapes: \(\), \(3,\)"),
     (lambda: ls.unstack(LINES[0]), r"unstack\(schedule=.*\): expected a batch"),
     (lambda: ls.unstack(1.0), r"unstack\(schedule=1.0\): expected a batch"),  # pyright: ignore
+    (lambda: LINES[0][0], r"schedule\[0\]: expected a batch of schedules"),
     (lambda: ls.grid(ls.Linear, start=0, end=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
     (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
     (lambda: ls.grid(ls.Linear, start=0, end=[1], steps=[-1]), r"Linear\(steps=-1\): expected steps >= 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -85,17 +86,24 @@ def unstack(schedule: Schedule) -> list[Schedule]:
         raise TypeError(unexpected("unstack", "schedule", schedule, "a batch of schedules"))
     if not schedule.batch_shape:
         raise ValueError(unexpected("unstack", "schedule", schedule, "a batch, such as stack([...]) makes"))
-    return [_member(schedule, i) for i in range(schedule.batch_shape[0])]
+    return list(schedule)
 
 
-def _member(batch: Schedule, i: int) -> Schedule:
+def member(batch: Schedule, i: int) -> Schedule:
+    """One schedule of a batch, at the index i of its first axis."""
+    if not batch.batch_shape:
+        raise TypeError(f"schedule[{shown(i)}]: expected a batch of schedules, such as grid(...) makes, got {shown(batch)}.")
+    size = batch.batch_shape[0]
+    if not -size <= operator.index(i) < size:
+        raise IndexError(f"batch[{i}]: expected an index below {size}, the number of schedules.")
+
     def entry(leaf):
         return float(leaf[i]) if isinstance(leaf[i], np.floating) else leaf[i]
 
-    member = jax.tree.map(entry, batch)
-    if isinstance(member, Choice) and isinstance(member.index, float):
-        return member.branches[int(member._chosen())]
-    return member
+    one = jax.tree.map(entry, batch)
+    if isinstance(one, Choice) and isinstance(one.index, float):
+        return one.branches[int(one._chosen())]
+    return one
 
 
 def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedule, dict[str, np.ndarray]]:

@@ -126,6 +126,18 @@ class Schedule(_Hyperparameter):
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
+    def __getitem__(self, i: int) -> Schedule:
+        """The member i of a batch, as in `unstack`; so `for s in batch` iterates over the members.
+
+        >>> import lrsched as ls
+        >>> batch, _ = ls.grid(ls.Cosine, start=[1.0, 2.0], end=0.0, steps=10)
+        >>> print(batch[1])
+        Cosine(2.0, 0.0, 10)
+        """
+        from lrsched.algebra.batch import member
+
+        return member(self, i)
+
     def __add__(self, other: ScheduleLike) -> Schedule:
         return _combinators().operated("+", self, other)
 
