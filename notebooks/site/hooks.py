@@ -1,6 +1,7 @@
 """Makes the pages of the API reference, with a curve for each schedule, and the pages that are files of the project."""
 
 import re
+import sys
 import types
 from io import BytesIO
 from pathlib import Path
@@ -80,7 +81,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             for name, page in PROJECT.items()
         },
         "license.md": f"# Licence\n\n```text\n{(ROOT / 'LICENSE').read_text()}```",
-        "wide.css": ".md-grid { max-width: 84rem }",
+        "wide.css": ".md-grid { max-width: 84rem } .md-typeset pre > code { font-size: 0.8em }",  # 128 characters fit
     }
     for name, content in pages.items():
         path = name if "." in name else f"reference/{name.lower().replace(' ', '_')}.md"
@@ -106,8 +107,13 @@ def entries(title: str, module: types.ModuleType, names: list[str], curves: dict
     """A page of the reference."""
     parts = [f"# {title}"]
     for name in names:
-        methods = [one for one in vars(vars(module)[name]) if one[0] != "_"] if name in ("Schedule", "Clock") else []
-        parts.append(f"::: {module.__name__}.{name}\n    options:\n      members: {methods}")
+        thing = vars(module)[name]
+        members = vars(thing) if isinstance(thing, type) else {}
+        members = {name: x for name, x in members.items() if name[0] != "_" and not hasattr(thing.__base__, name)}
+        written = [name for name, x in members.items() if isinstance(x, (types.FunctionType, property)) and x.__doc__]
+        # A function may have the name of its package: then `lrsched.lab.compare` would be the package.
+        path = f"{thing.__module__}.{name}" if f"{module.__name__}.{name}" in sys.modules else f"{module.__name__}.{name}"
+        parts.append(f"::: {path}\n    options:\n      members: {written}")
         if name in curves:
             parts += [f"![{curves[name]}]({name}.svg)", f"`{curves[name]}`"]
     return "\n\n".join(parts)
