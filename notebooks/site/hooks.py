@@ -27,6 +27,12 @@ PROJECT = {
     **{f"benchmarks/{path.name}": path.name for path in (ROOT / "benchmarks").glob("*.png")},
 }
 
+WIDE = """
+.md-grid { max-width: 84rem }
+.md-typeset pre > code { font-size: 0.8em } /* lines of 128 characters fit */
+.jp-OutputArea-output pre { white-space: pre !important; overflow-x: auto } /* outputs scroll instead of breaking words */
+"""
+
 # A call whose curve stands beside its name; names without one have no curve.
 CURVES = """
     Constant(1.0) | Linear(0.0, 1.0, 80) | Cosine(1.0, 0.0, 80) | Polynomial(1.0, 0.0, 80, 2.0) | OneMinusSqrt(1.0, 0.0, 80)
@@ -81,7 +87,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             for name, page in PROJECT.items()
         },
         "license.md": f"# Licence\n\n```text\n{(ROOT / 'LICENSE').read_text()}```",
-        "wide.css": ".md-grid { max-width: 84rem } .md-typeset pre > code { font-size: 0.8em }",  # 128 characters fit
+        "wide.css": WIDE,
     }
     for name, content in pages.items():
         path = name if "." in name else f"reference/{name.lower().replace(' ', '_')}.md"
