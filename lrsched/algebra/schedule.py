@@ -138,6 +138,10 @@ class Schedule(_Hyperparameter):
 
         return member(self, i)
 
+    if TYPE_CHECKING:  # Python iterates by __getitem__; with __iter__ every schedule would be an Iterable
+
+        def __iter__(self) -> Iterator[Schedule]: ...
+
     def __add__(self, other: ScheduleLike) -> Schedule:
         return _combinators().operated("+", self, other)
 

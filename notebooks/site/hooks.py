@@ -80,7 +80,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             f"Dialects {short(module)}": entries(f"dialects.{short(module)}", module, names_of(module), {})
             for module in DIALECTS
         },
-        "Running clocks": entries("Running clocks", ls.clocks, ["init", "evaluate", "tick", "bind", "replay", "ScheduleState"], {}),
+        "Running clocks": entries("Running clocks", ls.clocks, "init evaluate tick bind replay ScheduleState".split(), {}),
         "Lab": entries("Lab", lab, names_of(lab), {}),
         **{
             page: (ROOT / name).read_bytes() if name.endswith(".png") else linked((ROOT / name).read_text(), name)
