@@ -80,7 +80,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             f"Dialects {short(module)}": entries(f"dialects.{short(module)}", module, names_of(module), {})
             for module in DIALECTS
         },
-        "Running clocks": entries("Running clocks", ls.clocks, "init evaluate tick bind replay ScheduleState".split(), {}),
+        "Running clocks": entries("Running clocks", ls.clocks, CLOCKS, {}),
         "Lab": entries("Lab", lab, names_of(lab), {}),
         **{
             page: (ROOT / name).read_bytes() if name.endswith(".png") else linked((ROOT / name).read_text(), name)
@@ -95,6 +95,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+CLOCKS = ["init", "evaluate", "tick", "bind", "replay", "ScheduleState"]
 DIALECTS = (torch, optax, transformers, timm, keras)
 
 
