@@ -115,8 +115,8 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
             anything else is the same for all. An argument that is itself a list, such as milestones, goes into a list of lists.
 
     Returns:
-        The batch of shape (n,), which can be indexed and iterated like a list of schedules; the last axis moves fastest. And the
-        points: the n values of each axis, as an array (of objects, where they are lists of different lengths).
+        The batch of shape (n,), which can be indexed and iterated like a list of schedules; the last axis moves fastest.
+        And the points: the n values of each axis, as an array (of objects, where they are lists of different lengths).
 
     >>> import lrsched as ls
     >>> s, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 10], steps=100)
