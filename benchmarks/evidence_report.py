@@ -9,28 +9,26 @@ CLAIM = 0.3  # of the steps, the least that the guide says a good schedule saves
 
 _INTRODUCTION = """# Do schedules help?
 
-Guides to PyTorch's schedulers compare them with stars, and say that a good schedule saves 30 to 50 % of the training time.
-Here are measurements in place of the stars. `python -m benchmarks.evidence` makes them and writes this file;
-`python -m lrsched compare --workload digits` makes those of one workload, and `lrsched.lab.compare` those of your own model,
-which are the ones that count.
+Guides to PyTorch's schedulers rate them with stars, and say that a good schedule saves 30 to 50 % of the training time. This
+page has measurements instead. `python -m benchmarks.evidence` writes it; `python -m lrsched compare --workload digits`
+measures one workload, and `lrsched.lab.compare` measures your own model, which is the result that counts.
 
-Every schedule has the same budget: each peak rate of the same grid, each from the same seeds, in runs of the same length. The
-best peak of each is chosen on the validation split, and the test split is looked at for that one only. The constant rate is
-tuned in the same way, so that what is compared is the schedule and not the rate.
+Every schedule has the same budget: the same peak rates, the same seeds, the same number of steps. The best peak of each is
+chosen on the validation split, and only that peak is scored on the test split. The constant rate is tuned in the same way.
 
 - *Test score*: the mean over seeds at the best peak. *Against constant*: the mean difference from the best constant rate,
   seed by seed.
-- *Steps saved*: how much earlier than the best constant rate the validation score, smoothed and averaged over seeds, gets to
-  where that rate ends, and stays. *Never*: it does not get there. Less than 0: it gets there later.
-- *With 30 % (50 %) fewer steps*: the guide's claim, taken at its word. The schedule is made for a run of 70 % (50 %) of the
-  steps, at the peak that was best for the whole run, and its test score is set against that of the best constant rate in whole
-  runs, seed by seed. Above 0: that much time is saved and something is gained besides. An interval with 0 in it shows no loss,
-  and its lower end says how large one could still be.
-- *Numbers to choose*: besides the length of the run; what has a default in this library is left at it.
-- *Lost over the grid*: the best mean validation score of all peaks less that of the median peak: what a rate that is not tuned
-  costs.
-- In brackets 95 % intervals, by bootstrap over seeds. **Bold**: the interval leaves out 0. If no schedule did anything, about
-  one in twenty would be bold.
+- *Steps saved*: how much earlier than the best constant rate the validation score, smoothed and averaged over seeds, reaches
+  the final score of that rate, and stays there. *Never*: it does not. Below 0: it gets there later.
+- *With 30 % (50 %) fewer steps*: the claim of the guides, tested. The schedule is made for a run of 70 % (50 %) of the steps,
+  at the peak that was best for the whole run. Its test score is compared with that of the best constant rate in whole runs,
+  seed by seed. Above 0: the steps are saved, and the score is better as well. An interval that contains 0 shows no loss; its
+  lower end is the largest loss that is still likely.
+- *Numbers to choose*: besides the length of the run; numbers with a default in this library keep it.
+- *Lost over the grid*: the best mean validation score of all peaks minus that of the median peak, the cost of a rate that is
+  not tuned.
+- In brackets are 95 % intervals, by bootstrap over seeds. **Bold**: the interval does not contain 0. If no schedule had an
+  effect, about one in twenty would be bold.
 """
 
 
@@ -88,7 +86,7 @@ def _in_short(found: Mapping[str, Evidence]) -> str:
     def sides(intervals: list[Any], good: str, bad: str) -> str:
         return f"{sum(map(_above, intervals))} {good}, {sum(map(_below, intervals))} {bad}"
 
-    end = sides([row["gain_interval"] for row in rows], "end better than with the best constant rate", "worse")
+    end = sides([row["gain_interval"] for row in rows], "end better than the best constant rate", "worse")
     way = sides([row["steps_saved_interval"] for row in rows], "reach its final score earlier, beyond chance", "later")
     said = [f"Of {len(rows)} schedule–workload pairs, {end}; {way}."]
     for share in rows[0]["shorter"]:
@@ -111,16 +109,16 @@ def _said(name: str, one: Evidence) -> str:
     lines = [
         f"better than the best constant rate: {names(lambda row: _above(row['gain_interval']))}; worse:"
         f" {names(lambda row: _below(row['gain_interval']))}",
-        f"surely earlier where it ends: {names(lambda row: _above(row['steps_saved_interval']))}; never there:"
+        f"reaches its final score earlier, beyond chance: {names(lambda row: _above(row['steps_saved_interval']))}; never:"
         f" {names(lambda row: row['steps_saved'] == 'never')}",
-        f"30 % of the steps earlier or more: {names(lambda row: _at_least(row['steps_saved'], CLAIM))}",
+        f"earlier by 30 % of the steps or more: {names(lambda row: _at_least(row['steps_saved'], CLAIM))}",
     ]
     for share in one.rows[0]["shorter"]:
         better, worse = (
             names(lambda row, side=side, of=share: side(row["shorter"][of]["gain_interval"])) for side in (_above, _below)
         )
-        lines.append(f"with {_percent(share)} fewer steps better than the whole constant run: {better}; worse: {worse}")
-    return f"**{name}**: {one.description}\n" + "\n".join(f"  - {line}" for line in lines)
+        lines.append(f"with {_percent(share)} fewer steps, better than the whole constant run: {better}; worse: {worse}")
+    return f"**{name}**: {one.description}\n" + "\n".join(f"    - {line}" for line in lines)
 
 
 def _section(name: str, one: Evidence) -> str:
