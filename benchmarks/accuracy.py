@@ -1,4 +1,4 @@
-"""How exact values are, of numbers that are known: the largest error in ulp, eager and captured by a jitted function.
+"""The exactness of known numbers: the largest error in ulp, outside jit and captured by a jitted function.
 
 Of every shape, recipe and PyTorch scheduler, at every step of runs of 10³ and 10⁵, and in runs of 2³¹ − 2 at steps near every
 boundary and both ends, and in between. The numbers are the float64 numbers given.

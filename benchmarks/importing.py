@@ -1,4 +1,4 @@
-"""What `import lrsched` costs a program that has imported optax, and what it drags in."""
+"""The cost of `import lrsched` in a program that has imported optax, and what else it imports."""
 
 import statistics
 import subprocess

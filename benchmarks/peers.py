@@ -1,4 +1,4 @@
-"""Schedulers of torch, timm and transformers: what a step of them costs, what a whole table costs, and how exact they are.
+"""Schedulers of torch, timm and transformers: the cost of one step and of a whole table, and their exactness.
 
 They are objects that set a float in an optimizer. In JAX a training loop is compiled, and the schedule with it, so a step of
 ours is measured in a compiled loop, which is counted in full; a call outside jit, which makes a JAX array, is in the details.

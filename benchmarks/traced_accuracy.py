@@ -1,4 +1,4 @@
-"""How exact values are, of numbers that a compiled function is given: the largest error in ulp, mapped over and live.
+"""The exactness of traced and live numbers: the largest error in ulp.
 
 As in `accuracy`, but with the schedule as an argument of a jitted function, under `jax.vmap`. Its numbers are the float32
 numbers received, in runs of up to 2²⁴ steps; or as in the state of a live optimizer, where counts of steps stay exact to 2³¹.
