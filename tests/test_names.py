@@ -119,8 +119,8 @@ def test_protocols_that_ask_for_attributes_go_on_as_ever():
     assert getattr(COSINE, "get_lr", None) is None
     assert not hasattr(ls, "cosine")
     assert list(inspect.signature(ls.Cosine).parameters) == ["start", "end", "steps"]
-    with pytest.raises(TypeError):
-        iter(COSINE)
+    with pytest.raises(TypeError, match="expected a batch"):
+        list(COSINE)
 
 
 def test_an_error_in_a_property_is_shown_as_it_is():
