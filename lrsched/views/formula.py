@@ -1,7 +1,6 @@
 r"""Formulas as values: `Formula` has the operators of arithmetic, so that code which writes LaTeX reads like the mathematics.
 
-A shape writes its formula of a time, itself a formula: it registers with `formula`. A node without one is an error, for any
-other formula would be false. Schedules made of schedules have the formulas of their parts, by `phases`.
+A node registers with `formula` its value at a time, which is a formula too. A node without one is an error.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown
 
 SUM, PRODUCT, POWER, ATOM = range(4)
+Row: TypeAlias = "tuple[Formula, float]"  # one of several cases: a value, and the time at which it ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Formula:
     text: str
     binds: int = ATOM
     value: float | None = None
-    rows: tuple[tuple[Formula, float], ...] = ()  # values, each with the time `t` that bounds it
+    rows: tuple[Row, ...] = ()  # of cases, which hold at the time `t`
     t: Formula | None = None
 
     def within(self, at_least: int) -> str:
@@ -85,12 +85,11 @@ class Formula:
 
 
 Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by the node that they belong to and what they mean
-Value: TypeAlias = Callable[[Formula, Where], Formula]  # of a time
 
 
 @functools.singledispatch
 def formula(schedule: Any, t: Formula, where: Where) -> Formula:
-    """The value of a shape at a time; the symbols that it needs are put into `where`."""
+    """The value of a schedule at a time; the symbols that it needs are put into `where`."""
     del t, where
     raise TypeError(
         f"latex(...): expected a node with a formula, got {shown(schedule)}. Hint: give {type(schedule).__name__} one with"
@@ -124,11 +123,14 @@ def chosen(choose: Callable[..., float], *arguments: Formula | float) -> Formula
     return written(choose(values)) if None not in values else called(rf"\{choose.__name__}", *arguments)
 
 
-def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> Formula:
-    """The value of the first row whose bound is above the time, or the rest; a row that equals the next is left out."""
+def cases(t: Formula, rows: Sequence[Row]) -> Formula:
+    """The value of the first row whose bound is above the time, else of the last; a row that equals the next is left out."""
+    *others, (rest, _) = rows
     if t.value is not None:
-        return next((value for value, bound in rows if t.value < bound), rest)
-    kept = [row for row, (then, _) in itertools.pairwise([*rows, (rest, 0)]) if row[0].text != then.text and row[1] > 0]
+        return next((value for value, bound in others if t.value < bound), rest)
+    begins = itertools.accumulate((bound for _, bound in others), max, initial=0.0)
+    others = [row for row, begin in zip(others, begins, strict=False) if row[1] > begin]
+    kept = [row for row, (then, _) in itertools.pairwise([*others, (rest, 0.0)]) if row[0].text != then.text]
     lines = [rf"{value.text} & \text{{if }} {t.text} < {written(bound).text}" for value, bound in kept]
     text = r" \\ ".join([*lines, rf"{rest.text} & \text{{otherwise}}"])
     whole = (*kept, (rest, math.inf))

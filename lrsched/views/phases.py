@@ -1,15 +1,11 @@
-"""The phases of a schedule with their formulas, its corners, and how many steps to look at.
-
-Plots, summaries, formulas and notebooks share this one query over the tree. It raises for a node that it does not know.
-"""
+"""The phases of a schedule, its corners, and how many steps to look at: what plots, summaries and notebooks ask the tree."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +17,6 @@ from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import bind, init
-from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
 _MOST = 1000  # corners: a schedule that repeats for ever has no end of them
 _STILL = 1000  # steps, where nothing ever moves, or nobody knows how
@@ -32,27 +27,11 @@ _LAST_STEP = 2**53  # a float64 counts no further
 
 
 class Span(NamedTuple):
-    """A stretch of time, a name for the part that runs in it, and its formula, of the time `(t - by) / factor`."""
+    """A stretch of time, and a name for the part that runs in it."""
 
     start: float
     stop: float
     name: str
-    value: Value
-    by: float = 0.0
-    factor: float = 1.0
-
-    def rows(self, t: Formula, where: Where) -> list[tuple[Formula, float]]:
-        """The formula at a time, and its end; of a table one for each entry."""
-        own = (t - self.by) / self.factor
-        value = self.value(own, where)
-        if value.t != own:
-            return [(value, self.stop)]
-        return [(entry, min(bound * self.factor + self.by, self.stop)) for entry, bound in value.rows]
-
-    def at(self, t: Formula, where: Where) -> Formula:
-        """The formula at a time."""
-        *rows, (last, _) = self.rows(t, where)
-        return cases(t, rows, last)
 
 
 @dataclasses.dataclass
@@ -63,13 +42,11 @@ class Phases:
         spans: the phases, without a gap from 0 to the length.
         corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
         reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
-        held: the formula after the length.
     """
 
     spans: list[Span]
     corners: Any
     reach: float
-    held: Callable[[Where], Formula]
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -78,28 +55,15 @@ class Phases:
 
     def moved(self, by: float, factor: float = 1.0) -> Phases:
         """The same on another time, `factor · t + by`, from 0 on."""
-        spans = [
-            Span(max(start * factor + by, 0.0), stop * factor + by, name, value, before * factor + by, slower * factor)
-            for start, stop, name, value, before, slower in self.spans
-        ]
-        reach = max(self.reach * factor + by, 0.0)
-        return dataclasses.replace(self, spans=spans, corners=self.corners * factor + by, reach=reach)
+        spans = [Span(max(start * factor + by, 0.0), stop * factor + by, name) for start, stop, name in self.spans]
+        return Phases(spans, self.corners * factor + by, max(self.reach * factor + by, 0.0))
 
     def until(self, end: float) -> Phases:
-        """The same up to an end, until which the last of it is held."""
+        """The same up to an end, until which the last value is held."""
         spans = [span._replace(stop=min(span.stop, end)) for span in self.spans]
-        held = Span(max((span.stop for span in spans), default=0.0), end, "held", lambda _, where: self.held(where))
+        held = Span(max((span.stop for span in spans), default=0.0), end, "held")
         corners, reach = [*self.corners[self.corners <= end], end], end if math.isfinite(end) else self.reach
-        return Phases([*spans, held], corners, reach, functools.partial(self.formula, written(end)))
-
-    def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
-        """The value at a time, with a case for each phase; `inside`: before the end."""
-        if t.value is not None:
-            running = next((span for span in self.spans if t.value < span.stop), None)
-            return self.held(where) if running is None else running.at(t, where)
-        rows = [row for span in self.spans for row in span.rows(t, where)]
-        endless = rows and (inside or math.isinf(rows[-1][1]))
-        return cases(t, rows, rows.pop()[0] if endless else self.held(where))
+        return Phases([*spans, held], corners, reach)
 
 
 @functools.singledispatch
@@ -113,7 +77,7 @@ def phases(schedule: Any) -> Phases:
         TypeError: for a node of a class that is not registered.
 
     >>> import lrsched as ls
-    >>> [span[:3] for span in phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans]
+    >>> [tuple(span) for span in phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans]
     [(0.0, 5.0, 'held'), (5.0, 15.0, 'Linear')]
     """
     name = type(schedule).__name__
@@ -135,17 +99,11 @@ def name_of(schedule: Schedule) -> str:
 
 
 def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float] = (), name: str = "") -> Phases:
-    """One phase, from 0 to the length, which is also its reach if it has an end. At a known time its formula is a number."""
+    """One phase, from 0 to the length, which is also its reach if it has an end."""
     length = known(schedule.length)
-
-    def value(t: Formula, where: Where) -> Formula:
-        if t.value is None or driven_parts(schedule):
-            return formula(schedule, t, where)
-        return written(schedule(t.value))
-
-    spans = [Span(0.0, length, name or name_of(schedule), value)]
-    reach = length if math.isfinite(length) else reach
-    return Phases(spans, [*corners, length], reach, functools.partial(value, written(length)))
+    return Phases(
+        [Span(0.0, length, name or name_of(schedule))], [*corners, length], length if math.isfinite(length) else reach
+    )
 
 
 # A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
@@ -159,6 +117,7 @@ phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.st
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
 phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps), known(s.steps) * np.arange(_MOST)))
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
+phases.register(combinators.Cooldown, lambda s: phases(in_sequence(s)))
 
 
 @phases.register
@@ -200,28 +159,12 @@ def _(schedule: Sequence) -> Phases:
     last = phases(schedule.parts[-1]).moved(begin)
     found.append(last)
     corners = np.concatenate([[0.0], *(one.corners for one in found)])
-    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held)
-
-
-_OPERATORS: dict[str, Callable[..., Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "**": operator.pow,
-    "neg": operator.neg,
-    "min": functools.partial(chosen, min),
-    "max": functools.partial(chosen, max),
-}
+    return Phases([span for one in found for span in one.spans], corners, last.reach)
 
 
 @phases.register
 def _(schedule: pointwise.Pointwise) -> Phases:
-    found, operate = [phases(part).until(known(schedule.length)) for part in schedule.parts], _OPERATORS[schedule.operator]
-
-    def together(spans: list[Span]) -> Value:
-        return lambda t, where: operate(*(span.at(t, where) for span in spans))
-
+    found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
     still = [isinstance(part, pointwise.Constant) for part in schedule.parts]
     still = [False] if all(still) else still  # of two constants the first gives the name
     spans, begin = [], 0.0
@@ -233,39 +176,30 @@ def _(schedule: pointwise.Pointwise) -> Phases:
             for part, span, constant in zip(schedule.parts, here, still, strict=False)
             if is_power or not constant
         )
-        name = f" {schedule.operator} ".join(names)
-        spans.append(Span(begin, end, name, together(here)))
+        spans.append(Span(begin, end, f" {schedule.operator} ".join(names)))
         begin = end
-    corners = np.concatenate([one.corners for one in found])
-    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)))
+    return Phases(spans, np.concatenate([one.corners for one in found]), max(one.reach for one in found))
 
 
 @phases.register
 def _(schedule: combinators.Delay) -> Phases:
-    steps, inside = known(schedule.steps), phases(schedule.schedule)
-    found = inside.moved(steps)
-    first = Span(0.0, steps, "held", lambda _, where: inside.formula(written(0.0), where))
-    return dataclasses.replace(found, spans=[first, *found.spans], corners=[steps, *found.corners])
+    steps, found = known(schedule.steps), phases(schedule.schedule).moved(known(schedule.steps))
+    return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
 
 
 @phases.register
 def _(schedule: combinators.Reverse) -> Phases:
     length = known(schedule.length)
     found = phases(schedule.schedule).until(length)
-
-    def value(t: Formula, where: Where) -> Formula:  # of all together: at a corner it is that of the part on the other side
-        return found.formula(length - t, where)
-
-    spans = [Span(length - stop, length - start, name, value) for start, stop, name, *_ in reversed(found.spans)]
-    held = functools.partial(found.formula, written(0.0))
-    return dataclasses.replace(found, spans=spans, corners=length - found.corners, held=held)
+    spans = [Span(length - stop, length - start, name) for start, stop, name in reversed(found.spans)]
+    return Phases(spans, length - found.corners, found.reach)
 
 
-@phases.register
-def _(schedule: combinators.Cooldown) -> Phases:
+def in_sequence(schedule: combinators.Cooldown) -> Sequence:
+    """The schedule of a cool-down, and the ramp after it."""
     start, ramp = schedule.schedule(schedule.schedule.length), shapes.WAYS[schedule.shape]
     tail = dataclasses.replace(ramp, start=start, end=schedule.end, steps=schedule.steps)
-    return phases(Sequence((schedule.schedule, tail)))
+    return Sequence((schedule.schedule, tail))
 
 
 @phases.register

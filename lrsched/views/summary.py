@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Delay, Drop, Repeat, Stretch, Warp
+from lrsched.algebra.combinators import Cooldown, Delay, Drop, Repeat, Stretch, Warp
 from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -18,8 +18,7 @@ from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, N
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.formula import written
-from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, phases, seen, single
+from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, seen, single
 
 _MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
 _JUMP = 2.0
@@ -137,8 +136,8 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
     spans = found.until(math.inf).spans
-    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
-    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
+    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, _ in spans]
+    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, _) in zip(ends, spans, strict=True)]
     reached = np.asarray(pure([[start for start, *_ in spans], before, ends]), np.float64)
     made = Summary(
         schedule,
@@ -157,7 +156,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
     """A phase, from its values at its start, just before its stop and at its stop, and those of all updates."""
-    start, stop, shape, *_ = span
+    start, stop, shape = span
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
     sizes = np.abs([first, before, *inside])
@@ -200,7 +199,7 @@ def _warnings(
     yield from unreached
     yield from _short(found.schedule)
     yield from itertools.islice(_swapped_warmups(moving, found.steps, tree), 1)
-    yield from [] if pointless or any(isinstance(part, Noise) for part in tree) else _jumps(found, pure)
+    yield from [] if pointless or any(isinstance(part, Noise) for part in tree) else _jumps(found, [*_tree(pure)])
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     yield from _swapped_arguments(found.phases[-1].last, float(values[0]), tree)
@@ -237,20 +236,29 @@ def _short(schedule: Schedule) -> Iterator[str]:
                 yield f"{shown(part)}: {field.name}={number(length)} is less than one step: {hint}"
 
 
-def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
+def _jumps(found: Summary, tree: list[Schedule]) -> Iterator[str]:
+    drops = [*_drops(tree)]
     for before, after in itertools.pairwise(found.phases):
         low, high = sorted((abs(before.last), abs(after.first)))
         falls = after.first <= before.first and before.shape == after.shape
         wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
         if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
-            ends = [span.at(written(span.stop), {}).value for span in phases(pure).spans if span.stop == after.start]
-            if any(end is not None and math.isclose(end, after.first, rel_tol=1e-5) for end in ends):
-                continue  # the last drop of a table, which the part after it takes up
+            if any(math.isclose(after.first, drop * before.last, rel_tol=1e-5) for drop in drops):
+                continue
             size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
                 f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
             )
+
+
+def _drops(tree: list[Schedule]) -> Iterator[float]:
+    """The factors by which parts drop at their ends: the last drop of a table, which the part after it takes up."""
+    for one in tree:
+        parts = one.parts[:-1] if isinstance(one, Sequence) else [one.schedule] if isinstance(one, Cooldown) else ()
+        for part in parts:
+            before, end = np.asarray(part(known(part.length) * np.array([1 - _NEAR, 1.0])), np.float64)
+            yield from [end / before] if before else []
 
 
 def _swapped_arguments(end: float, first: float, tree: list[Schedule]) -> Iterator[str]:
