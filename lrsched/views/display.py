@@ -7,12 +7,10 @@ import contextlib
 import html
 import importlib.util
 import io
-import math
 
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import mimebundle, shown
 from lrsched.views.latex import latex
-from lrsched.views.phases import known, seen
 from lrsched.views.plotting import members, plot
 from lrsched.views.summary import Summary, summary, waits_for
 
@@ -39,7 +37,7 @@ def _page(schedule: Schedule) -> str:
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(every[:_MOST_LINES]))
     if len(every) == 1:
-        parts += [_typeset(_formula(schedule)), _facts(schedule, found[0])]
+        parts += [_typeset(_formula(schedule)), _facts(found[0])]
     else:
         peaks = [one.peak for one in found]
         which = f"{len(every)} schedules" if len(every) == len(found) else f"the first {len(found)} of {len(every)} schedules"
@@ -66,11 +64,10 @@ def _typeset(formula: str) -> str:
     return convert(formula.strip("$"), display="block")
 
 
-def _facts(schedule: Schedule, found: Summary) -> str:
+def _facts(found: Summary) -> str:
     unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
-    pure, *_ = seen(schedule)
-    length, first, last = known(pure.length), found.phases[0].first, found.phases[-1].last
-    lasts, end = (f"lasts {length:g} {unit}", f", ends at {last:.4g}") if math.isfinite(length) else ("goes on for ever", "")
+    first, last, end = found.phases[0].first, found.phases[-1], f", ends at {found.phases[-1].last:.4g}"
+    lasts, end = (f"lasts {last.start:g} {unit}", end) if last.shape == "held" else ("goes on for ever", "")
     return f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
 
 

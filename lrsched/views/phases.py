@@ -36,17 +36,11 @@ class Span(NamedTuple):
 
 @dataclasses.dataclass
 class Phases:
-    """The result of `phases`.
-
-    Attributes:
-        spans: the phases, without a gap from 0 to the length.
-        corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
-        reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
-    """
+    """The phases from 0 to the length, without a gap; the times at which something begins, jumps, bends or ends."""
 
     spans: list[Span]
-    corners: Any
-    reach: float
+    corners: Any  # rising, the first thousand of them
+    reach: float  # the time by which the schedule has shown its shape: its length, if it has one; 0 if it never moves
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -164,18 +158,13 @@ def _(schedule: Sequence) -> Phases:
 
 @phases.register
 def _(schedule: pointwise.Pointwise) -> Phases:
-    found = [phases(part).until(known(schedule.length)) for part in schedule.parts]
-    still = [isinstance(part, pointwise.Constant) for part in schedule.parts]
-    still = [False] if all(still) else still  # of two constants the first gives the name
+    parts, found = schedule.parts, [phases(part).until(known(schedule.length)) for part in schedule.parts]
+    moving = [k for k, part in enumerate(parts) if not isinstance(part, pointwise.Constant)] or [0]
+    named = range(2) if schedule.operator == "**" else moving  # the numbers of a power are part of its name
     spans, begin = [], 0.0
-    for end in sorted({span.stop for one, constant in zip(found, still, strict=False) if not constant for span in one.spans}):
-        here = [next(span for span in one.spans if span.stop >= end) for one in found]
-        is_power = schedule.operator == "**"  # whose numbers are part of its name
-        names = (
-            f"{known(part.value):.4g}" if is_power and isinstance(part, pointwise.Constant) else span.name
-            for part, span, constant in zip(schedule.parts, here, still, strict=False)
-            if is_power or not constant
-        )
+    for end in sorted({span.stop for k in moving for span in found[k].spans}):
+        names = [next(span.name for span in one.spans if span.stop >= end) for one in found]
+        names = [names[k] if k in moving else f"{known(parts[k].value):.4g}" for k in named]  # pyright: ignore
         spans.append(Span(begin, end, f" {schedule.operator} ".join(names)))
         begin = end
     return Phases(spans, np.concatenate([one.corners for one in found]), max(one.reach for one in found))
@@ -217,13 +206,13 @@ def _(schedule: combinators.Repeat) -> Phases:
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
     """A pure schedule to look at, its phases, and the name of its time.
 
-    That is the step, with clocks as they begin; or if nothing moves then, the reading of the single clock, or of the single
-    one with an end, beside others as they begin.
+    The time is the step, with clocks as they begin; if nothing moves then, the reading of the single clock, or of the single
+    one with an end. `by_step`: no reading, except of a clock that counts updates.
     """
     parts, found = driven_parts(schedule), phases(schedule)
     ended = [part for part in parts if math.isfinite(known(part.schedule.length))] or parts
-    moved = [part for part in parts if part.clock == ended[0].clock]
-    if by_step or found.reach or any(part not in moved for part in ended):
+    moved = [part for part in parts if part.clock == ended[0].clock and (part.clock.unit == "updates" or not by_step)]
+    if found.reach or any(part not in moved for part in ended):
         moved = []
     axis = " and ".join(dict.fromkeys(part.clock.unit for part in moved)) or "step"
     if still := " and ".join(dict.fromkeys(part.clock.unit for part in parts if part not in moved)):
@@ -252,12 +241,8 @@ def checked_steps(call: str, steps: float | None) -> None:
 
 
 def horizon(schedule: Schedule) -> int:
-    """How many steps to look at: as many as it moves, a fourth more where it ends in a jump or on its highest value.
-
-    Of one that never settles, enough steps to see how it goes on; of one that never moves, a thousand.
-
-    Args:
-        schedule: one pure schedule.
+    """How many steps of a pure schedule to look at: as many as it moves, and if it ends in a jump or on its highest value,
+    a fourth more. If it never settles, enough steps to see how it goes on; if it never moves, a thousand.
     """
     steps = phases(schedule).reach
     later = np.asarray(schedule(steps * np.array([1.0, 1.4, 2.2])), np.float64)

@@ -86,9 +86,8 @@ def plot(
             raise TypeError(unexpected("plot", "schedules", one, "a schedule", hint))
     given = [as_schedule("plot", "schedules", schedule) for schedule in given]
     checked_steps("plot", steps)
-    looks = [[seen(member) for member in members(schedule)] for schedule in given]
-    times = {axis for look in looks for *_, axis in look}
-    if len(times) > 1 or (steps is not None and times != {"updates"}):  # no single clock, or no readings
+    looks = [[seen(member, by_step=steps is not None) for member in members(schedule)] for schedule in given]
+    if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
     if isinstance(labels, str):
