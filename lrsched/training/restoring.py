@@ -1,4 +1,4 @@
-"""What was read from a checkpoint, in the structure of the program that goes on."""
+"""Checkpoints: the arrays that were read, in the structure of the running program."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lrsched.training.checkpoint import describe
 from lrsched.training.differences import side_by_side
 from lrsched.training.holders import Path, Tree, by_path, placed_as, without_variables
 from lrsched.training.live import unpacked
+from lrsched.training.parts import parts_of
 
 T = TypeVar("T")
 _MOST = 10  # differences that an error lists
@@ -35,42 +36,40 @@ def restore(
     added: str | Sequence[str] = (),
     removed: str | Sequence[str] = (),
 ) -> T:
-    """What was read from a checkpoint, in the structure of a template, after a check that it has that structure.
+    """What was read from a checkpoint, in the structure of a template, after a check that it fits.
 
-    Entries belong together by their names, so it takes what pickle gives as well as the nested dicts and lists that orbax and
-    `flax.serialization.msgpack_restore` give without a template.
+    Leaves are matched by their paths, so `loaded` may come from pickle, or be the nested dicts and lists of orbax and
+    `flax.serialization.msgpack_restore`.
 
-    A live schedule (`live=True`) is in the template, from the program, and in the checkpoint. `on_change` says which to go on
-    with, as `resume` does for the description:
+    A live schedule (`live=True`) is both in the template and in the checkpoint. `on_change` chooses one, as in `resume`:
 
         state = ls.restore(optimizer.init(params), saved, on_change="replace")  # the new schedule, and the old step and clocks
 
-    Parts that are new, or that are left behind, are named: by the path that an error shows, which means that part alone, or by
-    whole components at its end ("clocks/0", "clocks"), which mean every part that they fit. Where it is an element of a list or
-    a tuple (or of a dict that has numbers for keys), those after it move up: with `added="clocks/0"` the first clock of the
-    checkpoint becomes the second, and with `added="0"` a chain has a new first link.
+    Parts that are only on one side are named in `added` or `removed`: by the path that an error shows, or by its last
+    components, "clocks/0" or "clocks", for all parts with this end. After a named element of a list or a tuple (or of a dict
+    with numbers as keys) the others move up: with `added="clocks/0"` the first clock of the checkpoint becomes the second.
 
     Args:
-        template: a tree of the wanted structure, shapes and types: `optimizer.init(params)`, or without computing anything
+        template: a tree of the wanted structure, shapes and types: `optimizer.init(params)`, or without any computation
             `jax.eval_shape(optimizer.init, params)`.
         loaded: what was read.
-        on_change: what to do if a live schedule of the checkpoint has other numbers than the template's, beyond what a float32
-            rounds: "warn" or "keep" to go on with those of the checkpoint, "raise", or "replace" them by those of the template.
-        added: the name, or names, of parts of the template that are not in the checkpoint. They keep the template's values: a
-            new schedule begins at step 0, or at its `start`.
-        removed: the name, or names, of parts of the checkpoint that are not in the template. They are dropped.
+        on_change: what to do if a live schedule has other numbers than the template's, beyond float32 rounding: "warn" or
+            "keep" the one of the checkpoint, "raise", or "replace" it by the one of the template.
+        added: the name, or names, of parts that are only in the template. They keep its values: a new schedule begins at step
+            0, or at its `start`.
+        removed: the name, or names, of parts that are only in the checkpoint. They are dropped.
 
     Returns:
-        The template's structure with the arrays that were read, sharded over several devices where the template's are.
+        A tree of the template's structure with the values that were read, sharded over several devices as the template is.
 
     Raises:
-        TypeError: if a name is no string.
-        ValueError: if any other part is missing, too many, or of another shape or type, which it lists; if a name fits nothing,
-            or a part that is on both sides; if a live schedule differs and that is to raise; or if it has another structure and
-            is not to be replaced. (Dicts do not say whose numbers they hold, but `resume` does.)
+        TypeError: if a name is not a string.
+        ValueError: if another part is missing, surplus, or of another shape or type; it lists them; if a name matches nothing,
+            or a part of both sides; if a live schedule differs and `on_change` is "raise", or it has another structure and is
+            not replaced. (Dicts do not keep the structure of a schedule; `resume` checks it.)
 
     Warns:
-        UserWarning: if a live schedule differs, with both side by side where their structure is known; see `on_change`.
+        UserWarning: if a live schedule differs and `on_change` is "warn".
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -89,7 +88,7 @@ def restore(
     checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
     mine, other = _Side("added", "template", template, added), _Side("removed", "checkpoint", loaded, removed)
     pairs = _checked_pairs(mine, other, on_change == "replace")
-    needed = [path for path in mine.leaves if path not in pairs or (on_change == "raise" and _is_in(path, mine.live.values()))]
+    needed = [path for path in mine.leaves if path not in pairs or (on_change == "raise" and _is_in(path, mine.live))]
     if without := [path for path in needed if isinstance(mine.leaves[path], jax.ShapeDtypeStruct)]:
         raise ValueError(
             f"restore(template=...): expected a value at {_text(without[0])}, got none."
@@ -98,7 +97,7 @@ def restore(
     values = mine.leaves | {path: _placed(other.leaves[there], mine.leaves[path]) for path, there in pairs.items()}
     restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
     if on_change in ("warn", "raise"):
-        _compare_live(mine, values, _schedules(restored), on_change)
+        _compare_live(mine, values, restored, on_change)
     return restored
 
 
@@ -133,13 +132,8 @@ class _Side:
             self.named.update(parts)
         self.paths = {self.place(path): path for path in self.leaves if not _is_in(path, self.named)}
         self.schedules = {self.place(path): schedule for path, schedule in _schedules(tree).items()}
-        scalars = {way for path in self.leaves for way in _ways(self.place(path))}
-        self.live = {  # the live schedules of our transforms: where they are matched, and their paths
-            place[: i + 1]: path[: i + 1]
-            for place, path in self.paths.items()
-            for i, key in enumerate(place)
-            if key == "live" and {(*place[:i], "step"), (*place[:i], "used")} <= scalars
-        }
+        live = [(*part.home, "live") for part in parts_of(tree) if part.has("live")]
+        self.live = [path for path in live if not _is_in(path, self.named)]
 
     def place(self, path: Path) -> Path:
         """The path where elements are counted without those that were named: what belongs together is at one place."""
@@ -160,12 +154,13 @@ def _ways(place: Path) -> tuple[Path, ...]:
 def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
     """The leaves that belong together; a ValueError lists what does not fit."""
     problems: list[tuple[Path, str]] = []
-    apart = [*mine.live] if replace else list[Path]()
-    for place, part in mine.live.items():
+    apart = [mine.place(path) for path in mine.live if replace]
+    for path in mine.live:
+        place = mine.place(path)
         old, new = other.schedules.get(place), mine.schedules.get(place)
         if not (replace or old is None or new is None) and jax.tree.structure(old) != jax.tree.structure(new):
             apart.append(place)
-            problems.append((part, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
+            problems.append((path, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
     wanted, found = ({x: path for x, path in side.paths.items() if not _is_in(x, apart)} for side in (mine, other))
     matched = "on both sides, but not in one place when the named parts are left out"
     pairs = {path: found[way] for place, path in wanted.items() for way in reversed(_ways(place)) if way in found}
@@ -186,19 +181,19 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
     return pairs
 
 
-def _compare_live(mine: _Side, values: dict[Path, Any], restored: dict[Path, Schedule], on_change: str) -> None:
+def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_change: str) -> None:
     """Warns of the live schedules that were restored with other numbers than the template has, or raises."""
-    lines: list[str] = []
-    for place, part in mine.live.items():
-        pairs = [(mine.leaves[path], values[path]) for path in mine.paths.values() if _is_in(path, [part])]
+    lines, schedules = list[str](), _schedules(restored)
+    for live in mine.live:
+        pairs = [(mine.leaves[path], values[path]) for path in mine.paths.values() if _is_in(path, [live])]
         known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in pairs for x in pair)
         if (not known and on_change == "warn") or all(np.array_equal(*pair) for pair in pairs):
             continue
-        if part in restored:
-            then, now = describe(unpacked(restored[part])), describe(unpacked(mine.schedules[place]))
-            lines += [f"  {_text(part)}", *side_by_side(then, now)]
+        if live in schedules:
+            then, now = (describe(unpacked(x)) for x in (schedules[live], mine.schedules[mine.place(live)]))
+            lines += [f"  {_text(live)}", *side_by_side(then, now)]
         else:
-            lines.append(f"  {_text(part)}: other numbers in the checkpoint than in the template")
+            lines.append(f"  {_text(live)}: other numbers in the checkpoint than in the template")
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
     advice = f"Hint: {keep} goes on with that of the checkpoint, {replace} with the new one."
     if lines and on_change == "raise":

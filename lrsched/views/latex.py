@@ -124,8 +124,9 @@ def _(schedule: shapes.Function, t: Formula, where: Where) -> Formula:
 
 def value(schedule: Schedule, t: Formula, where: Where) -> Formula:
     """The value at a time: a number where the time is known."""
-    is_known = t.value is not None and not driven_parts(schedule)
-    return written(schedule(t.value)) if is_known else formula(schedule, t, where)
+    if t.value is None or driven_parts(schedule):
+        return formula(schedule, t, where)
+    return written(schedule(t.value))
 
 
 def rows(
@@ -171,7 +172,7 @@ def _(schedule: Sequence, t: Formula, where: Where) -> Formula:
     return cases(t, [row for part, (start, stop) in spans for row in rows(part, t, where, by=start, stop=stop)])
 
 
-_OPERATORS: dict[str, Callable[..., Formula]] = {
+_OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
