@@ -59,10 +59,9 @@ from lrsched.clocks.clock import Clock, Counter, Since, Steps
 from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed
 from lrsched.clocks.recipes import reduce_on_plateau
 from lrsched.training.accumulation import accumulate
-from lrsched.training.checkpoint import describe, resume
+from lrsched.training.checkpoint import describe, restore, resume
 from lrsched.training.factories import scheduled
 from lrsched.training.layerwise import layerwise
-from lrsched.training.restoring import restore
 from lrsched.training.states import (
     get_schedule,
     hyperparameters,

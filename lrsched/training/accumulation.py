@@ -11,8 +11,7 @@ import optax
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.written import unexpected
 from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
-from lrsched.training.holders import leaves_of
-from lrsched.training.parts import AppliedState
+from lrsched.training.parts import AppliedState, leaves_of
 from lrsched.training.transform import finding_clocks, typed_as
 
 

@@ -20,8 +20,7 @@ from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
-from lrsched.training.holders import Tree
-from lrsched.training.parts import AppliedState
+from lrsched.training.parts import AppliedState, Tree
 from lrsched.training.transform import Applied, applied_as, typed_as
 
 P = ParamSpec("P")

@@ -13,7 +13,7 @@ from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown, unexpected
-from lrsched.training.holders import Tree, path_of
+from lrsched.training.parts import Tree, path_of
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
 

@@ -17,10 +17,9 @@ from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import Observations, check_spelling, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, evaluate, tick_with
-from lrsched.training.differences import side_by_side
-from lrsched.training.holders import Path, Tree, by_path, placed_as, with_leaves
+from lrsched.training.checkpoint import side_by_side
 from lrsched.training.live import packed, unpacked
-from lrsched.training.parts import AppliedState, Part, meant, only, parts_of
+from lrsched.training.parts import AppliedState, Part, Path, Tree, by_path, meant, only, parts_of, placed_as, with_leaves
 from lrsched.training.transform import Applied
 
 

@@ -21,9 +21,8 @@ from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import Observations, merged, monitored_by, warn_of_missing
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, tick_with
-from lrsched.training.holders import Tree
 from lrsched.training.live import packed
-from lrsched.training.parts import AppliedState, counts_of
+from lrsched.training.parts import AppliedState, Tree, counts_of
 
 T = TypeVar("T")
 
