@@ -1,4 +1,4 @@
-"""`lrsched` compares the guide's schedulers on handwritten digits; `compare` does it on others, `show` draws schedules."""
+"""The command line: `lrsched` compares schedulers on handwritten digits, `lrsched compare` on others; `lrsched show` draws."""
 
 import argparse
 import contextlib

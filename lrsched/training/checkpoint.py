@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -29,51 +30,51 @@ _NAMES = (
     ' on_change="replace" takes the live schedules of the template.'
 )
 _WIDTH = 110  # characters of a schedule that an error shows
-_MOST_WORDS = 300  # words that are compared, from the first that differs on
+_MOST_WORDS = 300  # words that are compared, from the first difference on
 _WORD = re.compile(r"[\d.]+e-\d+|[\w.]+|.", re.DOTALL)
 
 
 def describe(schedule: ScheduleLike) -> str:
-    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr` gives of its nodes.
+    """The text of a schedule for a checkpoint: the expression that `repr` gives of its nodes, without names of recipes.
 
-    It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
-    of your own is in it by its name alone: that it computes something else by then cannot be seen.
+    Save it beside the arrays; `resume` compares it with the schedule of the next run. A function of your own is in it by name
+    only, so a change of its code is not seen.
 
     Args:
-        schedule: a schedule. Of a live one, `get_schedule(state)`.
+        schedule: a schedule, such as `get_schedule(state)` for a live one.
 
     Raises:
-        TypeError: if it is none.
+        TypeError: if it is not a schedule.
 
     >>> import lrsched as ls
     >>> print(ls.describe(ls.Linear(0.1, 0.0, 100)))
     Linear(0.1, 0.0, 100)
     """
     made = as_schedule("describe", "schedule", schedule)
-    text = repr(jax.tree.map(lambda x: x, made))  # without names of recipes, which may be others in a later version
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the place of a function without a name, in this process
+    text = repr(jax.tree.map(lambda x: x, made))  # without recipes, which a later version may change
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the address of a function without a name
 
 
 @explained
 def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
-    """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
+    """The schedule for a run that continues from a checkpoint, after a check that it is the one of the checkpoint.
 
-    Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
-    arrays, so give `restore` the same word:
+    Call it first, and make the optimizer with its result. A live schedule is also part of the arrays, so give `restore` the
+    same word:
 
         s = ls.resume(saved["schedule"], s, on_change="replace")
         state = ls.restore(optimizer.init(params), saved["state"], on_change="replace")
 
     Args:
-        saved: what `describe` gave, read again.
-        schedule: the schedule of the program that goes on.
-        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one.
-            Numbers as a live state rounds them are equal, and functions of one name.
+        saved: the text that `describe` gave.
+        schedule: the schedule of the program that continues.
+        on_change: what to do if they differ: "raise", "keep" the one of the checkpoint, or "replace" it by this one. Numbers
+            that a live state rounds to the same are equal, and functions with the same name.
 
     Raises:
-        TypeError: if it is not what `describe` gave, or no schedule.
-        ValueError: if it is another schedule, shown beside the saved one; or if the saved one is to be kept but cannot be read,
-            because it holds a function, or a class that is not defined.
+        TypeError: if `saved` is not a text, or `schedule` is not a schedule.
+        ValueError: if they differ, with both texts; or if the saved one is to be kept but cannot be read, because it holds a
+            function, or a class that is not defined.
 
     >>> import lrsched as ls
     >>> saved = ls.describe(ls.Linear(0.1, 0.0, 100))
@@ -110,12 +111,12 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
 
 
 def _is_same(saved: str, now: Schedule) -> bool:
-    live = unpacked(packed(now))  # what a live state would hold of it
+    live = unpacked(packed(now))  # as a live state rounds it
     if saved in (describe(now), describe(live)):
         return True
     try:
         return parse(saved) in (now, live)
-    except ValueError:  # a function, a class that is not defined: the text is all there is to compare
+    except ValueError:  # a function, or a class that is not defined: only the text can be compared
         return False
 
 
@@ -134,7 +135,7 @@ def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "
     marks = " " * (len(same) - begin)
     for what, _, _, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         marks += (" " if what == "equal" else "^") * len("".join(new[start:stop]))
-        marks = marks[:-1] + "^" if what == "delete" else marks  # under what comes before
+        marks = marks[:-1] + "^" if what == "delete" else marks  # under the text before it
     more = " and more" * (not saved.endswith(now[begin + _WIDTH :]))
     return [*rows, (" " * (4 + width + 2 + len(before)) + marks[:_WIDTH]).rstrip() + more]
 
@@ -226,13 +227,13 @@ def _schedules(tree: Tree) -> dict[Path, Schedule]:
 
 
 class _Side:
-    """The template or the checkpoint: its leaves by their paths, and where they are matched with those of the other."""
+    """The template or the checkpoint: its leaves by their paths, and by the places at which both sides are compared."""
 
     def __init__(self, argument: str, whose: str, tree: Tree, names: str | Collection[str]) -> None:
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(name, str) and name for name in names):
             raise TypeError(unexpected("restore", argument, names, "names of parts, such as 'clocks/0'"))
-        nodes = by_path(tree, lambda x: not jax.tree.leaves(x))  # an empty one counts among the elements of a tuple
+        nodes = by_path(tree, lambda x: not jax.tree.leaves(x))  # an empty node is an element of a tuple, too
         self.leaves = {path: x for path, x in nodes.items() if jax.tree.leaves(x)}
         texts = {path[:i]: "/".join(path[:i]) for path in nodes for i in range(1, len(path) + 1)}
         self.named = set[Path]()
@@ -243,11 +244,16 @@ class _Side:
             self.named.update(parts)
         self.paths = {self.place(path): path for path in self.leaves if not _is_in(path, self.named)}
         self.schedules = {self.place(path): schedule for path, schedule in _schedules(tree).items()}
-        live = [(*part.home, "live") for part in parts_of(tree) if part.has("live")]
-        self.live = [path for path in live if not _is_in(path, self.named)]
+        self.tree = tree
+
+    @functools.cached_property
+    def live(self) -> list[Path]:
+        """The paths of the live schedules of our transforms, except in named parts."""
+        live = [(*part.home, "live") for part in parts_of(self.tree) if part.has("live")]
+        return [path for path in live if not _is_in(path, self.named)]
 
     def place(self, path: Path) -> Path:
-        """The path where elements are counted without those that were named: what belongs together is at one place."""
+        """The path, with elements counted without the named ones: leaves at the same place belong together."""
         place = list(path)
         for *above, key in self.named:
             i = len(above)
@@ -258,12 +264,12 @@ class _Side:
 
 
 def _ways(place: Path) -> tuple[Path, ...]:
-    """A place, and the same with or without the `value` that a variable of flax.nnx has."""
+    """A place, also with or without the `value` of a variable of flax.nnx."""
     return (place, (*place, "value"), *([place[:-1]] if place[-1:] == ("value",) else []))
 
 
 def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
-    """The leaves that belong together; a ValueError lists what does not fit."""
+    """The leaves that belong together, or a ValueError that lists the others."""
     problems: list[tuple[Path, str]] = []
     apart = [mine.place(path) for path in mine.live if replace]
     for path in mine.live:
@@ -276,7 +282,7 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
     matched = "on both sides, but not in one place when the named parts are left out"
     pairs = {path: found[way] for place, path in wanted.items() for way in reversed(_ways(place)) if way in found}
     missing = [path for path in wanted.values() if path not in pairs]
-    surplus = [path for path in found.values() if path not in {*pairs.values()}]
+    surplus = sorted({*found.values()} - {*pairs.values()})
     problems += [(path, matched if path in other.leaves else "not in the checkpoint") for path in missing]
     problems += [(path, matched if path in mine.leaves else "only in the checkpoint") for path in surplus]
     hint = [_NAMES] if problems else []
@@ -317,20 +323,20 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
 
 
 def _kind(leaf: object) -> str:
-    """The type and the shape of an array, as an error shows them, or the type of something else."""
+    """The dtype and the shape of an array, or the type of another object."""
     dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", None)
     return type(leaf).__name__ if dtype is None or shape is None else f"{dtype}[{','.join(map(str, shape))}]"
 
 
 def _fits(found: Any, wanted: object) -> bool:
-    """Whether they are of one kind; a Python number may have become an array of its kind."""
+    """Whether shape and type agree; a Python number may have become an array."""
     if isinstance(wanted, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
         return np.asarray(found).dtype.kind == np.asarray(wanted).dtype.kind
     return _kind(found) == _kind(wanted)
 
 
 def _placed(found: Any, like: Any) -> Any:
-    """What was read, as the kind of thing that the template has: a Python number, a NumPy array, or JAX's, sharded as it is."""
+    """A value that was read, with the type of the template's: a Python number, or an array of NumPy or JAX, sharded alike."""
     if isinstance(like, (bool, int, float, complex)):
         return type(like)(np.asarray(found).item())
     if not hasattr(like, "dtype"):

@@ -239,7 +239,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
             " where they are not needed yet, or make a new optimizer."
         )
     leaves = {(*part.home, *path): placed_as(part.leaves[path], x) for path, x in changes.items()}
-    if part.path != part.home:  # a number that was written in the place of the schedule no longer counts
+    if part.path != part.home:  # a number that was written in place of the schedule is dropped
         leaves[(*part.home, "used")] = jnp.array(part.used)
     return with_leaves(state, leaves)
 

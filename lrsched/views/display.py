@@ -1,4 +1,4 @@
-"""What a notebook shows of a schedule: a curve, the formula, and where it starts, peaks and ends."""
+"""Schedules in a notebook: a curve, the formula, and where they start, peak and end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lrsched.views.latex import latex
 from lrsched.views.plotting import members, plot
 from lrsched.views.summary import Summary, summary, waits_for
 
-_LONGEST_FORMULA = 2000  # characters: more is no longer read
-_MOST_LINES = 50  # of a batch, which are drawn
-_MOST_MEMBERS = 500  # of which the peaks are looked for
+_LONGEST_FORMULA = 2000  # characters: nobody reads more
+_MOST_LINES = 50  # members of a batch that are drawn
+_MOST_MEMBERS = 500  # members of a batch that are summarized
 
 
 @mimebundle.register
 def _(schedule: Schedule) -> dict[str, str]:
     bundle = {"text/plain": object.__repr__(schedule)}
-    with contextlib.suppress(Exception):  # a display never raises: of tracers, or of a function that fails, there is the text
+    with contextlib.suppress(Exception):  # a display never raises: for tracers, or a function that fails, it is text
         bundle["text/plain"] = repr(schedule)
         bundle["text/html"] = _page(schedule)
         if formula := _formula(schedule):
@@ -47,16 +47,16 @@ def _page(schedule: Schedule) -> str:
 
 
 def _formula(schedule: Schedule) -> str:
-    """The formula, if there is one that a person would read."""
+    """The formula, or nothing if there is none or it is too long to read."""
     try:
         text = latex(schedule)
-    except (TypeError, ValueError):  # a node of one's own, without a formula; a batch
+    except (TypeError, ValueError):  # a batch, or a node without a formula
         return ""
     return f"$$\\displaystyle s(t) = {text}$$" if len(text) <= _LONGEST_FORMULA else ""
 
 
 def _typeset(formula: str) -> str:
-    """A formula as MathML, which a browser renders by itself; without latex2mathml as LaTeX, which needs MathJax."""
+    """A formula as MathML, which any browser renders; without latex2mathml as LaTeX, which needs MathJax."""
     if not formula or importlib.util.find_spec("latex2mathml") is None:
         return html.escape(formula, quote=False)
     from latex2mathml.converter import convert

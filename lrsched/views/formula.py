@@ -1,4 +1,4 @@
-r"""Formulas as values: `Formula` has the operators of arithmetic, so that code which writes LaTeX reads like the mathematics.
+r"""Formulas as values: `Formula` has the operators of arithmetic, so that the code which makes LaTeX reads like mathematics.
 
 A node registers with `formula` its value at a time, which is a formula too. A node without one is an error.
 """
@@ -18,17 +18,17 @@ from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown
 
 SUM, PRODUCT, POWER, ATOM = range(4)
-Row: TypeAlias = "tuple[Formula, float]"  # one of several cases: a value, and the time at which it ends
+Row: TypeAlias = "tuple[Formula, float]"  # a case: a value, and the time at which it ends
 
 
 @dataclasses.dataclass(frozen=True)
 class Formula:
-    """Some LaTeX, how tightly its outermost operator binds, the value of a number that is known, and the rows of cases."""
+    """Some LaTeX, how tightly its outermost operator binds, the value if it is known, and the rows of cases."""
 
     text: str
     binds: int = ATOM
     value: float | None = None
-    rows: tuple[Row, ...] = ()  # of cases, which hold at the time `t`
+    rows: tuple[Row, ...] = ()  # the cases, for the time `t`
     t: Formula | None = None
 
     def within(self, at_least: int) -> str:
@@ -84,12 +84,12 @@ class Formula:
         return written(other) * self
 
 
-Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by the node that they belong to and what they mean
+Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by their node and their meaning
 
 
 @functools.singledispatch
 def formula(schedule: Any, t: Formula, where: Where) -> Formula:
-    """The value of a schedule at a time; the symbols that it needs are put into `where`."""
+    """The value of a schedule at a time; new symbols go into `where`."""
     del t, where
     raise TypeError(
         f"latex(...): expected a node with a formula, got {shown(schedule)}. Hint: give {type(schedule).__name__} one with"
@@ -138,7 +138,7 @@ def cases(t: Formula, rows: Sequence[Row]) -> Formula:
 
 
 def defined(where: Where, owner: Node, letter: str, meaning: str) -> Formula:
-    """The symbol of a node; the end of the formula explains it."""
+    """A symbol for something in a node, which the end of the formula explains."""
     number = 1 + sum(symbol.text.startswith(letter) for symbol in where.values())
     return where.setdefault((owner, meaning), Formula(letter if number == 1 else f"{letter}_{{{number}}}"))
 

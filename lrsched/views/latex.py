@@ -58,19 +58,22 @@ def _floor(x: Formula) -> Formula:
     return Formula(rf"\left\lfloor {x.text} \right\rfloor")
 
 
+def _wave(a: Formula, b: Formula, p: Formula) -> Formula:
+    return b + (a - b) * ((1 + _cos(PI * p)) / 2)
+
+
 def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
-    """Gives a ramp its formula: its value on the way from a to b, of which the part p is done, and of further numbers."""
+    """Gives a ramp its formula: its value between a and b where the part p is done, also of its further numbers."""
 
     @formula.register(cls)
-    def _(schedule: Any, t: Formula, where: Where) -> Formula:
-        del where
+    def _(schedule: Any, t: Formula, _where: Where) -> Formula:
         a, b, n, *more = (written(getattr(schedule, field.name)) for field in dataclasses.fields(schedule))
         return cases(t, [(way(a, b, t / n, *more), known(schedule.steps)), (b, math.inf)])
 
 
 # Written from the end, so that a ramp to 0 is a product; but a line reads best from its start.
 ramp(shapes.Linear, lambda a, b, p: a + (b - a) * p)
-ramp(shapes.Cosine, lambda a, b, p: b + (a - b) * ((1 + _cos(PI * p)) / 2))
+ramp(shapes.Cosine, _wave)
 ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (1 - p) ** k)
 ramp(shapes.OneMinusSqrt, lambda a, b, p: b + (a - b) * (1 - _sqrt(p)))
 ramp(shapes.Geometric, lambda a, b, p: a * (b / a) ** p)
@@ -79,31 +82,19 @@ formula.register(Constant, lambda s, _t, _where: written(s.value))
 formula.register(shapes.Time, lambda _, t, _where: t)
 formula.register(shapes.Exponential, lambda s, t, _where: written(s.start) * written(s.factor) ** t)
 formula.register(shapes.InverseSqrt, lambda s, t, _where: written(s.start) / _sqrt(1 + t / written(s.timescale)))
+formula.register(shapes.CosineWave, lambda s, t, _where: _wave(written(s.start), written(s.end), t / written(s.steps)))
+formula.register(shapes.Noise, lambda s, t, _where: called(rf"\mathrm{{{s.kind}}}", _floor(t), s.limit, s.seed))
+formula.register(shapes.Function, lambda s, t, _where: called(rf"\mathrm{{{as_text(function_source(s.fn))}}}", t, *s.arguments))
 
 
 @formula.register
-def _(schedule: shapes.Logarithmic, t: Formula, where: Where) -> Formula:
-    del where
+def _(schedule: shapes.Logarithmic, t: Formula, _where: Where) -> Formula:
     a, b, n = map(written, (schedule.start, schedule.end, schedule.steps))
     return cases(t, [(a + (b - a) * (_log(1 + t) / _log(1 + n)), known(schedule.steps)), (b, math.inf)])
 
 
 @formula.register
-def _(schedule: shapes.CosineWave, t: Formula, where: Where) -> Formula:
-    del where
-    a, b, n = map(written, (schedule.start, schedule.end, schedule.steps))
-    return b + (a - b) * ((1 + _cos(PI * (t / n))) / 2)
-
-
-@formula.register
-def _(schedule: shapes.Noise, t: Formula, where: Where) -> Formula:
-    del where
-    return called(rf"\mathrm{{{schedule.kind}}}", _floor(t), schedule.limit, schedule.seed)
-
-
-@formula.register
-def _(schedule: shapes.Piecewise, t: Formula, where: Where) -> Formula:
-    del where
+def _(schedule: shapes.Piecewise, t: Formula, _where: Where) -> Formula:
     steps, values = numerics.to_float64(schedule.steps), [written(x) for x in numerics.to_float64(schedule.values)]
     found = [(values[0], steps[0])]
     for a, b, start, stop in zip(values, values[1:], steps, steps[1:], strict=False):
@@ -111,12 +102,6 @@ def _(schedule: shapes.Piecewise, t: Formula, where: Where) -> Formula:
         progress = {"constant": written(0.0), "linear": p, "cosine": (1 - _cos(PI * p)) / 2}[schedule.kind]
         found.append((a + (b - a) * progress, stop))
     return cases(t, [*found, (values[-1], math.inf)])
-
-
-@formula.register
-def _(schedule: shapes.Function, t: Formula, where: Where) -> Formula:
-    del where
-    return called(rf"\mathrm{{{as_text(function_source(schedule.fn))}}}", t, *schedule.arguments)
 
 
 # Schedules made of schedules.
@@ -166,9 +151,7 @@ def _(schedule: combinators.Reverse, t: Formula, where: Where) -> Formula:
 
 @formula.register
 def _(schedule: Sequence, t: Formula, where: Where) -> Formula:
-    lengths = [known(part.length) for part in schedule.parts[:-1]]
-    bounds = [*itertools.accumulate(lengths, initial=0.0), math.inf]
-    spans = zip(schedule.parts, itertools.pairwise(bounds), strict=True)
+    spans = zip(schedule.parts, itertools.pairwise([*map(known, schedule._starts), math.inf]), strict=True)
     return cases(t, [row for part, (start, stop) in spans for row in rows(part, t, where, by=start, stop=stop)])
 
 
@@ -192,8 +175,7 @@ def _(schedule: Pointwise, t: Formula, where: Where) -> Formula:
 
 
 @formula.register
-def _(schedule: Driven, t: Formula, where: Where) -> Formula:
-    del t
+def _(schedule: Driven, _t: Formula, where: Where) -> Formula:
     symbol = defined(where, schedule, "p", rf"\text{{{as_text(schedule.clock.unit)}}}")
     return value(schedule.schedule, symbol, where)
 

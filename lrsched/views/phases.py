@@ -1,4 +1,4 @@
-"""The phases of a schedule, its corners, and how many steps to look at: what plots, summaries and notebooks ask the tree."""
+"""The phases and corners of a schedule, and how many steps of it to show, for plots, summaries and notebooks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import bind, init
 
-_MOST = 1000  # corners: a schedule that repeats for ever has no end of them
-_STILL = 1000  # steps, where nothing ever moves, or nobody knows how
-_CYCLES = 4  # of those that repeat for ever
-_FALL = 1000.0  # an exponential is followed until it is so many times smaller or larger
+_MOST = 1000  # corners: a schedule that repeats for ever has infinitely many
+_STILL = 1000  # steps of a constant, or of a function that may be anything
+_CYCLES = 4  # of a schedule that repeats for ever
+_FALL = 1000.0  # an exponential is shown until it is so many times smaller or larger
 _TIMESCALES = 9
-_LAST_STEP = 2**53  # a float64 counts no further
+_LAST_STEP = 2**53  # float64 is exact up to here
 
 
 class Span(NamedTuple):
@@ -62,7 +62,7 @@ class Phases:
 
 @functools.singledispatch
 def phases(schedule: Any) -> Phases:
-    """The phases of a schedule, on its own time. A class of nodes of your own inherits from a shape, or registers here.
+    """The phases of a schedule, on its own time. A new class of nodes inherits from a shape, or registers here.
 
     Args:
         schedule: one schedule of known numbers, pure or driven.
@@ -82,7 +82,7 @@ def phases(schedule: Any) -> Phases:
 
 
 def known(number: numerics.Number) -> float:
-    """A number of a schedule as a float; a TypeError if it is traced."""
+    """A number as a float; a TypeError if it is traced."""
     return float(numerics.to_float64(number))
 
 
@@ -100,7 +100,7 @@ def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float
     )
 
 
-# A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
+# Subclasses inherit: a new ramp has phases, and so has a new subclass of `Moved`.
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Noise, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
@@ -122,7 +122,7 @@ def _(schedule: Driven) -> Phases:
 
 @phases.register
 def _(schedule: combinators.Moved) -> Phases:
-    """One phase, for where any other time meets the corners of the schedule is not known."""
+    """One phase: it is not known when another time reaches the corners of the schedule."""
     inside, *times = map(phases, schedule._nodes())
     reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 1000)
     if math.isinf(known(schedule.length)):
@@ -145,15 +145,11 @@ def _(schedule: combinators.Staircase) -> Phases:
 
 @phases.register
 def _(schedule: Sequence) -> Phases:
-    found, begin = [], 0.0
-    for part in schedule.parts[:-1]:
-        length = known(part.length)
-        found.append(phases(part).until(length).moved(begin))
-        begin += length
-    last = phases(schedule.parts[-1]).moved(begin)
-    found.append(last)
+    *others, last = schedule.parts
+    found = [*(phases(part).until(known(part.length)) for part in others), phases(last)]
+    found = [one.moved(known(start)) for one, start in zip(found, schedule._starts, strict=True)]
     corners = np.concatenate([[0.0], *(one.corners for one in found)])
-    return Phases([span for one in found for span in one.spans], corners, last.reach)
+    return Phases([span for one in found for span in one.spans], corners, found[-1].reach)
 
 
 @phases.register
@@ -204,7 +200,7 @@ def _(schedule: combinators.Repeat) -> Phases:
 
 
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
-    """A pure schedule to look at, its phases, and the name of its time.
+    """A pure schedule to show, its phases, and the name of its time.
 
     The time is the step, with clocks as they begin; if nothing moves then, the reading of the single clock, or of the single
     one with an end. `by_step`: no reading, except of a clock that counts updates.
@@ -224,7 +220,7 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
 
 
 def single(call: str, schedule: ScheduleLike) -> Schedule:
-    """The schedule that an argument stands for, or an error if that is a batch."""
+    """The schedule of an argument, or an error if it is a batch."""
     made = pointwise.as_schedule(call, "schedule", schedule)
     if batch := made.batch_shape:
         raise ValueError(
@@ -234,15 +230,16 @@ def single(call: str, schedule: ScheduleLike) -> Schedule:
 
 
 def checked_steps(call: str, steps: float | None) -> None:
-    """Raises a ValueError if it is no number of updates."""
+    """Raises a ValueError if it is not a number of updates."""
     is_number = isinstance(steps, (int, float, np.number)) and not isinstance(steps, bool)
     if steps is not None and not (is_number and 1 <= steps <= _LAST_STEP and steps == int(steps)):
         raise ValueError(unexpected(call, "steps", steps, "a whole number of updates, from 1 to 2**53"))
 
 
 def horizon(schedule: Schedule) -> int:
-    """How many steps of a pure schedule to look at: as many as it moves, and if it ends in a jump or on its highest value,
-    a fourth more. If it never settles, enough steps to see how it goes on; if it never moves, a thousand.
+    """The number of steps of a pure schedule to show: its length, a fourth more if it ends in a jump or at its highest value.
+
+    If it never settles, enough steps to show how it goes on; if it never moves, a thousand.
     """
     steps = phases(schedule).reach
     later = np.asarray(schedule(steps * np.array([1.0, 1.4, 2.2])), np.float64)

@@ -16,7 +16,7 @@ _BLANK = 0x2800
 
 
 def report(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
-    """The curve and the summary, both of them within the width; the arguments as of `curve`."""
+    """The curve and the summary, with the arguments of `curve`."""
     width = max(width, NARROWEST)
     lines = [textwrap.fill(line, width, subsequent_indent="  ") for line in str(found).splitlines()]
     return "\n".join([curve(found, width, plain), "", *lines])
@@ -27,8 +27,8 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
 
     Args:
         found: the summary.
-        width: how many characters wide the lines may be; 30 they always are.
-        plain: whether to draw with asterisks, for a terminal without Braille, rather than with dots.
+        width: the most characters in a line, at least 30.
+        plain: whether to draw asterisks, for a terminal without Braille.
     """
     width, values = max(width, NARROWEST), np.nan_to_num(found.values)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))

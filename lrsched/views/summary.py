@@ -20,14 +20,14 @@ from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
 from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, seen, single
 
-_MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
+_MOST_STEPS = 200_000  # evenly spaced steps of a longer run
 _JUMP = 2.0
 _FAR = 100.0
 _RISE = 30.0  # above a warm-up
-_GROWTH = 1000.0  # of what has no end
-_FLOOR = 5e-6  # of the peak: an update with less changes nothing
-_WARMUPS = ("warmup_", "wsd(", "infinite(")  # our recipes that begin with one, of any shape
-_NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
+_GROWTH = 1000.0  # of an endless phase
+_FLOOR = 5e-6  # times the peak: a smaller rate changes nothing
+_WARMUPS = ("warmup_", "wsd(", "infinite(")  # the recipes that begin with a warm-up of any shape
+_NEAR = 1e-13  # times a time: some nodes round times that are nearer to a corner
 
 
 def number(x: float) -> str:
@@ -129,7 +129,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     count = horizon(pure) if steps is None else int(steps)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
-    corners = np.ravel(np.ceil(inside.corners)[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
+    corners = np.ravel(np.ceil(inside.corners)[:, None] + [-1, 0, 1])  # a peak at a corner is at one of these
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)]))
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
@@ -159,10 +159,10 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
     sizes = np.abs([first, before, *inside])
-    size = sizes[sizes < 1e37].max(initial=0.0)  # but for those that saturate
+    size = sizes[sizes < 1e37].max(initial=0.0)  # without saturated values
     if abs(before - at_stop) <= 1e-6 * size:
         last = at_stop
-    else:  # another part begins there; a 0 is missed by as much as the time
+    else:  # another part begins there; the end at 0 is only approached
         last = 0.0 if abs(before) <= 10 * _NEAR * stop / (stop - start) * size else before
     passed = np.array([first, *inside, last])
     low, high = passed.min(), passed.max()
@@ -174,7 +174,7 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
 
 
 def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
-    """The metrics that a driven schedule waits for, and the axis of its summaries; empty for a pure one."""
+    """The metrics that a driven schedule waits for, and the axis of its summaries; nothing for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
     axes = " and ".join(dict.fromkeys(one.axis for one in found))
@@ -187,7 +187,7 @@ def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> It
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
     later = np.asarray(pure(found.phases[-1].start + inside.reach * np.array([0.0, 1.0, 1.4, 2.2])), np.float64)
     settles = bool(np.ptp(later) == 0)
-    # A wave that a user wrote is meant to rise again; one that a dialect made is mostly meant to end where it is lowest.
+    # A wave of the user's own is meant to rise again; the wave of a dialect mostly ends at its lowest value.
     is_cyclic = CosineWave in map(type, _written(found.schedule)) or Repeat in map(type, tree)
     waves = [] if is_cyclic or not (given or settles) else [wave for phase in moving for wave in _waves(phase, found)]
     unreached = list(_unreached(found, settles)) if given else []
@@ -210,7 +210,7 @@ def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> It
 
 
 def _unreached(found: Summary, settles: bool) -> Iterator[str]:
-    """Phases that begin after the last update. A hold after it is not missed, nor is one that changes nothing."""
+    """Phases that begin after the last update, except holds and those that change nothing."""
     for before, phase in itertools.pairwise(found.phases):
         moves = not settles if phase is found.phases[-1] else phase.first != phase.last
         is_new = moves or ("held" not in phase.shape and before.last != phase.first)
@@ -222,11 +222,11 @@ def _unreached(found: Summary, settles: bool) -> Iterator[str]:
 
 
 def _short(schedule: Schedule) -> Iterator[str]:
-    """Lengths below one step, where the time is the step: ratios, as other libraries take them."""
+    """Lengths below one step: other libraries take ratios."""
     for part in _written(schedule, Stretch, Warp, Driven):
         for field, spec in [] if isinstance(part, (Drop, InverseSqrt)) else part._numbers:
             lengths = getattr(part, field.name) if spec.unit == "steps" else None
-            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # of a table the last
+            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # the last one of a table
             if 0 < length < 1:
                 hint = f"write a number of updates, for a ratio round({number(length)} * total_steps)"
                 yield f"{shown(part)}: {field.name}={number(length)} is less than one step: {hint}"
@@ -266,7 +266,7 @@ def _swapped_arguments(found: Summary, tree: list[Schedule]) -> Iterator[str]:
 
 
 def _high_end(found: Summary, moving: list[Phase]) -> Iterator[str]:
-    """Whether the last phase rises far above a warm-up before it, by stairs, or for ever from where it starts."""
+    """Whether the last phase rises far above a warm-up before it, far by stairs, or for ever."""
     if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a sweep over magnitudes is meant
         return
     phase, has_warmup = moving[-1], any(one.first < one.last for one in moving[:-1])
@@ -307,14 +307,14 @@ def _written(schedule: Schedule, *closed: type[Schedule]) -> Iterator[Schedule]:
 
 
 def _skipped(tree: list[Schedule]) -> Iterator[str]:
-    """Parts of no steps; but one that ends where the next begins is left out on purpose, as the warm-up of a recipe."""
+    """Parts without steps before `>>`, unless the next part begins at their end, as after an omitted warm-up."""
     for part, after in itertools.chain(*(itertools.pairwise(one.parts) for one in tree if isinstance(one, Sequence))):
         if known(part.length) == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
             yield f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out"
 
 
 def _without_length(schedule: Schedule) -> Iterator[str]:
-    """Ramps of no steps as the last part or a factor; but a warm-up from 0 may be left out so."""
+    """Ramps without steps as the last part or a factor, except an omitted warm-up from 0."""
     parts = [*_written(schedule, Delay)]
     early = {id(one) for part in parts if isinstance(part, Sequence) for one in operands(part)[:-1]}
     for part in parts:
@@ -327,7 +327,7 @@ def _without_length(schedule: Schedule) -> Iterator[str]:
 
 
 def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> Iterator[str]:
-    """Warm-ups of recipes that go down; and a short line down before something that starts higher."""
+    """Warm-ups of recipes that go down, and a short line down before a phase that starts higher."""
     falls = []
     for part in itertools.chain(*map(operands, tree)):
         ramp = part.parts[0] if isinstance(part, Sequence) else part
