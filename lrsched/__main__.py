@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import importlib.util
 import io
 import json
@@ -12,11 +11,12 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lrsched.algebra import foreign
 from lrsched.views.codec import to_dict
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
@@ -193,10 +193,10 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _nearest(text: str, names: Iterable[str]) -> str:
+def _nearest(text: str, names: Collection[str]) -> str:
     """The hint of an error about a word that is none of the names, if one is near."""
-    close = difflib.get_close_matches(text.lstrip("-"), [name.lstrip("-") for name in names], n=1)
-    return "".join(f" Hint: did you mean {name}?" for name in names if name.lstrip("-") in close)
+    name = foreign.meant(text, names, {}) or foreign.meant(text.lstrip("-"), names, {})
+    return name and f" Hint: did you mean {name}?"
 
 
 def _show(options: argparse.Namespace) -> int:

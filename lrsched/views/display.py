@@ -12,7 +12,7 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import mimebundle, shown
 from lrsched.views.latex import latex
 from lrsched.views.plotting import members, plot
-from lrsched.views.summary import Summary, summary, waits_for
+from lrsched.views.summary import summary, waits_for
 
 _LONGEST_FORMULA = 2000  # characters: nobody reads more
 _MOST_LINES = 50  # members of a batch that are drawn
@@ -37,7 +37,12 @@ def _page(schedule: Schedule) -> str:
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(every[:_MOST_LINES]))
     if len(every) == 1:
-        parts += [_typeset(_formula(schedule)), _facts(found[0])]
+        [one] = found
+        unit, at = ("steps", "in step ") if one.axis.startswith("step") else (html.escape(one.axis), "at ")
+        first, last, end = one.phases[0].first, one.phases[-1], f", ends at {one.phases[-1].last:.4g}"
+        lasts, end = (f"lasts {last.start:g} {unit}", end) if last.shape == "held" else ("goes on for ever", "")
+        facts = f"{lasts}, starts at {first:.4g}, peaks at {one.peak:.4g} {at}{one.peak_step}{end}"
+        parts += [_typeset(_formula(schedule)), facts]
     else:
         peaks = [one.peak for one in found]
         which = f"{len(every)} schedules" if len(every) == len(found) else f"the first {len(found)} of {len(every)} schedules"
@@ -62,13 +67,6 @@ def _typeset(formula: str) -> str:
     from latex2mathml.converter import convert
 
     return convert(formula.strip("$"), display="block")
-
-
-def _facts(found: Summary) -> str:
-    unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
-    first, last, end = found.phases[0].first, found.phases[-1], f", ends at {found.phases[-1].last:.4g}"
-    lasts, end = (f"lasts {last.start:g} {unit}", end) if last.shape == "held" else ("goes on for ever", "")
-    return f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
 
 
 def _picture(schedules: list[Schedule]) -> str:

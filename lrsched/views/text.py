@@ -44,17 +44,11 @@ def _composed(x: Any) -> Any:
     return x if made is x else expanded(made)
 
 
-def _binding(schedule: Schedule) -> int:
-    if schedule._recipe:
-        return 5
-    if isinstance(schedule, Pointwise):
-        return _BINDING[schedule.operator]
-    return 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 5
-
-
 def _operand(schedule: Schedule, at_least: int) -> str:
-    text = repr(schedule)
-    return text if _binding(schedule) >= at_least else f"({text})"
+    """The text of an operand, in brackets if it binds less tightly."""
+    binds = 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 5
+    binds = _BINDING[schedule.operator] if isinstance(schedule, Pointwise) else binds
+    return repr(schedule) if schedule._recipe or binds >= at_least else f"({schedule!r})"
 
 
 def _is_number(schedule: Schedule) -> bool:
