@@ -13,7 +13,7 @@ from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown, unexpected
-from lrsched.training.parts import Tree, path_of
+from lrsched.training.parts import Tree, by_path
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
 
@@ -120,8 +120,7 @@ def _begins(entry: str, path: str) -> bool:
 
 def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
     """The leaves of a tree with their paths; one that `optax.masked` took out is a leaf."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_masked)
-    return [("/".join(path_of(keys)).strip("/"), x) for keys, x in leaves]
+    return [("/".join(path).strip("/"), x) for path, x in by_path(tree, _is_masked).items()]
 
 
 def _fitting(factor: Number, path: str, x: Number) -> jax.Array:

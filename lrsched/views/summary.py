@@ -377,8 +377,7 @@ def _missed(found: Summary, pure: Schedule, corners: np.ndarray | None) -> Itera
         target = float(found.values[found.peak_step <= found.grid].min())  # since the peak
         where, margin = f"{number(target)}, where it has been", 0.1
         ahead = corners[corners >= found.steps][:1]
-        before, there = np.asarray(pure([ahead * (1 - _NEAR), ahead]), np.float64)
-        coming = float(np.where(abs(there - before) < 1e-3 * found.peak, there, before).min(initial=math.inf))
+        coming = float(np.asarray(pure(ahead * (1 - _NEAR))).min(initial=math.inf))
         coming = 0.0 if abs(coming) < 1e-12 * found.peak else coming
         if coming < target:
             target, where, margin = coming, f"the {number(coming)} of step {number(ahead[0])}", 0.011
