@@ -32,22 +32,22 @@ def _(schedule: Schedule) -> dict[str, str]:
 
 def _page(schedule: Schedule) -> str:
     every = members(schedule)
-    found = [summary(member) for member in every[:_MOST_MEMBERS]]
     parts = [f"<code>{html.escape(shown(schedule))}</code>"]
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(every[:_MOST_LINES]))
     if len(every) == 1:
-        [one] = found
-        unit, at = ("steps", "in step ") if one.axis.startswith("step") else (html.escape(one.axis), "at ")
-        first, last, end = one.phases[0].first, one.phases[-1], f", ends at {one.phases[-1].last:.4g}"
-        lasts, end = (f"lasts {last.start:g} {unit}", end) if last.shape == "held" else ("goes on for ever", "")
-        facts = f"{lasts}, starts at {first:.4g}, peaks at {one.peak:.4g} {at}{one.peak_step}{end}"
+        found = summary(every[0])
+        axes, first, last = [found.axis], found.phases[0].first, found.phases[-1]
+        unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
+        has_end = last.shape == "held"
+        lasts, end = (f"lasts {last.start:g} {unit}", f", ends at {last.last:.4g}") if has_end else ("goes on for ever", "")
+        facts = f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
         parts += [_typeset(_formula(schedule)), facts]
     else:
-        peaks = [one.peak for one in found]
-        which = f"{len(every)} schedules" if len(every) == len(found) else f"the first {len(found)} of {len(every)} schedules"
+        peaks, axes = zip(*((one.peak, one.axis) for one in map(summary, every[:_MOST_MEMBERS])), strict=True)
+        which = f"{len(every)} schedules" if len(every) == len(peaks) else f"the first {len(peaks)} of {len(every)} schedules"
         parts.append(f"{which}, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
-    parts.append(html.escape(waits_for(schedule, found)))
+    parts.append(html.escape(waits_for(schedule, axes)))
     return "".join(f"<div>{part}</div>" for part in parts if part)
 
 

@@ -52,4 +52,4 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
     corner, dash = ("+", "-") if plain else ("└", "─")
     lines.append(f"{'':>{margin}} {corner}{dash * width}")
     lines.append(f"{'':>{margin}} 0{last:>{width}}")
-    return "\n".join([*lines, *textwrap.wrap(waits_for(found.schedule, [found]), margin + 2 + width)])
+    return "\n".join([*lines, *textwrap.wrap(waits_for(found.schedule, [found.axis]), margin + 2 + width)])

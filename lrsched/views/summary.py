@@ -173,12 +173,11 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
     return Phase(start, stop, shape, first, last, " → ".join(text for text, _ in itertools.groupby(map(number, points))))
 
 
-def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
+def waits_for(schedule: Schedule, axes: Iterable[str]) -> str:
     """The metrics that a driven schedule waits for, and the axis of its summaries; nothing for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
-    axes = " and ".join(dict.fromkeys(one.axis for one in found))
-    return f"waits for observations of {', '.join(monitored)}; shown over: {axes}"
+    return f"waits for observations of {', '.join(monitored)}; shown over: {' and '.join(dict.fromkeys(axes))}"
 
 
 def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> Iterator[str]:
