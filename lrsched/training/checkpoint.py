@@ -106,7 +106,7 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     except ValueError as error:
         raise ValueError(
             "resume(on_change='keep'): expected an expression that parse can read for the schedule of the checkpoint, got an"
-            f" error: {error}\nHint: make that schedule in the program, as it was."
+            f" error: {error}\nHint: write that schedule in the program."
         ) from None
 
 
