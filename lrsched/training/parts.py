@@ -136,7 +136,7 @@ def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Pa
 
 
 def only(call: str, what: str, parts: list[Part]) -> Part:
-    """The one part that there is; a ValueError lists several."""
+    """The only part, or a ValueError that lists several."""
     if len(parts) == 1:
         return parts[0]
     paths = ", ".join(part.where for part in parts)
@@ -160,7 +160,7 @@ def by_path(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[Pa
 
 
 def leaves_of(state: Tree, is_leaf: Callable[[Any], bool] = lambda _: False) -> dict[Path, Any]:
-    """The leaves of a state by their paths; of an object that is no pytree, those of its attributes."""
+    """The leaves of a state by their paths; for an object that is not a pytree, those of its attributes."""
     return by_path(_tree(state), lambda x: is_leaf(x) or is_variable(x))
 
 
@@ -191,7 +191,7 @@ def with_leaves(state: Tree, changes: Mapping[Path, jax.Array]) -> Tree:
 
 
 def _tree(state: Tree) -> Tree:
-    """The state itself, or the attributes of an object that JAX takes for a leaf."""
+    """The state itself, or the attributes of an object that is a leaf for JAX."""
     if is_variable(state) or not jax.tree_util.all_leaves([state]):
         return state
     kept: Any = object.__getstate__(state)

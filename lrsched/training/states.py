@@ -267,7 +267,7 @@ def observe(
         The state, as from `replace_schedule`.
 
     Raises:
-        TypeError: if no clock monitors a name, an observation is no scalar, or the state cannot be rebuilt.
+        TypeError: if no clock monitors a name, an observation is not a scalar, or the state cannot be rebuilt.
         ValueError: if there is no schedule in the state, or the state is a batch: use `jax.vmap`.
 
     >>> import jax.numpy as jnp

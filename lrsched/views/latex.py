@@ -21,7 +21,7 @@ from lrsched.views.phases import in_sequence, known, single
 
 
 def latex(schedule: ScheduleLike) -> str:
-    r"""The value at step t as LaTeX, in mathematics that a reader can follow.
+    r"""The value at step t as a formula in LaTeX.
 
     Args:
         schedule: one schedule of known numbers, pure or driven.
@@ -30,7 +30,7 @@ def latex(schedule: ScheduleLike) -> str:
         LaTeX without dollar signs, with the environment `cases` for phases.
 
     Raises:
-        TypeError: if it is no schedule, or holds a node that has no formula.
+        TypeError: if it is not a schedule, or holds a node without a formula.
         ValueError: if it is a batch.
 
     >>> import lrsched as ls
@@ -63,7 +63,7 @@ def _wave(a: Formula, b: Formula, p: Formula) -> Formula:
 
 
 def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
-    """Gives a ramp its formula: its value between a and b where the part p is done, also of its further numbers."""
+    """Gives a ramp its formula: its value between a and b when the part p is done, and of its further numbers."""
 
     @formula.register(cls)
     def _(schedule: Any, t: Formula, _where: Where) -> Formula:
@@ -108,7 +108,7 @@ def _(schedule: shapes.Piecewise, t: Formula, _where: Where) -> Formula:
 
 
 def value(schedule: Schedule, t: Formula, where: Where) -> Formula:
-    """The value at a time: a number where the time is known."""
+    """The value at a time: a number if the time is known."""
     if t.value is None or driven_parts(schedule):
         return formula(schedule, t, where)
     return written(schedule(t.value))
