@@ -59,10 +59,9 @@ from lrsched.clocks.clock import Clock, Counter, Since, Steps
 from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed
 from lrsched.clocks.recipes import reduce_on_plateau
 from lrsched.training.accumulation import accumulate
-from lrsched.training.checkpoint import describe, resume
+from lrsched.training.checkpoint import describe, restore, resume
 from lrsched.training.factories import scheduled
 from lrsched.training.layerwise import layerwise
-from lrsched.training.restoring import restore
 from lrsched.training.states import (
     get_schedule,
     hyperparameters,
@@ -104,12 +103,10 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     # Optax
     "scale_by_learning_rate", "scheduled", "layerwise", "accumulate", "as_stateful",
     # States and checkpoints
-    "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule",
-    "replace_schedule",
+    "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule", "replace_schedule",
     "observe", "describe", "resume", "restore",
     # Views
-    "plot", "plot_replay", "summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict",
-    "from_dict",
+    "plot", "plot_replay", "summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict", "from_dict",
     # Batches and nodes
     "grid", "stack", "unstack", "node", "leaf",
 ]

@@ -1,8 +1,7 @@
-"""`lrsched` compares the guide's schedulers on handwritten digits; `compare` does it on others, `show` draws schedules."""
+"""The command line: `lrsched` compares schedulers on handwritten digits, `lrsched compare` on others; `lrsched show` draws."""
 
 import argparse
 import contextlib
-import difflib
 import importlib.util
 import io
 import json
@@ -12,11 +11,12 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lrsched.algebra import foreign
 from lrsched.views.codec import to_dict
 from lrsched.views.expression import parse
 from lrsched.views.plotting import plot
@@ -33,28 +33,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _given(convert: Callable[[str], float], fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
-    def parse(text: str) -> float:
+def _at_least(least: int, bits: int = 32) -> Callable[[str], int]:
+    def whole(text: str) -> int:
         with contextlib.suppress(ValueError):
-            if fits(value := convert(text)):
-                return value
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}.")
+            number = float(text)  # also 1e5
+            if number.is_integer() and least <= number < 2**bits:
+                return int(number)
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least {least} and below 2**{bits}, got {text!r}.")
 
-    return parse
-
-
-def _whole(text: str) -> int:
-    number = float(text)  # also 1e5
-    if not number.is_integer():
-        raise ValueError(text)
-    return int(number)
+    return whole
 
 
-def _at_least(least: int, bits: int = 32) -> Callable[[str], float]:
-    return _given(_whole, lambda x: least <= x < 2**bits, f"a whole number, at least {least} and below 2**{bits}")
-
-
-_rate = _given(float, lambda x: 0 < x < math.inf, "rates above 0, such as 0.01 0.1")
+def _rate(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected rates above 0, such as 0.01 0.1, got {text!r}.")
 
 
 def _program() -> str:
@@ -67,11 +61,7 @@ def _version() -> str:
     return "(not installed)"
 
 
-_COMMANDS = ("show", "compare")
-
-
-def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
-    """The parser; without commands the value of an unknown option is not taken for one."""
+def _bakeoff_parser() -> _Parser:
     parser = _Parser(
         prog=_program(),
         description="Trains a small network on handwritten digits with a constant rate and with the seven schedulers that"
@@ -80,39 +70,43 @@ def _parser(has_commands: bool = True) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lrsched {_version()}")
     _add_runs(parser, "1000", "8, from 0.01 to 1.28")
     _add_files(parser, ".", "bakeoff.png and bakeoff.json go (default: here)")
-    parser.set_defaults(run=_bakeoff, parser=parser, steps=1000)
-    if not has_commands:
-        return parser
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = "show draws schedules in the terminal, compare compares eleven of them on another workload; add --help to one."
+    parser.add_argument_group("commands", commands)
+    parser.set_defaults(run=_bakeoff, steps=1000)
+    return parser
 
-    show = commands.add_parser(
-        "show",
-        help="draw schedules in the terminal",
+
+def _show_parser() -> _Parser:
+    parser = _Parser(
+        prog=f"{_program()} show",
         description="Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
     )
     hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; nothing of it is run"
-    show.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
-    show.add_argument("--steps", type=_at_least(1, 53), metavar="N", help="updates in the run (default: as long as it lasts)")
-    show.add_argument("--json", action="store_true", help="print the schedule as JSON, several as a list, and nothing else")
-    _add_files(show, None, "schedule.png and schedule.json go (default: none are written)")
-    show.set_defaults(run=_show, parser=show)
+    parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
+    parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help="updates in the run (default: as long as it lasts)")
+    parser.add_argument("--json", action="store_true", help="print the schedule as JSON, several as a list, and nothing else")
+    _add_files(parser, None, "schedule.png and schedule.json go (default: none are written)")
+    parser.set_defaults(run=_show)
+    return parser
 
-    compare = commands.add_parser(
-        "compare",
-        help="compare eleven schedules on another workload",
+
+def _compare_parser() -> _Parser:
+    parser = _Parser(
+        prog=f"{_program()} compare",
         description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
         " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
         " It takes minutes; interrupted, it goes on where it was when it is called again.",
     )
-    compare.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
-    _add_runs(compare, "those of the workload", "those of the workload")
-    compare.add_argument(
-        "--rungs", type=_at_least(1), default=1, metavar="N", help="3 tries peaks in shorter runs (default: 1)"
-    )
-    compare.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
-    _add_files(compare, None, "everything goes (default: comparison-WORKLOAD, here)")
-    compare.set_defaults(run=_compare, parser=compare)
+    parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
+    _add_runs(parser, "those of the workload", "those of the workload")
+    parser.add_argument("--rungs", type=_at_least(1), default=1, metavar="N", help="3 tries peaks in shorter runs (default: 1)")
+    parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
+    _add_files(parser, None, "everything goes (default: comparison-WORKLOAD, here)")
+    parser.set_defaults(run=_compare)
     return parser
+
+
+_COMMANDS = {"show": _show_parser, "compare": _compare_parser}
 
 
 def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
@@ -128,7 +122,7 @@ def _add_files(parser: argparse.ArgumentParser, folder: str | None, files: str) 
     parser.add_argument("--png", metavar="FILE", help="draw the picture into this file as well")
 
 
-def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str] = ()) -> None:
+def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str]) -> None:
     """Makes the folder if need be, and ends the command if those files cannot be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,27 +149,38 @@ def _draw(options: argparse.Namespace, figure: Any) -> None:
         options.parser.error(f"argument --png: expected a file to write, got {options.png!r}. Hint: {error}.")
 
 
+def _prepare(options: argparse.Namespace, folder: Path, names: Sequence[str], peaks: Sequence[float]) -> tuple[float, ...]:
+    """The peaks. Ends the command before any training if they are not different, or its results cannot be written."""
+    if len(set(peaks)) < len(peaks):
+        got = " ".join(f"{peak:g}" for peak in peaks)
+        options.parser.error(f"argument --peaks: expected different rates, got {got}.")
+    _writable(options.parser, folder, names)
+    if options.png:
+        from matplotlib.figure import Figure
+
+        _draw(options, Figure())
+    return tuple(peaks)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the comparison, or another command; 0 if all went well."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ gets ? for them
-    command = bool(arguments) and not arguments[0].startswith("-")
-    parser = _parser(command or "-h" in arguments or "--help" in arguments)
-    if command and arguments[0] not in _COMMANDS:
-        hint = _nearest(arguments[0], _COMMANDS) or f" Hint: {parser.prog} show 'Linear(...)'."
-        parser.error(f"expected {' or '.join(_COMMANDS)}, got {arguments[0]!r}.{hint}")
-    if command and arguments[0] == "show":  # -Linear(0, 1, 10) is no option
+    command = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    parser = _COMMANDS.get(command, _bakeoff_parser)()
+    if command and command not in _COMMANDS:
+        hint = _nearest(command, _COMMANDS) or f" Hint: {parser.prog} show 'Linear(...)'."
+        parser.error(f"expected {' or '.join(_COMMANDS)}, got {command!r}.{hint}")
+    if command == "show":  # -Linear(0, 1, 10) is no option
         arguments = [f" {one}" if re.match(r"-[-+*/.\w\s]*\(", one) else one for one in arguments]
-    options, unknown = parser.parse_known_args(arguments)
-    owner: _Parser = options.parser
+    options, unknown = parser.parse_known_args(arguments[bool(command) :])
+    options.parser = parser
     if unknown:
-        later = [one for one in unknown if one in _COMMANDS]
-        known = [name for action in owner._actions for name in action.option_strings]
-        hint = (
-            f" Hint: {parser.prog} {later[0]} ..., the command first." if later else _nearest(unknown[0], [*known, *_COMMANDS])
-        )
-        owner.error(f"unrecognized arguments: {' '.join(unknown)}.{hint}")
+        later = next((one for one in unknown if one in _COMMANDS), "")
+        known = [name for action in parser._actions for name in action.option_strings]
+        hint = f" Hint: {parser.prog} {later} ..., the command first." if later else _nearest(unknown[0], [*known, *_COMMANDS])
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}.{hint}")
     try:
         code = options.run(options)
         print(end="", flush=True)
@@ -184,14 +189,14 @@ def main(arguments: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # `| head` has read enough
             return 0
-        owner.exit(1, f"{owner.prog}: expected to write the output, got an error: {error}.\n")
+        parser.exit(1, f"{parser.prog}: expected to write the output, got an error: {error}.\n")
     return code
 
 
-def _nearest(text: str, names: Sequence[str]) -> str:
+def _nearest(text: str, names: Collection[str]) -> str:
     """The hint of an error about a word that is none of the names, if one is near."""
-    close = difflib.get_close_matches(text.lstrip("-"), [name.lstrip("-") for name in names], n=1)
-    return "".join(f" Hint: did you mean {name}?" for name in names if name.lstrip("-") in close)
+    name = foreign.meant(text, names, {}) or foreign.meant(text.lstrip("-"), names, {})
+    return name and f" Hint: did you mean {name}?"
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -233,15 +238,12 @@ def _bakeoff(options: argparse.Namespace) -> int:
     _needs(parser, "lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import bakeoff
 
-    peaks = _different(parser, options.peaks or bakeoff.PEAKS)
     folder = Path(options.out)
-    _writable(parser, folder, bakeoff.FILES)
-    _check_picture(options)
+    peaks = _prepare(options, folder, bakeoff.FILES, options.peaks or bakeoff.PEAKS)
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)
-    next_ = f"on a larger network:\n    {parser.prog} compare --workload digits"
-    _report(options, comparison, paths, next_)
+    _report(options, comparison, paths, f"on a larger network:\n    {parser.prog} compare --workload digits")
     return 0
 
 
@@ -254,9 +256,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     workload = WORKLOADS[options.workload]
     steps, folder = options.steps or workload.steps, Path(options.out or f"comparison-{workload.name}")
-    peaks = _different(parser, options.peaks or workload.peaks)
-    _writable(parser, folder)
-    _check_picture(options)
+    peaks = _prepare(options, folder, (), options.peaks or workload.peaks)
     settings = {"workload": workload.name, "steps": steps}
     try:
         _check_settings(parser, folder, settings)
@@ -298,20 +298,6 @@ def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dic
             f"argument --out: expected a folder for {now}, got {str(folder)!r} with the runs of {before}.\n"
             f"Hint: --out FOLDER makes these elsewhere, and {before} goes on with those."
         )
-
-
-def _different(parser: argparse.ArgumentParser, peaks: Sequence[float]) -> tuple[float, ...]:
-    if len(set(peaks)) < len(peaks):
-        parser.error(f"argument --peaks: expected different rates, got {' '.join(f'{peak:g}' for peak in peaks)}.")
-    return tuple(peaks)
-
-
-def _check_picture(options: argparse.Namespace) -> None:
-    """Ends the command before any training if the file of `--png` cannot be written."""
-    if options.png:
-        from matplotlib.figure import Figure
-
-        _draw(options, Figure())
 
 
 def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[Path], elsewhere: str) -> None:

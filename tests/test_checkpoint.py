@@ -19,7 +19,7 @@ from helpers import bits, refused
 
 import lrsched as ls
 from lrsched.dialects import torch
-from lrsched.training.holders import path_of
+from lrsched.training.parts import path_of
 
 pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"a": jnp.ones(3), "b": jnp.ones((2, 2), jnp.bfloat16)}

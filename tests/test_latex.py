@@ -18,15 +18,14 @@ from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.shapes import Function, Noise
 from lrsched.dialects import torch
 from lrsched.views.formula import formula
-from lrsched.views.phases import one_phase, phases
 
 NODES_WITH_FORMULAS = 24
 
 
 def has_formula(s: Any) -> bool:
-    """Whether it is one schedule, and every shape in it has one, which is optional: without it `latex` raises."""
-    shapes = [type(one) for one in nodes(s) if phases.dispatch(type(one)) is one_phase]
-    return not s.batch_shape and all(formula.dispatch(shape) is not formula.dispatch(object) for shape in shapes)
+    """Whether it is one schedule, and every node in it has one, which is optional: without it `latex` raises."""
+    schedules = [one for one in nodes(s) if isinstance(one, ls.Schedule)]
+    return not s.batch_shape and all(formula.dispatch(type(one)) is not formula.dispatch(object) for one in schedules)
 
 
 FUNCTIONS = [torch.LambdaLR(0.1, abs), torch.MultiplicativeLR(0.1, abs)]

@@ -11,8 +11,7 @@ import optax
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.written import unexpected
 from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
-from lrsched.training.holders import leaves_of
-from lrsched.training.parts import AppliedState
+from lrsched.training.parts import AppliedState, leaves_of
 from lrsched.training.transform import finding_clocks, typed_as
 
 
@@ -24,31 +23,31 @@ class AccumulateState(NamedTuple):
 
     @property
     def mini_step(self) -> jax.Array:
-        """How many small batches the next update has so far; with this, `optax.MultiSteps.has_updated` takes the state."""
+        """The small batches of the next update so far; `optax.MultiSteps.has_updated` reads it."""
         return self.multi_steps.mini_step
 
     @property
     def gradient_step(self) -> jax.Array:
-        """How many updates were made."""
+        """The updates so far."""
         return self.multi_steps.gradient_step
 
 
 def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
     """Lets the clocks inside `optax.MultiSteps` observe all small batches of an update, not only the last one.
 
-    Each clock sees one number for each update, combined as the clock says in `combine`: a `Plateau` the mean, a `Counter`
-    the sum, which is exact. A small batch without an observation adds nothing, and one that `should_skip_update_fn` rejects
-    has not happened. Other transforms that take a monitored name are given the mean so far.
+    Each clock sees one number for each update, combined as its `combine` says: a `Plateau` the mean, a `Counter` the sum, which
+    is exact. Small batches without an observation, or that `should_skip_update_fn` rejects, count for nothing. Other transforms
+    that take a monitored name receive the mean so far.
 
     Args:
         multi_steps: the accumulation, with the optimizer inside.
 
     Raises:
-        TypeError: if it is no `optax.MultiSteps`; from `update`, as `scale_by_learning_rate`.
-        ValueError: from `init`, if a clock combines in no known way.
+        TypeError: if it is not an `optax.MultiSteps`; from `update`, as `scale_by_learning_rate`.
+        ValueError: from `init`, if a clock has an unknown `combine`.
 
     Warns:
-        UserWarning: from `update`, once, if a clock is not given what it monitors.
+        UserWarning: from `update`, once, if a monitored name is missing.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -74,12 +73,11 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
                 "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
                 " Hint: jit the init of accumulate(...) instead."
             )
-        ways: dict[str, set[str]] = {}  # by name, those in which clocks combine what they observe
         for clock in clocks:
             checked_choice(type(clock).__name__, "combine", clock.combine, WAYS)
-            for name in clock.monitors:
-                ways.setdefault(name, set()).add(clock.combine)
-        return AccumulateState({name: nothing_gathered(sorted(ways[name])) for name in sorted(ways)}, state)
+        names = sorted({name for clock in clocks for name in clock.monitors})
+        ways = {name: sorted({clock.combine for clock in clocks if name in clock.monitors}) for name in names}
+        return AccumulateState({name: nothing_gathered(ways[name]) for name in names}, state)
 
     def update_fn(
         updates: optax.Updates,

@@ -1,63 +1,80 @@
-"""Checkpoints: what to write beside the arrays, and to check before a run goes on."""
+"""Checkpoints: the text of a schedule beside the arrays, and the arrays in the structure of the running program."""
 
 from __future__ import annotations
 
+import difflib
+import functools
 import re
-from typing import Literal
+import warnings
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
 
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
-from lrsched.algebra.written import unexpected
-from lrsched.training.differences import side_by_side
+from lrsched.algebra.written import shown, unexpected
 from lrsched.training.live import packed, unpacked
+from lrsched.training.parts import Path, Tree, by_path, parts_of, placed_as, without_variables
 from lrsched.views.expression import parse
+
+T = TypeVar("T")
+_MOST = 10  # differences that an error lists
+_NAMES = (
+    'Hint: added="..." names parts that only the template has, removed="..." those that only the checkpoint has;'
+    ' on_change="replace" takes the live schedules of the template.'
+)
+_WIDTH = 110  # characters of a schedule that an error shows
+_MOST_WORDS = 300  # words that are compared, from the first difference on
+_WORD = re.compile(r"[\d.]+e-\d+|[\w.]+|.", re.DOTALL)
 
 
 def describe(schedule: ScheduleLike) -> str:
-    """The text of a schedule for a checkpoint, as JSON can hold it: the expression that `repr` gives of its nodes.
+    """The text of a schedule for a checkpoint: the expression that `repr` gives of its nodes, without names of recipes.
 
-    It belongs beside the arrays of every checkpoint; `resume` compares it with the schedule of the run that goes on. A function
-    of your own is in it by its name alone: that it computes something else by then cannot be seen.
+    Save it beside the arrays; `resume` compares it with the schedule of the next run. A function of your own is in it by name
+    only, so a change of its code is not seen.
 
     Args:
-        schedule: a schedule. Of a live one, `get_schedule(state)`.
+        schedule: a schedule, such as `get_schedule(state)` for a live one.
 
     Raises:
-        TypeError: if it is none.
+        TypeError: if it is not a schedule.
 
     >>> import lrsched as ls
     >>> print(ls.describe(ls.Linear(0.1, 0.0, 100)))
     Linear(0.1, 0.0, 100)
     """
     made = as_schedule("describe", "schedule", schedule)
-    text = repr(jax.tree.map(lambda x: x, made))  # without names of recipes, which may be others in a later version
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the place of a function without a name, in this process
+    text = repr(jax.tree.map(lambda x: x, made))  # without recipes, which a later version may change
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the address of a function without a name
 
 
 @explained
 def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
-    """The schedule to go on with after a checkpoint, after a check that it is the one of the checkpoint.
+    """The schedule for a run that continues from a checkpoint, after a check that it is the one of the checkpoint.
 
-    Call it before the optimizer is made, and make the optimizer of what it returns. A live schedule is also part of the
-    arrays, so give `restore` the same word:
+    Call it first, and make the optimizer with its result. A live schedule is also part of the arrays, so give `restore` the
+    same word:
 
         s = ls.resume(saved["schedule"], s, on_change="replace")
         state = ls.restore(optimizer.init(params), saved["state"], on_change="replace")
 
     Args:
-        saved: what `describe` gave, read again.
-        schedule: the schedule of the program that goes on.
-        on_change: what to do if it is another one: "raise", "keep" the one of the checkpoint, or "replace" it by this one.
-            Numbers as a live state rounds them are equal, and functions of one name.
+        saved: the text that `describe` gave.
+        schedule: the schedule of the program that continues.
+        on_change: what to do if they differ: "raise", "keep" the one of the checkpoint, or "replace" it by this one. Numbers
+            that a live state rounds to the same are equal, and functions with the same name.
 
     Raises:
-        TypeError: if it is not what `describe` gave, or no schedule.
-        ValueError: if it is another schedule, shown beside the saved one; or if the saved one is to be kept but cannot be read,
-            because it holds a function, or a class that is not defined.
+        TypeError: if `saved` is not a text, or `schedule` is not a schedule.
+        ValueError: if they differ, with both texts; or if the saved one is to be kept but cannot be read, because it holds a
+            function, or a class that is not defined.
 
     >>> import lrsched as ls
     >>> saved = ls.describe(ls.Linear(0.1, 0.0, 100))
@@ -89,15 +106,234 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     except ValueError as error:
         raise ValueError(
             "resume(on_change='keep'): expected an expression that parse can read for the schedule of the checkpoint, got an"
-            f" error: {error}\nHint: make that schedule in the program, as it was."
+            f" error: {error}\nHint: write that schedule in the program."
         ) from None
 
 
 def _is_same(saved: str, now: Schedule) -> bool:
-    live = unpacked(packed(now))  # what a live state would hold of it
+    live = unpacked(packed(now))  # as a live state rounds it
     if saved in (describe(now), describe(live)):
         return True
     try:
         return parse(saved) in (now, live)
-    except ValueError:  # a function, a class that is not defined: the text is all there is to compare
+    except ValueError:  # a function, or a class that is not defined: only the text can be compared
         return False
+
+
+def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
+    """Two texts one above the other, and marks under each word of the second that differs."""
+    old, new = _WORD.findall(saved), _WORD.findall(now)
+    pairs = enumerate(zip(old, new, strict=False))
+    first = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+    same, old, new = "".join(new[:first]), old[first : first + _MOST_WORDS], new[first : first + _MOST_WORDS]
+    begin = max(0, len(same) - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
+    before, width = "..." if begin else "", max(map(len, heads))
+    rows = [
+        f"    {head:{width}}  {before}{text[begin : begin + _WIDTH]}{'...' if len(text) > begin + _WIDTH else ''}"
+        for head, text in zip(heads, (saved, now), strict=True)
+    ]
+    marks = " " * (len(same) - begin)
+    for what, _, _, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        marks += (" " if what == "equal" else "^") * len("".join(new[start:stop]))
+        marks = marks[:-1] + "^" if what == "delete" else marks  # under the text before it
+    more = " and more" * (not saved.endswith(now[begin + _WIDTH :]))
+    return [*rows, (" " * (4 + width + 2 + len(before)) + marks[:_WIDTH]).rstrip() + more]
+
+
+def restore(
+    template: T,
+    loaded: Any,
+    on_change: Literal["warn", "raise", "keep", "replace"] = "warn",
+    *,
+    added: str | Sequence[str] = (),
+    removed: str | Sequence[str] = (),
+) -> T:
+    """What was read from a checkpoint, in the structure of a template, after a check that it fits.
+
+    Leaves are matched by their paths, so `loaded` may come from pickle, or be the nested dicts and lists of orbax and
+    `flax.serialization.msgpack_restore`.
+
+    A live schedule (`live=True`) is both in the template and in the checkpoint. `on_change` chooses one, as in `resume`:
+
+        state = ls.restore(optimizer.init(params), saved, on_change="replace")  # the new schedule, and the old step and clocks
+
+    Parts that are only on one side are named in `added` or `removed`: by the path that an error shows, or by its last
+    components, "clocks/0" or "clocks", for all parts with this end. After a named element of a list or a tuple (or of a dict
+    with numbers as keys) the others move up: with `added="clocks/0"` the first clock of the checkpoint becomes the second.
+
+    Args:
+        template: a tree of the wanted structure, shapes and types: `optimizer.init(params)`, or without any computation
+            `jax.eval_shape(optimizer.init, params)`.
+        loaded: what was read.
+        on_change: what to do if a live schedule has other numbers than the template's, beyond float32 rounding: "warn" or
+            "keep" the one of the checkpoint, "raise", or "replace" it by the one of the template.
+        added: the name, or names, of parts that are only in the template. They keep its values: a new schedule begins at step
+            0, or at its `start`.
+        removed: the name, or names, of parts that are only in the checkpoint. They are dropped.
+
+    Returns:
+        A tree of the template's structure with the values that were read, sharded over several devices as the template is.
+
+    Raises:
+        TypeError: if a name is not a string.
+        ValueError: if another part is missing, surplus, or of another shape or type; it lists them; if a name matches nothing,
+            or a part of both sides; if a live schedule differs and `on_change` is "raise", or it has another structure and is
+            not replaced. (Dicts do not keep the structure of a schedule; `resume` checks it.)
+
+    Warns:
+        UserWarning: if a live schedule differs and `on_change` is "warn".
+
+    >>> import jax.numpy as jnp
+    >>> import lrsched as ls
+    >>> old, new = (ls.scale_by_learning_rate(s) for s in (0.1, ls.Linear(0.1, 0.0, 9).on(ls.Counter("tokens"))))
+    >>> _, saved = old.update(jnp.ones(3), old.init(jnp.ones(3)))
+    >>> print(ls.restore(new.init(jnp.ones(3)), saved, added="clocks").step)
+    1
+    """
+    checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
+    mine, other = _Side("added", "template", template, added), _Side("removed", "checkpoint", loaded, removed)
+    pairs = _checked_pairs(mine, other, on_change == "replace")
+    needed = [path for path in mine.leaves if path not in pairs or (on_change == "raise" and _is_in(path, mine.live))]
+    if without := [path for path in needed if isinstance(mine.leaves[path], jax.ShapeDtypeStruct)]:
+        raise ValueError(
+            f"restore(template=...): expected a value at {_text(without[0])}, got none."
+            " Hint: make the template with optimizer.init(params), not with jax.eval_shape."
+        )
+    values = mine.leaves | {path: _placed(other.leaves[there], mine.leaves[path]) for path, there in pairs.items()}
+    restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
+    if on_change in ("warn", "raise"):
+        _compare_live(mine, values, restored, on_change)
+    return restored
+
+
+def _text(path: Path) -> str:
+    return "/".join(path) or "the top"
+
+
+def _is_in(path: Path, parts: Iterable[Path]) -> bool:
+    return any(path[: len(part)] == part for part in parts)
+
+
+def _schedules(tree: Tree) -> dict[Path, Schedule]:
+    nodes = by_path(tree, lambda x: isinstance(x, Schedule))
+    return {path: without_variables(x) for path, x in nodes.items() if isinstance(x, Schedule)}
+
+
+class _Side:
+    """The template or the checkpoint: its leaves by their paths, and by the places at which both sides are compared."""
+
+    def __init__(self, argument: str, whose: str, tree: Tree, names: str | Collection[str]) -> None:
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(name, str) and name for name in names):
+            raise TypeError(unexpected("restore", argument, names, "names of parts, such as 'clocks/0'"))
+        nodes = by_path(tree, lambda x: not jax.tree.leaves(x))  # an empty node is an element of a tuple, too
+        self.leaves = {path: x for path, x in nodes.items() if jax.tree.leaves(x)}
+        texts = {path[:i]: "/".join(path[:i]) for path in nodes for i in range(1, len(path) + 1)}
+        self.named = set[Path]()
+        for name in names:
+            parts = [x for x, text in texts.items() if text == name] or [x for x in texts if texts[x].endswith(f"/{name}")]
+            if not parts:
+                raise ValueError(unexpected("restore", argument, name, f"the name of a part of the {whose}", "as 'clocks/0'"))
+            self.named.update(parts)
+        self.paths = {self.place(path): path for path in self.leaves if not _is_in(path, self.named)}
+        self.schedules = {self.place(path): schedule for path, schedule in _schedules(tree).items()}
+        self.tree = tree
+
+    @functools.cached_property
+    def live(self) -> list[Path]:
+        """The paths of the live schedules of our transforms, except in named parts."""
+        live = [(*part.home, "live") for part in parts_of(self.tree) if part.has("live")]
+        return [path for path in live if not _is_in(path, self.named)]
+
+    def place(self, path: Path) -> Path:
+        """The path, with elements counted without the named ones: leaves at the same place belong together."""
+        place = list(path)
+        for *above, key in self.named:
+            i = len(above)
+            is_beside = [*path[:i]] == above and all(x.isdecimal() for x in (key, *path[i : i + 1]))
+            if is_beside and i < len(path) and int(key) < int(path[i]):
+                place[i] = str(int(place[i]) - 1)
+        return tuple(place)
+
+
+def _ways(place: Path) -> tuple[Path, ...]:
+    """A place, also with or without the `value` of a variable of flax.nnx."""
+    return (place, (*place, "value"), *([place[:-1]] if place[-1:] == ("value",) else []))
+
+
+def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
+    """The leaves that belong together, or a ValueError that lists the others."""
+    problems: list[tuple[Path, str]] = []
+    apart = [mine.place(path) for path in mine.live if replace]
+    for path in mine.live:
+        place = mine.place(path)
+        old, new = other.schedules.get(place), mine.schedules.get(place)
+        if not (replace or old is None or new is None) and jax.tree.structure(old) != jax.tree.structure(new):
+            apart.append(place)
+            problems.append((path, f"{shown(unpacked(old))} in the checkpoint, {shown(unpacked(new))} in the template"))
+    wanted, found = ({x: path for x, path in side.paths.items() if not _is_in(x, apart)} for side in (mine, other))
+    matched = "on both sides, but not in one place when the named parts are left out"
+    pairs = {path: found[way] for place, path in wanted.items() for way in reversed(_ways(place)) if way in found}
+    missing = [path for path in wanted.values() if path not in pairs]
+    surplus = sorted({*found.values()} - {*pairs.values()})
+    problems += [(path, matched if path in other.leaves else "not in the checkpoint") for path in missing]
+    problems += [(path, matched if path in mine.leaves else "only in the checkpoint") for path in surplus]
+    hint = [_NAMES] if problems else []
+    for path, there in pairs.items():
+        if not _fits(other.leaves[there], mine.leaves[path]):
+            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"
+            problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
+    if problems:
+        head = "restore(...): expected a checkpoint of the structure of the template, got another:"
+        lines = [f"    {_text(path)}: {problem}" for path, problem in sorted(problems)]
+        more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
+        raise ValueError("\n".join([head, *lines[:_MOST], *more, *hint]))
+    return pairs
+
+
+def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_change: str) -> None:
+    """Warns of the live schedules that were restored with other numbers than the template has, or raises."""
+    lines, schedules = list[str](), _schedules(restored)
+    for live in mine.live:
+        pairs = [(mine.leaves[path], values[path]) for path in mine.paths.values() if _is_in(path, [live])]
+        known = not any(isinstance(x, (jax.ShapeDtypeStruct, jax.core.Tracer)) for pair in pairs for x in pair)
+        if (not known and on_change == "warn") or all(np.array_equal(*pair) for pair in pairs):
+            continue
+        if live in schedules:
+            then, now = (describe(unpacked(x)) for x in (schedules[live], mine.schedules[mine.place(live)]))
+            lines += [f"  {_text(live)}", *side_by_side(then, now)]
+        else:
+            lines.append(f"  {_text(live)}: other numbers in the checkpoint than in the template")
+    keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
+    advice = f"Hint: {keep} goes on with that of the checkpoint, {replace} with the new one."
+    if lines and on_change == "raise":
+        raise ValueError(
+            "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, advice])
+        )
+    if lines:
+        head = "restore(...) goes on with the live schedule of the checkpoint, and the template has another one:"
+        warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)
+
+
+def _kind(leaf: object) -> str:
+    """The dtype and the shape of an array, or the type of another object."""
+    dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", None)
+    return type(leaf).__name__ if dtype is None or shape is None else f"{dtype}[{','.join(map(str, shape))}]"
+
+
+def _fits(found: Any, wanted: object) -> bool:
+    """Whether shape and type agree; a Python number may have become an array."""
+    if isinstance(wanted, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
+        return np.asarray(found).dtype.kind == np.asarray(wanted).dtype.kind
+    return _kind(found) == _kind(wanted)
+
+
+def _placed(found: Any, like: Any) -> Any:
+    """A value that was read, with the type of the template's: a Python number, or an array of NumPy or JAX, sharded alike."""
+    if isinstance(like, (bool, int, float, complex)):
+        return type(like)(np.asarray(found).item())
+    if not hasattr(like, "dtype"):
+        return found
+    if isinstance(like, (np.ndarray, np.generic)):
+        return np.asarray(found)
+    return placed_as(like, found if isinstance(found, jax.Array) else jnp.asarray(found))

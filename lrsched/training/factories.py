@@ -20,8 +20,7 @@ from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
-from lrsched.training.holders import Tree
-from lrsched.training.parts import AppliedState
+from lrsched.training.parts import AppliedState, Tree
 from lrsched.training.transform import Applied, applied_as, typed_as
 
 P = ParamSpec("P")
@@ -36,30 +35,30 @@ def scheduled(
     live: bool = False,
     start: Tree = 0,
 ) -> Callable[P, optax.GradientTransformationExtraArgs]:
-    """An optimizer factory whose numeric arguments take schedules.
+    """An optimizer factory whose numeric arguments may be schedules.
 
-    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. The state is
-    that of `optax.inject_hyperparams`: `state.hyperparams["learning_rate"]` is the value that the last update used.
+    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. As in
+    `optax.inject_hyperparams`, `state.hyperparams["learning_rate"]` is the value that the last update used.
 
     Args:
         factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`.
-        static_args: names of arguments that go to the factory as they are.
+        static_args: names of arguments that go to the factory unchanged.
         hyperparam_dtype: the dtype of the hyperparameters. By default they are float32 and act as Python floats do: they
             widen neither parameters nor states in bfloat16.
         live, start: as in `scale_by_learning_rate`, for all schedules.
 
     Returns:
-        The factory, for the same arguments. Schedules and floats are hyperparameters. So are functions of the count of updates
-        and ints where the factory's annotation or default says that a float belongs there. Where neither says anything, a
-        function is a schedule if it returns a real scalar for a count: name it in `static_args` if it is something else, and
-        give `Function(fn)` for a schedule that is not recognized. Anything else, such as a size, a key or a mask, goes to the
-        factory as it is.
+        The factory, for the same arguments. Schedules and floats are hyperparameters. Ints and functions of the count of
+        updates are too, if the annotation or the default of the argument says that a float belongs there. If these say
+        nothing, a function is a schedule if it returns a real scalar for a count: name it in `static_args` if it is not, and
+        write `Function(fn)` for a schedule that is not recognized. Everything else, such as a size, a key or a mask, goes to
+        the factory unchanged.
 
-        A number that is written, `state.hyperparams["weight_decay"] = x`, is used from then on, also in the place of a
-        schedule, until another is written or `replace_schedule` changes the schedule.
+        After `state.hyperparams["weight_decay"] = x` the number x is used, also in place of a schedule, until another number is
+        written or `replace_schedule` changes the schedule.
 
     Raises:
-        TypeError: if the factory cannot be called, and for arguments that it does not take.
+        TypeError: if the factory cannot be called, or does not take these arguments.
         ValueError: if a schedule is a batch, a number is NaN, or `static_args` names no argument.
 
     >>> import jax.numpy as jnp, optax
@@ -75,9 +74,9 @@ def scheduled(
     weight_decay 0.0004
     """
     if not callable(factory) or isinstance(factory, Schedule):
-        expected, hint = "a function that makes an optimizer", "as in scheduled(optax.adamw)(learning_rate=schedule)"
-        raise TypeError(unexpected("scheduled", "factory", factory, expected, hint))
-    partial = functools.partial(factory)  # of a partial, it has that one's function and arguments
+        hint = "as in scheduled(optax.adamw)(learning_rate=schedule)"
+        raise TypeError(unexpected("scheduled", "factory", factory, "a function that makes an optimizer", hint))
+    partial = functools.partial(factory)  # a partial of a partial is flattened
     signature = inspect.signature(partial.func)
     parameters = signature.parameters
     call = f"scheduled({getattr(partial.func, '__name__', None) or shown(partial.func)})"
@@ -94,9 +93,8 @@ def scheduled(
         given = _by_name(bound)
         places = {name: parameters.get(name, _EXTRA) for name in given if name.split("[")[0] not in static}
         schedules, numbers = _schedules_and_numbers(call, given, places)
-        applied = {name: applied_as(call, schedule, live, start, name) for name, schedule in schedules.items()}
-        warned = set[str]()  # by all of them together
-        applied = {name: dataclasses.replace(one, warned=warned) for name, one in applied.items()}
+        warned = set[str]()  # shared, so that all of them together warn once
+        applied = {name: applied_as(call, one, live, start, name, warned) for name, one in schedules.items()}
 
         def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
             values = {name: _like_python(x) for name, x in values.items()} if hyperparam_dtype is None else values
@@ -121,7 +119,7 @@ def _injected(
     made: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
     dtype: jax.typing.DTypeLike | None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation that a factory makes of the values of schedules and numbers, made anew for each update."""
+    """The transformation that a factory makes of the values of schedules and numbers, anew for each update."""
 
     def recorded(value: numerics.Number) -> jax.Array:
         return jnp.array(value, numerics.float_type() if dtype is None else dtype).reshape(())
@@ -136,7 +134,7 @@ def _injected(
 
     def followed(written: numerics.Number, before: AppliedState, after: AppliedState) -> tuple[jax.Array, AppliedState]:
         """The value of a schedule and its state, or the number that was written in its place."""
-        # A value that is not the one used before was written. Then the state says that none was, so that it stays.
+        # A number that differs from the value used before was written. An infinite `used` marks this, so that it stays.
         is_written = recorded(written) != recorded(before.used)
         value = jnp.where(is_written, recorded(written), recorded(after.used))
         return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
@@ -163,7 +161,7 @@ def _injected(
 
 @functools.partial(jax.jit, inline=True)
 def _like_python(value: jax.Array) -> jax.Array:
-    """A scalar that takes the type of the array it meets, as a Python float does; XLA removes it."""
+    """A weakly typed scalar, which takes the type of the array beside it, as a Python float does; XLA removes it."""
     return jnp.asarray(0.0).at[()].set(value)
 
 
@@ -177,7 +175,7 @@ _ANYTHING = re.compile(r"(\b(_empty|typing|Any|object|None|NoneType)\b|\W)*")
 
 
 def _text(annotation: object) -> str:
-    """An annotation as text, without what is in brackets, but for those of unions."""
+    """An annotation as text, without the contents of brackets, except those of unions."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     text = text.replace(str(optax.Schedule), "Schedule")
     while (less := _BRACKETS.sub(lambda m: m[2] if m[1] in ("Optional", "Union") else m[1], text)) != text:
@@ -186,7 +184,7 @@ def _text(annotation: object) -> str:
 
 
 def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
-    """The arguments of a call, those by position first; those in `*args` are `args[0]`, `args[1]`, …"""
+    """The arguments of a call by name, positional ones first; those in `*args` are `args[0]`, `args[1]`, …"""
     names: list[str] = []
     for name, value in bound.arguments.items():
         several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
@@ -197,7 +195,7 @@ def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
 def _schedules_and_numbers(
     call: str, given: Mapping[str, Any], places: Mapping[str, inspect.Parameter]
 ) -> tuple[dict[str, Schedule], dict[str, numerics.Number]]:
-    """The arguments that are schedules, and those that are numbers which may change from update to update."""
+    """The arguments that are schedules, and those that are numbers which may change between updates."""
     schedules, numbers = dict[str, Schedule](), dict[str, numerics.Number]()
     for name, place in places.items():
         value: Any = numerics.array_of(given[name])
@@ -220,7 +218,7 @@ def _schedules_and_numbers(
 
 
 def _wants_float(place: inspect.Parameter) -> bool | None:
-    """Whether a float belongs in a place, by its default or its annotation; None where either may be."""
+    """Whether a float belongs there, by the default or the annotation; None if they do not say."""
     text, default = _text(place.annotation), place.default
     if isinstance(default, float) or _FLOAT.match(text):
         return True
@@ -232,7 +230,7 @@ def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:
     try:
         with jax.numpy_dtype_promotion("standard"):
             value: Any = jax.eval_shape(fn, jax.ShapeDtypeStruct((), jnp.int32))
-    except Exception:  # whatever a function raises on what is not for it
+    except Exception:  # whatever a function of other arguments raises
         return False
     return isinstance(value, jax.ShapeDtypeStruct) and value.shape == () and numerics.is_real(value.dtype)
 
@@ -249,12 +247,12 @@ class OfCount:
 
 
 def _buffers_of_its_own(state: Tree, elsewhere: Tree) -> Tree:
-    """A first state that can be donated: no leaf shares its buffer with another, or with what is elsewhere."""
+    """A first state that can be donated: no leaf shares its buffer with another leaf, or with `elsewhere`."""
     taken = {id(x) for x in jax.tree.leaves(elsewhere)}
 
     def own(x: Any) -> Any:
-        small = 16  # entries, as of a count or a key, which the factory may hold as well
-        x = jnp.copy(x) if isinstance(x, jax.Array) and (x.size <= small or id(x) in taken) else x
+        # A small array, such as a count or a key, may also be in the factory.
+        x = jnp.copy(x) if isinstance(x, jax.Array) and (x.size <= 16 or id(x) in taken) else x
         taken.add(id(x))
         return x
 

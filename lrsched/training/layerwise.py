@@ -13,7 +13,7 @@ from lrsched.algebra.node import checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown, unexpected
-from lrsched.training.holders import Tree, path_of
+from lrsched.training.parts import Tree, by_path
 from lrsched.training.transform import ScheduleLike, applied_as, scaled_by
 
 
@@ -30,24 +30,24 @@ def layerwise(
 ) -> optax.GradientTransformationExtraArgs:
     """Scales updates by a learning rate that differs by layer: `-schedule(t) · decay ** depth`, or `-schedule(t) · factor`.
 
-    It takes the place of `scale_by_learning_rate` in a chain, and `learning_rate` finds the rate at depth 0.
+    It replaces `scale_by_learning_rate` in a chain, and `learning_rate` reads the rate at depth 0.
 
-    The depth of a parameter is a number, 0 for the head, and one more with each layer below it; for layers that `nn.scan` or
-    `jax.vmap` stacked into one array, it is an array of shape (layers,). Depths come from a function of the path of each
-    parameter, such as `"blocks/3/attention/kernel"`, or from a pytree whose paths begin those of the parameters:
-    `{"embed": 12, "blocks": jnp.arange(11, -1, -1), "head": 0}`. The longest one of whole parts wins; `""` begins every path.
+    The depth of a parameter is a number: 0 for the head, and one more with each layer below it. If `nn.scan` or `jax.vmap`
+    stacked layers into one array, it is an array of shape (layers,). Depths come from a function of the path of a parameter,
+    such as `"blocks/3/attention/kernel"`, or from a pytree of the first parts of paths,
+    `{"embed": 12, "blocks": jnp.arange(11, -1, -1), "head": 0}`: the longest match counts, and `""` matches every path.
 
     Args:
         schedule: the rate at depth 0, as in `scale_by_learning_rate`.
         decay: the factor from each layer to the one below it, above 0: 0.65 to 0.9 are usual.
-        depth_of: the depths, in the place of factors.
+        depth_of: the depths, with `decay`.
         factors: the factors themselves, >= 0, by the same rules; without `decay` and `depth_of`.
         flip_sign, live, start: as in `scale_by_learning_rate`.
 
     Raises:
-        TypeError: if the schedule, a depth or a factor is none, or not exactly one of depths and factors is given.
-        ValueError: if the schedule is a batch, the decay is not above 0, or a factor is below 0; in `init` and `update`, if no
-            entry covers a parameter, an entry covers none, or an array does not have one number for each stacked layer.
+        TypeError: if a depth or a factor is not a number, or not exactly one of depths and factors is given.
+        ValueError: if the schedule is a batch, the decay is not above 0, or a factor is below 0; from `init` and `update`, if a
+            parameter has no entry, an entry has no parameter, or an array does not fit the stacked layers.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -57,7 +57,7 @@ def layerwise(
     {'blocks': [Array([-0.025], dtype=float32), Array([-0.05], dtype=float32)], 'head': Array([-0.1], dtype=float32)}
 
     References:
-        Clark and others, *ELECTRA*, 2020, and Bao and others, *BEiT*, 2021, who fine-tune so.
+        Clark and others, *ELECTRA*, 2020; Bao and others, *BEiT*, 2021.
     """
     applied = applied_as("layerwise", schedule, live, start)
     given = {name: x for name, x in (("decay", decay), ("depth_of", depth_of), ("factors", factors)) if x is not None}
@@ -120,8 +120,7 @@ def _begins(entry: str, path: str) -> bool:
 
 def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
     """The leaves of a tree with their paths; one that `optax.masked` took out is a leaf."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_masked)
-    return [("/".join(path_of(keys)).strip("/"), x) for keys, x in leaves]
+    return [("/".join(path).strip("/"), x) for path, x in by_path(tree, _is_masked).items()]
 
 
 def _fitting(factor: Number, path: str, x: Number) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Schedules as state: each number two float32, so that what replaces it has the same types."""
+"""Live schedules: each number is two float32, so that a replacement has the same types."""
 
 import dataclasses
 import functools
@@ -24,12 +24,12 @@ def packed(schedule: Schedule) -> Schedule:
 
 
 def unpacked(schedule: Schedule) -> Schedule:
-    """The schedule with Python numbers again: the shortest decimals that round to what was kept. What is traced stays."""
+    """The schedule with Python numbers: the shortest decimals that round to the packed ones. Traced numbers stay."""
     return each_number(schedule, lambda x, _: _unpacked_number(x))
 
 
 def _packed_number(x: Any) -> Any:
-    # Copies: each is a buffer of its own, and what nothing touches goes through jax.vmap as it is, as NumPy's float64.
+    # Copies: each is a buffer of its own. (`jax.vmap` returns a NumPy array as it is, in float64.)
     if numerics.float_type() == np.float64:
         return jnp.copy(numerics.to_float(x))
     if isinstance(x, Double):
@@ -52,7 +52,7 @@ def _unpacked_number(x: Any) -> Any:
 
 
 def _shortest(number: float) -> float:
-    """The number of fewest decimals that is the same in two float32."""
+    """The shortest decimal that is the same number in two float32."""
     for digits in range(1, 17):
         found = float(f"{number:.{digits}g}")
         if found == number or _in_two(found) == _in_two(number):
@@ -71,14 +71,14 @@ def _classes(node: Node) -> set[type]:
 
 @functools.cache
 def _register_with_flax(kind: type, flax: Any) -> None:
-    """Lets `flax.serialization`, which does not go by JAX's registry, see the fields in a tree."""
+    """Lets `flax.serialization`, which does not use JAX's registry, see the fields of a node."""
     names = [field.name for field in dataclasses.fields(kind) if "options" not in field.metadata]
 
     def fields(x: Any) -> dict[str, Any]:
         return {name: getattr(x, name) for name in names}
 
     def restored(x: Any, state: Any) -> Any:
-        new = jax.tree.map(lambda leaf: leaf, x)  # without what is remembered of its old numbers
+        new = jax.tree.map(lambda leaf: leaf, x)  # without cached properties of the old numbers
         new.__dict__.update(flax.from_state_dict(fields(x), state))
         return new
 

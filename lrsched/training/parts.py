@@ -1,61 +1,65 @@
-"""What is where in the state of an optimizer: hyperparameters, the schedules that they follow, and counts of updates.
+"""The parts of an optimizer state: hyperparameters, the schedules that they follow, and counts of updates.
 
-They are found by the names of fields, and so also where a container kept only those, as `nnx.state` does.
+They are found by the names of fields, also in containers that keep only names, such as `nnx.state`. A state may be a pytree, or
+an object that JAX does not look into. Paths are those that checkpoints use.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import contextlib
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.training.holders import Path, Tree, by_path, has_only_names, leaves_of, without_variables
+from lrsched.algebra import numerics
+from lrsched.algebra.written import shown
 
-_FIELDS = frozenset(  # names on a path that are no labels
+Path: TypeAlias = tuple[str, ...]  # ("opt_state", "1", "step"): attributes, keys and indices, as checkpoints name them
+Tree: TypeAlias = Any  # a pytree, or an object that holds one
+
+_FIELDS = frozenset(  # fields on a path, which are not labels
     (
         *("opt_state", "optimizer_state", "inner_states", "inner_state", "inner_opt_state", "base_optimizer_state"),
         *("fast_state", "multi_steps", "hyperparams", "hyperparams_states"),
     )
 )
-_CYCLIC = ("plateau_count", "grad_acc")  # beside a count that begins again: of reduce_on_plateau and of apply_every
+_CYCLIC = ("plateau_count", "grad_acc")  # beside a count that begins again, in reduce_on_plateau and apply_every
 
 
 class AppliedState(NamedTuple):
     """The state of a schedule that a transform applies.
 
-    `used` is the value that the last update used, or before the first update the one that it will use. (It is not called
-    `learning_rate`, so that `optax.tree_utils.tree_set(state, learning_rate=...)`, which could not change the rate, raises.)
+    `used` is the value of the last update, or before the first update its value to come. (With the name `learning_rate`,
+    `optax.tree_utils.tree_set(state, learning_rate=...)` would do nothing; now it raises.)
     """
 
-    step: jax.Array  # the number of the update to come
+    step: jax.Array  # the number of the next update
     clocks: tuple[Tree, ...]  # their states, in the order of the tree
     used: jax.Array
     live: Any  # the schedule, if it is live, else ()
 
 
 class Part(NamedTuple):
-    """A hyperparameter in the state of an optimizer: where, what it is called, what it was, and what it follows."""
+    """A hyperparameter in an optimizer state."""
 
     path: Path
     name: str
     used: jax.Array | None  # the value that the last update used; None where optax keeps only a count
-    home: Path  # where the state of its schedule is
-    leaves: dict[Path, jax.Array]  # of that state, by their paths in it; none for a plain number
-    state: AppliedState | None  # that state, where more is left than its names and numbers
+    home: Path  # of the state of its schedule
+    leaves: dict[Path, jax.Array]  # of that state, by their paths from its home; none for a plain number
+    state: AppliedState | None  # that state, unless the container kept only names
 
     @property
     def label(self) -> str:
-        """The labels of the groups that it is in, outermost first: those of `optax.partition`, and keys of dicts."""
+        """The labels of its groups, outermost first: those of `optax.partition`, and keys of dicts."""
         path = self.path[:-2] if self.path[-2:-1] == ("hyperparams",) else self.path
-        labels = [
-            key
-            for before, key in zip(("", *path), path, strict=False)
-            if before == "inner_states" or not (key in _FIELDS or key.isdigit())
-        ]
-        return "/".join(labels)
+        pairs = zip(("", *path), path, strict=False)
+        return "/".join(x for before, x in pairs if before == "inner_states" or not (x in _FIELDS or x.isdigit()))
 
     @property
     def where(self) -> str:
@@ -64,7 +68,7 @@ class Part(NamedTuple):
 
     @property
     def applied(self) -> bool:
-        """Whether it follows a schedule that a transform of ours applies."""
+        """Whether one of our transforms applies its schedule."""
         return ("used",) in self.leaves
 
     @property
@@ -101,7 +105,7 @@ def parts_of(state: Tree) -> list[Part]:
             parts.append(Part(path, path[-1], value, home, inside(home), states.get(home)))
             homes.pop(home, None)
     parts += [Part(home, "learning_rate", x.get(("used",)), home, x, states.get(home)) for home, x in homes.items()]
-    # Where a chain has a rate and beside it a schedule of optax, which keeps only a count, the rate is the rate.
+    # In a chain with a rate and a schedule of optax, which keeps only a count, the rate is meant.
     known = {part.path[:-1] for part in parts if part.name == "learning_rate" and part.used is not None}
     return [part for part in parts if part.used is not None or part.path[:-1] not in known]
 
@@ -118,18 +122,13 @@ def counts_of(state: Tree) -> list[jax.Array]:
 
 
 def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Part]:
-    """The parts that `at` names: by their whole path, their label, or a run of whole keys, whichever fits first."""
+    """The parts that `at` names: by the whole path, else the label, else consecutive keys of the path."""
     if not parts:
         raise ValueError(f"{call}(...): expected {missing}")
     if at is None:
         return parts
     at = str(at)
-    ways = (
-        lambda part: at == part.where,
-        lambda part: at == part.label,
-        lambda part: f"/{at}/" in f"/{part.where}/",
-    )
-    for fits in ways:
+    for fits in (lambda x: at == x.where, lambda x: at == x.label, lambda x: f"/{at}/" in f"/{x.where}/"):
         if found := [part for part in parts if fits(part)]:
             return found
     there = ", ".join(dict.fromkeys(part.label or part.where for part in parts))
@@ -137,7 +136,7 @@ def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Pa
 
 
 def only(call: str, what: str, parts: list[Part]) -> Part:
-    """The one part that there is; a ValueError lists several."""
+    """The only part, or a ValueError that lists several."""
     if len(parts) == 1:
         return parts[0]
     paths = ", ".join(part.where for part in parts)
@@ -145,3 +144,79 @@ def only(call: str, what: str, parts: list[Part]) -> Part:
         f"{call}(...): expected one {what}, got {len(parts)}, at {paths}. Hint: say which with at=..., its label or whole"
         " keys of its path, or pass the part of the state you mean."
     )
+
+
+# Pytrees, and objects that hold one, read and rebuilt by the paths of their leaves.
+
+
+def path_of(keys: jax.tree_util.KeyPath) -> Path:
+    """The path of a leaf: its keys, without the kinds of their containers."""
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in keys)
+
+
+def by_path(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[Path, Any]:
+    """The leaves of a pytree by their paths."""
+    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)}
+
+
+def leaves_of(state: Tree, is_leaf: Callable[[Any], bool] = lambda _: False) -> dict[Path, Any]:
+    """The leaves of a state by their paths; for an object that is not a pytree, those of its attributes."""
+    return by_path(_tree(state), lambda x: is_leaf(x) or is_variable(x))
+
+
+def with_leaves(state: Tree, changes: Mapping[Path, jax.Array]) -> Tree:
+    """The state with other leaves at some paths.
+
+    Variables of flax.nnx are changed in place. Other containers are rebuilt: a pytree by JAX, an object as a shallow copy.
+    """
+    tree, leaves, others = _tree(state), leaves_of(state), dict(changes)
+    for path in changes:
+        if is_variable(leaves[path]):
+            leaves[path][...] = others.pop(path)
+    if not others:
+        return state
+    new = jax.tree_util.tree_map_with_path(lambda keys, x: others.get(path_of(keys), x), tree, is_leaf=is_variable)
+    if tree is state:
+        return new
+    names = sorted({path[0] for path in others})
+    with contextlib.suppress(Exception):  # whatever a foreign __copy__ raises
+        if (made := copy.copy(state)) is not state:
+            for name in names:
+                object.__setattr__(made, name, new[name])  # a frozen dataclass refuses its own
+            return made
+    raise TypeError(
+        f"expected a container that can be rebuilt (a pytree, a dataclass, an object that can be copied), got"
+        f" {shown(state)} ({type(state).__name__}). Hint: pass its {names[0]}, and put back what is returned."
+    )
+
+
+def _tree(state: Tree) -> Tree:
+    """The state itself, or the attributes of an object that is a leaf for JAX."""
+    if is_variable(state) or not jax.tree_util.all_leaves([state]):
+        return state
+    kept: Any = object.__getstate__(state)
+    in_dict, in_slots = kept if isinstance(kept, tuple) else (kept, None)
+    return {**(in_dict or {}), **(in_slots or {})}
+
+
+def has_only_names(state: Tree) -> bool:
+    """Whether all containers are dicts and lists, as of `nnx.state` and of formats of checkpoints."""
+    kinds = (jax.tree_util.DictKey, jax.tree_util.SequenceKey)
+    leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_variable)
+    return all(isinstance(key, kinds) for keys, _ in leaves for key in keys)
+
+
+def is_variable(x: object) -> bool:
+    """Whether it holds an array, as a variable of flax.nnx does."""
+    return hasattr(type(x), "__jax_array__") and not isinstance(x, jax.Array)  # a tracer is one
+
+
+def without_variables(tree: Tree) -> Tree:
+    """The tree with arrays in the place of variables."""
+    return jax.tree.map(numerics.array_of, tree, is_leaf=is_variable)
+
+
+def placed_as(like: Any, x: Any) -> Any:
+    """An array with the sharding of another one on several devices: otherwise the update would be compiled again."""
+    sharding = getattr(like, "sharding", None)
+    return x if sharding is None or len(sharding.device_set) == 1 else jax.device_put(x, sharding)

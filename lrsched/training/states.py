@@ -1,4 +1,4 @@
-"""What is inside the state of an optimizer: the rates just used, live schedules, clocks that wait for an observation."""
+"""Readers and writers of optimizer states: rates, clocks and live schedules."""
 
 from __future__ import annotations
 
@@ -17,27 +17,24 @@ from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import Observations, check_spelling, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, evaluate, tick_with
-from lrsched.training.differences import side_by_side
-from lrsched.training.holders import Path, Tree, by_path, placed_as, with_leaves
+from lrsched.training.checkpoint import side_by_side
 from lrsched.training.live import packed, unpacked
-from lrsched.training.parts import AppliedState, Part, meant, only, parts_of
+from lrsched.training.parts import AppliedState, Part, Path, Tree, by_path, meant, only, parts_of, placed_as, with_leaves
 from lrsched.training.transform import Applied
 
 
 @explained
 def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
-    """The learning rate that the last update used, wherever in an optimizer state it is.
-
-    After a plain `optax.adamw(schedule)` the state holds only a count of updates: give the schedule as well.
+    """The learning rate that the last update used, found at any depth of an optimizer state.
 
     Args:
-        state: an optimizer state, however nested, or what holds one: a flax `TrainState`, an `nnx.Optimizer` or its
-            `nnx.state`, an equinox module, a dataclass or another object.
-        schedule: the schedule, for a state or a group that holds only a count.
-        at: which one, where there are several: the label of a group (`"a"`, `"a/b"`), or a run of whole keys of its path.
+        state: an optimizer state, or a container of one: a flax `TrainState`, an `nnx.Optimizer` or its `nnx.state`, an
+            equinox module, a dataclass or another object.
+        schedule: the schedule, for a state that holds only a count of updates, as that of `optax.adamw(schedule)` does.
+        at: which rate, if there are several: the label of a group (`"a"`, `"a/b"`), or consecutive keys of its path.
 
     Raises:
-        ValueError: if there is none, or more than one, in which case it lists where they are.
+        ValueError: if there is no rate, or more than one; it lists their paths.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -51,19 +48,18 @@ def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | No
 
 @explained
 def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | None = None) -> dict[str, jax.Array]:
-    """All learning rates in a state that the last update used, by the labels of their groups, for a logger.
-
-    A group that keeps neither a rate nor a count, such as `optax.adam(1e-3)`, is not in it.
+    """All learning rates that the last update used, by the labels of their groups, for a logger.
 
     Args:
         state: as in `learning_rate`.
-        schedules: the schedules of groups that hold only a count: one for all of them, or by label.
+        schedules: the schedules of groups that hold only a count: one for all of them, or a dict by label.
 
     Returns:
-        A dict; a rate in no group has the key "learning_rate", and rates of one label have their paths for keys.
+        A dict. The key of a rate without a group is "learning_rate"; rates with the same label have their paths as keys.
+        A group without a rate and a count, such as `optax.adam(1e-3)`, is left out.
 
     Raises:
-        ValueError: if there is none, or the schedule of a count is missing.
+        ValueError: if there is no rate, or a group holds only a count and its schedule is missing.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -83,14 +79,14 @@ def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | N
 
 @explained
 def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
-    """The learning rate that the update to come will use: after an `observe`, for a message that the rate was reduced.
+    """The learning rate that the next update will use, for example to report that an observation reduced it.
 
     Args:
         state, at: as in `learning_rate`.
-        schedule: the schedule, for a state that is not live.
+        schedule: the schedule, unless it is live.
 
     Raises:
-        ValueError: if there is none, or more than one, or its schedule is not known.
+        ValueError: if there is no rate, or more than one, or its schedule is missing.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -112,13 +108,13 @@ def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str
 
 
 def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Array]:
-    """The hyperparameters that the last update used, by name, wherever in an optimizer state they are.
+    """All hyperparameters that the last update used, by name.
 
     Args:
         state, at: as in `learning_rate`.
 
     Raises:
-        ValueError: if there are none, or several of one name, in which case it lists where they are.
+        ValueError: if there are none, or several with the same name; it lists their paths.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -135,25 +131,23 @@ def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Arra
 
 @explained
 def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> dict[str, jax.Array]:
-    """What the clocks in a state read, by the metric that each observes, for a logger.
+    """The readings of all clocks in a state, by the metric that each monitors, for a logger.
 
-    A `Counter("tokens")` gives `"tokens"`, the sum so far; a `Plateau` gives `"value/plateaus"`, `"value/best"` and
-    `"value/bad"`, the observations without an improvement since the best one or the last plateau; a `SinceBest` gives
-    `"value/since_best"` and `"value/best"`; a `Greedy` `"value/reductions"` and `"value/best"`; a `Since` gives what its clock
-    gives, and `"signal/since"`; a `Smoothed` what its clock gives; a clock of your own what its `report` says. To log more, let
-    a factor of 1 count it: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
+    A `Counter("tokens")` reports `"tokens"`, the sum so far; a `Plateau` reports `"value/plateaus"`, `"value/best"` and
+    `"value/bad"`, the number of observations without an improvement; a `SinceBest` reports `"value/since_best"` and
+    `"value/best"`, a `Greedy` `"value/reductions"` and `"value/best"`; a `Since` adds `"signal/since"` to the report of its
+    clock. Any clock has a `report`. To log more, multiply by a constant: `s * Constant(1.0).on(SinceBest(monitor="val_loss"))`.
 
     Args:
-        state: as in `learning_rate`, or a state of `init` and `tick`.
-        schedule: the schedule, for a state that is not live.
-        at: as in `learning_rate`.
+        state, at: as in `learning_rate`; also a state from `clocks.init` or `clocks.tick`.
+        schedule: the schedule, unless it is live.
 
     Returns:
-        Numbers by name, the same names in every update. With several groups each name begins with its label; where another
-        clock has the same name, it ends with a number, "value/best/2".
+        Numbers by name, the same names after every update. With several groups each name begins with the label; the second
+        clock with the same name has a number at the end, "value/best/2".
 
     Raises:
-        ValueError: if there are no clocks, or their schedule is not known.
+        ValueError: if there are no clocks, or their schedule is missing.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -179,17 +173,17 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
 
 
 def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None) -> Schedule:
-    """The live schedule in an optimizer state, with numbers as short as they round to what is there.
+    """The live schedule in an optimizer state, with the shortest decimals that round to the numbers there.
 
     Args:
-        state, at: as in `learning_rate`, made with `live=True`; but no `nnx.state`, which keeps numbers and not whose they are.
-        name: of which hyperparameter.
+        state, at: as in `learning_rate`, made with `live=True`; not an `nnx.state`, which does not keep classes.
+        name: the hyperparameter.
 
     Returns:
-        The schedule; of a state that `jax.vmap` made, a batch. Of a plain number, a `Constant`.
+        The schedule: a batch if `jax.vmap` made the state, a `Constant` for a plain number.
 
     Raises:
-        ValueError: if there is none, or more than one, in which case it lists where they are.
+        ValueError: if there is no live schedule, or more than one; it lists their paths.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -206,19 +200,18 @@ def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = N
 def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate", *, at: str | None = None) -> Tree:
     """The optimizer state with another live schedule, of the same structure and other numbers: nothing is compiled.
 
-    So a running job gets a longer horizon, another rate, or a cool-down from here on. The step and the clocks stay what they
-    are. `schedule` reads what is there. Inside `jit` the numbers may be traced.
+    A running job so gets a longer horizon, another rate, or a cool-down. The step and the clocks stay as they are.
 
     Args:
         state, at: as in `learning_rate`, made with `live=True`.
-        new: the schedule, or a number for a constant one; a batch, where the state is one of `jax.vmap`.
-        name: of which hyperparameter; a number that was given to `scheduled` is replaced by a number.
+        new: the schedule, or a number for a constant one; a batch if `jax.vmap` made the state. Its numbers may be traced.
+        name: the hyperparameter; a number that was given to `scheduled` is replaced by a number.
 
     Returns:
-        The state, of the same kind: a `TrainState` for a `TrainState`. An `nnx.Optimizer` is changed in place, and returned.
+        The state, of the same type. An `nnx.Optimizer` is changed in place, and returned.
 
     Raises:
-        TypeError: if it is neither a schedule nor a number, or the state is in an object that cannot be rebuilt.
+        TypeError: if `new` is neither a schedule nor a number, or the state is in an object that cannot be rebuilt.
         ValueError: if there is no live schedule, or more than one, or the new one has another structure.
 
     >>> import jax.numpy as jnp
@@ -246,7 +239,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
             " where they are not needed yet, or make a new optimizer."
         )
     leaves = {(*part.home, *path): placed_as(part.leaves[path], x) for path, x in changes.items()}
-    if part.path != part.home:  # a number that was written in the place of the schedule no longer counts
+    if part.path != part.home:  # a number that was written in place of the schedule is dropped
         leaves[(*part.home, "used")] = jnp.array(part.used)
     return with_leaves(state, leaves)
 
@@ -260,23 +253,22 @@ def observe(
     at: str | None = None,
     **named: Any,
 ) -> Tree:
-    """The optimizer state after something was observed between two updates, such as a validation loss.
+    """The optimizer state after an observation between two updates, such as a validation loss.
 
-    Every clock in the state that monitors it ticks, where its part of the schedule is running.
+    Every clock that monitors it ticks, if its part of the schedule is running.
 
     Args:
-        state: a state with a live schedule, or what holds one, as in `learning_rate`.
-        schedule: the schedule, for a state that is not live.
-        observations, named: scalars by name, in a mapping (which may stand in the place of the schedule) or by keyword; None
-            counts as not observed.
-        at: the group whose clocks observe, as in `learning_rate`; without it all do.
+        state: as in `learning_rate`.
+        schedule: the schedule, unless it is live.
+        observations, named: scalars by name, in a mapping (also as second argument) or by keyword; None is not observed.
+        at: the group whose clocks observe, as in `learning_rate`; all groups if None.
 
     Returns:
-        The state, of the same kind, as from `replace_schedule`.
+        The state, as from `replace_schedule`.
 
     Raises:
-        TypeError: if no clock monitors a name, an observation is no scalar, or the state cannot be rebuilt.
-        ValueError: if there is nothing in the state that could observe, or the state is a batch: use `jax.vmap`.
+        TypeError: if no clock monitors a name, an observation is not a scalar, or the state cannot be rebuilt.
+        ValueError: if there is no schedule in the state, or the state is a batch: use `jax.vmap`.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -318,7 +310,7 @@ def _rates(call: str, state: Tree, at: str | None = None) -> list[Part]:
 
 
 def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> Part:
-    """The one rate that is meant: where several are, and a schedule is given, the one that needs it."""
+    """The one rate; with a schedule, the only one that needs a schedule."""
     parts = _rates(call, state, at)
     needing = [part for part in parts if part.used is None]
     return only(call, "rate", needing if schedule is not None and len(needing) == 1 else parts)
@@ -330,7 +322,7 @@ def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
 
 
 def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> jax.Array:
-    """The value of a schedule so many updates before the count that optax keeps of it."""
+    """The value of a schedule at the count that optax keeps, less `before`."""
     if part.leaves.keys() != {("count",)}:
         raise ValueError(f"{call}(...): expected a schedule of this library at {part.where}, got another.")
     if schedule is None:

@@ -21,22 +21,21 @@ from lrsched.algebra.written import shown
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import Observations, merged, monitored_by, warn_of_missing
 from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, tick_with
-from lrsched.training.holders import Tree
 from lrsched.training.live import packed
-from lrsched.training.parts import AppliedState, counts_of
+from lrsched.training.parts import AppliedState, Tree, counts_of
 
 T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
 class Applied:
-    """A schedule with its state: what every transform here is made of, and optax's protocol of a schedule with a state."""
+    """A schedule and its start, with the protocol of a stateful schedule of optax: what every transform here applies."""
 
-    call: str  # what a person calls to make the transform
+    call: str  # the function that made the transform, which errors name
     schedule: Schedule
     live: bool = False
     start: Number = 0  # the number of the first update
-    warned: set[str] = dataclasses.field(default_factory=set, compare=False)  # the names that an update was not given
+    warned: set[str] = dataclasses.field(default_factory=set, compare=False)  # the missing names that were warned of
 
     def init(self) -> AppliedState:
         """The first state. Each of its leaves is a buffer of its own."""
@@ -46,22 +45,22 @@ class Applied:
         return AppliedState(*state, evaluate(self.schedule, state), packed(self.schedule) if self.live else ())
 
     def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
-        """The value for the update to come, which comes with these observations."""
-        given, present = merged(self.call, observations, named), self.present(state)
-        now = ScheduleState(state.step, state.clocks)
-        if not given:  # as when optax makes a first state
-            return evaluate(present, now)
-        after = tick_with(present, now, 1, given)
-        return evaluate(present, during(present, now, after))
+        """The value for the next update, which comes with these observations."""
+        given = merged(self.call, observations, named)
+        if given:
+            return self._after(state, given).used
+        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))  # as when optax makes a first state
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
-        given, present = merged(self.call, observations, named), self.present(state)
-        warn_of_missing(self.call, monitored_by(clocks_of(present)), given, self.warned)
-        now = ScheduleState(state.step, state.clocks)
+        given = merged(self.call, observations, named)
+        warn_of_missing(self.call, monitored_by(clocks_of(self.schedule)), given, self.warned)
+        return typed_as(state, self._after(state, given))
+
+    def _after(self, state: AppliedState, given: Observations) -> AppliedState:
+        present, now = self.present(state), ScheduleState(state.step, state.clocks)
         after = tick_with(present, now, 1, given)
-        used = evaluate(present, during(present, now, after))
-        return typed_as(state, AppliedState(*after, used, state.live))
+        return AppliedState(*after, evaluate(present, during(present, now, after)), state.live)
 
     def present(self, state: AppliedState) -> Schedule:
         """The schedule as it is now: the one in the state, if it is live."""
@@ -88,7 +87,7 @@ _finders: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextV
 
 @contextlib.contextmanager
 def finding_clocks() -> Iterator[list[Clock]]:
-    """The clocks of all transforms whose first state is made meanwhile."""
+    """The clocks of all transforms whose `init` runs inside the context."""
     clocks: list[Clock] = []
     token = _finders.set((*_finders.get(), clocks))
     try:
@@ -98,7 +97,7 @@ def finding_clocks() -> Iterator[list[Clock]]:
 
 
 def typed_as(old: Tree, new: T) -> T:
-    """A state in the types of the one before it, none of them weak. What has them already is not touched."""
+    """A state with the dtypes of the one before it, none of them weak."""
 
     def typed(a: Any, b: Any) -> Any:
         return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
@@ -110,28 +109,27 @@ def typed_as(old: Tree, new: T) -> T:
 def scale_by_learning_rate(
     schedule: ScheduleLike, *, flip_sign: bool = True, live: bool = False, start: Tree = 0
 ) -> optax.GradientTransformationExtraArgs:
-    """Scales updates by the learning rate of a schedule, pure or driven; the last link of an optax chain.
+    """Scales updates by the learning rate of a schedule, pure or driven: the last link of an optax chain.
 
-    Update number t is multiplied by `-schedule(t)`, cast to the update's own type, as `optax.scale_by_learning_rate` does.
+    Update number t is multiplied by `-schedule(t)`, cast to the update's dtype, as `optax.scale_by_learning_rate` does.
 
-    Its clocks observe what `update` is given by name, `optimizer.update(grads, state, params, value=loss)`, or in one mapping,
-    `observations={"value": loss}`. Names that are for others are ignored. An update without a monitored name warns once;
-    `value=None` says that it is deliberate. To accumulate gradients, put `accumulate` around `optax.MultiSteps`.
+    Clocks observe what `update` receives by name, `optimizer.update(grads, state, params, value=loss)`, or in a mapping,
+    `observations={"value": loss}`. Other names are ignored. An update without a monitored name warns once; `value=None` says
+    that it is deliberate. With `optax.MultiSteps`, use `accumulate`.
 
     Args:
         schedule: the schedule, a number for a constant rate, or any function of the step. It may be traced.
-        flip_sign: whether to go downhill, that is, to multiply by minus the rate.
-        live: whether the schedule is part of the state, so that `schedule` reads it, `replace_schedule` changes its numbers
-            without compiling anything, and `observe` ticks the clocks between updates. The numbers are float32 there, but for
-            those of steps, which stay exact up to 2³¹.
+        flip_sign: whether to multiply by minus the rate, to go downhill.
+        live: whether the schedule is part of the state, so that `get_schedule` reads it, `replace_schedule` changes its numbers
+            without compiling, and `observe` needs no schedule. The numbers keep 48 bits, and whole lengths are exact to 2³¹.
         start: the number of the first update, after those of another optimizer; or the state of that optimizer, with its count.
 
     Raises:
-        TypeError: if it is no schedule, number or function; from `update`, if a monitored name seems misspelt.
-        ValueError: if it is a batch: map over it with `jax.vmap`; or if `start` is a state that holds no count, or several.
+        TypeError: if it is not a schedule, number or function; from `update`, if a monitored name seems misspelt.
+        ValueError: if it is a batch: map over it with `jax.vmap`; or if `start` is a state without a count, or with several.
 
     Warns:
-        UserWarning: from `update`, once, if a clock is not given what it monitors.
+        UserWarning: from `update`, once, if a monitored name is missing.
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -164,15 +162,13 @@ def scaled_by(
 
 @explained
 def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
-    """A schedule, driven ones included, as `optax.inject_hyperparams` takes it.
-
-    `scheduled` does this for every hyperparameter; a pure schedule needs it nowhere.
+    """A driven or live schedule as `optax.inject_hyperparams` takes it. `scheduled` does this by itself.
 
     Args:
         schedule, live, start: as in `scale_by_learning_rate`.
 
     Raises:
-        TypeError: if it is none of these.
+        TypeError: if it is not a schedule, number or function.
         ValueError: if it is a batch.
 
     >>> import optax
@@ -183,19 +179,21 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) 
     return applied_as("as_stateful", schedule, live, start)
 
 
-def applied_as(call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule") -> Applied:
-    """What a transform applies, made of the arguments that a person gave."""
+def applied_as(
+    call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule", warned: set[str] | None = None
+) -> Applied:
+    """What a transform applies, after checks of the arguments that the user gave."""
     schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
             " function that jax.vmap maps over the batch; for groups of parameters, optax.partition with one schedule each."
         )
-    return Applied(call, schedule, live, updates_made(call, start))
+    return Applied(call, schedule, live, updates_made(call, start), set() if warned is None else warned)
 
 
 def updates_made(call: str, start: Tree) -> Number:
-    """How many updates were made before: a number, or the count in what holds the state of an optimizer."""
+    """The number of updates before the first one: a number, or the count in an optimizer state."""
     if isinstance(start, int) and start == 0:
         return 0
     if not numerics.is_number(start):

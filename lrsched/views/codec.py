@@ -1,13 +1,9 @@
-"""Schedules as JSON: a plain, versioned tree of names and numbers, exact for every float, that runs nothing when it is read.
+"""Schedules as JSON: a versioned tree of names and numbers, exact for every float. Nothing in it is run.
 
     {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "end": 0.1, "steps": 100.0}}
 
-A node has its class under "node", and its fields under their names:
-
-- a number is a JSON number, with as many digits as give the same float64 back; an infinite one is the string "inf" or "-inf";
-- a table, or a number of a batch, is a list of them, and nested lists where it has more axes;
-- a child is such an object, and several children are a list of them;
-- a mode, a monitor and a switch are as in Python; an option that was left out is null, and a missing field has its default.
+A node has its class under "node", and its fields under their names: numbers, "inf" or "-inf"; lists of numbers for tables and
+batches; nodes, and lists of nodes; strings, booleans and null. A missing field has its default.
 """
 
 from __future__ import annotations
@@ -36,16 +32,13 @@ VERSION = 1
 
 
 def to_dict(schedule: ScheduleLike) -> dict[str, Any]:
-    """A schedule as a tree of dicts, lists, strings and numbers, ready for JSON, YAML or TOML.
+    """A schedule as a tree of dicts, lists, strings and numbers, for JSON, YAML or TOML.
 
     Args:
-        schedule: a schedule of numbers that are known, pure or driven, single or a batch; or a number.
-
-    Returns:
-        `{"lrsched": 1, "schedule": {"node": …, …}}`; the docstring of this module describes the form.
+        schedule: a schedule of known numbers, pure or driven, single or a batch; or a number.
 
     Raises:
-        TypeError: if it is no schedule.
+        TypeError: if it is not a schedule.
         ValueError: if it holds a function or a traced number.
 
     >>> import lrsched as ls
@@ -61,7 +54,7 @@ def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
 
     Args:
         schedule: as in `to_dict`.
-        indent: how many spaces each level is indented by; None for one line.
+        indent: the number of spaces of each level; None for one line.
 
     Raises:
         TypeError, ValueError: as `to_dict`.
@@ -77,10 +70,10 @@ def from_dict(tree: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_dict` wrote.
 
     Args:
-        tree: the result of `to_dict`, perhaps read from a file: mappings and lists of any class, such as omegaconf's.
+        tree: the result of `to_dict`; its mappings and lists may be of any class, such as omegaconf's.
 
     Raises:
-        ValueError: if it is not that, naming the place, such as `schedule.parts[1].steps`.
+        ValueError: if it is not such a tree, with the place, such as `schedule.parts[1].steps`.
 
     >>> import lrsched as ls
     >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "end": 0.1, "steps": 100}})
@@ -91,21 +84,21 @@ def from_dict(tree: Mapping[str, Any]) -> Schedule:
 
 
 def _plain(tree: Any) -> Json:
-    """A tree of mappings and sequences of any class, such as a `DictConfig`, as one of dicts and lists."""
+    """The tree with dicts and lists for mappings and sequences of any class."""
     if isinstance(tree, Mapping):
         return {name: _plain(value) for name, value in tree.items()}
     return [*map(_plain, tree)] if isinstance(tree, Sequence) and not isinstance(tree, str) else tree
 
 
 def from_json(text: str) -> Schedule:
-    """The schedule that `to_json` wrote. Nothing of the text is run.
+    """The schedule that `to_json` wrote.
 
     Args:
         text: the JSON.
 
     Raises:
-        TypeError: if it is no string.
-        ValueError: if it is no text of `to_json`, with the place of the mistake.
+        TypeError: if it is not a string.
+        ValueError: if `to_json` does not write such a text, with the place of the mistake.
 
     >>> import lrsched as ls
     >>> s = ls.warmup_cosine(1 / 3, 10, 100)

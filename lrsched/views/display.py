@@ -1,4 +1,4 @@
-"""What a notebook shows of a schedule: a curve, the formula, and where it starts, peaks and ends."""
+"""Schedules in a notebook: a curve, the formula, and where they start, peak and end."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import contextlib
 import html
 import importlib.util
 import io
-import math
 
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import mimebundle, shown
 from lrsched.views.latex import latex
-from lrsched.views.phases import known, seen
 from lrsched.views.plotting import members, plot
-from lrsched.views.summary import Summary, summary, waits_for
+from lrsched.views.summary import summary, waits_for
 
-_LONGEST_FORMULA = 2000  # characters: more is no longer read
-_MOST_LINES = 50  # of a batch, which are drawn
-_MOST_MEMBERS = 500  # of which the peaks are looked for
+_LONGEST_FORMULA = 2000  # characters: nobody reads more
+_MOST_LINES = 50  # members of a batch that are drawn
+_MOST_MEMBERS = 500  # members of a batch that are summarized
 
 
 @mimebundle.register
 def _(schedule: Schedule) -> dict[str, str]:
     bundle = {"text/plain": object.__repr__(schedule)}
-    with contextlib.suppress(Exception):  # a display never raises: of tracers, or of a function that fails, there is the text
+    with contextlib.suppress(Exception):  # a display never raises: for tracers, or a function that fails, it is text
         bundle["text/plain"] = repr(schedule)
         bundle["text/html"] = _page(schedule)
         if formula := _formula(schedule):
@@ -34,44 +32,41 @@ def _(schedule: Schedule) -> dict[str, str]:
 
 def _page(schedule: Schedule) -> str:
     every = members(schedule)
-    found = [summary(member) for member in every[:_MOST_MEMBERS]]
     parts = [f"<code>{html.escape(shown(schedule))}</code>"]
     if importlib.util.find_spec("matplotlib") is not None:
         parts.append(_picture(every[:_MOST_LINES]))
     if len(every) == 1:
-        parts += [_typeset(_formula(schedule)), _facts(schedule, found[0])]
+        found = summary(every[0])
+        axes, first, last = [found.axis], found.phases[0].first, found.phases[-1]
+        unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
+        has_end = last.shape == "held"
+        lasts, end = (f"lasts {last.start:g} {unit}", f", ends at {last.last:.4g}") if has_end else ("goes on for ever", "")
+        facts = f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
+        parts += [_typeset(_formula(schedule)), facts]
     else:
-        peaks = [one.peak for one in found]
-        which = f"{len(every)} schedules" if len(every) == len(found) else f"the first {len(found)} of {len(every)} schedules"
+        peaks, axes = zip(*((one.peak, one.axis) for one in map(summary, every[:_MOST_MEMBERS])), strict=True)
+        which = f"{len(every)} schedules" if len(every) == len(peaks) else f"the first {len(peaks)} of {len(every)} schedules"
         parts.append(f"{which}, with peaks from {min(peaks):.4g} to {max(peaks):.4g}")
-    parts.append(html.escape(waits_for(schedule, found)))
+    parts.append(html.escape(waits_for(schedule, axes)))
     return "".join(f"<div>{part}</div>" for part in parts if part)
 
 
 def _formula(schedule: Schedule) -> str:
-    """The formula, if there is one that a person would read."""
+    """The formula, or nothing if there is none or it is too long to read."""
     try:
         text = latex(schedule)
-    except (TypeError, ValueError):  # a node of one's own, without a formula; a batch
+    except (TypeError, ValueError):  # a batch, or a node without a formula
         return ""
     return f"$$\\displaystyle s(t) = {text}$$" if len(text) <= _LONGEST_FORMULA else ""
 
 
 def _typeset(formula: str) -> str:
-    """A formula as MathML, which a browser renders by itself; without latex2mathml as LaTeX, which needs MathJax."""
+    """A formula as MathML, which any browser renders; without latex2mathml as LaTeX, which needs MathJax."""
     if not formula or importlib.util.find_spec("latex2mathml") is None:
         return html.escape(formula, quote=False)
     from latex2mathml.converter import convert
 
     return convert(formula.strip("$"), display="block")
-
-
-def _facts(schedule: Schedule, found: Summary) -> str:
-    unit, at = ("steps", "in step ") if found.axis.startswith("step") else (html.escape(found.axis), "at ")
-    pure, *_ = seen(schedule)
-    length, first, last = known(pure.length), found.phases[0].first, found.phases[-1].last
-    lasts, end = (f"lasts {length:g} {unit}", f", ends at {last:.4g}") if math.isfinite(length) else ("goes on for ever", "")
-    return f"{lasts}, starts at {first:.4g}, peaks at {found.peak:.4g} {at}{found.peak_step}{end}"
 
 
 def _picture(schedules: list[Schedule]) -> str:

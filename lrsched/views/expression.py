@@ -1,4 +1,4 @@
-"""Schedules from text: the expression that `repr` gives, read without running any code."""
+"""Schedules from text: an expression such as `repr` gives, read without running code."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lrsched.algebra.sequence import join
 from lrsched.algebra.written import NAMES, unexpected
 from lrsched.views.names import foreign_names, named
 
-_MOST = 2000  # calls and operators: more than any schedule that a person wrote, and read in seconds
-_LEVELS = 150  # of nodes: a deeper schedule can neither be called nor printed within Python's limit of recursion
+_MOST = 2000  # calls and operators: more than people write, and read in seconds
+_LEVELS = 150  # of nodes: Python's recursion limit prevents deeper ones from being called or printed
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -31,8 +31,9 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-_LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules before a name
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"join": join, "maximum": maximum, "minimum": minimum, "stack": stack}
+_LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules that may stand before a name
+_FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (join, maximum, minimum, stack, float)}
+_FUNCTIONS |= {"int": lambda x: float(int(x)), "round": lambda x: float(round(x))}
 _METHODS = {  # those that make schedules
     name
     for name, method in inspect.getmembers(Schedule, inspect.isfunction)
@@ -41,18 +42,18 @@ _METHODS = {  # those that make schedules
 
 
 def parse(text: str) -> Schedule:
-    """The schedule that an expression writes, such as `repr` gives: `parse(repr(s)) == s`.
+    """The schedule of an expression, such as `repr` gives: `parse(repr(s)) == s`.
 
-    It is read, not run. It may hold numbers, strings, lists, dicts, operators, `round` and `int`, the names of shapes, clocks
-    and recipes, perhaps after `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A number
-    alone is a constant.
+    The text is not run. It may hold numbers, strings, lists, dicts, operators, `round` and `int`, the names of shapes, clocks
+    and recipes, with or without `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A
+    number alone is a constant.
 
     Args:
         text: the expression, of at most 2,000 calls and operators, in at most 150 levels.
 
     Raises:
-        TypeError: if it is no string.
-        ValueError: if it is no such expression, with the place that is wrong. A schedule that holds a function is none.
+        TypeError: if it is not a string.
+        ValueError: if it is not such an expression, with the place of the mistake. Functions of your own are not read.
 
     >>> import lrsched as ls
     >>> ls.parse("Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)")
@@ -85,7 +86,7 @@ def parse(text: str) -> Schedule:
 
 
 class _Reader:
-    """Evaluates a syntax tree of which every node is known to be harmless. All numbers are floats, so that none is huge."""
+    """Evaluates the harmless nodes of a syntax tree, and refuses all others. Numbers are floats, so that none is huge."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -114,10 +115,6 @@ class _Reader:
                         raise self.mistake(link, "there are the operators + - * / // >> @ and ** for a power")
                     value = self.tried(link, _OPERATORS[type(link.op)], value, self.read(link.right))
                 return value
-            case ast.Call(func=ast.Name(id="int" | "round" as name), args=[number], keywords=[]):
-                return self.tried(tree, lambda x: float(int(x) if name == "int" else round(x)), self.read(number))
-            case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" | "nan" as value)], keywords=[]):
-                return float(value)
             case ast.Call(func=function) if dotted := _dotted(function):
                 *modules, name = dotted.split(".")
                 name = ".".join([*[one for one in modules if one not in _LEFT_OUT][:1], name])
@@ -153,18 +150,17 @@ class _Reader:
 
     def unknown(self, tree: ast.expr, name: str, problem: str, names: Collection[str], texts: Mapping[str, str]) -> ValueError:
         hint = foreign.meant(name, names, texts)
-        if hint in names:
-            return self.mistake(tree, f"{name} {problem}; did you mean {hint}?")
-        return self.mistake(tree, f"{name} {problem}" + (f". Hint: {hint}." if hint else ""))
+        more = f"; did you mean {hint}?" if hint in names else f". Hint: {hint}." if hint else ""
+        return self.mistake(tree, f"{name} {problem}{more}")
 
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
-        line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # whose offsets count bytes
+        line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # offsets count bytes
         segment = ast.get_source_segment(self.text, tree) or ""
         return _mistake(self.text, problem, tree.lineno, len(line.decode()), len(segment.split("\n")[0]))
 
 
 def _dotted(tree: ast.expr) -> str:
-    """A name, perhaps with the names of its modules before it; empty for anything else."""
+    """A name with the modules before it; empty for anything else."""
     match tree:
         case ast.Name(id=name):
             return name
@@ -174,7 +170,7 @@ def _dotted(tree: ast.expr) -> str:
 
 
 def _mistake(text: str, problem: str, lineno: int, begin: int, width: int = 1) -> ValueError:
-    """An error that shows the line, and under it where the mistake is."""
+    """An error that shows the line, with marks under the mistake."""
     problem = problem if len(problem) <= 200 else f"{problem[:197]}..."
     line = text.split("\n")[min(lineno - 1, text.count("\n"))]
     first = max(0, min(begin, len(line)) - 60)

@@ -1,7 +1,6 @@
-r"""Formulas as values: `Formula` has the operators of arithmetic, so that code which writes LaTeX reads like the mathematics.
+r"""Formulas as values: `Formula` has the operators of arithmetic, so that the code which makes LaTeX reads like mathematics.
 
-A shape writes its formula of a time, itself a formula: it registers with `formula`. A node without one is an error, for any
-other formula would be false. Schedules made of schedules have the formulas of their parts, by `phases`.
+A node registers with `formula` its value at a time, which is a formula too. A node without one is an error.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ from lrsched.algebra.powers import power
 from lrsched.algebra.written import shown
 
 SUM, PRODUCT, POWER, ATOM = range(4)
+Row: TypeAlias = "tuple[Formula, float]"  # a case: a value, and the time at which it ends
 
 
 @dataclasses.dataclass(frozen=True)
 class Formula:
-    """Some LaTeX, how tightly its outermost operator binds, the value of a number that is known, and the rows of cases."""
+    """Some LaTeX, how tightly its outermost operator binds, the value if it is known, and the rows of cases."""
 
     text: str
     binds: int = ATOM
     value: float | None = None
-    rows: tuple[tuple[Formula, float], ...] = ()  # values, each with the time `t` that bounds it
+    rows: tuple[Row, ...] = ()  # the cases, for the time `t`
     t: Formula | None = None
 
     def within(self, at_least: int) -> str:
@@ -84,13 +84,12 @@ class Formula:
         return written(other) * self
 
 
-Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by the node that they belong to and what they mean
-Value: TypeAlias = Callable[[Formula, Where], Formula]  # of a time
+Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by their node and their meaning
 
 
 @functools.singledispatch
 def formula(schedule: Any, t: Formula, where: Where) -> Formula:
-    """The value of a shape at a time; the symbols that it needs are put into `where`."""
+    """The value of a schedule at a time; new symbols go into `where`."""
     del t, where
     raise TypeError(
         f"latex(...): expected a node with a formula, got {shown(schedule)}. Hint: give {type(schedule).__name__} one with"
@@ -124,11 +123,14 @@ def chosen(choose: Callable[..., float], *arguments: Formula | float) -> Formula
     return written(choose(values)) if None not in values else called(rf"\{choose.__name__}", *arguments)
 
 
-def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> Formula:
-    """The value of the first row whose bound is above the time, or the rest; a row that equals the next is left out."""
+def cases(t: Formula, rows: Sequence[Row]) -> Formula:
+    """The value of the first row whose bound is above the time, else of the last; a row that equals the next is left out."""
+    *others, (rest, _) = rows
     if t.value is not None:
-        return next((value for value, bound in rows if t.value < bound), rest)
-    kept = [row for row, (then, _) in itertools.pairwise([*rows, (rest, 0)]) if row[0].text != then.text and row[1] > 0]
+        return next((value for value, bound in others if t.value < bound), rest)
+    begins = itertools.accumulate((bound for _, bound in others), max, initial=0.0)
+    others = [row for row, begin in zip(others, begins, strict=False) if row[1] > begin]
+    kept = [row for row, (then, _) in itertools.pairwise([*others, (rest, 0.0)]) if row[0].text != then.text]
     lines = [rf"{value.text} & \text{{if }} {t.text} < {written(bound).text}" for value, bound in kept]
     text = r" \\ ".join([*lines, rf"{rest.text} & \text{{otherwise}}"])
     whole = (*kept, (rest, math.inf))
@@ -136,7 +138,7 @@ def cases(t: Formula, rows: Sequence[tuple[Formula, float]], rest: Formula) -> F
 
 
 def defined(where: Where, owner: Node, letter: str, meaning: str) -> Formula:
-    """The symbol of a node; the end of the formula explains it."""
+    """A symbol for something in a node, which the end of the formula explains."""
     number = 1 + sum(symbol.text.startswith(letter) for symbol in where.values())
     return where.setdefault((owner, meaning), Formula(letter if number == 1 else f"{letter}_{{{number}}}"))
 

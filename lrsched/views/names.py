@@ -1,4 +1,4 @@
-"""The classes and functions that text and JSON call by name."""
+"""Names: the classes and functions of text and JSON, and hints for the names of other libraries."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from lrsched.algebra.combinators import Moved
 from lrsched.algebra.shapes import Ramp
 from lrsched.algebra.written import NAMES
 
-for _base in (Moved, Ramp):  # of nodes, and none itself
+for _base in (Moved, Ramp):  # bases of nodes, not nodes
     del NAMES[_base.__name__]
 
 
 def _dialects() -> list[types.ModuleType]:
-    """The dialects, imported not before anyone asks: a third of the time of all imports."""
+    """The dialects, imported only when needed: they take a third of the import time."""
     package = importlib.import_module("lrsched.dialects")
     names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
     return [importlib.import_module(name) for name in names if not name.endswith(".shared")]
 
 
 def named(name: str) -> Callable[..., Any] | None:
-    """The class of nodes, or the recipe, of that name. One that is not known yet may be a dialect's."""
+    """The class of nodes, or the recipe, of that name; dialects are imported if it is not known yet."""
     if name not in NAMES:
         _dialects()
     return NAMES.get(name)
 
 
 def foreign_names() -> dict[str, str]:
-    """The names that people bring, and how the same is written here."""
+    """Names of other libraries, and what to write here instead."""
     theirs: dict[str, str] = {}
     for module in _dialects():
         for name in own_names(vars(module)):
@@ -42,13 +42,13 @@ def foreign_names() -> dict[str, str]:
 
 
 def own_names(module: dict[str, Any]) -> list[str]:
-    """The public names of what a module defines."""
+    """The public names that a module defines."""
     inside = module["__name__"]
     return [name for name, x in module.items() if name[0] != "_" and getattr(x, "__module__", "").startswith(inside)]
 
 
 def missing_name(module: dict[str, Any], name: str) -> str:
-    """The text of an error about a name that a module does not have, with what is likely to be meant."""
+    """The error text for a name that a module does not have, with the name that is probably meant."""
     owner, own, hint = module["__name__"], own_names(module), ""
     if not name.startswith("_"):
         texts = foreign.NAMES if name in foreign.NAMES else foreign_names()
@@ -58,7 +58,7 @@ def missing_name(module: dict[str, Any], name: str) -> str:
 
 
 def explain_names(module: dict[str, Any]) -> None:
-    """Gives a module a `__getattr__` whose error says what is likely to be meant; type checkers do not see it."""
+    """Gives a module a `__getattr__` with hints, which type checkers do not see."""
 
     def missing(name: str) -> NoReturn:
         raise AttributeError(missing_name(module, name))

@@ -1,15 +1,11 @@
-"""The phases of a schedule with their formulas, its corners, and how many steps to look at.
-
-Plots, summaries, formulas and notebooks share this one query over the tree. It raises for a node that it does not know.
-"""
+"""The phases and corners of a schedule, and how many steps of it to show, for plots, summaries and notebooks."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,55 +17,30 @@ from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import bind, init
-from lrsched.views.formula import Formula, Value, Where, cases, chosen, formula, written
 
-_MOST = 1000  # corners: a schedule that repeats for ever has no end of them
-_STILL = 1000  # steps, where nothing ever moves, or nobody knows how
-_CYCLES = 4  # of those that repeat for ever
-_FALL = 1000.0  # an exponential is followed until it is so many times smaller or larger
+_MOST = 1000  # corners: a schedule that repeats for ever has infinitely many
+_STILL = 1000  # steps of a constant, or of a function that may be anything
+_CYCLES = 4  # of a schedule that repeats for ever
+_FALL = 1000.0  # an exponential is shown until it is so many times smaller or larger
 _TIMESCALES = 9
-_LAST_STEP = 2**53  # a float64 counts no further
+_LAST_STEP = 2**53  # float64 is exact up to here
 
 
 class Span(NamedTuple):
-    """A stretch of time, a name for the part that runs in it, and its formula, of the time `(t - by) / factor`."""
+    """A stretch of time, and a name for the part that runs in it."""
 
     start: float
     stop: float
     name: str
-    value: Value
-    by: float = 0.0
-    factor: float = 1.0
-
-    def rows(self, t: Formula, where: Where) -> list[tuple[Formula, float]]:
-        """The formula at a time, and its end; of a table one for each entry."""
-        own = (t - self.by) / self.factor
-        value = self.value(own, where)
-        if value.t != own:
-            return [(value, self.stop)]
-        return [(entry, min(bound * self.factor + self.by, self.stop)) for entry, bound in value.rows]
-
-    def at(self, t: Formula, where: Where) -> Formula:
-        """The formula at a time."""
-        *rows, (last, _) = self.rows(t, where)
-        return cases(t, rows, last)
 
 
 @dataclasses.dataclass
 class Phases:
-    """The result of `phases`.
-
-    Attributes:
-        spans: the phases, without a gap from 0 to the length.
-        corners: the times at which something begins, jumps, bends or ends, rising: the first thousand of them.
-        reach: the time by which a schedule has shown its shape: its length, if it has one; 0 if it never moves.
-        held: the formula after the length.
-    """
+    """The phases from 0 to the length, without a gap; the times at which something begins, jumps, bends or ends."""
 
     spans: list[Span]
-    corners: Any
-    reach: float
-    held: Callable[[Where], Formula]
+    corners: Any  # rising, the first thousand of them
+    reach: float  # the time by which the schedule has shown its shape: its length, if it has one; 0 if it never moves
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -78,33 +49,20 @@ class Phases:
 
     def moved(self, by: float, factor: float = 1.0) -> Phases:
         """The same on another time, `factor · t + by`, from 0 on."""
-        spans = [
-            Span(max(start * factor + by, 0.0), stop * factor + by, name, value, before * factor + by, slower * factor)
-            for start, stop, name, value, before, slower in self.spans
-        ]
-        reach = max(self.reach * factor + by, 0.0)
-        return dataclasses.replace(self, spans=spans, corners=self.corners * factor + by, reach=reach)
+        spans = [Span(max(start * factor + by, 0.0), stop * factor + by, name) for start, stop, name in self.spans]
+        return Phases(spans, self.corners * factor + by, max(self.reach * factor + by, 0.0))
 
     def until(self, end: float) -> Phases:
-        """The same up to an end, until which the last of it is held."""
+        """The same up to an end, until which the last value is held."""
         spans = [span._replace(stop=min(span.stop, end)) for span in self.spans]
-        held = Span(max((span.stop for span in spans), default=0.0), end, "held", lambda _, where: self.held(where))
+        held = Span(max((span.stop for span in spans), default=0.0), end, "held")
         corners, reach = [*self.corners[self.corners <= end], end], end if math.isfinite(end) else self.reach
-        return Phases([*spans, held], corners, reach, functools.partial(self.formula, written(end)))
-
-    def formula(self, t: Formula, where: Where, inside: bool = False) -> Formula:
-        """The value at a time, with a case for each phase; `inside`: before the end."""
-        if t.value is not None:
-            running = next((span for span in self.spans if t.value < span.stop), None)
-            return self.held(where) if running is None else running.at(t, where)
-        rows = [row for span in self.spans for row in span.rows(t, where)]
-        endless = rows and (inside or math.isinf(rows[-1][1]))
-        return cases(t, rows, rows.pop()[0] if endless else self.held(where))
+        return Phases([*spans, held], corners, reach)
 
 
 @functools.singledispatch
 def phases(schedule: Any) -> Phases:
-    """The phases of a schedule, on its own time. A class of nodes of your own inherits from a shape, or registers here.
+    """The phases of a schedule, on its own time. A new class of nodes inherits from a shape, or registers here.
 
     Args:
         schedule: one schedule of known numbers, pure or driven.
@@ -113,7 +71,7 @@ def phases(schedule: Any) -> Phases:
         TypeError: for a node of a class that is not registered.
 
     >>> import lrsched as ls
-    >>> [span[:3] for span in phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans]
+    >>> [tuple(span) for span in phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans]
     [(0.0, 5.0, 'held'), (5.0, 15.0, 'Linear')]
     """
     name = type(schedule).__name__
@@ -124,7 +82,7 @@ def phases(schedule: Any) -> Phases:
 
 
 def known(number: numerics.Number) -> float:
-    """A number of a schedule as a float; a TypeError if it is traced."""
+    """A number as a float; a TypeError if it is traced."""
     return float(numerics.to_float64(number))
 
 
@@ -135,20 +93,14 @@ def name_of(schedule: Schedule) -> str:
 
 
 def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float] = (), name: str = "") -> Phases:
-    """One phase, from 0 to the length, which is also its reach if it has an end. At a known time its formula is a number."""
+    """One phase, from 0 to the length, which is also its reach if it has an end."""
     length = known(schedule.length)
-
-    def value(t: Formula, where: Where) -> Formula:
-        if t.value is None or driven_parts(schedule):
-            return formula(schedule, t, where)
-        return written(schedule(t.value))
-
-    spans = [Span(0.0, length, name or name_of(schedule), value)]
-    reach = length if math.isfinite(length) else reach
-    return Phases(spans, [*corners, length], reach, functools.partial(value, written(length)))
+    return Phases(
+        [Span(0.0, length, name or name_of(schedule))], [*corners, length], length if math.isfinite(length) else reach
+    )
 
 
-# A class stands for those that inherit from it: a new ramp has its phases, and so has a schedule at any other time.
+# Subclasses inherit: a new ramp has phases, and so has a new subclass of `Moved`.
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Noise, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
@@ -159,6 +111,7 @@ phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.st
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
 phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps), known(s.steps) * np.arange(_MOST)))
 phases.register(combinators.Choice, lambda s: phases(s.branches[round(known(s.index))]))
+phases.register(combinators.Cooldown, lambda s: phases(in_sequence(s)))
 
 
 @phases.register
@@ -169,7 +122,7 @@ def _(schedule: Driven) -> Phases:
 
 @phases.register
 def _(schedule: combinators.Moved) -> Phases:
-    """One phase, for where any other time meets the corners of the schedule is not known."""
+    """One phase: it is not known when another time reaches the corners of the schedule."""
     inside, *times = map(phases, schedule._nodes())
     reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 1000)
     if math.isinf(known(schedule.length)):
@@ -192,80 +145,46 @@ def _(schedule: combinators.Staircase) -> Phases:
 
 @phases.register
 def _(schedule: Sequence) -> Phases:
-    found, begin = [], 0.0
-    for part in schedule.parts[:-1]:
-        length = known(part.length)
-        found.append(phases(part).until(length).moved(begin))
-        begin += length
-    last = phases(schedule.parts[-1]).moved(begin)
-    found.append(last)
+    *others, last = schedule.parts
+    found = [*(phases(part).until(known(part.length)) for part in others), phases(last)]
+    found = [one.moved(known(start)) for one, start in zip(found, schedule._starts, strict=True)]
     corners = np.concatenate([[0.0], *(one.corners for one in found)])
-    return Phases([span for one in found for span in one.spans], corners, last.reach, last.held)
-
-
-_OPERATORS: dict[str, Callable[..., Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "**": operator.pow,
-    "neg": operator.neg,
-    "min": functools.partial(chosen, min),
-    "max": functools.partial(chosen, max),
-}
+    return Phases([span for one in found for span in one.spans], corners, found[-1].reach)
 
 
 @phases.register
 def _(schedule: pointwise.Pointwise) -> Phases:
-    found, operate = [phases(part).until(known(schedule.length)) for part in schedule.parts], _OPERATORS[schedule.operator]
-
-    def together(spans: list[Span]) -> Value:
-        return lambda t, where: operate(*(span.at(t, where) for span in spans))
-
-    still = [isinstance(part, pointwise.Constant) for part in schedule.parts]
-    still = [False] if all(still) else still  # of two constants the first gives the name
+    parts, found = schedule.parts, [phases(part).until(known(schedule.length)) for part in schedule.parts]
+    moving = [k for k, part in enumerate(parts) if not isinstance(part, pointwise.Constant)] or [0]
+    named = range(2) if schedule.operator == "**" else moving  # the numbers of a power are part of its name
     spans, begin = [], 0.0
-    for end in sorted({span.stop for one, constant in zip(found, still, strict=False) if not constant for span in one.spans}):
-        here = [next(span for span in one.spans if span.stop >= end) for one in found]
-        is_power = schedule.operator == "**"  # whose numbers are part of its name
-        names = (
-            f"{known(part.value):.4g}" if is_power and isinstance(part, pointwise.Constant) else span.name
-            for part, span, constant in zip(schedule.parts, here, still, strict=False)
-            if is_power or not constant
-        )
-        name = f" {schedule.operator} ".join(names)
-        spans.append(Span(begin, end, name, together(here)))
+    for end in sorted({span.stop for k in moving for span in found[k].spans}):
+        names = [next(span.name for span in one.spans if span.stop >= end) for one in found]
+        names = [names[k] if k in moving else f"{known(parts[k].value):.4g}" for k in named]  # pyright: ignore
+        spans.append(Span(begin, end, f" {schedule.operator} ".join(names)))
         begin = end
-    corners = np.concatenate([one.corners for one in found])
-    return Phases(spans, corners, max(x.reach for x in found), lambda where: operate(*(x.held(where) for x in found)))
+    return Phases(spans, np.concatenate([one.corners for one in found]), max(one.reach for one in found))
 
 
 @phases.register
 def _(schedule: combinators.Delay) -> Phases:
-    steps, inside = known(schedule.steps), phases(schedule.schedule)
-    found = inside.moved(steps)
-    first = Span(0.0, steps, "held", lambda _, where: inside.formula(written(0.0), where))
-    return dataclasses.replace(found, spans=[first, *found.spans], corners=[steps, *found.corners])
+    steps, found = known(schedule.steps), phases(schedule.schedule).moved(known(schedule.steps))
+    return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
 
 
 @phases.register
 def _(schedule: combinators.Reverse) -> Phases:
     length = known(schedule.length)
     found = phases(schedule.schedule).until(length)
-
-    def value(t: Formula, where: Where) -> Formula:  # of all together: at a corner it is that of the part on the other side
-        return found.formula(length - t, where)
-
-    spans = [Span(length - stop, length - start, name, value) for start, stop, name, *_ in reversed(found.spans)]
-    held = functools.partial(found.formula, written(0.0))
-    return dataclasses.replace(found, spans=spans, corners=length - found.corners, held=held)
+    spans = [Span(length - stop, length - start, name) for start, stop, name in reversed(found.spans)]
+    return Phases(spans, length - found.corners, found.reach)
 
 
-@phases.register
-def _(schedule: combinators.Cooldown) -> Phases:
+def in_sequence(schedule: combinators.Cooldown) -> Sequence:
+    """The schedule of a cool-down, and the ramp after it."""
     start, ramp = schedule.schedule(schedule.schedule.length), shapes.WAYS[schedule.shape]
     tail = dataclasses.replace(ramp, start=start, end=schedule.end, steps=schedule.steps)
-    return phases(Sequence((schedule.schedule, tail)))
+    return Sequence((schedule.schedule, tail))
 
 
 @phases.register
@@ -281,15 +200,15 @@ def _(schedule: combinators.Repeat) -> Phases:
 
 
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
-    """A pure schedule to look at, its phases, and the name of its time.
+    """A pure schedule to show, its phases, and the name of its time.
 
-    That is the step, with clocks as they begin; or if nothing moves then, the reading of the single clock, or of the single
-    one with an end, beside others as they begin.
+    The time is the step, with clocks as they begin; if nothing moves then, the reading of the single clock, or of the single
+    one with an end. `by_step`: no reading, except of a clock that counts updates.
     """
     parts, found = driven_parts(schedule), phases(schedule)
     ended = [part for part in parts if math.isfinite(known(part.schedule.length))] or parts
-    moved = [part for part in parts if part.clock == ended[0].clock]
-    if by_step or found.reach or any(part not in moved for part in ended):
+    moved = [part for part in parts if part.clock == ended[0].clock and (part.clock.unit == "updates" or not by_step)]
+    if found.reach or any(part not in moved for part in ended):
         moved = []
     axis = " and ".join(dict.fromkeys(part.clock.unit for part in moved)) or "step"
     if still := " and ".join(dict.fromkeys(part.clock.unit for part in parts if part not in moved)):
@@ -301,7 +220,7 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
 
 
 def single(call: str, schedule: ScheduleLike) -> Schedule:
-    """The schedule that an argument stands for, or an error if that is a batch."""
+    """The schedule of an argument, or an error if it is a batch."""
     made = pointwise.as_schedule(call, "schedule", schedule)
     if batch := made.batch_shape:
         raise ValueError(
@@ -311,19 +230,16 @@ def single(call: str, schedule: ScheduleLike) -> Schedule:
 
 
 def checked_steps(call: str, steps: float | None) -> None:
-    """Raises a ValueError if it is no number of updates."""
+    """Raises a ValueError if it is not a number of updates."""
     is_number = isinstance(steps, (int, float, np.number)) and not isinstance(steps, bool)
     if steps is not None and not (is_number and 1 <= steps <= _LAST_STEP and steps == int(steps)):
         raise ValueError(unexpected(call, "steps", steps, "a whole number of updates, from 1 to 2**53"))
 
 
 def horizon(schedule: Schedule) -> int:
-    """How many steps to look at: as many as it moves, a fourth more where it ends in a jump or on its highest value.
+    """The number of steps of a pure schedule to show: its length, a fourth more if it ends in a jump or at its highest value.
 
-    Of one that never settles, enough steps to see how it goes on; of one that never moves, a thousand.
-
-    Args:
-        schedule: one pure schedule.
+    If it never settles, enough steps to show how it goes on; if it never moves, a thousand.
     """
     steps = phases(schedule).reach
     later = np.asarray(schedule(steps * np.array([1.0, 1.4, 2.2])), np.float64)

@@ -1,4 +1,4 @@
-"""Pictures of schedules. matplotlib is imported only when one is asked for."""
+"""Pictures of schedules. matplotlib is imported only when it is needed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 # Eight colours and seven styles: no pair twice among the lines that have labels.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
 
-Styles: TypeAlias = list[dict[str, Any]]  # how each line is drawn
-Looks: TypeAlias = (
-    "tuple[Styles, dict[str, Any], list[Line2D]]"  # these, the bar that explains colours, other lines of the legend
-)
+# The style of each line, the colour bar, and further lines of the legend.
+Looks: TypeAlias = "tuple[list[dict[str, Any]], dict[str, Any], list[Line2D]]"
 
-_POINTS = 20_000  # evenly spaced, where there are more steps than that
-_MOST_LABELS = 20  # lines: more have colours along a scale
-_MOST_TICKS = 30  # labels along a scale
-_MOST_ENDS = 20  # phases that are marked: where there are more, it is the shape that shows them
-_LOG = 1000.0  # a range of values that a linear scale cannot show
+_POINTS = 20_000  # evenly spaced steps of a longer run
+_MOST_LABELS = 20  # lines: more have a colour scale
+_MOST_TICKS = 30  # labels on a colour scale
+_MOST_ENDS = 20  # phases that are marked
+_LOG = 1000.0  # a ratio of values that a linear scale does not show
 
 
 @explained
@@ -44,32 +42,31 @@ def plot(
     points: Mapping[str, Any] | None = None,
     log: bool | None = None,
 ) -> "Axes":
-    """Draws schedules over their steps, each in a colour and a line style of its own; more than 20 along a scale of colours.
+    """Draws schedules over their steps, each with its own colour and line style; more than 20 on a colour scale.
 
-    Every corner and every jump is drawn where it is, however short the phase beside it, and dotted lines mark the phases of
-    a single schedule. Driven schedules that stand still until a clock moves are drawn over its reading if `steps` is None and
-    it is the only one, or the only one with an end, others as they are while nothing is observed; the axis says so.
-    `plot_replay` draws them on metrics.
+    Corners and jumps are drawn exactly, and dotted lines mark the phases of a single schedule. Driven schedules that only a
+    clock moves are drawn over its reading, if `steps` is None and there is one such clock, or one with an end; others as they
+    are before any observation. The label of the axis says which. `plot_replay` draws them on metrics.
 
     Args:
-        schedules: schedules, numbers or functions of the step, a list of them, or a dict of them by name; a batch is drawn as
-            one line a member.
-        steps: how many steps to draw, by name; if None, a little more than the longest schedule lasts; if none of them
-            settles, enough to see how they go on.
-        labels: a list of names, one a schedule, or one a member of batches; by default those of a dict, or the expressions of
-            several schedules, or the numbers of the members of a single batch.
-        ax: the matplotlib Axes to draw into, a new one if None.
-        points: for a single batch, the points that `grid` gave with it: the first of them that varies colours the lines, along
-            a scale if they are many numbers, and the others show in the styles, if there are enough of them.
-        log: whether the scale of the values is logarithmic, if any is positive; if None, where all are positive, and most would
-            be lost otherwise.
+        schedules: schedules, numbers or functions of the step; or a list, or a dict of them by name. A batch has one line for
+            each member.
+        steps: the number of steps, by keyword; if None, a little more than the longest length; if no schedule settles, enough
+            to show how they go on.
+        labels: a list of names, one for each schedule or member; by default the names of a dict, the expressions of several
+            schedules, or the numbers of the members of a batch.
+        ax: the matplotlib Axes to draw into, new ones if None.
+        points: the points that `grid` returned with a batch. The first that varies gives the colours, on a scale if there are
+            many numbers; the others give the line styles, if there are few.
+        log: whether the scale of the values is logarithmic, if any is positive; if None, if all are positive and a linear scale
+            would hide most of them.
 
     Returns:
         The Axes.
 
     Raises:
         ImportError: if matplotlib is missing.
-        ValueError: if `steps` is no number of steps, or the points are not those of the batch.
+        ValueError: if `steps` is not a number of steps, or `points` are not those of the batch.
 
     >>> import lrsched as ls
     >>> axes = ls.plot({"cosine": ls.warmup_cosine(0.1, 10, 100), "constant": ls.Constant(0.05)})
@@ -86,9 +83,8 @@ def plot(
             raise TypeError(unexpected("plot", "schedules", one, "a schedule", hint))
     given = [as_schedule("plot", "schedules", schedule) for schedule in given]
     checked_steps("plot", steps)
-    looks = [[seen(member) for member in members(schedule)] for schedule in given]
-    times = {axis for look in looks for *_, axis in look}
-    if len(times) > 1 or (steps is not None and times != {"updates"}):  # no single clock, or no readings
+    looks = [[seen(member, by_step=steps is not None) for member in members(schedule)] for schedule in given]
+    if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
     if isinstance(labels, str):
@@ -102,11 +98,11 @@ def plot(
     lines = [_line(pure, found.corners, count, axis) for pure, found, axis in every]
     if points is not None:
         styles, bar, legend = _by_points(given, points)
-    elif len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every)):
-        styles, bar, legend = _by_order([1] * len(every), "member", labels, [f"member {k}" for k in range(len(every))])
     else:
-        texts = [shown(schedule, 60) if len(given) > 1 else "" for schedule in given]
-        styles, bar, legend = _by_order([*map(len, looks)], "schedule", labels, texts)
+        is_batch = len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every))
+        counts, name = ([1] * len(every), "member") if is_batch else ([*map(len, looks)], "schedule")
+        texts = [f"member {k}" if is_batch else shown(given[k], 60) if len(given) > 1 else "" for k in range(len(counts))]
+        styles, bar, legend = _by_order(counts, name, labels, texts)
     axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
     xlabel = max((axis for *_, axis in every), key=len)
     for (times, values), style in zip(lines, styles, strict=True):
@@ -128,10 +124,10 @@ def plot(
 
 
 def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
-    """Chooses the scale of the values, and limits where they are constant, or a ramp to 0 would fill a logarithmic one."""
+    """Chooses the scale of the values, and the limits for constants, and for ramps to 0 on a logarithmic scale."""
     low, high = np.quantile(values, [0.1, 0.9])
     positive = values[values > 0]
-    # Not where only the end of some ramp would be lost on a linear scale.
+    # If a linear scale would hide only the end of a ramp, it stays linear.
     if positive.size and (log or (log is None and values.min() > 0 and high >= _LOG * low)):
         ax.set_yscale("log")
         if positive.min() < (least := np.quantile(positive, 0.01) / 2):
@@ -147,17 +143,17 @@ def members(schedule: Schedule) -> list[Schedule]:
 
 
 def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times and values: every step, or many of them, and every corner, at a jump with the moment just before it.
+    """Times and values: every step, or many of them, every corner, and the time just before a jump.
 
-    The reading of a clock stays on one whole number until the next, so there are no others.
+    A reading of a clock has only whole numbers.
     """
     grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
     corners = corners[corners <= count]
-    # Nearer to a corner, some nodes take a time for the corner.
+    # Some nodes round times that are nearer to a corner.
     beside = corners[:, None] + 1e-12 * count * np.array([0.0, -1.0, 1.0])
     values, largest = np.asarray(schedule(beside), np.float64), np.abs(np.asarray(schedule(grid), np.float64)).max()
     jumps = np.abs(values - values[:, :1]) > 1e-5 * largest
-    near = np.round(corners[:, None] + np.array([-1.0, 0.0, 1.0])).ravel()  # where not every step is drawn
+    near = np.round(corners[:, None] + np.array([-1.0, 0.0, 1.0])).ravel()  # if not every step is drawn
     between = np.concatenate([corners, beside[jumps]]) if axis.startswith("step") else []
     times = np.unique(np.concatenate([grid, near, between]))
     times = times[(times >= 0) & (times <= count)]
@@ -167,23 +163,22 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tup
 
 
 def _by_order(counts: list[int], name: str, labels: Sequence[str] | None, texts: Sequence[str]) -> Looks:
-    """How the lines of each schedule are drawn, with a label, or a text in its place; of many, by a scale with labels alone."""
-    colours, bar = _along(range(len(counts)), name) if len(counts) > _MOST_LABELS else (COLOURS, {})
+    """A colour and a style for each schedule, with its label or text; a colour scale shows only labels."""
+    order = [i for i, count in enumerate(counts) for _ in range(count)]
+    looks, bar, legend = _coloured(order, [(labels or texts)[i] for i in order], name, _MOST_LABELS)
+    for i, look in zip(order, looks, strict=True):
+        look["alpha"] = 1.0 if counts[i] == 1 else 0.8
+        look["linestyle"] = "-" if bar else STYLES[i % len(STYLES)]
     if bar and labels is not None:
         from matplotlib.ticker import FixedFormatter, FixedLocator
 
         each = range(0, len(counts), math.ceil(len(counts) / _MOST_TICKS))
         bar |= {"ticks": FixedLocator(each), "format": FixedFormatter([labels[k] for k in each])}
-    styles: Styles = []
-    for i, (count, label) in enumerate(zip(counts, labels or texts, strict=True)):
-        style = {"color": colours[i % len(colours)], "alpha": 1.0 if count == 1 else 0.8}
-        style |= {} if bar else {"linestyle": STYLES[i % len(STYLES)]}
-        styles += [style | {"label": None if bar or k else label or None} for k in range(count)]
-    return styles, bar, []
+    return looks, bar, legend
 
 
 def _by_points(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> Looks:
-    """How each line of a batch is drawn: the first value that varies gives its colour, and others, if few, its style."""
+    """The colour of each line of a batch by the first point that varies; its style by the others, if few, with a legend."""
     from matplotlib.lines import Line2D
 
     if len(schedules) != 1 or not schedules[0].batch_shape:
@@ -194,38 +189,41 @@ def _by_points(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> Look
     name, *others = [name for name, values in points.items() if len(set(map(str, values))) > 1] or list(points)
     rest = [", ".join(f"{other} = {points[other][k]}" for other in others) for k in range(n)]
     kinds = dict(zip(dict.fromkeys(rest), STYLES, strict=False)) if 1 < len(set(rest)) <= len(STYLES) else {}
-    lines: Styles = [{"linestyle": kinds.get(one, "-"), "alpha": 0.8} for one in rest]
-    legend = [Line2D([], [], color="0.3", linestyle=style, label=kind) for kind, style in kinds.items()]
     numbers = all(isinstance(x, (int, float, np.number)) for x in points[name])
-    values: list[Any] = list(points[name] if numbers else map(str, points[name]))
-    distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
-    colours, bar = _along(values, name) if numbers and len(distinct) > len(COLOURS) else (COLOURS, {})
-    for k, (line, x) in enumerate(zip(lines, values, strict=True)):
-        line["color"] = colours[k if bar else distinct.index(x) % len(colours)]
-        line["label"] = None if bar or x in values[:k] else f"{name} = {x}"
-    return lines, bar, legend
+    keys = list(points[name] if numbers else map(str, points[name]))
+    looks, bar, _ = _coloured(keys, [f"{name} = {x}" for x in keys], name, len(COLOURS) if numbers else n)
+    for look, one in zip(looks, rest, strict=True):
+        look |= {"linestyle": kinds.get(one, "-"), "alpha": 0.8}
+    return looks, bar, [Line2D([], [], color="0.3", linestyle=style, label=kind) for kind, style in kinds.items()]
 
 
-def _along(values: Sequence[float], name: str) -> tuple[Any, dict[str, Any]]:
-    """A colour for each value, along a scale, and the bar that explains them."""
+def _coloured(keys: list[Any], texts: list[str], name: str, most: int) -> Looks:
+    """Lines with a colour for each key, and a text for the first line of each; with more keys than `most` on a scale."""
+    places = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    if len(places) <= most:
+        firsts = [key not in keys[:k] for k, key in enumerate(keys)]
+        colours = [COLOURS[places[key] % len(COLOURS)] for key in keys]
+        labels = [text if first and text else None for text, first in zip(texts, firsts, strict=True)]
+        return [{"color": colour, "label": label} for colour, label in zip(colours, labels, strict=True)], {}, []
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
 
-    low, high = float(min(values)), float(max(values))
+    low, high = float(min(keys)), float(max(keys))
     scale = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), "viridis")
-    return scale.to_rgba(np.asarray(values, np.float64)), {"mappable": scale, "label": name}
+    colours = scale.to_rgba(np.asarray(keys, np.float64))
+    return [{"color": colour} for colour in colours], {"mappable": scale, "label": name}, []
 
 
 @explained
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
-    """Draws a driven schedule on metrics that were recorded: metrics above, values below.
+    """Draws a driven schedule on recorded metrics: metrics above, values below.
 
-    A dotted line marks each observation that moved a clock, the first of several in a row.
+    A dotted line marks each observation that moved a clock, the first of consecutive ones.
 
     Args:
         schedule: the schedule.
         observations: an array of shape (n,), or a dict of such arrays by name, as in `replay`.
-        every: how many updates there were for each observation.
+        every: the number of updates for each observation.
 
     Returns:
         The Axes of the metrics, and those of the values.
@@ -246,7 +244,7 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
         above.plot(at, metric, label=name, color=COLOURS[i % len(COLOURS)], linestyle=STYLES[i % len(STYLES)])
     below.plot(np.asarray(values), color=COLOURS[0], drawstyle="steps-post")
     moves = [np.flatnonzero(np.diff(np.asarray(reading))) for reading in readings]
-    moves = [moved[np.diff(moved, prepend=-2) > 1] for moved in moves]  # of several in a row the first
+    moves = [moved[np.diff(moved, prepend=-2) > 1] for moved in moves]  # the first of consecutive ones
     for step in np.unique(np.concatenate([moved for moved in moves if moved.size and moved[0] > 0] or [[]])):
         for axes in (above, below):
             axes.axvline(step, color="0.4", linestyle=":", linewidth=1)

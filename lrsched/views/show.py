@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 
 import numpy as np
 
-from lrsched.views.phases import seen
 from lrsched.views.summary import Summary, waits_for
 
 WIDTH, HEIGHT, NARROWEST = 80, 12, 30  # characters
@@ -16,7 +16,7 @@ _BLANK = 0x2800
 
 
 def report(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
-    """The curve and the summary, both of them within the width; the arguments as of `curve`."""
+    """The curve and the summary, with the arguments of `curve`."""
     width = max(width, NARROWEST)
     lines = [textwrap.fill(line, width, subsequent_indent="  ") for line in str(found).splitlines()]
     return "\n".join([curve(found, width, plain), "", *lines])
@@ -27,39 +27,29 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
 
     Args:
         found: the summary.
-        width: how many characters wide the lines may be; 30 they always are.
-        plain: whether to draw with asterisks, for a terminal without Braille, rather than with dots.
+        width: the most characters in a line, at least 30.
+        plain: whether to draw asterisks, for a terminal without Braille.
     """
-    pure, *_ = seen(found.schedule, by_step=found.axis.startswith("step ("))
-    last, width = found.steps - 1, max(width, NARROWEST)
-    # Each column shows all the values between its edges, so that nothing is too short to be seen.
-    ends = np.array([phase.start for phase in found.phases[1:] if phase.start <= last])
-    finer = np.unique(np.concatenate([np.linspace(0, max(last, 1), width * 16), ends, np.nextafter(ends, 0.0)]))
-    # Only whole steps are used; a clock stays on one reading until the next.
-    values = np.nan_to_num(np.asarray(pure(np.floor(np.minimum(finer, last))), np.float64))
+    width, values = max(width, NARROWEST), np.nan_to_num(found.values)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    span = high - low or 1.0
     labels = {0: f"{high:.4g}", HEIGHT - 1: f"{low:.4g}"}
     margin = max(map(len, labels.values()))
     width -= margin + 2
     across, down = (1, 1) if plain else (2, 4)
-    columns, height = width * across, HEIGHT * down
-    edges = np.linspace(0, max(last, 1), columns + 1)
-    rows = np.round((values - low) / span * (height - 1)).astype(int)
-    column = np.clip(np.searchsorted(edges, finer, side="right") - 1, 0, columns - 1)
+    columns, height, last = width * across, HEIGHT * down, found.steps - 1
+    rows = np.round((values - low) / (high - low or 1.0) * (height - 1)).astype(int)
+    # Each column shows all values from its left edge to its right one, so that nothing is too short to be seen.
+    edges = np.searchsorted(found.grid, np.linspace(0, max(last, 1), columns + 1), side="right") - 1
     cells = np.zeros((HEIGHT, width), int)
-    before = rows[0]
-    for i in range(columns):
-        here = rows[column == i]
-        bottom, top = min(*here, before), max(*here, before)  # with a line from the last column
-        for row in range(bottom, top + 1):
+    for i, (left, right) in enumerate(itertools.pairwise(edges)):
+        here = rows[left : right + 1]
+        for row in range(here.min(), here.max() + 1):
             line, dot = divmod(height - 1 - row, down)
             cells[line, i // across] |= 1 if plain else _DOTS[dot][i % across]
-        before = here[-1]
     drawn = ["".join((" *"[cell] if plain else chr(_BLANK + cell)) for cell in line) for line in cells]
     axis = "|" if plain else "│"
     lines = [f"{labels.get(i, ''):>{margin}} {axis}{line}".rstrip() for i, line in enumerate(drawn)]
     corner, dash = ("+", "-") if plain else ("└", "─")
     lines.append(f"{'':>{margin}} {corner}{dash * width}")
     lines.append(f"{'':>{margin}} 0{last:>{width}}")
-    return "\n".join([*lines, *textwrap.wrap(waits_for(found.schedule, [found]), margin + 2 + width)])
+    return "\n".join([*lines, *textwrap.wrap(waits_for(found.schedule, [found.axis]), margin + 2 + width)])

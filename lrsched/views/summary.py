@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Delay, Drop, Repeat, Stretch, Warp
+from lrsched.algebra.combinators import Cooldown, Delay, Drop, Repeat, Stretch, Warp
 from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -18,17 +18,16 @@ from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, N
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.formula import written
-from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, phases, seen, single
+from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, seen, single
 
-_MOST_STEPS = 200_000  # of a longer run, evenly spaced steps are looked at
+_MOST_STEPS = 200_000  # evenly spaced steps of a longer run
 _JUMP = 2.0
 _FAR = 100.0
 _RISE = 30.0  # above a warm-up
-_GROWTH = 1000.0  # of what has no end
-_FLOOR = 5e-6  # of the peak: an update with less changes nothing
-_WARMUPS = ("warmup_", "wsd(", "infinite(")  # our recipes that begin with one, of any shape
-_NEAR = 1e-13  # of a time: nearer than that, some nodes take it for the corner
+_GROWTH = 1000.0  # of an endless phase
+_FLOOR = 5e-6  # times the peak: a smaller rate changes nothing
+_WARMUPS = ("warmup_", "wsd(", "infinite(")  # the recipes that begin with a warm-up of any shape
+_NEAR = 1e-13  # times a time: some nodes round times that are nearer to a corner
 
 
 def number(x: float) -> str:
@@ -38,14 +37,14 @@ def number(x: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A stretch of time in which a schedule has one shape: steps `start` <= t < `stop`."""
+    """The steps `start` <= t < `stop`, in which a schedule has one shape."""
 
     start: float
     stop: float
     shape: str
     first: float
-    last: float  # the value that it comes to at `stop`, or of an endless one at the end of the run
-    values: str  # from first to last, as the table shows them; the range of a phase that turns often
+    last: float  # the value that it approaches at `stop`; if it is endless, the value at the end of the run
+    values: str  # as the table shows them: from first to last, or the range of a phase that turns often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +53,13 @@ class Summary:
 
     Attributes:
         schedule: the schedule.
-        phases: its phases, from step 0 on, the last of them endless.
-        steps: the number of updates that were looked at.
-        peak: the largest value that an update uses.
-        peak_step: the first step that uses it.
-        lowest: the smallest value that an update uses.
-        final: the value of the last update.
-        mean: the mean over all updates.
-        warnings: likely mistakes, with the reason and a correction.
-        axis: the name of the time: "step", or of a driven schedule that moves only with its clock, its reading.
+        phases: its phases, from step 0 on; the last one is endless.
+        steps: the number of updates in the run.
+        peak, peak_step: the largest value that an update uses, and the first step that uses it.
+        lowest, final, mean: the smallest value, the value of the last update, and the mean over all updates.
+        grid, values: steps of the run (not all if there are many) and their values.
+        warnings: likely mistakes, each with the reason and a correction.
+        axis: the name of the time: "step", or the reading of a clock.
 
     >>> import lrsched as ls
     >>> found = ls.summary(ls.one_cycle(0.1, 100))
@@ -78,8 +75,10 @@ class Summary:
     lowest: float
     final: float
     mean: float
-    warnings: tuple[str, ...]
-    axis: str = "step"
+    axis: str
+    grid: np.ndarray = dataclasses.field(repr=False, compare=False)
+    values: np.ndarray = dataclasses.field(repr=False, compare=False)
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [("from", "to", "shape", "values")]
@@ -100,20 +99,20 @@ class Summary:
 def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
 
-    A driven schedule that moves only with its clock, or with one that has an end and others without, is looked at over the
-    reading of that clock if `steps` is None; any other while nothing is observed.
+    If only clocks move a driven schedule, the time is the reading of its one clock, or of the one that has an end. Any other
+    driven schedule is shown as it is before any observation.
 
     Args:
         schedule: one schedule, pure or driven, a number or a function of the step.
-        steps: how many updates the run has; if None, as many as the schedule lasts, a fourth more if it then goes on at
-            its highest value; enough to see how it goes on, if it never settles.
+        steps: the number of updates in the run; if None, the length of the schedule, a fourth more if it ends at its highest
+            value; if it never settles, enough to show how it goes on.
 
     Returns:
         A `Summary`; `print` shows its table.
 
     Raises:
-        TypeError: if it is no schedule.
-        ValueError: if it is a batch, or `steps` is no whole number from 1 to 2**53.
+        TypeError: if it is not a schedule.
+        ValueError: if it is a batch, or `steps` is not a whole number from 1 to 2**53.
 
     >>> import lrsched as ls
     >>> print(ls.summary(ls.Linear(1e-4, 1e-3, 100) >> ls.Cosine(1e-3, 0.0, 900)))
@@ -126,21 +125,19 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     """
     schedule = single("summary", schedule)
     checked_steps("summary", steps)
-    pure, found, axis = seen(schedule)
-    if steps is not None and axis != "updates":  # which are no readings
-        pure, found, axis = seen(schedule, by_step=True)
+    pure, inside, axis = seen(schedule, by_step=steps is not None)
     count = horizon(pure) if steps is None else int(steps)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
-    corners = np.ravel(np.ceil(found.corners)[:, None] + [-1, 0, 1])  # a peak is at one of those, if it is at a corner
+    corners = np.ravel(np.ceil(inside.corners)[:, None] + [-1, 0, 1])  # a peak at a corner is at one of these
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)]))
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
-    spans = found.until(math.inf).spans
-    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
-    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
+    spans = inside.until(math.inf).spans
+    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, _ in spans]
+    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, _) in zip(ends, spans, strict=True)]
     reached = np.asarray(pure([[start for start, *_ in spans], before, ends]), np.float64)
-    made = Summary(
+    found = Summary(
         schedule,
         tuple(_phase(span, at, grid, values) for span, at in zip(spans, reached.T, strict=True)),
         count,
@@ -149,22 +146,23 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
         lowest=float(values.min()),
         final=float(values[-1]),
         mean=mean,
-        warnings=(),
         axis=axis,
+        grid=grid,
+        values=values,
     )
-    return dataclasses.replace(made, warnings=tuple(_warnings(made, pure, found, steps is not None, grid, values)))
+    return dataclasses.replace(found, warnings=tuple(_warnings(found, pure, inside, steps is not None)))
 
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
     """A phase, from its values at its start, just before its stop and at its stop, and those of all updates."""
-    start, stop, shape, *_ = span
+    start, stop, shape = span
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
     sizes = np.abs([first, before, *inside])
-    size = sizes[sizes < 1e37].max(initial=0.0)  # but for those that saturate
+    size = sizes[sizes < 1e37].max(initial=0.0)  # without saturated values
     if abs(before - at_stop) <= 1e-6 * size:
         last = at_stop
-    else:  # another part begins there; a 0 is missed by as much as the time
+    else:  # another part begins there; the end at 0 is only approached
         last = 0.0 if abs(before) <= 10 * _NEAR * stop / (stop - start) * size else before
     passed = np.array([first, *inside, last])
     low, high = passed.min(), passed.max()
@@ -175,25 +173,22 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
     return Phase(start, stop, shape, first, last, " → ".join(text for text, _ in itertools.groupby(map(number, points))))
 
 
-def waits_for(schedule: Schedule, found: Iterable[Summary]) -> str:
-    """The metrics that a driven schedule waits for, and the axis of its summaries; empty for a pure one."""
+def waits_for(schedule: Schedule, axes: Iterable[str]) -> str:
+    """The metrics that a driven schedule waits for, and the axis of its summaries; nothing for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
-    axes = " and ".join(dict.fromkeys(one.axis for one in found))
-    return f"waits for observations of {', '.join(monitored)}; shown over: {axes}"
+    return f"waits for observations of {', '.join(monitored)}; shown over: {' and '.join(dict.fromkeys(axes))}"
 
 
-def _warnings(
-    found: Summary, pure: Schedule, inside: Phases, given: bool, grid: np.ndarray, values: np.ndarray
-) -> Iterator[str]:
-    """Each says what is odd, why it matters, and what to write; `values` are those of the steps in `grid`."""
+def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> Iterator[str]:
+    """Each says what is odd, why it matters, and what to write; `given`: whether the user said how long the run is."""
     tree = list(_tree(found.schedule))
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
     later = np.asarray(pure(found.phases[-1].start + inside.reach * np.array([0.0, 1.0, 1.4, 2.2])), np.float64)
     settles = bool(np.ptp(later) == 0)
-    # A wave that a user wrote is meant to rise again; one that a dialect made is mostly meant to end where it is lowest.
+    # A wave of the user's own is meant to rise again; the wave of a dialect mostly ends at its lowest value.
     is_cyclic = CosineWave in map(type, _written(found.schedule)) or Repeat in map(type, tree)
-    waves = [] if is_cyclic or not (given or settles) else [wave for phase in moving for wave in _waves(phase, grid, values)]
+    waves = [] if is_cyclic or not (given or settles) else [wave for phase in moving for wave in _waves(phase, found)]
     unreached = list(_unreached(found, settles)) if given else []
     pointless = [*_skipped(tree), *_without_length(found.schedule)]
     yield from pointless
@@ -203,19 +198,18 @@ def _warnings(
     yield from [] if pointless or any(isinstance(part, Noise) for part in tree) else _jumps(found, pure)
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
-    yield from _swapped_arguments(found.phases[-1].last, float(values[0]), tree)
-    yield from [] if pointless or is_cyclic else _high_end(found, moving, grid, values)
+    yield from _swapped_arguments(found, tree)
+    yield from [] if pointless or is_cyclic else _high_end(found, moving)
     yield from waves
     if found.axis.startswith("step"):
         planned = found.steps if given else min(found.steps, math.ceil(inside.reach) or found.steps) if settles else 0
-        yield from _tail(found, planned, grid, values)
+        yield from _tail(found, planned)
     if given and not unreached and not waves:
-        after, lowest = float(pure(found.steps)), float(values[found.peak_step <= grid].min())
-        yield from _missed_end(found, after) if settles else _missed(found, pure, after, inside.corners, lowest)
+        yield from _missed(found, pure, None if settles else inside.corners)
 
 
 def _unreached(found: Summary, settles: bool) -> Iterator[str]:
-    """Phases that begin after the last update. A hold after it is not missed, nor is one that changes nothing."""
+    """Phases that begin after the last update, except holds and those that change nothing."""
     for before, phase in itertools.pairwise(found.phases):
         moves = not settles if phase is found.phases[-1] else phase.first != phase.last
         is_new = moves or ("held" not in phase.shape and before.last != phase.first)
@@ -227,25 +221,25 @@ def _unreached(found: Summary, settles: bool) -> Iterator[str]:
 
 
 def _short(schedule: Schedule) -> Iterator[str]:
-    """Lengths below one step, where the time is the step: ratios, as other libraries take them."""
+    """Lengths below one step: other libraries take ratios."""
     for part in _written(schedule, Stretch, Warp, Driven):
         for field, spec in [] if isinstance(part, (Drop, InverseSqrt)) else part._numbers:
             lengths = getattr(part, field.name) if spec.unit == "steps" else None
-            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # of a table the last
+            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # the last one of a table
             if 0 < length < 1:
                 hint = f"write a number of updates, for a ratio round({number(length)} * total_steps)"
                 yield f"{shown(part)}: {field.name}={number(length)} is less than one step: {hint}"
 
 
 def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
+    drops = [*_drops(pure)]
     for before, after in itertools.pairwise(found.phases):
         low, high = sorted((abs(before.last), abs(after.first)))
         falls = after.first <= before.first and before.shape == after.shape
         wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
         if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
-            ends = [span.at(written(span.stop), {}).value for span in phases(pure).spans if span.stop == after.start]
-            if any(end is not None and math.isclose(end, after.first, rel_tol=1e-5) for end in ends):
-                continue  # the last drop of a table, which the part after it takes up
+            if any(math.isclose(after.first, drop * before.last, rel_tol=1e-5) for drop in drops):
+                continue
             size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
@@ -253,21 +247,31 @@ def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
             )
 
 
-def _swapped_arguments(end: float, first: float, tree: list[Schedule]) -> Iterator[str]:
+def _drops(pure: Schedule) -> Iterator[float]:
+    """The factors by which parts drop at their ends: the last drop of a table, which the part after it takes up."""
+    for one in _tree(pure):
+        parts = one.parts[:-1] if isinstance(one, Sequence) else [one.schedule] if isinstance(one, Cooldown) else ()
+        for part in parts:
+            before, end = np.asarray(part(known(part.length) * np.array([1 - _NEAR, 1.0])), np.float64)
+            yield from [end / before] if before else []
+
+
+def _swapped_arguments(found: Summary, tree: list[Schedule]) -> Iterator[str]:
+    first, end = float(found.values[0]), found.phases[-1].last
     is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # perhaps a number of steps
     if is_count and any(isinstance(part, Ramp) and known(part.end) == end for part in tree):
         size = number(end / first)
         yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, end, steps?"
 
 
-def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
-    """Whether the last phase rises far above a warm-up before it, by stairs, or for ever from where it starts."""
+def _high_end(found: Summary, moving: list[Phase]) -> Iterator[str]:
+    """Whether the last phase rises far above a warm-up before it, far by stairs, or for ever."""
     if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a sweep over magnitudes is meant
         return
     phase, has_warmup = moving[-1], any(one.first < one.last for one in moving[:-1])
-    before = float(values[grid < phase.start].max(initial=phase.first)) if has_warmup else phase.first
+    before = float(found.values[found.grid < phase.start].max(initial=phase.first)) if has_warmup else phase.first
     with np.errstate(all="ignore"):
-        moves = np.diff(np.log(values[phase.start <= grid]))
+        moves = np.diff(np.log(found.values[phase.start <= found.grid]))
     has_stairs = np.abs(moves[moves != 0]).min(initial=math.inf) > math.log(1.5) and before < 1  # a rate, no batch size
     most = _RISE if has_warmup else 0.999 * _FAR if has_stairs else _GROWTH if math.isinf(phase.stop) else math.inf
     if 0 < before < found.final / most:
@@ -277,9 +281,9 @@ def _high_end(found: Summary, moving: list[Phase], grid: np.ndarray, values: np.
         )
 
 
-def _tail(found: Summary, planned: int, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+def _tail(found: Summary, planned: int) -> Iterator[str]:
     """Whether the last updates of a run use almost 0."""
-    tail = planned - 1 - int(grid[np.flatnonzero((values != found.final) & (grid < planned))].max(initial=-1))
+    tail = planned - 1 - int(found.grid[(found.values != found.final) & (found.grid < planned)].max(initial=-1))
     if max(1, planned / 100) < tail < planned and abs(found.final) <= _FLOOR * found.peak:
         used = f"the last {tail} of {planned} updates use {number(found.final)}, and change nothing"
         yield f"{used}: shorten the run, or make the schedule longer"
@@ -293,7 +297,7 @@ def _tree(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _written(schedule: Schedule, *closed: type[Schedule]) -> Iterator[Schedule]:
-    """The parts as a user wrote them: recipes in one piece, and so schedules of some classes."""
+    """The parts as a user wrote them: recipes in one piece, and schedules of the `closed` classes too."""
     yield schedule
     if not schedule._recipe and not isinstance(schedule, closed):
         for part in operands(schedule) if isinstance(schedule, Sequence) else schedule._nodes():
@@ -302,14 +306,14 @@ def _written(schedule: Schedule, *closed: type[Schedule]) -> Iterator[Schedule]:
 
 
 def _skipped(tree: list[Schedule]) -> Iterator[str]:
-    """Parts of no steps; but one that ends where the next begins is left out on purpose, as the warm-up of a recipe."""
+    """Parts without steps before `>>`, unless the next part begins at their end, as after an omitted warm-up."""
     for part, after in itertools.chain(*(itertools.pairwise(one.parts) for one in tree if isinstance(one, Sequence))):
         if known(part.length) == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
             yield f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out"
 
 
 def _without_length(schedule: Schedule) -> Iterator[str]:
-    """Ramps of no steps as the last part or a factor; but a warm-up from 0 may be left out so."""
+    """Ramps without steps as the last part or a factor, except an omitted warm-up from 0."""
     parts = [*_written(schedule, Delay)]
     early = {id(one) for part in parts if isinstance(part, Sequence) for one in operands(part)[:-1]}
     for part in parts:
@@ -322,7 +326,7 @@ def _without_length(schedule: Schedule) -> Iterator[str]:
 
 
 def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> Iterator[str]:
-    """Warm-ups of recipes that go down; and a short line down before something that starts higher."""
+    """Warm-ups of recipes that go down, and a short line down before a phase that starts higher."""
     falls = []
     for part in itertools.chain(*map(operands, tree)):
         ramp = part.parts[0] if isinstance(part, Sequence) else part
@@ -339,10 +343,10 @@ def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> I
             yield f"the warm-up goes down, {where}, so that the run starts at its highest rate: swap the two"
 
 
-def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
+def _waves(phase: Phase, found: Summary) -> Iterator[str]:
     """Whether a phase begins at its top, falls to its floor, and then rises again, without a jump as at a restart."""
-    inside = (phase.start <= grid) & (grid < phase.stop)
-    steps, wave = grid[inside], values[inside]
+    inside = (phase.start <= found.grid) & (found.grid < phase.stop)
+    steps, wave = found.grid[inside], found.values[inside]
     if wave.size < 3:
         return
     floor, top = float(wave.min()), phase.first
@@ -358,25 +362,25 @@ def _waves(phase: Phase, grid: np.ndarray, values: np.ndarray) -> Iterator[str]:
         )
 
 
-def _missed(found: Summary, pure: Schedule, after: float, corners: np.ndarray, lowest: float) -> Iterator[str]:
-    """Whether the run ends far above where an endless schedule has been since its peak, or is on its way to."""
-    ahead = corners[corners >= found.steps][:1]
-    before, there = np.asarray(pure([ahead * (1 - _NEAR), ahead]), np.float64)
-    coming = float(np.where(abs(there - before) < 1e-3 * found.peak, there, before).min(initial=math.inf))
-    coming = 0.0 if abs(coming) < 1e-12 * found.peak else coming
-    target, where, margin = lowest, f"{number(lowest)}, where it has been", 0.1
-    if coming < lowest:
-        target, where, margin = coming, f"the {number(coming)} of step {number(ahead[0])}", 0.011
-    is_whole = after == found.phases[-1].first  # of cycles
-    if min(found.final, after) - target > margin * (found.peak - target) and not is_whole:
-        yield f"the last update uses {number(found.final)} and misses {where}: let the run end where a cycle is lowest"
-
-
-def _missed_end(found: Summary, after: float) -> Iterator[str]:
-    """Whether the run ends far from where the schedule does."""
-    end, target = found.phases[-1].start, found.phases[-1].first
-    size = found.peak - target if found.final > target else target - found.lowest
-    # Where the run is as long as the schedule, its last update is one step before the end; of a line that is 1 / steps of it.
-    if min(abs(found.final - target), abs(after - target)) > (0.011 if found.steps < end else 0.1) * size:
-        where = f"the {number(target)} of step {number(end)}"
-        yield f"the last update uses {number(found.final)} and misses {where}: let the run end where the schedule does"
+def _missed(found: Summary, pure: Schedule, corners: np.ndarray | None) -> Iterator[str]:
+    """Whether the run ends far above the end of the schedule, or of an endless one, above its lowest value or next corner."""
+    held, after = found.phases[-1], float(pure(found.steps))
+    advice = "where a cycle is lowest"
+    if corners is None:
+        target, where, advice = held.first, f"the {number(held.first)} of step {number(held.start)}", "where the schedule does"
+        size = found.peak - target if found.final > target else target - found.lowest
+        distance = min(abs(found.final - target), abs(after - target))
+        # In a run as long as the schedule the last update is one step before the end; of a line that is 1 / steps of it.
+        margin = 0.011 if found.steps < held.start else 0.1
+    else:
+        target = float(found.values[found.peak_step <= found.grid].min())  # since the peak
+        where, margin = f"{number(target)}, where it has been", 0.1
+        ahead = corners[corners >= found.steps][:1]
+        coming = float(np.asarray(pure(ahead * (1 - _NEAR))).min(initial=math.inf))
+        coming = 0.0 if abs(coming) < 1e-12 * found.peak else coming
+        if coming < target:
+            target, where, margin = coming, f"the {number(coming)} of step {number(ahead[0])}", 0.011
+        is_whole = after == held.first  # a number of cycles
+        size, distance = found.peak - target, 0.0 if is_whole else min(found.final, after) - target
+    if distance > margin * size:
+        yield f"the last update uses {number(found.final)} and misses {where}: let the run end {advice}"

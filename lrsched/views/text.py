@@ -17,15 +17,15 @@ _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4, "min": 5, "max": 
 
 
 def expanded(schedule: ScheduleLike) -> Schedule:
-    """The schedule without the names of recipes and dialects: one of the same values that prints as the nodes it is made of.
+    """The schedule without recipes and dialects: it has the same values, and prints as the nodes that it is made of.
 
-    It is equal to the schedule, but for classes of the PyTorch dialect: in the place of one is its `composed`.
+    It is equal to the schedule, except that classes of the PyTorch dialect are replaced.
 
     Args:
         schedule: a schedule, pure or driven, single or a batch; a number, or a function of the step.
 
     Raises:
-        TypeError: if it is no schedule.
+        TypeError: if it is not a schedule.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_cosine(0.1, 10, 100))
@@ -36,7 +36,7 @@ def expanded(schedule: ScheduleLike) -> Schedule:
     Exponential(0.1, 0.9)
     """
     made = as_schedule("expanded", "schedule", schedule)
-    return jax.tree.map(_composed, made, is_leaf=lambda x: hasattr(x, "composed"))  # which keeps nothing but the tree
+    return jax.tree.map(_composed, made, is_leaf=lambda x: hasattr(x, "composed"))  # a rebuilt tree has no recipe
 
 
 def _composed(x: Any) -> Any:
@@ -44,26 +44,20 @@ def _composed(x: Any) -> Any:
     return x if made is x else expanded(made)
 
 
-def _binding(schedule: Schedule) -> int:
-    if schedule._recipe:
-        return 5
-    if isinstance(schedule, Pointwise):
-        return _BINDING[schedule.operator]
-    return 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 5
-
-
 def _operand(schedule: Schedule, at_least: int) -> str:
-    text = repr(schedule)
-    return text if _binding(schedule) >= at_least else f"({text})"
+    """The text of an operand, in brackets if it binds less tightly."""
+    binds = 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 5
+    binds = _BINDING[schedule.operator] if isinstance(schedule, Pointwise) else binds
+    return repr(schedule) if schedule._recipe or binds >= at_least else f"({schedule!r})"
 
 
 def _is_number(schedule: Schedule) -> bool:
-    """Whether an operator made it of a number."""
+    """Whether it was a number beside an operator."""
     return isinstance(schedule, Constant) and isinstance(schedule.value, float) and bool(schedule.steps == 0.0)
 
 
 def _argument(schedule: Any) -> str:
-    """An argument of a call that lifts numbers."""
+    """The text of an argument that may be a number."""
     return number_source(schedule.value) if _is_number(schedule) else repr(schedule)
 
 
@@ -77,7 +71,7 @@ def _(schedule: Pointwise) -> str:
         return f"{operator}imum({_argument(first)}, {_argument(second)})"
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
-    # A bare number beside an operator needs a schedule on the other side, or Python would do the sum itself.
+    # With bare numbers on both sides of an operator, Python would compute a number.
     bare = [_is_number(part) for part in parts]
     binds = (5, 3) if operator == "**" else (_BINDING[operator], _BINDING[operator] + 1)
     left, right = (_argument(part) if bare[i] and not bare[1 - i] else _operand(part, binds[i]) for i, part in enumerate(parts))
@@ -102,7 +96,7 @@ def _method(schedule: Schedule, name: str, arguments: str) -> str:
 
 @source.register
 def _(schedule: Schedule) -> str:
-    """A schedule that a method made of its first field, as a call of the method; any other as a call of its class."""
+    """A call of the method that made it from its first field, or else of its class."""
     if not schedule._call:
         return source.dispatch(object)(schedule)
     first, *others = dataclasses.fields(schedule)  # pyright: ignore[reportArgumentType]

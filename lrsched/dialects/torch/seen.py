@@ -30,11 +30,14 @@ def _(schedule: Scheduler) -> Phases:
     return dataclasses.replace(found, spans=spans)
 
 
+formula.register(Scheduler, lambda schedule, t, where: formula(schedule.composed, t, where))
+
+
 @formula.register
 def _(schedule: InPlace, t: Formula, where: Where) -> Formula:
     scheduler = schedule.scheduler
     if isinstance(scheduler, MultiplicativeLR):
-        factor = phases(Function(scheduler.lr_lambda)).formula(Formula("j"), where)
+        factor = formula(Function(scheduler.lr_lambda), Formula("j"), where)
         return Formula(rf"{written(scheduler.base).text} \cdot \prod_{{j=1}}^{{{t.text}}} {factor.text}")
     rule = rf"\text{{what {type(scheduler).__name__} makes of }} u_{{j - 1}}"
     where[schedule, rf"{rule},\quad u_{{-1}} = {written(scheduler.base).text}"] = Formula("u_{j}")
