@@ -9,11 +9,13 @@ Each finished round of runs is kept in `benchmarks/evidence.runs/`, so that an i
 import argparse
 import dataclasses
 import datetime as dt
+import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks import evidence_report, machine
@@ -22,7 +24,7 @@ from lrsched.lab import Comparison, candidates, compare
 from lrsched.lab.compare import picture, statistics
 from lrsched.lab.compare.runs import Row
 from lrsched.lab.plain import plain
-from lrsched.lab.workloads import WORKLOADS, Workload
+from lrsched.lab.workloads import WORKLOADS, Splits, Workload
 
 HERE = Path(__file__).parent
 TEXT, NUMBERS, RUNS = HERE / "evidence.md", HERE / "evidence.json", HERE / "evidence.runs"
@@ -74,9 +76,17 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
         steps=steps,
         peaks=list(workload.peaks),
         seeds=seeds,
-        data=workload.data(),
+        data=_data(workload.task().splits),
         rows=rows,
     )
+
+
+def _data(splits: Splits) -> dict[str, Any]:
+    """The rows of each split, and a hash of all."""
+    digest = hashlib.sha256()
+    for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
+        digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return {"rows": splits.rows(), "sha256": digest.hexdigest()}
 
 
 def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ import numpy as np
 from lrsched.algebra.node import checked
 
 
-def whole(call: str, name: str, value: Any, least: int) -> int:
-    """An argument that is a whole number; below 2**32, as the seed of a key must be."""
-    return int(checked(call, name, value, ge=least, lt=2**32, integer=True, exact=True))
+def whole(call: str, name: str, value: Any, least: int, **bounds: Any) -> int:
+    """An argument that is a whole number, within the bounds of `checked`."""
+    return int(checked(call, name, value, ge=least, integer=True, exact=True, **bounds))
 
 
 def plain(value: Any) -> Any:

@@ -62,7 +62,7 @@ def range_test(
         divergence: above 1; with `math.inf` a run stops before `stop` only if its loss is not finite.
         seeds: None for one run, over the batches in their order. Or a number of runs, trained at once with `jax.vmap`: each has
             a random order of the batches and, where `params` is a function, its own parameters.
-        seed: the seed of all keys, below 2**32. Run number s has the key `k = jax.random.split(jax.random.key(seed), seeds)[s]`;
+        seed: the seed of all keys, below 2**32. Run s has the key `k = jax.random.split(jax.random.key(seed), seeds)[s]`;
             without `seeds` it is `k = jax.random.key(seed)`. With `p, q, r = jax.random.split(k, 3)`, its parameters are
             `params(p)`, the order of its batches is `jax.random.permutation(q, n)`, and batch number j has the key
             `jax.random.fold_in(r, j)`.
@@ -103,7 +103,7 @@ def range_test(
         raise ValueError(unexpected("range_test", "stop", stop, f"stop > start={start!r}", "the rates rise from start to stop"))
     smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=_BELOW_1))
     divergence = float(checked("range_test", "divergence", divergence, gt=1, infinite=True))
-    steps, seed = whole("range_test", "steps", steps, LAST + 1), whole("range_test", "seed", seed, 0)
+    steps, seed = whole("range_test", "steps", steps, LAST + 1), whole("range_test", "seed", seed, 0, lt=2**32)
     seeds = None if seeds is None else whole("range_test", "seeds", seeds, 1)
     has_state = checked_flag("range_test", "has_state", has_state)
     if not callable(loss_fn):
