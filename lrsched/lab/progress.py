@@ -63,9 +63,7 @@ def bar(show: bool = True) -> Iterator[Bar]:
 @contextlib.contextmanager
 def _display() -> Iterator[Callable[..., None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
-    text = TextColumn("{task.description:<24}")
-    columns = (text, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as display:
+    with Progress(console=Console(stderr=True)) as display:
         yield functools.partial(display.update, display.add_task("", total=1.0))

@@ -98,6 +98,7 @@ def compare(
     if not isinstance(mesh, Mesh | None):
         hint = "jax.make_mesh((jax.device_count(),), ('runs',))"
         raise TypeError(unexpected("compare", "mesh", mesh, "a mesh", hint))
+    steps = None if steps is None else whole("compare", "steps", steps, 1)
     if callable(schedules) != (steps is not None) or (rungs > 1 and steps is None):
         hint = "with steps=, train and schedules are functions of the number of updates, and with rungs= they must be"
         raise TypeError(unexpected("compare", "steps", steps, "a number of updates for functions of it", hint))

@@ -28,12 +28,14 @@ _EXAMPLE = """
         return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
 
 
-def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxpr, list[str]]:
-    """One run as a program of the leaves of (schedule, key), and the names of its metrics."""
+def traced(
+    train: Train, schedule_of: Callable[[list[Any]], Schedule], numbers: list[Any], key: jax.Array
+) -> tuple[ClosedJaxpr, list[str]]:
+    """One run as a program of the numbers of its schedule and of its key, and the names of its metrics."""
     plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
 
-    def metrics(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
-        returned = plain(schedule, key)
+    def metrics(numbers: list[Any], key: jax.Array) -> dict[str, jax.Array]:
+        returned = plain(schedule_of(numbers), key)
         returned = {"loss": returned} if _is_numeric(returned) else returned
         _check_returned(returned)
         return {name: jnp.asarray(value) for name, value in returned.items()}
@@ -43,7 +45,7 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxp
     entropy = mock.patch.object(bit_generator, "randbits", wraps=getattr(bit_generator, "randbits", None), create=True)
     try:
         with entropy as drawn:
-            jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
+            jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(numbers, key)
     except Exception as error:
         error.add_note(
             "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key. The rate is"

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,17 @@ def trained(
     start = time.perf_counter()
     bar.phase("compiling", 0.0, 0.0)
     seeds, count = len(keys), len(schedules) * len(keys)
-    batch = jax.tree.map(lambda x: np.asarray(jnp.asarray(x)), stack(schedules))
+    differing, schedule_of = _split(stack(schedules))
 
-    def arguments(runs: Any) -> tuple[Schedule, np.ndarray]:
-        return jax.tree.map(lambda x: x[runs // seeds], batch), keys[runs % seeds]
+    def arguments(runs: Any) -> tuple[list[np.ndarray], np.ndarray]:
+        return [x[runs // seeds] for x in differing], keys[runs % seeds]
 
-    def one(schedule: Schedule, number: Any) -> dict[str, jax.Array]:
-        leaves = jax.tree.leaves((schedule, jax.random.wrap_key_data(number)))
-        return dict(zip(metrics, jaxpr_as_fun(program)(*leaves), strict=True))
+    def one(numbers: list[Any], key_data: Any) -> dict[str, jax.Array]:
+        found = jaxpr_as_fun(program)(*numbers, jax.random.wrap_key_data(key_data))
+        return dict(zip(metrics, found, strict=True))
 
     key = jax.random.wrap_key_data(keys[0])
-    program, metrics = traced(train, arguments(0)[0], key)
+    program, metrics = traced(train, schedule_of, arguments(0)[0], key)
     names, results = [*map(str, range(count))], {}
     if folder is not None:
         names = store.identities(schedules, keys)
@@ -68,3 +68,22 @@ def trained(
     bar.phase(f"trained {count} runs", 1.0, 1.0)
     found = {name: np.stack([results[run][name] for run in names]) for name in metrics}
     return {name: values.reshape(len(schedules), seeds, *values.shape[1:]) for name, values in found.items()}
+
+
+def _split(batch: Schedule) -> tuple[list[np.ndarray], Callable[[list[Any]], Schedule]]:
+    """The numbers that differ between schedules, and a function that makes a schedule of its own.
+
+    The others stay known while tracing: the main job's program is half as long as with all numbers traced.
+    """
+    leaves, structure = [*map(np.asarray, jax.tree.leaves(batch))], jax.tree.structure(batch)
+    is_shared = [bool(np.all(x == x[0])) for x in leaves]
+    if all(is_shared):  # then nothing would show that `train` uses its schedule
+        is_shared = [False] * len(leaves)
+
+    def schedule_of(numbers: list[Any]) -> Schedule:
+        own = iter(numbers)
+        known = [x[0] if x.ndim > 1 else float(x[0]) for x in leaves]
+        return structure.unflatten([x if shared else next(own) for x, shared in zip(known, is_shared, strict=True)])
+
+    differing = [np.asarray(jnp.asarray(x)) for x, shared in zip(leaves, is_shared, strict=True) if not shared]
+    return differing, schedule_of

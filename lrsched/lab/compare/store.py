@@ -27,7 +27,7 @@ _RUNS, _METRIC = "runs", "metric "  # names in a file; the prefix keeps metrics 
 def check(folder: Path, train: Train, key: jax.Array) -> None:
     """Makes the folder, for the runs of this `train`, device and JAX; a ValueError if it has those of another."""
     folder.mkdir(parents=True, exist_ok=True)
-    program, _ = traced(train, jax.tree.map(jnp.asarray, Constant(1.0)), key)  # the same one for all schedules
+    program, _ = traced(train, lambda numbers: Constant(*numbers), [jnp.ones(())], key)  # the same one for all schedules
     about = {"train": fingerprint(program), "jax": jax.__version__, "backend": jax.default_backend()}
     path = folder / "rounds.json"
     if not path.exists():

@@ -50,12 +50,8 @@ def _windows(split: str) -> np.ndarray:
 
 
 def _symbols(module: str) -> np.ndarray:
-    path = Path(sysconfig.get_path("stdlib"), f"{module}.py")
-    try:
-        codes = np.frombuffer(path.read_text(encoding="utf-8").encode("utf-32-le"), np.uint32)
-    except OSError as error:
-        got = f"workload 'chars': expected the source of Python's standard library, got {error}"
-        raise FileNotFoundError(f"{got}. Hint: install Python with its source files.") from None
+    text = Path(sysconfig.get_path("stdlib"), f"{module}.py").read_text(encoding="utf-8")
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     symbols = np.where((codes >= 32) & (codes < 127), codes - 32, SYMBOLS - 1)
     return np.where(codes == ord("\n"), SYMBOLS - 2, symbols).astype(np.uint8)
 
