@@ -18,11 +18,15 @@ def plain(value: Any) -> Any:
     """Numbers and arrays as plain Python for JSON. A number that is not finite becomes None."""
     if isinstance(value, dict):
         return {name: plain(x) for name, x in value.items()}
-    if isinstance(value, (list, tuple)) or np.ndim(value):
+    if isinstance(value, (list, tuple)):
         return [plain(x) for x in value]
-    if isinstance(value, (float, np.floating)):
-        return float(str(value)) if np.isfinite(value) else None  # the shortest decimals, of a float32 too
-    return value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, float) and not hasattr(value, "dtype"):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        return array.tolist()
+    shortest = array.astype(str).astype(np.float64)  # of a float32 few decimals
+    return np.where(np.isfinite(array), shortest.astype(object), None).tolist()
 
 
 def html_table(caption: str, rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:

@@ -106,7 +106,7 @@ def compare(
     settings = [all_trials(schedules(n or 0) if callable(schedules) else schedules, peaks, baseline) for n in lengths]
     for length, trials in zip(lengths, settings, strict=True):
         if [trial.name for trial in trials] != [trial.name for trial in settings[0]]:
-            text = f"expected as many settings at every length, got others at {length} steps."
+            text = f"expected the same number of settings at every length, got another at {length} steps."
             raise ValueError(f"compare(schedules=...): {text}")
     keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed), seeds)))
     seconds = {"compiling": 0.0, "running": 0.0}

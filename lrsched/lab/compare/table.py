@@ -70,7 +70,7 @@ def _cells(runs: Runs) -> list[list[str]]:
 def _notes(runs: Runs) -> list[str]:
     scores = "Peak: the best on the validation split. Test: the mean score over seeds."
     if "test" not in runs.metrics:
-        scores = f"Score: minus the mean of the last {runs.window} losses and over seeds, by which the peak is chosen, too."
+        scores = f"Score: minus the mean of the last {runs.window} losses and over seeds; the peak is chosen by it, too."
     notes = [
         f"{scores} Against the baseline, {runs.baseline} at its own best peak: the mean difference, seed by seed. Steps saved:"
         " how much earlier than the baseline the mean smoothed validation score gets to where the baseline ends, and stays. In"
@@ -94,7 +94,7 @@ def _notes(runs: Runs) -> list[str]:
         notes.append(f"Every run diverged at every peak, so try lower ones: {', '.join(gone)}.")
     if _looks_like_a_loss(runs):
         notes.append(
-            'In most runs "validation" falls as the training loss falls. Higher is taken as better: of a loss return minus it.'
+            'In most runs "validation" falls as the training loss falls. Higher counts as better: return minus a loss.'
         )
     return notes
 
