@@ -11,7 +11,9 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from lrsched.lab import Comparison, candidates, compare
 from lrsched.lab.compare import picture, statistics
 from lrsched.lab.compare.runs import Row
 from lrsched.lab.plain import plain
-from lrsched.lab.workloads import WORKLOADS, Splits, Workload
+from lrsched.lab.workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent
 TEXT, NUMBERS, RUNS = HERE / "evidence.md", HERE / "evidence.json", HERE / "evidence.runs"
@@ -76,17 +78,19 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
         steps=steps,
         peaks=list(workload.peaks),
         seeds=seeds,
-        data=_data(workload.task().splits),
+        data=_data(workload),
         rows=rows,
     )
 
 
-def _data(splits: Splits) -> dict[str, Any]:
-    """The rows of each split, and a hash of all."""
-    digest = hashlib.sha256()
+def _data(workload: Workload) -> dict[str, Any]:
+    """The source of the data, the rows of each split, and a hash of all."""
+    splits, digest = workload.task().splits, hashlib.sha256()
+    python = f"the standard library of {platform.python_implementation()} {platform.python_version()}"
+    source = python if workload.name == "chars" else f"scikit-learn {metadata.version('scikit-learn')}"
     for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
         digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
-    return {"rows": splits.rows(), "sha256": digest.hexdigest()}
+    return {"source": source, "rows": splits.rows(), "sha256": digest.hexdigest()}
 
 
 def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:
