@@ -45,7 +45,7 @@ def compare(
     Args:
         train: a pure function of (schedule, key), in flax, equinox or plain JAX. It returns the losses of E evaluations, of
             shape (E,); then minus the mean of the last `window` losses is the score. Or a dict of "loss" (E,), the training
-            loss; "validation" (E,), a score of the validation split, higher being better, such as an accuracy or minus a loss;
+            loss; "validation" (E,), a score of the validation split, such as an accuracy or minus a loss (higher is better);
             "test" (), the score of the test split at the end; optionally "step" (E,), the number of updates before each
             evaluation, and "learning_rate" (E,), for the picture of a plateau; and anything else. It may call
             `lrsched.lab.report(done, total)` to move the progress bar.
