@@ -9,11 +9,15 @@ Each finished round of runs is kept in `benchmarks/evidence.runs/`, so that an i
 import argparse
 import dataclasses
 import datetime as dt
+import hashlib
 import json
+import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks import evidence_report, machine
@@ -74,9 +78,19 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
         steps=steps,
         peaks=list(workload.peaks),
         seeds=seeds,
-        data=workload.data(),
+        data=_data(workload),
         rows=rows,
     )
+
+
+def _data(workload: Workload) -> dict[str, Any]:
+    """The source of the data, the rows of each split, and a hash of all."""
+    splits, digest = workload.task().splits, hashlib.sha256()
+    python = f"the standard library of {platform.python_implementation()} {platform.python_version()}"
+    source = python if workload.name == "chars" else f"scikit-learn {metadata.version('scikit-learn')}"
+    for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
+        digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return {"source": source, "rows": splits.rows(), "sha256": digest.hexdigest()}
 
 
 def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:

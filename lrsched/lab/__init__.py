@@ -1,4 +1,4 @@
-"""Experiments over schedules: compare them on a model of your own, and predict their loss curves."""
+"""Experiments: range tests, comparisons of schedules on a model of your own, and predicted loss curves."""
 
 from lrsched.lab.compare.compare import compare as compare
 from lrsched.lab.compare.result import Comparison as Comparison

@@ -1,8 +1,7 @@
-"""The main job: a constant rate and the seven schedulers that every guide to PyTorch's names, on handwritten digits."""
+"""The main job: a constant rate and the seven schedulers that guides to PyTorch name, on handwritten digits."""
 
 import json
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,28 @@ from lrsched.lab.compare.result import Comparison
 from lrsched.lab.workloads import digits, training
 
 FILES = ("bakeoff.png", "bakeoff.json")
-AT_ONCE = 4096  # runs; more of them go in further rounds of the same program, so that memory suffices
+PACKAGES = ("lrsched-jax", "jax", "jaxlib", "optax", "numpy", "scikit-learn")  # that the numbers depend on
+AT_ONCE = 4096  # runs, which fit in memory
 PEAKS = tuple(0.01 * 2.0**k for k in range(8))
 
 
 def guide_schedules(steps: int) -> dict[str, Schedule]:
-    """The constant rate and the guide's seven for a run of that many steps, each with a peak of 1."""
+    """The schedules of a run of that many steps, each with a peak of 1."""
     return schedules((CONSTANT, *GUIDE), steps)
 
 
 def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progress: bool = True) -> Comparison:
-    """Compares them: `8 · len(peaks) · seeds` runs."""
+    """Compares them in `8 · len(peaks) · seeds` runs."""
     options = {"peaks": peaks, "seeds": seeds, "seed": seed, "batch_size": AT_ONCE, "show_progress": show_progress}
     return compare(training.make_train(digits.dense_task(), steps), guide_schedules(steps), **options)
 
 
 def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> list[Path]:
-    """Writes the picture and the numbers into a folder, and says which files they are."""
+    """Writes the picture and the numbers into a folder, and returns the paths of the files."""
     picture, numbers = (folder / name for name in FILES)
     draw(comparison, picture)
-    packages = ("lrsched-jax", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
-    versions = {"python": sys.version.split()[0], "machine": platform.machine(), **{name: _version(name) for name in packages}}
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    versions |= {one.name: one.version for one in metadata.distributions() if one.name in PACKAGES}
     content = {"settings": settings, "versions": versions, **comparison.to_dict()}
     numbers.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return [picture, numbers]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # run from a folder, not installed
-        return None

@@ -1,4 +1,4 @@
-"""The schedules that the lab compares: the guide's seven, three that are newer, and a constant rate."""
+"""The schedules that the commands compare: a constant rate, PyTorch's seven, and three newer ones."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,8 +22,8 @@ class Candidate(NamedTuple):
     """A kind of schedule."""
 
     name: str
-    make: Callable[[int], Schedule]  # of a run of that many steps, with a peak of 1
-    numbers: tuple[str, ...]  # that somebody has to choose, besides the length of the run
+    make: Callable[[int], Schedule]  # from the steps of a run; its peak is 1
+    numbers: tuple[str, ...]  # to choose, besides the length of the run
 
 
 CONSTANT = Candidate("constant", lambda steps: Constant(1.0), ("rate",))  # noqa: ARG005 - one signature for all of them

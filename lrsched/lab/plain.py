@@ -1,33 +1,38 @@
-"""Plain numbers: whole ones that are given, and those that go into JSON."""
+"""Whole numbers as arguments, results for JSON, and tables for notebooks."""
 
+import html
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lrsched.algebra.written import shown
+from lrsched.algebra.node import checked
 
 
-def whole(call: str, name: str, value: Any, least: int) -> int:
-    """A whole number that was given as an argument.
-
-    Raises:
-        ValueError: if it is none, or below the least, or does not fit into a key.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**32:
-        raise ValueError(f"{call}({name}=...) must be a whole number, at least {least} and below 2**32, got {shown(value)}")
-    return int(value)
+def whole(call: str, name: str, value: Any, least: int, **bounds: Any) -> int:
+    """An argument that is a whole number, within the bounds of `checked`."""
+    return int(checked(call, name, value, ge=least, integer=True, exact=True, **bounds))
 
 
 def plain(value: Any) -> Any:
-    """Numbers and arrays as plain Python, floats as the shortest decimals that give them back. What is not finite is None."""
-    if isinstance(value, str) or value is None:
-        return value
+    """Numbers and arrays as plain Python for JSON. A number that is not finite becomes None."""
     if isinstance(value, dict):
         return {name: plain(x) for name, x in value.items()}
-    if isinstance(value, (list, tuple)) or np.ndim(value):
+    if isinstance(value, (list, tuple)):
         return [plain(x) for x in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    return float(str(value)) if np.isfinite(value) else None
+    if not isinstance(value, float) and not hasattr(value, "dtype"):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        return array.tolist()
+    shortest = array.astype(str).astype(np.float64)  # of a float32 few decimals
+    return np.where(np.isfinite(array), shortest.astype(object), None).tolist()
+
+
+def html_table(caption: str, rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """A heading and rows of cells, with notes below."""
+    tags = ["th", *["td"] * (len(rows) - 1)]
+    lines = ("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    below = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    return f"<table><caption>{html.escape(caption)}</caption>{body}</table>{below}"

@@ -60,7 +60,7 @@ def test_every_run_is_the_run_by_itself(result):
             for k in range(3):
                 for name, value in train(schedule * peak, keys[k]).items():
                     np.testing.assert_allclose(
-                        result.metrics[name][4 * i + j, k], value, rtol=2e-5, err_msg=f"{name} {i} {j} {k}"
+                        result.metrics[name][4 * i + j, k], value, rtol=1e-4, atol=1e-9, err_msg=f"{name} {i} {j} {k}"
                     )
 
 
@@ -111,7 +111,7 @@ def test_the_notes_below_the_table():
 
     said = " ".join(str(compare(loss_as_score, PURE, peaks=[0.1, 0.3, 0.5])).split())
     at_an_end = "Best at an end of the peaks, < or >, so that a better one may be beyond: constant."
-    for note in ("<0.1", at_an_end, "of a loss return minus it"):
+    for note in ("<0.1", at_an_end, "return minus a loss"):
         assert note in said
         assert note not in " ".join(str(compare(schedules=PURE)).split())
 
@@ -187,7 +187,7 @@ def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones(
     def schedules(steps):
         return {"constant": ls.Constant(1.0), "linear": ls.grid(ls.Linear, start=1.0, end=[0.0, 0.5], steps=steps)}
 
-    with pytest.raises(ValueError, match="expected as many settings at every length, got others at 3 steps"):
+    with pytest.raises(ValueError, match="expected the same number of settings at every length, got another at 3 steps"):
         compare(make, lambda n: {"constant": ls.grid(ls.Constant, value=[0.1] * n)}, peaks=None, steps=3, rungs=2)
     lengths.clear()
     peaks = [0.01, 0.02, 0.05, 0.1, 0.2]
@@ -254,8 +254,8 @@ REFUSED = [
     ({"peaks": [0.1, -1.0]}, "compare(peaks=[0.1, -1.0]): expected peaks > 0"),
     ({"peaks": [0.1, 0.1]}, "compare(peaks=[0.1, 0.1]): expected different rates"),
     ({"peaks": 0.1}, "compare(peaks=0.1): expected a list of numbers"),
-    ({"seeds": 1}, "compare(seeds=...) must be a whole number, at least 2 and below 2**32, got 1"),
-    ({"window": 0}, "compare(window=...) must be a whole number, at least 1"),
+    ({"seeds": 1}, "compare(seeds=1): expected seeds >= 2 and whole"),
+    ({"window": 0}, "compare(window=0): expected window >= 1"),
     ({"rungs": 2}, "compare(steps=None): expected a number of updates"),
     ({"steps": 9}, "compare(steps=9): expected a number of updates for functions of it"),
     ({"mesh": 8}, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),

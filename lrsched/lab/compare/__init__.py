@@ -1,1 +1,1 @@
-"""How schedules are compared; `lrsched.lab.compare` is the way in."""
+"""Comparisons of schedules: the parts of `lrsched.lab.compare`."""

@@ -1,4 +1,4 @@
-"""What `train(schedule, key)` has to be, checked before anything runs: a pure function of both that returns its metrics."""
+"""Checks before anything runs: `train(schedule, key)` is a pure function of both, and returns metrics."""
 
 import hashlib
 import pickle
@@ -18,8 +18,8 @@ from lrsched.algebra.schedule import Schedule
 
 Train = Callable[[Schedule, jax.Array], Any]
 
-COLUMNS = ("schedule", "setting", "peak", "seed", "best", "diverged", "evaluation")  # that say which run it is
-SPLITS = {"loss", "validation", "test"}  # that a dict must have
+COLUMNS = ("schedule", "setting", "peak", "seed", "best", "diverged", "evaluation")  # these identify a run
+SPLITS = {"loss", "validation", "test"}
 
 _EXAMPLE = """
     def train(schedule, key):
@@ -28,28 +28,29 @@ _EXAMPLE = """
         return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
 
 
-def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxpr, list[str]]:
-    """One run as a program of the leaves of (schedule, key), and the names of the metrics that it returns, after all checks."""
+def traced(
+    train: Train, schedule_of: Callable[[list[Any]], Schedule], numbers: list[Any], key: jax.Array
+) -> tuple[ClosedJaxpr, list[str]]:
+    """One run as a program of the numbers of its schedule and of its key, and the names of its metrics."""
     plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
 
-    def metrics(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
-        returned = plain(schedule, key)
+    def metrics(numbers: list[Any], key: jax.Array) -> dict[str, jax.Array]:
+        returned = plain(schedule_of(numbers), key)
         returned = {"loss": returned} if _is_numeric(returned) else returned
         _check_returned(returned)
         return {name: jnp.asarray(value) for name, value in returned.items()}
 
     before = _random_state()
-    # NumPy's generators without a seed ask this for one.
+    # NumPy's generators without a seed draw one with this function.
     entropy = mock.patch.object(bit_generator, "randbits", wraps=getattr(bit_generator, "randbits", None), create=True)
     try:
         with entropy as drawn:
-            jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(schedule, key)
-    except Exception as error:  # whatever train raises goes on its way, with a note
+            jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(numbers, key)
+    except Exception as error:
         error.add_note(
-            "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key, in this"
-            " order. The rate is schedule(step), or that of an optimizer such as optax.adamw(schedule). All runs are one"
-            " compiled program: in place of `if` use jnp.where or jax.lax.cond, in place of float(...), .item() and NumPy"
-            " jax.numpy."
+            "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key. The rate is"
+            " schedule(step), or that of an optimizer such as optax.adamw(schedule). All runs are one compiled program: use"
+            " jnp.where or jax.lax.cond instead of `if`, and jax.numpy instead of float(...), .item() and NumPy."
         )
         raise
     if drawn.called or before != _random_state():
@@ -62,7 +63,7 @@ def traced(train: Train, schedule: Schedule, key: jax.Array) -> tuple[ClosedJaxp
 
 
 def fingerprint(jaxpr: ClosedJaxpr) -> str:
-    """What tells a program from any other, or from the same one with other data; without addresses in memory."""
+    """A hash of a program and of the data that it closes over, without addresses in memory."""
     found = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr)).encode())
     for constant in _constants(jaxpr):
         is_key = jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
@@ -72,7 +73,7 @@ def fingerprint(jaxpr: ClosedJaxpr) -> str:
 
 
 def _constants(part: Any) -> Iterator[Any]:
-    """The arrays that a program closes over, data sets for example, and those of the jitted functions and loops in it."""
+    """The arrays that a program, and the jitted functions and loops in it, close over."""
     if isinstance(part, ClosedJaxpr):
         yield from part.consts
         part = part.jaxpr
@@ -100,10 +101,10 @@ def _check_use(jaxpr: ClosedJaxpr) -> None:
 
 
 def _check_returned(returned: Any) -> None:
-    """Raises a ValueError if that is not the metrics of a run."""
+    """Raises a ValueError unless these are the metrics of a run."""
     call = "train(schedule, key): expected it to return"
-    whole = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
-    if not whole or not ({"loss"} <= set(returned) <= {"loss", "step", "learning_rate"} or set(returned) >= SPLITS):
+    is_numeric = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
+    if not is_numeric or not ({"loss"} <= set(returned) <= {"loss", "step", "learning_rate"} or set(returned) >= SPLITS):
         got = {name: _type(value) for name, value in returned.items()} if isinstance(returned, Mapping) else _type(returned)
         raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(SPLITS)}, got {got}. Hint:{_EXAMPLE}")
     if taken := [name for name in returned if name in COLUMNS]:
@@ -112,7 +113,7 @@ def _check_returned(returned: Any) -> None:
     curve = shapes["loss"] if len(shapes["loss"]) == 1 and all(shapes["loss"]) else ("evaluations",)
     for name, shape in {"loss": curve, "validation": curve, "step": curve, "test": ()}.items():
         if shapes.get(name, shape) != shape:
-            hint = "stack curves over the evaluations, as jax.lax.scan does; of the test split take the last score, or the mean"
+            hint = "stack curves over the evaluations, as jax.lax.scan does; of the test split return one score"
             raise ValueError(f"{call} {name!r} of shape {shape}, got {shapes[name]}. Hint: {hint}.")
 
 

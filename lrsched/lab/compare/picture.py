@@ -1,4 +1,4 @@
-"""The picture of a comparison. matplotlib is imported only when one is asked for."""
+"""The picture of a comparison. matplotlib is imported only when one is drawn."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SIZE = (15, 5.2)  # inches
-_COLOURS = COLOURS[:-1]  # without black
+_LAYOUT: dict[str, Any] = {"figsize": (15, 5.2), "layout": "constrained"}
+_COLOURS = COLOURS[:-1]  # without black, for the baseline
 _TITLES = {"loss": "training loss", "validation": "validation score"}
 
 
@@ -23,40 +23,40 @@ def draw(runs: Runs, metric: str, figure: "Figure | None") -> np.ndarray:
     curves = [name for name, values in runs.metrics.items() if values.shape == runs.curves.shape]
     if metric not in curves:
         raise ValueError(
-            f"Comparison.plot(metric={metric!r}): expected a metric with a value an evaluation: {', '.join(curves)}."
+            f"Comparison.plot(metric={metric!r}): expected a metric with a value for each evaluation: {', '.join(curves)}."
         )
-    figure = figure or pyplot("Comparison.plot").figure(figsize=_SIZE, layout="constrained")
-    assert figure is not None
-    panels = rates, way, scores = figure.subplots(1, 3)
+    drawn: Figure = figure or pyplot("Comparison.plot").figure(**_LAYOUT)
+    panels = rates, means, scores = drawn.subplots(1, 3)
     styles = {name: _style(i, name == runs.baseline) for i, name in enumerate(runs.names)}
+    lowest = np.inf
     for name, style in styles.items():
         _draw_rate(rates, runs, name, style)
         whole = ~runs.diverged[runs.best[name]]
         if whole.any():
-            way.plot(runs.steps, runs.at_best(metric, name)[whole].mean(axis=0), markevery=0.1, **style)
+            mean = runs.at_best(metric, name)[whole].mean(axis=0)
+            means.plot(runs.steps, mean, markevery=0.1, **style)
+            lowest = min(lowest, float(mean.min()))
     _draw_scores(scores, runs, styles)
     rates.set(title="learning rate, each at its best peak", xlabel="step", ylabel="learning rate")
-    way.set(title=f"{_TITLES.get(metric, metric)}, mean over seeds", xlabel="step")
-    drawn = [line.get_ydata() for line in way.lines]
-    if drawn and min(np.min(np.asarray(y, float)) for y in drawn) > 0:
-        way.set_yscale("log")
-    for axes in (rates, way):
+    means.set(title=f"{_TITLES.get(metric, metric)}, mean over seeds", xlabel="step")
+    means.set_yscale("log" if 0 < lowest < np.inf else "linear")
+    for axes in (rates, means):
         axes.grid(alpha=0.3)
-    figure.legend(*rates.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    drawn.legend(*rates.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return panels
 
 
 def write(runs: Runs, path: Path, metric: str = "loss", dpi: int = 130) -> None:
-    """Draws it into a file, in a figure of its own, not pyplot's: nothing to close, and no window whatever the backend."""
+    """Draws it into a file. The figure is not pyplot's, which would open a window in some backends."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(**_LAYOUT)
     draw(runs, metric, figure)
     figure.savefig(path, dpi=dpi)
 
 
 def _style(i: int, is_baseline: bool) -> dict[str, Any]:
-    """The baseline in black; each with a line style and a marker of its own, too."""
+    """The baseline is black; each schedule has its own line style and marker, too."""
     colour = "black" if is_baseline else _COLOURS[i % len(_COLOURS)]
     return {"color": colour, "linestyle": STYLES[i % len(STYLES)], "marker": "os^vDPX*<>d"[i % 11]}
 
@@ -67,7 +67,7 @@ def _draw_rate(axes: "Axes", runs: Runs, name: str, style: dict[str, Any]) -> No
     if not driven_parts(trial.schedule):
         grid = np.arange(max(int(runs.steps[-1]), 1))
         axes.plot(grid, np.asarray(trial.schedule(grid)), label=label, markevery=0.1, **style)
-    elif rates is not None and rates.shape == runs.curves.shape:  # what a plateau did, only the runs know
+    elif rates is not None and rates.shape == runs.curves.shape:  # only the runs know the rates of a plateau
         values, times = rates[runs.best[name], 0], np.concatenate([[0], runs.steps])
         axes.step(times, [values[0], *values], where="pre", label=f"{label} (first seed)", markevery=0.1, **style)
     else:
@@ -75,12 +75,12 @@ def _draw_rate(axes: "Axes", runs: Runs, name: str, style: dict[str, Any]) -> No
 
 
 def _plain(name: str) -> str:
-    """A name of which matplotlib makes no formula."""
+    """A name that matplotlib does not take for a formula."""
     return name.replace("$", r"\$")
 
 
 def _draw_scores(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) -> None:
-    """Each mean test score with its interval, from the best at the top to the worst, beside the baseline's."""
+    """Each mean test score with its interval, the best at the top, and a line at the baseline's."""
     from matplotlib.ticker import MaxNLocator
 
     rows = {row.name: row for row in runs.rows}
@@ -89,8 +89,7 @@ def _draw_scores(axes: "Axes", runs: Runs, styles: dict[str, dict[str, Any]]) ->
         row, style = rows[name], styles[name]
         reach = np.abs(np.subtract(row.test_interval, row.test))[:, None]
         axes.errorbar(row.test, i, xerr=reach, color=style["color"], marker=style["marker"], capsize=3, linestyle="none")
-    if np.isfinite(rows[runs.baseline].test):
-        axes.axvline(rows[runs.baseline].test, color="black", linewidth=0.8, linestyle=":")
+    axes.axvline(rows[runs.baseline].test, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(names)), map(_plain, names))
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(5))

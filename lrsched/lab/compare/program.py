@@ -1,4 +1,4 @@
-"""One compiled program that makes several runs at a time, on one device or on the devices of a mesh, of many processes."""
+"""One compiled program that makes several runs at a time, on one device or on a mesh, also of several processes."""
 
 import contextlib
 import math
@@ -12,23 +12,24 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-_FREE = 0.9  # of the memory, for the program; the rest is for everything else
+_SHARE = 0.9  # of the free memory, for the program
 
 T = TypeVar("T")
 
 
 class Program:
-    """Makes up to `size` runs at a time, as many on each device of a mesh; a MemoryError says which size to try.
+    """Makes up to `size` runs at a time, equally many on each device of a mesh.
 
-    `one` is a function of the arguments of one run; `arguments` gives those of several, by their numbers.
+    `one` is a function of the arguments of one run; `arguments` gives those of several, by their numbers. If that many runs do
+    not fit in memory, a MemoryError names a size to try.
     """
 
     def __init__(self, one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh | None) -> None:
         many = jax.vmap(one)
         if mesh is not None:
-            mesh = Mesh(mesh.devices, mesh.axis_names)  # whose axes are not "explicit"
+            mesh = Mesh(mesh.devices, mesh.axis_names)  # without axes of type "explicit"
             runs = PartitionSpec(mesh.axis_names)
-            # What begins the same on all devices, such as zeros, may differ later: JAX need not follow which is which.
+            # Values that begin equal on all devices, such as zeros, may differ later, so JAX must not check which are equal.
             many = jax.shard_map(many, mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False)
         self._arguments, self._mesh, self._devices = arguments, mesh, 1 if mesh is None else mesh.size
         self.size = math.ceil(size / self._devices) * self._devices
@@ -37,10 +38,11 @@ class Program:
         here = jax.local_devices()[:1] if mesh is None else list(mesh.local_devices)
         found, free = self._program.memory_analysis(), _free(here[0])
         needs = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes if found else 0
-        if here[0].platform == "cpu":  # whose devices share the memory of the host
+        if here[0].platform == "cpu":  # these devices share the memory of the host
             needs *= len(here)
-        if free is not None and needs > _FREE * free:
-            self._too_many(_FREE * free / needs, f"need {needs / 2**30:.3g} GiB, and {free / 2**30:.3g} GiB are free")
+        if free is not None and needs > _SHARE * free:
+            why = f"need {needs / 2**30:.3g} GiB, and {free / 2**30:.3g} GiB are free"
+            raise self._too_many(_SHARE * free / needs, why)
 
     def __call__(self, runs: np.ndarray) -> dict[str, np.ndarray]:
         """The metrics of the runs of those numbers, in every process of the mesh."""
@@ -48,7 +50,7 @@ class Program:
             made = self._program(*self._placed(np.resize(runs, self.size)))
             several = self._mesh is not None and self._mesh.is_multi_process
             made = multihost_utils.process_allgather(made, tiled=True) if several else jax.device_get(made)
-        # NumPy has no bfloat16 and the like, all of whose values are float32.
+        # NumPy has no bfloat16 and similar types; all of their values are float32.
         made = {name: x.astype(np.float32) if x.dtype.kind == "V" else x for name, x in made.items()}
         return {name: values[: len(runs)] for name, values in made.items()}
 
@@ -67,20 +69,20 @@ class Program:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            self._too_many(0.5, "need more memory than there is")
+            raise self._too_many(0.5, "need more memory than there is") from error
 
-    def _too_many(self, share: float, why: str) -> None:
-        """Says what to do about it: to try a share of the runs, as many on each device."""
+    def _too_many(self, share: float, why: str) -> MemoryError:
+        """The error for too many runs at a time, with a share of them to try, equally many on each device."""
         fewer = max(int(self.size * share) // self._devices, 1) * self._devices
         if fewer >= self.size:
-            each = "one run" if self._devices == 1 else "one run on each device"
-            raise MemoryError(f"{each} of train(schedule, key) is too large: it would {why}")
-        more = f"try batch_size={fewer}, which does the same in more rounds"
-        raise MemoryError(f"compare(batch_size=...): {self.size} runs at a time {why}; {more}")
+            return MemoryError(f"compare(): one run of train(schedule, key) is too large: on each device its arrays {why}.")
+        return MemoryError(
+            f"compare(batch_size=...): {self.size} runs at a time {why}; try batch_size={fewer}, the same in more rounds"
+        )
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What a function makes, or raises, in the first process, for all of them: only that one has files."""
+    """The result, or the exception, of a function that runs in the first process only, in every process."""
     if jax.process_count() == 1:
         return make()
     result: Any = None
@@ -98,12 +100,12 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def _free(device: Any) -> int | None:
-    """The bytes that a device, or Linux and the limit of a container, could still give; None where nobody says."""
+    """The free bytes of a device, or of the host: of Linux, and within the limit of a container. None if unknown."""
     known = device.memory_stats() or {}
     if "bytes_limit" in known:
         return known["bytes_limit"] - known.get("bytes_in_use", 0)
     found = []
-    with contextlib.suppress(OSError, ValueError):  # another system, or no limit, which reads "max"
+    with contextlib.suppress(OSError, ValueError):  # another system; no limit, which reads "max"
         lines = Path("/proc/meminfo").read_text().splitlines()
         found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
         group = Path("/sys/fs/cgroup")

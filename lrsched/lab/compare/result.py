@@ -1,4 +1,4 @@
-"""What a comparison of schedules found, as it is shown and kept."""
+"""The result of a comparison, as it is shown and kept."""
 
 import csv
 import dataclasses
@@ -32,25 +32,25 @@ class Comparison(Runs):
         return table.html(self)
 
     def columns(self, curves: bool = False) -> dict[str, np.ndarray]:
-        """Tidy columns: name → array with a value a run, or, with `curves`, a value an evaluation.
+        """Tidy columns: name → array with a value for each run, or, with `curves`, for each evaluation.
 
-        The first columns say which run it is: "schedule", "setting", "peak", "seed", and "best", whether that is the schedule's
-        best trial, and "diverged"; with `curves`, "evaluation" as well. The others are the metrics; of a metric with a value an
-        evaluation, the last if not `curves`. Metrics of other shapes are in `metrics` only.
+        The columns that identify the run come first: "schedule", "setting", "peak", "seed", "best" (whether it is the best
+        trial of the schedule), "diverged" and, with `curves`, "evaluation". Then come the metrics: without `curves`, the last
+        value of each curve. Metrics of other shapes are only in `metrics`.
         """
-        shape = self.metrics["loss"].shape
-        best = np.isin(np.arange(len(self.trials)), list(self.best.values()))
+        whole = self.metrics["loss"].shape
+        shape = whole if curves else whole[:2]
         of_trials = {"schedule": [t.name for t in self.trials], "setting": [t.setting for t in self.trials]}
-        of_trials |= {"peak": [t.peak for t in self.trials]}
-        found = {name: np.asarray(values)[:, None] for name, values in of_trials.items()}
+        found = {name: np.asarray(x)[:, None] for name, x in (of_trials | {"peak": [t.peak for t in self.trials]}).items()}
+        best = np.isin(np.arange(len(self.trials)), list(self.best.values()))
         found |= {"seed": np.arange(self.seeds)[None], "best": best[:, None], "diverged": self.diverged}
         if curves:
             found = {name: values[..., None] for name, values in found.items()} | {"evaluation": np.arange(1, shape[-1] + 1)}
-            found |= {name: values for name, values in self.metrics.items() if values.shape == shape}
-        else:
-            found |= {name: values for name, values in self.metrics.items() if values.ndim == 2}
-            found |= {name: values[..., -1] for name, values in self.metrics.items() if values.shape == shape}
-            shape = shape[:2]
+        for name, values in self.metrics.items():
+            if values.shape == shape:
+                found[name] = values
+            elif values.shape == whole:
+                found[name] = values[..., -1]
         return {name: np.broadcast_to(values, shape).reshape(-1) for name, values in found.items()}
 
     def to_pandas(self, curves: bool = False) -> "DataFrame":
@@ -60,10 +60,10 @@ class Comparison(Runs):
         return pd.DataFrame(self.columns(curves))
 
     def plot(self, metric: str = "loss", figure: "Figure | None" = None) -> np.ndarray:
-        """Draws each schedule at its best: the rate, a metric on its way, and the test scores with their intervals.
+        """Draws each schedule at its best: its rate, the curve of a metric, and the test score with its interval.
 
         Args:
-            metric: the metric in the middle, with a value an evaluation: the mean over the seeds that did not diverge.
+            metric: a metric with a value for each evaluation; the curve is its mean over the seeds that did not diverge.
             figure: the matplotlib Figure to draw into, a new one if None.
 
         Returns:
@@ -71,12 +71,12 @@ class Comparison(Runs):
 
         Raises:
             ImportError: if matplotlib is missing.
-            ValueError: if there is no such metric with a value an evaluation.
+            ValueError: if there is no such metric.
         """
         return picture.draw(self, metric, figure)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes everything into a folder, and says which files they are.
+        """Writes everything into a folder, and returns the paths of the files.
 
         `comparison.json` has the table and every number of every run, `runs.csv` the columns of `columns()`, and
         `comparison.png`, if matplotlib is installed, the picture of `plot()`.
@@ -84,17 +84,16 @@ class Comparison(Runs):
         numbers, runs, drawn = (Path(folder, name) for name in ("comparison.json", "runs.csv", "comparison.png"))
         numbers.parent.mkdir(parents=True, exist_ok=True)
         numbers.write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
+        columns = self.columns()
         with runs.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(self.columns())
-            writer.writerows(zip(*(values.tolist() for values in self.columns().values()), strict=True))
+            csv.writer(file).writerows([columns, *zip(*(values.tolist() for values in columns.values()), strict=True)])
         if not importlib.util.find_spec("matplotlib"):
             return [numbers, runs]
         picture.write(self, drawn)
         return [numbers, runs, drawn]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain Python: the table, and every run's numbers. What is not finite becomes None."""
+        """Everything as plain Python: the table, and every run's numbers. Numbers that are not finite become None."""
         runs = [
             {"schedule": trial.name, "setting": trial.setting, "peak": trial.peak, "seed": seed}
             | {name: plain(values[i, seed]) for name, values in self.metrics.items()}

@@ -11,10 +11,9 @@ from lrsched.lab.compare.trials import Trial
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One schedule with the setting and the peak rate that did best on the validation split.
+    """A schedule with its best setting and peak rate on the validation split.
 
-    Means are over the seeds that did not diverge, and not a number if none is left; intervals are 95 %, by bootstrap over
-    seeds.
+    Means are over the seeds that did not diverge, NaN without any; intervals are 95 %, by bootstrap over seeds.
     """
 
     name: str
@@ -25,25 +24,25 @@ class Row:
     gain: float  # the mean difference of the test score from the baseline's, seed by seed
     gain_interval: tuple[float, float]
     loss: float  # the mean of the last training loss
-    steps_saved: float  # how much earlier its mean curve is where the baseline's ends; minus infinity: never
+    steps_saved: float  # see `statistics.steps_saved`
     steps_saved_interval: tuple[float, float]
-    diverged: int  # seeds whose last numbers are not finite
+    diverged: int  # seeds
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Runs:
     """The numbers of all runs.
 
-    A run has diverged if its last training loss, its last smoothed validation score or its test score is not finite. It is
-    counted, left out of all means, and ranks last: of two trials, or two schedules, the one with fewer such runs is better.
+    A run has diverged if its last training loss, its last smoothed validation score or its test score is not finite. It counts
+    in no mean. Of two trials, or two schedules, the one with fewer diverged runs is better.
 
     Args:
         trials: the T schedules, each with a setting and a peak.
         seeds: the number N of seeds.
         baseline: the name of the schedule that the others are compared with.
-        metrics: name → array of shape (T, N, ...), what `train` returned: "validation" and "test" may be missing.
-        window: over how many evaluations the validation curves are smoothed.
-        seconds: what compiling and running took.
+        metrics: name → array of shape (T, N, ...), as `train` returned them: "validation" and "test" may be missing.
+        window: the number of evaluations over which the validation curves are smoothed.
+        seconds: the time that compiling and running took.
         stopped: the trials that each rung before the last stopped.
     """
 
@@ -74,12 +73,11 @@ class Runs:
     @functools.cached_property
     def diverged(self) -> np.ndarray:
         """Which runs diverged, of shape (T, N)."""
-        last = [np.asarray(self.metrics["loss"][..., -1], np.float64), self.curves[..., -1], self.tests]
-        return ~np.logical_and.reduce([np.isfinite(values) for values in last])
+        return ~np.isfinite([self.metrics["loss"][..., -1], self.curves[..., -1], self.tests]).all(axis=0)
 
     def order(self, name: str) -> list[int]:
         """The trials of a schedule, best first: the fewest diverged runs, then the best last smoothed validation score."""
-        last, lost = np.where(self.diverged, np.nan, self.curves[..., -1]), self.diverged.sum(axis=-1)
+        last, lost = self.curves[..., -1], self.diverged.sum(axis=-1)
         mine = [i for i, trial in enumerate(self.trials) if trial.name == name]
         return sorted(mine, key=lambda i: (lost[i], -statistics.mean(last[i, ~self.diverged[i]], empty=-np.inf)))
 
@@ -94,7 +92,7 @@ class Runs:
         return {name: self.trials[i] for name, i in self.best.items()}
 
     def end(self, name: str) -> str:
-        """On which side a better peak may be: "<" or ">" if the best is the lowest or the highest of several, or ""."""
+        """The side on which a better peak may be: "<" or ">" if the best is the lowest or the highest of several, or ""."""
         tried = {trial.peak for trial in sum(self.stopped, self.trials) if trial.name == name}
         peak = self.chosen[name].peak
         return "" if len(tried) == 1 else "<" if peak == min(tried) else ">" if peak == max(tried) else ""
@@ -106,12 +104,12 @@ class Runs:
 
     @functools.cached_property
     def ranking(self) -> list[str]:
-        """The schedules from best to worst: first those with fewer diverged runs, then those with the better test score."""
+        """The schedules from best to worst: fewer diverged runs first, then better test scores."""
         return [row.name for row in sorted(self.rows, key=lambda row: (row.diverged, -np.nan_to_num(row.test, nan=-np.inf)))]
 
     @property
     def steps(self) -> np.ndarray:
-        """The number of updates before each evaluation, or the evaluations themselves if `train` does not say."""
+        """The number of updates before each evaluation, or of evaluations if `train` does not say."""
         return self.metrics["step"][0, 0] if "step" in self.metrics else np.arange(1, self.curves.shape[-1] + 1)
 
     def at_best(self, metric: str, name: str) -> np.ndarray:

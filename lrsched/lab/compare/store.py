@@ -1,6 +1,6 @@
-"""The finished runs of comparisons in a folder: what is there is not trained again.
+"""The finished runs of comparisons in a folder, so that they are not made again.
 
-`rounds.json` says by what they were trained; each `round-ID.npz`, ID being its first run, holds the metrics of one round.
+`rounds.json` says by what they were trained; each `round-ID.npz` holds the metrics of one round, ID being its first run.
 """
 
 import hashlib
@@ -21,57 +21,55 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.clocks.running import bind, init
 from lrsched.lab.compare.contract import Train, fingerprint, traced
 
-_ABOUT = "rounds.json"
-_RUNS, _METRIC = "runs", "metric "  # in each file; no argument of `np.savez` begins as the names of the metrics do
+_RUNS, _METRIC = "runs", "metric "  # names in a file; the prefix keeps metrics apart from the arguments of `np.savez`
 
 
-class Store:
-    """A folder of the finished runs of one `train`, on one kind of device with one version of JAX."""
-
-    def __init__(self, folder: str | Path, train: Train, key: jax.Array) -> None:
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        program, _ = traced(train, jax.tree.map(jnp.asarray, Constant(1.0)), key)  # the same, whatever is compared
-        about = {"train": fingerprint(program), "jax": jax.__version__, "backend": jax.default_backend()}
-        path = self._folder / _ABOUT
-        if not path.exists():
-            _write(path, json.dumps(about, indent=1).encode())
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if others := [name for name in about if there.get(name) != about[name]]:
-            said = ["train, or the data that it closes over," if name == "train" else name for name in others]
-            raise ValueError(
-                f"compare(folder={str(folder)!r}): expected the runs of this comparison, got those of another:"
-                f" {' and '.join(said)} differ.\nHint: give this one another folder, or delete that one to start anew."
-            )
-
-    def finished(self, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-        """The metrics of those of the named runs that are finished."""
-        found: dict[str, dict[str, np.ndarray]] = {}
-        for path in sorted(self._folder.glob("round-*.npz")):
-            try:
-                with path.open("rb") as file, np.load(file) as arrays:
-                    metrics = {name.removeprefix(_METRIC): arrays[name] for name in arrays}
-            except Exception:
-                # A disk lost part of it, of which the decoders say so by a dozen kinds of errors: those runs are made again.
-                continue
-            found.update(by_run(metrics.pop(_RUNS).tolist(), metrics))
-        return {name: found[name] for name in names if name in found}
-
-    def add(self, runs: Sequence[str], metrics: dict[str, np.ndarray]) -> None:
-        """Keeps the metrics of those runs."""
-        named: dict[str, Any] = {_METRIC + name: values for name, values in metrics.items()}
-        np.savez_compressed(content := io.BytesIO(), **{_RUNS: np.asarray(runs), **named})
-        _write(self._folder / f"round-{runs[0]}.npz", content.getvalue())
+def check(folder: Path, train: Train, key: jax.Array) -> None:
+    """Makes the folder, for the runs of this `train`, device and JAX; a ValueError if it has those of another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program, _ = traced(train, lambda numbers: Constant(*numbers), [jnp.ones(())], key)  # the same one for all schedules
+    about = {"train": fingerprint(program), "jax": jax.__version__, "backend": jax.default_backend()}
+    path = folder / "rounds.json"
+    if not path.exists():
+        _write(path, json.dumps(about, indent=1).encode())
+    there = json.loads(path.read_text(encoding="utf-8"))
+    if others := [name for name in about if there.get(name) != about[name]]:
+        differing = ["train, or the data that it closes over," if name == "train" else name for name in others]
+        raise ValueError(
+            f"compare(folder={str(folder)!r}): expected the runs of this comparison, got those of another:"
+            f" {' and '.join(differing)} differ.\nHint: give this one another folder, or delete that one to start anew."
+        )
 
 
-def by_run(runs: Sequence[str], metrics: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+def finished(folder: Path, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The metrics of those named runs that are finished."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for path in folder.glob("round-*.npz"):
+        try:
+            with path.open("rb") as file, np.load(file) as arrays:
+                metrics = {name.removeprefix(_METRIC): arrays[name] for name in arrays}
+        except Exception:
+            # A damaged file, for which the decoders raise a dozen kinds of errors: its runs are made again.
+            continue
+        found.update(by_run(metrics.pop(_RUNS).tolist(), metrics))
+    return {name: found[name] for name in names if name in found}
+
+
+def add(folder: Path, names: Sequence[str], metrics: dict[str, np.ndarray]) -> None:
+    """Keeps the metrics of the named runs."""
+    named: dict[str, Any] = {_METRIC + name: values for name, values in metrics.items()}
+    np.savez_compressed(content := io.BytesIO(), **{_RUNS: np.asarray(names), **named})
+    _write(folder / f"round-{names[0]}.npz", content.getvalue())
+
+
+def by_run(names: Sequence[str], metrics: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """The metrics of each run, from those of all."""
-    return {run: {name: values[i] for name, values in metrics.items()} for i, run in enumerate(runs)}
+    return {run: {name: values[i] for name, values in metrics.items()} for i, run in enumerate(names)}
 
 
 def identities(schedules: Sequence[Schedule], keys: np.ndarray) -> list[str]:
-    """A name for each schedule with each key, in this order, that tells it from all other schedules and keys."""
-    programs: dict[Any, str] = {}  # of each structure, which are few
+    """A unique name for each schedule with each key, in this order: a hash of the schedule's program and of all numbers."""
+    programs: dict[Any, str] = {}  # of each structure, of which there are few
     found = []
     for schedule in schedules:
         leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, schedule))

@@ -1,62 +1,54 @@
 """The table of a comparison, as text and as HTML."""
 
-import html as markup
 import math
 import textwrap
 
 import numpy as np
 
 from lrsched.lab.compare.runs import Runs
+from lrsched.lab.plain import html_table
 
 _ENOUGH = 5  # seeds; see `statistics.bootstrap_interval`
 _WIDTH = 80
-_NARROWEST = 8  # names; below that the table is wider
+_NARROWEST = 8  # names; the table becomes wider instead
 _GAP = "  "
 
 
 def text(runs: Runs) -> str:
-    """A row a schedule, and what the columns mean. Long names go on in the next line."""
+    """A row for each schedule, and notes about the columns. Long names continue in the next line."""
     rows = _cells(runs)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], max(_WIDTH - sum(widths[1:]) - len(_GAP) * (len(widths) - 1), _NARROWEST))
+    whole = sum(widths) + len(_GAP) * (len(widths) - 1)
     lines = []
     for name, *others in rows:
         first, *more = textwrap.wrap(name, widths[0]) or [""]
         numbers = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         lines += [_GAP.join([first.ljust(widths[0]), *numbers]).rstrip(), *more]
-    heading, *lines = lines
-    whole = sum(widths) + len(_GAP) * (len(widths) - 1)
-    lines = [f"{_title(runs):^{whole}}".rstrip(), heading, "─" * whole, *lines]
-    return "\n".join([*lines, "", *(textwrap.fill(note, _WIDTH) for note in _notes(runs))]) + "\n"
+    lines = [_title(runs).center(whole).rstrip(), lines[0], "─" * whole, *lines[1:], ""]
+    return "\n".join([*lines, *(textwrap.fill(note, _WIDTH) for note in _notes(runs))]) + "\n"
 
 
 def html(runs: Runs) -> str:
     """The same for a notebook."""
-
-    def line(tag: str, cells: list[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{markup.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    heading, *rows = _cells(runs)
-    body = "".join([line("th", heading), *(line("td", row) for row in rows)])
-    notes = "".join(f"<p>{markup.escape(note)}</p>" for note in _notes(runs))
-    return f"<table><caption>{markup.escape(_title(runs))}</caption>{body}</table>{notes}"
+    return html_table(_title(runs), _cells(runs), _notes(runs))
 
 
 def verdict(runs: Runs) -> str:
-    """What the intervals say, in a sentence."""
+    """The result in a sentence."""
     if runs.seeds < _ENOUGH:
         return f"With {runs.seeds} seeds nothing is decided yet."
-    sure = [row.name for row in runs.rows if row.name != runs.baseline and row.gain_interval[0] > 0]
-    names = " and ".join([", ".join(sure[:-1]), sure[-1]] if sure[1:] else sure) or "no schedule"
-    found = f"{names} {'are' if sure[1:] else 'is'} better than {runs.baseline} with 95 % confidence"
+    better = [row.name for row in runs.rows if row.name != runs.baseline and row.gain_interval[0] > 0]
+    names = " and ".join([", ".join(better[:-1]), better[-1]] if better[1:] else better) or "no schedule"
+    found = f"{names} {'are' if better[1:] else 'is'} better than {runs.baseline} with 95 % confidence"
     return textwrap.fill(f"With {runs.seeds} seeds {found}.", _WIDTH)
 
 
 def _title(runs: Runs) -> str:
     trials, names = sum(runs.stopped, runs.trials), len(runs.names)
     peaks = len({trial.peak for trial in trials})
-    whole = len(trials) == names * peaks
-    tried = f"{names} schedules × {peaks} peak rates" if whole else f"{len(trials)} settings of {names} schedules"
+    is_grid = len(trials) == names * peaks
+    tried = f"{names} schedules × {peaks} peak rates" if is_grid else f"{len(trials)} settings of {names} schedules"
     return f"{tried} × {runs.seeds} seeds"
 
 
@@ -65,20 +57,20 @@ def _cells(runs: Runs) -> list[list[str]]:
     score = "test" if "test" in runs.metrics else "score"
     against = f"against {runs.baseline}"
     rows = [["schedule", "peak", score, against if len(against) <= 22 else "against baseline", "steps saved", "diverged"]]
-    form = _form(runs)
+    scores, gains = _forms(runs)
     for row in runs.rows:
         others = ["", ""]
         if row.name != runs.baseline:
-            gain = _with_interval(row.gain, row.gain_interval, _form(runs, fewer=1))  # of which the last digit is luck
-            others = [gain, _with_interval(row.steps_saved, row.steps_saved_interval, ".0%")]
-        rows.append([row.name, f"{runs.end(row.name)}{row.peak:.3g}", number(row.test, form), *others, str(row.diverged)])
+            saved = _with_interval(row.steps_saved, row.steps_saved_interval, ".0%")
+            others = [_with_interval(row.gain, row.gain_interval, gains), saved]
+        rows.append([row.name, f"{runs.end(row.name)}{row.peak:.3g}", _number(row.test, scores), *others, str(row.diverged)])
     return rows if any(row.diverged for row in runs.rows) else [row[:-1] for row in rows]
 
 
 def _notes(runs: Runs) -> list[str]:
     scores = "Peak: the best on the validation split. Test: the mean score over seeds."
     if "test" not in runs.metrics:
-        scores = f"Score: minus the mean of the last {runs.window} losses and over seeds, by which the peak is chosen, too."
+        scores = f"Score: minus the mean of the last {runs.window} losses and over seeds; the peak is chosen by it, too."
     notes = [
         f"{scores} Against the baseline, {runs.baseline} at its own best peak: the mean difference, seed by seed. Steps saved:"
         " how much earlier than the baseline the mean smoothed validation score gets to where the baseline ends, and stays. In"
@@ -102,7 +94,7 @@ def _notes(runs: Runs) -> list[str]:
         notes.append(f"Every run diverged at every peak, so try lower ones: {', '.join(gone)}.")
     if _looks_like_a_loss(runs):
         notes.append(
-            'In most runs "validation" falls as the training loss falls. Higher is taken as better: of a loss return minus it.'
+            'In most runs "validation" falls as the training loss falls. Higher counts as better: return minus a loss.'
         )
     return notes
 
@@ -115,22 +107,20 @@ def _looks_like_a_loss(runs: Runs) -> bool:
     return bool(np.mean(falls[0] & falls[1]) > 0.5)
 
 
-def _form(runs: Runs, fewer: int = 0) -> str:
-    """As many decimals as give the largest score four digits, or five: 4 for accuracies. What is huge has an exponent."""
-    scores = [abs(row.test) for row in runs.rows if np.isfinite(row.test) and row.test != 0]
-    largest = max(scores, default=1.0)
-    return f".{np.clip(4 - fewer - math.ceil(math.log10(largest)), 0, 12)}f" if largest < 1e7 else ".3e"
+def _forms(runs: Runs) -> tuple[str, str]:
+    """The formats of scores and of differences: four or five digits of the largest score, and one digit fewer."""
+    largest = max((abs(row.test) for row in runs.rows if np.isfinite(row.test) and row.test), default=1.0)
+    if largest >= 1e7:
+        return ".3e", ".3e"
+    digits = 4 - math.ceil(math.log10(largest))
+    return f".{np.clip(digits, 0, 12)}f", f".{np.clip(digits - 1, 0, 12)}f"
 
 
 def _with_interval(value: float, interval: tuple[float, float], form: str) -> str:
-    if np.isnan(value):
-        return "-"
-    shown = number(value, f"+{form}")
-    return shown if np.isnan(interval).any() else f"{shown} [{', '.join(number(bound, form) for bound in interval)}]"
+    shown = _number(value, f"+{form}")
+    return shown if np.isnan(interval).any() else f"{shown} [{', '.join(_number(bound, form) for bound in interval)}]"
 
 
-def number(value: float, form: str) -> str:
-    """A figure: `never` for the steps that are saved by what never gets there, and a dash where there is none."""
-    if np.isnan(value):
-        return "-"
-    return "never" if value == -np.inf else format(value, form)
+def _number(value: float, form: str) -> str:
+    """A number; `never` for the saved steps of a schedule that never gets there, and a dash for NaN."""
+    return "-" if np.isnan(value) else "never" if value == -np.inf else format(value, form)

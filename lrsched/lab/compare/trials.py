@@ -1,4 +1,4 @@
-"""What is trained with: every setting of every schedule, at every peak rate."""
+"""The trials of a comparison: every setting of every schedule, at every peak rate."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,10 @@ from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import bind, init
 from lrsched.views.phases import horizon, phases
 
-# One schedule, a batch of them, or a batch with its points, as `grid` gives them.
-Candidate: TypeAlias = ScheduleLike | tuple[Schedule, Mapping[str, np.ndarray]]
+# By name: a schedule, a batch of them, or a batch with its points, as `grid` returns them.
+Schedules: TypeAlias = Mapping[str, ScheduleLike | tuple[Schedule, Mapping[str, np.ndarray]]]
 
-Schedules: TypeAlias = Mapping[str, Candidate]
-
-_MOST = 100_000  # steps that are looked at for the peak
+_MOST = 100_000  # steps of which the peak is the highest
 _CLOSE = 0.01  # to 1
 
 
@@ -28,7 +26,7 @@ class Trial:
     """A schedule that is trained with from every seed."""
 
     name: str
-    setting: str  # which member of a batch it is, such as "warmup_steps=20"; "" of a single schedule
+    setting: str  # of a member of a batch, such as "warmup_steps=20"; "" for a single schedule
     peak: float  # its highest value
     schedule: Schedule  # with that peak
 
@@ -60,8 +58,8 @@ def all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: st
     return tuple(found)
 
 
-def _settings(name: str, candidate: Candidate) -> list[tuple[str, Schedule]]:
-    """The members of a batch, each with what tells it apart."""
+def _settings(name: str, candidate: Any) -> list[tuple[str, Schedule]]:
+    """The members of a batch, each with a description."""
     batch: Any
     batch, points = candidate if isinstance(candidate, tuple) and len(candidate) == 2 else (candidate, None)
     argument = f"schedules[{name!r}]"
@@ -77,10 +75,11 @@ def _settings(name: str, candidate: Candidate) -> list[tuple[str, Schedule]]:
 
 
 def highest(schedule: Schedule) -> float:
-    """The highest value of a schedule while nothing is observed, at whole steps and where it bends between them."""
+    """The highest value of a schedule before any observation, at whole steps and at its corners."""
     pure = bind(schedule, init(schedule))
     try:
         steps, corners = horizon(pure), phases(pure).corners
-    except TypeError:  # a node of somebody's own, without phases
+    except TypeError:  # a user's node, without phases
         steps, corners = 1000, []
-    return float(np.max(pure(np.append(np.arange(min(steps, _MOST) + 1), corners))))
+    values = np.asarray(pure(np.append(np.arange(min(steps, _MOST) + 1), corners)))  # JAX would compile a maximum
+    return float(values.max())

@@ -1,37 +1,37 @@
-"""What a range test found: the curve, the rates that the rules suggest, and how they vary between seeds."""
+"""The result of a range test: the curve, and the rates that the rules suggest, with their spread over seeds."""
 
 import collections
 import dataclasses
 import functools
-import html
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsched.lab.plain import html_table
 from lrsched.lab.range_test.rules import LAST, RULES, read
 from lrsched.views.plotting import COLOURS, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from pandas import DataFrame  # pyright: ignore[reportMissingImports]
 
-_FAR = 10.0  # times: where the rules do not mean the same part of the curve
-_BAND, _SHARE = (0.1, 0.9), "80 %"  # the quantiles over seeds that bound a spread, and how many seeds are between
+_FAR = 10.0  # times: the rules do not read the same part of the curve
+_BAND, _SHARE = (0.1, 0.9), "80 %"  # the quantiles over seeds that bound a spread, and the seeds between them
 _BLUE = COLOURS[0]
 _MARKS = dict(zip(RULES, ((COLOURS[2], ":"), (COLOURS[3], "-."), (COLOURS[1], "-"), (COLOURS[4], "--")), strict=True))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class RangeTest:
-    """The losses of a sweep over n learning rates. `print(result)` shows what the rules suggest, `result.plot()` the curve.
+    """The losses of a sweep over n learning rates. `print(result)` shows the suggestions, `result.plot()` the curve.
 
     Args:
         rates: the rates, of shape (n,), up to the last one that any run reached.
-        losses: the loss at each, of shape (n,), or (seeds, n) with seeds: before the update that used the rate. After its own
-            stop a seed has NaN.
+        losses: the loss before each update, of shape (n,), or (seeds, n) with seeds. NaN after the stop of a seed.
         smoothed: their exponential means without bias, of the same shape.
-        steps: how many rates the sweep was meant to have.
-        stops: for each run the step at which it stopped because its loss diverged, or None if it went on to the end.
+        steps: the number of rates that were asked for.
+        stops: for each run the step at which its loss diverged, or None if it went on to the end.
     """
 
     rates: np.ndarray
@@ -47,7 +47,7 @@ class RangeTest:
 
     @property
     def _ends(self) -> list[int]:
-        """How many rates each run had."""
+        """The number of rates of each run."""
         return [len(self.rates) if stop is None else stop + 1 for stop in self.stops]
 
     @functools.cached_property
@@ -57,12 +57,12 @@ class RangeTest:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """For each run, why it suggests no rate, or an empty string if it does."""
+        """For each run the reason why it suggests no rate, or an empty string if it does."""
         return tuple(reason for _, reason in self._read)
 
     @property
     def by_seed(self) -> dict[str, np.ndarray]:
-        """The rates that each rule suggests, of shape (seeds,); (1,) without seeds. NaN where a rule has none to suggest."""
+        """The rates that each rule suggests, of shape (seeds,); (1,) without seeds. NaN where a rule has no suggestion."""
         return {name: np.asarray([rates[name] for rates, _ in self._read]) for name in RULES}
 
     @property
@@ -72,21 +72,15 @@ class RangeTest:
 
     @property
     def spread(self) -> dict[str, tuple[float, float]]:
-        """Between which rates the middle 80 % of the seeds lie, for each rule; twice the same without seeds."""
+        """For each rule the two rates that bound the middle 80 % of the seeds; without seeds, its rate twice."""
         return {name: _quantiles(values, *_BAND) for name, values in self.by_seed.items()}
 
     def __repr__(self) -> str:
         rows = (f"{rule:8} {rate:>10}   {spread}".rstrip() for rule, rate, spread in self._cells())
         return "\n".join([self._headline(), *rows, textwrap.fill(self._advice(), 80)])
 
-    def _advice(self) -> str:
-        reasons = collections.Counter(filter(None, self.reasons))
-        if reasons:
-            which = "" if self.seeds is None else f" for {reasons.total()} of {self.seeds} seeds, mostly"
-            return f"No suggestion{which}: {reasons.most_common(1)[0][0]}"
-        known = [rate for rate in self.suggestions.values() if np.isfinite(rate)]
-        differ = f"The rules differ by more than {_FAR:g} times: look at the plot. " if max(known) > _FAR * min(known) else ""
-        return differ + ("" if np.isnan(self.suggestions["valley"]) else "fastai's default is valley.")
+    def _repr_html_(self) -> str:
+        return html_table(self._headline(), self._cells(), [self._advice()])
 
     def _headline(self) -> str:
         swept = f"{len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
@@ -99,9 +93,14 @@ class RangeTest:
             rows.append((name, "none" if np.isnan(rate) else f"{rate:.3g}", spread))
         return rows
 
-    def _repr_html_(self) -> str:
-        table = "".join(f"<tr>{''.join(f'<td>{html.escape(x)}</td>' for x in row)}</tr>" for row in self._cells())
-        return f"<div>{html.escape(self._headline())}</div><table>{table}</table><div>{html.escape(self._advice())}</div>"
+    def _advice(self) -> str:
+        reasons = collections.Counter(filter(None, self.reasons))
+        if reasons:
+            which = "" if self.seeds is None else f" for {reasons.total()} of {self.seeds} seeds, mostly"
+            return f"No suggestion{which}: {reasons.most_common(1)[0][0]}"
+        known = [rate for rate in self.suggestions.values() if np.isfinite(rate)]
+        differ = f"The rules differ by more than {_FAR:g} times: look at the plot. " if max(known) > _FAR * min(known) else ""
+        return differ + ("" if np.isnan(self.suggestions["valley"]) else "fastai's default is valley.")
 
     def columns(self) -> dict[str, np.ndarray]:
         """Tidy columns, "seed", "step", "rate", "loss" and "smoothed": name → array with a value for each step of each run."""
@@ -110,23 +109,17 @@ class RangeTest:
         curves = {"loss": np.atleast_2d(self.losses)[seed, step], "smoothed": np.atleast_2d(self.smoothed)[seed, step]}
         return {"seed": seed, "step": step, "rate": self.rates[step], **curves}
 
-    def to_pandas(self) -> Any:
-        """`columns()` as a DataFrame of pandas.
+    def to_pandas(self) -> "DataFrame":
+        """`columns()` as a DataFrame of pandas, which must be installed."""
+        import pandas as pd  # pyright: ignore[reportMissingImports]
 
-        Raises:
-            ImportError: if pandas is not installed.
-        """
-        try:
-            import pandas as pd  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise ImportError("RangeTest.to_pandas(): expected pandas, got none. Hint: python -m pip install pandas.") from None
         return pd.DataFrame(self.columns())
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draws the losses over the rates, smoothed and as they were, and marks what the rules suggest.
+        """Draws the losses over the rates, raw and smoothed, and marks the suggestions.
 
         With seeds the lines are medians, as far as at least half of the seeds got, and the bands hold the middle 80 % of the
-        smoothed losses and of the suggestions. The explosion at the end is above the picture.
+        smoothed losses and of the suggestions. The explosion at the end is outside the picture.
 
         Args:
             ax: the matplotlib Axes to draw into, a new one if None; they are returned.
@@ -136,11 +129,11 @@ class RangeTest:
         """
         axes: Axes = pyplot("RangeTest.plot").subplots()[1] if ax is None else ax
         losses, smoothed = np.atleast_2d(self.losses), np.atleast_2d(self.smoothed)
-        shown = np.isfinite(smoothed).mean(axis=0) >= 0.5  # what is left after most have stopped is no median of all
-        rates, median, what = self.rates[shown], np.nanmedian(losses[:, shown], axis=0), "" if self.seeds is None else "median "
+        shown = np.isfinite(smoothed).mean(axis=0) >= 0.5  # a median of a few seeds is no median of all
+        rates, median, kind = self.rates[shown], np.nanmedian(losses[:, shown], axis=0), "" if self.seeds is None else "median "
         low, middle, high = np.nanquantile(smoothed[:, shown], [_BAND[0], 0.5, _BAND[1]], axis=0)
-        axes.plot(rates, median, color=_BLUE, alpha=0.35, linewidth=1, label=f"{what}loss")
-        axes.plot(rates, middle, color=_BLUE, label=f"{what}smoothed")
+        axes.plot(rates, median, color=_BLUE, alpha=0.35, linewidth=1, label=f"{kind}loss")
+        axes.plot(rates, middle, color=_BLUE, label=f"{kind}smoothed")
         if self.seeds is not None:
             axes.fill_between(rates, low, high, color=_BLUE, alpha=0.2, linewidth=0, label=f"{_SHARE} of seeds")
         for name, rate in self.suggestions.items():
@@ -150,8 +143,7 @@ class RangeTest:
                     label += " ({:.2g} to {:.2g})".format(*self.spread[name])
                     axes.axvspan(*self.spread[name], color=colour, alpha=0.12, linewidth=0)
                 axes.axvline(rate, color=colour, linestyle=style, linewidth=1.4, label=label)
-        before_the_end = slice(max(len(rates) - LAST, 1))
-        top, bottom = float(np.max(middle[before_the_end])), float(np.min(median[before_the_end]))
+        top, bottom = float(np.max(middle[: max(len(rates) - LAST, 1)])), float(np.min(median[: max(len(rates) - LAST, 1)]))
         room = 0.1 * ((top - bottom) or abs(top) or 1.0)
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(bottom - room, top + 2 * room))
         axes.grid(alpha=0.3)

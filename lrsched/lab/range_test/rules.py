@@ -1,6 +1,6 @@
-"""fastai's four rules for choosing a learning rate from a range test, and whether a curve has anything to say to them.
+"""fastai's four rules for choosing a learning rate from a range test, and a check whether a curve has any information.
 
-Each takes the n rates, rising, and the n smoothed losses measured at them.
+Each rule takes n rising rates, and the n smoothed losses measured at them.
 
 References:
     fastai 2.8: `minimum`, `steep`, `valley` and `slide` of `fastai.callback.schedule`, and `Learner.lr_find`.
@@ -10,13 +10,13 @@ import math
 
 import numpy as np
 
-LAST = 5  # points that do not count at the end: the explosion
-_WINDOW = 5  # losses, whose mean is least where the curve is lowest
-_CLEAR = 2.5  # standard deviations: a trend, and no noise
+LAST = 5  # points at the end, where the loss explodes, that do not count
+_WINDOW = 5  # losses; the curve is lowest where their mean is least
+_CLEAR = 2.5  # standard deviations of noise; beyond them there is a trend
 
 
 def minimum(rates: np.ndarray, losses: np.ndarray) -> float:
-    """A tenth of the rate at the least loss; of the first such rate, if there are several."""
+    """A tenth of the first rate with the least loss."""
     return float(rates[np.argmin(losses)]) / 10
 
 
@@ -28,12 +28,11 @@ def steep(rates: np.ndarray, losses: np.ndarray) -> float:
 def valley(rates: np.ndarray, losses: np.ndarray) -> float:
     """The rate in the middle of the longest valley.
 
-    The valley is the longest strictly falling subsequence of the losses, of several the one that ends first. Taken to start
-    as many points before its `end` as it has, `start = end - length`, which is where it does start if no other point lies
-    between them, its thirds are `s = (end - start) / 3` points, and the rate is number `start + ⌊s⌋ + ⌊s/2⌋`.
+    The valley is the longest strictly falling subsequence of the losses; of several, the one that ends first. It is taken to
+    start `length` points before its end. With `s = (end - start) / 3` the rate is number `start + ⌊s⌋ + ⌊s/2⌋`.
 
-    Where no loss is below an earlier one it is the first rate. NaN where that number is -1: two points at the very start of the
-    curve are no valley. (fastai's list then gives the last rate, the highest of all.)
+    If no loss is below an earlier one, it is the first rate. It is NaN where that number is -1, which two points at the very
+    start give. (fastai then takes the last rate, the highest of all.)
     """
     lengths = np.ones(len(losses), int)  # of the longest that ends here
     for i in range(1, len(losses)):
@@ -46,11 +45,11 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float:
 
 
 def slide(rates: np.ndarray, losses: np.ndarray, gap: int = 15, threshold: float = 0.005) -> float:
-    """The rate to the left of the explosion: where the slope begins to be what it is `gap` points later.
+    """The rate to the left of the explosion: where the slope begins to be the slope `gap` points later.
 
-    From the right end, two points `gap` apart move left together until the slopes of the losses there, by central
-    differences, no longer differ by more than `threshold`, or until the left one is past the first point; it is the rate of
-    the last left point whose slope did differ, or where they began if none did. NaN where there are no more than `gap` points.
+    Two points, `gap` apart, move left from the end until the slopes of the losses there (central differences) differ by at most
+    `threshold`. It is the rate of the last left point whose slope did differ, or of the first left point if none did. NaN where
+    there are no more than `gap` points.
     """
     if len(losses) <= gap:
         return math.nan
@@ -69,10 +68,10 @@ RULES = {"minimum": minimum, "steep": steep, "valley": valley, "slide": slide}
 def read(
     rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, steps: int, diverged: bool
 ) -> tuple[dict[str, float], str]:
-    """The rate of each rule, NaN where it has none, and why none has one, or an empty string.
+    """The rate of each rule, NaN where it has none, and the reason why no rule has one, or an empty string.
 
-    The curve is that of a run as far as it went, meant to have so many steps; as in fastai, the first `steps // 10` points and
-    the last 5 do not count. It says something if its losses, not smoothed, fall, and then rise or diverge.
+    The curve is that of a run of `steps` rates, as far as it went. As in fastai, the first `steps // 10` points and the last 5
+    do not count. It has information if its losses, before smoothing, fall, and then rise or diverge.
     """
     first, last = steps // 10, len(losses) - LAST
     reason = ""
@@ -91,7 +90,7 @@ def read(
 
 
 def trend(losses: np.ndarray) -> float:
-    """Whether losses rise or fall: the z of Mann and Kendall, which is about normal for noise without a trend, of any size."""
+    """The z of Mann and Kendall's test for a trend: above 0 if losses rise, about standard normal for noise alone."""
     n = len(losses)
     rises = sum(float(np.sum(np.sign(losses[i + 1 :] - losses[i]))) for i in range(n))
     return rises / math.sqrt(n * (n - 1) * (2 * n + 5) / 18 or 1.0)

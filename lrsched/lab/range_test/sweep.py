@@ -1,37 +1,42 @@
 """The compiled program of a range test: training at rates that rise, until it diverges.
 
-All runs go in lockstep, with the same rate in each. So it is not a `vmap` of a loop, which would have to select among all
-parameters at every step, but a loop over a `vmap` of a step. A run that has stopped goes on, unrecorded, until all have.
+All runs make a step at the same time, at the same rate: a loop over a `vmap` of a step. A `vmap` of a loop would select among
+all parameters at every step. A run that has diverged goes on, unrecorded, until all have.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Function
+from lrsched.algebra.written import unexpected
 from lrsched.lab import progress
-from lrsched.lab.range_test.inputs import Factory, checked_loss, checked_optimizer, combine, split, takes_key
+from lrsched.lab.range_test.inputs import combine, is_array, split
+
+Factory: TypeAlias = Callable[[Any], optax.GradientTransformation | optax.MultiSteps]
 
 
 class Run(NamedTuple):
-    """A run so far. Its smoothed loss is `total / weight`."""
+    """A run so far. Its smoothed loss is `total / weight`, a mean without bias."""
 
     trained: Any
     state: Any  # of the model
     memory: Any  # of the optimizer
     seen: jax.Array  # batches
-    total: jax.Array  # of the losses, the last by 1 - smoothing and each one before by `smoothing` times less
-    weight: jax.Array  # the same sum with a loss of 1, so that their ratio is a mean without bias
-    best: jax.Array  # the least smoothed loss
-    made: jax.Array  # steps that were recorded
+    total: jax.Array  # Σ (1 - smoothing) · smoothing^(i - k) · loss k
+    weight: jax.Array  # the same sum with losses of 1
+    best: jax.Array  # the lowest smoothed loss
+    made: jax.Array  # recorded steps
     going: jax.Array
 
 
-@functools.partial(jax.jit, static_argnames=("loss_fn", "factory", "init", "has_state", "steps", "seeds", "reports"))
+@functools.partial(jax.jit, static_argnames=("loss_fn", "factory", "init", "has_state", "steps", "seeds"))
 def sweep(
     ramp: Schedule,
     smoothing: jax.Array,
@@ -46,51 +51,33 @@ def sweep(
     has_state: bool,
     steps: int,
     seeds: int | None,
-    reports: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The losses and smoothed losses, of shape (2, steps) or (seeds, 2, steps); the steps of each run, and whether it went on.
 
-    All numbers are arguments, so another sweep compiles nothing.
+    Other numbers compile nothing, because all of them are arguments.
     """
-    each = jax.vmap if seeds is not None else lambda f, _=0: f
+    each = jax.vmap if seeds is not None else lambda f: f
     keys = jax.random.key(seed) if seeds is None else jax.random.split(jax.random.key(seed), seeds)
     count = len(jax.tree.leaves(batches)[0])
-
-    def made(key: jax.Array) -> tuple[Any, Any, Any]:
-        return model if init is None else split(init(key), has_state)  # pyright: ignore[reportReturnType]
-
-    optimizer = checked_optimizer(factory, ramp, jax.eval_shape(made, jax.random.key(0))[0])
+    optimizer = _Optimizer(factory, ramp)
+    zero = jnp.zeros((), smoothing.dtype)
 
     def begin(key: jax.Array) -> tuple[Any, Run]:
         of_params, of_order, of_batches = jax.random.split(key, 3)
-        trained, rest, state = made(of_params)
+        trained, rest, state = split(init(of_params), has_state) if init else model  # pyright: ignore[reportGeneralTypeIssues]
         order = jnp.arange(count) if seeds is None else jax.random.permutation(of_order, count)
-        zero, none = jnp.zeros((), smoothing.dtype), jnp.zeros((), jnp.int32)
+        none = jnp.zeros((), jnp.int32)
         run = Run(trained, state, optimizer.init(trained), none, zero, zero, zero + jnp.inf, none, jnp.ones((), bool))
         return (rest, order, of_batches), run
 
     def train(own: Any, run: Run) -> tuple[Run, jax.Array]:
-        """On one batch: a whole update, or a part of one where the optimizer accumulates gradients."""
+        """Trains on one batch: a whole update, or a part of one where the optimizer accumulates gradients."""
         rest, order, key = own
         batch = jax.tree.map(lambda x: x[order[run.seen % count]], batches)
         options = {"key": jax.random.fold_in(key, run.seen)} if takes_key(loss_fn) else {}
 
         def loss_of(trained: Any) -> tuple[jax.Array, Any]:
-            params = combine(trained, rest)
-            before = [*map(id, jax.tree.leaves(params))]
-            state = [jax.tree.map(lambda x: x, run.state)] if has_state else []  # anew: variables of flax know their trace
-            found = loss_fn(params, *state, batch, **options)
-            if [*map(id, jax.tree.leaves(params))] != before:
-                hint = "has_state=True with params=nnx.split(model, nnx.Param, ...)[1:]"
-                expected = "a pure function, got one that changes params"
-                raise TypeError(f"range_test(loss_fn=...): expected {expected}. Hint: {hint}.")
-            if not has_state:
-                return checked_loss(found), None
-            structure = jax.tree.structure((0.0, run.state))
-            if jax.tree.structure(found) != structure:
-                expected = f"(loss, state) as has_state=True: {structure}, got {jax.tree.structure(found)}"
-                raise TypeError(f"range_test(loss_fn=...): expected it to return {expected}.")
-            return checked_loss(found[0]), found[1]
+            return _checked_loss(loss_fn, combine(trained, rest), run.state, batch, has_state, options)
 
         (loss, state), grads = jax.value_and_grad(loss_of, has_aux=True)(run.trained)
         extra = {"value": loss, "grad": grads, "value_fn": lambda trained: loss_of(trained)[0]}
@@ -99,34 +86,30 @@ def sweep(
         return run._replace(trained=trained, state=state, memory=memory, seen=run.seen + 1), loss.astype(smoothing.dtype)
 
     def step(own: Any, run: Run) -> tuple[Run, jax.Array]:
-        def again(carry: Any) -> Any:
+        def accumulate(carry: Any) -> Any:
             before, loss, n, _ = carry
             after, more = train(own, before)
             goes_on = [x > y for x, y in zip(_accumulated(after.memory), _accumulated(before.memory), strict=True)]
             return after, loss + more, n + 1, jnp.any(jnp.asarray(goes_on))
 
-        zero = jnp.zeros((), smoothing.dtype)
-        carry = again((run, zero, zero, None))
+        carry = accumulate((run, zero, zero, None))
         if _accumulated(run.memory):
-            carry = jax.lax.while_loop(lambda carry: carry[-1], again, carry)
+            carry = jax.lax.while_loop(lambda carry: carry[-1], accumulate, carry)
         after, loss, n, _ = carry
-        loss = loss / n
-        total = smoothing * run.total + (1 - smoothing) * loss
+        total = smoothing * run.total + (1 - smoothing) * loss / n
         weight = smoothing * run.weight + (1 - smoothing)
         smoothed = total / weight
         best = jnp.minimum(run.best, smoothed)
-        # Four times a negative loss is a lower one, and four times none is none.
-        diverged = (best > 0) & (smoothed > divergence * best)
+        diverged = (best > 0) & (smoothed > divergence * best)  # four times a negative loss is a lower one
         going = run.going & jnp.isfinite(smoothed) & ~diverged
         made = run.made + run.going.astype(jnp.int32)
-        point = jnp.where(run.going, jnp.stack([loss, smoothed]), jnp.nan)
+        point = jnp.where(run.going, jnp.stack([loss / n, smoothed]), jnp.nan)
         return after._replace(total=total, weight=weight, best=best, made=made, going=going), point
 
     def body(carry: Any) -> Any:
         i, runs, curves = carry
         runs, points = each(step)(owns, runs)
-        if reports:
-            progress.report(i + 1, steps)
+        progress.report(i + 1, steps)
         return i + 1, runs, curves.at[..., i].set(points)
 
     owns, runs = each(begin)(keys)
@@ -136,7 +119,55 @@ def sweep(
     return curves, runs.made, runs.going
 
 
+def takes_key(loss_fn: Callable[..., Any]) -> bool:
+    return "key" in inspect.signature(loss_fn).parameters
+
+
+class _Optimizer:
+    """The optimizer at the rates of a ramp. `update` raises an error if it does not use them."""
+
+    def __init__(self, factory: Factory, ramp: Schedule) -> None:
+        def rate(t: Any) -> Any:
+            self._used = True
+            return ramp(t)
+
+        self._used, self._factory, made = False, factory, factory(Function(rate))
+        if not isinstance(made, (optax.GradientTransformation, optax.MultiSteps)):
+            hint = "optax.adamw, or lambda rate: optax.adamw(rate, weight_decay=0.1)"
+            raise TypeError(unexpected("range_test", "optimizer", factory, "a function from a rate to an optimizer", hint))
+        # `MultiSteps.update` takes `value`, unlike the update of its `gradient_transformation()`.
+        self._made: Any = made if isinstance(made, optax.MultiSteps) else optax.with_extra_args_support(made)
+        self.init: Callable[[Any], Any] = self._made.init
+
+    def update(self, grads: Any, memory: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        updates, memory = self._made.update(grads, memory, params, **extra)
+        if not self._used or jax.tree.structure(updates) != jax.tree.structure(params):
+            hint = "the rate is a schedule: lambda rate: optax.adamw(rate), or optax.scale_by_learning_rate(rate)"
+            raise ValueError(unexpected("range_test", "optimizer", self._factory, "an optimizer that uses its rate", hint))
+        return updates, memory
+
+
 def _accumulated(memory: Any) -> list[Any]:
-    """How many batches the next update of `optax.MultiSteps` has so far, wherever one is in the state of an optimizer."""
+    """The number of batches that each `optax.MultiSteps` in the state of an optimizer has for its next update."""
     leaves = jax.tree.leaves(memory, is_leaf=lambda x: isinstance(x, optax.MultiStepsState))
     return [x.mini_step for x in leaves if isinstance(x, optax.MultiStepsState)]
+
+
+def _checked_loss(
+    loss_fn: Callable[..., Any], params: Any, state: Any, batch: Any, has_state: bool, options: dict[str, Any]
+) -> tuple[jax.Array, Any]:
+    """The loss and the next state of the model."""
+    before = [*map(id, jax.tree.leaves(params))]
+    states = [jax.tree.map(lambda x: x, state)] if has_state else []  # rebuilt, because variables of flax know their trace
+    found = loss_fn(params, *states, batch, **options)
+    call = "range_test(loss_fn=...): expected"
+    if [*map(id, jax.tree.leaves(params))] != before:
+        hint = "has_state=True with params=nnx.split(model, nnx.Param, ...)[1:]"
+        raise TypeError(f"{call} a pure function, got one that changes params. Hint: {hint}.")
+    if has_state and jax.tree.structure(found) != (structure := jax.tree.structure((0.0, state))):
+        raise TypeError(f"{call} it to return (loss, state) as has_state=True: {structure}, got {jax.tree.structure(found)}.")
+    loss, state = found if has_state else (found, None)
+    if not isinstance(loss, float) and not (is_array(loss) and loss.shape == () and jnp.issubdtype(loss.dtype, jnp.floating)):
+        got = f"{loss.dtype} of shape {loss.shape}" if is_array(loss) else type(loss).__name__
+        raise TypeError(f"{call} it to return one float, got {got}. Hint: take the mean; with a state use has_state=True.")
+    return jnp.asarray(loss), state

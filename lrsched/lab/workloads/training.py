@@ -1,8 +1,7 @@
-"""What every workload shares: what it is, its training loop, its first weights, dense networks, and scikit-learn's data."""
+"""Parts of every workload: its description, the training loop, dense networks, and scikit-learn's data."""
 
 import dataclasses
 import functools
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ EVALUATIONS = 50  # of the validation split in a run, evenly spaced
 
 
 class Splits(NamedTuple):
-    """The data: each split a pytree of arrays that have one row an example, the same in every run."""
+    """The data: each split is a pytree of arrays with a row for each example."""
 
     train: Any
     validation: Any
@@ -32,14 +31,14 @@ class Splits(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is trained, and on what."""
+    """A model, its data and its optimizer."""
 
     splits: Splits
     init: Callable[[jax.Array], Any]  # key → parameters
     loss: Callable[[Any, Any], jax.Array]  # (parameters, rows) → their mean loss
     score: Callable[[Any, Any], tuple[jax.Array, jax.Array]]  # (parameters, split) → mean loss, and a score: higher is better
-    optimizer: optax.GradientTransformation  # to the direction of an update, which the rate times it is subtracted
-    batch_size: int  # rows that an update sees, drawn with replacement
+    optimizer: optax.GradientTransformation  # an update subtracts its output times the rate
+    batch_size: int  # rows in an update, drawn with replacement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +49,10 @@ class Workload:
     schedules of `workload.steps` steps on it.
 
     Args:
-        name: what it is called for.
-        description: what is trained on what, in one line.
-        score: what "validation" and "test" say; higher is better.
-        source: a function that says where the data come from, with its version.
-        task: a function that loads the data, and says what is trained. It is called when it is needed.
+        name: its name on the command line.
+        description: the model and the data, in one line.
+        score: the meaning of "validation" and "test"; higher is better.
+        task: a function that loads the data, and returns the task.
         steps: the updates of a run.
         peaks: rates, from too low to too high for every schedule.
         batch_size: the runs at a time that are fastest on a CPU.
@@ -68,7 +66,6 @@ class Workload:
     name: str
     description: str
     score: str
-    source: Callable[[], str]
     task: Callable[[], Task]
     steps: int
     peaks: tuple[float, ...]
@@ -78,29 +75,16 @@ class Workload:
         """The pure `train(schedule, key)` of a run with that many updates, by default its own number."""
         return make_train(self.task(), self.steps if steps is None else steps)
 
-    def data(self) -> dict[str, Any]:
-        """Which data they are, for what is written down: source, rows of each split, and a hash of all splits."""
-        splits = self.task().splits
-        digest = hashlib.sha256()
-        for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
-            digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
-        return {"source": self.source(), "rows": splits.rows(), "sha256": digest.hexdigest()}
-
 
 def make_train(task: Task, steps: int) -> Callable[[Schedule, jax.Array], dict[str, jax.Array]]:
-    """A pure function `train(schedule, key)` that makes `steps` updates, and evaluates 50 times in between.
+    """A pure function `train(schedule, key)` for `lrsched.lab.compare`, of `steps` updates and 50 evaluations.
 
-    Update number t, from 0, is `parameters - schedule(t) · direction`. A clock of the schedule observes the validation loss, as
-    `value`, after each evaluation. A run whose numbers overflow goes on with what is not a number.
+    Update number t, from 0, is `parameters - schedule(t) · direction`. After each evaluation a clock of the schedule observes
+    the validation loss, as `value`. A run whose numbers overflow goes on with NaN.
 
-    Args:
-        task: what is trained.
-        steps: the number of updates, at least 1.
-
-    Returns:
-        A function for `lrsched.lab.compare`. Its dict has, for each evaluation, "step", the updates made by then; "loss", the
-        mean training loss since the evaluation before; "validation", the score, and "validation_loss"; "learning_rate", of the
-        last update; and once "test", the score of the test split at the end.
+    The metrics are, for each evaluation, "step", the number of updates before it; "loss", the mean training loss since the last
+    evaluation; "validation", the score, and "validation_loss"; "learning_rate", of the last update; and, once, "test", the
+    score of the test split at the end.
     """
     ends = np.unique(np.linspace(0, steps, min(EVALUATIONS, steps) + 1).round().astype(np.int32))
     examples = task.splits.rows()["train"]
@@ -139,7 +123,7 @@ def make_train(task: Task, steps: int) -> Callable[[Schedule, jax.Array], dict[s
 
 
 def bundled(name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs and targets of a data set that scikit-learn brings along, in an order shuffled with a fixed seed."""
+    """The inputs and targets of a data set in scikit-learn, shuffled with a fixed seed."""
     try:
         from sklearn import datasets
     except ImportError:
@@ -152,12 +136,12 @@ def bundled(name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], gains: Mapping[str, float]) -> dict[str, jax.Array]:
-    """Normal weights by name, with the variance `gain / inputs`, where the inputs are all axes of a shape but the last.
+    """Normal weights by name, with the variance `gain / inputs`; `inputs` is the product of all axes but the last.
 
-    So signals keep the size 1 with a gain of 1, or of 2 before a relu. Without a gain a weight is 0.
+    Signals keep the variance 1 with a gain of 1, or of 2 before a relu. Weights without a gain are 0.
     """
     sizes = {name: math.prod(shapes[name]) for name in gains}
-    # One draw for all layers: a key for each takes XLA twenty times as long to compile on a CPU.
+    # One draw for all layers: with a key for each, XLA takes twenty times as long to compile on a CPU.
     parts = jnp.split(jax.random.normal(key, (sum(sizes.values()),)), np.cumsum([*sizes.values()])[:-1])
     scales = {name: math.sqrt(gain / math.prod(shapes[name][:-1])) for name, gain in gains.items()}
     weights = {name: part.reshape(shapes[name]) * scales[name] for name, part in zip(gains, parts, strict=True)}
@@ -165,14 +149,14 @@ def draw(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], gains: Mapping[s
 
 
 def dense(key: jax.Array, sizes: Sequence[int]) -> dict[str, jax.Array]:
-    """Weights and biases of dense layers between so many units: inputs first, outputs last."""
+    """Weights and biases of dense layers of these sizes: inputs first, outputs last."""
     layers = range(1, len(sizes))
     shapes = {f"w{k}": (sizes[k - 1], sizes[k]) for k in layers} | {f"b{k}": (sizes[k],) for k in layers}
     return draw(key, shapes, {f"w{k}": 2.0 if k < layers[-1] else 1.0 for k in layers})
 
 
 def through_dense(params: dict[str, jax.Array], inputs: Any) -> jax.Array:
-    """The outputs of dense layers with relu in between, one row a row of inputs."""
+    """The outputs of dense layers with relu in between, one row for each row of inputs."""
     last = len(params) // 2
     values = jnp.asarray(inputs, params["w1"].dtype)
     for k in range(1, last + 1):
