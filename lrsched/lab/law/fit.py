@@ -122,13 +122,13 @@ def _least(law: Law, paths: list[Path], curves: list[np.ndarray]) -> dict[str, P
         ),
         key=lambda one: one.cost,
     ).x
-    # The covariance of an M-estimator, in which the prior says how the truth is spread.
+    # The covariance of an M-estimator; the truth is distributed as the prior says.
     at, data = residuals(best)[:count], slopes(best)[:count]
     bounded = np.clip(at, -bound, bound)
     freedom = max(count / _inflation(np.split(bounded, ends)) - len(best), 1.0)
     variance = (bounded**2).sum() / freedom * (stats.t.ppf(0.975, freedom) / 1.96) ** 2
     squares = data.T @ data
-    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # a constant near 0, for one, has an endless interval
+    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # such as L0 near 0, whose interval is infinite
     inverse = np.linalg.inv(squares * max(np.mean(np.abs(at) < bound), 0.2) + spread)
     deviations = np.sqrt(np.diag(inverse @ (squares * variance + spread) @ inverse))
     with np.errstate(over="ignore"):

@@ -63,8 +63,8 @@ class Law:
         return constant + scale * path.area**-alpha - gain * drops
 
 
-# The medians of C, beta and gamma are those of three sizes of language models, published by Luo et al.; the widths and that of
-# alpha were chosen by predicting each curve of the training split from the two others.
+# The medians of C, beta and gamma are those that Luo et al. published for three sizes of language models. The widths, and the
+# median of alpha, were chosen by predicting each curve of the training split from the two others.
 LAWS = {
     law.name: law
     for law in (
