@@ -119,7 +119,7 @@ def published(data: Path) -> dict[str, Any]:
         fitted = [curve(data, size, name) for name in TRAIN]
         tests = {name: curve(data, size, name) for name in TEST}
         law, *seconds = timed(lambda fitted=fitted: lab.fit_law(fitted))
-        given = {name: Parameter(x, x, x, 0.0) for name, x in zip(law.parameters, values, strict=True)}
+        given = {name: Parameter(x, x, x) for name, x in zip(law.parameters, values, strict=True)}
         theirs = dataclasses.replace(law, parameters=given)
         sizes[size] = {
             "seconds": seconds,

@@ -3,6 +3,8 @@
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import matplotlib as mpl
@@ -51,13 +53,20 @@ def summed(name, p, schedule, steps):
 
 def known(name, curves=()):
     """A law with the true parameters."""
-    return FittedLaw(LAWS[name], {key: Parameter(x, x, x, 0.0) for key, x in TRUTH[name].items()}, tuple(curves))
+    return FittedLaw(LAWS[name], {key: Parameter(x, x, x) for key, x in TRUTH[name].items()}, tuple(curves))
 
 
-def simulated(name, noise, seed=0, truth=None):
+def simulated(name, noise, seed=0, truth=None, alike=0.0):
+    """Curves with noise, whose neighbours have a correlation of `alike`."""
     random = np.random.default_rng(seed)
     exact = [summed(name, truth or TRUTH[name], one, STEPS) for one in RUNS]
-    return [(one, STEPS, x * np.exp(noise * random.normal(size=x.size))) for one, x in zip(RUNS, exact, strict=True)]
+    return [(one, STEPS, x * np.exp(noise * correlated(random, x.size, alike))) for one, x in zip(RUNS, exact, strict=True)]
+
+
+def correlated(random, size, alike):
+    drawn = random.normal(size=size)
+    drawn[1:] *= (1 - alike**2) ** 0.5
+    return np.array(list(itertools.accumulate(drawn, lambda last, new: alike * last + new)))
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -148,16 +157,24 @@ def test_a_fit_finds_the_parameters_of_simulated_curves(name):
     assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "residual", "rate"]
 
 
-@pytest.mark.deep
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def coverage(name, seeds):
+    """How often the 95 % intervals contain the truth, drawn from the priors, with noise that is alike as in measured curves."""
     inside = []
-    for seed in range(12):
+    for seed in range(seeds):
         random = np.random.default_rng(seed)
-        drawn = {key: median * np.exp(width * random.normal()) for key, (median, width) in LAWS["momentum"].priors.items()}
-        truth = TRUTH["momentum"] | drawn | {"memory": drawn["memory"] / 8}
-        found = lab.fit_law(simulated("momentum", 3e-3, seed, truth), "momentum").parameters
+        drawn = {key: median * np.exp(width * random.normal()) for key, (median, width) in LAWS[name].priors.items()}
+        if name == "momentum":
+            drawn["memory"] /= 8  # these runs are short
+        truth = TRUTH[name] | drawn
+        found = lab.fit_law(simulated(name, 3e-3, seed, truth, 0.8), name).parameters
         inside.append([found[key].low <= truth[key] <= found[key].high for key in truth])
-    assert 0.85 <= np.mean(inside) <= 1.0
+    return np.mean(inside)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", LAWS)
+def test_intervals_hold_the_truth_as_often_as_they_say(name):
+    assert coverage(name, 8) >= 0.85
 
 
 @pytest.mark.deep

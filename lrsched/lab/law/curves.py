@@ -29,21 +29,12 @@ class Curve:
         name: the text of its schedule.
         rates: its schedule as a function of the step.
         steps, losses: of its n points, of shape (n,).
-        decays: whether its rate falls before the last of them.
-        residuals: `log(losses)` less that of a law.
     """
 
     name: str
     rates: Rates
     steps: np.ndarray
     losses: np.ndarray
-    decays: bool
-    residuals: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """The losses of the law."""
-        return self.losses * np.exp(-self.residuals)
 
 
 def as_rates(call: str, schedule: Rated, last: int) -> Schedule | Rates:
@@ -96,5 +87,4 @@ def recorded(schedule: Rated, steps: ArrayLike, losses: ArrayLike) -> Curve:
         whole = len(steps) // block * block
         steps = steps[:whole].reshape(-1, block).mean(axis=1).round().astype(np.int64)
         losses = losses[:whole].reshape(-1, block).mean(axis=1)
-    decays = bool(np.any(np.diff(values[: steps[-1] + 1]) < -1e-5 * values.max()))
-    return Curve(name, rates, steps, losses, decays)
+    return Curve(name, rates, steps, losses)

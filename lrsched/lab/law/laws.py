@@ -13,33 +13,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SEGMENTS = 256  # at least, between step 0 and the last; a step that is asked for is the end of one
+SEGMENTS = 256  # at least, between step 0 and the last; the steps that are asked for are ends of segments
 WITHIN = 64  # points of a segment at which the schedule is evaluated
-_MOST = 512  # steps that are ends of segments; more lie between them
+_MOST = 512  # so many of the steps that are asked for, at most, are ends of segments
 
 Rates = Callable[[np.ndarray], jax.Array]  # steps → rates, elementwise
 
 
 class Path(NamedTuple):
-    """A schedule as a law needs it: at n steps, and the decrements of its rate in m segments."""
+    """The numbers that a law needs: a schedule at n steps, and the decrements of its rate in m segments."""
 
     step: jax.Array  # (n,)
     area: jax.Array  # (n,) S(t), the sum of the rates up to it
     drop: jax.Array  # (m,) the rate before the segment less the rate at its end; below 0 where it rises
-    drop_step: jax.Array  # (m,) the last step before the decrement, a mean weighted by its size, as are
-    drop_area: jax.Array  # (m,) S there
-    drop_rate: jax.Array  # (m,) and the rate after it, a geometric mean
+    drop_step: jax.Array  # (m,) the last step before the decrement: a mean, weighted by the decrements within the segment
+    drop_area: jax.Array  # (m,) S at that step; the same mean
+    drop_rate: jax.Array  # (m,) the rate after the decrement; the same mean, geometric
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Law:
-    """A law by its G.
+    """A law, which its G defines. All of its parameters are above 0.
 
     Args:
         name: its name.
         formula: G as text.
-        priors: of some parameters, all of which are above 0: the median and the width of a log-normal distribution.
-        response: G of the sum of the rates after a decrement, the steps after it, the rate after it, and its parameters.
+        priors: the median and the width of a log-normal distribution, for some of the parameters.
+        response: G as a function of the sum of the rates after a decrement, the steps after it, the rate after it, and
+            the parameters.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Law:
         """The names of the parameters."""
         return ("L0", "A", "alpha", "B", *(name for name in self.priors if name != "alpha"))
 
+    @functools.partial(jax.jit, static_argnums=0)
     def __call__(self, parameters: Any, path: Path) -> jax.Array:
         """The loss at the n steps of a path."""
         constant, scale, alpha, gain, *others = parameters
@@ -61,8 +63,8 @@ class Law:
         return constant + scale * path.area**-alpha - gain * drops
 
 
-# The medians of C, beta and gamma are those of three sizes of language models, published by Luo et al.; the widths and that of
-# alpha were chosen by predicting each curve of the training split from the two others.
+# The medians of C, beta and gamma are those that Luo et al. published for three sizes of language models. The widths, and the
+# median of alpha, were chosen by predicting each curve of the training split from the two others.
 LAWS = {
     law.name: law
     for law in (
@@ -82,20 +84,16 @@ LAWS = {
 }
 
 
-def points(steps: np.ndarray, segments: int | None = None) -> np.ndarray:
-    """The steps at which a schedule is evaluated to predict its losses at some steps: each segment a row, from end to end.
-
-    With a number of segments there are so many: the last ones have no length.
-    """
+def points(steps: np.ndarray) -> np.ndarray:
+    """The steps at which a schedule is evaluated to predict its losses at some steps: each segment a row, from end to end."""
     asked = np.unique(steps)
     last = max(asked[-1], 1)
     asked = asked[:: -(-len(asked) // _MOST)]
     ends = np.unique([*np.linspace(0, last, SEGMENTS + 1).round(), *asked, last]).astype(np.int64)
-    if segments is not None:
-        ends = np.pad(ends, (0, segments + 1 - len(ends)), mode="edge")
     return (ends[:-1, None] + np.diff(ends)[:, None] * np.arange(WITHIN + 1)[None] // WITHIN).astype(np.int32)
 
 
+@jax.jit
 def path(rates: jax.Array, points: Any, steps: Any) -> Path:
     """The path of the rates at some points: its sums are exact for segments of up to `WITHIN` steps, and for straight lines."""
     points, steps, rates = (jnp.asarray(x, float) for x in (points, steps, rates))
@@ -113,9 +111,3 @@ def path(rates: jax.Array, points: Any, steps: Any) -> Path:
         drop_area=(weights * (totals[:-1, None] + jnp.cumsum(areas, axis=1) - areas)).sum(axis=1),
         drop_rate=jnp.exp((weights * jnp.log(jnp.maximum(after, 1e-12))).sum(axis=1)),
     )
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def predicted(law: Law, parameters: jax.Array, rates: jax.Array, points: Any, steps: Any) -> jax.Array:
-    """The losses at some steps, of the rates at the points that they ask for."""
-    return law(parameters, path(rates, points, steps))

@@ -1,6 +1,7 @@
 """A fitted law: its parameters, its curves and its predictions."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,21 +14,21 @@ from jax.typing import ArrayLike
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import unexpected
 from lrsched.lab.law.curves import Curve, Rated, Run, as_rates
-from lrsched.lab.law.laws import Law, points, predicted
+from lrsched.lab.law.design import optimized
+from lrsched.lab.law.laws import Law, path, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_BY_PRIOR = 0.7  # of the width of a prior: with a wider interval, a parameter is decided by it
+_BY_PRIOR = 0.7  # if an interval is wider than this share of the prior's, the prior decides the parameter
 
 
 class Parameter(NamedTuple):
-    """A parameter with its 95 % interval, and how wide that is beside the prior's: 0 without one, 1 if nothing was learned."""
+    """A parameter with its 95 % interval."""
 
     value: float
     low: float
     high: float
-    of_prior: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -45,19 +46,19 @@ class FittedLaw:
     curves: tuple[Curve, ...]
 
     def predict(self, schedule: Rated, steps: ArrayLike) -> jax.Array:
-        """The loss at some steps of a run with a schedule. It can be jitted and differentiated by the numbers of the schedule.
+        """The loss at some steps of a run with a schedule. It can be jitted, and differentiated by the numbers of the schedule.
 
         Args:
             schedule: a schedule or a batch of them, a function of the step, or an array with the rate of every update.
             steps: the number of an update from 0 on, or an array of them, of shape (n,); known while tracing.
 
         Returns:
-            The losses: of the shape of the steps; for a batch, of batch shape + that. Before the first rate above 0 they have
-            no meaning.
+            The losses, of the shape of the steps; of a batch, of batch shape + that. They mean nothing before the first rate
+            above 0.
 
         Raises:
             TypeError: if the schedule is driven, or the steps are traced.
-            ValueError: if a step is below 0 or no whole number, or an array of rates is too short.
+            ValueError: if a step is below 0 or not whole, or an array of rates is too short.
         """
         if isinstance(steps, Tracer):
             hint = "close over them, as in jax.jit(lambda schedule: law.predict(schedule, steps))"
@@ -69,7 +70,7 @@ class FittedLaw:
         at = points(asked)
 
         def curve(rates: Any) -> jax.Array:
-            return predicted(self.law, self.values, rates(at), at, asked)
+            return self.law(self.values, path(rates(at), at, asked))
 
         if isinstance(rates, Schedule):
             for _ in rates.batch_shape:
@@ -79,33 +80,27 @@ class FittedLaw:
 
     @property
     def values(self) -> jax.Array:
-        """The parameters alone, in their order."""
+        """The values of the parameters, in the order of the law."""
         return jnp.asarray([one.value for one in self.parameters.values()], float)
 
     def optimize(self, schedule: Schedule, free: Sequence[str] | None = None, steps: int | None = None) -> Schedule:
         """The schedule with some of its numbers moved, by gradient, to the least predicted loss at its end.
 
-        A rate stays between 0 and the highest rate of the curves, for the law does not extrapolate to higher ones; a length
-        stays between 0 and the end of the run. Lengths of the result are whole.
+        Rates stay between 0 and the highest rate of the curves, because the law does not extrapolate to higher ones. Lengths
+        stay between 0 and the end of the run, and are rounded to whole steps. Other numbers stay below ten times their start.
 
         Args:
             schedule: where to start: a recipe, such as `wsd(3e-4, 2160, 24_000, 4_000)`, or any other schedule.
             free: the names of the numbers that move: arguments of the recipe, such as ["decay_steps", "end"], or fields of the
-                nodes, such as ["stop"], which moves every number of that name. None: the ratios of `monotone`.
+                nodes, such as ["end"], which moves every number of that name. None: the ratios of `monotone`.
             steps: the number of updates of the run. None: the length of the schedule.
 
         Raises:
-            TypeError: if it is no schedule, or a driven one.
-            ValueError: if nothing or an unknown name is free, or the schedule is a batch, or has no end and `steps` is None.
+            TypeError: if `schedule` is not a schedule, or is driven.
+            ValueError: if no name or an unknown name is free, a rate is above those of the curves, or the schedule is a batch,
+                or has no end and `steps` is None.
         """
-        from lrsched.lab.law.design import optimized
-
         return optimized(self, schedule, free, steps)
-
-    @property
-    def highest(self) -> float:
-        """The highest rate of the curves."""
-        return max(float(np.max(one.rates(np.arange(one.steps[-1] + 1)))) for one in self.curves)
 
     def __str__(self) -> str:
         lines = [
@@ -116,10 +111,11 @@ class FittedLaw:
             "curve                                                     steps    MAE      R²",
         ]
         for one in self.curves:
-            errors = one.losses - one.predicted
+            errors = one.losses - np.asarray(self.predict(one.rates, one.steps))
             r2 = 1.0 - np.mean(errors**2) / np.var(one.losses)
             lines.append(f"{one.name:56.56} {one.steps[-1]:6d}  {np.mean(np.abs(errors)):.4f}  {r2:.4f}")
-        if guessed := [name for name, one in self.parameters.items() if one.of_prior > _BY_PRIOR]:
+        wide = {name: math.log(self.parameters[name].high / self.parameters[name].low) for name in self.law.priors}
+        if guessed := [name for name, (_, width) in self.law.priors.items() if wide[name] > _BY_PRIOR * 2 * 1.96 * width]:
             lines.append(f"The curves hardly determine {', '.join(guessed)}: the prior does.")
         return "\n".join(lines)
 
@@ -128,11 +124,11 @@ class FittedLaw:
         return f"<FittedLaw {self.law.name}: {found}>"
 
     def plot(self, *curves: Run | tuple[Rated, ArrayLike, None]) -> "Figure":
-        """Draws measured and predicted losses, the residuals, and the schedules, each below the other.
+        """Draws measured and predicted losses, the residuals, and the schedules, one below the other.
 
         Args:
-            curves: more of them, as `fit_law` takes them, such as those of a test; or a schedule and steps alone, without
-                losses, as `(schedule, steps, None)`. The curves of the fit are drawn too.
+            curves: curves to draw beside those of the fit, as `fit_law` takes them; `(schedule, steps, None)` if there are no
+                losses.
 
         Returns:
             The matplotlib figure.
