@@ -19,7 +19,6 @@ from lrsched.dialects.torch.cyclic import CosineAnnealingWarmRestarts as CosineA
 from lrsched.dialects.torch.cyclic import CyclicLR as CyclicLR
 from lrsched.dialects.torch.cyclic import OneCycleLR as OneCycleLR
 from lrsched.dialects.torch.plateau import ReduceLROnPlateau as ReduceLROnPlateau
-from lrsched.dialects.torch.scheduler import InPlace as InPlace
 from lrsched.dialects.torch.schedulers import ConstantLR as ConstantLR
 from lrsched.dialects.torch.schedulers import ExponentialLR as ExponentialLR
 from lrsched.dialects.torch.schedulers import LambdaLR as LambdaLR
@@ -30,6 +29,7 @@ from lrsched.dialects.torch.schedulers import PolynomialLR as PolynomialLR
 from lrsched.dialects.torch.schedulers import StepLR as StepLR
 from lrsched.dialects.torch.translate import from_torch as from_torch
 from lrsched.dialects.torch.translate import state_from_torch as state_from_torch
+from lrsched.dialects.torch.walk import InPlace as InPlace
 from lrsched.views.names import explain_names as _explain_names
 
 _explain_names(globals())

@@ -23,7 +23,8 @@ from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Exponential, Function, Linear, Polynomial
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE, Change, InPlace, Multiplying, Scheduler, entries
+from lrsched.dialects.torch.scheduler import BASE, Change, Multiplying, Scheduler, entries
+from lrsched.dialects.torch.walk import InPlace
 
 _NEVER = 1e30  # a step beyond all others
 
@@ -75,8 +76,8 @@ class MultiplicativeLR(Multiplying):
     """The rate times a function at every step but the first: `base_lr · ∏ lr_lambda(i), i = 1 … t`.
 
     A later child of a sequence goes on from the rate before it, and multiplies at its first step as well, as in PyTorch. If
-    the function gives the same number at every step it is an `Exponential`. Any other product has no closed form, and ends
-    after 1,048,576 steps: a later one raises an error, or counts as the last in a trace. For more, give `LambdaLR` the product.
+    the function gives the same number at every step it is an `Exponential`. Any other product has no closed form, and past
+    1,048,576 steps the time of a call grows with the step: if you know the product, give it to `LambdaLR`.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -224,17 +225,12 @@ class ConstantLR(Multiplying):
     def composed(self) -> Schedule:
         return self._held(_or_never(self.total_iters))
 
-    @property
-    def started(self) -> Schedule:
+    def continued(self, rate: Schedule) -> Schedule:
+        del rate
         return self._held(self.total_iters)
 
     def _held(self, steps: Number) -> Schedule:
         return Constant(self.base_lr * self.factor, steps) >> Constant(self.base_lr, 0.0)
-
-    def ratio(self, t: Real) -> Real:
-        ends = (self.total_iters <= t) & (t < self.total_iters + 1.0)
-        back = numerics.where(self.factor == 0.0, 1.0, numerics.divide(1.0, self.factor))
-        return numerics.where(t < 1, self.factor, numerics.where(ends, back, 1.0))
 
 
 @node
@@ -272,7 +268,7 @@ class LinearLR(Multiplying):
             expected = "start_factor > 0 in a chain with schedulers that do not multiply"
             hint = "multiply the schedules, or start a little above 0"
             raise ValueError(unexpected("LinearLR", "start_factor", 0, expected, hint))
-        return self._ratio_of_ramp(t, self.total_iters)
+        return super().ratio(t)
 
 
 @node
@@ -330,6 +326,3 @@ class PolynomialLR(Multiplying):
         flat = self.power == 0.0
         steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
         return Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
-
-    def ratio(self, t: Real) -> Real:
-        return self._ratio_of_ramp(t, self.total_iters)

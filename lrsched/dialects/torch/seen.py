@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 
 from lrsched.algebra.shapes import Function
-from lrsched.dialects.torch.scheduler import InPlace, Scheduler
+from lrsched.dialects.torch.scheduler import Scheduler
 from lrsched.dialects.torch.schedulers import MultiplicativeLR
+from lrsched.dialects.torch.walk import InPlace
 from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 

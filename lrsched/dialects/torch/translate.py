@@ -1,13 +1,12 @@
-"""Live schedulers of PyTorch as schedules: what their attributes say, read without PyTorch.
+"""Live schedulers of PyTorch as schedules: their attributes are read, without PyTorch.
 
-A scheduler is known by its class, which must be one of PyTorch's own: what a subclass does is not in its attributes. Its
-present step is a number of steps to drop from the schedule that it is from its start. Since PyTorch changes rates in place, the
-rate that the optimizer has now is compared with the schedule's: where they differ, the attributes do not tell what comes next.
+A scheduler is known by its class, which must be one of PyTorch's own: a subclass may do anything. The result is the schedule
+from its start, less the steps that were made. PyTorch changes rates in place, so the present rate of the optimizer is compared
+with the schedule's: where they differ, the attributes do not say how it goes on.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import math
@@ -48,20 +47,19 @@ def from_torch(scheduler: Any, group: int = 0) -> Schedule:
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)  # … and 40 times scheduler.step()
         print(from_torch(scheduler))                                          # StepLR(0.1, 30).drop(40)
 
-    It reads attributes and changes nothing; later steps of the scheduler do not change the schedule. A `ReduceLROnPlateau`
-    becomes a driven schedule from the present rate on; how far its counting has come is a state: `state_from_torch`. A sequence
-    or chain within a sequence, where PyTorch leaves its documentation, becomes what that promises.
+    A `ReduceLROnPlateau` becomes a driven schedule from the present rate on; `state_from_torch` gives its counts so far. For a
+    sequence or chain within a sequence, where PyTorch does not do as it documents, the documentation counts.
 
     Args:
         scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`, also as transformers
-            makes them; one of timm, which keeps no step, so that its schedule is the whole one; or a GreedyLR of transformers
-            that has the rate with which it began.
+            makes them; one of timm, which keeps no step, so that the result is the whole schedule; or a GreedyLR of
+            transformers that has the rate with which it began.
         group: the index of the optimizer's parameter group, each of which has a rate of its own.
 
     Raises:
-        TypeError: if it is no scheduler of these, one of a subclass, or has a function that JAX cannot trace.
-        ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or its
-            numbers are none that the dialect takes.
+        TypeError: if it is of another class, such as a subclass, or has a function that JAX cannot trace.
+        ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or a
+            number is not within the bounds of the dialect.
 
     References:
         PyTorch's `torch.optim.lr_scheduler`, whose attributes (of version 2.13) it reads.
@@ -77,22 +75,20 @@ def _dialect(name: str) -> Any:
 
 
 def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
-    """The state that belongs to `from_torch(scheduler, group)`: at step 0, with what a plateau has observed so far.
+    """The state that belongs to `from_torch(scheduler, group)`: at step 0, with the observations of a plateau so far.
 
         schedule, state = from_torch(plateau), state_from_torch(plateau)
         state = ls.clocks.tick(schedule, state, value=loss)  # as plateau.step(loss)
         rate = ls.clocks.evaluate(schedule, state)
 
-    For a `ReduceLROnPlateau` it holds the best metric, the bad ones since, and what is left of a cooldown, and counts plateaus
-    from 0, since the schedule begins with the present rate. All others but GreedyLR have no state, and get that of `init`.
+    Of a `ReduceLROnPlateau` it holds the best metric, the count of bad ones since, and the rest of a cooldown. It counts
+    plateaus from 0, since the schedule begins with the present rate. All others have no state, and get that of `init`.
 
     Args:
-        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`.
-        group: the index of the optimizer's parameter group.
+        scheduler, group: as in `from_torch`, but not of timm.
 
     Raises:
-        TypeError: as `from_torch` does, or if it is a GreedyLR.
-        ValueError: as `from_torch` does.
+        TypeError, ValueError: as `from_torch` does, and for a GreedyLR.
 
     References:
         PyTorch's `ReduceLROnPlateau`: `best`, `num_bad_epochs` and `cooldown_counter`.
@@ -289,11 +285,11 @@ def _to_present_rate(source: _Source, made: float) -> Schedule:
 
     SWALR is meant to be used so: made at the start of the training, and stepped where another scheduler has ended.
     """
-    make, usual = functools.partial(_CARRYING[source.name], source), source.base
-    of_0, of_1, of_usual = (float(make(base).at(made)) for base in (0.0, 1.0, usual))
+    make = _CARRYING[source.name]
+    of_0, of_1, of_usual = (float(make(source, base).at(made)) for base in (0.0, 1.0, source.base))
     if of_0 == of_1 or math.isclose(of_usual, source.rate, rel_tol=1e-9):
-        return make(usual)
-    return make((source.rate - of_0) / (of_1 - of_0))
+        return make(source, source.base)
+    return make(source, (source.rate - of_0) / (of_1 - of_0))
 
 
 def _plateau(source: _Source) -> Schedule:
@@ -405,8 +401,6 @@ def _reason(source: _Source) -> str:
     by_hand = f"construct the schedule by hand, with {source.name}(...) of this dialect"
     if source.name == "SequentialLR" and any(child.name in ("SequentialLR", "ChainedScheduler") for child in source.children):
         return f"PyTorch runs a sequence of sequences or chains otherwise than it documents, so {by_hand}"
-    if source.name == "OneCycleLR" and source.number("last_epoch") >= source.number("total_steps"):
-        return "it is past its last step, so there is nothing left of it"
     changed = "another scheduler has changed that, or somebody by hand"
     if source.name in _OVERWRITING:
         return f"{changed}. Its next step() sets the rate anew: translate it after that"
