@@ -1,7 +1,8 @@
-"""What the dialects have in common: numbers that may be traced, and errors."""
+"""Used by all dialects: annotations of arguments, numbers that may be traced, and errors."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
@@ -57,14 +58,27 @@ def one_number(call: str, name: str, value: Any, hint: Any) -> Any:
     return checked_argument(call, name, value, hint)
 
 
+_FOOTER = """
+
+Args:
+    help(lrsched.dialects.{module}) lists all arguments, with their units and bounds.
+
+References:
+    The function or class of this name of {module}. Its row in notebooks/coming_from_{page}.md is an example.
+"""
+
+
 def peer(function: Callable[P, R]) -> Callable[P, R]:
     """A function of another framework, which gets its numbers as they were given; it prints after the name of its module."""
+    module = function.__module__.split(".")[2]
+    page = "hugging_face" if module == "transformers" else module
+    function.__doc__ = f"{inspect.getdoc(function)}{_FOOTER.format(module=module, page=page)}"
 
     def checked(call: str, name: str, value: Any, hint: Any) -> Any:
         kept = one_number(call, name, value, hint)
         return kept if isinstance(kept, str) else value
 
-    return recipe(function, function.__module__.split(".")[2], checked)
+    return recipe(function, module, checked)
 
 
 def is_plain(x: Any) -> bool:
@@ -90,6 +104,12 @@ def where(condition: Any, a: Number, b: Number) -> Any:
     if is_plain(condition):
         return a if condition else b
     return numpy_of(condition, a, b).where(condition, a, b)
+
+
+def reductions(base: Number, rate: Number, factor: Number) -> Any:
+    """How many times a base rate is multiplied with a factor until it is another rate; not a whole number."""
+    xp = numpy_of(rate, base, factor)
+    return xp.log(at_least(1e-37, rate) / at_least(1e-37, base)) / xp.log(factor)
 
 
 def tidy(value: float) -> float:

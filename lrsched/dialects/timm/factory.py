@@ -23,6 +23,7 @@ from lrsched.dialects.shared import (
     peer,
     where,
 )
+from lrsched.dialects.timm import schedulers
 from lrsched.dialects.timm.schedulers import (
     CosineLRScheduler,
     Cycles,
@@ -69,8 +70,8 @@ def create_scheduler_v2(
 ) -> tuple[ls.Schedule, Number]:
     """The schedule of a name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
 
-    Its lengths are epochs all the same. The ends of `noise` are fractions of the run, and so is a `decay_epochs` between
-    0 and 1 of "wsd" and "rsqrt". `decay_rate` is the power of "poly".
+    Its lengths are epochs in both cases. The ends of `noise` are fractions of the run, and so is a `decay_epochs` between
+    0 and 1 of "wsd" and "rsqrt".
 
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
@@ -122,29 +123,9 @@ def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:
     return numpy_of(steps).floor(steps)
 
 
-_DEFAULTS = {  # of a configuration, by its names
-    "epochs": 100,
-    "decay_epochs": 30,
-    "decay_milestones": (30, 60),
-    "warmup_epochs": 5,
-    "cooldown_epochs": 0,
-    "patience_epochs": 10,
-    "decay_rate": 0.1,
-    "min_lr": 0.0,
-    "warmup_lr": 1e-5,
-    "warmup_prefix": False,
-    "lr_noise": None,
-    "lr_noise_pct": 0.67,
-    "lr_noise_std": 1.0,
-    "seed": 42,
-    "lr_cycle_mul": 1.0,
-    "lr_cycle_decay": 0.1,
-    "lr_cycle_limit": 1,
-    "lr_k_decay": 1.0,
-    "lr_decay_fn": None,
-    "lr_stable_timescale": None,
-}
-_ARGUMENTS = {"epochs": "num_epochs", "seed": "noise_seed"}  # the other names lose their "lr_"
+_DEFAULTS = {"num_epochs": 100, "decay_epochs": 30, "decay_milestones": (30, 60), "warmup_epochs": 5}  # of a configuration
+_IN_CONFIG = {"num_epochs": "epochs", "noise_seed": "seed"}  # and these have an "lr_" there
+_LR = ("noise", "noise_pct", "noise_std", "cycle_mul", "cycle_decay", "cycle_limit", "k_decay", "decay_fn", "stable_timescale")
 
 
 def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> tuple[ls.Schedule, Number]:
@@ -157,20 +138,20 @@ def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> 
     """
     expected, hint = "an object with the attribute sched", "of a dictionary, types.SimpleNamespace(**dictionary)"
     expect(hasattr(args, "sched"), "create_scheduler", expected, hint, args=args)
-    given = {
-        _ARGUMENTS.get(name, name.removeprefix("lr_")): getattr(args, name, default) for name, default in _DEFAULTS.items()
-    }
+    given: dict[str, Any] = {}
+    for name, parameter in inspect.signature(create_scheduler_v2).parameters.items():
+        theirs = _IN_CONFIG.get(name, f"lr_{name}" if name in _LR else name)
+        given[name] = getattr(args, theirs, _DEFAULTS.get(name, parameter.default))
     mode = "min" if "loss" in getattr(args, "eval_metric", "top1") else "max"
     on_epochs = not getattr(args, "sched_on_updates", False)
-    return create_scheduler_v2(
-        base_lr, args.sched, **given, plateau_mode=mode, step_on_epochs=on_epochs, updates_per_epoch=updates_per_epoch
-    )
+    given |= {"base_lr": base_lr, "plateau_mode": mode, "step_on_epochs": on_epochs, "updates_per_epoch": updates_per_epoch}
+    return create_scheduler_v2(**given)
 
 
 def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
     """The schedule of a live scheduler of timm, from its start on: `t ↦ the rate after step(t)`.
 
-    timm's schedulers keep their arguments as attributes, and no step. `lrsched.dialects.torch.from_torch` takes them too.
+    timm's schedulers do not keep their step. `lrsched.dialects.torch.from_torch` takes them too.
 
     Args:
         scheduler: an object of a class of `timm.scheduler`.
@@ -193,21 +174,11 @@ def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
     if inner is not None:
         given |= {"decay_rate": inner.factor, "patience_t": inner.patience, "threshold": inner.threshold, "mode": inner.mode}
         given |= {"cooldown_t": inner.cooldown, "lr_min": inner.min_lrs[group]}
-    given |= {name: value for name, value in vars(scheduler).items() if name.startswith("noise_")}
     schedule = make(bases[group], **given)
     scale = scheduler.optimizer.param_groups[group].get("lr_scale", 1.0)  # of layer decay
     return schedule if scale == 1.0 else schedule * scale
 
 
 _CLASSES: dict[str, Callable[..., ls.Schedule]] = {
-    make.__name__: make
-    for make in (
-        CosineLRScheduler,
-        TanhLRScheduler,
-        PolyLRScheduler,
-        StepLRScheduler,
-        MultiStepLRScheduler,
-        PlateauLRScheduler,
-        WSDLRScheduler,
-    )
+    name: x for name, x in vars(schedulers).items() if name.endswith("LRScheduler")
 }

@@ -49,10 +49,10 @@ class CosineAnnealingLR(Scheduler):
     def change(self, t: Real) -> Change:
         # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
         # the height before is 0, it goes up by the height of that step from the base rate instead.
-        wave, scale = ready(CosineWave(1.0, 0.0, self.T_max)), moved(CosineWave(1.0, 0.0, self.T_max), t)
-        rises = wave.at(numerics.maximum(t - 1.0, 0.0)) == 0.0
-        first = (self.base_lr - self.eta_min) * wave.at(self.T_max + 1.0)
-        return Change(scale, numerics.where(rises, first, (1.0 - scale) * self.eta_min))
+        height, low = ready(CosineWave(1.0, 0.0, self.T_max)), numerics.as_value(self.eta_min)
+        rises, scale = height.at(numerics.maximum(t - 1.0, 0.0)) == 0.0, moved(height, t)
+        first = (self.base_lr - low) * height.at(self.T_max + 1.0)
+        return Change(scale, numerics.where(rises, first, (1.0 - scale) * low))
 
 
 @node
