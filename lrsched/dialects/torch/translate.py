@@ -111,6 +111,7 @@ class _Source(NamedTuple):
     call: str
     scheduler: Any
     group: int
+    other_base: float | None = None  # in the place of its base rate
 
     @property
     def name(self) -> str:
@@ -122,10 +123,8 @@ class _Source(NamedTuple):
     def get(self, name: str) -> Any:
         """An attribute."""
         if not hasattr(self.scheduler, name):
-            self.fails(
-                TypeError,
-                f"the attribute {name}, as PyTorch 2.13 has it, got none. Hint: build {self.name}(...) of this dialect",
-            )
+            hint = f"build {self.name}(...) of this dialect"
+            self.fails(TypeError, f"the attribute {name}, as PyTorch 2.13 has it, got none. Hint: {hint}")
         return getattr(self.scheduler, name)
 
     def number(self, name: str) -> float:
@@ -148,10 +147,8 @@ class _Source(NamedTuple):
         """The group's entry of a list with one for every group."""
         entries = self.get(name)
         if self.group >= len(entries):
-            self.fails(
-                ValueError,
-                f"{name} for group {self.group}, got those of {len(entries)} groups. Hint: the group was added later",
-            )
+            got = f"got those of {len(entries)} groups. Hint: the group was added later"
+            self.fails(ValueError, f"{name} for group {self.group}, {got}")
         return entries[self.group]
 
     def of_group(self, name: str) -> float:
@@ -163,7 +160,7 @@ class _Source(NamedTuple):
 
     @property
     def base(self) -> float:
-        return float(self.entry("base_lrs"))
+        return float(self.entry("base_lrs")) if self.other_base is None else self.other_base
 
     @property
     def rate(self) -> float:
@@ -192,7 +189,7 @@ def _is_theirs(kind: type) -> bool:
 
 
 def _refusal(call: str, scheduler: Any) -> str:
-    """Why a class is not translated, and what to write instead."""
+    """Why a class is not translated, and the line to write instead."""
     kind = type(scheduler)
     parents = [parent for parent in kind.__mro__ if _is_theirs(parent) and hasattr(scheduler, "optimizer")]
     if not parents or kind.__module__.startswith("timm."):  # its own have no state
@@ -209,7 +206,7 @@ def _refusal(call: str, scheduler: Any) -> str:
 
 
 def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
-    """The function, once it is sure that JAX can call it with an array of steps."""
+    """The function, if JAX can call it with an array of steps."""
     hint = f"Hint: write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
     if not callable(fn):
         source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
@@ -269,27 +266,20 @@ def _ratio(a: float, b: float) -> float:
     return tidy(a / b)
 
 
-def _swalr(source: _Source, base: float) -> Schedule:
-    return SWALR(base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
-
-
-def _product(source: _Source, base: float) -> Schedule:
-    return MultiplicativeLR(base, _traceable(source, "lr_lambda", source.entry("lr_lambdas")))
-
-
-_CARRYING: dict[str, Callable[[_Source, float], Schedule]] = {"MultiplicativeLR": _product, "SWALR": _swalr}
+def _swalr(source: _Source) -> Schedule:
+    return SWALR(source.base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
 
 
 def _to_present_rate(source: _Source, made: float) -> Schedule:
-    """One that goes on from what it finds, from the base rate that leads to the present rate: the usual one, if it does.
+    """The schedule from the base rate that leads to the present rate.
 
-    SWALR is meant to be used so: made at the start of the training, and stepped where another scheduler has ended.
+    PyTorch documents SWALR so: made at the start of the training, and stepped where another scheduler has ended.
     """
-    make = _CARRYING[source.name]
-    of_0, of_1, of_usual = (float(make(source, base).at(made)) for base in (0.0, 1.0, source.base))
-    if of_0 == of_1 or math.isclose(of_usual, source.rate, rel_tol=1e-9):
-        return make(source, source.base)
-    return make(source, (source.rate - of_0) / (of_1 - of_0))
+    usual = _from_start(source)
+    of_0, of_1 = (float(_from_start(source._replace(other_base=base)).at(made)) for base in (0.0, 1.0))
+    if of_0 == of_1 or math.isclose(float(usual.at(made)), source.rate, rel_tol=1e-9):
+        return usual
+    return _from_start(source._replace(other_base=(source.rate - of_0) / (of_1 - of_0)))
 
 
 def _plateau(source: _Source) -> Schedule:
@@ -325,13 +315,13 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
     "LambdaLR": _of_lambda,
     "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
-    "MultiplicativeLR": lambda s: _product(s, s.base),
+    "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _traceable(s, "lr_lambda", s.entry("lr_lambdas"))),
     "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
     "OneCycleLR": _one_cycle,
     "PolynomialLR": lambda s: PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
     "SequentialLR": lambda s: SequentialLR([_from_start(child) for child in s.children], s.steps("_milestones")),
     "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
-    "SWALR": lambda s: _swalr(s, s.base),
+    "SWALR": _swalr,
 }
 _KNOWN = (*_SCHEDULES, *_DRIVEN)
 
@@ -346,14 +336,14 @@ def _from_now(source: _Source) -> Schedule:
     if source.name in _DRIVEN:
         return _DRIVEN[source.name](source)
     made = _steps_made(source)
-    whole = _to_present_rate(source, made) if source.name in _CARRYING else _from_start(source)
+    whole = _to_present_rate(source, made) if source.name in ("MultiplicativeLR", "SWALR") else _from_start(source)
     schedule = whole.drop(made) if made else whole
     _check_rate(source, schedule)
     return schedule
 
 
 def _steps_made(source: _Source) -> float:
-    """How often it was stepped, or for warm restarts, at which time it is."""
+    """The number of steps that it has made, or for warm restarts, its time."""
     if source.name == "ChainedScheduler":
         return _steps_of_all(source)
     if source.name == "CosineAnnealingWarmRestarts":
@@ -374,7 +364,7 @@ def _steps_of_all(source: _Source) -> float:
 
 
 def _time_of_restarts(source: _Source) -> float:
-    """The time by the length of the present cycle and the time in it: they, and no count, are what it goes on from."""
+    """The time by the length of the present cycle and the time in it, since PyTorch goes on from these."""
     length, ratio, now = source.number("T_0"), source.number("T_mult"), source.number("T_cur")
     if ratio <= 1:
         return source.number("last_epoch") + now % 1
@@ -389,19 +379,13 @@ def _check_rate(source: _Source, schedule: Schedule) -> None:
     initial = source.get("optimizer").param_groups[source.group].get("initial_lr", rate)
     if abs(ours - rate) <= _RELATIVE * abs(rate) + _OF_INITIAL * abs(float(initial)):
         return
-    source.fails(
-        ValueError,
-        f"the rate {ours:.9g}, that of {shown(schedule)}, in group {source.group} of the optimizer, got {rate:.9g}."
-        f" Hint: {_reason(source)}",
-    )
-
-
-def _reason(source: _Source) -> str:
-    """Why the optimizer may have another rate, and what to do."""
+    hint = "another scheduler has changed that, or somebody by hand. "
     by_hand = f"construct the schedule by hand, with {source.name}(...) of this dialect"
     if source.name == "SequentialLR" and any(child.name in ("SequentialLR", "ChainedScheduler") for child in source.children):
-        return f"PyTorch runs a sequence of sequences or chains otherwise than it documents, so {by_hand}"
-    changed = "another scheduler has changed that, or somebody by hand"
-    if source.name in _OVERWRITING:
-        return f"{changed}. Its next step() sets the rate anew: translate it after that"
-    return f"{changed}. What it does next depends on the rate that it finds, so {by_hand} from the rate that you want"
+        hint = f"PyTorch runs a sequence of sequences or chains otherwise than it documents, so {by_hand}"
+    elif source.name in _OVERWRITING:
+        hint += "Its next step() sets the rate anew: translate it after that"
+    else:
+        hint += f"Its next rate depends on the present one, so {by_hand} from the rate that you want"
+    expected = f"the rate {ours:.9g}, that of {shown(schedule)}, in group {source.group} of the optimizer"
+    source.fails(ValueError, f"{expected}, got {rate:.9g}. Hint: {hint}")

@@ -102,7 +102,7 @@ def _reversible(scheduler: Scheduler, steps: Any) -> Any:
         slopes = jax.jacfwd(walked)(*primals)
         return walked(*primals), sum(jnp.tensordot(x, dx, np.ndim(dx)) for x, dx in zip(slopes, tangents[0], strict=True))
 
-    return rates(traced, steps)
+    return rates([*map(jnp.copy, traced)], steps)  # copies, since of a batch JAX passes on NumPy's arrays, and then fails
 
 
 def _walked(scheduler: Scheduler, steps: Any, begin: int, rate: Real) -> Any:
