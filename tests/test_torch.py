@@ -172,6 +172,8 @@ def test_traced_numbers_of_a_chain_are_as_exact_as_known_ones():
         return dialect.ChainedScheduler([dialect.CosineAnnealingLR(0.5, n // 2, 0.01), dialect.StepLR(0.5, n // 5, gamma)])
 
     np.testing.assert_allclose(jax.jit(lambda gamma: chain(gamma)(steps))(0.5), chain(0.5)(steps), rtol=1e-6)
+    batch = ls.stack([chain(0.5), chain(0.25)])
+    np.testing.assert_allclose(jax.jit(lambda t: batch(t))(steps), batch(steps), rtol=1e-6)
 
 
 @pytest.mark.deep

@@ -22,9 +22,7 @@ Args:
     min_delta: by how much a better metric is better, absolute.
     name, verbose: they do nothing; `verbose` must be 0.
 
-Raises:
-    ValueError: if a number is not within its bounds.
-    TypeError: if something is no number.
+A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)

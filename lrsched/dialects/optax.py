@@ -28,9 +28,7 @@ Args:
     patience, cooldown, accumulation_size: whole numbers of observations; of `accumulation_size`, >= 1, the mean is observed.
     rtol, atol: the margin of a better loss, relative and absolute, >= 0; one of them is above 0.
 
-Raises:
-    ValueError: if a number is not within its bounds.
-    TypeError: if something is no number.
+A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import optax
 >>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
@@ -313,14 +311,14 @@ _COMPARED = (0, 1, 7, 50, 333, 2_000, 10_000)
 
 
 def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
-    """By the name of the factory, and its arguments in the closure."""
+    """The schedule by the name of the factory and the arguments in its closure."""
     function: Any = schedule
     factory = function.__qualname__.partition(".<locals>.")[0]
     arguments = dict(zip(function.__code__.co_freevars, map(_content, function.__closure__), strict=True))
     arguments.pop("clip_fn", None)  # not an argument, but made of them
     if factory == "join_schedules":
         ends = arguments["boundaries"]
-        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax never comes to the others
+        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax ignores the others
         lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
         cut = [part if part.length == n else part.take(n) for part, n in zip(parts, lengths, strict=False)]
         return functools.reduce(ls.Schedule.then, [*cut, *parts[len(ends) :]])
@@ -368,7 +366,7 @@ def _cosine(start: Number, end: Number, steps: Number, exponent: Number) -> ls.S
 
 
 def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:
-    is_table, hint = isinstance(boundaries_and_scales, Mapping | None), "each scale is a factor on what the one before left"
+    is_table, hint = isinstance(boundaries_and_scales, Mapping | None), "each scale multiplies the value before it"
     expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
     if not boundaries_and_scales:
         return ls.Constant(init_value)

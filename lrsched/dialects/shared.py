@@ -39,7 +39,7 @@ GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels
 
 
 def traced(*numbers: Any) -> bool:
-    """Whether a number is known to JAX only, so that no structure and no check can depend on it."""
+    """Whether a number is traced, so that no structure and no check can depend on it."""
     return any(isinstance(x, jax.core.Tracer) for x in numbers)
 
 
@@ -69,7 +69,7 @@ References:
 
 
 def peer(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of another framework, which gets its numbers as they were given; it prints after the name of its module."""
+    """A function of another framework: it gets its numbers as they were given, and `repr` names its module."""
     module = function.__module__.split(".")[2]
     page = "hugging_face" if module == "transformers" else module
     function.__doc__ = f"{inspect.getdoc(function)}{_FOOTER.format(module=module, page=page)}"
@@ -113,6 +113,6 @@ def reductions(base: Number, rate: Number, factor: Number) -> Any:
 
 
 def tidy(value: float) -> float:
-    """A number that was computed, as it probably was before: with few digits."""
+    """A computed number with few digits, if it is such a number but for rounding."""
     short = float(f"{value:.12g}")
     return short if math.isclose(value, short, rel_tol=1e-14) else value

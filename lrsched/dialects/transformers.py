@@ -25,9 +25,7 @@ Args:
     smooth: whether the mean of the last `window_size` observations is observed.
     verbose: must be False.
 
-Raises:
-    ValueError: if a number is not within its bounds.
-    TypeError: if something is no number.
+A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import transformers
 >>> s = transformers.get_scheduler("linear", 1e-3, num_warmup_steps=0.1, num_training_steps=1000)

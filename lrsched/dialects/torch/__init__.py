@@ -1,8 +1,8 @@
 """PyTorch's learning-rate schedulers, exactly: every class of `torch.optim.lr_scheduler` as a schedule.
 
-The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (for `OneCycleLR` and
-`CyclicLR`, which bring their own rates, nothing). The value at t is the rate after t calls of `step()`. Each is made of the
-algebra: `s.composed` says how. `notebooks/coming_from_pytorch.md` shows each beside the algebra, and what differs.
+The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (`OneCycleLR` and
+`CyclicLR` have rates of their own). The value at t is the rate after t calls of `step()`. `s.composed` is the same schedule in
+the algebra. `notebooks/coming_from_pytorch.md` shows each beside the algebra, and the differences.
 
 >>> from lrsched.dialects.torch import StepLR
 >>> s = StepLR(0.1, step_size=30)

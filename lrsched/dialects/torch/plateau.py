@@ -21,7 +21,7 @@ from lrsched.dialects.torch.scheduler import BASE
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
-    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each plateau multiplies the rate with it")] = 0.1,
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.1,
     patience: Count = 10,
     threshold: Factor = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
@@ -39,10 +39,10 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     Args:
         base_lr: the rate of the optimizer.
         mode: "min" for a loss, "max" for a score.
-        factor: what a plateau multiplies the rate with, in [0, 1).
-        patience: the number of observations without improvement that it tolerates, >= 0.
-        threshold: how much better is better, >= 0, and below 1 in mode "min" with relative thresholds.
-        threshold_mode: "rel" or "abs"; relative ones have the sign of the metric, as in PyTorch.
+        factor: the factor of each reduction, in [0, 1).
+        patience: the number of observations without improvement before it reduces, >= 0.
+        threshold: the margin of a better metric, >= 0, and below 1 in mode "min" with relative thresholds.
+        threshold_mode: "rel" or "abs"; a relative margin has the sign of the metric, as in PyTorch.
         cooldown: the number of observations after a plateau that do not count, >= 0.
         min_lr: the lowest rate, >= 0.
         eps: a reduction by no more than that is not made, >= 0.
@@ -72,7 +72,7 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
 
 
 def _reductions(base: Any, factor: Any, low: Any, eps: Any) -> Any:
-    """How many reductions are by more than eps: a lower rate becomes less lower, or stops at the lowest one."""
-    last = numpy_of(eps, factor, low).maximum(eps / (1.0 - factor), low + eps)  # of a rate that is not reduced by more
+    """How many reductions are by more than eps, since each is smaller than the one before."""
+    last = numpy_of(eps, factor, low).maximum(eps / (1.0 - factor), low + eps)  # a rate that is reduced by eps
     count = reductions(base, last, at_least(1e-30, factor))
     return numpy_of(count).clip(numpy_of(count).ceil(count), 0.0, 2.0**30)

@@ -24,7 +24,7 @@ from lrsched.dialects.shared import GROUPS
 
 
 class Change(NamedTuple):
-    """The change of a rate at a step: `scale` times what it was, plus `offset`."""
+    """The change of a rate r at a step, to `scale · r + offset`."""
 
     scale: Real
     offset: Real

@@ -1,6 +1,6 @@
 """PyTorch's schedulers one by one: the same names, arguments, order and defaults, with `base_lr` for the optimizer.
 
-Each says what it is by itself (`composed`), and what a step does to a rate in place (`ratio`), of which a chain is made.
+Each has a closed form (`composed`), and for chains the factor of each step (`ratio`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lrsched.dialects.shared import GROUPS
 from lrsched.dialects.torch.scheduler import BASE, Change, Multiplying, Scheduler, entries
 from lrsched.dialects.torch.walk import InPlace
 
-_NEVER = 1e30  # a step beyond all others
+_NEVER = 1e30  # steps: more than any time
 
 
 def _or_never(steps: Number) -> Any:
-    """A total of steps, of which PyTorch never reaches the end if it is 0."""
+    """A number of steps; PyTorch never reaches the end of 0 steps."""
     return numerics.where(steps == 0.0, _NEVER, steps)
 
 
@@ -136,7 +136,7 @@ class StepLR(Multiplying):
     Args:
         base_lr: the rate of the optimizer.
         step_size: the number of steps between two drops, > 0.
-        gamma: what each drop multiplies with, >= 0.
+        gamma: the factor of each drop, >= 0.
 
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
@@ -166,7 +166,7 @@ class MultiStepLR(Multiplying):
     Args:
         base_lr: the rate of the optimizer.
         milestones: a list of steps, in any order; one that is given twice counts twice, and one at 0 from the start.
-        gamma: what each drop multiplies with, >= 0.
+        gamma: the factor of each drop, >= 0.
 
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
@@ -300,7 +300,7 @@ class ExponentialLR(Multiplying):
 
 @node
 class PolynomialLR(Multiplying):
-    """A power of what is left: `base_lr · (1 - min(t / total_iters, 1))^power`.
+    """A power of the fraction left: `base_lr · (1 - min(t / total_iters, 1))^power`.
 
     With a total of 0 it stays at the base rate for ever, as in PyTorch.
 

@@ -38,7 +38,7 @@ from lrsched.dialects.torch.schedulers import (
 )
 
 _RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours: more is no rounding
-_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change what they find
+_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change the rate
 
 
 def from_torch(scheduler: Any, group: int = 0) -> Schedule:
@@ -195,7 +195,7 @@ def _refusal(call: str, scheduler: Any) -> str:
     if not parents or kind.__module__.startswith("timm."):  # its own have no state
         expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
         return unexpected(call, "scheduler", scheduler, expected, hint)
-    names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm.factory")._CLASSES}
+    names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm")._CLASSES}
     known = next((names[parent.__name__] for parent in parents if parent.__name__ in names), "")
     what = f"a subclass of {known}" if known else "a class that is not known"
     same = f", or {known}(...), if it gives the same rates" if known else ""
@@ -242,7 +242,7 @@ def _cyclic(source: _Source) -> Schedule:
 
 
 def _one_cycle(source: _Source) -> Schedule:
-    # Of its arguments PyTorch keeps the total, and what the others come to: rates in the group, and the ends of the phases.
+    # PyTorch keeps no arguments but the total: the rates are in the group, and the fractions are in the ends of the phases.
     high, first, last = map(source.of_group, ("max_lr", "initial_lr", "min_lr"))
     phases, total = source.get("_schedule_phases"), source.number("total_steps")
     momenta: dict[str, Any] = {"cycle_momentum": False}

@@ -23,7 +23,7 @@ _FEW, _TABLE, _BLOCK = 2**12, 2**20, 2**10  # steps
 
 @node
 class InPlace(Schedule):
-    """The rate that a scheduler makes of its base rate by changing it in place, where there is no closed form.
+    """The rate of a scheduler that changes it step by step, from its base rate on, where there is no closed form.
 
     Its first 1,048,576 steps are computed on the host, in float64, and looked up. A later step, and any step where numbers are
     traced, is computed from the one before in 48 bits, so that the time of a call grows with the step; there a function of the
