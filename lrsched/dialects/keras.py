@@ -38,6 +38,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.algebra.written import NAMES
 from lrsched.dialects.shared import (
     BaseRate,
@@ -52,12 +53,9 @@ from lrsched.dialects.shared import (
     Rate,
     Reduction,
     Stretch,
-    at_least,
     expect,
     is_known,
-    numpy_of,
     peer,
-    where,
 )
 from lrsched.views.names import explain_names
 
@@ -83,7 +81,7 @@ def PiecewiseConstantDecay(boundaries: Milestones, values: Numbers, name: str | 
     """
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
-    return ls.Piecewise([0, *(numpy_of(b).floor(b) + 1 for b in boundaries)], [*values])
+    return ls.Piecewise([0, *(numerics.floor(b) + 1 for b in boundaries)], [*values])
 
 
 @peer
@@ -99,7 +97,7 @@ def PolynomialDecay(
 
     With the power 0 it stays at the initial rate.
     """
-    end, power = where(power > 0, end_learning_rate, initial_learning_rate), where(power > 0, power, 1.0)
+    end, power = numerics.where(power > 0, end_learning_rate, initial_learning_rate), numerics.where(power > 0, power, 1.0)
     if not cycle:
         return ls.Polynomial(initial_learning_rate, end, decay_steps, power)
     expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "a cycle ends at a step", decay_steps=decay_steps)
@@ -183,9 +181,10 @@ def ReduceLROnPlateau(
     expect(not verbose, call, "verbose=0", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
     has_direction = mode != "auto" or monitor.removeprefix("val_") == "loss"
     expect(has_direction, call, "mode='min' or mode='max'", "'auto' is for a loss alone", monitor=monitor, mode=mode)
-    direction = "max" if mode == "max" else "min"
-    clock = ls.Plateau(direction, at_least(0, patience - 1), abs(min_delta), "abs", at_least(0, cooldown - 1), monitor)
-    low = numpy_of(min_lr, base_lr).minimum(min_lr, base_lr)  # a base rate below the lowest stays
+    direction: Literal["min", "max"] = "max" if mode == "max" else "min"
+    patience, cooldown = (numerics.maximum(n - 1, 0) for n in (patience, cooldown))
+    clock = ls.Plateau(direction, patience, abs(min_delta), "abs", cooldown, monitor)
+    low = numerics.minimum(min_lr, base_lr)  # a base rate below the lowest stays
     return ls.Exponential(base_lr, factor).clip(low).on(clock)
 
 

@@ -64,13 +64,10 @@ from lrsched.dialects.shared import (
     PositiveCount,
     PositiveLength,
     Steps,
-    at_least,
     expect,
     is_known,
     is_plain,
-    numpy_of,
     peer,
-    where,
 )
 from lrsched.dialects.stateful import Stateful
 from lrsched.training.transform import Applied
@@ -90,16 +87,16 @@ def polynomial_schedule(
     init_value: Number, end_value: Number, power: Factor, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
     """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps, within [0, 1]; with the power 0 it stays at init."""
-    end = where((transition_steps > 0) & (power > 0), end_value, init_value)
-    ramp = ls.Polynomial(init_value, end, at_least(0, transition_steps), where(power > 0, power, 1.0))
+    end = numerics.where((transition_steps > 0) & (power > 0), end_value, init_value)
+    ramp = ls.Polynomial(init_value, end, numerics.maximum(transition_steps, 0), numerics.where(power > 0, power, 1.0))
     return _delayed(ramp, transition_begin)
 
 
 @peer
 def linear_schedule(init_value: Number, end_value: Number, transition_steps: Steps, transition_begin: Steps = 0) -> ls.Schedule:
     """A straight line: `init + (end - init) · p` with p = (t - begin) / steps, within [0, 1]."""
-    end = where(transition_steps > 0, end_value, init_value)
-    return _delayed(ls.Linear(init_value, end, at_least(0, transition_steps)), transition_begin)
+    end = numerics.where(transition_steps > 0, end_value, init_value)
+    return _delayed(ls.Linear(init_value, end, numerics.maximum(transition_steps, 0)), transition_begin)
 
 
 @peer
@@ -121,13 +118,13 @@ def exponential_decay(
     stands = (transition_steps <= 0) | (decay_rate == 0)
     if is_known(stands, True):
         return ls.Constant(init_value)
-    transition_steps, decay_rate = where(stands, 1.0, transition_steps), where(stands, 1.0, decay_rate)
+    transition_steps, decay_rate = numerics.where(stands, 1.0, transition_steps), numerics.where(stands, 1.0, decay_rate)
     decay = ls.Exponential(init_value, decay_rate).stretch(transition_steps)
     decay = _delayed(decay.staircase(transition_steps) if staircase else decay, transition_begin)
     if end_value is None:
         return decay
     grows, bounded = decay_rate >= 1, (ls.maximum(decay, end_value), ls.minimum(decay, end_value))
-    return bounded[int(grows)] if is_plain(grows) else ls.Choice(bounded, where(grows, 1.0, 0.0))
+    return bounded[int(grows)] if is_plain(grows) else ls.Choice(bounded, numerics.where(grows, 1.0, 0.0))
 
 
 @peer
@@ -201,7 +198,7 @@ def warmup_cosine_decay_schedule(
     expect(
         decay_steps > warmup_steps, call, "decay_steps > warmup_steps", hint, warmup_steps=warmup_steps, decay_steps=decay_steps
     )
-    end = where(peak_value == 0, 0.0, end_value)
+    end = numerics.where(peak_value == 0, 0.0, end_value)
     return ls.Linear(init_value, peak_value, warmup_steps) >> _cosine(peak_value, end, decay_steps - warmup_steps, exponent)
 
 
@@ -356,7 +353,7 @@ _FACTORIES: dict[str, Callable[..., ls.Schedule]] = {
 
 def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
     """The schedule later; a negative number of steps counts as 0, as in optax."""
-    return schedule if is_known(steps <= 0, True) else schedule.delay(at_least(0, steps))
+    return schedule if is_known(steps <= 0, True) else schedule.delay(numerics.maximum(steps, 0))
 
 
 def _cosine(start: Number, end: Number, steps: Number, exponent: Number) -> ls.Schedule:
@@ -378,7 +375,7 @@ def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapp
 
 def _phases(call: str, steps: Number, **fractions: Number) -> Any:
     """The steps at which phases end: whole ones, as in optax."""
-    ends = [numpy_of(x, steps).floor(x * steps) for x in fractions.values()]
+    ends = [numerics.floor(x * steps) for x in fractions.values()]
     for end, later in itertools.pairwise([*ends, steps]):
         expect(
             end < later,

@@ -12,6 +12,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from lrsched.algebra import numerics
 from lrsched.algebra.arguments import checked_argument, recipe, spec_of
 from lrsched.algebra.node import Spec
 from lrsched.algebra.written import shown, unexpected
@@ -96,20 +97,10 @@ def numpy_of(*numbers: Any) -> Any:
     return jnp if any(isinstance(x, jax.Array) for x in numbers) else np
 
 
-def at_least(low: float, x: Number) -> Any:
-    return numpy_of(x).maximum(x, low)
-
-
-def where(condition: Any, a: Number, b: Number) -> Any:
-    if is_plain(condition):
-        return a if condition else b
-    return numpy_of(condition, a, b).where(condition, a, b)
-
-
 def reductions(base: Number, rate: Number, factor: Number) -> Any:
     """How many times a base rate is multiplied with a factor until it is another rate; not a whole number."""
     xp = numpy_of(rate, base, factor)
-    return xp.log(at_least(1e-37, rate) / at_least(1e-37, base)) / xp.log(factor)
+    return xp.log(numerics.maximum(rate, 1e-37) / numerics.maximum(base, 1e-37)) / xp.log(factor)
 
 
 def tidy(value: float) -> float:

@@ -67,12 +67,10 @@ from lrsched.dialects.shared import (
     Rate,
     Reduction,
     Steps,
-    at_least,
     expect,
     is_known,
     numpy_of,
     peer,
-    where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
 from lrsched.views.names import explain_names
@@ -216,7 +214,7 @@ def MultiStepLRScheduler(
     warmup_prefix: bool = True,
 ) -> ls.Schedule:
     """`base_lr · decay_rate^#{m : m <= t + 1}`: each drop comes one step before its milestone."""
-    body = ls.multi_step(base_lr, [at_least(0, m - 1) for m in decay_t], decay_rate)
+    body = ls.multi_step(base_lr, [numerics.maximum(m - 1, 0) for m in decay_t], decay_rate)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
@@ -272,7 +270,7 @@ def WSDLRScheduler(
         shapes[decay_fn] = lambda a, b, n: (function @ ls.Linear(0.0, 1.0, n)) * (a - b) + b
     expect(decay_fn in [*shapes], call, known, "it falls from 1 to 0", decay_fn=decay_fn)
     decay = shapes[decay_fn]
-    hold, peak = t_initial - decay_t, numpy_of(base_lr, lr_min).maximum(base_lr, lr_min)
+    hold, peak = t_initial - decay_t, numerics.maximum(base_lr, lr_min)
     if stable_fn == "constant":
         body = ls.Constant(peak, hold) >> decay(peak, lr_min, decay_t)
     else:
@@ -357,7 +355,7 @@ def create_scheduler_v2(
     prefixed = {**warmup, "warmup_prefix": warmup_prefix}
     cycles = {**prefixed, "cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit}
     length, part = total if warmup_prefix else total - warmup_t, 0.2 if decay_epochs is None else decay_epochs
-    decay_t = part * where((part > 0) & (part < 1), length, unit)
+    decay_t = part * numerics.where((part > 0) & (part < 1), length, unit)
     timescale = None if stable_timescale is None else stable_timescale * unit
     wsd = {**warmup, "t_initial": length, "decay_t": numpy_of(decay_t).round(decay_t), "stable_timescale": timescale}
     schedules: dict[str, Callable[[], ls.Schedule]] = {
@@ -386,7 +384,7 @@ def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:
     if is_known(limit, 1):
         return steps
     steps = steps * (limit if is_known(mul, 1) else (mul**limit - 1) / (mul - 1))
-    return numpy_of(steps).floor(steps)
+    return numerics.floor(steps)
 
 
 _DEFAULTS = {"num_epochs": 100, "decay_epochs": 30, "decay_milestones": (30, 60), "warmup_epochs": 5}  # of a configuration

@@ -41,6 +41,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.algebra.node import Spec
 from lrsched.clocks.observations import users_level
 from lrsched.dialects.shared import (
@@ -52,14 +53,11 @@ from lrsched.dialects.shared import (
     PositiveLength,
     Rate,
     Steps,
-    at_least,
     expect,
     is_known,
-    numpy_of,
     peer,
     reductions,
     tidy,
-    where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
 from lrsched.views.names import explain_names
@@ -83,7 +81,7 @@ def get_constant_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Lengt
 @peer
 def get_linear_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, and one back to 0 at step `num_training_steps`."""
-    rest = at_least(0, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Linear(base_lr, 0.0, rest)
 
 
@@ -92,7 +90,7 @@ def get_cosine_schedule_with_warmup(
     base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Waves = 0.5
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on."""
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, 0.0, rest, num_cycles)
 
 
@@ -101,7 +99,7 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
     base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Waves = 1
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on."""
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     cycle = ls.Cosine(base_lr, 0.0, rest / num_cycles)
     cycles = cycle if is_known(num_cycles, 1) else cycle.repeat().take(rest) >> ls.Constant(0.0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> cycles
@@ -114,7 +112,7 @@ def get_polynomial_decay_schedule_with_warmup(
     """A line from 0 to `base_lr`, then `lr_end + (base_lr - lr_end) · (1 - p)^power`, p = 1 from `num_training_steps` on."""
     call = "get_polynomial_decay_schedule_with_warmup"
     expect(lr_end < base_lr, call, "lr_end < base_lr", "the rate falls to lr_end", base_lr=base_lr, lr_end=lr_end)
-    rest = at_least(0, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Polynomial(base_lr, lr_end, rest, power)
 
 
@@ -123,7 +121,7 @@ def get_inverse_sqrt_schedule(
     base_lr: BaseRate, num_warmup_steps: Length, timescale: PositiveLength | None = None
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
-    default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
+    default = numerics.where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)
 
 
@@ -139,7 +137,7 @@ def get_cosine_with_min_lr_schedule_with_warmup(
 ) -> ls.Schedule:
     """As `get_cosine_schedule_with_warmup`, down to `min_lr` or to `min_lr_rate · base_lr`: give one of them."""
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup", base_lr, min_lr, min_lr_rate)
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles)
 
 
@@ -159,11 +157,11 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
     W is `num_warmup_steps`.
     """
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup_lr_rate", base_lr, min_lr, min_lr_rate)
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     if warmup_lr_rate is None:
         line = ls.Linear(0.0, base_lr, num_warmup_steps).drop(1)
     else:
-        line = ls.Linear(warmup_lr_rate * base_lr, base_lr, at_least(1, num_warmup_steps - 1))
+        line = ls.Linear(warmup_lr_rate * base_lr, base_lr, numerics.maximum(num_warmup_steps - 1, 1))
     return line.take(num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles).drop(1)
 
 
@@ -243,9 +241,10 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     smallest = eps / (1.0 - factor)  # of the rates that can be reduced by more than eps
     expect(base_lr > smallest, call, "base_lr * (1 - factor) > eps", "no change would be made", base_lr=base_lr, eps=eps)
     at_max, at_min, at_smallest = (reductions(base_lr, rate, factor) for rate in (max_lr, min_lr, smallest))
-    last = numpy_of(at_smallest).ceil(at_smallest)
-    reset = where(at_min <= last, at_least(1, reset_start), 1e9)  # at a rate that only eps keeps it waits for ever
-    kind, highest = "rel_signed" if threshold_mode == "rel" else "abs", where(at_min <= last, at_min, last)
+    last = numerics.ceil(at_smallest)
+    # Where eps, and not min_lr, is the lower bound, it never begins anew.
+    highest, reset = numerics.minimum(at_min, last), numerics.where(at_min <= last, numerics.maximum(reset_start, 1), 1e9)
+    kind: Literal["rel_signed", "abs"] = "rel_signed" if threshold_mode == "rel" else "abs"
     clock = ls.Greedy(mode, patience, threshold, kind, cooldown, warmup, at_max, highest, reset)
     return ls.Exponential(base_lr, factor).on(ls.Smoothed(clock, window_size) if smooth else clock)
 
@@ -329,7 +328,7 @@ def _warmup_steps(steps: Number, total: Number | None) -> Any:
         call, hint = "get_scheduler", "a fraction is one of num_training_steps: give it as well"
         expect((steps >= 1) | (steps == 0), call, "a number of updates", hint, num_warmup_steps=steps)
         total = 0
-    return where(steps >= 1, numpy_of(steps).floor(steps), numpy_of(steps, total).ceil(total * steps))
+    return numerics.where(steps >= 1, numerics.floor(steps), numerics.ceil(total * steps))
 
 
 def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Number | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
+from lrsched.algebra import numerics
 from lrsched.algebra.arguments import Factor, recipe
 from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.numerics import Number
@@ -13,7 +14,7 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.clocks.metrics import Plateau
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.shared import at_least, numpy_of, one_number, reductions
+from lrsched.dialects.shared import one_number, reductions
 from lrsched.dialects.torch.scheduler import BASE
 
 
@@ -73,6 +74,6 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
 
 def _reductions(base: Any, factor: Any, low: Any, eps: Any) -> Any:
     """How many reductions are by more than eps, since each is smaller than the one before."""
-    last = numpy_of(eps, factor, low).maximum(eps / (1.0 - factor), low + eps)  # a rate that is reduced by eps
-    count = reductions(base, last, at_least(1e-30, factor))
-    return numpy_of(count).clip(numpy_of(count).ceil(count), 0.0, 2.0**30)
+    last = numerics.maximum(eps / (1.0 - factor), low + eps)  # a rate that is reduced by eps
+    count = reductions(base, last, numerics.maximum(factor, 1e-30))
+    return numerics.clip(numerics.ceil(count), 0.0, 2.0**30)

@@ -191,18 +191,12 @@ def _is_theirs(kind: type) -> bool:
 def _refusal(call: str, scheduler: Any) -> str:
     """Why a class is not translated, and the line to write instead."""
     kind = type(scheduler)
-    parents = [parent for parent in kind.__mro__ if _is_theirs(parent) and hasattr(scheduler, "optimizer")]
-    if not parents or kind.__module__.startswith("timm."):  # its own have no state
-        expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
-        return unexpected(call, "scheduler", scheduler, expected, hint)
     names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm")._CLASSES}
-    known = next((names[parent.__name__] for parent in parents if parent.__name__ in names), "")
-    what = f"a subclass of {known}" if known else "a class that is not known"
-    same = f", or {known}(...), if it gives the same rates" if known else ""
-    return (
-        f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
-        f" them as a function of the step, LambdaLR(base_lr, lr_lambda) of this dialect{same}."
-    )
+    known = next((names[base.__name__] for base in kind.__mro__[1:] if _is_theirs(base) and base.__name__ in names), "")
+    expected = f"a scheduler of torch.optim.lr_scheduler, got {kind.__module__}.{kind.__qualname__}"
+    subclass, same = known and f", a subclass of {known}", known and f", or {known}(...), if it gives the same rates"
+    hint = f"write its rates as LambdaLR(base_lr, lr_lambda) of this dialect{same}; of a wrapper, give the scheduler inside"
+    return unexpected(call, "scheduler", scheduler, f"{expected}{subclass}", hint)
 
 
 def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
