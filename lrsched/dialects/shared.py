@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,14 +38,9 @@ PositiveCount: TypeAlias = Annotated[Plain, Spec(ge=1, integer=True, unit="obser
 GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
 
 
-def traced(*numbers: Any) -> bool:
-    """Whether a number is traced, so that no structure and no check can depend on it."""
-    return any(isinstance(x, jax.core.Tracer) for x in numbers)
-
-
 def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
     """Raises an error unless a condition on the arguments of a call holds; traced values are not validated."""
-    if not traced(holds) and not np.all(holds):
+    if numerics.is_concrete(holds) and not np.all(holds):
         arguments = ", ".join(f"{name}={shown(value)}" for name, value in got.items())
         raise ValueError(f"{call}({arguments}): expected {expected}. Hint: {hint}.")
 
