@@ -20,8 +20,8 @@ Args:
     stable_timescale: the timescale of "rsqrt" and "power" in steps, by default `warmup_t`.
     decay_ratio: the last value of the shape "exp" over its first, between 0 and 1.
     patience_t, cooldown_t: whole numbers of observations, >= 0.
-    threshold, mode: the margin of a better metric, relative; "max" for a score, or "min" for a loss.
-    warmup_t, warmup_lr_init: the length of the warm-up, a line to `base_lr`, in steps, and its first rate, >= 0.
+    threshold, mode, plateau_mode: the margin of a better metric, relative; "max" for a score, or "min" for a loss.
+    warmup_t, warmup_lr_init, warmup_lr: the length of the warm-up, a line to `base_lr`, in steps, and its first rate, >= 0.
     warmup_prefix: whether the schedule begins after the warm-up; otherwise its first `warmup_t` steps are hidden.
     noise_range_t: the first step with noise, or a list of the first one and the end. The rate is multiplied with 1 + x.
     noise_type, noise_pct, noise_std: x is normal, of this standard deviation, or uniform with any other type than "normal";
@@ -393,7 +393,7 @@ _LR = ("noise", "noise_pct", "noise_std", "cycle_mul", "cycle_decay", "cycle_lim
 
 
 def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> tuple[ls.Schedule, Number]:
-    """`create_scheduler_v2` of a configuration with attributes, such as the arguments of timm's `train.py`.
+    """`create_scheduler_v2` of `args`, a configuration with attributes, such as the arguments of timm's `train.py`.
 
     >>> from types import SimpleNamespace
     >>> from lrsched.dialects import timm
