@@ -101,6 +101,10 @@ class SequentialLR(Scheduler):
         first = self.schedulers[0]
         return self._from(first.continued(rate) if isinstance(first, Scheduler) else first)
 
+    @property
+    def sets(self) -> bool:
+        return all(s.sets for s in self.schedulers if isinstance(s, Scheduler))
+
     def change(self, t: Real) -> Change:
         first, *later = map(ready, self.schedulers)
         found = _change(first, t).unless(t < 1, setting(first.at(0.0)))
@@ -192,6 +196,10 @@ class ChainedScheduler(Scheduler):
     def multiplier(self) -> Schedule | None:
         known = [x for s in self._in_turn if (x := s.multiplier) is not None]
         return functools.reduce(operator.mul, [*known, *self._others]) if len(known) == len(self._in_turn) else None
+
+    @property
+    def sets(self) -> bool:
+        return any(s.sets for s in self._in_turn) or bool(self._others)
 
     def change(self, t: Real) -> Change:
         if self._others:

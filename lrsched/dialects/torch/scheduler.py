@@ -29,21 +29,13 @@ class Change(NamedTuple):
     scale: Real
     offset: Real
 
-    @property
-    def sets(self) -> bool:
-        """Whether it is known to replace the rate that it finds."""
-        return numerics.is_concrete(self.scale) and not np.any(self.scale)
-
     def then(self, other: Change) -> Change:
         """This change and another one after it, within the step."""
-        if other.sets:
-            return other
-        return Change(0.0 if self.sets else other.scale * self.scale, other.scale * self.offset + other.offset)
+        return Change(other.scale * self.scale, other.scale * self.offset + other.offset)
 
     def unless(self, condition: Condition, other: Change) -> Change:
         """This change, but the other one where the condition holds."""
-        scale = 0.0 if self.sets and other.sets else numerics.where(condition, other.scale, self.scale)
-        return Change(scale, numerics.where(condition, other.offset, self.offset))
+        return Change(*(numerics.where(condition, x, y) for x, y in zip(other, self, strict=True)))
 
 
 def setting(rate: Real) -> Change:
@@ -105,6 +97,11 @@ class Scheduler(Schedule):
     @property
     def multiplier(self) -> Schedule | None:
         """The factor of any rate, if it only multiplies the rate that it finds; None if it does more."""
+
+    @property
+    def sets(self) -> bool:
+        """Whether every step replaces the rate that it finds."""
+        return type(self).change is Scheduler.change
 
     def change(self, t: Real) -> Change:
         """How step t changes the rate, from the construction at step 0 on."""

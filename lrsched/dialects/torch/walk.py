@@ -48,9 +48,8 @@ class InPlace(Schedule):
         return self
 
     def at(self, t: Real) -> Real:
-        change = self.scheduler.change(t)
-        if change.sets:
-            return change.offset
+        if self.scheduler.sets:
+            return self.scheduler.change(t).offset
         step = _whole(t)
         if numerics.is_concrete(*jax.tree.leaves(self)):
             few, known = (numerics.is_concrete(step) and np.all(step < count) for count in (_FEW, _TABLE))
