@@ -79,6 +79,7 @@ _Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
 _Range = Plain | Sequence[Plain]  # of steps with noise: from the first on, or up to a second
 _Seed = Annotated[Plain, Spec(ge=0, integer=True)]
 _Cycles = Annotated[Plain, Spec(ge=1, hint="how many cycles there are")]
+_Rising = Annotated[Sequence[Plain], Spec(rank=1, rising=True)]
 _Every = Annotated[Plain, Spec(gt=0, unit="steps", hint="of several milestones, MultiStepLRScheduler")]
 
 
@@ -110,12 +111,12 @@ def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedul
 def _noisy(
     s: ls.Schedule, call: str, given: dict[str, Any], kind: str, cut: Number, std: Number, seed: Number | None, run: Number = 1
 ) -> ls.Schedule:
-    """`s · (1 + noise)` from a step on, perhaps up to another; they are given by name, as fractions of a run."""
+    """`s · (1 + noise)` from a step on, perhaps up to another; given by name: `noise` as fractions of a run."""
     ((name, steps),) = given.items()
     if steps is None:
         return s
     ends = [*steps] if isinstance(steps, (list, tuple, np.ndarray)) else [steps]
-    checked_argument(call, name, ends, Annotated[Sequence[Plain], Spec(rank=1, rising=True)])
+    checked_argument(call, name, ends, _Rising if name == "noise" else Milestones)
     expect(len(ends) <= 2, call, "a first step, or a first one and an end", "noise is between them", **given)
     seed = 42 if seed is None else seed
     noise = ls.Noise(cut / std, seed, "normal") * std if kind == "normal" else ls.Noise(cut, seed)
@@ -312,7 +313,7 @@ def create_scheduler_v2(
     sched: str = "cosine",
     num_epochs: Annotated[Plain, Spec(gt=0, unit="epochs")] = 300,
     decay_epochs: Positive | None = None,
-    decay_milestones: Annotated[Sequence[Plain], Spec(rank=1, rising=True)] = (90, 180, 270),
+    decay_milestones: _Rising = (90, 180, 270),
     cooldown_epochs: Factor = 0,
     patience_epochs: Factor = 10,
     decay_rate: Factor = 0.1,
