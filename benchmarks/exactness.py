@@ -209,11 +209,9 @@ def as_given(errors: dict[str, list[Error]]) -> Row:
     return Row("ends and boundaries not exactly as given", len(wrong), 0, "; ".join([details, *wrong]), "")
 
 
-_WALKED = "it walks through all steps, and where its numbers are traced float32 rounds at each of them"
 _CALCULATED = "the end of its phase is calculated of traced numbers, and float32 does not hold it"
 LIMIT = 60.0  # of what is known to miss its goal
 _REASONS = {
-    "ChainedScheduler in place": _WALKED,
     "one_cycle three lines": _CALCULATED,
     "CosineAnnealingWarmRestarts growing": "48 bits of time do not resolve the end of a cycle of 2³⁰ steps",
 }

@@ -157,10 +157,23 @@ def test_what_is_walked_is_exact_to_its_last_step(scheduler, steps, truth):
 
 
 @pytest.mark.deep
-def test_beyond_its_last_step_it_is_refused_or_held():
-    with pytest.raises(ValueError, match=r"^MultiplicativeLR\(step=1048576\): expected a step below 1,048,576\. Hint: "):
-        GROWING(LAST + 1)
-    assert jax.jit(lambda t: GROWING(t))(2**30) == GROWING(LAST)
+def test_beyond_the_table_it_goes_on():
+    steps = np.arange(LAST - 32, LAST + 5000)
+    for found in (CHAIN(steps), jax.jit(lambda t: CHAIN(t))(steps)):
+        np.testing.assert_allclose(found[16:], found[:-16], rtol=1e-6)  # as the first steps have faded away
+    assert ls.summary(CHAIN, 2**20).steps == 2**20
+
+
+@pytest.mark.deep
+def test_traced_numbers_of_a_chain_are_as_exact_as_known_ones():
+    n, steps = 10**5, np.array([7, 33_333, 50_001, 99_999])
+
+    def chain(gamma):
+        return dialect.ChainedScheduler([dialect.CosineAnnealingLR(0.5, n // 2, 0.01), dialect.StepLR(0.5, n // 5, gamma)])
+
+    np.testing.assert_allclose(jax.jit(lambda gamma: chain(gamma)(steps))(0.5), chain(0.5)(steps), rtol=1e-6)
+    batch = ls.stack([chain(0.5), chain(0.25)])
+    np.testing.assert_allclose(jax.jit(lambda t: batch(t))(steps), batch(steps), rtol=1e-6)
 
 
 @pytest.mark.deep

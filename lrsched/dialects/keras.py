@@ -1,10 +1,28 @@
 """Keras' schedules, exactly: every class of `keras.optimizers.schedules`, and the callback `ReduceLROnPlateau`, as a schedule.
 
-The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback; `name` does nothing.
-Lengths and boundaries are steps, that is updates, and a schedule with an end keeps its last value; patience and cooldown are
-observations of the callback, that is epochs. A number without a meaning raises a `ValueError`, and anything but a number a
-`TypeError`. `deserialize` reads what Keras' `serialize` wrote. `notebooks/coming_from_keras.md` shows each beside the
-algebra, and what differs.
+The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback. A step is an update, and
+a schedule with an end keeps its last value. `deserialize` reads the output of Keras' `serialize`.
+`notebooks/coming_from_keras.md` shows each beside the algebra, and the differences.
+
+Args:
+    initial_learning_rate: the rate at step 0.
+    decay_steps, first_decay_steps: the length of the decay, or of its first cycle, in steps, > 0; without the warm-up.
+    decay_rate: the factor of `decay_steps` steps, >= 0; of `InverseTimeDecay` the growth of the divisor in so many steps.
+    staircase: whether the rate moves only every `decay_steps` steps.
+    boundaries, values: the last step of each value but the last, rising; and one value more.
+    end_learning_rate, power: the last rate, and the exponent, >= 0.
+    cycle: whether the decay, once it has ended, becomes longer by `decay_steps`, a whole number, and so on.
+    alpha: the lowest rate as a fraction of the highest, or of the initial one with restarts.
+    warmup_target, warmup_steps: the rate at the end of a warm-up, and its length in steps, >= 0; none without a target.
+    t_mul, m_mul: the length of each cycle over that of the one before, >= 1, and the same of heights.
+    base_lr, min_lr: the rate of the optimizer, in its place, and the lowest rate, >= 0.
+    monitor, mode: the name of the metric; "min" for a loss, "max" for a score, "auto" for a metric named loss.
+    factor: each plateau multiplies the rate with it, in [0, 1).
+    patience, cooldown: whole numbers of observations, that is epochs, >= 0.
+    min_delta: by how much a better metric is better, absolute.
+    name, verbose: they do nothing; `verbose` must be 0.
+
+A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)
@@ -12,7 +30,7 @@ algebra, and what differs.
 [0.     0.0005 0.001  0.    ]
 """
 
-# ruff: noqa: ARG001, N802 - the names are Keras', and labels of operations are not looked at
+# ruff: noqa: ARG001, N802 - the names are Keras'
 
 from __future__ import annotations
 
@@ -20,6 +38,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.algebra.written import NAMES
 from lrsched.dialects.shared import (
     BaseRate,
@@ -34,12 +53,9 @@ from lrsched.dialects.shared import (
     Rate,
     Reduction,
     Stretch,
-    at_least,
     expect,
     is_known,
-    numpy_of,
     peer,
-    where,
 )
 from lrsched.views.names import explain_names
 
@@ -52,10 +68,7 @@ def ExponentialDecay(
     staircase: bool = False,
     name: str | None = "ExponentialDecay",
 ) -> ls.Schedule:
-    """`initial_learning_rate · decay_rate^p` with p = t / decay_steps, whole if a staircase.
-
-    `decay_rate` is the factor of `decay_steps` steps, and not of one; it has no end.
-    """
+    """`initial_learning_rate · decay_rate^p` with p = t / decay_steps, rounded down if a staircase. It has no end."""
     decay = ls.Exponential(initial_learning_rate, decay_rate).stretch(decay_steps)
     return decay.staircase(decay_steps) if staircase else decay
 
@@ -68,7 +81,7 @@ def PiecewiseConstantDecay(boundaries: Milestones, values: Numbers, name: str | 
     """
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
-    return ls.Piecewise([0, *(numpy_of(b).floor(b) + 1 for b in boundaries)], [*values])
+    return ls.Piecewise([0, *(numerics.floor(b) + 1 for b in boundaries)], [*values])
 
 
 @peer
@@ -80,12 +93,11 @@ def PolynomialDecay(
     cycle: bool = False,
     name: str | None = "PolynomialDecay",
 ) -> ls.Schedule:
-    """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles; n whole steps then.
+    """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles, n = decay_steps.
 
-    It holds `end_learning_rate` from step `decay_steps` on. With `cycle` the decay does not repeat: it becomes longer. With the
-    power 0 it stays at the initial rate.
+    With the power 0 it stays at the initial rate.
     """
-    end, power = where(power > 0, end_learning_rate, initial_learning_rate), where(power > 0, power, 1.0)
+    end, power = numerics.where(power > 0, end_learning_rate, initial_learning_rate), numerics.where(power > 0, power, 1.0)
     if not cycle:
         return ls.Polynomial(initial_learning_rate, end, decay_steps, power)
     expect(decay_steps % 1 == 0, "PolynomialDecay", "whole decay_steps", "a cycle ends at a step", decay_steps=decay_steps)
@@ -101,10 +113,7 @@ def InverseTimeDecay(
     staircase: bool = False,
     name: str | None = "InverseTimeDecay",
 ) -> ls.Schedule:
-    """`initial_learning_rate / (1 + decay_rate · p)` with p = t / decay_steps, whole if a staircase.
-
-    `decay_rate` is what `decay_steps` steps add to the divisor; it has no end.
-    """
+    """`initial_learning_rate / (1 + decay_rate · p)` with p = t / decay_steps, rounded down if a staircase. It has no end."""
     decay = ls.inverse_time(initial_learning_rate, decay_rate, decay_steps)
     return decay.staircase(decay_steps) if staircase else decay
 
@@ -118,10 +127,7 @@ def CosineDecay(
     warmup_target: Number | None = None,
     warmup_steps: Length = 0,
 ) -> ls.Schedule:
-    """Half a cosine wave down to `alpha` of where it began, after a straight line to `warmup_target` if there is one.
-
-    `decay_steps` excludes the `warmup_steps`, which count only with a target. `alpha` is a fraction of the highest rate.
-    """
+    """`high · (alpha + (1 - alpha) · ½(1 + cos(π · min(t / decay_steps, 1))))`, after a line to `high` = `warmup_target`."""
     if warmup_target is None:
         return ls.Cosine(initial_learning_rate, alpha * initial_learning_rate, decay_steps)
     warmup = ls.Linear(initial_learning_rate, warmup_target, warmup_steps)
@@ -137,9 +143,9 @@ def CosineDecayRestarts(
     alpha: Number = 0.0,
     name: str | None = "SGDRDecay",
 ) -> ls.Schedule:
-    """Half waves, each `t_mul` times longer and `m_mul` times higher than the last, above a floor of `alpha · initial`.
+    """`low + (initial · m_mul^i - low) · ½(1 + cos(π · p))`, low = alpha · initial, p the part done of cycle i, for ever.
 
-    Each wave begins where the last one ended, at step `first_decay_steps` for the second, and they go on for ever.
+    Cycle i lasts `first_decay_steps · t_mul^i` steps.
     """
     a, low = initial_learning_rate, alpha * initial_learning_rate
     return ls.cosine_restarts(a, low, first_decay_steps, None, _unless(1, t_mul), _unless(1, m_mul), _unless(0, low))
@@ -159,8 +165,8 @@ def ReduceLROnPlateau(
 ) -> ls.Schedule:
     """`max(base_lr · factor^plateaus, min_lr)`: the metric is observed once an epoch.
 
-    Patience p fires at the p-th observation without improvement, one earlier than PyTorch's, and 0 counts as 1; a cooldown of c
-    leaves out c - 1 observations, and `min_delta` is absolute.
+    A plateau is the p-th observation without improvement, for patience p (0 counts as 1): one earlier than PyTorch's. A
+    cooldown of c leaves out c - 1 observations.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import keras
@@ -173,14 +179,12 @@ def ReduceLROnPlateau(
     """
     call = "ReduceLROnPlateau"
     expect(not verbose, call, "verbose=0", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
-    if mode == "auto":
-        is_loss = monitor.removeprefix("val_") == "loss"
-        expect(
-            is_loss, call, "mode='min' or mode='max'", "'auto' knows the direction of a loss alone", monitor=monitor, mode=mode
-        )
-        mode = "min"
-    clock = ls.Plateau(mode, at_least(0, patience - 1), abs(min_delta), "abs", at_least(0, cooldown - 1), monitor)
-    low = numpy_of(min_lr, base_lr).minimum(min_lr, base_lr)  # a base rate below the lowest stays
+    has_direction = mode != "auto" or monitor.removeprefix("val_") == "loss"
+    expect(has_direction, call, "mode='min' or mode='max'", "'auto' is for a loss alone", monitor=monitor, mode=mode)
+    direction: Literal["min", "max"] = "max" if mode == "max" else "min"
+    patience, cooldown = (numerics.maximum(n - 1, 0) for n in (patience, cooldown))
+    clock = ls.Plateau(direction, patience, abs(min_delta), "abs", cooldown, monitor)
+    low = numerics.minimum(min_lr, base_lr)  # a base rate below the lowest stays
     return ls.Exponential(base_lr, factor).clip(low).on(clock)
 
 
@@ -191,20 +195,19 @@ _SCHEDULES = {
 
 
 def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Schedule:
-    """The schedule that `keras.optimizers.schedules.serialize` wrote.
+    """The schedule of a `config` that `keras.optimizers.schedules.serialize` made; there are no `custom_objects`.
 
     >>> from lrsched.dialects import keras
     >>> keras.deserialize({"class_name": "PolynomialDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 100}})
     keras.PolynomialDecay(initial_learning_rate=0.1, decay_steps=100)
     """
-    hint = "write the schedule in the algebra, or Function(f)"
-    expect(custom_objects is None, "deserialize", "custom_objects=None", hint, custom_objects=custom_objects)
+    call, hint = "deserialize", "write the schedule in the algebra, or Function(f)"
+    expect(custom_objects is None, call, "custom_objects=None", hint, custom_objects=custom_objects)
     is_one = isinstance(config, Mapping) and "class_name" in config and isinstance(config.get("config"), Mapping)
-    expect(is_one, "deserialize", "a mapping with class_name and config", "what serialize(schedule) gives", config=config)
-    name = str(config["class_name"])
-    expect(name in _SCHEDULES, "deserialize", f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
-    registered = config.get("registered_name")  # only classes of users have one
-    expect(registered is None, "deserialize", "a class of Keras", hint, registered_name=registered)
+    expect(is_one, call, "a mapping with class_name and config", "the result of serialize(schedule)", config=config)
+    name, registered = str(config["class_name"]), config.get("registered_name")  # which only classes of users have
+    expect(name in _SCHEDULES, call, f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
+    expect(registered is None, call, "a class of Keras", hint, registered_name=registered)
     return _SCHEDULES[name](**config["config"])
 
 

@@ -3,13 +3,32 @@
 The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
 rounding. To move, change one import; `from_optax` translates a schedule that optax has made already.
 
-All lengths and boundaries are steps, that is updates. A transition of 0 steps or fewer stays at its first value, and a
-`transition_begin` below 0 counts as 0. A number without a meaning raises a `ValueError`, and anything but a number a
-`TypeError`.
-
 `reduce_on_plateau` is a schedule like the others, and no transformation: in a chain write
 `lrsched.scale_by_learning_rate(reduce_on_plateau(...), flip_sign=False)`.
-`notebooks/coming_from_optax.md` shows each function beside the algebra, and what differs.
+`notebooks/coming_from_optax.md` shows each function beside the algebra, and the differences.
+
+Args:
+    value, init_value, peak_value, end_value: values; of `exponential_decay` the end is the lowest value, or the highest if the
+        rate is 1 or more.
+    transition_steps: the length of the transition in updates; with 0 or fewer it stays at its first value.
+    transition_begin: the update at which it begins; below 0 it counts as 0.
+    decay_steps: the length of the decay in updates; with a warm-up the length of both.
+    warmup_steps: the length of the warm-up in updates, >= 0.
+    decay_rate: the factor of `transition_steps` updates, >= 0.
+    power, exponent: the exponent of a polynomial, >= 0, and of a cosine alone.
+    alpha: the last value as a fraction of `init_value`.
+    staircase: whether it moves only every `transition_steps` updates.
+    boundaries_and_scales: a dictionary from updates to factors >= 0, each of the value before it.
+    interpolate_type: "linear" or "cosine".
+    pct_start, pct_final: the fractions of the transition at which the rise, and the first fall, ends; in [0, 1].
+    div_factor, final_div_factor: the peak over the first value, and the first over the last, > 0.
+    cosine_kwargs: a list of the arguments of `warmup_cosine_decay_schedule`, as dictionaries, one for each cycle.
+    schedules, boundaries: schedules or functions of the step, and the updates at which the second, third, … begins, rising.
+    factor, min_scale: each plateau multiplies the scale with the factor, in (0, 1), but not below min_scale, in [0, 1].
+    patience, cooldown, accumulation_size: whole numbers of observations; of `accumulation_size`, >= 1, the mean is observed.
+    rtol, atol: the margin of a better loss, relative and absolute, >= 0; one of them is above 0.
+
+A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import optax
 >>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
@@ -45,13 +64,10 @@ from lrsched.dialects.shared import (
     PositiveCount,
     PositiveLength,
     Steps,
-    at_least,
     expect,
     is_known,
     is_plain,
-    numpy_of,
     peer,
-    where,
 )
 from lrsched.dialects.stateful import Stateful
 from lrsched.training.transform import Applied
@@ -70,32 +86,22 @@ def constant_schedule(value: Number) -> ls.Schedule:
 def polynomial_schedule(
     init_value: Number, end_value: Number, power: Factor, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
-    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps.
-
-    It is `init_value` before `transition_begin`, and `end_value` from step `transition_begin + transition_steps` on; with the
-    power 0 it stays at `init_value`.
-    """
-    end = where((transition_steps > 0) & (power > 0), end_value, init_value)
-    ramp = ls.Polynomial(init_value, end, at_least(0, transition_steps), where(power > 0, power, 1.0))
+    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps, within [0, 1]; with the power 0 it stays at init."""
+    end = numerics.where((transition_steps > 0) & (power > 0), end_value, init_value)
+    ramp = ls.Polynomial(init_value, end, numerics.maximum(transition_steps, 0), numerics.where(power > 0, power, 1.0))
     return _delayed(ramp, transition_begin)
 
 
 @peer
 def linear_schedule(init_value: Number, end_value: Number, transition_steps: Steps, transition_begin: Steps = 0) -> ls.Schedule:
-    """A straight line from `init_value` to `end_value`.
-
-    It is `init_value` before `transition_begin`, and `end_value` from step `transition_begin + transition_steps` on.
-    """
-    end = where(transition_steps > 0, end_value, init_value)
-    return _delayed(ls.Linear(init_value, end, at_least(0, transition_steps)), transition_begin)
+    """A straight line: `init + (end - init) · p` with p = (t - begin) / steps, within [0, 1]."""
+    end = numerics.where(transition_steps > 0, end_value, init_value)
+    return _delayed(ls.Linear(init_value, end, numerics.maximum(transition_steps, 0)), transition_begin)
 
 
 @peer
 def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: Mapping[int, Any] | None = None) -> ls.Schedule:
-    """`init_value` times the scale of every boundary b <= t.
-
-    A scale multiplies what the ones before it left; it holds at its boundary already.
-    """
+    """`init_value` times the product of the scales of all boundaries b <= t."""
     return _table("piecewise_constant_schedule", "constant", init_value, boundaries_and_scales)
 
 
@@ -108,31 +114,24 @@ def exponential_decay(
     staircase: bool = False,
     end_value: Number | None = None,
 ) -> ls.Schedule:
-    """`init · rate^p` up to `end_value`, p = (t - begin) / steps, whole if a staircase; `init` if steps <= 0 or rate = 0.
-
-    `decay_rate` is the factor of `transition_steps` steps, and not of one. `end_value` is the lowest value, or the highest
-    if the rate is 1 or more.
-    """
+    """`init · rate^p` up to `end_value`, p = (t - begin) / steps, whole if a staircase; `init` if steps <= 0 or rate = 0."""
     stands = (transition_steps <= 0) | (decay_rate == 0)
     if is_known(stands, True):
         return ls.Constant(init_value)
-    transition_steps, decay_rate = where(stands, 1.0, transition_steps), where(stands, 1.0, decay_rate)
+    transition_steps, decay_rate = numerics.where(stands, 1.0, transition_steps), numerics.where(stands, 1.0, decay_rate)
     decay = ls.Exponential(init_value, decay_rate).stretch(transition_steps)
     decay = _delayed(decay.staircase(transition_steps) if staircase else decay, transition_begin)
     if end_value is None:
         return decay
     grows, bounded = decay_rate >= 1, (ls.maximum(decay, end_value), ls.minimum(decay, end_value))
-    return bounded[int(grows)] if is_plain(grows) else ls.Choice(bounded, where(grows, 1.0, 0.0))
+    return bounded[int(grows)] if is_plain(grows) else ls.Choice(bounded, numerics.where(grows, 1.0, 0.0))
 
 
 @peer
 def cosine_decay_schedule(
     init_value: Number, decay_steps: PositiveLength, alpha: Number = 0.0, exponent: Number = 1.0
 ) -> ls.Schedule:
-    """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1))).
-
-    `alpha` is a fraction of `init_value`, and no rate.
-    """
+    """`init · (alpha + (1 - alpha) · c^exponent)` with c = ½(1 + cos(π · min(t / steps, 1)))."""
     return _cosine(init_value, alpha * init_value, decay_steps, exponent)
 
 
@@ -140,10 +139,7 @@ def cosine_decay_schedule(
 def piecewise_interpolate_schedule(
     interpolate_type: Literal["linear", "cosine"], init_value: Number, boundaries_and_scales: Mapping[int, Any] | None = None
 ) -> ls.Schedule:
-    """Lines or half cosine waves from one boundary to the next, through the values of `piecewise_constant_schedule`.
-
-    The scales multiply one another; the last value stays.
-    """
+    """Lines or half cosine waves from one boundary to the next, through the values of `piecewise_constant_schedule`."""
     return _table("piecewise_interpolate_schedule", interpolate_type, init_value, boundaries_and_scales)
 
 
@@ -158,7 +154,7 @@ def linear_onecycle_schedule(
 ) -> ls.Schedule:
     """Lines from `peak / div` to the peak at ⌊pct_start · N⌋, back at ⌊pct_final · N⌋, and to `peak / div / final_div` at N.
 
-    The fractions are of N = `transition_steps`. Each phase must have a step.
+    N is `transition_steps`. Each phase must have a step.
     """
     low = peak_value / div_factor
     ends = _phases("linear_onecycle_schedule", transition_steps, pct_start=pct_start, pct_final=pct_final)
@@ -175,7 +171,7 @@ def cosine_onecycle_schedule(
 ) -> ls.Schedule:
     """Half waves from `peak / div` to the peak at step ⌊pct_start · N⌋, and to `peak / div / final_div` at step N.
 
-    N is `transition_steps`, and the last value is a fraction of the first one, and not of the peak.
+    N is `transition_steps`. Each phase must have a step.
     """
     low = peak_value / div_factor
     ends = _phases("cosine_onecycle_schedule", transition_steps, pct_start=pct_start)
@@ -197,15 +193,12 @@ def warmup_cosine_decay_schedule(
     end_value: Number = 0.0,
     exponent: Number = 1.0,
 ) -> ls.Schedule:
-    """A straight line to the peak, then half a cosine wave to `end_value` at step `decay_steps`; to 0 if the peak is 0.
-
-    `decay_steps` is the length of the whole, warm-up included; `exponent` is of the cosine alone.
-    """
+    """A straight line to the peak, then half a cosine wave to `end_value` at step `decay_steps`; to 0 if the peak is 0."""
     call, hint = "warmup_cosine_decay_schedule", "they include the warm-up"
     expect(
         decay_steps > warmup_steps, call, "decay_steps > warmup_steps", hint, warmup_steps=warmup_steps, decay_steps=decay_steps
     )
-    end = where(peak_value == 0, 0.0, end_value)
+    end = numerics.where(peak_value == 0, 0.0, end_value)
     return ls.Linear(init_value, peak_value, warmup_steps) >> _cosine(peak_value, end, decay_steps - warmup_steps, exponent)
 
 
@@ -227,10 +220,7 @@ def warmup_exponential_decay_schedule(
 
 @peer
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
-    """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`.
-
-    Each dictionary has the arguments of one cycle; the last value of the last cycle stays.
-    """
+    """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`; the last value stays."""
     cycles, hint = [*cosine_kwargs] if isinstance(cosine_kwargs, Iterable) else [], "those of warmup_cosine_decay_schedule"
     is_list = bool(cycles) and all(isinstance(kwargs, Mapping) for kwargs in cycles)
     expect(is_list, "sgdr_schedule", "a list of keyword arguments, at least one", hint, cosine_kwargs=cosine_kwargs)
@@ -239,9 +229,9 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
 
 @peer
 def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Milestones) -> ls.Schedule:
-    """One schedule after the other, each on its own time from 0, at these steps.
+    """One schedule after the other, each on its own time from 0, from its boundary on.
 
-    A schedule begins at its boundary. Schedules that have none, which optax drops, raise, and so do boundaries that fall.
+    Schedules without a boundary, which optax drops, raise an error, and so do boundaries that fall.
     """
     return ls.join(schedules, boundaries)
 
@@ -258,8 +248,7 @@ def reduce_on_plateau(
 ) -> ls.Schedule:
     """A scale, `max(factor^plateaus, min_scale)`; a better loss is below `(1 - rtol) · best - atol`.
 
-    It counts observations of a loss, and fires at the p-th one without improvement. In `optax.chain` write
-    `lrsched.scale_by_learning_rate(reduce_on_plateau(...), flip_sign=False)`, and give `update` the loss as `value=...`.
+    A plateau is the p-th observation without improvement, for patience p. Give `update` the loss as `value=...`.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import optax
@@ -275,14 +264,14 @@ def reduce_on_plateau(
 
 
 def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
-    """The schedule that a factory of optax returned, in our nodes; any other function of the step as a `Function`.
+    """The schedule of a function that optax made, in our nodes; any other function of the step becomes a `Function`.
 
-    optax returns Python functions. Those of its factories hold their arguments in a closure, which is read here. The result is
-    compared with the function at some steps; where they differ, or the closure is another one, it is a `Function` as well.
+    The functions of optax's factories hold their arguments in a closure, which is read here. The result is compared with the
+    function at some steps; where they differ, or the closure is another one, the result is a `Function` as well.
 
-    Of an `optax.StatefulSchedule` it is a schedule on a clock, which holds its state. As in `optax.inject_hyperparams`, an
-    update uses `schedule(state, **observed)`, and then comes `schedule.update(state, **observed)`, with all that it is given.
-    The clock monitors the arguments that they need, and stands still without one. Between two updates it observes nothing.
+    An `optax.StatefulSchedule` becomes a schedule on a clock, which holds its state. As in `optax.inject_hyperparams`, an
+    update uses `schedule(state, **observed)`, and then calls `schedule.update(state, **observed)`. The clock monitors the
+    arguments that they need, and stands still without one. Between two updates it observes nothing.
 
     Args:
         schedule: a function of the step, or an object with `init()`, `update(state, **observed)` and a call.
@@ -319,14 +308,14 @@ _COMPARED = (0, 1, 7, 50, 333, 2_000, 10_000)
 
 
 def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
-    """By the name of the factory, and its arguments in the closure."""
+    """The schedule by the name of the factory and the arguments in its closure."""
     function: Any = schedule
     factory = function.__qualname__.partition(".<locals>.")[0]
     arguments = dict(zip(function.__code__.co_freevars, map(_content, function.__closure__), strict=True))
     arguments.pop("clip_fn", None)  # not an argument, but made of them
     if factory == "join_schedules":
         ends = arguments["boundaries"]
-        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax never comes to the others
+        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax ignores the others
         lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
         cut = [part if part.length == n else part.take(n) for part, n in zip(parts, lengths, strict=False)]
         return functools.reduce(ls.Schedule.then, [*cut, *parts[len(ends) :]])
@@ -364,7 +353,7 @@ _FACTORIES: dict[str, Callable[..., ls.Schedule]] = {
 
 def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
     """The schedule later; a negative number of steps counts as 0, as in optax."""
-    return schedule if is_known(steps <= 0, True) else schedule.delay(at_least(0, steps))
+    return schedule if is_known(steps <= 0, True) else schedule.delay(numerics.maximum(steps, 0))
 
 
 def _cosine(start: Number, end: Number, steps: Number, exponent: Number) -> ls.Schedule:
@@ -374,7 +363,7 @@ def _cosine(start: Number, end: Number, steps: Number, exponent: Number) -> ls.S
 
 
 def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapping[int, Any] | None) -> ls.Schedule:
-    is_table, hint = isinstance(boundaries_and_scales, Mapping | None), "each scale is a factor on what the one before left"
+    is_table, hint = isinstance(boundaries_and_scales, Mapping | None), "each scale multiplies the value before it"
     expect(is_table, call, "a dictionary from steps to scales", hint, boundaries_and_scales=boundaries_and_scales)
     if not boundaries_and_scales:
         return ls.Constant(init_value)
@@ -386,7 +375,7 @@ def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapp
 
 def _phases(call: str, steps: Number, **fractions: Number) -> Any:
     """The steps at which phases end: whole ones, as in optax."""
-    ends = [numpy_of(x, steps).floor(x * steps) for x in fractions.values()]
+    ends = [numerics.floor(x * steps) for x in fractions.values()]
     for end, later in itertools.pairwise([*ends, steps]):
         expect(
             end < later,

@@ -1,16 +1,17 @@
-"""What the dialects have in common: numbers that may be traced, and errors."""
+"""Used by all dialects: annotations of arguments, numbers that may be traced, and errors."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from lrsched.algebra import numerics
 from lrsched.algebra.arguments import checked_argument, recipe, spec_of
 from lrsched.algebra.node import Spec
 from lrsched.algebra.written import shown, unexpected
@@ -37,14 +38,9 @@ PositiveCount: TypeAlias = Annotated[Plain, Spec(ge=1, integer=True, unit="obser
 GROUPS = "a schedule for each group of parameters, optax.partition({...}, labels); for a batch, stack([...])"
 
 
-def traced(*numbers: Any) -> bool:
-    """Whether a number is known to JAX only, so that no structure and no check can depend on it."""
-    return any(isinstance(x, jax.core.Tracer) for x in numbers)
-
-
 def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
     """Raises an error unless a condition on the arguments of a call holds; traced values are not validated."""
-    if not traced(holds) and not np.all(holds):
+    if numerics.is_concrete(holds) and not np.all(holds):
         arguments = ", ".join(f"{name}={shown(value)}" for name, value in got.items())
         raise ValueError(f"{call}({arguments}): expected {expected}. Hint: {hint}.")
 
@@ -57,14 +53,27 @@ def one_number(call: str, name: str, value: Any, hint: Any) -> Any:
     return checked_argument(call, name, value, hint)
 
 
+_FOOTER = """
+
+Args:
+    help(lrsched.dialects.{module}) lists all arguments, with their units and bounds.
+
+References:
+    The function or class of this name of {module}. Its row in notebooks/coming_from_{page}.md is an example.
+"""
+
+
 def peer(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of another framework, which gets its numbers as they were given; it prints after the name of its module."""
+    """A function of another framework: it gets its numbers as they were given, and `repr` names its module."""
+    module = function.__module__.split(".")[2]
+    page = "hugging_face" if module == "transformers" else module
+    function.__doc__ = f"{inspect.getdoc(function)}{_FOOTER.format(module=module, page=page)}"
 
     def checked(call: str, name: str, value: Any, hint: Any) -> Any:
         kept = one_number(call, name, value, hint)
         return kept if isinstance(kept, str) else value
 
-    return recipe(function, function.__module__.split(".")[2], checked)
+    return recipe(function, module, checked)
 
 
 def is_plain(x: Any) -> bool:
@@ -82,17 +91,13 @@ def numpy_of(*numbers: Any) -> Any:
     return jnp if any(isinstance(x, jax.Array) for x in numbers) else np
 
 
-def at_least(low: float, x: Number) -> Any:
-    return numpy_of(x).maximum(x, low)
-
-
-def where(condition: Any, a: Number, b: Number) -> Any:
-    if is_plain(condition):
-        return a if condition else b
-    return numpy_of(condition, a, b).where(condition, a, b)
+def reductions(base: Number, rate: Number, factor: Number) -> Any:
+    """How many times a base rate is multiplied with a factor until it is another rate; not a whole number."""
+    xp = numpy_of(rate, base, factor)
+    return xp.log(numerics.maximum(rate, 1e-37) / numerics.maximum(base, 1e-37)) / xp.log(factor)
 
 
 def tidy(value: float) -> float:
-    """A number that was computed, as it probably was before: with few digits."""
+    """A computed number with few digits, if it is such a number but for rounding."""
     short = float(f"{value:.12g}")
     return short if math.isclose(value, short, rel_tol=1e-14) else value

@@ -31,7 +31,7 @@ class Stateful(Clock):
 
     @property
     def _named(self) -> dict[str, bool]:
-        """What its methods name as arguments besides the state, and whether they need it."""
+        """The arguments of its methods after the state, and whether each is required."""
         found = (p for one in (self.schedule, self.schedule.update) for p in [*inspect.signature(one).parameters.values()][1:])
         return {p.name: p.default is p.empty for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
@@ -70,5 +70,5 @@ class Stateful(Clock):
         return {self.unit: state.to_come}
 
     def _during(self, before: StatefulState, after: StatefulState) -> StatefulState:
-        """As `optax.inject_hyperparams`: the value of the state before the update, with what comes with the update."""
+        """As `optax.inject_hyperparams`: the value of the state before the update, with the observations of the update."""
         return before._replace(to_come=after.used)

@@ -1,13 +1,31 @@
 """Hugging Face's schedules, exactly: every one of transformers' `get_scheduler`, under its name and as a function.
 
 The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
-`last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`.
+`last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`. Past `num_training_steps` a
+rate stays where it is, but cosines without restarts rise again. `notebooks/coming_from_hugging_face.md` shows each beside the
+algebra, and the differences.
 
-All lengths are updates, and `num_training_steps` includes the warm-up; 0 is no warm-up. Past `num_training_steps` a rate stays
-where it is, but cosines without restarts rise again. A number without a meaning raises a `ValueError`, and anything but a
-number a `TypeError`.
+Args:
+    base_lr: the rate of the optimizer, >= 0, in its place.
+    num_warmup_steps: the length of the warm-up in updates, >= 0. For `get_scheduler` a number below 1 is a fraction of the run.
+    num_training_steps: the length of the whole in updates, warm-up included.
+    num_stable_steps, num_decay_steps: the length of the hold, and of the way down, in updates, >= 0.
+    num_cycles: the number of whole waves after the warm-up, > 0, so that 0.5 is one way down; with hard restarts, of ways down.
+    lr_end, min_lr: the lowest rate, >= 0; of a polynomial below `base_lr`.
+    min_lr_rate, min_lr_ratio, warmup_lr_rate: the lowest rate, and the first one, as fractions of `base_lr`, >= 0.
+    power: the exponent, > 0. (With 0, transformers keeps the base rate, and jumps to `lr_end` an update past the end.)
+    timescale: the number of updates after which the rate has fallen by √2, > 0.
+    warmup_type, decay_type: "linear", "cosine" or "1-sqrt".
+    name, scheduler_specific_kwargs: the name of a schedule, and further arguments of it.
+    mode: "min" for a loss, "max" for a score.
+    factor, min_lr, max_lr: `GreedyLR` multiplies the rate with the factor, in (0, 1), or divides, within these bounds.
+    patience, cooldown, warmup, window_size, reset_start: numbers of observations, as in `lrsched.Greedy`.
+    threshold, threshold_mode: the margin of a better metric, >= 0, relative to the best ("rel") or absolute ("abs").
+    eps: a change by no more than that is not made, >= 0.
+    smooth: whether the mean of the last `window_size` observations is observed.
+    verbose: must be False.
 
-`notebooks/coming_from_hugging_face.md` shows each beside the algebra, and what differs.
+A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import transformers
 >>> s = transformers.get_scheduler("linear", 1e-3, num_warmup_steps=0.1, num_training_steps=1000)
@@ -23,6 +41,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.algebra.node import Spec
 from lrsched.clocks.observations import users_level
 from lrsched.dialects.shared import (
@@ -31,22 +50,20 @@ from lrsched.dialects.shared import (
     Length,
     Number,
     Plain,
-    Positive,
     PositiveLength,
     Rate,
     Steps,
-    at_least,
     expect,
     is_known,
-    numpy_of,
     peer,
+    reductions,
     tidy,
-    where,
 )
 from lrsched.dialects.torch import ReduceLROnPlateau
 from lrsched.views.names import explain_names
 
 Waves: TypeAlias = Annotated[Plain, Spec(gt=0, hint="a number of cycles in the run")]
+Power: TypeAlias = Annotated[Plain, Spec(gt=0, hint="the exponent; for a constant rate, get_constant_schedule_with_warmup")]
 
 
 @peer
@@ -64,7 +81,7 @@ def get_constant_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Lengt
 @peer
 def get_linear_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps) -> ls.Schedule:
     """A straight line from 0 to `base_lr`, and one back to 0 at step `num_training_steps`."""
-    rest = at_least(0, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Linear(base_lr, 0.0, rest)
 
 
@@ -72,11 +89,8 @@ def get_linear_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length,
 def get_cosine_schedule_with_warmup(
     base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Waves = 0.5
 ) -> ls.Schedule:
-    """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on.
-
-    `num_cycles` counts whole waves: half a one is the way down, and past the end the rate rises again.
-    """
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    """A line from 0 to `base_lr`, then `½ base_lr (1 + cos(2π · num_cycles · p))`, p = 1 at `num_training_steps`, and so on."""
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, 0.0, rest, num_cycles)
 
 
@@ -84,11 +98,8 @@ def get_cosine_schedule_with_warmup(
 def get_cosine_with_hard_restarts_schedule_with_warmup(
     base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, num_cycles: Waves = 1
 ) -> ls.Schedule:
-    """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on.
-
-    Here `num_cycles` counts the ways down.
-    """
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    """A line from 0 to `base_lr`, then `num_cycles` half waves down to 0, and 0 from step `num_training_steps` on."""
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     cycle = ls.Cosine(base_lr, 0.0, rest / num_cycles)
     cycles = cycle if is_known(num_cycles, 1) else cycle.repeat().take(rest) >> ls.Constant(0.0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> cycles
@@ -96,12 +107,12 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
 
 @peer
 def get_polynomial_decay_schedule_with_warmup(
-    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Positive = 1.0
+    base_lr: BaseRate, num_warmup_steps: Length, num_training_steps: Steps, lr_end: Rate = 1e-7, power: Power = 1.0
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `lr_end + (base_lr - lr_end) · (1 - p)^power`, p = 1 from `num_training_steps` on."""
     call = "get_polynomial_decay_schedule_with_warmup"
     expect(lr_end < base_lr, call, "lr_end < base_lr", "the rate falls to lr_end", base_lr=base_lr, lr_end=lr_end)
-    rest = at_least(0, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 0)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> ls.Polynomial(base_lr, lr_end, rest, power)
 
 
@@ -110,7 +121,7 @@ def get_inverse_sqrt_schedule(
     base_lr: BaseRate, num_warmup_steps: Length, timescale: PositiveLength | None = None
 ) -> ls.Schedule:
     """A line from 0 to `base_lr`, then `base_lr / √(1 + (t - W) / timescale)`; the timescale is W, and 10,000 if W = 0."""
-    default = where(num_warmup_steps > 0, num_warmup_steps, 10_000)
+    default = numerics.where(num_warmup_steps > 0, num_warmup_steps, 10_000)
     return ls.warmup_inverse_sqrt(base_lr, num_warmup_steps, default if timescale is None else timescale)
 
 
@@ -124,12 +135,9 @@ def get_cosine_with_min_lr_schedule_with_warmup(
     min_lr: Rate | None = None,
     min_lr_rate: Factor | None = None,
 ) -> ls.Schedule:
-    """As `get_cosine_schedule_with_warmup`, down to `min_lr` or to `min_lr_rate · base_lr`.
-
-    `min_lr` is a rate and `min_lr_rate` a fraction of the base rate: give one of them.
-    """
+    """As `get_cosine_schedule_with_warmup`, down to `min_lr` or to `min_lr_rate · base_lr`: give one of them."""
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup", base_lr, min_lr, min_lr_rate)
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     return ls.Linear(0.0, base_lr, num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles)
 
 
@@ -146,14 +154,14 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
 ) -> ls.Schedule:
     """`get_cosine_with_min_lr_schedule_with_warmup` one update ahead: from `base_lr / W` or `warmup_lr_rate · base_lr`.
 
-    `min_lr` is a rate; `min_lr_rate` and `warmup_lr_rate` are fractions of the base rate.
+    W is `num_warmup_steps`.
     """
     low = _lowest("get_cosine_with_min_lr_schedule_with_warmup_lr_rate", base_lr, min_lr, min_lr_rate)
-    rest = at_least(1, num_training_steps - num_warmup_steps)
+    rest = numerics.maximum(num_training_steps - num_warmup_steps, 1)
     if warmup_lr_rate is None:
         line = ls.Linear(0.0, base_lr, num_warmup_steps).drop(1)
     else:
-        line = ls.Linear(warmup_lr_rate * base_lr, base_lr, at_least(1, num_warmup_steps - 1))
+        line = ls.Linear(warmup_lr_rate * base_lr, base_lr, numerics.maximum(num_warmup_steps - 1, 1))
     return line.take(num_warmup_steps) >> _wave(base_lr, low, rest, num_cycles).drop(1)
 
 
@@ -173,13 +181,11 @@ def get_wsd_schedule(
     min_lr_ratio: Factor = 0,
     num_cycles: Waves = 0.5,
 ) -> ls.Schedule:
-    """From `min_lr_ratio · base_lr` up to `base_lr`, a hold, and back down; a cosine of more than half a wave is cut there.
+    """From `min_lr_ratio · base_lr` up to `base_lr`, a hold, and back down; a cosine with more waves is cut at the end.
 
-    `num_training_steps` less the two ways gives the length of the hold, unless `num_stable_steps` does.
+    The hold lasts `num_stable_steps`, or `num_training_steps` less the two ways.
     """
-    call, kinds = "get_wsd_schedule", " or ".join(map(repr, _SHAPES))
-    expect(warmup_type in _SHAPES, call, kinds, "the way up", warmup_type=warmup_type)
-    expect(decay_type in _SHAPES, call, kinds, "the way down", decay_type=decay_type)
+    call = "get_wsd_schedule"
     if num_stable_steps is None:
         if num_training_steps is None:
             raise ValueError(f"{call}(...): expected num_training_steps or num_stable_steps. Hint: one gives the other.")
@@ -223,8 +229,6 @@ def GreedyLR(  # noqa: N802 - the name of transformers
 ) -> ls.Schedule:
     """`base_lr · factor^k`, where k counts reductions less raises between `min_lr` and `max_lr`: see `lrsched.Greedy`.
 
-    `patience`, `cooldown`, `warmup`, `window_size` and `reset_start` count observations.
-
     >>> import lrsched as ls
     >>> from lrsched.dialects import transformers
     >>> s = transformers.GreedyLR(0.1, factor=0.5, patience=0, max_lr=0.3)
@@ -236,15 +240,12 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     expect(not verbose, call, "verbose=False", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
     smallest = eps / (1.0 - factor)  # of the rates that can be reduced by more than eps
     expect(base_lr > smallest, call, "base_lr * (1 - factor) > eps", "no change would be made", base_lr=base_lr, eps=eps)
-
-    def reading(rate: Number) -> Any:
-        xp = numpy_of(rate, base_lr, factor)
-        return xp.log(at_least(1e-37, rate) / base_lr) / xp.log(factor)
-
-    at_min, last = reading(min_lr), numpy_of(smallest, base_lr).ceil(reading(smallest))
-    reset = where(at_min <= last, at_least(1, reset_start), 1e9)  # at a rate that only eps keeps it waits for ever
-    kind, highest = "rel_signed" if threshold_mode == "rel" else "abs", where(at_min <= last, at_min, last)
-    clock = ls.Greedy(mode, patience, threshold, kind, cooldown, warmup, reading(max_lr), highest, reset)
+    at_max, at_min, at_smallest = (reductions(base_lr, rate, factor) for rate in (max_lr, min_lr, smallest))
+    last = numerics.ceil(at_smallest)
+    # Where eps, and not min_lr, is the lower bound, it never begins anew.
+    highest, reset = numerics.minimum(at_min, last), numerics.where(at_min <= last, numerics.maximum(reset_start, 1), 1e9)
+    kind: Literal["rel_signed", "abs"] = "rel_signed" if threshold_mode == "rel" else "abs"
+    clock = ls.Greedy(mode, patience, threshold, kind, cooldown, warmup, at_max, highest, reset)
     return ls.Exponential(base_lr, factor).on(ls.Smoothed(clock, window_size) if smooth else clock)
 
 
@@ -278,7 +279,7 @@ def get_scheduler(
     num_training_steps: Steps | None = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,
 ) -> ls.Schedule:
-    """The schedule of a name, or of a `SchedulerType`; a length that it has no use for is not looked at, as in transformers.
+    """The schedule of a name, or of a `SchedulerType`; it ignores a length that it does not need, as in transformers.
 
     `num_warmup_steps` between 0 and 1 is a fraction of `num_training_steps`, rounded up to a whole number of updates.
 
@@ -327,7 +328,7 @@ def _warmup_steps(steps: Number, total: Number | None) -> Any:
         call, hint = "get_scheduler", "a fraction is one of num_training_steps: give it as well"
         expect((steps >= 1) | (steps == 0), call, "a number of updates", hint, num_warmup_steps=steps)
         total = 0
-    return where(steps >= 1, numpy_of(steps).floor(steps), numpy_of(steps, total).ceil(total * steps))
+    return numerics.where(steps >= 1, numerics.floor(steps), numerics.ceil(total * steps))
 
 
 def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Number | None) -> Any:

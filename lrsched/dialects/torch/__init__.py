@@ -1,8 +1,8 @@
 """PyTorch's learning-rate schedulers, exactly: every class of `torch.optim.lr_scheduler` as a schedule.
 
-The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (for `OneCycleLR` and
-`CyclicLR`, which bring their own rates, nothing). The value at t is the rate after t calls of `step()`. Each is made of the
-algebra: `s.composed` says how. `notebooks/coming_from_pytorch.md` shows each beside the algebra, and what differs.
+The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (`OneCycleLR` and
+`CyclicLR` have rates of their own). The value at t is the rate after t calls of `step()`. `s.composed` is the same schedule in
+the algebra. `notebooks/coming_from_pytorch.md` shows each beside the algebra, and the differences.
 
 >>> from lrsched.dialects.torch import StepLR
 >>> s = StepLR(0.1, step_size=30)
@@ -19,7 +19,6 @@ from lrsched.dialects.torch.cyclic import CosineAnnealingWarmRestarts as CosineA
 from lrsched.dialects.torch.cyclic import CyclicLR as CyclicLR
 from lrsched.dialects.torch.cyclic import OneCycleLR as OneCycleLR
 from lrsched.dialects.torch.plateau import ReduceLROnPlateau as ReduceLROnPlateau
-from lrsched.dialects.torch.scheduler import InPlace as InPlace
 from lrsched.dialects.torch.schedulers import ConstantLR as ConstantLR
 from lrsched.dialects.torch.schedulers import ExponentialLR as ExponentialLR
 from lrsched.dialects.torch.schedulers import LambdaLR as LambdaLR
@@ -30,6 +29,7 @@ from lrsched.dialects.torch.schedulers import PolynomialLR as PolynomialLR
 from lrsched.dialects.torch.schedulers import StepLR as StepLR
 from lrsched.dialects.torch.translate import from_torch as from_torch
 from lrsched.dialects.torch.translate import state_from_torch as state_from_torch
+from lrsched.dialects.torch.walk import InPlace as InPlace
 from lrsched.views.names import explain_names as _explain_names
 
 _explain_names(globals())

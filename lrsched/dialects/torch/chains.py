@@ -17,7 +17,8 @@ from lrsched.algebra.schedule import Real, Schedule, Spans, ready
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
-from lrsched.dialects.torch.scheduler import ALONE, Change, InPlace, Scheduler, entries, setting
+from lrsched.dialects.torch.scheduler import ALONE, Change, Scheduler, entries, setting
+from lrsched.dialects.torch.walk import InPlace
 
 
 def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
@@ -101,8 +102,8 @@ class SequentialLR(Scheduler):
         return self._from(first.continued(rate) if isinstance(first, Scheduler) else first)
 
     @property
-    def in_place(self) -> bool:
-        return any(isinstance(s, Scheduler) and s.in_place for s in self.schedulers)
+    def sets(self) -> bool:
+        return all(s.sets for s in self.schedulers if isinstance(s, Scheduler))
 
     def change(self, t: Real) -> Change:
         first, *later = map(ready, self.schedulers)
@@ -127,21 +128,20 @@ class ChainedScheduler(Scheduler):
     """Schedulers that change one rate in turn, all of them at every step.
 
     Children that only multiply (Step, MultiStep, Constant, Linear, Exponential, Polynomial and MultiplicativeLR) give the
-    product of what they multiply with. Any other changes the rate as it finds it, with the results that PyTorch has: one that
-    replaces the rate makes those before it pointless, and a cosine multiplies its distance from `eta_min`, wherever that is.
-    Such a chain has no closed form: past 1,048,576 steps it raises an error outside `jax.jit`, and inside it silently holds its
-    last value. A plateau as a child, where PyTorch raises, and any schedule of another kind, multiplies the result with what it
-    is by itself over the base rate. What `OneCycleLR` and `CyclicLR` do to the base rate of the others in PyTorch (see
-    `SequentialLR`) is for the others' `base_lr` to say.
+    product of their factors. Any other changes the rate as it finds it, as in PyTorch: one that replaces the rate makes those
+    before it pointless, and a cosine multiplies its distance from `eta_min`, wherever that is. Such a chain has no closed form:
+    past 1,048,576 steps, and where numbers are traced, the time of a call grows with the step. In PyTorch a `OneCycleLR` or a
+    `CyclicLR` also overwrites the base rate of the others; here the others' `base_lr` says it.
 
-    To multiply whole schedules is to write `a * b`.
+    A plateau as a child, where PyTorch raises, and any other schedule that is not of this dialect, multiplies the result with
+    its own value over the base rate. The product of whole schedules is `a * b`.
 
     Args:
-        schedulers: a list of schedules of this dialect, of the same base rate.
+        schedulers: a list of schedules, at least one of this dialect; the base rates of these are equal.
 
     Raises:
         TypeError: if they are no schedules.
-        ValueError: if there are none, or their base rates differ.
+        ValueError: if none is of this dialect, or their base rates differ.
 
     >>> from lrsched.dialects.torch import ChainedScheduler, ConstantLR, ExponentialLR
     >>> chain = ChainedScheduler([ConstantLR(1.0, factor=0.5, total_iters=2), ExponentialLR(1.0, gamma=0.5)])
@@ -161,11 +161,10 @@ class ChainedScheduler(Scheduler):
         self.__post_init__()
 
     def _check(self) -> None:
-        schedulers = [s for s in self.schedulers if isinstance(s, Scheduler)]
-        if not schedulers:
+        if not self._in_turn:
             expected, hint = "a scheduler of this dialect that has a base rate", "multiply the schedules"
             raise ValueError(unexpected("ChainedScheduler", "schedulers", self.schedulers, expected, hint))
-        rates = [s.base for s in schedulers if not isinstance(s, (CyclicLR, OneCycleLR))]
+        rates = [s.base for s in self._in_turn if not isinstance(s, (CyclicLR, OneCycleLR))]
         if numerics.is_concrete(*rates) and any(np.any(np.not_equal(rate, rates[0])) for rate in rates):
             raise ValueError(
                 f"ChainedScheduler(schedulers=...): expected one base_lr, as they change one rate, got"
@@ -173,35 +172,40 @@ class ChainedScheduler(Scheduler):
             )
 
     @property
+    def _in_turn(self) -> list[Scheduler]:
+        """The children that change one rate in turn."""
+        return [s for s in self.schedulers if isinstance(s, Scheduler)]
+
+    @property
     def base(self) -> Number:
-        return next(s.base for s in self.schedulers if isinstance(s, Scheduler))
+        return self._in_turn[0].base
+
+    @property
+    def _others(self) -> list[Schedule]:
+        """The other children, as factors of the result."""
+        return [s / Constant(self.base, 0.0) for s in self.schedulers if not isinstance(s, Scheduler)]
 
     @functools.cached_property
     def composed(self) -> Schedule:
         if (multiplier := self.multiplier) is not None:
             return Constant(self.base, 0.0) * multiplier
-        others = [self._relative(s) for s in self.schedulers if not isinstance(s, Scheduler)]
-        alone = ChainedScheduler([s for s in self.schedulers if isinstance(s, Scheduler)]) if others else self
-        return functools.reduce(operator.mul, others, InPlace(alone))
+        alone = ChainedScheduler(self._in_turn) if self._others else self
+        return functools.reduce(operator.mul, self._others, InPlace(alone))
 
     @property
     def multiplier(self) -> Schedule | None:
-        found = [s.multiplier if isinstance(s, Scheduler) else self._relative(s) for s in self.schedulers]
-        known = [x for x in found if x is not None]
-        return functools.reduce(operator.mul, known) if len(known) == len(found) else None
-
-    def _relative(self, schedule: Schedule) -> Schedule:
-        return schedule / Constant(self.base, 0.0)
+        known = [x for s in self._in_turn if (x := s.multiplier) is not None]
+        return functools.reduce(operator.mul, [*known, *self._others]) if len(known) == len(self._in_turn) else None
 
     @property
-    def in_place(self) -> bool:
-        return all(isinstance(s, Scheduler) and s.in_place for s in self.schedulers)
+    def sets(self) -> bool:
+        return any(s.sets for s in self._in_turn) or bool(self._others)
 
     def change(self, t: Real) -> Change:
+        if self._others:
+            return setting(self.at(t))
         changes = []
-        for s in self.schedulers:
-            if not isinstance(s, Scheduler):  # it multiplies the value of the whole
-                return setting(self.at(t))
+        for s in self._in_turn:
             is_late = isinstance(s, CyclicLR) and changes  # PyTorch sets its base rate after its construction
             changes.append(s.change(t).unless(t < 1, setting(self.base)) if is_late else s.change(t))
         return functools.reduce(Change.then, changes)

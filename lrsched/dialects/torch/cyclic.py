@@ -17,7 +17,7 @@ from lrsched.algebra.recipes import triangular
 from lrsched.algebra.schedule import Real, Schedule, ready
 from lrsched.algebra.shapes import Cosine, CosineWave, Function, Linear, Time
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler
+from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler, moved
 from lrsched.dialects.torch.schedulers import function_of_steps
 
 
@@ -46,19 +46,11 @@ class CosineAnnealingLR(Scheduler):
     def composed(self) -> Schedule:
         return CosineWave(self.base_lr, self.eta_min, self.T_max)
 
-    @property
-    def in_place(self) -> bool:
-        return True
-
     def change(self, t: Real) -> Change:
         # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
         # the height before is 0, it goes up by the height of that step from the base rate instead.
         height, low = ready(CosineWave(1.0, 0.0, self.T_max)), numerics.as_value(self.eta_min)
-        since = t - (self.T_max + 1.0)
-        cycle = 2.0 * self.T_max
-        rises = (since >= 0) & (since - cycle * numerics.floor_ratio(numerics.maximum(since, 0.0), cycle) < 1)
-        before = numerics.where(rises, 1.0, height.at(numerics.maximum(t - 1.0, 0.0)))
-        scale = numerics.where(rises, 1.0, numerics.divide(height.at(t), before))
+        rises, scale = height.at(numerics.maximum(t - 1.0, 0.0)) == 0.0, moved(height, t)
         first = (self.base_lr - low) * height.at(self.T_max + 1.0)
         return Change(scale, numerics.where(rises, first, (1.0 - scale) * low))
 
@@ -296,14 +288,8 @@ class SWALR(Scheduler):
     def composed(self) -> Schedule:
         return self._ramp(self.base_lr, self.swa_lr)
 
-    @property
-    def in_place(self) -> bool:
-        return True
-
     def change(self, t: Real) -> Change:
-        left = ready(self._ramp(1.0, 0.0))
-        moved = numerics.divide(left.at(t), left.at(numerics.maximum(t - 1.0, 0.0)))
-        scale = numerics.where(t >= self.anneal_epochs, 0.0, moved)
+        scale = numerics.where(t >= self.anneal_epochs, 0.0, moved(self._ramp(1.0, 0.0), t))
         return Change(scale, (1.0 - scale) * self.swa_lr)
 
     def started_change(self, t: Real) -> Change:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import Factor, recipe
 from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import maximum, minimum
-from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.clocks.metrics import Plateau
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.shared import one_number
+from lrsched.dialects.shared import one_number, reductions
 from lrsched.dialects.torch.scheduler import BASE
 
 
@@ -27,7 +22,7 @@ from lrsched.dialects.torch.scheduler import BASE
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
-    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each plateau multiplies the rate with it")] = 0.1,
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.1,
     patience: Count = 10,
     threshold: Factor = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
@@ -38,15 +33,17 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     """The base rate, reduced by a factor whenever a metric has stopped improving: `max(base_lr · factor^k, min_lr)`.
 
     k counts the plateaus of the metric, as far as a reduction is by more than `eps`: see `lrsched.Plateau`. It is driven: an
-    optax chain gives it the metric as `value=...`, `lrsched.clocks.tick` by hand.
+    optax chain gives it the metric as `value=...`, `lrsched.clocks.tick` by hand. Inside `jit` a metric is a float32, and one
+    that equals the best less an absolute threshold is a tie, not better. PyTorch's float64 decides such a tie of decimals by
+    its rounding, so that up to a quarter of the exact ties differ; outside `jit` none does.
 
     Args:
         base_lr: the rate of the optimizer.
         mode: "min" for a loss, "max" for a score.
-        factor: what a plateau multiplies the rate with, in [0, 1).
-        patience: the number of observations without improvement that it tolerates, >= 0.
-        threshold: how much better is better, >= 0, and below 1 in mode "min" with relative thresholds.
-        threshold_mode: "rel" or "abs"; relative ones have the sign of the metric, as in PyTorch.
+        factor: the factor of each reduction, in [0, 1).
+        patience: the number of observations without improvement before it reduces, >= 0.
+        threshold: the margin of a better metric, >= 0, and below 1 in mode "min" with relative thresholds.
+        threshold_mode: "rel" or "abs"; a relative margin has the sign of the metric, as in PyTorch.
         cooldown: the number of observations after a plateau that do not count, >= 0.
         min_lr: the lowest rate, >= 0.
         eps: a reduction by no more than that is not made, >= 0.
@@ -75,22 +72,8 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     return rate.take(_reductions(base_lr, factor, min_lr, eps)).on(clock)
 
 
-def _reductions(base: Number, factor: Number, low: Number, eps: Number) -> Any:
-    """How many reductions are by more than eps; they become smaller and smaller."""
-
-    def by(k: Any) -> Any:
-        rates = [numerics.maximum(base * power(factor, n), low) for n in (k, k + 1.0)]
-        first = numerics.minimum(rates[0], base)
-        return first - rates[1]
-
-    def halved(_: int, state: tuple[Any, Any]) -> tuple[Any, Any]:
-        count, step = state
-        more = count + step - 1.0
-        return numerics.where((by(more) - eps) > 0, more + 1.0, count), step / 2
-
-    # The first k of which the reduction is by no more: a binary search, since a logarithm would miss it by one at times.
-    numbers, step = (base, factor, low, eps), 2.0**30
-    if numerics.is_concrete(*numbers):
-        return functools.reduce(lambda state, i: halved(i, state), range(31), (0.0, step))[0]
-    first = jnp.zeros(np.broadcast_shapes(*map(np.shape, numbers)), numerics.float_type())
-    return jax.lax.fori_loop(0, 31, halved, (first, jnp.asarray(step, first.dtype)))[0]
+def _reductions(base: Any, factor: Any, low: Any, eps: Any) -> Any:
+    """How many reductions are by more than eps, since each is smaller than the one before."""
+    last = numerics.maximum(eps / (1.0 - factor), low + eps)  # a rate that is reduced by eps
+    count = reductions(base, last, numerics.maximum(factor, 1e-30))
+    return numerics.clip(numerics.ceil(count), 0.0, 2.0**30)

@@ -1,6 +1,6 @@
 """PyTorch's schedulers one by one: the same names, arguments, order and defaults, with `base_lr` for the optimizer.
 
-Each says what it is by itself (`composed`), and what a step does to a rate in place (`ratio`), of which a chain is made.
+Each has a closed form (`composed`), and for chains the factor of each step (`ratio`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Exponential, Function, Linear, Polynomial
 from lrsched.algebra.written import unexpected
 from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE, Change, InPlace, Multiplying, Scheduler, entries
+from lrsched.dialects.torch.scheduler import BASE, Change, Multiplying, Scheduler, entries
+from lrsched.dialects.torch.walk import InPlace
 
-_NEVER = 1e30  # a step beyond all others
+_NEVER = 1e30  # steps: more than any time
 
 
 def _or_never(steps: Number) -> Any:
-    """A total of steps, of which PyTorch never reaches the end if it is 0."""
+    """A number of steps; PyTorch never reaches the end of 0 steps."""
     return numerics.where(steps == 0.0, _NEVER, steps)
 
 
@@ -75,8 +76,8 @@ class MultiplicativeLR(Multiplying):
     """The rate times a function at every step but the first: `base_lr · ∏ lr_lambda(i), i = 1 … t`.
 
     A later child of a sequence goes on from the rate before it, and multiplies at its first step as well, as in PyTorch. If
-    the function gives the same number at every step it is an `Exponential`. Any other product has no closed form, and ends
-    after 1,048,576 steps: a later one raises an error, or counts as the last in a trace. For more, give `LambdaLR` the product.
+    the function gives the same number at every step it is an `Exponential`. Any other product has no closed form, and past
+    1,048,576 steps the time of a call grows with the step: if you know the product, give it to `LambdaLR`.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -135,7 +136,7 @@ class StepLR(Multiplying):
     Args:
         base_lr: the rate of the optimizer.
         step_size: the number of steps between two drops, > 0.
-        gamma: what each drop multiplies with, >= 0.
+        gamma: the factor of each drop, >= 0.
 
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
@@ -165,7 +166,7 @@ class MultiStepLR(Multiplying):
     Args:
         base_lr: the rate of the optimizer.
         milestones: a list of steps, in any order; one that is given twice counts twice, and one at 0 from the start.
-        gamma: what each drop multiplies with, >= 0.
+        gamma: the factor of each drop, >= 0.
 
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
@@ -224,17 +225,12 @@ class ConstantLR(Multiplying):
     def composed(self) -> Schedule:
         return self._held(_or_never(self.total_iters))
 
-    @property
-    def started(self) -> Schedule:
+    def continued(self, rate: Schedule) -> Schedule:
+        del rate
         return self._held(self.total_iters)
 
     def _held(self, steps: Number) -> Schedule:
         return Constant(self.base_lr * self.factor, steps) >> Constant(self.base_lr, 0.0)
-
-    def ratio(self, t: Real) -> Real:
-        ends = (self.total_iters <= t) & (t < self.total_iters + 1.0)
-        back = numerics.where(self.factor == 0.0, 1.0, numerics.divide(1.0, self.factor))
-        return numerics.where(t < 1, self.factor, numerics.where(ends, back, 1.0))
 
 
 @node
@@ -272,7 +268,7 @@ class LinearLR(Multiplying):
             expected = "start_factor > 0 in a chain with schedulers that do not multiply"
             hint = "multiply the schedules, or start a little above 0"
             raise ValueError(unexpected("LinearLR", "start_factor", 0, expected, hint))
-        return self._ratio_of_ramp(t, self.total_iters)
+        return super().ratio(t)
 
 
 @node
@@ -304,7 +300,7 @@ class ExponentialLR(Multiplying):
 
 @node
 class PolynomialLR(Multiplying):
-    """A power of what is left: `base_lr · (1 - min(t / total_iters, 1))^power`.
+    """A power of the fraction left: `base_lr · (1 - min(t / total_iters, 1))^power`.
 
     With a total of 0 it stays at the base rate for ever, as in PyTorch.
 
@@ -330,6 +326,3 @@ class PolynomialLR(Multiplying):
         flat = self.power == 0.0
         steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
         return Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
-
-    def ratio(self, t: Real) -> Real:
-        return self._ratio_of_ramp(t, self.total_iters)

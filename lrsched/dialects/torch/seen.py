@@ -1,4 +1,4 @@
-"""What there is to see of PyTorch's schedulers: of each what it is made of."""
+"""Phases and formulas of PyTorch's schedulers: those of their composed form."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import dataclasses
 import numpy as np
 
 from lrsched.algebra.shapes import Function
-from lrsched.dialects.torch.scheduler import InPlace, Scheduler
+from lrsched.dialects.torch.scheduler import Scheduler
 from lrsched.dialects.torch.schedulers import MultiplicativeLR
+from lrsched.dialects.torch.walk import InPlace
 from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 
-_MOST = 2**18  # steps in place that are looked at
+_MOST = 2**18  # steps of a chain without a closed form that are looked at
 
 
 @phases.register
@@ -39,6 +40,6 @@ def _(schedule: InPlace, t: Formula, where: Where) -> Formula:
     if isinstance(scheduler, MultiplicativeLR):
         factor = formula(Function(scheduler.lr_lambda), Formula("j"), where)
         return Formula(rf"{written(scheduler.base).text} \cdot \prod_{{j=1}}^{{{t.text}}} {factor.text}")
-    rule = rf"\text{{what {type(scheduler).__name__} makes of }} u_{{j - 1}}"
+    rule = rf"\text{{{type(scheduler).__name__} applied to }} u_{{j - 1}}"
     where[schedule, rf"{rule},\quad u_{{-1}} = {written(scheduler.base).text}"] = Formula("u_{j}")
     return Formula(rf"u_{{{t.text}}}")

@@ -1,13 +1,12 @@
-"""Live schedulers of PyTorch as schedules: what their attributes say, read without PyTorch.
+"""Live schedulers of PyTorch as schedules: their attributes are read, without PyTorch.
 
-A scheduler is known by its class, which must be one of PyTorch's own: what a subclass does is not in its attributes. Its
-present step is a number of steps to drop from the schedule that it is from its start. Since PyTorch changes rates in place, the
-rate that the optimizer has now is compared with the schedule's: where they differ, the attributes do not tell what comes next.
+A scheduler is known by its class, which must be one of PyTorch's own: a subclass may do anything. The result is the schedule
+from its start, less the steps that were made. PyTorch changes rates in place, so the present rate of the optimizer is compared
+with the schedule's: where they differ, the attributes do not say how it goes on.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import math
@@ -39,7 +38,7 @@ from lrsched.dialects.torch.schedulers import (
 )
 
 _RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours: more is no rounding
-_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change what they find
+_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change the rate
 
 
 def from_torch(scheduler: Any, group: int = 0) -> Schedule:
@@ -48,20 +47,19 @@ def from_torch(scheduler: Any, group: int = 0) -> Schedule:
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)  # … and 40 times scheduler.step()
         print(from_torch(scheduler))                                          # StepLR(0.1, 30).drop(40)
 
-    It reads attributes and changes nothing; later steps of the scheduler do not change the schedule. A `ReduceLROnPlateau`
-    becomes a driven schedule from the present rate on; how far its counting has come is a state: `state_from_torch`. A sequence
-    or chain within a sequence, where PyTorch leaves its documentation, becomes what that promises.
+    A `ReduceLROnPlateau` becomes a driven schedule from the present rate on; `state_from_torch` gives its counts so far. For a
+    sequence or chain within a sequence, where PyTorch does not do as it documents, the documentation counts.
 
     Args:
         scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`, also as transformers
-            makes them; one of timm, which keeps no step, so that its schedule is the whole one; or a GreedyLR of transformers
-            that has the rate with which it began.
+            makes them; one of timm, which keeps no step, so that the result is the whole schedule; or a GreedyLR of
+            transformers that has the rate with which it began.
         group: the index of the optimizer's parameter group, each of which has a rate of its own.
 
     Raises:
-        TypeError: if it is no scheduler of these, one of a subclass, or has a function that JAX cannot trace.
-        ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or its
-            numbers are none that the dialect takes.
+        TypeError: if it is of another class, such as a subclass, or has a function that JAX cannot trace.
+        ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or a
+            number is not within the bounds of the dialect.
 
     References:
         PyTorch's `torch.optim.lr_scheduler`, whose attributes (of version 2.13) it reads.
@@ -77,22 +75,20 @@ def _dialect(name: str) -> Any:
 
 
 def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
-    """The state that belongs to `from_torch(scheduler, group)`: at step 0, with what a plateau has observed so far.
+    """The state that belongs to `from_torch(scheduler, group)`: at step 0, with the observations of a plateau so far.
 
         schedule, state = from_torch(plateau), state_from_torch(plateau)
         state = ls.clocks.tick(schedule, state, value=loss)  # as plateau.step(loss)
         rate = ls.clocks.evaluate(schedule, state)
 
-    For a `ReduceLROnPlateau` it holds the best metric, the bad ones since, and what is left of a cooldown, and counts plateaus
-    from 0, since the schedule begins with the present rate. All others but GreedyLR have no state, and get that of `init`.
+    Of a `ReduceLROnPlateau` it holds the best metric, the count of bad ones since, and the rest of a cooldown. It counts
+    plateaus from 0, since the schedule begins with the present rate. All others have no state, and get that of `init`.
 
     Args:
-        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`.
-        group: the index of the optimizer's parameter group.
+        scheduler, group: as in `from_torch`, but not of timm.
 
     Raises:
-        TypeError: as `from_torch` does, or if it is a GreedyLR.
-        ValueError: as `from_torch` does.
+        TypeError, ValueError: as `from_torch` does, and for a GreedyLR.
 
     References:
         PyTorch's `ReduceLROnPlateau`: `best`, `num_bad_epochs` and `cooldown_counter`.
@@ -115,6 +111,7 @@ class _Source(NamedTuple):
     call: str
     scheduler: Any
     group: int
+    other_base: float | None = None  # in the place of its base rate
 
     @property
     def name(self) -> str:
@@ -126,10 +123,8 @@ class _Source(NamedTuple):
     def get(self, name: str) -> Any:
         """An attribute."""
         if not hasattr(self.scheduler, name):
-            self.fails(
-                TypeError,
-                f"the attribute {name}, as PyTorch 2.13 has it, got none. Hint: build {self.name}(...) of this dialect",
-            )
+            hint = f"build {self.name}(...) of this dialect"
+            self.fails(TypeError, f"the attribute {name}, as PyTorch 2.13 has it, got none. Hint: {hint}")
         return getattr(self.scheduler, name)
 
     def number(self, name: str) -> float:
@@ -152,10 +147,8 @@ class _Source(NamedTuple):
         """The group's entry of a list with one for every group."""
         entries = self.get(name)
         if self.group >= len(entries):
-            self.fails(
-                ValueError,
-                f"{name} for group {self.group}, got those of {len(entries)} groups. Hint: the group was added later",
-            )
+            got = f"got those of {len(entries)} groups. Hint: the group was added later"
+            self.fails(ValueError, f"{name} for group {self.group}, {got}")
         return entries[self.group]
 
     def of_group(self, name: str) -> float:
@@ -167,7 +160,7 @@ class _Source(NamedTuple):
 
     @property
     def base(self) -> float:
-        return float(self.entry("base_lrs"))
+        return float(self.entry("base_lrs")) if self.other_base is None else self.other_base
 
     @property
     def rate(self) -> float:
@@ -196,24 +189,18 @@ def _is_theirs(kind: type) -> bool:
 
 
 def _refusal(call: str, scheduler: Any) -> str:
-    """Why a class is not translated, and what to write instead."""
+    """Why a class is not translated, and the line to write instead."""
     kind = type(scheduler)
-    parents = [parent for parent in kind.__mro__ if _is_theirs(parent) and hasattr(scheduler, "optimizer")]
-    if not parents or kind.__module__.startswith("timm."):  # its own have no state
-        expected, hint = "a scheduler of torch.optim.lr_scheduler", "if it wraps one, give the one inside"
-        return unexpected(call, "scheduler", scheduler, expected, hint)
-    names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm.factory")._CLASSES}
-    known = next((names[parent.__name__] for parent in parents if parent.__name__ in names), "")
-    what = f"a subclass of {known}" if known else "a class that is not known"
-    same = f", or {known}(...), if it gives the same rates" if known else ""
-    return (
-        f"{call}(...): expected a class whose rates are known, got {kind.__module__}.{kind.__qualname__}, {what}. Hint: write"
-        f" them as a function of the step, LambdaLR(base_lr, lr_lambda) of this dialect{same}."
-    )
+    names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm")._CLASSES}
+    known = next((names[base.__name__] for base in kind.__mro__[1:] if _is_theirs(base) and base.__name__ in names), "")
+    expected = f"a scheduler of torch.optim.lr_scheduler, got {kind.__module__}.{kind.__qualname__}"
+    subclass, same = known and f", a subclass of {known}", known and f", or {known}(...), if it gives the same rates"
+    hint = f"write its rates as LambdaLR(base_lr, lr_lambda) of this dialect{same}; of a wrapper, give the scheduler inside"
+    return unexpected(call, "scheduler", scheduler, f"{expected}{subclass}", hint)
 
 
 def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
-    """The function, once it is sure that JAX can call it with an array of steps."""
+    """The function, if JAX can call it with an array of steps."""
     hint = f"Hint: write it with jax.numpy, jnp.where for `if`, and then {source.name}(..., {argument}=fn) of this dialect"
     if not callable(fn):
         source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
@@ -249,7 +236,7 @@ def _cyclic(source: _Source) -> Schedule:
 
 
 def _one_cycle(source: _Source) -> Schedule:
-    # Of its arguments PyTorch keeps the total, and what the others come to: rates in the group, and the ends of the phases.
+    # PyTorch keeps no arguments but the total: the rates are in the group, and the fractions are in the ends of the phases.
     high, first, last = map(source.of_group, ("max_lr", "initial_lr", "min_lr"))
     phases, total = source.get("_schedule_phases"), source.number("total_steps")
     momenta: dict[str, Any] = {"cycle_momentum": False}
@@ -273,27 +260,20 @@ def _ratio(a: float, b: float) -> float:
     return tidy(a / b)
 
 
-def _swalr(source: _Source, base: float) -> Schedule:
-    return SWALR(base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
-
-
-def _product(source: _Source, base: float) -> Schedule:
-    return MultiplicativeLR(base, _traceable(source, "lr_lambda", source.entry("lr_lambdas")))
-
-
-_CARRYING: dict[str, Callable[[_Source, float], Schedule]] = {"MultiplicativeLR": _product, "SWALR": _swalr}
+def _swalr(source: _Source) -> Schedule:
+    return SWALR(source.base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
 
 
 def _to_present_rate(source: _Source, made: float) -> Schedule:
-    """One that goes on from what it finds, from the base rate that leads to the present rate: the usual one, if it does.
+    """The schedule from the base rate that leads to the present rate.
 
-    SWALR is meant to be used so: made at the start of the training, and stepped where another scheduler has ended.
+    PyTorch documents SWALR so: made at the start of the training, and stepped where another scheduler has ended.
     """
-    make, usual = functools.partial(_CARRYING[source.name], source), source.base
-    of_0, of_1, of_usual = (float(make(base).at(made)) for base in (0.0, 1.0, usual))
-    if of_0 == of_1 or math.isclose(of_usual, source.rate, rel_tol=1e-9):
-        return make(usual)
-    return make((source.rate - of_0) / (of_1 - of_0))
+    usual = _from_start(source)
+    of_0, of_1 = (float(_from_start(source._replace(other_base=base)).at(made)) for base in (0.0, 1.0))
+    if of_0 == of_1 or math.isclose(float(usual.at(made)), source.rate, rel_tol=1e-9):
+        return usual
+    return _from_start(source._replace(other_base=(source.rate - of_0) / (of_1 - of_0)))
 
 
 def _plateau(source: _Source) -> Schedule:
@@ -329,13 +309,13 @@ _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
     "LambdaLR": _of_lambda,
     "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
-    "MultiplicativeLR": lambda s: _product(s, s.base),
+    "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _traceable(s, "lr_lambda", s.entry("lr_lambdas"))),
     "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
     "OneCycleLR": _one_cycle,
     "PolynomialLR": lambda s: PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
     "SequentialLR": lambda s: SequentialLR([_from_start(child) for child in s.children], s.steps("_milestones")),
     "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
-    "SWALR": lambda s: _swalr(s, s.base),
+    "SWALR": _swalr,
 }
 _KNOWN = (*_SCHEDULES, *_DRIVEN)
 
@@ -350,14 +330,14 @@ def _from_now(source: _Source) -> Schedule:
     if source.name in _DRIVEN:
         return _DRIVEN[source.name](source)
     made = _steps_made(source)
-    whole = _to_present_rate(source, made) if source.name in _CARRYING else _from_start(source)
+    whole = _to_present_rate(source, made) if source.name in ("MultiplicativeLR", "SWALR") else _from_start(source)
     schedule = whole.drop(made) if made else whole
     _check_rate(source, schedule)
     return schedule
 
 
 def _steps_made(source: _Source) -> float:
-    """How often it was stepped, or for warm restarts, at which time it is."""
+    """The number of steps that it has made, or for warm restarts, its time."""
     if source.name == "ChainedScheduler":
         return _steps_of_all(source)
     if source.name == "CosineAnnealingWarmRestarts":
@@ -378,7 +358,7 @@ def _steps_of_all(source: _Source) -> float:
 
 
 def _time_of_restarts(source: _Source) -> float:
-    """The time by the length of the present cycle and the time in it: they, and no count, are what it goes on from."""
+    """The time by the length of the present cycle and the time in it, since PyTorch goes on from these."""
     length, ratio, now = source.number("T_0"), source.number("T_mult"), source.number("T_cur")
     if ratio <= 1:
         return source.number("last_epoch") + now % 1
@@ -393,21 +373,13 @@ def _check_rate(source: _Source, schedule: Schedule) -> None:
     initial = source.get("optimizer").param_groups[source.group].get("initial_lr", rate)
     if abs(ours - rate) <= _RELATIVE * abs(rate) + _OF_INITIAL * abs(float(initial)):
         return
-    source.fails(
-        ValueError,
-        f"the rate {ours:.9g}, that of {shown(schedule)}, in group {source.group} of the optimizer, got {rate:.9g}."
-        f" Hint: {_reason(source)}",
-    )
-
-
-def _reason(source: _Source) -> str:
-    """Why the optimizer may have another rate, and what to do."""
+    hint = "another scheduler has changed that, or somebody by hand. "
     by_hand = f"construct the schedule by hand, with {source.name}(...) of this dialect"
     if source.name == "SequentialLR" and any(child.name in ("SequentialLR", "ChainedScheduler") for child in source.children):
-        return f"PyTorch runs a sequence of sequences or chains otherwise than it documents, so {by_hand}"
-    if source.name == "OneCycleLR" and source.number("last_epoch") >= source.number("total_steps"):
-        return "it is past its last step, so there is nothing left of it"
-    changed = "another scheduler has changed that, or somebody by hand"
-    if source.name in _OVERWRITING:
-        return f"{changed}. Its next step() sets the rate anew: translate it after that"
-    return f"{changed}. What it does next depends on the rate that it finds, so {by_hand} from the rate that you want"
+        hint = f"PyTorch runs a sequence of sequences or chains otherwise than it documents, so {by_hand}"
+    elif source.name in _OVERWRITING:
+        hint += "Its next step() sets the rate anew: translate it after that"
+    else:
+        hint += f"Its next rate depends on the present one, so {by_hand} from the rate that you want"
+    expected = f"the rate {ours:.9g}, that of {shown(schedule)}, in group {source.group} of the optimizer"
+    source.fails(ValueError, f"{expected}, got {rate:.9g}. Hint: {hint}")
