@@ -33,8 +33,6 @@ HORIZONS = [
     (ls.Exponential(1.0, 0.1).stretch(30).staircase(30), 90),
     (ls.noam(512, 4000), 40_000),
     (ls.cosine_restarts(1.0, 0.0, 100_000), 400_000),  # four cycles
-    (RAMP.repeat().drop(50), 350),
-    (RAMP * ls.reduce_on_plateau(), 100),
     (ls.reduce_on_plateau(), 3),
     (ls.Linear(1.0, 0.0, 2.0**80), 2**53),
 ]

@@ -63,7 +63,7 @@ WARNINGS = """
     Linear(0.1, 1, 10) >> Cosine(0.2, 0.1, 9) | jump at step 10, from 1 to 0.2 (×0.2) | Linear(0, 0.3, 10) >> Cosine(0.2, 0, 9)
     Linear(1.0, -0.5, 10) | the value falls to -0.35, below 0 | Linear(1.0, -0.5, 10).clip(0.01, 1.0)
     Cosine(0.1, 100.0, 10) | the end, 100, is ×1000 of the start: is the order of the arguments start, | Linear(1e-6, 1.0, 10)
-    Linear(1e-3, 0, 0) | Linear(0.001, 0.0, 0) lasts 0 steps and is 0 from its start on, for ever | warmup_constant(1e-3, 0, 1e-5)
+    Linear(1e-3, 0, 0) | Linear(0.001, 0.0, 0) lasts 0 steps and is 0 from its start on | warmup_constant(1e-3, 0, 1e-5)
     Linear(0, 0.2, 9) >> Cosine(0.2, 70, 0) | is 70 from its start on | Linear(0, 0.2, 9) >> wsd(0.2, 0, 90, 0)
     Linear(2e-3, 0, 0) * reduce_on_plateau() | is 0 from its start on | Linear(2e-3, 1e-3, 0).delay(9) * reduce_on_plateau()
     Piecewise([0, 50, 90], [0.1, 0, 0.1], 'cosine') | rises again, after it has fallen to 0 at | CosineAnnealingLR(0.1, 9)
