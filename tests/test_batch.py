@@ -32,14 +32,13 @@ def looped(members, steps=STEPS):
 @settings(max_examples=15)
 @given(st.lists(schedules.filter(lambda s: not isinstance(s, ls.Choice)), min_size=1, max_size=3))
 def test_a_stack_equals_its_members(members):
-    for some in (members, [*members, *(jax.tree.map(lambda x: x * 2, s) for s in members)]):
+    for some in ([*members, *(jax.tree.map(lambda x: x * 2, s) for s in members)], members):
         batch = ls.stack(some)
         assert batch.batch_shape == (len(some),)
         np.testing.assert_array_equal(batch(STEPS), looped(some))
         np.testing.assert_array_equal(batch.length, [s.length for s in some])
         assert ls.unstack(batch) == some
         assert list(map(repr, ls.unstack(batch))) == list(map(repr, some))
-    batch = ls.stack(members)
     assert eval(repr(batch), vars(ls) | {"inverse_time": inverse_time}) == batch == pickle.loads(pickle.dumps(batch))
     assert hash(batch) == hash(ls.stack(members))
 
@@ -94,20 +93,14 @@ def test_grid_is_the_product_of_its_lists():
 ONE = r"expected one schedule, got a batch of shape \(3,\)"
 REFUSED = [
     (lambda: ls.stack([]), r"stack\(\.\.\.\): expected at least one schedule"),
-    (lambda: ls.stack(["1"]), r"stack\(schedules='1'\): expected a schedule"),  # pyright: ignore
     (lambda: ls.stack([LINES[0], BATCH]), r"batch shapes: \(\), \(3,\)"),
     (lambda: ls.unstack(LINES[0]), r"unstack\(schedule=.*\): expected a batch"),
-    (lambda: ls.unstack(1.0), r"unstack\(schedule=1.0\): expected a batch"),  # pyright: ignore
     (lambda: ls.grid(ls.Linear, start=0, end=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
     (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
-    (lambda: ls.grid(ls.Linear, start=0, end=[1], steps=[-1]), r"Linear\(steps=-1\): expected steps >= 0"),
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),
     (lambda: ls.clocks.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
     *((lambda f=f: f(BATCH, ls.clocks.init(LINES[0])), ONE) for f in (ls.clocks.evaluate, ls.clocks.tick, ls.clocks.bind)),
-    (lambda: ls.scale_by_learning_rate(np.array([0.1, 0.2])), r"got a batch of shape \(2,\)"),
     (lambda: BATCH + np.ones(2), r"expected batches of one shape, got \(2,\), \(3,\)"),
-    (lambda: BATCH.take(np.array([1.0, -1.0, 1.0])), r"take\(steps=array.*\): expected steps >= 0"),
-    (lambda: BATCH.clip(np.array([0.1, 0.2, 0.3]), 0.2), r"clip\(low=.*\): expected low <= high"),
 ]
 
 

@@ -209,7 +209,7 @@ test_what_is_no_count_is_refused_where_it_is_known = refused(
 
 def test_what_is_no_count_is_left_out_where_it_is_traced():
     assert TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, 2.0], np.float32))[0]) == 7
-    assert np.isfinite(TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, np.inf, 2.0], np.float32))[0]))
+    assert np.isfinite(TOKENS.read(observed(TOKENS, np.array([5.0, np.inf, 2.0], np.float32))[0]))
 
 
 # Plateaus. What they count with signed or absolute margins is recorded from PyTorch: test_torch.py.
@@ -276,16 +276,13 @@ WRONG: Any = (COSINE, None, ls.Plateau)
 MISTAKES: list[Any] = [
     *((lambda s=s: jax.jit(s)(7), r"evaluate\(s, state\)") for s in DRIVEN),
     *((lambda s=s: ls.clocks.evaluate(s, ls.clocks.init(COSINE)), "another schedule") for s in DRIVEN),
-    *((lambda s=s: ls.clocks.init(ls.stack([s, s])), r"jax\.vmap") for s in DRIVEN),
     (lambda: ls.clocks.tick(HALVES, ls.clocks.init(HALVES), loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
     *((lambda wrong=wrong: COSINE.on(wrong), r"on\(clock=.*\): expected a clock") for wrong in WRONG),
     *((lambda wrong=wrong: ls.Since(wrong), r"Since\(clock=.*\): expected a clock") for wrong in WRONG),
     (lambda: ls.clocks.replay(HALVES, np.ones((2, 2))), r"arrays of one shape \(n,\), got \{'value': \(2, 2\)\}"),
-    (lambda: ls.clocks.replay(HALVES, {"value": np.ones(3), "loss": np.ones(2)}), r"'value': \(3,\), 'loss': \(2,\)"),
     (lambda: ls.clocks.replay(HALVES, {"loss": np.ones(3)}), "no clock monitors 'loss'"),
     (lambda: ls.clocks.replay(TWO, LOSSES), "expected a dict, since clocks monitor loss, score"),
     (lambda: ls.clocks.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
-    (lambda: ls.clocks.replay("0.1", LOSSES), "expected a schedule, a number or a function"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.Smoothed(ls.Plateau(), 2.5), r"Smoothed\(window=2.5\): expected window >= 1 and whole"),  # pyright: ignore
 ]
 test_what_does_not_fit_is_refused = refused(MISTAKES)

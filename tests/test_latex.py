@@ -29,7 +29,8 @@ def has_formula(s: Any) -> bool:
     return not s.batch_shape and all(formula.dispatch(shape) is not formula.dispatch(object) for shape in shapes)
 
 
-MADE: Any = {str(call): call.make() for call in FEW} | {repr(s): s for s in [*TORCH, torch.LambdaLR(0.1, abs)]}
+FUNCTIONS = torch.LambdaLR, torch.MultiplicativeLR
+MADE: Any = {str(call): call.make() for call in FEW} | {repr(s): s for s in [*TORCH, *(f(0.1, abs) for f in FUNCTIONS)]}
 MADE = {name: s for name, s in MADE.items() if has_formula(s)}
 STEPS = [0, 1, 2, 3, 5, 7, 8, 11, 12, 16, 20, 24, 30, 33, 39, 40, 41, 100]
 NAMES: dict[str, Any] = {name: getattr(math, name) for name in ("sqrt", "floor", "cos", "log", "pi", "inf")}
@@ -78,7 +79,7 @@ def value_of(text: str, t: float) -> float:
 
 def is_arithmetic(s: Any) -> bool:
     """Whether there are only operations that the evaluation knows."""
-    odd = [one for one in nodes(s) if isinstance(one, (Function, Noise, torch.LambdaLR))]
+    odd = [one for one in nodes(s) if isinstance(one, (Function, Noise, *FUNCTIONS))]
     growing = [one for one in nodes(s) if isinstance(one, Repeat) and one.stretch_ is not None]
     return not odd and not growing and "u_{" not in ls.latex(s) and r"\sum" not in ls.latex(s)
 

@@ -187,6 +187,7 @@ NO_EXPRESSION = {
     "Linear(0, 1, 9).clamp(0, 1)": r"clamp is no method of a schedule. Hint: schedule.clip\(low, high\)",
     "\0": "null|no expression",
     "1 / 0 * Time()": "division by zero",
+    "Linear(0, 1, float('nan'))": "expected a finite number",
     "Plateau()": "expected the expression of a schedule",
     "(1).take(3)": "take is a method of schedules",
 }
@@ -208,6 +209,7 @@ NO_JSON = {
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
     whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'end': 1.0, 'steps': 10.0",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
+    whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
     whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'end': 1.0, 'node'",
     whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
@@ -230,6 +232,7 @@ def test_what_is_huge_is_refused():
     take = '{"node": "Take", "steps": 1, "schedule": '
     for read, text in (
         (ls.parse, "(" * 100_000 + "1" + ")" * 100_000),
+        (ls.parse, "Time()" + " + 1" * 200_000),
         (ls.parse, " >> ".join(["Linear(0, 1, 1)"] * 2900)),
         (ls.from_json, whole(take * 200_000 + LINEAR + "}" * 200_000)),
         (ls.from_json, whole(LINEAR.replace("10", "9" * 1_000_000))),
@@ -289,6 +292,9 @@ def test_what_is_traced_or_donated_prints_its_type():
     s = jax.device_put(ls.Constant(0.1))
     jax.tree.leaves(s)[0].delete()
     assert repr(s) == 'Constant(~float32[], float("inf"))'
+    s = packed(ls.Linear(0.1, 0.0, 10))
+    jax.tree.map(lambda x: x.delete(), s)
+    assert repr(s) == "Linear(float32[], float32[], float32[])"
 
 
 def test_hydra_and_omegaconf():

@@ -1,8 +1,6 @@
-# pyright: reportUnnecessaryTypeIgnoreComment=true
-"""What a type checker accepts, and what it does not: each line that is to be an error says so, and CI's pyright checks it."""
+"""A clock of a user, which a type checker accepts."""
 
 import jax.numpy as jnp
-import optax
 
 import lrsched as ls
 
@@ -29,15 +27,3 @@ class KLAdaptive(ls.Clock):
 
     def read(self, state):
         return state
-
-
-def uses() -> None:
-    """Is not called: some of it raises, as it should."""
-    rate = ls.one_cycle(0.1, 100)
-    ls.scheduled(optax.adamw)(rate, b1=ls.one_cycle_momentum(100), weight_decay=0.1 * rate).init({})
-    ls.scheduled(optax.sgd, live=True)(1e-3, momentum=0.9, nesterov=True)
-    ls.scheduled(optax.adamw)(rate, wieght_decay=0.1)  # pyright: ignore[reportCallIssue]
-    ls.scheduled(optax.adamw)(b1=0.9)  # pyright: ignore[reportCallIssue]
-    ls.scheduled(optax.adamw)(rate, nesterov="yes")  # pyright: ignore[reportArgumentType]
-    ls.Exponential(3e-4, 1.5).on(KLAdaptive(target=0.02))
-    KLAdaptive(tarqet=0.02)  # pyright: ignore[reportCallIssue]

@@ -7,6 +7,7 @@
 import jax
 import jax.numpy as jnp
 import optax
+from typed import KLAdaptive
 
 import lrsched as ls
 
@@ -39,6 +40,9 @@ def mistakes(s: ls.Schedule) -> None:
     s.repat(3)  # pyright: ignore[reportAttributeAccessIssue]
     s.on("tokens")  # pyright: ignore[reportArgumentType]
     ls.scheduled(optax.adamw)(s, wieght_decay=0.1)  # pyright: ignore[reportCallIssue]
+    ls.scheduled(optax.adamw)(b1=0.9)  # pyright: ignore[reportCallIssue]
+    ls.scheduled(optax.adamw)(s, nesterov="yes")  # pyright: ignore[reportArgumentType]
+    KLAdaptive(tarqet=0.02)  # pyright: ignore[reportCallIssue]
     ls.learning_rate()  # pyright: ignore[reportCallIssue]
     ls.step_deca(1.0, 30, 0.1)  # pyright: ignore[reportAttributeAccessIssue]
     print("s" >> s)  # pyright: ignore[reportOperatorIssue]
