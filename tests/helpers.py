@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,12 +123,15 @@ def as_float32(numbers: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x, np.float32).astype(np.float64), numbers)
 
 
-def refused(calls: Any, *errors: type[Exception]) -> Any:
-    """A test that each call raises an error with a message, of which a pattern is given; by default a Type- or ValueError."""
+def refused(calls: Any, *errors: type[Exception], literal: bool = False) -> Any:
+    """A test that each call raises an error with a message, of which a pattern, or literal words, are given.
+
+    By default a Type- or ValueError.
+    """
 
     @pytest.mark.parametrize(("call", "message"), calls)
     def test(call: Any, message: str) -> None:
-        with pytest.raises(errors or (TypeError, ValueError), match=message):
+        with pytest.raises(errors or (TypeError, ValueError), match=re.escape(message) if literal else message):
             call()
 
     return test

@@ -6,15 +6,12 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from helpers import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nested import inverse_time, schedules
-from signatures import FEW, several
 
 import lrsched as ls
-from lrsched.algebra.driven import driven_parts
 
 STEPS = np.array([0, 1, 5, 9, 10, 11, 30, 1000])
 LINES = [ls.Linear(0, 1, 10), ls.Linear(2, 1, 5), ls.Linear(-1, 3, 0)]
@@ -22,7 +19,6 @@ OTHER = [ls.Cosine(1, 0, 20), ls.Linear(0, 1, 5) >> ls.Exponential(1, 0.5), ls.P
 COSINE = ls.Cosine(1.0, 0.0, 40)
 DRIVEN = [COSINE, COSINE * ls.reduce_on_plateau(0.5, patience=1), ls.Linear(0, 1, 5) >> ls.reduce_on_plateau(patience=0)]
 BATCH = ls.stack(LINES)
-UNDRIVEN = [call for call in FEW if call.name != "Choice" and not driven_parts(call.make())]
 
 
 def looped(members, steps=STEPS):
@@ -41,15 +37,6 @@ def test_a_stack_equals_its_members(members):
         assert list(map(repr, ls.unstack(batch))) == list(map(repr, some))
     assert eval(repr(batch), vars(ls) | {"inverse_time": inverse_time}) == batch == pickle.loads(pickle.dumps(batch))
     assert hash(batch) == hash(ls.stack(members))
-
-
-@pytest.mark.parametrize("call", UNDRIVEN, ids=str)
-def test_an_array_in_the_place_of_a_number_is_a_batch(call):
-    for name in call.numbers:
-        numbers = several(call, name)
-        batch, members = call.make(**{name: numbers}), [call.make(**{name: x.tolist()}) for x in numbers]
-        np.testing.assert_array_equal(batch(STEPS), looped(members))
-        assert ls.unstack(batch) == members
 
 
 def test_a_call_has_the_shape_of_the_batch_and_then_of_the_steps():

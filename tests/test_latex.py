@@ -20,8 +20,6 @@ from lrsched.dialects import torch
 from lrsched.views.formula import formula
 from lrsched.views.phases import one_phase, phases
 
-NODES_WITH_FORMULAS = 24
-
 
 def has_formula(s: Any) -> bool:
     """Whether it is one schedule, and every shape in it has one, which is optional: without it `latex` raises."""
@@ -115,12 +113,8 @@ def test_generated_schedules_have_formulas(s):
         assert_has_the_values(text, s, [0.0, 1.0, 6.0], 2e-2)
 
 
-def test_nodes_and_clocks_have_formulas_and_text_has_none():
-    made = {type(one): one for s in MADE.values() for one in nodes(s)}
-    assert sum(issubclass(cls, ls.Schedule) for cls in made) >= NODES_WITH_FORMULAS
-    assert all(cls.__name__ not in one.unit for cls, one in made.items() if issubclass(cls, ls.Clock))
-    with pytest.raises(TypeError, match=r"latex\(schedule='0.1'\): expected a schedule"):
-        ls.latex("0.1")  # pyright: ignore[reportArgumentType]
+def test_most_nodes_have_formulas():
+    assert len({type(one) for s in MADE.values() for one in nodes(s) if isinstance(one, ls.Schedule)}) >= 24
 
 
 WRITTEN = [

@@ -66,8 +66,6 @@ LENGTHS: Any = [
     (edge, [2**31 - 2, 2**30 + 0.5, 33.4], [1]),
     (lambda n: edge(n).delay(n / 2).take(n * 2).drop(n / 4), [2**30 + 0.5, 33.4], [1.25]),
     (lambda n: edge(n).stretch(1563.0), [100_003], [1563]),
-    (lambda n: ls.Linear(0.0, 1.0, n).repeat(stretch=1.5), [2**24 + 2], [1, 2.5, 4.75, 8.125]),
-    (lambda n: ls.Linear(0.0, 1.0, n).repeat(8, stretch=0.5), [200_000_000], [1, 1.5, 1.75, 1.875]),
     (lambda n: torch.OneCycleLR(1.0, epochs=2, steps_per_epoch=n, anneal_strategy="linear"), [10**9 + 7], [2]),
     (lambda n: ls.step_decay(1.0, n, 0.5), [1_000_000_007], [1, 2]),
     (lambda n: ls.wsd(0.1, 4, n, 5), [5000, 150, 1_000_000_007], [0.5, 1]),

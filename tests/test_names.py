@@ -60,12 +60,8 @@ ATTRIBUTES = [
 ]
 
 
-def literal(calls):
-    return [(call, re.escape(message)) for call, message in calls]
-
-
-test_an_argument_of_others_is_a_type_error_with_ours = refused(literal(NAMES), TypeError)
-test_a_name_of_others_is_an_attribute_error_with_ours = refused(literal(ATTRIBUTES), AttributeError)
+test_an_argument_of_others_is_a_type_error_with_ours = refused(NAMES, TypeError, literal=True)
+test_a_name_of_others_is_an_attribute_error_with_ours = refused(ATTRIBUTES, AttributeError, literal=True)
 
 
 def test_the_table_names_what_there_is():

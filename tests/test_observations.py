@@ -255,11 +255,6 @@ def ticked(s: Any, *observations: Any, **named: Any) -> Any:
     return ls.clocks.tick(s, ls.clocks.init(s), *observations, **named)
 
 
-def compiled_inside() -> Any:
-    compiled: Any = optax.GradientTransformationExtraArgs(jax.jit(live(TOKENS).init), live(TOKENS).update)  # pyright: ignore
-    return ls.accumulate(optax.MultiSteps(compiled, 4))
-
-
 ACCUMULATED = ls.accumulate(optax.MultiSteps(live(TOKENS), 2))
 MISTAKES: list[tuple[Any, str]] = [
     (lambda: ticked(RATE.on(ls.Counter("steps")), steps=1), r"\{'steps': ...\} as a mapping, since a clock monitors 'steps'"),
@@ -269,6 +264,5 @@ MISTAKES: list[tuple[Any, str]] = [
     (lambda: ls.accumulate(live(0.1)), r"expected an optax\.MultiSteps\. Hint: accumulate\(optax\.MultiSteps"),  # pyright: ignore
     (lambda: run(ACCUMULATED, [{"tokns": 3}], jit=False), r"did you mean tokens=\.\.\.\?"),
     (lambda: run(ACCUMULATED, [{"tokens": jnp.ones(2)}], jit=False), r"accumulate\(tokens=\.\.\.\): expected a scalar"),
-    (lambda: [x.init(PARAMS) for x in [compiled_inside()] * 2], r"compiled inside. Hint: jit the init of accumulate"),
 ]
 test_mistakes = refused(MISTAKES)

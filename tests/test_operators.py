@@ -38,7 +38,6 @@ def edges(n: int) -> dict[str, tuple[Any, Any]]:
     return {
         "part": (edge(n), [n]),
         "fraction": (edge(2.5) * edge(2.5 + n / 2).drop(2.5), [3, n // 2 + 1]),
-        "parts": (ls.Constant(1.0, 3) >> edge(n - 5), [3, n - 2]),
         "drop": (edge(n).drop(n - 5), [5]),
         "delay": (edge(3).delay(n - 3), [n]),
         "take": (edge(n).take(n) * (edge(n).take(n) >> ls.Constant(2.0)), [n]),
@@ -53,7 +52,6 @@ def edges(n: int) -> dict[str, tuple[Any, Any]]:
         "stairs of a time": (line @ (t / 3 - n // 9 * 3).staircase(3), [n // 9 * 9 + 9]),
         "a time of two slopes": (line @ (t / 4 - (t - n // 8 * 8) / 8 - n // 8 * 2), [n // 8 * 8 + 5]),
         "a time below 0 between": (line @ ((t - n - 5).take(2**31 - 1) + 10), [n]),
-        "a time that falls": (line @ (4 * (t - n) / -2 + 25), [n + 1]),
     }
 
 
@@ -102,12 +100,8 @@ def rising(t):
     return 2.0 * t
 
 
-@pytest.mark.parametrize("two", [2, 2.0, np.float32(2), np.int64(2), jnp.float32(2), np.array(2.0)], ids=lambda x: repr(x))
-def test_numbers_of_any_kind_are_operands(two):
-    assert (RAMP + two, two + RAMP, RAMP - two, two - RAMP) == (RAMP + 2, 2 + RAMP, RAMP - 2, 2 - RAMP)
-    assert (RAMP * two, two * RAMP, RAMP / two, two / RAMP) == (RAMP * 2, 2 * RAMP, RAMP / 2, 2 / RAMP)
-    assert (ls.minimum(two, RAMP), RAMP >> two) == (ls.minimum(2, RAMP), RAMP >> ls.Constant(2.0))
-    assert isinstance(np.array([1.0, 2.0]) * RAMP, ls.Schedule)  # a batch, and no array of objects
+def test_an_array_is_a_batch_as_an_operand():
+    assert isinstance(np.array([1.0, 2.0]) * RAMP, ls.Schedule)  # and no array of objects
 
 
 class Greedy:

@@ -9,39 +9,32 @@ from helpers import called
 
 import lrsched as ls
 
-CYCLE = {"low": 0.1, "high": 1.1, "up": 6, "down": 9}
-ONE = {"peak": 0.5, "steps": 100, "pct_start": 0.25, "div_factor": 10.0, "final_div_factor": 100.0}
-WARM = {"peak": 0.3, "steps": 60, "end": 0.1}
 EDGES = [
-    ("step_decay", {"start": 0.3, "every": 30, "factor": 1.1}),
-    ("step_decay", {"start": 0.3, "every": 7, "factor": 0.0}),
-    ("multi_step", {"start": 0.3, "milestones": [0, 7, 7, 30], "factor": 0.1}),
-    ("multi_step", {"start": 0.3, "milestones": [9], "factor": -2.0}),
-    ("warmup_cosine", {"peak": 0.3, "warmup_steps": 6.5, "steps": 60.25, "start": 0.1, "end": 0.01}),
-    ("warmup_cosine", WARM | {"warmup_steps": 0}),
-    ("warmup_cosine", WARM | {"warmup_steps": 60}),
-    ("triangular", CYCLE | {"down": 0}),
-    ("triangular", CYCLE | {"up": 0}),
-    ("one_cycle", ONE | {"pct_start": 0.0}),
-    ("one_cycle", ONE | {"pct_start": 1.0}),
-    ("one_cycle", ONE | {"pct_start": 0.5, "three_phase": True}),
-    ("one_cycle", ONE | {"steps": 60.5, "pct_start": 0.3}),
+    "step_decay(0.3, 30, 1.1)",
+    "step_decay(0.3, 7, 0.0)",
+    "multi_step(0.3, [0, 7, 7, 30], 0.1)",
+    "multi_step(0.3, [9], -2.0)",
+    "warmup_cosine(0.3, 6.5, 60.25, 0.1, 0.01)",
+    "warmup_cosine(0.3, 0, 60, end=0.1)",
+    "warmup_cosine(0.3, 60, 60, end=0.1)",
+    "triangular(0.1, 1.1, 6, 0)",
+    "triangular(0.1, 1.1, 0, 9)",
+    "one_cycle(0.5, 100, 0.0, 10.0, 100.0)",
+    "one_cycle(0.5, 100, 1.0, 10.0, 100.0)",
+    "one_cycle(0.5, 100, 0.5, 10.0, 100.0, three_phase=True)",
+    "one_cycle(0.5, 60.5, 0.3, 10.0, 100.0)",
 ]
-CASES = {name: (recipe, recipe.numbers(1000)) for name, recipe in RECIPES.items()}
-CASES |= {f"{name} {i}": (Recipe(name, lambda _: {}), numbers) for i, (name, numbers) in enumerate(EDGES)}
 STEPS = np.unique([*range(110), *(b + i for b in (200, 300, 333, 600, 800, 1000) for i in range(-3, 4)), 5000])
 
 
 @pytest.mark.parametrize("way", ["eager", "captured"])
 def test_follows_its_formula(way):
     relative, of_peak = {"eager": (1e-6, 1e-9), "captured": (1e-5, 3e-7)}[way]
-    chosen = {name: case for name, case in CASES.items() if way == "eager" or name in RECIPES}
-    for name, values in called(
-        {name: recipe.make(**numbers) for name, (recipe, numbers) in chosen.items()}, way, STEPS
-    ).items():
-        recipe, numbers = CASES[name]
-        truth = np.array([float(recipe.truth(t, **numbers)) for t in STEPS.tolist()])
-        np.testing.assert_allclose(values, truth, rtol=relative, atol=of_peak * np.max(np.abs(truth)), err_msg=name)
+    recipes = [*RECIPES.values(), *(map(Recipe, EDGES) if way == "eager" else [])]
+    numbers = {recipe: recipe.numbers(1000) for recipe in recipes}
+    for recipe, values in called({x: x.make(**numbers[x]) for x in recipes}, way, STEPS).items():
+        truth = np.array([float(recipe.truth(t, **numbers[recipe])) for t in STEPS.tolist()])
+        np.testing.assert_allclose(values, truth, rtol=relative, atol=of_peak * np.max(np.abs(truth)), err_msg=recipe.text)
 
 
 def test_a_warm_up_beside_traced_numbers():

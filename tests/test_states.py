@@ -263,24 +263,6 @@ def test_the_state_of_another_transform_is_refused():
             mine.update(PARAMS, theirs.init(PARAMS), value=None)
 
 
-def test_a_stateful_schedule_of_somebody_else_is_read_and_not_replaced():
-    class Own:
-        def init(self):
-            return {"n": jnp.zeros(())}
-
-        def update(self, state, **_):
-            return state
-
-        def __call__(self, state, **_):
-            return 0.5 + state["n"]
-
-    state = optax.inject_hyperparams(optax.sgd)(Own()).init(PARAMS)
-    assert ls.learning_rate(state) == 0.5
-    for ask in (ls.get_schedule, lambda x: ls.replace_schedule(x, 0.5), ls.next_learning_rate):
-        with pytest.raises(ValueError, match=r"expected a live schedule of learning_rate|expected a schedule of this library"):
-            ask(state)
-
-
 # Starting in the middle
 
 OLD = {
