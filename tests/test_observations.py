@@ -247,7 +247,6 @@ def test_it_scans_and_maps_and_keeps_its_types():
     state = optimizer.init(PARAMS)
     with x64():  # also of a state that was made without
         after = jax.jit(optimizer.update)(PARAMS, state, PARAMS, tokens=3)[1]
-        np.testing.assert_allclose(jax.jit(train)(jnp.asarray([100] * 6))[1][1::2], [1.0, 0.8, 0.6], rtol=1e-12)
     assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
 
 

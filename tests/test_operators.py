@@ -85,14 +85,6 @@ def test_there_is_always_a_number(way):
         assert called({"s": 1 - ls.Time().take(n) / n}, way, np.arange(64))["s"][n] == 0
 
 
-def test_a_part_that_is_singular_elsewhere_poisons_no_gradient():
-    def value(x):
-        late = ls.Constant(1.0) / (ls.Linear(1.0, 0.0, 3) * x)
-        return (late.take(2) >> ls.Exponential(1.0, x))(jnp.asarray([1, 2, 3, 50]))
-
-    assert np.all(np.isfinite(jax.jit(jax.jacobian(value))(jnp.float32(0.5))))
-
-
 # Operands
 
 
