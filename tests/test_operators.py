@@ -115,7 +115,7 @@ def test_an_unknown_operand_is_left_to_the_other_side(operator):
 
 
 USES = [bool, len, iter, lambda s: s[0], lambda s: 0 in s, lambda s: s < s]
-test_a_schedule_is_no_container_and_has_no_truth = refused([(lambda use=use: use(RAMP), "") for use in USES], TypeError)
+test_a_schedule_is_no_container_and_has_no_truth = refused([(lambda use=use: use(RAMP), ".") for use in USES], TypeError)
 
 STANDING_FOR = [
     *("s >> half", "s >> f", "s.then(f)", "s @ half", "half @ s", "s @ f", "f @ s", "s + f", "f - s"),
