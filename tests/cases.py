@@ -1,4 +1,4 @@
-"""Schedules of n steps of every shape and every recipe with every option, what they must be, and where to look.
+"""Schedules of n steps: every shape and every recipe with every option, with true values and steps to test.
 
 The formulas of the recipes are from their docstrings and papers; a shape is what meaning.py says.
 """

@@ -1,4 +1,4 @@
-"""What several test files use."""
+"""Helpers of several test files."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ def started(program: str, *arguments: Any, devices: int = 1) -> "subprocess.Pope
 
 
 def said(process: "subprocess.Popen[str]") -> str:
-    """What a process printed, at its end."""
+    """The output of a process, after its end."""
     try:
         printed, errors = process.communicate(timeout=600)
     finally:
@@ -77,7 +77,7 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 
 def avals(tree: Any) -> Any:
-    """What a compiled function sees of its argument: the structure, and the shape and the type of each leaf."""
+    """All that compilation depends on: the structure of a tree, and the shape and the type of each leaf."""
     return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
 
 

@@ -1,4 +1,4 @@
-"""Every number of every public call, found by its signature, so that what is new is tested without being listed.
+"""Every number of every public call, found by its signature: a new one is tested without an entry in a list.
 
 `CALLS` holds each public shape, clock, recipe and function that makes a schedule, and each method and operator of
 `Schedule`, so often that there is each of its modes and shapes, each number, and each number left out or a schedule instead.
@@ -26,7 +26,7 @@ def rising(t, a, b):
     return a - a / (1 + abs(b) * t)
 
 
-# What to give for a number, by the name of its parameter. All are exact in float32.
+# Examples of numbers, by the name of the parameter. All are exact in float32.
 ANY_NUMBER = 0.5
 NUMBERS = {
     "a": 0.75,
@@ -76,7 +76,7 @@ def _curve(scale: float = 1.0) -> ls.Schedule:
     return ls.Polynomial(1.5 * scale, 0.5 * scale, 30, 1.5)
 
 
-# What to give where a number will not do.
+# Examples of other arguments.
 THINGS: dict[str, Any] = {
     "branches": (RECEIVER, _curve()),
     "clock": ls.Plateau(patience=1),
@@ -157,7 +157,7 @@ def _is_number(hint: Any) -> bool:
 
 
 def _thing(name: str, has_default: bool) -> Parameter:
-    assert name in THINGS or has_default, f"what to give for {name}? Add it to LISTS or to THINGS in signatures.py"
+    assert name in THINGS or has_default, f"expected an example of {name}. Hint: add it to LISTS or to THINGS in signatures.py"
     return Parameter(name, {}, (THINGS[name],) if name in THINGS else ())
 
 
@@ -247,7 +247,7 @@ def several(call: Call, name: str) -> np.ndarray:
     """Values that the call takes for a number, `SEVERAL` of them, exact in float32."""
     given = np.asarray(call.numbers[name], np.float64)
     taken = [given * k for k in (1.0, 0.5, 2.0, -1.0, 0.0, 1.5) if accepts(call, **{name: (given * k).tolist()})]
-    assert len(taken) > 1, f"{call} refuses nearly every number for {name}: change NUMBERS in signatures.py"
+    assert len(taken) > 1, f"{call} refuses most numbers for {name}. Hint: change NUMBERS in signatures.py"
     return np.stack((taken * 3)[:SEVERAL])
 
 

@@ -1,4 +1,4 @@
-"""Many schedules at once equal one after the other."""
+"""A batch of schedules equals its members."""
 
 import dataclasses
 import pickle
@@ -91,7 +91,7 @@ REFUSED = [
 ]
 
 
-test_what_a_batch_does_not_do_is_refused = refused(REFUSED)
+test_mistakes = refused(REFUSED)
 
 
 def test_a_batch_has_ends_of_its_members_and_an_index_is_rounded():

@@ -1,4 +1,4 @@
-"""A checkpoint brings back a state and knows its schedule; what does not fit the program that goes on is named."""
+"""A checkpoint restores a state and compares its schedule with the program's; errors name each part that does not fit."""
 
 import functools
 import json
@@ -100,7 +100,7 @@ def test_a_state_comes_back_equal_and_goes_on(maker, live, through, tmp_path):
     assert_equal(on(restored), on(state))
 
 
-# Whose numbers they are
+# Descriptions of schedules
 
 
 def decayed(t: Any) -> Any:
@@ -128,7 +128,7 @@ def test_long_schedules_are_shown_where_they_differ():
     assert (saved[marks.index("^")], now[marks.index("^")], marks.split()) == ("3", "7", ["^^^", "^^^", "and", "more"])
 
 
-# What was read fits the program
+# Restored states
 
 
 def chain(s: Any = PLATEAU, live: bool = False, links: Any = (ADAM,), **params: Any) -> Any:
@@ -144,7 +144,7 @@ def replaced(state: Any, template: Any) -> dict[str, Any]:
     return {path: leaves(template if "/live/" in f"/{path}" else state)[path] for path in leaves(template)}
 
 
-def test_what_was_read_comes_in_the_structure_of_the_template():
+def test_a_restored_state_has_the_structure_of_the_template():
     x, y = jnp.ones(1), jnp.ones(2)
     arrays = {"a": None, "b": y, "": (), "e": {0: x}, "c/d": x, "c": {"d": jnp.zeros(1)}}
     numbers = {"step": 2**40, "rate": 0.5, "name": "adam", "done": True, "big": np.array([2**40]), "key": jax.random.key(0)}
@@ -211,12 +211,12 @@ def test_a_live_schedule_that_differs_is_shown_kept_or_replaced(name, read):
     assert leaves(ls.restore(old, state, on_change="raise")) == leaves(old)  # of equal ones there is nothing to say
 
 
-# Parts that are new, or left behind
+# Parts that only one side has
 
 DECAY, TRACE = optax.add_decayed_weights(1e-4), optax.trace(0.9)
 ADAMW = optax.adamw(optax.linear_schedule(1.0, 0.0, 9)).init(PARAMS)
 BOTH, NEW = {"added": "clocks/1", "removed": "clocks/0"}, {"added": "clocks/0", "on_change": "replace"}
-# From, to, the names, and where parts come from that are not in the same place: the template, or elsewhere in the checkpoint.
+# The old state, the template, the arguments, and the origin of each part that moves: the template, or a place in the checkpoint.
 CHANGES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "adamw": (ADAMW, chain(links=(ADAM, DECAY)), {"added": ["2/step", "clocks", "used"], "removed": "2/count"}, "2=template"),
     "other": (rate(TOKENS * PLATEAU), rate(PLATEAU * LATER), BOTH, "clocks/0=clocks/1 clocks/1=template"),
@@ -243,7 +243,7 @@ def test_parts_are_added_and_removed(change):
         ls.restore(template, before)
 
 
-# What does not fit
+# Errors
 
 THIRD = ls.Constant(1 / 3)
 TWO, LIVE_COSINE, FUNCTION = chain(PLATEAU * LATER), chain(COSINE, True), ls.describe(0.1 * ls.Function(decayed))
@@ -262,4 +262,4 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: ls.restore(TWO, chain(), added=3), r"\(added=3\): expected names of parts, such as 'clocks/0'"),  # pyright: ignore
     (lambda: ls.restore(TWO, chain(), "ignore"), r"restore\(on_change='ignore'\): expected 'warn' or"),  # pyright: ignore
 ]
-test_what_does_not_fit_is_refused = refused(REFUSED)
+test_mistakes = refused(REFUSED)

@@ -1,4 +1,4 @@
-"""When clocks tick, what they read, and what may be done to a schedule that is driven by one."""
+"""The ticks and readings of clocks, and the operations that driven schedules allow."""
 
 import contextlib
 import math
@@ -189,7 +189,7 @@ def test_whole_numbers_next_to_the_last_are_exact(run, context):
 
 
 BAD = (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2)
-test_what_is_no_count_is_refused_where_it_is_known = refused(
+test_a_known_number_that_is_no_count_is_refused = refused(
     [
         *((lambda x=x: TOKENS.tick(TOKENS.init(), 1, {"tokens": x}), "'tokens'.: expected a number from 0 to") for x in BAD),
         (lambda: TOKENS.tick(TOKENS.init(), 1, {"tokens": jnp.ones(2)}), r"expected a scalar, got shape \(2,\)"),
@@ -198,12 +198,12 @@ test_what_is_no_count_is_refused_where_it_is_known = refused(
 )
 
 
-def test_what_is_no_count_is_left_out_where_it_is_traced():
+def test_a_traced_number_that_is_no_count_is_left_out():
     assert TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, 2.0], np.float32))[0]) == 7
     assert np.isfinite(TOKENS.read(observed(TOKENS, np.array([5.0, np.inf, 2.0], np.float32))[0]))
 
 
-# Plateaus. What they count with signed or absolute margins is recorded from PyTorch: test_torch.py.
+# Plateaus. The traces of PyTorch in test_torch.py test signed and absolute margins.
 
 
 def test_a_plateau_of_windows_of_the_other_mode_and_of_margins_without_sign():
@@ -253,7 +253,7 @@ def test_the_mean_of_the_last_observations_is_observed():
     assert observed(anew, np.array([1.0, 2.0, 8.0]))[0].clock.best == 8.0
 
 
-# What may be done to a schedule on a clock
+# Operations on driven schedules
 
 BENT = [
     *(lambda s: s @ ls.Time(), lambda s: COSINE @ s, lambda s: s.stretch(2), lambda s: s.staircase(2), lambda s: s.drop(2)),
@@ -276,4 +276,4 @@ MISTAKES: list[Any] = [
     (lambda: ls.clocks.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
     (lambda: ls.Smoothed(ls.Plateau(), 2.5), r"Smoothed\(window=2.5\): expected window >= 1 and whole"),  # pyright: ignore
 ]
-test_what_does_not_fit_is_refused = refused(MISTAKES)
+test_mistakes = refused(MISTAKES)

@@ -1,4 +1,4 @@
-"""What a notebook shows of a schedule as the last line of a cell."""
+"""The display of a schedule in a notebook."""
 
 import base64
 import importlib.util
@@ -56,7 +56,7 @@ def test_every_class_of_nodes_is_shown_with_its_facts(monkeypatch):
     assert not plt.get_fignums()
 
 
-def test_what_cannot_be_drawn_is_text():
+def test_without_a_picture_there_is_text():
     assert list(bundle(ls.Function(lambda _: {}[0]))) == ["text/plain"]
     seen = []
     jax.jit(lambda x: seen.append(bundle(ls.Constant(x))) or x)(1.0)

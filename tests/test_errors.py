@@ -113,7 +113,7 @@ def test_a_function_that_takes_no_arrays_says_what_to_write(make, fn):
     assert schedule(7) is not None  # one known step is no matter
 
 
-# A count between 0 and 1 is a ratio, or an argument in the wrong place, in recipes and in dialects.
+# Recipes and dialects refuse counts between 0 and 1: they are ratios, or arguments in the wrong order.
 
 
 def test_no_recipe_takes_a_count_between_0_and_1():
@@ -149,7 +149,7 @@ def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
     assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time
 
 
-# The error speaks of what was called, and not of what that called.
+# The error names the function that the user called, not an inner one.
 OUTER = [
     (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
     (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),

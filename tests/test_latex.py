@@ -1,4 +1,4 @@
-r"""Formulas: they are those of the schedules, because evaluating them gives their values, and matplotlib can render them."""
+r"""Formulas: their values are those of the schedules, and matplotlib can render them."""
 
 import math
 import re

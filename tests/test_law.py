@@ -1,4 +1,4 @@
-"""`lrsched.lab.fit_law`: its formulas beside a sum over every step, its fits on simulated curves, and what it refuses."""
+"""`lrsched.lab.fit_law`: its formulas against a sum over every step, its fits on simulated curves, and its errors."""
 
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false

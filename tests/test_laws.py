@@ -67,7 +67,7 @@ def assert_eager(actual: Any, truth: Any, scale: float) -> None:
     np.testing.assert_allclose(actual, truth, rtol=relative, atol=absolute)
 
 
-# Every node means what it says
+# The meaning of every node
 
 
 @in_both
@@ -229,7 +229,7 @@ def test_reverse_turns_the_order_around(a, b, n, m):
     yield (a >> b).reverse(), b.reverse() >> a.reverse(), np.arange(0, 60, 0.25) + 1 / 1024
 
 
-# What they are made of
+# Schedules as values
 
 NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
 

@@ -64,7 +64,7 @@ def test_one_number_is_for_all_and_a_prefix_of_whole_parts():
     np.testing.assert_allclose(updates["blocks"], [[-(0.5**d)] for d in (3, 4, *[3] * 9)])
 
 
-def test_what_is_masked_needs_no_entry_and_takes_one():
+def test_masked_parameters_may_have_an_entry():
     layers = ls.layerwise(RATE, 0.5, DEPTHS)
     groups: Any = {"frozen": optax.set_to_zero(), "slow": layers, "fast": layers}
     updates = updated(optax.partition(groups, {"embed": "frozen", "blocks": "slow", "head": "fast"}))

@@ -82,7 +82,7 @@ def test_lengths_stay_exact_and_compile_nothing(make, lengths, boundaries):
 
 
 @given(schedules)
-def test_what_is_given_comes_back(s):
+def test_the_schedule_of_a_state_is_the_one_given(s):
     since, tokens = ls.Since(ls.Plateau(patience=2, window=4)), ls.Counter("tokens")
     driven = s * ls.Linear(1.0, 0.0, 10).on(since) + ls.Cosine(1.0, 0.0, 15e12).on(tokens)
     for precision in (contextlib.nullcontext, x64):

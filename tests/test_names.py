@@ -19,7 +19,7 @@ from lrsched.dialects import optax as optax_dialect
 
 COSINE = ls.Cosine(0.1, 0.0, 100)
 
-# The call, and what its error must say.
+# The call, and the words of its error.
 NAMES = [
     (lambda: ls.Cosine(0.1, T_max=100), "Cosine(T_max=...): expected start, end, steps. Hint: write steps for T_max."),
     (lambda: ls.multi_step(gamma=0.1), "multi_step(gamma=...): expected start, milestones, factor. Hint: write factor for"),
@@ -109,7 +109,7 @@ def test_an_error_in_a_property_is_shown_as_it_is():
         _ = Broken().length
 
 
-# Rates by group, as PyTorch takes them, lists in the place of a number, and a batch where optax takes one schedule.
+# Rates by group as lists, as in PyTorch, and batches: the functions for optax take one number or one schedule.
 LISTS = [
     lambda: torch.OneCycleLR([1e-3, 1e-4], 10),
     lambda: torch.LambdaLR([1e-3, 1e-4], np.sqrt),

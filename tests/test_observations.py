@@ -1,4 +1,4 @@
-"""What clocks are given: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
+"""Observations of clocks: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
 
 import warnings
 from typing import Any

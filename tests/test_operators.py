@@ -1,4 +1,4 @@
-"""What the operators mean, in every way of calling them, every boundary to the exact step, and what an operand may be."""
+"""The meaning of every operator in each way of calling it, boundaries to the exact step, and the kinds of operands."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a schedule does when, and how many steps there are to look at where nobody says."""
+"""The phases of a schedule, and the number of steps that a view shows by default."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a plot draws."""
+"""Plots: values, scales, axes, legends."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every recipe with every option against its formula, of which cases.py has one for each."""
+"""Every recipe with every option against its formula in cases.py."""
 
 import jax
 import jax.numpy as jnp

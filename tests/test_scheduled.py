@@ -36,7 +36,7 @@ def close(a: Any, b: Any, **tolerance: Any) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(np.float32(x), np.float32(y), **tolerance), a, b)
 
 
-# It is the optimizer of optax, made anew for each update
+# The optimizer of optax, made anew for each update
 
 SCHEDULED = [
     (optax.adamw, {"learning_rate": RATE, "b1": HALF, "weight_decay": 0.1 * RATE}),
@@ -122,7 +122,7 @@ def test_lookahead_inside():
     assert used(state) == {"rate": 0.08}
 
 
-def test_what_is_observed_reaches_every_clock_inside():
+def test_observations_reach_every_clock_inside():
     accuracy = ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
 
     def factory(rate: Any, decay: Any) -> Any:
@@ -137,7 +137,7 @@ def test_what_is_observed_reaches_every_clock_inside():
         optimizer.update(PARAMS, state, PARAMS, value=1.0, acuracy=1.0)
 
 
-# Arguments: the annotation or the default says what belongs in a place, and else the value
+# The annotation, the default or else the value decides whether an argument is a hyperparameter
 
 NUMBERS: Any = [0.5, np.float64(0.5), np.asarray(0.5, jnp.bfloat16)[()], jnp.float32(0.5)]
 NUMBERS += [optax.linear_schedule(0.5, 0.0, 4), lambda _: 0.5, lambda count: jnp.array([0.5, 0.2])[count]]

@@ -1,4 +1,4 @@
-"""Reading and writing optimizer states: whatever wraps or holds them, by group, and from the count of another optimizer."""
+"""Optimizer states are read and changed in every wrapper and container, by group; and a schedule starts at their count."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ def ours(s: Any = S, **options: Any) -> Any:
     return optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, **options))
 
 
-# Whatever wraps or holds a state
+# Wrappers and containers
 
 LIVE: Any = ls.scale_by_learning_rate(S, live=True)
 WRAPPERS = {
@@ -87,7 +87,7 @@ def test_a_state_is_read_replaced_and_observed(name):
         np.testing.assert_allclose([ls.learning_rate(now), ls.hyperparameters(now)["learning_rate"]], 0.36, rtol=1e-6)
 
 
-def test_what_cannot_be_rebuilt_is_refused():
+def test_a_container_that_cannot_be_rebuilt_is_refused():
     for name, copy in (("Single", lambda self: self), ("Uncopied", lambda _: 1 / 0)):
         holder = type(name, (Ordinary,), {"__copy__": copy})(LIVE.init(PARAMS))
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
@@ -263,7 +263,7 @@ def test_the_state_of_another_transform_is_refused():
             mine.update(PARAMS, theirs.init(PARAMS), value=None)
 
 
-# Starting in the middle
+# Starts at a later step
 
 OLD = {
     "injected": optax.inject_hyperparams(optax.adamw)(RATE),

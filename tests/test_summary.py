@@ -1,4 +1,4 @@
-"""What a summary finds in a schedule, and what it warns of."""
+"""Summaries: phases, numbers and warnings."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_the_phases_of_others(text, expected):
     assert ", ".join(f"{start:g} {shape}" for start, _, shape in phases(ls.parse(text))) == expected
 
 
-# A schedule that looks like a mistake, what is said of it, and one that does not.
+# A schedule that looks like a mistake, its warning, and a schedule without one.
 WARNINGS = """
     Cosine(0.1, 100, 0) >> Linear(1.0, 0.1, 9) | Cosine(0.1, 100.0, 0) before >> lasts 0 steps | 1.0 + Constant(0.0, 9)
     Linear(0.1, 0.2, 10) >> Cosine(1.0, 0.1, 9) | a jump at step 10, from 0.2 to 1 (×5) | Cosine(1.0, 0.1, 9).repeat(3)
@@ -84,7 +84,7 @@ WARNINGS = """
     cosine_restarts(0.1, 0.0, 10).take(30) >> Constant(0.0, 30) | the last 30 of 60 updates use 0 | cosine_restarts(0.1, 0, 9)
 """
 
-# The same in a run of so many steps.
+# A schedule, a number of steps, the warning, and a number of steps without one.
 RUNS = """
     CosineAnnealingLR(0.1, 100) | 130 | the value rises again, after it has fallen to 0 at step 100, to | 100
     Cosine(0.1, 0.0, 100) | 200 | the last 100 of 200 updates use 0 | 101
@@ -100,7 +100,7 @@ RUNS = """
     Linear(0.1, 1.0, 10) >> Constant(1.0, 30) >> Cosine(1.0, 0.1, 60) | 30 | Cosine begins at step 40 and is never reached | 1e2
 """
 
-# What is right over its length, and in a run of a hundred steps,
+# No warnings: over the length and in a run of a hundred steps,
 RECIPES = """
     warmup_cosine(1e-3, 10, 100) | warmup_cosine(1e-3, 0, 100) | wsd(1e-3, 80, 100, 20) | warmup_linear(1e-3, 10, 100)
     warmup_constant(1e-3, 10) | warmup_inverse_sqrt(1e-3, 10) | noam(512, 10) | wsd(1e-3, 10, 100, 20, end=1e-5)
@@ -152,7 +152,7 @@ MISTAKES += [(text, int(steps), message, text, float(right)) for text, steps, me
 
 
 @pytest.mark.parametrize(("wrong", "steps", "message", "right", "enough"), MISTAKES)
-def test_what_looks_like_a_mistake_is_said_and_nothing_else(wrong, steps, message, right, enough):
+def test_a_probable_mistake_has_a_warning(wrong, steps, message, right, enough):
     assert message in warnings_of(wrong, steps)
     assert not warnings_of(right, enough)
 
@@ -165,7 +165,7 @@ NOTHING = [
 
 
 @pytest.mark.parametrize(("text", "steps"), NOTHING)
-def test_nothing_is_said_of_what_is_right(text, steps):
+def test_a_right_schedule_has_no_warning(text, steps):
     assert not warnings_of(text, steps)
 
 

@@ -1,4 +1,4 @@
-"""A schedule prints as it is written, and comes back from what it prints and from JSON; hostile text is refused."""
+"""A schedule prints as its expression, and is read from its text and from JSON; hostile text is refused."""
 
 import contextlib
 import copy
@@ -103,7 +103,7 @@ def test_nested_schedules_come_back(s):
     assert (jax.tree.structure(back), repr(back)) == (jax.tree.structure(s), repr(s))
 
 
-# As it is written
+# Expressions
 
 TEXTS = """
     Constant(0.1) | Constant(0.1, 0) | Cosine(1.0, 0.0, 2.5) | Linear([0.0, 1.0], [1.0, 1.0], [5, 10])
@@ -137,7 +137,7 @@ def test_prints_as_written(text):
     assert not re.search("warmup|reduce|multi|mono|noam|one_cycle|LR|wsd|keras|optax|transformers", repr(expanded))
 
 
-def test_what_a_person_writes_is_read():
+def test_expressions_of_people_are_read():
     text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
     assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
     assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
@@ -158,10 +158,10 @@ def test_a_table_prints_as_a_list_of_whole_steps():
     assert repr(ls.parse(text)) == text
 
 
-# What is refused
+# Errors
 
 
-test_what_cannot_be_written_is_refused = refused(
+test_mistakes = refused(
     [
         (lambda: ls.to_json(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
         (lambda: jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
@@ -228,7 +228,7 @@ def test_hostile_text_is_one_clear_error(read, text, message):
     assert len(str(raised.value)) < 600
 
 
-def test_what_is_huge_is_refused():
+def test_huge_text_is_refused():
     take = '{"node": "Take", "steps": 1, "schedule": '
     for read, text in (
         (ls.parse, "(" * 100_000 + "1" + ")" * 100_000),
@@ -285,7 +285,7 @@ def test_a_change_of_a_recipe_prints_what_it_is():
     assert repr(s) == "multi_step(0.1, [30, 60], 0.1)"
 
 
-def test_what_is_traced_or_donated_prints_its_type():
+def test_traced_and_donated_numbers_print_their_type():
     seen = []
     jax.jit(lambda s: seen.append(repr(s)) or s(0))(ls.Linear(0.0, 1.0, 10))
     assert seen == ["Linear(~float32[], ~float32[], ~float32[])"]

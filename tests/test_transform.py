@@ -193,7 +193,7 @@ def test_a_first_state_of_clocks_is_donated(name):
     assert int(tick(tick(first)).step) == 2
 
 
-def test_what_was_given_is_not_donated_with_the_state():
+def test_the_arguments_are_not_donated_with_the_state():
     """A state is made of copies: the numbers of the schedule, and the count to start from, outlive it."""
     count, peak = jnp.int32(5), jnp.float32(0.5)
     s = ls.Linear(peak, 0.0, 10) * ls.reduce_on_plateau()
