@@ -216,7 +216,7 @@ def test_a_live_schedule_that_differs_is_shown_kept_or_replaced(name, read):
 DECAY, TRACE = optax.add_decayed_weights(1e-4), optax.trace(0.9)
 ADAMW = optax.adamw(optax.linear_schedule(1.0, 0.0, 9)).init(PARAMS)
 BOTH, NEW = {"added": "clocks/1", "removed": "clocks/0"}, {"added": "clocks/0", "on_change": "replace"}
-# The old state, the template, the arguments, and the origin of each part that moves: the template, or elsewhere in the checkpoint.
+# The old state, the template, the arguments, and the origins of parts that move: the template, or elsewhere in the checkpoint.
 CHANGES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "adamw": (ADAMW, chain(links=(ADAM, DECAY)), {"added": ["2/step", "clocks", "used"], "removed": "2/count"}, "2=template"),
     "other": (rate(TOKENS * PLATEAU), rate(PLATEAU * LATER), BOTH, "clocks/0=clocks/1 clocks/1=template"),
