@@ -116,11 +116,14 @@ def test_a_schedule_of_optax_with_a_state_is_followed(theirs):
         ls.clocks.tick(s, state, steps=0, value=1.0)
     with pytest.raises(TypeError, match=r"scheduled\(sgd\)\(learning_rate=.*from_optax makes one"):
         ls.scheduled(optax.sgd)(theirs)
-    plain = sgd(theirs).init(PARAMS)
-    assert ls.learning_rate(plain) == np.float32(0.1)
+
+
+def test_the_state_of_optax_with_such_a_schedule_is_read_and_not_replaced():
+    state = optax.inject_hyperparams(optax.sgd)(Halved()).init(PARAMS)  # pyright: ignore[reportArgumentType]
+    assert ls.learning_rate(state) == np.float32(0.1)
     for ask in (ls.get_schedule, lambda x: ls.replace_schedule(x, 0.5), ls.next_learning_rate):
         with pytest.raises(ValueError, match=r"expected a live schedule of learning_rate|expected a schedule of this library"):
-            ask(plain)
+            ask(state)
 
 
 # Each leaf of a first state is a buffer of its own, so that it can be donated
