@@ -87,6 +87,7 @@ REFUSED = [
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),
     (lambda: ls.clocks.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
     *((lambda f=f: f(BATCH, ls.clocks.init(LINES[0])), ONE) for f in (ls.clocks.evaluate, ls.clocks.tick, ls.clocks.bind)),
+    (lambda: BATCH.take(np.array([1.0, -1.0, 1.0])), r"take\(steps=array.*\): expected steps >= 0"),
     (lambda: BATCH + np.ones(2), r"expected batches of one shape, got \(2,\), \(3,\)"),
 ]
 

@@ -17,6 +17,7 @@ from test_operators import edge
 from typed import KLAdaptive
 
 import lrsched as ls
+from lrsched.algebra import numerics
 from lrsched.dialects import torch
 from lrsched.training.live import packed
 
@@ -151,6 +152,9 @@ def test_live_schedules_compose():
     s, steps = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.5, 20), np.arange(60)
     for make in (lambda s: s.reverse(), lambda s: s.repeat(), lambda s: 1 / s.clip(0.1, s), lambda s: s >> s):
         np.testing.assert_allclose(make(packed(s))(steps), make(s)(steps), atol=1e-6)
+    endless = s >> ls.Constant(1.0)
+    for make in (lambda s: s.delay(5), lambda s: s.drop(5), lambda s: s.stretch(2)):
+        assert np.isinf(jax.jit(lambda s, make=make: numerics.to_float(make(s).length))(packed(endless)))
     for n in (1.5 - 1e-9, 1.5, 2.5):
         cycles = ls.Linear(1.0, 0.0, 10).repeat(n)
         np.testing.assert_allclose(jax.jit(lambda s: s(steps))(packed(cycles)), cycles(steps), atol=1e-6)

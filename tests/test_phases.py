@@ -9,6 +9,7 @@ from meaning import length
 from nested import schedules
 
 import lrsched as ls
+from lrsched.algebra.shapes import Linear, Ramp
 from lrsched.views.phases import horizon, phases, seen
 
 RAMP = ls.Linear(1.0, 0.0, 100)
@@ -49,6 +50,19 @@ def test_there_is_always_something_to_see(s):
     corners = phases(s).corners
     assert len(corners) <= 1000
     assert np.all(np.diff(corners) > 0)
+
+
+@ls.node
+class Smoothstep(Ramp):
+    weights = Linear.weights
+
+
+def test_a_new_ramp_has_phases_and_no_formula():
+    s = Smoothstep(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
+    assert [phase.shape for phase in ls.summary(s).phases] == ["Smoothstep", "Cosine", "held"]
+    with pytest.raises(TypeError, match=r"expected a node with a formula, got Smoothstep\(0.0, 1.0, 10\)"):
+        ls.latex(s)
+    assert "s(t)" not in s._repr_mimebundle_()["text/html"]
 
 
 @ls.node

@@ -288,7 +288,7 @@ def test_a_start_may_be_a_number_or_traced_and_is_checked_where_it_is_known():
         injected = optax.inject_hyperparams(optax.sgd)(ls.as_stateful(RATE, start=start))
         for optimizer in (ls.scale_by_learning_rate(S, start=start), ls.scheduled(optax.sgd, start=start)(RATE), injected):
             assert ls.learning_rate(optimizer.init(PARAMS)) == RATE(7)
-    first, later = optax.adam(0.1).init(PARAMS), updated(optax.adam(0.1), PARAMS, 2)[1]
+    first, later = optax.adam(0.1).init(PARAMS), updated(optax.adam(RATE), PARAMS, 2)[1]
     in_jit: Any = jax.jit(lambda s: ls.scale_by_learning_rate(RATE, start=s).init(PARAMS))(later)
     assert in_jit.step == 2
     wrongs: Any = ((-1, ""), (2**31, ""), (1.5, ""), ("7", ""), (optax.sgd(0.1).init(PARAMS), "got counts: none"))
