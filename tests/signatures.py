@@ -148,17 +148,14 @@ def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
         elif name in LISTS:
             yield Parameter(name, {name: POINTS}, (GIVEN,))
         elif name not in ("self", "numbers"):
-            yield _thing(name, parameter.default is not parameter.empty)
+            is_known = name in THINGS
+            assert is_known or parameter.default is not parameter.empty, f"expected an example of {name} in LISTS or in THINGS"
+            yield Parameter(name, {}, (THINGS[name],) if is_known else ())
 
 
 def _is_number(hint: Any) -> bool:
     """Whether an annotation is `Number`, perhaps with alternatives."""
     return all(kind in typing.get_args(hint) for kind in typing.get_args(Number))
-
-
-def _thing(name: str, has_default: bool) -> Parameter:
-    assert name in THINGS or has_default, f"expected an example of {name}. Hint: add it to LISTS or to THINGS in signatures.py"
-    return Parameter(name, {}, (THINGS[name],) if name in THINGS else ())
 
 
 def _calls(name: str, described: Any, function: Callable[..., Any], label: str = "", singly: bool = False) -> Iterator[Call]:

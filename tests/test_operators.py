@@ -15,7 +15,6 @@ from signatures import FEW, pure
 import lrsched as ls
 
 RAMP = ls.Linear(1.0, 3.0, 16)
-DECAY = ls.Exponential(8.0, 0.75)
 EXACT = [way for way in WAYS if way != "argument"]  # where numbers are those given, and not float32
 SCHEDULES: dict[str, Any] = {f"{call} {i}": pure(call.make()) for i, call in enumerate(FEW)}
 
