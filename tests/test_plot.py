@@ -77,19 +77,20 @@ def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
 
 
 TOKENS = ls.Cosine(1.0, 0.1, 1e9).on(ls.Counter("tokens"))
-DRIVEN = [  # and the axis, and the last time that is drawn
-    (3e-4 * TOKENS, "tokens", 1.05e9),
-    (TOKENS * PLATEAU, "tokens (before any change of plateaus of value)", 1.05e9),
-    (0.1 * PLATEAU, "plateaus of value", 4),
-    (WAVE * PLATEAU, "step (before any change of plateaus of value)", 42),
-    ([PLATEAU, WAVE], "step (before any change of plateaus of value)", 42),  # no single clock
+DRIVEN = [  # and the axis, the last time that is drawn, and the value there
+    (3e-4 * TOKENS, "tokens", 1.05e9, 3e-5),
+    (TOKENS * PLATEAU, "tokens (before any change of plateaus of value)", 1.05e9, 0.1),
+    (0.1 * PLATEAU, "plateaus of value", 4, 1e-5),
+    (WAVE * PLATEAU, "step (before any change of plateaus of value)", 42, 0.0),
+    ([PLATEAU, WAVE], "step (before any change of plateaus of value)", 42, 1.0),  # no single clock
 ]
 
 
-@pytest.mark.parametrize(("s", "axis", "last"), DRIVEN)
-def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands(s, axis, last):
+@pytest.mark.parametrize(("s", "axis", "last", "value"), DRIVEN)
+def test_a_driven_one_is_drawn_over_its_clock_or_as_it_stands(s, axis, last, value):
     ax = ls.plot(s)
     assert ax.get_xlabel() == axis
+    assert drawn(ax)[0][1][-1] == pytest.approx(value)
     assert [x[-1] for x, _ in drawn(ax)] == [last] * len(drawn(ax))
     style = ax.get_lines()[0].get_drawstyle()
     assert style == ("default" if axis.startswith("step") else "steps-post")
