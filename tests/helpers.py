@@ -124,10 +124,7 @@ def as_float32(numbers: Any) -> Any:
 
 
 def refused(calls: Any, *errors: type[Exception], literal: bool = False) -> Any:
-    """A test that each call raises an error with a message, of which a pattern, or literal words, are given.
-
-    By default a Type- or ValueError.
-    """
+    """A test that each call raises an error, by default a Type- or ValueError, with a message: a pattern, or literal words."""
 
     @pytest.mark.parametrize(("call", "message"), calls)
     def test(call: Any, message: str) -> None:
