@@ -100,7 +100,7 @@ RUNS = """
     Linear(0.1, 1.0, 10) >> Constant(1.0, 30) >> Cosine(1.0, 0.1, 60) | 30 | Cosine begins at step 40 and is never reached | 1e2
 """
 
-# No warnings: over the length and in a run of a hundred steps,
+# Schedules without a warning, over their length and in a run of a hundred steps.
 RECIPES = """
     warmup_cosine(1e-3, 10, 100) | warmup_cosine(1e-3, 0, 100) | wsd(1e-3, 80, 100, 20) | warmup_linear(1e-3, 10, 100)
     warmup_constant(1e-3, 10) | warmup_inverse_sqrt(1e-3, 10) | noam(512, 10) | wsd(1e-3, 10, 100, 20, end=1e-5)
@@ -115,7 +115,7 @@ RECIPES = """
     transformers.get_cosine_with_hard_restarts_schedule_with_warmup(0.1, 10, 100, num_cycles=3)
 """
 
-# over its length,
+# Over their length.
 WHOLES = """
     Linear(1.0, 0.1, 1e6) >> Linear(0.1, 0.01, 24e6) | Linear(32.0, 4096.0, 1000) | triangular(1.0, 0.1, 50)
     one_cycle(0.1, 105) * (Linear(0.0, 1.0, 32) >> Linear(1.0, 0.0, 73)) | Cosine(0.1, 0, 1000) @ Time()
@@ -125,7 +125,7 @@ WHOLES = """
     multi_step(0.2, [20, 50], 0.1) >> Linear(0.002, 0.0, 30) | step_decay(0.2, 20, 0.1).take(40).cooldown(10)
 """
 
-# or in a run of so many steps.
+# In a run of so many steps.
 RIGHT = {
     "wsd(1.0, 10, 100, 5)": 100,  # the last update of a short decay is far from its end
     "warmup_linear(0.1, 1, 5)": 5,
