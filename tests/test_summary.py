@@ -12,8 +12,8 @@ import lrsched as ls
 WHOLE = ls.Linear(0.1, 1.0, 10) >> ls.Constant(1.0, 30) >> ls.Cosine(1.0, 0.1, 60)
 
 
-def phases(s, **options):
-    return [(phase.start, phase.stop, phase.shape) for phase in ls.summary(s, **options).phases]
+def phases(s):
+    return [(phase.start, phase.stop, phase.shape) for phase in ls.summary(s).phases]
 
 
 def rows(table: str) -> list[list[str]]:
