@@ -1,10 +1,11 @@
-"""Schedules of n steps of every shape and every recipe with every option, what they must be, and where to look.
+"""Schedules of n steps: every shape and every recipe with every option, with true values and steps to test.
 
 The formulas of the recipes are from their docstrings and papers; a shape is what meaning.py says.
 """
 
 import functools
 import inspect
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import nested
 import numpy as np
-from meaning import RAMPS, done, exact, meaning, mp
+from meaning import RAMPS, done, exact, log_done, meaning, mp
 from nested import nodes, options
 
 import lrsched as ls
@@ -137,14 +138,21 @@ def multi_step(t, start, milestones, factor):
     return mp.mpf(start) * mp.mpf(factor) ** sum(t >= m for m in milestones)
 
 
+def along(t, *pieces):
+    """The value at a time of pieces one after the other: of each its length, its way, its start and its end."""
+    for steps, way, start, end in pieces:
+        if t < steps:
+            return way(start, end, done(t, steps))
+        t -= exact(steps)
+    return pieces[-1][-1]
+
+
 def warmup_constant(t, peak, warmup_steps, start):
-    return line(start, peak, done(t, warmup_steps))
+    return along(t, (warmup_steps, line, start, peak))
 
 
 def warmup_linear(t, peak, warmup_steps, steps, start, end, decay=line):
-    if t < warmup_steps:
-        return line(start, peak, done(t, warmup_steps))
-    return decay(peak, end, done(t - exact(warmup_steps), steps - warmup_steps))
+    return along(t, (warmup_steps, line, start, peak), (steps - warmup_steps, decay, peak, end))
 
 
 def warmup_cosine(t, *numbers):
@@ -162,11 +170,13 @@ def noam(t, dim, warmup_steps):
 
 
 def wsd(t, peak, warmup_steps, steps, decay_steps, start, end, shape, warmup_shape):
-    if t < warmup_steps and warmup_shape == "logarithmic":
-        return start + (mp.mpf(peak) - start) * mp.log(1 + t) / mp.log(1 + warmup_steps)
-    if t < steps - decay_steps:
-        return WAYS[warmup_shape](peak, start, 1 - done(t, warmup_steps)) if t < warmup_steps else peak
-    return WAYS[shape](peak, end, done(t - (steps - decay_steps), decay_steps))
+    def rise(a, b, p):
+        if warmup_shape == "logarithmic":
+            return a + (mp.mpf(b) - a) * log_done(p * exact(warmup_steps), warmup_steps)
+        return WAYS[warmup_shape](b, a, 1 - p)
+
+    held = steps - decay_steps - warmup_steps
+    return along(t, (warmup_steps, rise, start, peak), (held, line, peak, peak), (decay_steps, WAYS[shape], peak, end))
 
 
 def rex(t, start, end, steps):
@@ -188,18 +198,17 @@ def power_decay(t, peak, amplitude, exponent, tokens):
 
 
 def infinite(t, peak, constant, warmup_steps, cooldown_steps, steps, anneal_steps, start, end, shape):
-    if not steps or t < steps - anneal_steps:
-        return warmup_cosine(t, peak, warmup_steps, warmup_steps + cooldown_steps, start, constant)
-    return WAYS[shape](constant, end, done(t - (steps - anneal_steps), anneal_steps))
+    pieces = [(warmup_steps, line, start, peak), (cooldown_steps, wave, peak, constant)]
+    if steps:
+        held = steps - anneal_steps - cooldown_steps - warmup_steps
+        pieces += [(held, line, constant, constant), (anneal_steps, WAYS[shape], constant, end)]
+    return along(t, *pieces)
 
 
 def monotone(t, peak, steps, warmup_steps, points, ratios):  # noqa: ARG001 - the ratios say how many points
-    if t < warmup_steps:
-        return line(0, peak, done(t, warmup_steps))
     values = [mp.mpf(peak) * mp.fprod(map(mp.mpf, ratios[:k])) for k in range(len(ratios) + 1)]
-    place = done(t - exact(warmup_steps), steps - warmup_steps) * len(ratios)
-    k = min(int(place), len(ratios) - 1)
-    return line(values[k], values[k + 1], place - k)
+    each = exact(steps - warmup_steps) / len(ratios)
+    return along(t, (warmup_steps, line, 0, peak), *((each, line, a, b) for a, b in itertools.pairwise(values)))
 
 
 def cosine_restarts(t, start, end, steps, n, stretch, scale, floor):
@@ -223,111 +232,88 @@ def triangular(t, low, high, up, down, mode, gamma):
 
 
 def one_cycle(t, peak, steps, pct_start, div_factor, final_div_factor, anneal, three_phase, pct_final):
-    start, rise = mp.mpf(peak) / div_factor, exact(pct_start * steps)
-    back = exact(pct_final * steps) if pct_final else 2 * rise
-    end = start / final_div_factor
-    if t < rise:
-        return WAYS[anneal](start, peak, done(t, rise))
-    if not three_phase:
-        return WAYS[anneal](peak, end, done(t - rise, steps - rise))
-    if t < back:
-        return WAYS[anneal](peak, start, done(t - rise, back - rise))
-    return WAYS[anneal](start, end, done(t - back, steps - back))
+    start, rise, way = mp.mpf(peak) / div_factor, exact(pct_start * steps), WAYS[anneal]
+    back, end = exact(pct_final * steps) if pct_final else 2 * rise, start / final_div_factor
+    three = [(back - rise, way, peak, start), (steps - back, way, start, end)]
+    return along(t, (rise, way, start, peak), *(three if three_phase else [(steps - rise, way, peak, end)]))
 
 
 def one_cycle_momentum(t, steps, low, high, pct_start, anneal, three_phase, pct_final):
     rise = exact(pct_start * steps)
-    back = exact(pct_final * steps) if pct_final else 2 * rise
-    if t < rise:
-        return WAYS[anneal](high, low, done(t, rise))
-    return WAYS[anneal](low, high, done(t - rise, (back if three_phase else steps) - rise))
+    back = (exact(pct_final * steps) if pct_final else 2 * rise) if three_phase else steps
+    return along(t, (rise, WAYS[anneal], high, low), (back - rise, WAYS[anneal], low, high))
 
 
 class Recipe(NamedTuple):
-    name: str
-    numbers: Callable[[int], dict[str, Any]]
+    """A call of a recipe, with n in it."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.text.partition("(")[0]
+
+    def bind(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        return inspect.signature(getattr(ls, self.name)).bind(*args, **kwargs)
+
+    def numbers(self, n: int) -> dict[str, Any]:
+        return eval(self.text, {self.name: self.bind, "n": n}).arguments
 
     def make(self, **numbers: Any) -> Any:
         return getattr(ls, self.name)(**numbers)
 
     def truth(self, t: int, **numbers: Any) -> Any:
-        call = inspect.signature(getattr(ls, self.name)).bind(**numbers)
+        call = self.bind(**numbers)
         call.apply_defaults()
         return mp.mpf(globals()[self.name](t, *call.args))
 
     def case(self) -> Case:
-        size = 0.3 if "exponential" in self.numbers(1000).values() else 0.0  # of the terms that cancel
+        size = 0.3 if "exponential" in self.text else 0.0  # of the terms that cancel
         return Case(lambda n: self.make(**self.numbers(n)), lambda n, t: self.truth(t, **self.numbers(n)), size, recipe=self)
 
 
-def warmup(n: int) -> dict[str, Any]:
-    return {"peak": 0.3, "warmup_steps": n // 10}
-
-
-def restarts(n: int) -> dict[str, Any]:
-    return {"start": 0.3, "end": 0.01, "steps": n // 20}
-
-
-def waves(n: int) -> dict[str, Any]:
-    return {"low": 0.003, "high": 0.1, "up": n // 20}
-
-
-BETWEEN = {"start": 0.01, "end": 0.003}
-
-
-def cooled(n: int) -> dict[str, Any]:
-    return warmup(n) | {"steps": n, "decay_steps": n // 5}
-
-
-def cooling(n: int) -> dict[str, Any]:
-    return warmup(n) | {"constant": 0.1, "cooldown_steps": n // 3}
-
-
-LINES = {"anneal": "linear", "pct_start": 0.25}
-RECIPES = {
-    f"{name} {what}".strip(): Recipe(name, numbers)
-    for name, what, numbers in (
-        ("step_decay", "", lambda n: {"start": 0.3, "every": n // 30, "factor": 0.5}),
-        ("step_decay", "of fractions", lambda n: {"start": 0.3, "every": n // 30 + 0.25, "factor": 0.99}),
-        ("step_decay", "up", lambda n: {"start": 0.3, "every": n // 300, "factor": 1.05}),
-        ("multi_step", "", lambda n: {"start": 0.3, "milestones": [n // 7, n // 3, n // 3, n - 1], "factor": 0.1}),
-        ("warmup_cosine", "", lambda n: warmup(n) | {"steps": n}),
-        ("warmup_cosine", "between", lambda n: warmup(n) | {"steps": n} | BETWEEN),
-        ("warmup_cosine", "of fractions", lambda n: {"peak": 0.3, "warmup_steps": n // 10 + 0.5, "steps": n}),
-        ("warmup_linear", "", lambda n: warmup(n) | {"steps": n}),
-        ("warmup_constant", "", lambda n: warmup(n) | {"start": 0.001}),
-        ("warmup_inverse_sqrt", "", warmup),
-        ("warmup_inverse_sqrt", "of a timescale", lambda n: warmup(n) | {"timescale": n // 2, "start": 0.01}),
-        ("noam", "", lambda n: {"dim": 512, "warmup_steps": n // 10}),
-        ("wsd", "", cooled),
-        ("wsd", "cosine", lambda n: cooled(n) | {"shape": "cosine", "warmup_shape": "cosine"} | BETWEEN),
-        ("wsd", "1-sqrt", lambda n: cooled(n) | {"shape": "1-sqrt", "warmup_shape": "1-sqrt", "end": 0.003}),
-        ("wsd", "geometric", lambda n: cooled(n) | {"shape": "geometric", "end": 1e-5}),
-        ("wsd", "exponential", lambda n: cooled(n) | {"shape": "exponential", "warmup_shape": "logarithmic"} | BETWEEN),
-        ("rex", "", lambda n: {"start": 0.3, "end": 0.01, "steps": n}),
-        ("tanh_decay", "", lambda n: {"start": 0.3, "end": 0.01, "steps": n}),
-        ("tanh_decay", "to 0", lambda n: {"start": 0.3, "end": 0.0, "steps": n, "lb": -6, "ub": 4}),
-        ("inverse_time", "", lambda n: {"start": 0.3, "rate": 0.7, "steps": n // 10}),
-        ("power_decay", "", lambda _: {"peak": 0.02, "amplitude": 4.0, "tokens": 512}),
-        ("infinite", "", cooling),
-        ("infinite", "annealed", lambda n: cooling(n) | {"steps": n, "anneal_steps": n // 5, "end": 0.003}),
-        ("monotone", "", lambda n: warmup(n) | {"steps": n, "ratios": [0.9, 0.75, 0.25]}),
-        ("cosine_restarts", "", restarts),
-        ("cosine_restarts", "growing", lambda n: restarts(n) | {"stretch": 2}),
-        ("cosine_restarts", "shrinking", lambda n: restarts(n) | {"n": 4, "stretch": 0.5}),
-        ("cosine_restarts", "lower", lambda n: restarts(n) | {"scale": 0.8}),
-        ("cosine_restarts", "lower onto a floor", lambda n: restarts(n) | {"scale": 0.8, "floor": 0.01}),
-        ("cosine_restarts", "growing lower", lambda n: restarts(n) | {"n": 5, "stretch": 1.5, "scale": 0.5}),
-        ("triangular", "", waves),
-        ("triangular", "falling slowly", lambda n: waves(n) | {"down": n // 10}),
-        ("triangular", "halved", lambda n: waves(n) | {"down": n // 10, "mode": "triangular2"}),
-        ("triangular", "exp_range", lambda n: waves(n) | {"down": n // 10, "mode": "exp_range", "gamma": 1 - 3 / n}),
-        ("one_cycle", "", lambda n: {"peak": 0.3, "steps": n}),
-        ("one_cycle", "linear", lambda n: {"peak": 0.3, "steps": n, "div_factor": 10, "final_div_factor": 100} | LINES),
-        ("one_cycle", "three lines", lambda n: {"peak": 0.3, "steps": n, "three_phase": True} | LINES),
-        ("one_cycle", "uneven", lambda n: {"peak": 0.3, "steps": n, "three_phase": True, "pct_final": 0.75} | LINES),
-        ("one_cycle_momentum", "", lambda n: {"steps": n}),
-        ("one_cycle_momentum", "three lines", lambda n: {"steps": n, "low": 0.5, "high": 0.9, "three_phase": True} | LINES),
-    )
+CALLS = {
+    "step_decay": "step_decay(0.3, n // 30, 0.5)",
+    "step_decay of fractions": "step_decay(0.3, n // 30 + 0.25, 0.99)",
+    "step_decay up": "step_decay(0.3, n // 300, 1.05)",
+    "multi_step": "multi_step(0.3, [n // 7, n // 3, n // 3, n - 1], 0.1)",
+    "warmup_cosine": "warmup_cosine(0.3, n // 10, n)",
+    "warmup_cosine between": "warmup_cosine(0.3, n // 10, n, start=0.01, end=0.003)",
+    "warmup_cosine of fractions": "warmup_cosine(0.3, n // 10 + 0.5, n)",
+    "warmup_linear": "warmup_linear(0.3, n // 10, n)",
+    "warmup_constant": "warmup_constant(0.3, n // 10, start=0.001)",
+    "warmup_inverse_sqrt": "warmup_inverse_sqrt(0.3, n // 10)",
+    "warmup_inverse_sqrt of a timescale": "warmup_inverse_sqrt(0.3, n // 10, timescale=n // 2, start=0.01)",
+    "noam": "noam(512, n // 10)",
+    "wsd": "wsd(0.3, n // 10, n, n // 5)",
+    "wsd cosine": "wsd(0.3, n // 10, n, n // 5, 0.01, 0.003, shape='cosine', warmup_shape='cosine')",
+    "wsd 1-sqrt": "wsd(0.3, n // 10, n, n // 5, end=0.003, shape='1-sqrt', warmup_shape='1-sqrt')",
+    "wsd geometric": "wsd(0.3, n // 10, n, n // 5, end=1e-5, shape='geometric')",
+    "wsd exponential": "wsd(0.3, n // 10, n, n // 5, 0.01, 0.003, shape='exponential', warmup_shape='logarithmic')",
+    "rex": "rex(0.3, 0.01, n)",
+    "tanh_decay": "tanh_decay(0.3, 0.01, n)",
+    "tanh_decay to 0": "tanh_decay(0.3, 0.0, n, lb=-6, ub=4)",
+    "inverse_time": "inverse_time(0.3, 0.7, n // 10)",
+    "power_decay": "power_decay(0.02, 4.0, tokens=512)",
+    "infinite": "infinite(0.3, 0.1, n // 10, n // 3)",
+    "infinite annealed": "infinite(0.3, 0.1, n // 10, n // 3, n, n // 5, end=0.003)",
+    "monotone": "monotone(0.3, n, n // 10, ratios=[0.9, 0.75, 0.25])",
+    "cosine_restarts": "cosine_restarts(0.3, 0.01, n // 20)",
+    "cosine_restarts growing": "cosine_restarts(0.3, 0.01, n // 20, stretch=2)",
+    "cosine_restarts shrinking": "cosine_restarts(0.3, 0.01, n // 20, n=4, stretch=0.5)",
+    "cosine_restarts lower": "cosine_restarts(0.3, 0.01, n // 20, scale=0.8)",
+    "cosine_restarts lower onto a floor": "cosine_restarts(0.3, 0.01, n // 20, scale=0.8, floor=0.01)",
+    "cosine_restarts growing lower": "cosine_restarts(0.3, 0.01, n // 20, n=5, stretch=1.5, scale=0.5)",
+    "triangular": "triangular(0.003, 0.1, n // 20)",
+    "triangular falling slowly": "triangular(0.003, 0.1, n // 20, n // 10)",
+    "triangular halved": "triangular(0.003, 0.1, n // 20, n // 10, mode='triangular2')",
+    "triangular exp_range": "triangular(0.003, 0.1, n // 20, n // 10, mode='exp_range', gamma=1 - 3 / n)",
+    "one_cycle": "one_cycle(0.3, n)",
+    "one_cycle linear": "one_cycle(0.3, n, 0.25, div_factor=10, final_div_factor=100, anneal='linear')",
+    "one_cycle three lines": "one_cycle(0.3, n, 0.25, three_phase=True, anneal='linear')",
+    "one_cycle uneven": "one_cycle(0.3, n, 0.25, three_phase=True, pct_final=0.75, anneal='linear')",
+    "one_cycle_momentum": "one_cycle_momentum(n)",
+    "one_cycle_momentum three lines": "one_cycle_momentum(n, 0.5, 0.9, 0.25, three_phase=True, anneal='linear')",
 }
+RECIPES = {name: Recipe(text) for name, text in CALLS.items()}
 CASES = SHAPES | {name: recipe.case() for name, recipe in RECIPES.items()}

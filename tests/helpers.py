@@ -1,7 +1,8 @@
-"""What several test files use."""
+"""Helpers of several test files."""
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ def started(program: str, *arguments: Any, devices: int = 1) -> "subprocess.Pope
 
 
 def said(process: "subprocess.Popen[str]") -> str:
-    """What a process printed, at its end."""
+    """The output of a process, after its end."""
     try:
         printed, errors = process.communicate(timeout=600)
     finally:
@@ -76,7 +77,7 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 
 def avals(tree: Any) -> Any:
-    """What a compiled function sees of its argument: the structure, and the shape and the type of each leaf."""
+    """All that compilation depends on: the structure of a tree, and the shape and the type of each leaf."""
     return jax.tree.structure(tree), [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in jax.tree.leaves(tree)]
 
 
@@ -122,12 +123,12 @@ def as_float32(numbers: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x, np.float32).astype(np.float64), numbers)
 
 
-def refused(calls: Any, *errors: type[Exception]) -> Any:
-    """A test that each call raises an error with a message, of which a pattern is given; by default a Type- or ValueError."""
+def refused(calls: Any, *errors: type[Exception], literal: bool = False) -> Any:
+    """A test that each call raises an error, by default a Type- or ValueError, with a message: a pattern, or literal words."""
 
     @pytest.mark.parametrize(("call", "message"), calls)
     def test(call: Any, message: str) -> None:
-        with pytest.raises(errors or (TypeError, ValueError), match=message):
+        with pytest.raises(errors or (TypeError, ValueError), match=re.escape(message) if literal else message):
             call()
 
     return test

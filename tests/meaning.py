@@ -1,4 +1,4 @@
-"""What every node means, as mathematics: `meaning(s, t)` and `length(s)`.
+"""The meaning of every node, as mathematics: `meaning(s, t)` and `length(s)`.
 
 Written from the docstrings, and independent of the library's numerics. Times, and values that are rational, are
 fractions without rounding; everything else has 60 digits. A driven schedule has no meaning before it is bound.

@@ -57,24 +57,18 @@ class Growth:
     def positive(self) -> float:
         return self.one_of(COUNTS[1:20])
 
-    def deep(self) -> Schedule:
-        return Growth(self.choices, self.depth - 1, self.ends).schedule()
+    def deep(self, ends: bool = False) -> Schedule:
+        return Growth(self.choices, self.depth - 1, self.ends or ends).schedule()
 
-    def side(self) -> Schedule:
-        return Growth(self.choices, min(self.depth - 1, 1), self.ends).schedule()
+    def side(self, ends: bool = False) -> Schedule:
+        return Growth(self.choices, min(self.depth - 1, 1), self.ends or ends).schedule()
 
     def pair(self) -> tuple[Schedule, Schedule]:
         deep, side = self.deep(), self.side()
         return self.one_of(((deep, side), (side, deep)))
 
-    def finite(self) -> Schedule:
-        return Growth(self.choices, self.depth - 1, True).schedule()
-
-    def finite_side(self) -> Schedule:
-        return Growth(self.choices, min(self.depth - 1, 1), True).schedule()
-
     def lasting(self) -> Schedule:
-        s = self.finite()
+        s = self.deep(ends=True)
         return s if s.length > 0 else s >> ls.Constant(0.4, 3)
 
     def ramp(self, kind: Any) -> Schedule:
@@ -148,19 +142,19 @@ FINITE: tuple[Grow, ...] = (
     lambda g: g.deep().delay(g.count()),
     lambda g: g.deep().stretch(g.one_of(FACTORS)),
     lambda g: g.deep().staircase(g.one_of(STAIRS)),
-    lambda g: g.finite().reverse(),
-    lambda g: g.finite().cooldown(g.one_of(COUNTS[4:]), g.value(), g.one_of(options(Cooldown)["shape"])),
-    lambda g: g.finite() >> g.side(),
-    lambda g: g.finite_side() >> g.deep(),
+    lambda g: g.deep(ends=True).reverse(),
+    lambda g: g.deep(ends=True).cooldown(g.one_of(COUNTS[4:]), g.value(), g.one_of(options(Cooldown)["shape"])),
+    lambda g: g.deep(ends=True) >> g.side(),
+    lambda g: g.side(ends=True) >> g.deep(),
     lambda g: ls.join([g.side(), g.deep(), g.side()], [*itertools.accumulate((g.one_of(COUNTS[4:]), g.one_of(COUNTS[4:])))]),
-    lambda g: g.finite().repeat(g.one_of((1, 2, 3))),
-    lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=2.0),
-    lambda g: g.finite().repeat(g.one_of((1, 2, 3)), stretch=0.5, scale=g.one_of((1.0, -2.0))),
+    lambda g: g.deep(ends=True).repeat(g.one_of((1, 2, 3))),
+    lambda g: g.deep(ends=True).repeat(g.one_of((1, 2, 3)), stretch=2.0),
+    lambda g: g.deep(ends=True).repeat(g.one_of((1, 2, 3)), stretch=0.5, scale=g.one_of((1.0, -2.0))),
     lambda g: g.deep() @ g.one_of(FINITE_TIMES)(g),
 )
 ANY: tuple[Grow, ...] = (
     *FINITE,
-    lambda g: g.finite() >> g.value(),
+    lambda g: g.deep(ends=True) >> g.value(),
     lambda g: g.lasting().repeat(),
     lambda g: g.lasting().repeat(scale=g.one_of((-1.0, 0.5))),
     lambda g: g.lasting().repeat(stretch=g.one_of((2.0, 1.0)), scale=g.one_of((None, -1.0, 0.5))),

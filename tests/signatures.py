@@ -1,4 +1,4 @@
-"""Every number of every public call, found by its signature, so that what is new is tested without being listed.
+"""Every number of every public call, found by its signature: a new one is tested without an entry in a list.
 
 `CALLS` holds each public shape, clock, recipe and function that makes a schedule, and each method and operator of
 `Schedule`, so often that there is each of its modes and shapes, each number, and each number left out or a schedule instead.
@@ -26,46 +26,37 @@ def rising(t, a, b):
     return a - a / (1 + abs(b) * t)
 
 
-# What to give for a number, by the name of its parameter. All are exact in float32.
+# Examples of numbers, by the name of the parameter. All are exact in float32.
 ANY_NUMBER = 0.5
 NUMBERS = {
-    "a": 0.75,
-    "anneal_steps": 8.0,
-    "atol": 0.0625,
-    "constant": 0.75,
-    "cooldown": 2.0,
-    "cooldown_steps": 6.0,
-    "decay_steps": 12.0,
-    "dim": 64.0,
-    "div_factor": 8.0,
-    "down": 6.0,
-    "every": 7.0,
-    "exponent": -0.5,
-    "final_div_factor": 16.0,
-    "high": 1.25,
-    "highest": 1.0,
-    "index": 1.0,
-    "lb": -2.0,
-    "lowest": -1.0,
-    "min_scale": 0.125,
-    "n": 3.0,
-    "patience": 1.0,
-    "pct_final": 0.75,
-    "pct_start": 0.25,
-    "peak": 1.5,
-    "power": 2.5,
-    "rate": 0.875,
-    "reset": 2.0,
-    "seed": 4.0,
-    "steps": 40.0,
-    "end": 0.25,
-    "stretch": 1.25,
-    "timescale": 16.0,
-    "ub": 1.0,
-    "up": 5.0,
-    "warmup": 2.0,
-    "warmup_steps": 10.0,
-    "window": 2.0,
+    name: number
+    for number, names in (
+        (-2.0, "lb"),
+        (-1.0, "lowest"),
+        (-0.5, "exponent"),
+        (0.0625, "atol"),
+        (0.125, "min_scale"),
+        (0.25, "end pct_start"),
+        (0.75, "a constant pct_final"),
+        (0.875, "rate"),
+        (1.0, "highest index patience ub"),
+        (1.25, "high stretch"),
+        (1.5, "peak"),
+        (2.0, "cooldown reset warmup window"),
+        (2.5, "power"),
+        (3.0, "n"),
+        (4.0, "seed"),
+        (5.0, "up"),
+        (6.0, "cooldown_steps down"),
+        (7.0, "every"),
+        (8.0, "anneal_steps div_factor"),
+        (10.0, "warmup_steps"),
+        (12.0, "decay_steps"),
+        (16.0, "final_div_factor timescale"),
+        (40.0, "steps"),
+        (64.0, "dim"),
+    )
+    for name in names.split()
 }
 LISTS = ("boundaries", "milestones", "steps", "values")  # parameters that are lists of numbers, where no annotation says so
 POINTS = [5.0, 12.0, 20.0]  # the example of a list
@@ -76,7 +67,7 @@ def _curve(scale: float = 1.0) -> ls.Schedule:
     return ls.Polynomial(1.5 * scale, 0.5 * scale, 30, 1.5)
 
 
-# What to give where a number will not do.
+# Examples of other arguments.
 THINGS: dict[str, Any] = {
     "branches": (RECEIVER, _curve()),
     "clock": ls.Plateau(patience=1),
@@ -148,17 +139,14 @@ def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
         elif name in LISTS:
             yield Parameter(name, {name: POINTS}, (GIVEN,))
         elif name not in ("self", "numbers"):
-            yield _thing(name, parameter.default is not parameter.empty)
+            is_known = name in THINGS
+            assert is_known or parameter.default is not parameter.empty, f"expected an example of {name} in LISTS or in THINGS"
+            yield Parameter(name, {}, (THINGS[name],) if is_known else ())
 
 
 def _is_number(hint: Any) -> bool:
     """Whether an annotation is `Number`, perhaps with alternatives."""
     return all(kind in typing.get_args(hint) for kind in typing.get_args(Number))
-
-
-def _thing(name: str, has_default: bool) -> Parameter:
-    assert name in THINGS or has_default, f"what to give for {name}? Add it to LISTS or to THINGS in signatures.py"
-    return Parameter(name, {}, (THINGS[name],) if name in THINGS else ())
 
 
 def _calls(name: str, described: Any, function: Callable[..., Any], label: str = "", singly: bool = False) -> Iterator[Call]:
@@ -247,7 +235,7 @@ def several(call: Call, name: str) -> np.ndarray:
     """Values that the call takes for a number, `SEVERAL` of them, exact in float32."""
     given = np.asarray(call.numbers[name], np.float64)
     taken = [given * k for k in (1.0, 0.5, 2.0, -1.0, 0.0, 1.5) if accepts(call, **{name: (given * k).tolist()})]
-    assert len(taken) > 1, f"{call} refuses nearly every number for {name}: change NUMBERS in signatures.py"
+    assert len(taken) > 1, f"{call} refuses most numbers for {name}. Hint: change NUMBERS in signatures.py"
     return np.stack((taken * 3)[:SEVERAL])
 
 

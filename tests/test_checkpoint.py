@@ -1,4 +1,4 @@
-"""A checkpoint brings back a state and knows its schedule; what does not fit the program that goes on is named."""
+"""A checkpoint restores a state and compares its schedule with the program's; errors name each part that does not fit."""
 
 import functools
 import json
@@ -91,9 +91,7 @@ FORMATS = {
 
 
 @pytest.mark.filterwarnings("ignore")  # orbax warns of what it is going to change
-@pytest.mark.parametrize(
-    "through", [pytest.param(name, marks=[pytest.mark.system] if name.startswith("orbax") else []) for name in FORMATS]
-)
+@pytest.mark.parametrize("through", [pytest.param(x, marks=[pytest.mark.system] * x.startswith("orbax")) for x in FORMATS])
 @pytest.mark.parametrize(("maker", "live"), [("chain", False), ("chain", True), ("scheduled", True), ("partition", True)])
 def test_a_state_comes_back_equal_and_goes_on(maker, live, through, tmp_path):
     on, first, state = trained(maker, live)
@@ -102,7 +100,7 @@ def test_a_state_comes_back_equal_and_goes_on(maker, live, through, tmp_path):
     assert_equal(on(restored), on(state))
 
 
-# Whose numbers they are
+# Descriptions of schedules
 
 
 def decayed(t: Any) -> Any:
@@ -120,18 +118,17 @@ def test_a_description_is_json_and_resumes():
 
 
 def test_long_schedules_are_shown_where_they_differ():
-    starts, boundaries = [i / 10 for i in range(60)], range(10, 600, 10)
-    other = [7.0 if i in (30, 31, 50) else x for i, x in enumerate(starts)]
-    long, changed = (ls.join([ls.Linear(x, 0.0, 10) for x in some], boundaries) for some in (starts, other))
+    starts = np.arange(60) / 10
+    other = np.where(np.isin(np.arange(60), (30, 31, 50)), 7.0, starts)
+    long, changed = (ls.join([ls.Linear(x, 0.0, 10) for x in some], range(10, 600, 10)) for some in (starts, other))
     with pytest.raises(ValueError, match="the schedule of the checkpoint, got another") as raised:
         ls.resume(ls.describe(long), changed)
     _, saved, now, marks, _ = str(raised.value).split("\n")
     assert max(map(len, (saved, now))) < 140
-    assert (saved[marks.index("^")], now[marks.index("^")]) == ("3", "7")
-    assert marks.split() == ["^^^", "^^^", "and", "more"]
+    assert (saved[marks.index("^")], now[marks.index("^")], marks.split()) == ("3", "7", ["^^^", "^^^", "and", "more"])
 
 
-# What was read fits the program
+# Restored states
 
 
 def chain(s: Any = PLATEAU, live: bool = False, links: Any = (ADAM,), **params: Any) -> Any:
@@ -147,21 +144,20 @@ def replaced(state: Any, template: Any) -> dict[str, Any]:
     return {path: leaves(template if "/live/" in f"/{path}" else state)[path] for path in leaves(template)}
 
 
-def test_what_was_read_comes_in_the_structure_of_the_template():
+def test_a_restored_state_has_the_structure_of_the_template():
     x, y = jnp.ones(1), jnp.ones(2)
     arrays = {"a": None, "b": y, "": (), "e": {0: x}, "c/d": x, "c": {"d": jnp.zeros(1)}}
     numbers = {"step": 2**40, "rate": 0.5, "name": "adam", "done": True, "big": np.array([2**40]), "key": jax.random.key(0)}
     both, less = {"a": x, "b": y}, {"a": x}
     nested = {"a": jnp.zeros(1), "inner": both, "0": [both, both]}
     of_parameters, of_variables = {"mu": {"value": x, "b": y}}, {"mu": {"value": {"value": x}, "b": {"value": y}}}
-    rows: list[tuple[Any, Any, Any]] = [
+    for template, loaded, added in (
         (arrays, dict(arrays), ()),
         (of_parameters, of_variables, ()),  # a parameter may be called value
         (of_variables, of_parameters, ()),
         (nested, {"inner": both, "0": [both, both]}, "a"),  # a name from the top means one part
         (nested, {"a": jnp.zeros(1), "inner": less, "0": [less, less]}, "b"),  # and any other all
-    ]
-    for template, loaded, added in rows:
+    ):
         assert_equal(ls.restore(template, loaded, added=added), template)
     restored = ls.restore(numbers, dict(numbers))
     assert all(type(restored[name]) is type(x) and np.all(restored[name] == x) for name, x in numbers.items())
@@ -215,17 +211,16 @@ def test_a_live_schedule_that_differs_is_shown_kept_or_replaced(name, read):
     assert leaves(ls.restore(old, state, on_change="raise")) == leaves(old)  # of equal ones there is nothing to say
 
 
-# Parts that are new, or left behind
+# Parts that only one side has
 
 DECAY, TRACE = optax.add_decayed_weights(1e-4), optax.trace(0.9)
 ADAMW = optax.adamw(optax.linear_schedule(1.0, 0.0, 9)).init(PARAMS)
 BOTH, NEW = {"added": "clocks/1", "removed": "clocks/0"}, {"added": "clocks/0", "on_change": "replace"}
-# From, to, the names, and where parts come from that are not in the same place: the template, or elsewhere in the checkpoint.
+# The old state, the template, the arguments, and the origins of parts that move: the template, or elsewhere in the checkpoint.
 CHANGES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "adamw": (ADAMW, chain(links=(ADAM, DECAY)), {"added": ["2/step", "clocks", "used"], "removed": "2/count"}, "2=template"),
     "other": (rate(TOKENS * PLATEAU), rate(PLATEAU * LATER), BOTH, "clocks/0=clocks/1 clocks/1=template"),
     "live": (rate(PLATEAU, True), rate(LATER * PLATEAU, True), NEW, "live=template clocks/0=template clocks/1=clocks/0"),
-    "now live": (rate(PLATEAU), rate(PLATEAU, True), {"on_change": "replace"}, "live=template"),
     "train state": (train_state(0.1), train_state(PLATEAU), NEW, "opt_state/1/clocks=template opt_state/1/live=template"),
     "no longer live": (rate(PLATEAU, True), rate(PLATEAU), {"removed": "live"}, ""),
     "a link": (chain(links=(DECAY,)), chain(links=(TRACE,)), {"added": "0", "removed": "0"}, "0=template"),
@@ -248,48 +243,23 @@ def test_parts_are_added_and_removed(change):
         ls.restore(template, before)
 
 
-# What does not fit
+# Errors
 
 THIRD = ls.Constant(1 / 3)
 TWO, LIVE_COSINE, FUNCTION = chain(PLATEAU * LATER), chain(COSINE, True), ls.describe(0.1 * ls.Function(decayed))
 REFUSED: list[tuple[Any, str]] = [
     (lambda: ls.resume(ls.describe(ls.get_schedule(rate(THIRD, True))), ls.Constant(1 / 3 + 1e-12)), "checkpoint, got another"),
-    (lambda: ls.describe("0.1"), r"describe\(schedule='0.1'\): expected a schedule"),  # pyright: ignore
     (lambda: ls.resume(None, SCHEDULE), r"resume\(saved=None\): expected the text that describe gave"),  # pyright: ignore
-    (lambda: ls.resume("", PLATEAU, "ignore"), r"resume\(on_change='ignore'\): expected 'raise' or 'keep' or"),  # pyright: ignore
     (lambda: ls.resume(FUNCTION, 0.2 * ls.Function(decayed)), "the schedule of the checkpoint, got another"),
     (lambda: ls.resume(FUNCTION, SCHEDULE, "keep"), "an expression .*, got an error: decayed is no number"),
-    (lambda: ls.resume("what is this", SCHEDULE, "keep"), "for the schedule of the checkpoint"),
     (lambda: ls.restore(LIVE_COSINE, chain(RAMP, True)), r"1/live: Linear\(0.1, .* in the checkpoint, Cosine\(0.1, 0.0, 100\)"),
     (lambda: ls.restore(LIVE_COSINE, {}), r"(?s)of the template, got another.* and \d+ more\nHint"),
     (lambda: ls.restore(chain(), chain(a=jnp.ones(4))), r"0/mu/a: float32\[4\] in the checkpoint, float32\[3\] in the temp"),
-    (lambda: ls.restore({"a": "hello"}, {"a": jnp.ones(2)}), r"a: float32\[2\] in the checkpoint, str in the template"),
     (lambda: ls.restore({"a": jnp.ones(2)}, None), "a: not in the checkpoint"),
     (lambda: ls.restore(TWO, chain()), r"1/clocks/1/bad: not in the checkpoint(.*\n)*Hint: added="),
     (lambda: ls.restore(TWO, chain(), added="clocks/2"), r"\(added='clocks/2'\): expected the name of a part of the template"),
-    (lambda: ls.restore(TWO, chain(), removed="cloc"), r"\(removed='cloc'\): expected the name of a part of the checkpoint"),
     (lambda: ls.restore(TWO, chain(), added=["clocks/1", "0"]), "0/mu/a: on both sides, but not in one place"),
     (lambda: ls.restore(TWO, chain(), added=3), r"\(added=3\): expected names of parts, such as 'clocks/0'"),  # pyright: ignore
-    (lambda: ls.restore(TWO, chain(), added=[3]), r"\(added=\[3\]\): expected names of parts"),  # pyright: ignore
-    (lambda: ls.restore(TWO, chain(), added=""), r"\(added=\[''\]\): expected names of parts"),
     (lambda: ls.restore(TWO, chain(), "ignore"), r"restore\(on_change='ignore'\): expected 'warn' or"),  # pyright: ignore
 ]
-test_what_does_not_fit_is_refused = refused(REFUSED)
-
-
-def test_another_schedule_goes_on_from_a_checkpoint():
-    """A driven one with a new warm-up, and its cool-down: the step and the plateaus are what they were."""
-
-    def rates(s: Any, state: Any, n: int) -> Any:
-        def update(state: Any, _: Any) -> Any:
-            state = ls.scale_by_learning_rate(s).update(PARAMS, state, value=1.0)[1]
-            return state, ls.learning_rate(state)
-
-        return jax.lax.scan(update, state, length=n)
-
-    n, steps, cosine = 60, np.arange(60, 85), ls.warmup_cosine(0.1, 10, 100)
-    driven, cool = cosine * ls.reduce_on_plateau(factor=0.5, patience=20), ls.OneMinusSqrt(cosine(n), 0.0, 20)
-    saved = pickle.loads(pickle.dumps(jax.device_get(rates(driven, rate(driven), n)[0])))
-    expected = cosine(steps) * np.where(steps < 64, 0.25, 0.125) * np.minimum((steps - n) / 10, 1.0)  # the third plateau
-    np.testing.assert_allclose(rates(driven * ls.Linear(0.0, 1.0, 10).delay(n), saved, 25)[1], expected, rtol=1e-6)
-    np.testing.assert_allclose(rates(driven.take(n) >> cool, saved, 25)[1], cool(steps - n), rtol=1e-6)
+test_mistakes = refused(REFUSED)

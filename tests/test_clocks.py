@@ -1,4 +1,4 @@
-"""When clocks tick, what they read, and what may be done to a schedule that is driven by one."""
+"""The ticks and readings of clocks, and the operations that driven schedules allow."""
 
 import contextlib
 import math
@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax.serialization import from_state_dict, to_state_dict
 from helpers import refused, relaxed, x64
@@ -140,10 +139,8 @@ def test_a_count_is_exact_beyond_int32_and_as_float64_in_fractions():
     rng = np.random.default_rng(0)
     several: Any = (
         rng.integers(0, 2**22, 5000).astype(np.int32),
-        np.full(100, 0.4, np.float32),
         np.full(100_000, 0.1, np.float32),
         np.array([1e9, *[0.3] * 50_000], np.float32),
-        np.array([0.3, 1e9, 7.0, 1e-3] * 1000, np.float32),
     )
     for values in several:
         truth, plain = math.fsum(values.tolist()), sum(values.tolist())
@@ -173,32 +170,24 @@ def saved_and_read(state: Any) -> Any:
     return from_state_dict(state, to_state_dict(state))
 
 
-LAST = 2**53
-
-
 @pytest.mark.parametrize("context", [contextlib.nullcontext, pytest.param(x64, marks=pytest.mark.deep)])
 @pytest.mark.parametrize("run", [pytest.param(jax.jit, marks=pytest.mark.deep), lambda f: f], ids=["traced", "known"])
 def test_whole_numbers_next_to_the_last_are_exact(run, context):
-    """By `tick`, through `accumulate` and by `observe`; and after flax and pickle have written and read the state."""
-    s, params = ls.Constant(1.0).on(ls.Counter("n")), {"w": jnp.ones(3)}
-    once = ls.scale_by_learning_rate(s, live=True)
-    twice = ls.accumulate(optax.MultiSteps(once, 2))
-    tick = run(lambda state, n: ls.clocks.tick(s, state, n=n))
-    update = run(lambda state, n: twice.update(params, state, params, n=n)[1])
-    observe = run(lambda state, n: ls.observe(state, n=n))
+    """By `tick` and by `observe`; and after flax and pickle have written and read the state."""
+    s = ls.Constant(1.0).on(ls.Counter("n"))
+    tick, observe = run(lambda state, n: ls.clocks.tick(s, state, n=n)), run(lambda state, n: ls.observe(state, n=n))
+    numbers = (2**52, 3, 2**52 - 2**29, 2**29 - 9, 1, 1)
     with context(), relaxed():
-        states: Any = ls.clocks.init(s), twice.init(params), once.init(params)
-        numbers = (LAST // 2, 3, LAST // 2 - 2**29, 2**29 - 9, 1, 1)
-        for i, n in enumerate(numbers):
+        states: Any = ls.clocks.init(s), ls.scale_by_learning_rate(s, live=True).init(())
+        for n in numbers:
             x = np.float32(n) if n > 2**31 else np.int32(n)
-            states = [saved_and_read(state) if i == 3 else state for state in states]
-            states = [change(state, x) for change, state in zip((tick, update, observe), states, strict=True)]
-        assert [int(ls.readings(state, s)["n"]) for state in states] == [sum(numbers)] * 3
+            states = [change(saved_and_read(state), x) for change, state in zip((tick, observe), states, strict=True)]
+        assert [int(ls.readings(state, s)["n"]) for state in states] == [sum(numbers)] * 2
         assert [x.dtype for x in states[0].clocks[0]] == [jnp.float32] * 3
 
 
 BAD = (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2)
-test_what_is_no_count_is_refused_where_it_is_known = refused(
+test_a_known_number_that_is_no_count_is_refused = refused(
     [
         *((lambda x=x: TOKENS.tick(TOKENS.init(), 1, {"tokens": x}), "'tokens'.: expected a number from 0 to") for x in BAD),
         (lambda: TOKENS.tick(TOKENS.init(), 1, {"tokens": jnp.ones(2)}), r"expected a scalar, got shape \(2,\)"),
@@ -207,12 +196,12 @@ test_what_is_no_count_is_refused_where_it_is_known = refused(
 )
 
 
-def test_what_is_no_count_is_left_out_where_it_is_traced():
+def test_a_traced_number_that_is_no_count_is_left_out():
     assert TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, 2.0], np.float32))[0]) == 7
-    assert np.isfinite(TOKENS.read(observed(TOKENS, np.array([5.0, np.nan, -3.0, np.inf, 2.0], np.float32))[0]))
+    assert np.isfinite(TOKENS.read(observed(TOKENS, np.array([5.0, np.inf, 2.0], np.float32))[0]))
 
 
-# Plateaus. What they count with signed or absolute margins is recorded from PyTorch: test_torch.py.
+# Plateaus. The traces of PyTorch in test_torch.py test signed and absolute margins.
 
 
 def test_a_plateau_of_windows_of_the_other_mode_and_of_margins_without_sign():
@@ -262,7 +251,7 @@ def test_the_mean_of_the_last_observations_is_observed():
     assert observed(anew, np.array([1.0, 2.0, 8.0]))[0].clock.best == 8.0
 
 
-# What may be done to a schedule on a clock
+# Operations on driven schedules
 
 BENT = [
     *(lambda s: s @ ls.Time(), lambda s: COSINE @ s, lambda s: s.stretch(2), lambda s: s.staircase(2), lambda s: s.drop(2)),
@@ -276,16 +265,13 @@ WRONG: Any = (COSINE, None, ls.Plateau)
 MISTAKES: list[Any] = [
     *((lambda s=s: jax.jit(s)(7), r"evaluate\(s, state\)") for s in DRIVEN),
     *((lambda s=s: ls.clocks.evaluate(s, ls.clocks.init(COSINE)), "another schedule") for s in DRIVEN),
-    *((lambda s=s: ls.clocks.init(ls.stack([s, s])), r"jax\.vmap") for s in DRIVEN),
     (lambda: ls.clocks.tick(HALVES, ls.clocks.init(HALVES), loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
     *((lambda wrong=wrong: COSINE.on(wrong), r"on\(clock=.*\): expected a clock") for wrong in WRONG),
     *((lambda wrong=wrong: ls.Since(wrong), r"Since\(clock=.*\): expected a clock") for wrong in WRONG),
     (lambda: ls.clocks.replay(HALVES, np.ones((2, 2))), r"arrays of one shape \(n,\), got \{'value': \(2, 2\)\}"),
-    (lambda: ls.clocks.replay(HALVES, {"value": np.ones(3), "loss": np.ones(2)}), r"'value': \(3,\), 'loss': \(2,\)"),
     (lambda: ls.clocks.replay(HALVES, {"loss": np.ones(3)}), "no clock monitors 'loss'"),
     (lambda: ls.clocks.replay(TWO, LOSSES), "expected a dict, since clocks monitor loss, score"),
     (lambda: ls.clocks.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
-    (lambda: ls.clocks.replay("0.1", LOSSES), "expected a schedule, a number or a function"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.Smoothed(ls.Plateau(), 2.5), r"Smoothed\(window=2.5\): expected window >= 1 and whole"),  # pyright: ignore
 ]
-test_what_does_not_fit_is_refused = refused(MISTAKES)
+test_mistakes = refused(MISTAKES)

@@ -1,4 +1,4 @@
-"""What is public is documented: in one line, with every argument, and an example that runs."""
+"""Every public name is documented: one line, every argument, and an example that runs."""
 
 import inspect
 

@@ -15,35 +15,23 @@ from signatures import POINTS, arguments
 
 import lrsched as ls
 from lrsched.algebra.arguments import spec_of
-from lrsched.algebra.pointwise import Pointwise
 from lrsched.dialects import keras, optax, timm, torch, transformers
 
 INF, NAN = math.inf, math.nan
 BAD = (NAN, INF, -INF, "a", None, True, 1j)
 
 
-def complaints(call, name, given, bad):
-    """What is wrong with how a bad input is refused."""
-    kind, is_operator = ValueError if type(bad) is float else TypeError, call.label.startswith("__")
-    try:
-        made = call.make(**{name: given})
-    except kind as error:
-        if is_operator and kind is TypeError:
-            return []  # which is worded by Python itself
-        words = [repr(bad), *([] if is_operator else [call.name, name.partition("[")[0]])]
-        return [f"{call}: no {word} in {error}" for word in words if word not in str(error)]
-    return [f"{call} with {name}={given!r} gave {made!r}"]
-
-
 def test_every_bad_number_is_refused_by_name():
-    found = []
     for call, name in arguments():
+        is_operator = call.label.startswith("__")
         for bad in BAD:
             if (bad is None and name in call.may_be_none) or (bad == INF and (call.name, name) == ("Constant", "steps")):
                 continue
-            given = [POINTS[0], bad, POINTS[2]] if isinstance(call.numbers[name], list) else bad
-            found += complaints(call, name, given, bad)
-    assert not found, "\n".join(found)
+            with pytest.raises(ValueError if type(bad) is float else TypeError) as raised:
+                call.make(**{name: [POINTS[0], bad, POINTS[2]] if isinstance(call.numbers[name], list) else bad})
+            words = [repr(bad)] if is_operator else [repr(bad), call.name, name.partition("[")[0]]
+            if not is_operator or raised.type is ValueError:  # others are worded by Python itself
+                assert [word for word in words if word not in str(raised.value)] == [], f"{call}: {raised.value}"
 
 
 LINE = ls.Linear(0.0, 1.0, 10)
@@ -55,7 +43,6 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Linear(0.0, 1.0, [[1], [2, 3]]), "Linear(steps=[[1], [2, 3]])", "a number"),
     (lambda: ls.Linear(0.0, 10**400, 10), "expected a number."),
     (lambda: ls.wsd("1E-3", 1, 9, 1), "Hint: float('1E-3'); YAML reads 3e-4 as text, and 3.0e-4 as a number."),  # pyright: ignore
-    (lambda: ls.Linear([0, 1], [0, 1, 2], 10), "Linear(...): expected batches of one shape, got (2,), (3,)"),
     (lambda: ls.Constant(1e39), "Constant(value=1e+39)", "a finite number, |value| <= 1.7e+38"),
     (lambda: ls.Piecewise([5, 3], [1.0, 2.0]), "Piecewise(steps=[5, 3])", "that rise from 0 or later", "sort them"),
     (lambda: ls.Piecewise([], []), "Piecewise(steps=[])", "a list of numbers"),
@@ -66,7 +53,6 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Function(3), "Function(fn=3)", "a function of time"),
     (lambda: ls.Function(lambda _: None)(3), "expected a real number, got None (NoneType)"),
     (lambda: ls.Function(lambda _: np.ones(3))(3), "elementwise over times, for shape (), got (3,)"),
-    (lambda: LINE.repeat(0.4), "repeat(n=0.4)", "n >= 1"),
     (lambda: LINE.repeat(stretch=0.5), "repeat(stretch=0.5)", "stretch >= 1", "shrinking cycles come to an end"),
     (lambda: ls.Constant(1.0, 0).repeat(), "repeat(schedule=Constant(1.0, 0))", "a length above 0"),
     (lambda: ENDLESS.repeat(2), "repeat(schedule=Exponential(1.0, 0.5))", "a schedule with an end", "Hint: give"),
@@ -74,41 +60,23 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: 0.1 >> LINE, "write Constant(0.1, steps)"),
     (lambda: ls.Constant(-1.0) ** 0.5, "(-1.0) ** 0.5: expected a base > 0, or a whole exponent >= 0."),
     (lambda: ls.Noise(0.1, 1.5), "Noise(seed=1.5)", "seed >= 0 and < 16777216 and whole", "for example seed=0"),
-    (lambda: ls.Noise(0.1, 2**24), "Noise(seed=16777216)", "or seed % 2**24"),
-    (lambda: ls.Constant(1.0).cooldown(5), "cooldown(schedule=Constant(1.0))", "with an end", "Hint: give it a length with"),
-    (lambda: LINE.cooldown(0.25), "cooldown(steps=0.25): expected steps >= 1, or 0", "round(0.25 * total_steps)"),
     (lambda: ls.Greedy(highest=-1, lowest=[-2, 0]), "Greedy(lowest=array([-2.,  0.])): expected lowest <= highest"),
     (lambda: ls.one_cycle(1.0, 100, pct_final=0.2), "one_cycle(pct_final=0.2)", "pct_final >= pct_start=0.3"),
     (lambda: LINE / 0, "Linear(0.0, 1.0, 10) / 0.0", "a divisor other than 0"),
     (lambda: LINE.clip(0.9, 0.1), "clip(low=0.9, high=0.1)", "low <= high", "swap the two"),
     (lambda: LINE.then("a"), "then(other='a')", "a schedule, a number or a function of the step"),
-    (lambda: Pointwise("%", (LINE, LINE)), "Pointwise(operator='%')", "'+' or"),
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),
     (lambda: ls.join([LINE, LINE, LINE], [5, 3]), "join(boundaries=[5, 3])", "that rise", "Hint: sort them"),
-    (lambda: LINE >> ls.as_stateful(LINE), "unsupported operand"),
     (lambda: LINE.then(ls.as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
-    (
-        lambda: ls.clocks.evaluate(LINE, {"w": np.zeros((99, 99))}),
-        "evaluate(...)",
-        "the state that init(schedule) makes",
-        "got {'w'",
-    ),
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),
-    (lambda: ls.multi_step(1.0, range(400), 10), "multi_step(...): ", "<= 1.7e+38"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
-    (lambda: ls.warmup_cosine(1.0, 100, 1e-3), "warmup_cosine(steps=0.001)", "steps >= 1, or 0", "the order of the arguments"),
-    (lambda: ls.warmup_inverse_sqrt(1.0, 0), "warmup_inverse_sqrt(warmup_steps=0.0)", "steps > 0", "with no warm-up, give"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"), "wsd(end=0.0)", "the sign of 1.0"),
     (lambda: ls.infinite(1.0, 0.5, 9, 9, 99), "infinite(anneal_steps=None, end=None): expected steps, anneal_steps and"),
     (lambda: ls.tanh_decay(1.0, 0.5, 9, ub=-8), "tanh_decay(lb=-7.0): expected lb < ub, got ub=-8.0"),
-    (lambda: ls.cosine_restarts(1.0, 0.0, 0), "cosine_restarts(steps=0.0)", "steps > 0", "a cycle that repeats for ever"),
     (lambda: ls.triangular(0.0, 1.0, 4, gamma=0.9), "triangular(gamma=0.9)", "mode 'exp_range', got mode 'triangular'"),
-    (lambda: ls.triangular(0.0, 1.0, 0), "triangular(...): ", "a length above 0"),
     (lambda: ls.one_cycle(1.0, 100, pct_start=0.6, three_phase=True), "one_cycle(pct_start=0.6): expected pct_start"),
     (lambda: ls.one_cycle(1.0, 10, three_phase="no"), "one_cycle(three_phase='no')", "True or False"),
-    (lambda: torch.OneCycleLR(0.1, 9, three_phase=1), "OneCycleLR(three_phase=1)", "True or False"),
-    (lambda: ls.Smoothed(ls.Plateau(), [3, 4]), "Smoothed(window=[3, 4]): expected one number", "for each window"),
     (lambda: ls.one_cycle(2.0**31, 5, final_div_factor=1e-300), "one_cycle(...): ", "<= 1.7e+38"),
     (lambda: DRIVEN(3), "on what its clock has observed", "scale_by_learning_rate(s) runs the clocks", "evaluate(s, state)"),
     (lambda: DRIVEN.drop(1), "drop bends time; do it before"),
@@ -119,13 +87,6 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
         for x in ("5", None, True, 1j, NAN, LINE, [[1], [2, 3]])
     ),
 ]
-
-
-def test_what_is_traced_is_not_checked():
-    def call(x):
-        return ls.Linear(0.0, x, x)(3) + ls.Piecewise([x, -x], [x, x])(3) + (ls.Linear(0.0, 1.0, x).repeat(stretch=x))(7)
-
-    assert np.isfinite(jax.jit(call)(-5.0))
 
 
 @pytest.mark.parametrize("fn", [lambda t: 1.0 if t < 5 else 0.5, lambda t: math.exp(-t)])
@@ -141,7 +102,7 @@ def test_a_function_that_takes_no_arrays_says_what_to_write(make, fn):
     assert schedule(7) is not None  # one known step is no matter
 
 
-# A count between 0 and 1 is a ratio, or an argument in the wrong place, in recipes and in dialects.
+# Recipes and dialects refuse counts between 0 and 1: they are ratios, or arguments in the wrong order.
 
 
 def test_no_recipe_takes_a_count_between_0_and_1():
@@ -163,15 +124,8 @@ RATIOS = [
     (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
     (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
     (lambda: optax.piecewise_constant_schedule(1.0, {0.3: 0.5}), "piecewise_constant_schedule(boundaries=[0.3])", "round(0.3"),
-    (lambda: optax.join_schedules([1.0, 0.5], [0.5]), "join_schedules(boundaries=[0.5])", "round(0.5 * total_steps)"),
-    (lambda: timm.MultiStepLRScheduler(0.1, [0.3, 0.6]), "MultiStepLRScheduler(decay_t=[0.3, 0.6])", "0.3 * total_steps"),
-    (lambda: timm.StepLRScheduler(0.1, 9, noise_range_t=(0.5, 0.9)), "StepLRScheduler(noise_range_t=[0.5, 0.9])"),
     (lambda: timm.create_scheduler_v2(0.1, decay_milestones=[0.3]), "create_scheduler_v2(decay_milestones=[0.3])", "of epochs"),
     (lambda: torch.CosineAnnealingLR(0.1, 0.5), "CosineAnnealingLR(T_max=0.5)", "T_max=round(0.5 * total_steps)"),
-    (
-        lambda: transformers.get_constant_schedule_with_warmup(0.1, 0.1),
-        "get_constant_schedule_with_warmup(num_warmup_steps=0.1)",
-    ),
 ]
 
 
@@ -184,7 +138,7 @@ def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
     assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time
 
 
-# The error speaks of what was called, and not of what that called.
+# The error names the function that the user called, not an inner one.
 OUTER = [
     (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
     (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),
@@ -192,7 +146,6 @@ OUTER = [
     (lambda: ls.plot_replay(None, [1.0]), "plot_replay(schedule=None): expected a schedule"),
     (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),
     (lambda: ls.clocks.evaluate(LINE, None), "evaluate(...): expected the state that init(schedule) makes, got None"),
-    (lambda: ls.join(3, []), "join(schedules=3): expected a list of schedules"),
     (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),
 ]
 

@@ -1,4 +1,4 @@
-r"""Formulas: they are those of the schedules, because evaluating them gives their values, and matplotlib can render them."""
+r"""Formulas: their values are those of the schedules, and matplotlib can render them."""
 
 import math
 import re
@@ -19,8 +19,6 @@ from lrsched.algebra.shapes import Function, Noise
 from lrsched.dialects import torch
 from lrsched.views.formula import formula
 
-NODES_WITH_FORMULAS = 24
-
 
 def has_formula(s: Any) -> bool:
     """Whether it is one schedule, and every node in it has one, which is optional: without it `latex` raises."""
@@ -28,8 +26,8 @@ def has_formula(s: Any) -> bool:
     return not s.batch_shape and all(formula.dispatch(type(one)) is not formula.dispatch(object) for one in schedules)
 
 
-FUNCTIONS = [torch.LambdaLR(0.1, abs), torch.MultiplicativeLR(0.1, abs)]
-MADE: Any = {str(call): call.make() for call in FEW} | {repr(s): s for s in [*TORCH, *FUNCTIONS]}
+FUNCTIONS = torch.LambdaLR, torch.MultiplicativeLR
+MADE: Any = {str(call): call.make() for call in FEW} | {repr(s): s for s in [*TORCH, *(f(0.1, abs) for f in FUNCTIONS)]}
 MADE = {name: s for name, s in MADE.items() if has_formula(s)}
 STEPS = [0, 1, 2, 3, 5, 7, 8, 11, 12, 16, 20, 24, 30, 33, 39, 40, 41, 100]
 NAMES: dict[str, Any] = {name: getattr(math, name) for name in ("sqrt", "floor", "cos", "log", "pi", "inf")}
@@ -76,12 +74,9 @@ def value_of(text: str, t: float) -> float:
     return evaluated(text, names)
 
 
-ODD = Function, Noise, torch.LambdaLR, torch.MultiplicativeLR
-
-
 def is_arithmetic(s: Any) -> bool:
     """Whether there are only operations that the evaluation knows."""
-    odd = [one for one in nodes(s) if isinstance(one, ODD)]
+    odd = [one for one in nodes(s) if isinstance(one, (Function, Noise, *FUNCTIONS))]
     growing = [one for one in nodes(s) if isinstance(one, Repeat) and one.stretch_ is not None]
     return not odd and not growing and "u_{" not in ls.latex(s) and r"\sum" not in ls.latex(s)
 
@@ -117,12 +112,8 @@ def test_generated_schedules_have_formulas(s):
         assert_has_the_values(text, s, [0.0, 1.0, 6.0], 2e-2)
 
 
-def test_nodes_and_clocks_have_formulas_and_text_has_none():
-    made = {type(one): one for s in MADE.values() for one in nodes(s)}
-    assert sum(issubclass(cls, ls.Schedule) for cls in made) >= NODES_WITH_FORMULAS
-    assert all(cls.__name__ not in one.unit for cls, one in made.items() if issubclass(cls, ls.Clock))
-    with pytest.raises(TypeError, match=r"latex\(schedule='0.1'\): expected a schedule"):
-        ls.latex("0.1")  # pyright: ignore[reportArgumentType]
+def test_most_nodes_have_formulas():
+    assert len({type(one) for s in MADE.values() for one in nodes(s) if isinstance(one, ls.Schedule)}) >= 24
 
 
 WRITTEN = [
@@ -131,7 +122,6 @@ WRITTEN = [
     (ls.Exponential(1e-5, 0.5), r"10^{-5} \cdot 0.5^{t}"),
     (2 * ls.Time() + 1, r"2 \cdot t + 1"),
     (-(1 + ls.Time()), r"-\left(1 + t\right)"),
-    (1 / (ls.Constant(0.0) + ls.Constant(0.0)), r"3.40282 \cdot 10^{38}"),  # as the value saturates
     (ls.Constant(0.0) / ls.Linear(0, 0, 0), r"\text{undefined}"),
     (ls.step_decay(0.1, 30, 0.5), r"0.1 \cdot 0.5^{\left\lfloor \frac{t}{30} \right\rfloor}"),
     (ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="val_loss")), r"0.5^{p},\quad p = \text{plateaus of val\_loss}"),

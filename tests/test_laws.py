@@ -67,7 +67,7 @@ def assert_eager(actual: Any, truth: Any, scale: float) -> None:
     np.testing.assert_allclose(actual, truth, rtol=relative, atol=absolute)
 
 
-# Every node means what it says
+# The meaning of every node
 
 
 @in_both
@@ -117,12 +117,8 @@ ODD = [
     (ls.OneMinusSqrt(-1.0, 2.4, 0.75).repeat(), 10**9 + 3.25),
     (ls.Piecewise([3.75, 8.5], [-3.2, 1.2], "cosine").repeat(1, stretch=2.0), 7.0),
     (BEGIN.take(2.0**32).reverse(), 2**31 - 1),
-    (BEGIN.repeat().stretch(0.25).drop(2.0**31), 2**31 - 1),
-    (BEGIN.repeat().take(2.0**32).reverse(), 5),
-    (BEGIN.repeat(stretch=1.0), 10**9),
     (BEGIN.repeat(stretch=1 + 2.0**-10), 20_000),
     (ls.Linear(-2.0, -0.2, 5.75).repeat(stretch=1.0, scale=-1.0).staircase(0.5), 2**31 - 1),
-    (ls.Linear(0.0, 1.0, 0.75).repeat(scale=-1.0), 2**31 - 0.75),
     (ls.Linear(0.0, 1.0, 2**30).staircase(0.25), 10**9),
 ]
 
@@ -233,7 +229,7 @@ def test_reverse_turns_the_order_around(a, b, n, m):
     yield (a >> b).reverse(), b.reverse() >> a.reverse(), np.arange(0, 60, 0.25) + 1 / 1024
 
 
-# What they are made of
+# Schedules as values
 
 NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
 

@@ -19,36 +19,23 @@ from lrsched.dialects import optax as optax_dialect
 
 COSINE = ls.Cosine(0.1, 0.0, 100)
 
-# The call, and what its error must say.
+# The call, and the words of its error.
 NAMES = [
     (lambda: ls.Cosine(0.1, T_max=100), "Cosine(T_max=...): expected start, end, steps. Hint: write steps for T_max."),
     (lambda: ls.multi_step(gamma=0.1), "multi_step(gamma=...): expected start, milestones, factor. Hint: write factor for"),
-    (lambda: ls.Exponential(0.1, gamma=0.9), "Exponential(gamma=...): expected start, factor. Hint: write factor for gamma."),
-    (lambda: ls.one_cycle(max_lr=0.1, total_steps=100), "one_cycle(max_lr=...): expected peak, steps, pct_start"),
     (lambda: ls.Plateau(paitence=3), "Hint: write patience for paitence."),
     (lambda: ls.Linear(0.1, 0.0, 9, last_epoch=-1), "Hint: a schedule has no counter: schedule(t) is the value of update t"),
     (lambda: ls.Linear(0.1, 0.0, 9, colour="red"), "Linear(colour=...): expected start, end, steps."),
     (lambda: COSINE.clip(min=0.1), "clip(min=...): expected low, high. Hint: write low for min."),
     (lambda: COSINE.delay(transition_begin=3), "delay(transition_begin=...): expected steps. Hint: schedule.delay(steps)."),
     (lambda: ls.scale_by_learning_rate(learning_rate=0.1), "Hint: write schedule for learning_rate."),
-    (lambda: torch.StepLR(0.1, 30, last_epoch=-1), "StepLR(last_epoch=...): expected base_lr, step_size, gamma. Hint: a sche"),
     (lambda: keras.ExponentialDecay(lr=0.1, decay_steps=9), "Hint: write initial_learning_rate for lr."),
-    (lambda: timm.CosineLRScheduler(0.1, 9, warmup_epochs=5), "Hint: write warmup_t for warmup_epochs."),
-    (lambda: ls.one_cycle(init_value=0.1, steps=99), "Hint: div_factor=peak / init_value."),
     (lambda: ls.warmup_cosine(0.1, warmup_epochs=1, steps=9), "Hint: warmup_steps=warmup_epochs * steps_per_epoch."),
-    (lambda: ls.warmup_cosine(0.1, 9, 99, alpha=0.1), "Hint: end=alpha * peak."),
-    (lambda: ls.wsd(0.1, 9, 99, 9, warmup_type="log"), "Hint: write warmup_shape for warmup_type."),
-    (lambda: ls.infinite(0.1, 0.01, 9, 9, min_lr=1e-5), "Hint: write end for min_lr."),
     (lambda: ls.reduce_on_plateau(min_lr=1e-5), "Hint: min_scale=min_lr / rate."),
-    (lambda: ls.Exponential(0.1, decay_rate=0.9), "Hint: write factor for decay_rate."),
     (lambda: ls.multi_step(0.1, boundaries_and_scales={9: 0.1}), "Hint: lrsched.dialects.optax.piecewise_constant_schedule"),
-    (lambda: ls.Polynomial(0.1, stop=0.0, steps=9), "Hint: write end for stop."),
-    (lambda: ls.wsd(0.1, warmup_ratio=0.1, steps=99), "Hint: warmup_steps=round(warmup_ratio * steps)."),
-    (lambda: ls.join([1.0, 0.5], milestones=[9]), "join(milestones=...): expected schedules, boundaries. Hint: write bound"),
     (lambda: ls.clocks.replay(COSINE, metrics=[1.0]), "Hint: write observations for metrics."),
     (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, end, steps, got 2 values."),
     (lambda: ls.wsd(0.1, steps=99), "wsd(...): expected peak, warmup_steps, steps, decay_steps, got 1 value and steps."),
-    (lambda: COSINE.stretch(), "stretch(...): expected factor, got none."),
     (lambda: torch.ExponentialLR(0.1, 0.9, -1), "ExponentialLR(...): expected base_lr, gamma, got 3 values."),
     (lambda: COSINE.reverse(9), "reverse(...): expected no arguments, got 1 value."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
@@ -57,36 +44,24 @@ NAMES = [
 ATTRIBUTES = [
     (lambda: COSINE.step(), "'Cosine' object has no attribute 'step'. Hint: a schedule has no counter: schedule(t) is"),
     (lambda: COSINE.get_last_lr(), "Hint: schedule(t) is the value of update t, and learning_rate(state) what the last update"),
-    (lambda: COSINE.state_dict(), "Hint: a schedule has no state; describe(schedule)"),
-    (
-        lambda: torch.ReduceLROnPlateau(0.1).state_dict(),
-        "is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give.",
-    ),
+    (lambda: torch.ReduceLROnPlateau(0.1).state_dict(), "Hint: a schedule has no state; describe(schedule)"),
     (lambda: ls.reduce_on_plateau().init({}), "in optax.chain, scale_by_learning_rate(schedule), after an optimizer with"),
     (lambda: ls.ReduceLROnPlateau, "lrsched.dialects.keras.ReduceLROnPlateau or lrsched.dialects.torch.ReduceLROnPlateau."),
     (lambda: COSINE.stop_, "'Cosine' object has no attribute 'stop_'"),
     (lambda: ls.cosine, "module 'lrsched' has no attribute 'cosine'. Hint: lrsched.Cosine."),
     (lambda: ls.WSD, "Hint: lrsched.wsd."),
-    (lambda: ls.warmup_cosin, "Hint: lrsched.warmup_cosine."),
     (lambda: ls.get_lr, "Hint: schedule(t) is the value of update t, and learning_rate(state)"),
     (lambda: ls.StepLR(0.1, 30), "Hint: lrsched.dialects.torch.StepLR."),
-    (lambda: ls.step, "Hint: step_decay(start, every, factor)."),
-    (lambda: ls.REX, "Hint: lrsched.rex."),
     (lambda: ls.LearningRateSchedule, "Hint: Schedule, and Function(f) of a function f."),
     (lambda: ls.Trapezoid, "Hint: wsd(peak, warmup_steps, steps, decay_steps)."),
     (lambda: torch.CosineAnealingWarmRestart, "Hint: lrsched.dialects.torch.CosineAnnealingWarmRestarts."),
     (lambda: optax_dialect.warmup_cosine, "Hint: lrsched.dialects.optax.warmup_cosine_decay_schedule."),
-    (lambda: keras.StepLR, "module 'lrsched.dialects.keras' has no attribute 'StepLR'. Hint: lrsched.dialects.torch.StepLR."),
     (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
 ]
 
 
-def literal(calls):
-    return [(call, re.escape(message)) for call, message in calls]
-
-
-test_an_argument_of_others_is_a_type_error_with_ours = refused(literal(NAMES), TypeError)
-test_a_name_of_others_is_an_attribute_error_with_ours = refused(literal(ATTRIBUTES), AttributeError)
+test_an_argument_of_others_is_a_type_error_with_ours = refused(NAMES, TypeError, literal=True)
+test_a_name_of_others_is_an_attribute_error_with_ours = refused(ATTRIBUTES, AttributeError, literal=True)
 
 
 def test_the_table_names_what_there_is():
@@ -134,7 +109,7 @@ def test_an_error_in_a_property_is_shown_as_it_is():
         _ = Broken().length
 
 
-# Rates by group, as PyTorch takes them, lists in the place of a number, and a batch where optax takes one schedule.
+# Rates by group as lists, as in PyTorch, and batches: the functions for optax take one number or one schedule.
 LISTS = [
     lambda: torch.OneCycleLR([1e-3, 1e-4], 10),
     lambda: torch.LambdaLR([1e-3, 1e-4], np.sqrt),
@@ -145,20 +120,15 @@ LISTS = [
     lambda: timm.CosineLRScheduler([0.1, 0.2], 100),
     lambda: keras.ReduceLROnPlateau([0.1, 0.2]),
 ]
+BATCH = ls.Linear([1e-3, 1e-4], 0.0, 10)
 TAKE_ONE = (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), ls.as_stateful, lambda s: ls.layerwise(s, 0.9, {}))
 GROUPS = [
     *((call, r"expected one number. Hint: .*optax.partition.*stack") for call in LISTS),
     (lambda: torch.LambdaLR(0.1, [np.sqrt, np.sqrt]), r"LambdaLR\(lr_lambda=.*optax.partition"),
+    *((lambda make=make: make(BATCH), r"one schedule, got a batch of shape \(2,\).*optax.partition") for make in TAKE_ONE),
     *(
-        (
-            lambda make=make: make(ls.Linear([1e-3, 1e-4], 0.0, 10)),
-            r"one schedule, got a batch of shape \(2,\).*optax.partition",
-        )
-        for make in TAKE_ONE
-    ),
-    (
-        lambda: ls.scheduled(optax.adamw)([1e-3, 1e-4]),
-        r"scheduled\(adamw\)\(learning_rate=\[0.001, 0.0001\]\).*optax.partition",
+        (lambda x=x: ls.scheduled(optax.adamw)(x), rf"scheduled\(adamw\)\(learning_rate={says}.*\).*optax.partition")
+        for x, says in (([1e-3, 1e-4], r"\[0.001, 0.0001\]"), (np.full(3, 0.1), "array"))
     ),
 ]
 test_rates_by_group_are_refused = refused(GROUPS)
@@ -170,13 +140,3 @@ def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
     assert ls.parse(repr(batch)) == ls.from_json(ls.to_json(batch)) == batch
     assert optax_dialect.linear_schedule(np.array([0.1, 0.2]), 0.0, 100) == ls.Linear([0.1, 0.2], 0.0, 100)
     assert timm.MultiStepLRScheduler(0.1, [30, 80]) == ls.multi_step(0.1, [29, 79], 1.0)  # a list is no batch there
-
-
-def test_a_batch_is_refused_where_optax_takes_one_schedule():
-    batch = ls.Linear([1e-3, 1e-4], 0.0, 10)
-    for make in (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), ls.as_stateful, lambda s: ls.layerwise(s, 0.9, {})):
-        with pytest.raises(ValueError, match=r"expected one schedule, got a batch of shape \(2,\).*optax.partition"):
-            make(batch)
-    for rates, said in (([1e-3, 1e-4], r"\[0.001, 0.0001\]"), (np.full(3, 0.1), "array")):
-        with pytest.raises(TypeError, match=rf"scheduled\(adamw\)\(learning_rate={said}.*\).*optax.partition"):
-            ls.scheduled(optax.adamw)(rates)

@@ -1,4 +1,4 @@
-"""What clocks are given: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
+"""Observations of clocks: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
 
 import warnings
 from typing import Any
@@ -48,11 +48,8 @@ def gathered(s: Any, n: Any, observed: Any, grads: Any = None, **options: Any) -
 @pytest.mark.parametrize("name", ["steps", "state", "observations", "self", "val loss"])
 def test_a_clock_may_monitor_any_name(name):
     s, optimizer = RATE.on(ls.Counter(name)), optax.chain(optax.scale_by_adam(), live(RATE.on(ls.Counter(name))))
-    for state in (
-        ls.clocks.tick(s, ls.clocks.init(s), {name: 400}),
-        ls.clocks.tick(s, ls.clocks.init(s), {name: 400}, steps=0),
-    ):
-        assert ls.clocks.evaluate(s, state) == np.float32(0.6)
+    for steps in (0, 1):
+        assert ls.clocks.evaluate(s, ls.clocks.tick(s, ls.clocks.init(s), {name: 400}, steps=steps)) == np.float32(0.6)
     np.testing.assert_allclose(ls.clocks.replay(s, {name: [400.0, 200.0]}), [1.0, 0.6], rtol=1e-6)
     state = ls.observe(run(optimizer, [{"observations": {name: 200}}])[-1], {name: 200})
     np.testing.assert_allclose([ls.learning_rate(state), ls.next_learning_rate(state)], [1.0, 0.6], rtol=1e-6)
@@ -110,7 +107,6 @@ def test_transforms_that_monitor_different_names():
 
 
 MAKERS: dict[str, Any] = {
-    "scale_by_learning_rate": ls.scale_by_learning_rate,
     "live": live,
     "chain": lambda s: optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s)),
     "scheduled": lambda s: ls.scheduled(optax.adamw)(s, weight_decay=0.1 * s),
@@ -119,15 +115,10 @@ MAKERS: dict[str, Any] = {
     "masked": lambda s: optax.masked(ls.scale_by_learning_rate(s), {"w": True, "b": False}),
     "partition": lambda s: optax.partition({"x": ls.scale_by_learning_rate(s), "y": optax.sgd(0.1)}, {"w": "x", "b": "y"}),
 }
+SEVERAL = [lambda s: optax.MultiSteps(live(s), 2), lambda s: ls.accumulate(optax.MultiSteps(live(s), 2))]
 
 
-SEVERAL = {
-    "MultiSteps": lambda s: optax.MultiSteps(live(s), 2),
-    "accumulate": lambda s: ls.accumulate(optax.MultiSteps(live(s), 2)),
-}
-
-
-@pytest.mark.parametrize("make", [*MAKERS.values(), *SEVERAL.values()], ids=[*MAKERS, *SEVERAL])
+@pytest.mark.parametrize("make", [*MAKERS.values(), *SEVERAL])
 def test_a_metric_that_never_comes_warns_once(make):
     optimizer = make(TOKENS)
     jitted = jax.jit(optimizer.update)
@@ -156,10 +147,10 @@ class Holds:
     """As a variable of Keras: an array to JAX."""
 
     def __init__(self, value):
-        self._value = jnp.asarray(value)
+        self.value = value
 
     def __jax_array__(self):
-        return self._value
+        return jnp.asarray(self.value)
 
 
 def test_anything_that_is_an_array_to_jax_is_observed():
@@ -169,8 +160,8 @@ def test_anything_that_is_an_array_to_jax_is_observed():
         state = ls.clocks.tick(s, ls.clocks.init(s), value=loss, tokens=tokens)
         return ls.clocks.evaluate(s, ls.clocks.tick(s, state, value=loss, tokens=tokens))
 
-    for call, kind in ((twice, Holds), (twice, nnx.Variable), (nnx.jit(twice), nnx.Variable), (twice, jnp.bfloat16)):
-        np.testing.assert_allclose(call(kind(1.0), kind(200.0)), 0.3, rtol=1e-6)
+    for call, kind in ((twice, Holds), (nnx.jit(twice), nnx.Variable)):
+        np.testing.assert_allclose(call(kind(jnp.float32(1)), kind(jnp.float32(200))), 0.3, rtol=1e-6)
     [state] = run(live(s), [{"value": Holds(1.0), "tokens": Holds(200)}], jit=False)
     np.testing.assert_allclose(ls.next_learning_rate(state), 0.8, rtol=1e-6)
 
@@ -266,40 +257,21 @@ def test_it_scans_and_maps_and_keeps_its_types():
     state = optimizer.init(PARAMS)
     with x64():  # also of a state that was made without
         after = jax.jit(optimizer.update)(PARAMS, state, PARAMS, tokens=3)[1]
-        np.testing.assert_allclose(jax.jit(train)(jnp.asarray([100] * 6))[1][1::2], [1.0, 0.8, 0.6], rtol=1e-12)
     assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
-
-
-@pytest.mark.deep
-def test_an_accumulation_inside_of_another():
-    inner = ls.accumulate(optax.MultiSteps(live(TOKENS * ls.reduce_on_plateau()), 2))
-    small = [{"tokens": 100, "value": x} for x in (1.0, 3.0, 2.0, 6.0)] * 2
-    found = ls.readings(run(ls.accumulate(optax.MultiSteps(inner, 2)), small)[-1])
-    assert (float(found["tokens"]), float(found["value/best"])) == (800, 3.0)
 
 
 def ticked(s: Any, *observations: Any, **named: Any) -> Any:
     return ls.clocks.tick(s, ls.clocks.init(s), *observations, **named)
 
 
-def compiled_inside() -> Any:
-    compiled: Any = optax.GradientTransformationExtraArgs(jax.jit(live(TOKENS).init), live(TOKENS).update)  # pyright: ignore
-    return ls.accumulate(optax.MultiSteps(compiled, 4))
-
-
 ACCUMULATED = ls.accumulate(optax.MultiSteps(live(TOKENS), 2))
 MISTAKES: list[tuple[Any, str]] = [
     (lambda: ticked(RATE.on(ls.Counter("steps")), steps=1), r"\{'steps': ...\} as a mapping, since a clock monitors 'steps'"),
-    *(
-        (lambda wrong=wrong: ticked(PLATEAU, wrong), r"tick\(\.\.\.\): expected observations as a mapping.* Hint: pass value=")
-        for wrong in (1.0, jnp.ones(2), [("value", 1.0)])
-    ),
+    (lambda: ticked(PLATEAU, 1.0), r"tick\(\.\.\.\): expected observations as a mapping.* Hint: pass value="),
     (lambda: ticked(PLATEAU, {"value": 1.0}, value=2.0), "expected each observation once, got value"),
-    *((lambda wrong=wrong: ticked(PLATEAU, value=wrong), "expected a number") for wrong in ("3", [1.0], object())),
+    (lambda: ticked(PLATEAU, value="3"), "expected a number"),
     (lambda: ls.accumulate(live(0.1)), r"expected an optax\.MultiSteps\. Hint: accumulate\(optax\.MultiSteps"),  # pyright: ignore
     (lambda: run(ACCUMULATED, [{"tokns": 3}], jit=False), r"did you mean tokens=\.\.\.\?"),
     (lambda: run(ACCUMULATED, [{"tokens": jnp.ones(2)}], jit=False), r"accumulate\(tokens=\.\.\.\): expected a scalar"),
-    (lambda: run(ACCUMULATED, [{"tokens": -1}], jit=False), "expected a number from 0"),
-    (lambda: [x.init(PARAMS) for x in [compiled_inside()] * 2], r"compiled inside. Hint: jit the init of accumulate"),
 ]
 test_mistakes = refused(MISTAKES)

@@ -1,4 +1,4 @@
-"""What a schedule does when, and how many steps there are to look at where nobody says."""
+"""The phases of a schedule, and the number of steps that a view shows by default."""
 
 import math
 
@@ -9,9 +9,7 @@ from meaning import length
 from nested import schedules
 
 import lrsched as ls
-from lrsched.algebra.node import leaf, node
 from lrsched.algebra.shapes import Linear, Ramp
-from lrsched.views import latex
 from lrsched.views.phases import horizon, phases, seen
 
 RAMP = ls.Linear(1.0, 0.0, 100)
@@ -33,8 +31,6 @@ HORIZONS = [
     (ls.Exponential(1.0, 0.1).stretch(30).staircase(30), 90),
     (ls.noam(512, 4000), 40_000),
     (ls.cosine_restarts(1.0, 0.0, 100_000), 400_000),  # four cycles
-    (RAMP.repeat().drop(50), 350),
-    (RAMP * ls.reduce_on_plateau(), 100),
     (ls.reduce_on_plateau(), 3),
     (ls.Linear(1.0, 0.0, 2.0**80), 2**53),
 ]
@@ -56,27 +52,22 @@ def test_there_is_always_something_to_see(s):
     assert np.all(np.diff(corners) > 0)
 
 
-@node
+@ls.node
 class Smoothstep(Ramp):
     weights = Linear.weights
 
 
-def test_a_new_ramp_has_phases_and_needs_a_formula():
+def test_a_new_ramp_has_phases_and_no_formula():
     s = Smoothstep(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
     assert [phase.shape for phase in ls.summary(s).phases] == ["Smoothstep", "Cosine", "held"]
     with pytest.raises(TypeError, match=r"expected a node with a formula, got Smoothstep\(0.0, 1.0, 10\)"):
         ls.latex(s)
-    page = s._repr_mimebundle_()["text/html"]
-    assert "<img" in page
-    assert "s(t)" not in page
-    latex.ramp(Smoothstep, lambda a, b, p: a + (b - a) * (3 * p**2 - 2 * p**3))
-    p = r"\left(\frac{t \;\mathrm{mod}\; 10}{10}\right)"
-    assert ls.latex(Smoothstep(0, 1, 10).repeat()) == rf"3 \cdot {p}^{{2}} - 2 \cdot {p}^{{3}}"
+    assert "s(t)" not in s._repr_mimebundle_()["text/html"]
 
 
-@node
+@ls.node
 class Unknown(ls.Schedule):
-    value: float = leaf()
+    value: float = ls.leaf()
 
     @property
     def length(self):

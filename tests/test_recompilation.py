@@ -32,11 +32,3 @@ def test_no_value_is_special():
         called(ls.Linear(0, 1, 4).repeat(3, stretch=y, scale=y).stretch(y).staircase(y), 3)
         called(ls.stack([ls.Linear(0, x, 10), ls.Cosine(x, 0, 5)]), 3)
     assert len(traces) == 3
-
-
-def test_equal_schedules_share_what_was_compiled():
-    traces = []
-    static = jax.jit(lambda s, t: traces.append(s) or s(t), static_argnums=0)
-    for _ in range(3):
-        static(ls.warmup_cosine(0.1, 10, 100) * ls.Exponential(1, 0.9), 5)
-    assert len(traces) == 1

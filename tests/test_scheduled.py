@@ -36,7 +36,7 @@ def close(a: Any, b: Any, **tolerance: Any) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(np.float32(x), np.float32(y), **tolerance), a, b)
 
 
-# It is the optimizer of optax, made anew for each update
+# The optimizer of optax, made anew for each update
 
 SCHEDULED = [
     (optax.adamw, {"learning_rate": RATE, "b1": HALF, "weight_decay": 0.1 * RATE}),
@@ -104,8 +104,6 @@ FACTORIES: Any = {
     "class": (Optimizer, (RATE,), {"decay": 0.25}, {"rate": 0.1, "decay": 0.25}),
     "strings": (in_strings, (1,), {"size": 3, "scale": HALF}, {"rate": 1.0, "scale": 0.5}),
     "a transform": (lambda tx, rate: optax.chain(tx, optax.sgd(rate)), (optax.scale_by_adam(), RATE), {}, {"rate": 0.1}),
-    "variable": (optax.sgd, (nnx.Variable(jnp.float32(0.25)), RATE), {}, {"learning_rate": 0.25, "momentum": 0.1}),
-    "a tree": (optax.adamw, (1,), {"b1": 0.5, "mask": matrices(PARAMS)}, {"learning_rate": 1.0, "b1": 0.5}),
 }  # fmt: skip
 
 
@@ -120,13 +118,11 @@ def test_lookahead_inside():
     optimizer = ls.scheduled(lambda rate: optax.lookahead(optax.sgd(rate), 2, 0.5))(RATE)
     state = optimizer.init(params)
     for _ in range(3):
-        updates, state = optimizer.update(PARAMS, state, params)
-        params = optax.apply_updates(params, updates)
-    np.testing.assert_allclose(ls.hyperparameters(state)["rate"], RATE(2))
-    assert not np.array_equal(params.fast["w"], params.slow["w"])
+        _, state = optimizer.update(PARAMS, state, params)
+    assert used(state) == {"rate": 0.08}
 
 
-def test_what_is_observed_reaches_every_clock_inside():
+def test_observations_reach_every_clock_inside():
     accuracy = ls.reduce_on_plateau(0.5, "max", 0, monitor="accuracy")
 
     def factory(rate: Any, decay: Any) -> Any:
@@ -141,7 +137,7 @@ def test_what_is_observed_reaches_every_clock_inside():
         optimizer.update(PARAMS, state, PARAMS, value=1.0, acuracy=1.0)
 
 
-# Arguments: the annotation or the default says what belongs in a place, and else the value
+# The annotation, the default or else the value decides whether an argument is a hyperparameter
 
 NUMBERS: Any = [0.5, np.float64(0.5), np.asarray(0.5, jnp.bfloat16)[()], jnp.float32(0.5)]
 NUMBERS += [optax.linear_schedule(0.5, 0.0, 4), lambda _: 0.5, lambda count: jnp.array([0.5, 0.2])[count]]
@@ -258,18 +254,14 @@ def test_it_is_written_by_optax_and_by_nnx():
 
 MISTAKES: Any = [
     (lambda: ls.scheduled(RATE), r"Hint: as in scheduled\(optax.adamw\)\(learning_rate=schedule\)."),  # pyright: ignore
-    (lambda: ls.scheduled(3), r"scheduled\(factory=3\): expected a function that makes an optimizer"),  # pyright: ignore
-    (lambda: ls.scheduled(optax.adamw)(b1=RATE),  # pyright: ignore
-     r"scheduled\(adamw\)\(\.\.\.\): expected .* Hint: missing a required argument: 'learning_rate'"),
+    (lambda: ls.scheduled(optax.adamw)(b1=RATE), r"\): expected .* Hint: missing a required argument: 'lear"),  # pyright: ignore
     (lambda: ls.scheduled(optax.sgd)(ls.Linear(0.0, np.ones(3), 10)), "=...\\): expected one schedule, got a batch"),
     (lambda: ls.scheduled(optax.adamw, static_args="rate"), "expected static_args among learning_rate, .* got rate"),
-    (lambda: ls.scheduled(optax.sgd)(float("nan")), r"scheduled\(sgd\)\(learning_rate=nan\): expected a number"),
     (lambda: ls.scheduled(optax.adamw)("0.1"), r"\(learning_rate='0\.1'\): expected a number or a schedule"),  # pyright: ignore
     (lambda: ls.scheduled(lambda _: 1)(0.1).init(PARAMS), "an optax transformation from the factory, got 1"),  # pyright: ignore
     *((lambda name=name, x=x: SGD.update(PARAMS, assigned(FIRST, name, x), PARAMS), message) for name, x, message in (
         ("momentun", 0.1, "expected the hyperparameters learning_rate, momentum, got 'momentun'"),
         ("momentum", RATE, r"expected a number in hyperparams\['momentum'\], got Linear"),
-        ("learning_rate", "0.1", r"expected a number in hyperparams\['learning_rate'\], got '0.1'"),
         ("momentum", jnp.ones(3), r"shape \(3,\)"),
     )),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Every shape against its meaning, in every way of calling it, and where it begins and ends."""
+"""Every shape against its meaning and every recipe against its formula, in every way of calling it."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import SHAPES
-from helpers import WAYS, as_float32, bits, called, ulps
+from cases import RECIPES, SHAPES, Recipe
+from helpers import WAYS, as_float32, called, ulps
 from meaning import RAMPS, meanings
 
 import lrsched as ls
@@ -33,16 +33,6 @@ def ramps(start: Any, stop: Any, steps: Any) -> dict[str, Any]:
         kind.__name__: kind(start, stop, steps, *way.examples[-1]) for kind, way in RAMPS.items() if issubclass(kind, Ramp)
     }
     return found | {"waves": ls.Piecewise([0, steps], [start, stop], kind="cosine")}
-
-
-@pytest.mark.parametrize("way", ["eager", "argument"])
-def test_ends_are_exactly_as_given(way):
-    for start, stop in ((0.1, 1e-3 / 3), (1e-3 / 3, 0.0), (-0.7, 1e30)):
-        made = {(name, n): s for n in (0, 2.5, 49) for name, s in ramps(start, stop, n).items()}
-        steps = {(name, n): np.asarray([-1.0, 0.0, n, n + 1, 1e9], np.float32) for name, n in made}
-        for (name, n), values in called(made, way, steps).items():
-            first = start if n else stop  # a ramp of no length is its stop
-            assert bits(values) == bits(np.array([first, first, stop, stop, stop], np.float32)), (name, n)
 
 
 def test_ends_are_exactly_as_given_at_every_traced_length():
@@ -99,3 +89,32 @@ def test_a_list_with_a_traced_entry_keeps_the_digits_of_the_others():
     far = 2**24 + 1
     assert jax.jit(lambda t: (ls.Time().take(2**26) - 2**24)([far, t]))(3.0)[0] == 1
     assert jax.jit(lambda t: ls.Piecewise([0, far, t], [0.0, 1.0, 2.0])(jnp.array([far - 1, far])))(1e8).tolist() == [0, 1]
+
+
+# Recipes
+
+EDGES = """
+    step_decay(0.3, 30, 1.1) | step_decay(0.3, 7, 0.0) | multi_step(0.3, [0, 7, 7, 30], 0.1) | multi_step(0.3, [9], -2.0)
+    | warmup_cosine(0.3, 6.5, 60.25, 0.1, 0.01) | warmup_cosine(0.3, 0, 60, end=0.1) | warmup_cosine(0.3, 60, 60, end=0.1)
+    | triangular(0.1, 1.1, 6, 0) | triangular(0.1, 1.1, 0, 9) | one_cycle(0.5, 100, 0.0, 10.0) | one_cycle(0.5, 100, 1.0, 10.0)
+    | one_cycle(0.5, 100, 0.5, 10.0, three_phase=True) | one_cycle(0.5, 60.5, 0.3, 10.0, 100.0)
+"""
+OF_1000 = np.unique([*range(110), *(b + i for b in (200, 300, 333, 600, 800, 1000) for i in range(-3, 4)), 5000])
+
+
+@pytest.mark.parametrize("way", ["eager", "captured"])
+def test_a_recipe_follows_its_formula(way):
+    relative, of_peak = {"eager": (1e-6, 1e-9), "captured": (1e-5, 3e-7)}[way]
+    recipes = [*RECIPES.values(), *(map(Recipe, map(str.strip, EDGES.split("|"))) if way == "eager" else [])]
+    numbers = {recipe: recipe.numbers(1000) for recipe in recipes}
+    for recipe, values in called({x: x.make(**numbers[x]) for x in recipes}, way, OF_1000).items():
+        truth = np.array([float(recipe.truth(t, **numbers[recipe])) for t in OF_1000.tolist()])
+        np.testing.assert_allclose(values, truth, rtol=relative, atol=of_peak * np.max(np.abs(truth)), err_msg=recipe.text)
+
+
+def test_a_warm_up_beside_traced_numbers():
+    values = jax.vmap(lambda n: ls.warmup_cosine(1.0, n, 100)(jnp.arange(2)))(jnp.asarray([0, 10]))
+    np.testing.assert_allclose(values, [[1, (1 + np.cos(np.pi / 100)) / 2], [0, 0.1]], rtol=1e-6)
+    values = jax.jit(lambda steps: ls.warmup_cosine(1.0, 500, steps)(np.asarray([1, 250, 500])))(1e9)
+    np.testing.assert_allclose(values, [0.002, 0.5, 1.0], rtol=1e-6)
+    assert jax.jit(lambda steps: ls.warmup_cosine(1.0, 1, steps)(0))(2.0**25) == 0.0

@@ -1,11 +1,10 @@
-"""Reading and writing optimizer states: whatever wraps or holds them, by group, and from the count of another optimizer."""
+"""Optimizer states are read and changed in every wrapper and container, by group; and a schedule starts at their count."""
 
 import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
 import equinox as eqx
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +27,7 @@ def ours(s: Any = S, **options: Any) -> Any:
     return optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, **options))
 
 
-# Whatever wraps or holds a state
+# Wrappers and containers
 
 LIVE: Any = ls.scale_by_learning_rate(S, live=True)
 WRAPPERS = {
@@ -65,7 +64,6 @@ HOLDERS = {
     "frozen dataclass": held(dataclasses.dataclass(frozen=True, slots=True)),
     "object": Ordinary,
     "equinox": held(lambda cls: cls, eqx.Module),
-    "flax": held(flax.struct.dataclass),
 }
 
 
@@ -81,7 +79,7 @@ def test_a_state_is_read_replaced_and_observed(name):
     observed = ls.observe(ls.observe(ls.observe(replaced, value=1.0), value=1.0), value=None)
     np.testing.assert_allclose([ls.next_learning_rate(x) for x in (observed, replaced, state)], [0.4, 0.8, 0.1], rtol=1e-6)
     assert ls.readings(observed)["value/plateaus"] == 1
-    if name in ("chain", "dict of two", "equinox", "flax"):
+    if name in ("chain", "dict of two", "equinox"):
         np.testing.assert_allclose(ls.next_learning_rate(twice_observed(state, 0.8, 1.0)), 0.4, rtol=1e-6)
     if name in WRAPPERS:
         assert jax.tree.structure(observed) == jax.tree.structure(state)
@@ -89,7 +87,7 @@ def test_a_state_is_read_replaced_and_observed(name):
         np.testing.assert_allclose([ls.learning_rate(now), ls.hyperparameters(now)["learning_rate"]], 0.36, rtol=1e-6)
 
 
-def test_what_cannot_be_rebuilt_is_refused():
+def test_a_container_that_cannot_be_rebuilt_is_refused():
     for name, copy in (("Single", lambda self: self), ("Uncopied", lambda _: 1 / 0)):
         holder = type(name, (Ordinary,), {"__copy__": copy})(LIVE.init(PARAMS))
         for change in (lambda x: ls.replace_schedule(x, NEW), lambda x: ls.observe(x, value=1.0)):
@@ -118,11 +116,7 @@ class Trainer(nnx.Module):
         self.optimizer = optimizer
 
 
-NNX = {
-    "itself": lambda o: o,
-    "in a module": Trainer,
-    "nnx.state": nnx.state,
-}
+NNX = {"itself": lambda o: o, "in a module": Trainer, "nnx.state": nnx.state}
 
 
 @pytest.mark.parametrize("name", NNX)
@@ -208,10 +202,8 @@ def labelled(*labels: Any) -> Any:
 HALF, INJECTED = ls.scale_by_learning_rate(0.5), optax.inject_hyperparams(optax.adamw)(0.25)
 NAMED: Any = {"embed": {"count": jnp.ones(3)}, "hyperparams": {"learning_rate": jnp.ones(3)}}  # what only looks like rates
 RATES = [
-    *(labelled(*labels) for labels in (("a", "inner"), ("decay", "no_decay"), ("1", "0"), ("x.y", "y"), (0, 10))),
-    labelled("state", "inner_state"),
+    *(labelled(*labels) for labels in (("decay", "no_decay"), ("1", "0"), ("x.y", "y"), (0, 10), ("state", "inner_state"))),
     (HALF.init(PARAMS), {"learning_rate": 0.5}),
-    ({"actor": HALF.init(PARAMS), "critic": ours(0.25).init(PARAMS)}, {"actor": 0.5, "critic": 0.25}),
     (optax.chain(HALF, ls.scale_by_learning_rate(0.25)).init(PARAMS), {"0": 0.5, "1": 0.25}),
     (optax.partition({"a": INJECTED, "b": HALF}, LABELS).init(PARAMS), {"a": 0.25, "b": 0.5}),
     (optax.chain(optax.scale_by_schedule(RATE), HALF).init(PARAMS), {"learning_rate": 0.5}),  # of one chain
@@ -258,43 +250,22 @@ def test_readings_of_every_clock():
 
 
 def test_the_state_of_another_transform_is_refused():
-    for state in (ls.scale_by_learning_rate(0.1).init(PARAMS), LIVE.init(PARAMS)):
-        with pytest.raises(KeyError):  # since it would do nothing
-            optax.tree_utils.tree_set(state, learning_rate=0.5)
+    with pytest.raises(KeyError):  # since it would do nothing
+        optax.tree_utils.tree_set(LIVE.init(PARAMS), learning_rate=0.5)
     pure, live, other = (ls.scale_by_learning_rate(s, live=live) for s, live in ((RATE, False), (RATE, True), (S, True)))
     for mine, theirs, message in (
         (live, other, r"live=True\): expected the state that init gave for Linear.*, got one with live=Linear.* Hint:"),
         (ls.scale_by_learning_rate(S), pure, r"for Linear.*, got one with clocks=\(\)\. Hint:"),
         (pure, ls.scale_by_learning_rate(S), r"got one with clocks=\(PlateauState"),
         (live, pure, r"got one with live=\(\)"),
-        (pure, live, r"expected the state that init gave for Linear.*, got one with live=Linear"),
     ):
         with pytest.raises(ValueError, match=message):
             mine.update(PARAMS, theirs.init(PARAMS), value=None)
 
 
-def test_a_stateful_schedule_of_somebody_else_is_read_and_not_replaced():
-    class Own:
-        def init(self):
-            return {"n": jnp.zeros(())}
-
-        def update(self, state, **_):
-            return state
-
-        def __call__(self, state, **_):
-            return 0.5 + state["n"]
-
-    state = optax.inject_hyperparams(optax.sgd)(Own()).init(PARAMS)
-    assert ls.learning_rate(state) == 0.5
-    for ask in (ls.get_schedule, lambda x: ls.replace_schedule(x, 0.5), ls.next_learning_rate):
-        with pytest.raises(ValueError, match=r"expected a live schedule of learning_rate|expected a schedule of this library"):
-            ask(state)
-
-
-# Starting in the middle
+# Starts at a later step
 
 OLD = {
-    "adamw": optax.adamw(RATE),
     "injected": optax.inject_hyperparams(optax.adamw)(RATE),
     "adam": optax.adam(0.1),
     "partition": optax.partition({"a": optax.adamw(RATE), "b": optax.sgd(RATE)}, LABELS),
@@ -317,13 +288,11 @@ def test_a_start_may_be_a_number_or_traced_and_is_checked_where_it_is_known():
         injected = optax.inject_hyperparams(optax.sgd)(ls.as_stateful(RATE, start=start))
         for optimizer in (ls.scale_by_learning_rate(S, start=start), ls.scheduled(optax.sgd, start=start)(RATE), injected):
             assert ls.learning_rate(optimizer.init(PARAMS)) == RATE(7)
-    in_jit: Any = jax.jit(lambda s: ls.scale_by_learning_rate(RATE, start=s).init(PARAMS))(
-        updated(optax.adam(RATE), PARAMS, 4)[1]
-    )
-    assert in_jit.step == 4
-    two = (optax.adam(0.1).init(PARAMS), updated(optax.adam(0.1), PARAMS, 2)[1])
+    first, later = optax.adam(0.1).init(PARAMS), updated(optax.adam(RATE), PARAMS, 2)[1]
+    in_jit: Any = jax.jit(lambda s: ls.scale_by_learning_rate(RATE, start=s).init(PARAMS))(later)
+    assert in_jit.step == 2
     wrongs: Any = ((-1, ""), (2**31, ""), (1.5, ""), ("7", ""), (optax.sgd(0.1).init(PARAMS), "got counts: none"))
-    for wrong, message in (*wrongs, (two, r"got counts: 0, 2. Hint: pass the part of the state")):
+    for wrong, message in (*wrongs, ((first, later), r"got counts: 0, 2. Hint: pass the part of the state")):
         with pytest.raises((TypeError, ValueError), match=rf"scale_by_learning_rate\(start=.*{message}"):
             ls.scale_by_learning_rate(RATE, start=wrong)
 
@@ -336,7 +305,6 @@ def test_clocks_start_as_after_updates_without_observations():
         if step in (0, 3, 4, 9):
             assert jax.tree.all(jax.tree.map(np.array_equal, ls.clocks.init(s, step), slow))
         slow = ls.clocks.tick(s, slow)
-    assert (
-        ls.clocks.evaluate(s, ls.clocks.init(s, 9)) == ls.clocks.evaluate(s, jax.jit(lambda n: ls.clocks.init(s, n))(9)) == 0.5
-    )
+    for init in (ls.clocks.init, jax.jit(ls.clocks.init)):
+        assert ls.clocks.evaluate(s, init(s, 9)) == 0.5
     assert ls.clocks.init(PLATEAU, 2**31 - 1).step == 2**31 - 1  # nothing to run

@@ -1,4 +1,4 @@
-"""A schedule prints as it is written, and comes back from what it prints and from JSON; hostile text is refused, and soon."""
+"""A schedule prints as its expression, and is read from its text and from JSON; hostile text is refused."""
 
 import contextlib
 import copy
@@ -6,8 +6,6 @@ import dataclasses
 import json
 import pickle
 import re
-import struct
-import time
 from typing import Any
 
 import flax.serialization
@@ -105,13 +103,7 @@ def test_nested_schedules_come_back(s):
     assert (jax.tree.structure(back), repr(back)) == (jax.tree.structure(s), repr(s))
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False, max_value=1e38, min_value=-1e38))
-def test_every_float_comes_back_bit_for_bit(x):
-    for back in (ls.from_json(ls.to_json(ls.Constant(x))), ls.parse(repr(ls.Constant(x)))):
-        assert struct.pack("d", back.value) == struct.pack("d", x)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-# As it is written
+# Expressions
 
 TEXTS = """
     Constant(0.1) | Constant(0.1, 0) | Cosine(1.0, 0.0, 2.5) | Linear([0.0, 1.0], [1.0, 1.0], [5, 10])
@@ -145,7 +137,7 @@ def test_prints_as_written(text):
     assert not re.search("warmup|reduce|multi|mono|noam|one_cycle|LR|wsd|keras|optax|transformers", repr(expanded))
 
 
-def test_what_a_person_writes_is_read():
+def test_expressions_of_people_are_read():
     text = " warmup_cosine(1e-3, warmup_steps=10,\n    steps=100).clip(low=1e-5, high=1) * +2 "
     assert ls.parse(text) == ls.warmup_cosine(1e-3, 10, 100).clip(1e-5, 1) * 2
     assert ls.parse("ls.Linear(3e-4, 0, 10**5) >> lrsched.Constant(2**-3)") == ls.Linear(3e-4, 0, 100_000) >> 0.125
@@ -162,17 +154,15 @@ def test_what_a_person_writes_is_read():
 def test_a_table_prints_as_a_list_of_whole_steps():
     for steps in (np.array([20, 40]), range(20, 60, 20), [20.0, 40.0]):
         assert repr(ls.multi_step(0.1, steps, 0.5)) == "multi_step(0.1, [20, 40], 0.5)"
-        assert repr(timm.MultiStepLRScheduler(0.1, [*steps])) == repr(timm.MultiStepLRScheduler(0.1, steps))
     text = "optax.piecewise_constant_schedule(0.1, {20: 0.5})"
     assert repr(ls.parse(text)) == text
 
 
-# What is refused
+# Errors
 
 
-test_what_cannot_be_written_is_refused = refused(
+test_mistakes = refused(
     [
-        (lambda: ls.to_json("0.1"), r"to_json\(schedule='0.1'\): expected a schedule"),  # pyright: ignore[reportArgumentType]
         (lambda: ls.to_json(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
         (lambda: jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
         (lambda: ls.parse(3), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
@@ -183,32 +173,23 @@ NO_EXPRESSION = {
     "__import__('os').system('true')": "__import__ makes no schedule",
     "Linear(0, 1, 2).__class__(0, 1, 2)": "__class__ is no method",
     "Function(print)": "print is no number",
-    "[Linear(0, 1, 2) for x in (1, 2)]": "no part of a schedule",
     "Linear(*[0, 1, 2])": "one by one",
     "Linear(0, 1, steps=1, steps=2)": "each once",
+    "[Linear(0, 1, 2) for x in (1, 2)]": "no part of a schedule",
     "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold",
     "1 << 1000000000": "there are the operators",
-    "Linear(0, 1, 10^4)": r"\*\* for a power",
     "Linear(0, 1, round(Time()))": "Linear doesn't|Time doesn't",
-    "9 // 0 * Time()": "division by zero",
     "": "expected an expression",
     "WSD(.1, 0, 100)": "WSD makes no schedule; did you mean wsd",
     "linear_schedule(.1, 0, 100)": r"Hint: lrsched.dialects.optax.linear_schedule\.",
-    "lrsched.dialects.optax.from_optax(0.5)": "optax.from_optax makes no schedule",
     "+".join(["Constant(1)"] * 900): "expected at most 150 levels of operators, got 900",
     "optax.piecewise_constant_schedule(1, {[1]: 2})": "unhashable|cannot use 'list'",
-    "optax.piecewise_constant_schedule(1, {**{5: 2}})": "this is no part of a schedule",
     "Linear(0, 1, 9).clamp(0, 1)": r"clamp is no method of a schedule. Hint: schedule.clip\(low, high\)",
-    "Moved(Linear(0, 1, 2))": "Moved makes no schedule",
     "\0": "null|no expression",
-    "Linear(0, 1, float('nan'))": "expected a finite number",
-    "Linear('\u2028', \u2028 Foo())": "invalid non-printable|Foo makes no schedule",
-    "Linear('\ud800', 0, 1)": "surrogates not allowed",
-    f"Linear(0x{'f' * 10_000}, 0, 1)": "expected a number that a float can hold",
     "1 / 0 * Time()": "division by zero",
+    "Linear(0, 1, float('nan'))": "expected a finite number",
     "Plateau()": "expected the expression of a schedule",
     "(1).take(3)": "take is a method of schedules",
-    "Linear.at(0)": "Linear.at makes no schedule",
 }
 
 
@@ -220,23 +201,20 @@ LINEAR = '{"node": "Linear", "start": 0, "end": 1, "steps": 10}'
 NO_JSON = {
     "": "expected JSON",
     LINEAR: "expected .* got {'end': 1.0, 'node': 'Linear', ",
-    whole(LINEAR)[:-1]: "expected JSON",
+    whole(LINEAR.replace("10", "NaN")): "expected a finite number",
+    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
     whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'end': 1.0, 'steps': 10.0",
     whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
-    whole(LINEAR.replace("10", "NaN")): "expected a finite number",
-    whole(LINEAR.replace("10", "true")): "steps=True.: expected a number",
+    whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
     whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'end': 1.0, 'node'",
-    whole(LINEAR.replace("10", "[[1, 2], [3]]")): "expected a number",
-    whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
     whole('{"node": "Function", "fn": "print", "arguments": []}'): "expected a valid Function",
     whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
-    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
 }
 
 
@@ -250,28 +228,18 @@ def test_hostile_text_is_one_clear_error(read, text, message):
     assert len(str(raised.value)) < 600
 
 
-TAKE = '{"node": "Take", "steps": 1, "schedule": '
-HUGE = {
-    "brackets": (ls.parse, "(" * 100_000 + "1" + ")" * 100_000),
-    "levels": (ls.from_json, whole(TAKE * 200_000 + LINEAR + "}" * 200_000)),
-    "a sum": (ls.parse, "Time()" + " + 1" * 200_000),
-    "parts": (ls.parse, " >> ".join(["Linear(0, 1, 1)"] * 2900)),
-    "products": (ls.parse, "*".join(["0x" + "f" * 4000] * 200) + " * Time()"),
-    "too long": (ls.parse, " " * 2_000_000),
-    "3000 levels": (ls.from_json, whole(TAKE * 3000 + LINEAR + "}" * 3000)),
-    "digits": (ls.from_json, whole(LINEAR.replace("10", "9" * 1_000_000))),
-    "fields": (ls.from_json, whole("{" + ",".join(f'"{i}": 1' for i in range(100_000)) + "}")),
-    "too long for JSON": (ls.from_json, " " * 20_000_000),
-}
-
-
-@pytest.mark.parametrize("name", HUGE)
-def test_what_is_huge_is_refused_soon(name):
-    (read, text), begin = HUGE[name], time.process_time()
-    with pytest.raises(ValueError, match=r".") as raised:
-        read(text)
-    assert len(str(raised.value)) < 600
-    assert time.process_time() - begin < 20  # that it ends, on the slowest of machines
+def test_huge_text_is_refused():
+    take = '{"node": "Take", "steps": 1, "schedule": '
+    for read, text in (
+        (ls.parse, "(" * 100_000 + "1" + ")" * 100_000),
+        (ls.parse, "Time()" + " + 1" * 200_000),
+        (ls.parse, " >> ".join(["Linear(0, 1, 1)"] * 2900)),
+        (ls.from_json, whole(take * 200_000 + LINEAR + "}" * 200_000)),
+        (ls.from_json, whole(LINEAR.replace("10", "9" * 1_000_000))),
+    ):
+        with pytest.raises(ValueError, match=r"expected|nested") as raised:
+            read(text)
+        assert len(str(raised.value)) < 600
 
 
 ANYTHING = st.recursive(st.none() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
@@ -317,7 +285,7 @@ def test_a_change_of_a_recipe_prints_what_it_is():
     assert repr(s) == "multi_step(0.1, [30, 60], 0.1)"
 
 
-def test_what_is_traced_or_donated_prints_its_type():
+def test_traced_and_donated_numbers_print_their_type():
     seen = []
     jax.jit(lambda s: seen.append(repr(s)) or s(0))(ls.Linear(0.0, 1.0, 10))
     assert seen == ["Linear(~float32[], ~float32[], ~float32[])"]
