@@ -14,18 +14,13 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import check_count
 from lrsched.algebra.cycles import growing_cycle
-from lrsched.algebra.driven import Driven as Driven
-from lrsched.algebra.driven import driven_parts as driven_parts
+from lrsched.algebra.driven import Driven, driven_parts  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.node import child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number, ceil, clip, maximum, minimum, ratio, rounded, snapped, where
-from lrsched.algebra.pointwise import Pointwise as Pointwise
-from lrsched.algebra.pointwise import as_schedule as as_schedule
-from lrsched.algebra.pointwise import clipped as clipped
-from lrsched.algebra.pointwise import operated as operated
+from lrsched.algebra.pointwise import Pointwise, as_schedule, clipped, operated  # noqa: F401
 from lrsched.algebra.powers import Progress, grown
 from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
-from lrsched.algebra.sequence import sequence as sequence
-from lrsched.algebra.sequence import unless_endless
+from lrsched.algebra.sequence import sequence, unless_endless  # noqa: F401
 from lrsched.algebra.shapes import WAYS
 from lrsched.algebra.written import unexpected
 

@@ -22,19 +22,17 @@ _BEYOND = 1e15  # more than any time; a product of two of them is a float32
 
 def growing_cycle(t: Real, length: Real, stretch: Real, last: Real) -> tuple[Real, Real, Real]:
     """In which cycle a time is (0, 1, …, last), when that began, and how many times longer than the first it is."""
-    if is_concrete(length, stretch, last) and not is_concrete(t) and not any(map(np.ndim, (length, stretch, last))):
+    if is_concrete(length, stretch, last) and not any(map(np.ndim, (length, stretch, last))):
         starts, growths = _known_cycles(*map(float, (length, stretch, last)))
         if len(starts) < _FEW:
             row = row_of(starts, t)
             return row, *(pick_time(table, row) for table in (starts, growths))
     if is_concrete(t, length, stretch, last):
-        runs = [(1.0, (1.0, minimum(stretch, _BEYOND)))]
-        while runs[-1][0] < 2.0**52 and np.any((t >= length * runs[-1][1][0]) & (last >= runs[-1][0])):
-            runs.append((2 * runs[-1][0], _twice(stretch, *runs[-1][1])))
-        found: Real = 0.0, 0.0, 1.0
-        for count, run in reversed(runs):
-            found = _extended(t, length, last, found, count, run)
-        index, total, growth = found
+        index, total, growth, runs = 0.0, 0.0, 1.0, [(1.0, minimum(stretch, _BEYOND))]
+        while len(runs) < 53 and np.any(t >= length * runs[-1][0]):
+            runs.append(_twice(stretch, *runs[-1]))
+        for j, run in reversed([*enumerate(runs)]):
+            index, total, growth = _extended(t, length, last, (index, total, growth), 2.0**j, run)
         return index, length * total, growth
     shape = np.broadcast_shapes(*map(np.shape, (t, length, stretch, last)))
     stretch = as_double(minimum(stretch, _BEYOND))
@@ -62,12 +60,11 @@ _FEW = 1024  # cycles: more are not looked up
 
 @functools.lru_cache(maxsize=256)
 def _known_cycles(length: float, stretch: float, last: float) -> tuple[np.ndarray, np.ndarray]:
-    """The start and the growth of each cycle that begins before 2**53, by adding and multiplying in float64."""
-    starts, growths, start, growth = [], [], 0.0, 1.0
-    while start <= 2.0**53 and len(starts) <= last and len(starts) < _FEW:
-        starts.append(start)
-        growths.append(growth)
-        start, growth = start + length * growth, min(growth * stretch, 1e300)
+    """The start and the growth of each cycle, up to the first that begins after 2**53, summed in float64."""
+    starts, growths = [0.0], [1.0]
+    while starts[-1] <= 2.0**53 and len(starts) <= last and len(starts) < _FEW:
+        starts.append(starts[-1] + length * growths[-1])
+        growths.append(min(growths[-1] * stretch, 1e300))
     return np.asarray(starts), np.asarray(growths)
 
 

@@ -13,7 +13,7 @@ from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, 
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, minimum
-from lrsched.algebra.recipes import RAMPS, check_end
+from lrsched.algebra.recipes import RAMPS
 from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Cosine, Linear, Piecewise, Time
 from lrsched.algebra.written import unexpected
@@ -148,7 +148,6 @@ def infinite(
         missing = ", ".join(f"{name}=None" for name, x in given.items() if x is None)
         hint = "Hint: without any of them the constant is held for ever."
         raise ValueError(f"infinite({missing}): expected steps, anneal_steps and end. {hint}")
-    check_end("infinite", shape, constant, end)
     *_, hold = divided("infinite", steps, warmup_steps=warmup_steps, cooldown_steps=cooldown_steps, anneal_steps=anneal_steps)
     return rise >> Constant(constant, hold) >> RAMPS[shape](constant, end, anneal_steps)
 

@@ -167,9 +167,6 @@ def warmup_inverse_sqrt(
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762); Zhai et al., *Scaling vision transformers*, 2021
         (arXiv 2106.04560).
     """
-    if timescale is None and surely(np.equal, warmup_steps, 0.0):
-        hint = "with no warm-up, give it a timescale"
-        raise ValueError(unexpected("warmup_inverse_sqrt", "warmup_steps", warmup_steps, "warmup_steps > 0", hint))
     return Linear(start, peak, warmup_steps) >> InverseSqrt(peak, warmup_steps if timescale is None else timescale)
 
 
@@ -240,17 +237,9 @@ def wsd(
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
         Megatron-LM has "exponential" as well, transformers the shapes of the warm-up.
     """
-    check_end("wsd", shape, peak, end)
     *_, hold = divided("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
     warmup = _WARMUPS[warmup_shape](start, peak, warmup_steps)
     return warmup >> Constant(peak, hold) >> RAMPS[shape](peak, end, decay_steps)
-
-
-def check_end(call: str, shape: str, start: Number, end: Number) -> None:
-    """Raises an error for a last value that a geometric ramp does not reach."""
-    if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, start, end):
-        expected = f"the sign of {shown(start)}, since the shape is 'geometric'"
-        raise ValueError(unexpected(call, "end", end, expected, "give it the lowest rate of the decay"))
 
 
 @recipe
@@ -283,10 +272,6 @@ def cosine_restarts(
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
     """
-    if n is None:
-        checked("cosine_restarts", "steps", steps, gt=0, hint="a cycle that repeats for ever has some; or give an n")
-        hint = "shrinking cycles come to an end; say how many with n"
-        checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
     if floor is None:
         return Cosine(start, end, steps).repeat(n, stretch, scale)
     low: Real = floor

@@ -188,8 +188,8 @@ class Geometric(Schedule):
         The sweep of a learning-rate range test: Smith, *Cyclical learning rates*, 2015 (arXiv 1506.01186).
     """
 
-    start: Number = leaf(nonzero=True, exact=True)
-    end: Number = leaf(nonzero=True, exact=True)
+    start: Number = leaf(nonzero=True, exact=True, hint="no straight line on a logarithmic scale reaches 0")
+    end: Number = leaf(nonzero=True, exact=True, hint="no straight line on a logarithmic scale reaches 0")
     steps: Number = leaf(ge=0, unit="steps")
 
     def _check(self) -> None:
