@@ -97,7 +97,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.multi_step(1.0, range(400), 10), "multi_step(...): ", "<= 1.7e+38"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
     (lambda: ls.warmup_cosine(1.0, 100, 1e-3), "warmup_cosine(steps=0.001)", "steps >= 1, or 0", "the order of the arguments"),
-    (lambda: ls.warmup_inverse_sqrt(1.0, 0), "warmup_inverse_sqrt(...): InverseSqrt(timescale=0.0)", "timescale > 0", "updates until"),
+    (lambda: ls.warmup_inverse_sqrt(1.0, 0), "warmup_inverse_sqrt(...): InverseSqrt(timescale=0.0)", "timescale > 0"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"), "wsd(...): Geometric(end=0.0): expected end != 0", "scale reaches 0"),
     (lambda: ls.infinite(1.0, 0.5, 9, 9, 99), "infinite(anneal_steps=None, end=None): expected steps, anneal_steps and"),
