@@ -115,7 +115,6 @@ def check_count(call: str, name: str, count: Any, spec: Spec = _STEPS) -> None:
 
 
 def is_empty(values: Any) -> bool:
-    """Whether a list or an array has no entries."""
     return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
 
 

@@ -69,7 +69,6 @@ def _known_cycles(length: float, stretch: float, last: float) -> tuple[np.ndarra
 
 
 def _twice(stretch: Real, total: Real, growth: Real) -> tuple[Real, Real]:
-    """The sum and the growth of twice as many cycles."""
     doubled = total + growth * total
     near = (growth >= 0.5) & (growth < 2.0)
     return minimum(doubled, _BEYOND), minimum(where(near, 1.0 + (stretch - 1.0) * doubled, growth * growth), _BEYOND)

@@ -30,12 +30,10 @@ class Extended:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape, as of an array."""
         return np.broadcast_shapes(*map(np.shape, jax.tree.leaves(self)))
 
     @property
     def ndim(self) -> int:
-        """The rank, as of an array."""
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> Real:
@@ -96,7 +94,6 @@ class Extended:
         return (self <= other) & (self >= other)
 
     def floor(self) -> "Extended":
-        """The whole number at or below it."""
         x = double(self)
         high = jnp.floor(x.high)
         return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))

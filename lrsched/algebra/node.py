@@ -25,10 +25,10 @@ from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 T = TypeVar("T")
 
 _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, and whether they hold
-    "ge": (">= {}", np.greater_equal),
-    "gt": ("> {}", np.greater),
-    "le": ("<= {}", np.less_equal),
-    "lt": ("< {}", np.less),
+    "ge": (">= {:.9g}", np.greater_equal),
+    "gt": ("> {:.9g}", np.greater),
+    "le": ("<= {:.9g}", np.less_equal),
+    "lt": ("< {:.9g}", np.less),
     "nonzero": ("!= 0", lambda x, _: x != 0),
     "integer": ("whole", lambda x, _: x == np.round(x)),
     "rising": ("that rise from 0 or later", lambda x, _: np.diff(x, prepend=0.0, axis=-1) >= 0),
@@ -88,18 +88,14 @@ class Spec:
             raise TypeError(unexpected(call, name, value, expected, hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
-            if not self.infinite and not np.all(np.abs(known) <= _most()):
-                expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {_most():.1e}"
+            most = numerics.largest() / 2  # with room to compute
+            if not self.infinite and not np.all(np.abs(known) <= most):
+                expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {most:.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
-                expected = " and ".join(_BOUNDS[key][0].format(_written(bound)) for key, bound in self._bounds().items())
+                expected = " and ".join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())
                 raise ValueError(unexpected(call, name, value, f"{name} {expected}", hint))
         return kept
-
-
-def _written(bound: float) -> str:
-    """A bound in an error: a whole number in full, and what is next to a number as that."""
-    return f"{bound:.9g}" if bound == round(bound) else f"{bound:g}"
 
 
 def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
@@ -116,7 +112,6 @@ def checked_choice(call: str, name: str, value: object, options: Collection[str]
 
 
 def checked_flag(call: str, name: str, value: object) -> bool:
-    """An argument that is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(unexpected(call, name, value, "True or False"))
     return bool(value)
@@ -125,11 +120,6 @@ def checked_flag(call: str, name: str, value: object) -> bool:
 def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
     """Whether a condition holds, anywhere in a batch, of numbers that are all known. Traced numbers are not validated."""
     return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
-
-
-def _most() -> float:
-    """The largest number of the result type, with room to compute."""
-    return numerics.largest() / 2
 
 
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:

@@ -63,7 +63,6 @@ def is_number(x: object) -> bool:
 
 
 def x64() -> bool:
-    """Whether JAX computes in 64 bits."""
     return jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -73,7 +72,6 @@ def float_type() -> Any:
 
 
 def largest() -> float:
-    """The largest float of the result type."""
     return float(np.finfo(float_type()).max)
 
 
@@ -176,12 +174,10 @@ def where(condition: Condition, a: Real, b: Real) -> Real:
 
 
 def minimum(a: Real, b: Real) -> Real:
-    """The lower of two numbers."""
     return where(a < b, a, b)
 
 
 def maximum(a: Real, b: Real) -> Real:
-    """The higher of two numbers."""
     return where(a < b, b, a)
 
 
@@ -191,14 +187,12 @@ def clip(x: Real, low: Real, high: Real) -> Real:
 
 
 def floor(x: Real) -> Real:
-    """The whole number at or below it."""
     if is_concrete(x):
         return np.floor(to_float64(x))
     return x.floor() if isinstance(x, Extended) else jnp.floor(to_float(x))
 
 
 def ceil(x: Real) -> Real:
-    """The whole number at or above it."""
     return -floor(-x)
 
 
@@ -316,7 +310,6 @@ def _is_float(x: Real) -> bool:
 
 
 def ascending(table: Real) -> Real:
-    """A table with its entries sorted."""
     if is_concrete(table):
         return np.sort(to_float64(table), axis=-1)
     if isinstance(table, Double):

@@ -148,7 +148,6 @@ class Pointwise(Schedule):
 
 
 def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | None) -> Schedule:
-    """A schedule between bounds, as `Schedule.clip` says."""
     given = (("max", "low", low), ("min", "high", high))
     bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
     values = [bound.value for _, bound in bounds if isinstance(bound, Constant)]

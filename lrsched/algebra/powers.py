@@ -125,12 +125,7 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
         value = saturated(saturated(to_float(start) * half) * half)
     else:
         value = _times_exp2(start, extended(t) * _log2(rate))
-    if is_concrete(rate) and np.all(np.greater(rate, 0)):
-        return value
-    # At a rate of 0: 1 at time 0, and 0 later, where it has the derivative of the rate itself at time 1.
-    start, rate, now = to_float(start), to_float(numerics.maximum(rate, 0.0)), to_float(t)
-    later = start * jnp.where(now == 0, jnp.ones_like(now), rate * (now == 1).astype(now.dtype))
-    return jnp.where(rate > 0, value, jnp.where(now < 0, jnp.sign(start) * now.dtype.type(numerics.largest()), later))
+    return where((rate > 0.0) | (t <= 0.0), value, 0.0)
 
 
 def grown(value: Real, base: Real, count: Real) -> Real:
@@ -185,7 +180,6 @@ def _log2(x: Real) -> Real:
 
 
 def _series(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
-    """The sum of coefficients times rising powers of x."""
     return functools.reduce(lambda total, c: total * x + np.float32(c), reversed(coefficients), jnp.zeros_like(x))
 
 

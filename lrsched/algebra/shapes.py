@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -393,8 +392,6 @@ class Function(Schedule):
                 " Hint: instead of `a if t < 5 else b` write jax.numpy.where(t < 5, a, b), jax.numpy.minimum for min, and"
                 " jax.numpy.exp for math.exp."
             )
-            if np.ndim(time) and not isinstance(error, jax.errors.JAXTypeError):
-                raise TypeError(text) from error
             error.add_note(text)
             raise
         if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import jax.core
 import numpy as np
 
 from lrsched.algebra import numerics
@@ -47,7 +46,6 @@ def mimebundle(x: Any) -> dict[str, str]:
 
 
 def function_source(fn: Any) -> str:
-    """The name of a function."""
     return getattr(fn, "__name__", None) or repr(fn)
 
 
@@ -55,15 +53,11 @@ def number_source(value: Any, amount: bool = False) -> str:
     """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
     if isinstance(value, str):
         return repr(str.__str__(value))  # of an enumeration or of NumPy
-    if isinstance(value, numerics.Extended):
-        parts = jax.tree.leaves(value)
-        if any(isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not _is_here(x) for x in parts):
-            return str(parts[0].aval)
-        value = numerics.to_float64(value) if numerics.is_concrete(value) else numerics.to_float(value)
-    if isinstance(value, jax.core.Tracer) or (isinstance(value, jax.Array) and not _is_here(value)):
-        return str(value.aval)
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        value = np.asarray(value, np.float64).tolist()
+    if isinstance(value, (np.ndarray, np.generic, jax.Array, numerics.Extended)):
+        for x in jax.tree.leaves(value):
+            if isinstance(x, jax.Array) and (not numerics.is_concrete(x) or x.is_deleted()):
+                return str(x.aval)
+        value = np.asarray(numerics.to_float64(value)).tolist()
     if isinstance(value, (list, tuple, range)):
         return f"[{', '.join(number_source(x, amount) for x in value)}]"
     if isinstance(value, dict):
@@ -73,11 +67,6 @@ def number_source(value: Any, amount: bool = False) -> str:
     if isinstance(value, float) and amount and value == int(value) and abs(value) < 1e15:
         return str(int(value))
     return repr(value)
-
-
-def _is_here(value: jax.Array) -> bool:
-    """Whether this process can read it: it was not donated, and no part of it is in another process."""
-    return not value.is_deleted() and value.is_fully_addressable
 
 
 def shown(value: object, most: int = 100) -> str:
