@@ -134,7 +134,7 @@ NAMES |= {name: f"from lrsched.dialects import {name}" for name in ("torch", "op
 
 
 def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
-    """One of the public names, or one of the texts, that is likely to be meant; empty if none is."""
+    """The public name, or the text, that is likely to be meant; empty if there is none."""
 
     def plain(name: str) -> str:
         return name.lower().replace("_", "")
@@ -146,12 +146,12 @@ def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
 
 
 def _close(name: str, names: Collection[str]) -> list[str]:
-    """The nearest name, if it is one that is misspelt, and no other word."""
+    """The nearest name, if it is near."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0.8)
 
 
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
-    """The function, with an error for arguments that do not fit it: of an unknown one it names ours."""
+    """The function, with an error for arguments that do not fit; for an unknown one it names ours."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)

@@ -73,18 +73,18 @@ class Schedule(_Hyperparameter):
         super().__post_init__()
 
     def at(self, t: Real) -> Real:
-        """The value at a time, which is below 0 only where a clock reads so."""
+        """The value at a time; only a clock's reading may be below 0."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method at(t).")
 
     @property
     def length(self) -> Real:
-        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
+        """Its length in steps: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
         return math.inf
 
     def spans(self, t: Real) -> Spans:
-        """The parts that run on the time of the step: each with its own time, and whether it is running.
+        """The parts in which clocks may tick: each with its own time, and whether it is running now.
 
-        Clocks tick in these parts. A node that has none, the default, bends time, and refuses a driven schedule.
+        A node without such parts, the default, bends time: it raises an error for a driven schedule.
         """
         del t
         yield from ()
@@ -107,8 +107,8 @@ class Schedule(_Hyperparameter):
         return sharded_like(step, lambda schedule, step: value_at(schedule, *numerics.time_of(step)), self)
 
     @functools.cached_property
-    def _is_of_floats(self) -> bool:
-        return all(type(x) is float for x in jax.tree.leaves(self))
+    def _is_float64(self) -> bool:
+        return all(type(x) is float or (type(x) is np.ndarray and x.dtype == float) for x in jax.tree.leaves(self))
 
     if not TYPE_CHECKING:  # for a type checker any name would be an attribute
 
@@ -336,15 +336,15 @@ S = TypeVar("S", bound=Schedule)
 
 @functools.cache
 def _combinators() -> Any:
-    """The module of all that operators and methods make, imported on the first call, since it imports this one."""
+    """The module of all that operators and methods make; it imports this one."""
     from lrsched.algebra import combinators
 
     return combinators
 
 
 def ready(schedule: S) -> S:
-    """The schedule to compute with: known numbers on the host, traced ones with as many digits as their `Spec` asks for."""
-    return schedule if schedule._is_of_floats else each_number(schedule, _ready_number)
+    """The schedule to compute with: known numbers as float64, traced ones with the digits of their `Spec`."""
+    return schedule if schedule._is_float64 else each_number(schedule, _ready_number)
 
 
 def _ready_number(x: Any, spec: Spec) -> Real:
@@ -369,7 +369,7 @@ _placed = jax.jit(jnp.asarray)  # by itself `jnp.asarray` takes several times as
 
 
 def running_value(spans: Spans) -> Real:
-    """The value of the part that is running; one that is known not to run at any of the times is not evaluated."""
+    """The value of the part that is running. A part that is known not to run at any of the times is not evaluated."""
     value = None
     for part, own, running in spans:
         if not numerics.is_concrete(running) or np.any(running) or np.size(running) == 0:

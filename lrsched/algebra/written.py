@@ -1,4 +1,4 @@
-"""Nodes as text: the expression that makes one, and values as errors show them."""
+"""The text of nodes, numbers and errors."""
 
 import dataclasses
 import functools
@@ -10,18 +10,18 @@ import numpy as np
 
 from lrsched.algebra import numerics
 
-# The calls that text and JSON may make, by name: classes of nodes, recipes and functions of dialects register here.
+# The calls of text and JSON, by name: classes of nodes, recipes and functions of dialects.
 NAMES: dict[str, Callable[..., Any]] = {}
 
 
 @functools.singledispatch
 def source(x: Any) -> str:
-    """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
+    """The expression that makes a node: by default its constructor call, without default arguments."""
     return f"{type(x).__name__}({arguments_source(x, dataclasses.fields(x))})"
 
 
 def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: bool = False) -> str:
-    """The arguments of a call, of the fields that they became; `by_name`: those after one with a default by keyword."""
+    """The arguments of a call, from fields; with `by_name`, those after one with a default are keywords."""
     arguments, positional = [], True
     for field in fields:
         value = getattr(x, field.name)
@@ -41,7 +41,7 @@ def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: 
 
 @functools.singledispatch
 def mimebundle(x: Any) -> dict[str, str]:
-    """A node as a notebook shows it, by its type: by default its text."""
+    """The forms in which a notebook can show a node: by default its text."""
     return {"text/plain": repr(x)}
 
 
@@ -50,7 +50,7 @@ def function_source(fn: Any) -> str:
 
 
 def number_source(value: Any, amount: bool = False) -> str:
-    """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
+    """The text of a number, which evaluates to it exactly; of a whole amount without ".0"."""
     if isinstance(value, str):
         return repr(str.__str__(value))  # of an enumeration or of NumPy
     if isinstance(value, (np.ndarray, np.generic, jax.Array, numerics.Extended)):
@@ -70,7 +70,7 @@ def number_source(value: Any, amount: bool = False) -> str:
 
 
 def shown(value: object, most: int = 100) -> str:
-    """A value as an error shows it: not all of it, where it is a whole model."""
+    """A value in an error, cut to some length."""
     text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split("\n"))
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
