@@ -120,11 +120,12 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
     if is_concrete(start, rate, t):
         half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the whole may overflow before the product does
         return saturated(to_float64(start) * half * half)
+    t = extended(t)
     if x64():
         half = _power64(rate, to_float(t) / 2)
         value = saturated(saturated(to_float(start) * half) * half)
     else:
-        value = _times_exp2(start, extended(t) * _log2(rate))
+        value = _times_exp2(start, t * _log2(rate))
     return where((rate > 0.0) | (t <= 0.0), value, 0.0)
 
 
