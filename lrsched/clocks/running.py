@@ -86,10 +86,7 @@ def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     """The value for the next update: `bind(schedule, state)(state.step)`, a scalar.
 
     Args:
-        schedule, state: the schedule, and its state from `init` or `tick`.
-
-    Raises:
-        ValueError: if the state is that of another schedule.
+        schedule, state: as in `bind`.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 1.0, 10)
