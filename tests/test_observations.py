@@ -291,7 +291,7 @@ ACCUMULATED = ls.accumulate(optax.MultiSteps(live(TOKENS), 2))
 MISTAKES: list[tuple[Any, str]] = [
     (lambda: ticked(RATE.on(ls.Counter("steps")), steps=1), r"\{'steps': ...\} as a mapping, since a clock monitors 'steps'"),
     *(
-        (lambda wrong=wrong: ticked(PLATEAU, wrong), r"tick\(\.\.\.\): expected observations as a mapping.* Hint: pass value=")
+        (lambda wrong=wrong: ticked(PLATEAU, wrong), r"tick\(observations=.*\): expected a mapping.* Hint: pass value=")
         for wrong in (1.0, jnp.ones(2), [("value", 1.0)])
     ),
     (lambda: ticked(PLATEAU, {"value": 1.0}, value=2.0), "expected each observation once, got value"),

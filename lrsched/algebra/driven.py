@@ -44,9 +44,8 @@ class Driven(Schedule):
         del t
         raise TypeError(
             f"schedule(step): expected a schedule of the step alone, got {shown(self)}, which depends on what its clock has"
-            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, lrsched.clocks has"
-            " evaluate(s, state), with state = init(s) and state = tick(s, state, value=...), and bind(s, state), which is a"
-            " schedule of the step."
+            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, lrsched.clocks.init,"
+            " tick and evaluate(s, state) do."
         )
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import as_number, count_of, counted, no_count
 
@@ -23,10 +23,8 @@ def merged(call: str, mapping: Observations | None, named: Observations) -> dict
     """Observations in a mapping and by keyword, in one dict; a TypeError for no mapping, and for a name in both."""
     mapping = {} if mapping is None else mapping
     if not isinstance(mapping, Mapping):
-        raise TypeError(
-            f"{call}(...): expected observations as a mapping from names to numbers, got {shown(mapping)}"
-            f" ({type(mapping).__name__}). Hint: pass value=<number>, or {{'value': <number>}}."
-        )
+        hint = "pass value=<number>, or {'value': <number>}"
+        raise TypeError(unexpected(call, "observations", mapping, "a mapping from names to numbers", hint))
     if twice := sorted(name for name in set(mapping) & set(named) if not isinstance(mapping[name], Gathered)):
         raise TypeError(f"{call}(...): expected each observation once, got {', '.join(twice)} in the mapping and by keyword.")
     return {**named, **mapping}

@@ -26,7 +26,7 @@ from lrsched.algebra.node import checked, each_number, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, ready, value_at
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
@@ -131,15 +131,11 @@ def tick(
     given = merged("tick", observations, named)
     steps = numerics.array_of(steps)
     if steps is not None and "steps" in monitored and "steps" not in given:
-        raise TypeError(
-            f"tick(steps={shown(steps)}): expected {{'steps': ...}} as a mapping, since a clock monitors 'steps'."
-            " Hint: steps= says how many updates have passed."
-        )
+        expected, hint = "{'steps': ...} as a mapping, since a clock monitors 'steps'", "steps= is a number of updates"
+        raise TypeError(unexpected("tick", "steps", steps, expected, hint))
     if steps is not None and not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
-        raise ValueError(
-            f"tick(steps=...): expected 1 for an update, or 0 for an observation between two, got {shown(steps)}."
-            " Hint: to start at a later step, init(schedule, step=...)."
-        )
+        expected, hint = "1 for an update, or 0 between two", "to start at a later step, init(schedule, step=...)"
+        raise ValueError(unexpected("tick", "steps", steps, expected, hint))
     check_monitored("tick", monitored, given)
     return tick_with(schedule, state, 1 if steps is None else steps, given)
 
@@ -246,9 +242,7 @@ def replayed(
     names = monitored_by(clocks)
     if not isinstance(observations, dict):
         if len(names) > 1:
-            raise TypeError(
-                f"{call}(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array."
-            )
+            raise TypeError(unexpected(call, "observations", observations, f"a dict, since clocks monitor {', '.join(names)}"))
         observations = {(names or ["value"])[0]: observations}
     check_monitored(call, names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
@@ -298,12 +292,8 @@ def _checked(call: str, given: ScheduleLike, state: Any = ...) -> Schedule:
     if state is ...:
         return schedule
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
-        raise TypeError(
-            f"{call}(...): expected the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})."
-        )
+        raise TypeError(unexpected(call, "state", state, "the state that init(schedule) makes"))
     if (parts := len(driven_parts(schedule))) != (clocks := len(state.clocks)):
-        raise ValueError(
-            f"{call}(...): expected a state of {parts} clocks, as {shown(schedule)} has, got the state of another schedule,"
-            f" with {clocks}. Hint: init(schedule) makes one that fits."
-        )
+        expected = f"a state of {parts} clocks, as {shown(schedule)} has"
+        raise ValueError(f"{call}(...): expected {expected}, got {clocks} of another schedule. Hint: init(schedule).")
     return schedule
