@@ -107,8 +107,10 @@ class Schedule(_Hyperparameter):
         return sharded_like(step, lambda schedule, step: value_at(schedule, *numerics.time_of(step)), self)
 
     @functools.cached_property
-    def _is_float64(self) -> bool:
-        return all(type(x) is float or (type(x) is np.ndarray and x.dtype == float) for x in jax.tree.leaves(self))
+    def _is_ready(self) -> bool:
+        """Whether it is no batch, and the host computes with its numbers as they are."""
+        leaves = jax.tree.leaves(self)
+        return not self.batch_shape and all(type(x) is float or (type(x) is np.ndarray and x.dtype == float) for x in leaves)
 
     if not TYPE_CHECKING:  # for a type checker any name would be an attribute
 
@@ -344,7 +346,7 @@ def _combinators() -> Any:
 
 def ready(schedule: S) -> S:
     """The schedule to compute with: known numbers as float64, traced ones with the digits of their `Spec`."""
-    return schedule if schedule._is_float64 else each_number(schedule, _ready_number)
+    return schedule if schedule._is_ready else each_number(schedule, _ready_number)
 
 
 def _ready_number(x: Any, spec: Spec) -> Real:

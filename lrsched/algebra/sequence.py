@@ -115,7 +115,7 @@ class Sequence(Schedule):
         return list(groups.values())
 
     def at(self, t: Real) -> Real:
-        if isinstance(t, float) and self._is_float64:
+        if isinstance(t, float) and self._is_ready:
             k = max(bisect.bisect_right(self._starts, t) - 1, 0)
             return self.parts[k].at(self._own(k, t))
         return running_value(self.spans(t) if len(self._groups) == len(self.parts) else self._spans_of_groups(t))
