@@ -114,7 +114,8 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     >>> print(s(0), points["peak"], points["warmup_steps"])
     [0.1 0.  0.2 0. ] [0.1 0.1 0.2 0.2] [ 0 10  0 10]
     """
-    axes = {name: list(value) for name, value in arguments.items() if _is_axis(value)}
+    ranks = {name: 1 if isinstance(x, (list, tuple, range)) else getattr(x, "ndim", 0) for name, x in arguments.items()}
+    axes = {name: list(value) for name, value in arguments.items() if ranks[name] == 1}
     if not axes or not all(axes.values()):
         raise ValueError(
             f"grid(...): expected at least one argument that is a list, and none that is empty, got {shown(arguments)}."
@@ -145,7 +146,3 @@ def _column(values: list[Any]) -> np.ndarray:
     column = np.empty(len(values), object)
     column[:] = values
     return column
-
-
-def _is_axis(value: object) -> bool:
-    return isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1)

@@ -126,7 +126,9 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
         value = saturated(saturated(to_float(start) * half) * half)
     else:
         value = _times_exp2(start, t * _log2(rate))
-    return where((rate > 0.0) | (t <= 0.0), value, 0.0)
+    start = to_float(start)  # and for a rate of 0:
+    before, after = jnp.sign(start) * numerics.largest(), jnp.zeros_like(start)
+    return where(rate > 0.0, value, where(t > 0.0, after, where(t < 0.0, before, start)))
 
 
 def grown(value: Real, base: Real, count: Real) -> Real:
