@@ -126,9 +126,9 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
         value = saturated(saturated(to_float(start) * half) * half)
     else:
         value = _times_exp2(start, t * _log2(rate))
-    start = to_float(start)  # and for a rate of 0:
-    before, after = jnp.sign(start) * numerics.largest(), jnp.zeros_like(start)
-    return where(rate > 0.0, value, where(t > 0.0, after, where(t < 0.0, before, start)))
+    start, rate, t = to_float(start), to_float(numerics.maximum(rate, 0.0)), to_float(t)
+    power_of_0 = where(t == 1.0, rate, where(t == 0.0, 1.0, 0.0))  # with its derivative
+    return where(rate > 0.0, value, where(t < 0.0, jnp.sign(start) * numerics.largest(), start * power_of_0))
 
 
 def grown(value: Real, base: Real, count: Real) -> Real:

@@ -92,7 +92,7 @@ def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value
     Args:
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole, with the warm-up, in steps.
+        steps: the length of the whole in steps, >= `warmup_steps`.
         start, end: the values at step 0, and from step `steps` on.
 
     >>> import lrsched as ls
