@@ -22,7 +22,7 @@ _BEYOND = 1e15  # more than any time; a product of two of them is a float32
 
 def growing_cycle(t: Real, length: Real, stretch: Real, last: Real) -> tuple[Real, Real, Real]:
     """The cycle of a time (0, 1, …, last), its start, and how many times longer than the first it is."""
-    if is_concrete(length, stretch, last) and not any(map(np.ndim, (length, stretch, last))):
+    if is_concrete(length, stretch, last) and not is_concrete(t) and not any(map(np.ndim, (length, stretch, last))):
         starts, growths = _known_cycles(*map(float, (length, stretch, last)))
         if len(starts) < _FEW:
             row = row_of(starts, t)

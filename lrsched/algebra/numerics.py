@@ -325,7 +325,7 @@ def pick_time(table: Real, row: Any) -> Real:
 def pick(table: Real, row: Any) -> Real:
     """The entries of a table in rows."""
     if is_concrete(table, row):
-        return np.asarray(to_float64(table), np.float64)[row]
+        return to_float64(table)[row]
     return _picked(to_float(table), row)
 
 
