@@ -18,7 +18,8 @@ ALIKE = (
     "start value init_lr initial_lr initial_learning_rate init_value",
     "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value",
     "peak high max_lr peak_lr peak_value warmup_target max a_max max_value",
-    "peak start value low base_lr lr learning_rate init_lr initial_lr initial_learning_rate init_value max_lr",
+    "peak peak_value start value base_lr lr learning_rate init_lr initial_lr initial_learning_rate init_value max_lr",
+    "low base_lr",
     "decay_steps num_decay_steps decay_iters",
     "steps T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
     " epochs num_epochs transition_steps decay_steps",
@@ -51,7 +52,7 @@ def _each(texts: Mapping[str, str]) -> dict[str, str]:
 FORMULAS = _each(
     {
         "start init_lr initial_lr initial_learning_rate init_value": "div_factor=peak / {}",
-        "eta_min min_lr lr_min end_lr end_value final_lr": "min_scale={} / rate",
+        "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr": "min_scale={} / rate",
         "alpha min_lr_ratio min_lr_rate": "end={} * peak",
         "epochs num_epochs": "steps={} * steps_per_epoch",
         "warmup_epochs": "warmup_steps={} * steps_per_epoch",
@@ -59,6 +60,7 @@ FORMULAS = _each(
         "gamma decay m_mul cycle_decay": "scale={}, which scales the low end as well",
         "min_delta": 'threshold={}, and threshold_mode="abs"',
         "n num": "steps={}; every={}; factor={}",
+        "transition_steps decay_steps": "steps={}; every={}; factor=f, and .stretch(n) if f is the factor of n steps",
     }
 )
 _NO_COUNTER = (
@@ -72,7 +74,6 @@ INSTEAD = _each(  # what to write for an argument that the call does not have in
         "optimizer": "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)",
         "staircase": "schedule.staircase(every)",
         "transition_begin": "schedule.delay(steps)",
-        "transition_steps decay_steps": "schedule.stretch(n), if the factor is that of n steps",
         "verbose": "print(schedule) shows the schedule, and learning_rate(state) the rate in use",
     }
 )
