@@ -37,7 +37,7 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
     call, signature, check = function.__name__, inspect.signature(function), check or checked_argument
     hints = typing.get_type_hints(function, include_extras=True)
     text = f"{module}.{call}" if module else call
-    defaults, plain = {name: one.default for name, one in signature.parameters.items()}, (str, int, float, type(None))
+    defaults = {name: one.default for name, one in signature.parameters.items()}
     rest = [name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD]
 
     @functools.wraps(function)
@@ -53,8 +53,8 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
                 raise
             raise type(error)(f"{call}(...): {error}") from None
         if isinstance(made, Node) and all(_is_written(x, spec_of(hints.get(name))) for name, x in given.items()):
-            left_out = [name for name in kwargs if isinstance(x := given.get(name), plain) and x == defaults.get(name, ...)]
-            shown = {name: x for name, x in given.items() if name not in left_out}
+            plain = [name for name in kwargs if isinstance(given[name], (str, int, float, type(None)))]
+            shown = {name: x for name, x in given.items() if name not in plain or x != defaults.get(name, ...)}
             made.__dict__["_recipe"] = f"{text}({', '.join(_written(hints, kwargs, shown))})"
         return made
 

@@ -45,7 +45,7 @@ def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Va
     """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` from the end on.
 
     Args:
-        start: the upper limit of the value, which it nearly has at step 0.
+        start: the value that it nearly has at step 0, as the tanh begins above -1.
         end: the value from step `steps` on, after a small jump, as the tanh ends below 1.
         steps: its length in steps.
         lb, ub: where the tanh begins and ends, lb < ub.

@@ -174,7 +174,7 @@ class Geometric(Schedule):
     """A straight line on a logarithmic scale: `start^(1-p) · end^p` with `p = min(t / steps, 1)`.
 
     Args:
-        start, end, steps: as in `Linear`; the values are not 0, and of one sign. (If traced ones are not, `end` counts.)
+        start, end, steps: as in `Linear`; the values are not 0, and of one sign. (Traced ones of two signs have that of `end`.)
 
     >>> import lrsched as ls
     >>> print(ls.Geometric(1.0, 0.01, 4)([0, 2, 4, 5]))
