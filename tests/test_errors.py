@@ -71,7 +71,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),
-    (lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"), "wsd(end=0.0)", "the sign of 1.0"),
+    (lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"), "wsd(...): Geometric(end=0.0): expected end != 0", "scale reaches 0"),
     (lambda: ls.infinite(1.0, 0.5, 9, 9, 99), "infinite(anneal_steps=None, end=None): expected steps, anneal_steps and"),
     (lambda: ls.tanh_decay(1.0, 0.5, 9, ub=-8), "tanh_decay(lb=-7.0): expected lb < ub, got ub=-8.0"),
     (lambda: ls.triangular(0.0, 1.0, 4, gamma=0.9), "triangular(gamma=0.9)", "mode 'exp_range', got mode 'triangular'"),
@@ -145,7 +145,7 @@ OUTER = [
     (lambda: ls.plot_replay(DRIVEN, [1.0], every=0), "plot_replay(every=0): expected every >= 1"),
     (lambda: ls.plot_replay(None, [1.0]), "plot_replay(schedule=None): expected a schedule"),
     (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),
-    (lambda: ls.clocks.evaluate(LINE, None), "evaluate(...): expected the state that init(schedule) makes, got None"),
+    (lambda: ls.clocks.evaluate(LINE, None), "evaluate(state=None): expected the state that init(schedule) makes"),
     (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),
 ]
 

@@ -65,7 +65,7 @@ test_a_name_of_others_is_an_attribute_error_with_ours = refused(ATTRIBUTES, Attr
 
 
 def test_the_table_names_what_there_is():
-    texts = [*foreign.NAMES.values(), *foreign.ATTRIBUTES.values(), *foreign._INSTEAD.values()]
+    texts = [*foreign.NAMES.values(), *foreign.ATTRIBUTES.values(), *foreign.INSTEAD.values()]
     for called in re.findall(r"(?<![\w.])(\w+)\(", " ".join(texts)):
         assert called in ("schedule", "print") or hasattr(ls, called) or hasattr(ls.clocks, called), called
     for method in re.findall(r"schedule\.(\w+)\(", " ".join(texts)):
@@ -77,8 +77,9 @@ def test_the_table_names_what_there_is():
     functions = [f for module in (ls, keras, optax_dialect, timm, torch, transformers) for f in vars(module).values()]
     functions = [f for f in functions if inspect.isfunction(f) or inspect.isclass(f)]
     parameters = {name for f in functions for name in inspect.signature(f).parameters}
-    written = {one.partition("=")[0] for ours in foreign._ARGUMENTS.values() for one in ours.split("; ")}
-    assert written - set(foreign._ARGUMENTS) <= parameters
+    written = {one.partition("=")[0] for ours in foreign.FORMULAS.values() for one in ours.split("; ")}
+    assert written <= parameters
+    assert not [group for group in foreign.ALIKE if not parameters & {*group.split()}]
 
 
 def test_every_function_of_a_schedule_names_its_arguments():

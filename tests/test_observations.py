@@ -267,7 +267,7 @@ def ticked(s: Any, *observations: Any, **named: Any) -> Any:
 ACCUMULATED = ls.accumulate(optax.MultiSteps(live(TOKENS), 2))
 MISTAKES: list[tuple[Any, str]] = [
     (lambda: ticked(RATE.on(ls.Counter("steps")), steps=1), r"\{'steps': ...\} as a mapping, since a clock monitors 'steps'"),
-    (lambda: ticked(PLATEAU, 1.0), r"tick\(\.\.\.\): expected observations as a mapping.* Hint: pass value="),
+    (lambda: ticked(PLATEAU, 1.0), r"tick\(observations=1.0\): expected a mapping.* Hint: pass value="),
     (lambda: ticked(PLATEAU, {"value": 1.0}, value=2.0), "expected each observation once, got value"),
     (lambda: ticked(PLATEAU, value="3"), "expected a number"),
     (lambda: ls.accumulate(live(0.1)), r"expected an optax\.MultiSteps\. Hint: accumulate\(optax\.MultiSteps"),  # pyright: ignore

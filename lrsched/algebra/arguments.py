@@ -1,4 +1,4 @@
-"""Arguments of recipes: checks, and steps divided among phases."""
+"""Arguments of recipes: bounds, and steps divided among phases."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ _STEPS = Spec(unit="steps")
 
 
 def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any] | None = None) -> Callable[P, R]:
-    """A function that checks its arguments, by a `Spec`, a `Literal` or a type, and whose errors and `repr` show its call.
+    """A function whose arguments are validated by their annotations, and whose errors and `repr` show its call.
 
-    A name of a module comes before it in `repr`. Another check than `checked_argument` gets the same, and gives the argument.
+    A dialect gives its `module`, which comes first in `repr`, and a `check` in the place of `checked_argument`.
     """
     call, signature, check = function.__name__, inspect.signature(function), check or checked_argument
     hints = typing.get_type_hints(function, include_extras=True)
     text = f"{module}.{call}" if module else call
+    defaults = {name: one.default for name, one in signature.parameters.items()}
     rest = [name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD]
 
     @functools.wraps(function)
@@ -52,7 +53,8 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
                 raise
             raise type(error)(f"{call}(...): {error}") from None
         if isinstance(made, Node) and all(_is_written(x, spec_of(hints.get(name))) for name, x in given.items()):
-            shown = {name: x for name, x in given.items() if name not in kwargs or not _is_default(signature, name, x)}
+            plain = [name for name in kwargs if isinstance(given[name], (str, int, float, type(None)))]
+            shown = {name: x for name, x in given.items() if name not in plain or x != defaults.get(name, ...)}
             made.__dict__["_recipe"] = f"{text}({', '.join(_written(hints, kwargs, shown))})"
         return made
 
@@ -60,20 +62,15 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
     return with_checks
 
 
-def _is_default(signature: inspect.Signature, name: str, x: Any) -> bool:
-    parameter = signature.parameters.get(name)
-    return parameter is not None and isinstance(x, (str, int, float, type(None))) and x == parameter.default
-
-
 def _written(hints: dict[str, Any], named: Collection[str], given: dict[str, Any]) -> list[str]:
-    """Arguments as text: those that were given by name with it, and amounts of time without ".0"."""
+    """Arguments as text, with the names of those in `named`."""
     specs = {name: spec_of(hints.get(name)) for name in given}
     amounts = [name for name, spec in specs.items() if spec is not None and spec.exact]
     return [f"{name}=" * (name in named) + number_source(value, name in amounts) for name, value in given.items()]
 
 
 def checked_argument(call: str, name: str, value: Any, hint: Any) -> Any:
-    """An argument as a node keeps it, if it is what its annotation says: numbers as a `Spec`, a `Literal`, bool or str."""
+    """An argument, validated by its annotation: a number with a `Spec`, a `Literal`, a bool or a str."""
     if value is None and type(None) in typing.get_args(hint):
         return None
     if typing.get_origin(hint) is Literal or hint is str:
@@ -96,7 +93,7 @@ def spec_of(hint: Any) -> Spec | None:
 
 
 def _is_written(x: Any, spec: Spec | None = None) -> bool:
-    """Whether it is text that evaluates back to the same: an array in the place of a table; others may have fewer digits."""
+    """Whether its text evaluates back to the same."""
     if isinstance(x, np.ndarray):
         return spec is not None and x.ndim == spec.rank == 1 and (x.dtype == np.float64 or x.dtype.kind in "iu")
     if isinstance(x, (list, tuple, range, dict)):
@@ -105,7 +102,7 @@ def _is_written(x: Any, spec: Spec | None = None) -> bool:
 
 
 def check_count(call: str, name: str, count: Any, spec: Spec = _STEPS) -> None:
-    """Raises an error for a known count between 0 and 1: a ratio, or an argument in the wrong place."""
+    """Raises an error for a known count between 0 and 1: a ratio, or a misplaced argument."""
     counts = np.asarray(count, np.float64) if spec.unit and numerics.is_concrete(count) else np.zeros(0)
     if (between := counts[(counts > 0) & (counts < 1)]).size:
         ratio = f"{name}=" * (counts.ndim == 0) + f"round({between[0]:g} * total_{spec.unit})"
@@ -115,12 +112,11 @@ def check_count(call: str, name: str, count: Any, spec: Spec = _STEPS) -> None:
 
 
 def is_empty(values: Any) -> bool:
-    """Whether a list or an array has no entries."""
     return not values if isinstance(values, (list, tuple)) else np.size(values) == 0
 
 
 def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
-    """The steps that some arguments take of a whole, and the rest."""
+    """The steps that some arguments take of the whole, and the rest."""
     rest: Real = steps
     parts = list(taken.values())
     if len(parts) == 1 and not numerics.is_concrete(parts[0]):

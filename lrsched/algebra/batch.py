@@ -20,14 +20,14 @@ from lrsched.algebra.written import shown, unexpected
 
 
 def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
-    """A batch of schedules: schedules of one structure stack their numbers, others become a `Choice` among structures.
+    """A batch of schedules: numbers of one structure are stacked, and several structures become a `Choice`.
 
     Args:
         schedules: n >= 1 schedules, numbers or functions of the step, of any structures, or batches of one shape.
 
     Returns:
-        One schedule of batch shape (n, ...). `jax.vmap` maps over it; calling it gives shape (n, ...) + step shape. optax
-        takes it for one schedule, and broadcasts: make the optimizer within `jax.vmap`.
+        One schedule of batch shape (n, ...). `jax.vmap` maps over it, and a call gives shape (n, ...) + step shape. Make an
+        optimizer inside `jax.vmap`: optax would take the batch for one schedule.
 
     >>> import lrsched as ls
     >>> s = ls.stack([ls.Linear(0.0, 1.0, 10), ls.Linear(0.0, 2.0, 10), ls.Exponential(1.0, 0.5)])
@@ -56,7 +56,7 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
 
 
 def _structure(schedule: Schedule, batch_rank: int) -> tuple[Hashable, ...]:
-    """What schedules must have in common to be stacked number by number: the tree, and the sizes of its tables."""
+    """What schedules that are stacked have in common: the tree, and the sizes of its tables."""
     return jax.tree.structure(schedule), *(np.shape(leaf)[batch_rank:] for leaf in jax.tree.leaves(schedule))
 
 
@@ -111,8 +111,8 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
 
     Args:
         function: makes one schedule of keyword arguments.
-        arguments: a list, a tuple, a range or an array of rank 1, not empty, is an axis of the grid, and there is at least one;
-            anything else is the same for all. An argument that is itself a list, such as milestones, goes into a list of lists.
+        arguments: a list, a tuple, a range or an array of rank 1 is an axis of the grid; anything else is the same for all. An
+            argument that is itself a list, such as milestones, goes into a list of lists.
 
     Returns:
         The batch of shape (n,), which can be indexed and iterated like a list of schedules; the last axis moves fastest.
@@ -123,7 +123,8 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     >>> print(s(0), points["peak"], points["warmup_steps"])
     [0.1 0.  0.2 0. ] [0.1 0.1 0.2 0.2] [ 0 10  0 10]
     """
-    axes = {name: list(value) for name, value in arguments.items() if _is_axis(value)}
+    ranks = {name: 1 if isinstance(x, (list, tuple, range)) else getattr(x, "ndim", 0) for name, x in arguments.items()}
+    axes = {name: list(value) for name, value in arguments.items() if ranks[name] == 1}
     if not axes or not all(axes.values()):
         raise ValueError(
             f"grid(...): expected at least one argument that is a list, and none that is empty, got {shown(arguments)}."
@@ -148,13 +149,9 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
 
 
 def _column(values: list[Any]) -> np.ndarray:
-    """An array of the values; of objects where they are lists of different lengths."""
+    """An array of the values; of objects if they are lists of different lengths."""
     if len({np.shape(value) for value in values}) == 1:
         return np.asarray(values)
     column = np.empty(len(values), object)
     column[:] = values
     return column
-
-
-def _is_axis(value: object) -> bool:
-    return isinstance(value, (list, tuple, range)) or (isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1)

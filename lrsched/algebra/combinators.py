@@ -1,7 +1,4 @@
-"""What operators and methods of schedules make: schedules at another time, repeated, chosen, and those of other modules.
-
-Each node states its meaning in its docstring, and its code is that meaning. A new combinator goes here.
-"""
+"""Schedules at another time, repeated or chosen. The operators and methods of `Schedule` take all that they make from here."""
 
 from __future__ import annotations
 
@@ -14,18 +11,13 @@ import numpy as np
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import check_count
 from lrsched.algebra.cycles import growing_cycle
-from lrsched.algebra.driven import Driven as Driven
-from lrsched.algebra.driven import driven_parts as driven_parts
+from lrsched.algebra.driven import Driven, driven_parts  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.node import child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number, ceil, clip, maximum, minimum, ratio, rounded, snapped, where
-from lrsched.algebra.pointwise import Pointwise as Pointwise
-from lrsched.algebra.pointwise import as_schedule as as_schedule
-from lrsched.algebra.pointwise import clipped as clipped
-from lrsched.algebra.pointwise import operated as operated
+from lrsched.algebra.pointwise import Pointwise, as_schedule, clipped, operated  # noqa: F401
 from lrsched.algebra.powers import Progress, grown
 from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
-from lrsched.algebra.sequence import sequence as sequence
-from lrsched.algebra.sequence import unless_endless
+from lrsched.algebra.sequence import sequence, unless_endless  # noqa: F401
 from lrsched.algebra.shapes import WAYS
 from lrsched.algebra.written import unexpected
 
@@ -37,7 +29,6 @@ class Moved(Schedule):
     schedule: Schedule = child()
 
     def moved(self, t: Real) -> Real:
-        """The time at which the schedule is asked."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method moved(t).")
 
     def at(self, t: Real) -> Real:
@@ -169,15 +160,9 @@ class Warp(Moved):
         return self.time.length
 
 
-_ALWAYS = 2.0**62  # cycles: more than any time reaches, which is at most 2**62 steps
-
-
 @node
 class Repeat(Schedule):
-    """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time.
-
-    After the last one its end is held. n is rounded to a whole number; None: for ever.
-    """
+    """Cycle c = 0, 1, …, n - 1 lasts `stretch^c · L` steps, and is `t ↦ scale^c · schedule(t / stretch^c)` on its own time."""
 
     _call = "repeat"
 
@@ -211,10 +196,10 @@ class Repeat(Schedule):
             raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
 
     def _cycle(self, t: Real) -> tuple[Real, Real]:
-        """The number of the cycle, and the time in it as the schedule counts it."""
+        """The number of the cycle, and the schedule's own time in it."""
         t, steps = maximum(t, 0.0), self.schedule.length
         # Cycles of no length that go on for ever stand at the first.
-        last = where(steps > 0.0, _ALWAYS, 0.0) if self.n is None else maximum(rounded(self.n) - 1.0, 0.0)
+        last = where(steps > 0.0, numerics.LATEST, 0.0) if self.n is None else maximum(rounded(self.n) - 1.0, 0.0)
         if self.stretch_ is None:
             cycle = where(steps > 0.0, minimum(numerics.floor_ratio(t, steps), last), last)
             return cycle, clip(t - cycle * steps, 0.0, steps)
@@ -264,13 +249,13 @@ class Cooldown(Schedule):
 
 @node
 class Choice(Schedule):
-    """One of several schedules, by an index that is a number. `stack` makes it of schedules of different structures.
+    """One of several schedules: `t ↦ branches[index](t)`. `stack` makes it of schedules of different structures.
 
-    The branches that are not chosen stand at time 0, and their clocks do not tick.
+    Clocks tick only in the branch that is chosen.
 
     Args:
         branches: a tuple of schedules.
-        index: which one, from 0; rounded where it is traced.
+        index: the number of a branch, from 0, rounded.
 
     >>> import lrsched as ls
     >>> print(ls.Choice((ls.Constant(1.0), ls.Linear(0.0, 1.0, 10)), 1)(5))
@@ -294,15 +279,13 @@ class Choice(Schedule):
 
     @property
     def length(self) -> Real:
-        chosen = self._chosen()
-        value = self.branches[0].length
-        for i, branch in enumerate(self.branches):
-            length = numerics.extended(branch.length) if isinstance(chosen, numerics.Extended) else branch.length
-            value = where(chosen == float(i), length, value)
-        return value
+        chosen, length = self._chosen(), self.branches[0].length
+        for i, branch in enumerate(self.branches[1:], 1):
+            length = where(chosen == float(i), branch.length, length)
+        return length
 
     def spans(self, t: Real) -> Spans:
         chosen = self._chosen()
         for i, branch in enumerate(self.branches):
             running = chosen == float(i)
-            yield branch, (t if isinstance(running, (bool, np.bool_)) else where(running, t, minimum(t, 0.0))), running
+            yield branch, where(running, t, minimum(t, 0.0)), running

@@ -1,11 +1,11 @@
-"""Where cycles begin that grow or shrink by a factor: after a sum of powers.
+"""Cycles that grow or shrink by a factor: each begins after a sum of powers.
 
-It is found by doubling: the sum S of 2**j cycles and the growth K over them make those of twice as many, S + K · S and K · K.
-Then the number of the cycle is built from the longest such run down: after m cycles and then n more the sum is S_n + K_n · S_m,
-a sum of what is not below 0, so that nothing cancels. This needs no logarithm, and no division by `stretch - 1`.
+The search doubles: from the sum S of 2**j cycles and the growth K over them follow those of twice as many, S + K · S and K · K.
+Then it builds the number of the cycle from the longest run down: n cycles after m have the sum S_n + K_n · S_m. These are sums
+of positive terms, so that nothing cancels, and there is no logarithm and no division by `stretch - 1`.
 
-A square doubles the relative error of a power. So near 1 the growth is made of the sum, as `1 + (stretch - 1) · sum`, which
-does not. In a trace these are loops: unrolled they are a program that some versions of XLA need minutes to compile.
+A square doubles the relative error of a power. So near 1 the growth is `1 + (stretch - 1) · sum`. A trace has loops, since
+some versions of XLA need minutes to compile an unrolled search.
 """
 
 import functools
@@ -21,20 +21,18 @@ _BEYOND = 1e15  # more than any time; a product of two of them is a float32
 
 
 def growing_cycle(t: Real, length: Real, stretch: Real, last: Real) -> tuple[Real, Real, Real]:
-    """In which cycle a time is (0, 1, …, last), when that began, and how many times longer than the first it is."""
+    """The cycle of a time (0, 1, …, last), its start, and how many times longer than the first it is."""
     if is_concrete(length, stretch, last) and not is_concrete(t) and not any(map(np.ndim, (length, stretch, last))):
         starts, growths = _known_cycles(*map(float, (length, stretch, last)))
         if len(starts) < _FEW:
             row = row_of(starts, t)
             return row, *(pick_time(table, row) for table in (starts, growths))
     if is_concrete(t, length, stretch, last):
-        runs = [(1.0, (1.0, minimum(stretch, _BEYOND)))]
-        while runs[-1][0] < 2.0**52 and np.any((t >= length * runs[-1][1][0]) & (last >= runs[-1][0])):
-            runs.append((2 * runs[-1][0], _twice(stretch, *runs[-1][1])))
-        found: Real = 0.0, 0.0, 1.0
-        for count, run in reversed(runs):
-            found = _extended(t, length, last, found, count, run)
-        index, total, growth = found
+        index, total, growth, runs = 0.0, 0.0, 1.0, [(1.0, minimum(stretch, _BEYOND))]
+        while len(runs) < 53 and np.any(t >= length * runs[-1][0]):
+            runs.append(_twice(stretch, *runs[-1]))
+        for j, run in reversed([*enumerate(runs)]):
+            index, total, growth = _extended(t, length, last, (index, total, growth), 2.0**j, run)
         return index, length * total, growth
     shape = np.broadcast_shapes(*map(np.shape, (t, length, stretch, last)))
     stretch = as_double(minimum(stretch, _BEYOND))
@@ -62,24 +60,22 @@ _FEW = 1024  # cycles: more are not looked up
 
 @functools.lru_cache(maxsize=256)
 def _known_cycles(length: float, stretch: float, last: float) -> tuple[np.ndarray, np.ndarray]:
-    """The start and the growth of each cycle that begins before 2**53, by adding and multiplying in float64."""
-    starts, growths, start, growth = [], [], 0.0, 1.0
-    while start <= 2.0**53 and len(starts) <= last and len(starts) < _FEW:
-        starts.append(start)
-        growths.append(growth)
-        start, growth = start + length * growth, min(growth * stretch, 1e300)
+    """The start and the growth of each cycle, up to the first that begins after 2**53."""
+    starts, growths = [0.0], [1.0]
+    while starts[-1] <= 2.0**53 and len(starts) <= last and len(starts) < _FEW:
+        starts.append(starts[-1] + length * growths[-1])
+        growths.append(min(growths[-1] * stretch, 1e300))
     return np.asarray(starts), np.asarray(growths)
 
 
 def _twice(stretch: Real, total: Real, growth: Real) -> tuple[Real, Real]:
-    """The sum and the growth of twice as many cycles."""
     doubled = total + growth * total
     near = (growth >= 0.5) & (growth < 2.0)
     return minimum(doubled, _BEYOND), minimum(where(near, 1.0 + (stretch - 1.0) * doubled, growth * growth), _BEYOND)
 
 
 def _extended(t: Real, length: Real, last: Real, found: Real, count: Real, run: Real) -> tuple[Real, Real, Real]:
-    """A cycle, the sum of those before it and its growth, with a run of so many before it if that is reached."""
+    """A cycle, the sum of those before it and its growth, after a run of so many more if the time reaches it."""
     (index, total, growth), (sums, factor) = found, run
     candidate = sums + factor * total
     taken = (t >= length * candidate) & (last - index >= count)

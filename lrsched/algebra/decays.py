@@ -1,4 +1,4 @@
-"""More schedules that the operators can write: decays from papers and frameworks."""
+"""More recipes: decays from papers and frameworks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lrsched.algebra.arguments import Factor, Length, Positive, PositiveLength, 
 from lrsched.algebra.node import Spec, checked, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, minimum
-from lrsched.algebra.recipes import RAMPS, check_end
+from lrsched.algebra.recipes import RAMPS
 from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.shapes import Cosine, Linear, Piecewise, Time
 from lrsched.algebra.written import unexpected
@@ -45,8 +45,8 @@ def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Va
     """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` from the end on.
 
     Args:
-        start: the value above which it never is; at step 0 it is nearly that, as the tanh is nearly -1.
-        end: the value from step `steps` on. Just before, the tanh is not quite 1, so that there is a small jump.
+        start: the value that it nearly has at step 0, as the tanh begins above -1.
+        end: the value from step `steps` on, after a small jump, as the tanh ends below 1.
         steps: its length in steps.
         lb, ub: where the tanh begins and ends, lb < ub.
 
@@ -71,8 +71,8 @@ def inverse_time(start: Value, rate: Factor, steps: PositiveLength = 1.0) -> Sch
 
     Args:
         start: the value at step 0.
-        rate: what each `steps` steps add to the divisor, >= 0.
-        steps: how many steps `rate` is for, > 0.
+        rate: by how much the divisor grows in `steps` steps, >= 0.
+        steps: the number of steps of `rate`, > 0.
 
     >>> import lrsched as ls
     >>> print(ls.inverse_time(1.0, rate=0.5, steps=10)([0, 20, 60]))
@@ -86,16 +86,16 @@ def inverse_time(start: Value, rate: Factor, steps: PositiveLength = 1.0) -> Sch
 
 @recipe
 def power_decay(peak: Factor, amplitude: Positive, exponent: Exponent = -0.51, tokens: Positive = 1.0) -> Schedule:
-    """A power of the tokens seen, below a highest rate: `min(peak, amplitude · (tokens · t)^exponent)`.
+    """A power of the number of tokens, at most `peak`: `min(peak, amplitude · (tokens · t)^exponent)`.
 
     With `tokens=1` its time is tokens: `power_decay(peak, a).on(Counter("tokens"))`. With a warm-up of n steps it is
     `minimum(Linear(0.0, peak, n), power_decay(peak, a, tokens=...))`.
 
     Args:
         peak: the highest value, >= 0.
-        amplitude: the power after one token, > 0: in the paper the size of the batch times a constant, such as 4.6.
-        exponent: what the tokens are raised to, <= 0.
-        tokens: how many tokens a step trains on, > 0.
+        amplitude: the power of one token, > 0: in the paper the size of the batch times a constant, such as 4.6.
+        exponent: the exponent, <= 0.
+        tokens: the number of tokens of a step, > 0.
 
     >>> import lrsched as ls
     >>> print(ls.power_decay(0.02, amplitude=4.0, exponent=-0.5, tokens=1000)([0, 10, 40, 1000]))
@@ -119,16 +119,15 @@ def infinite(
     end: Value | None = None,
     shape: Literal["linear", "cosine", "1-sqrt", "geometric", "exponential"] = "geometric",
 ) -> Schedule:
-    """A warm-up to `peak`, half a cosine wave down to `constant`, which is held for ever, or until it is annealed to `end`.
+    """A warm-up to `peak`, half a cosine wave down to `constant`, and a hold for ever or until an annealing to `end`.
 
     Args:
-        peak: the value at step `warmup_steps`.
-        constant: the value from step `warmup_steps + cooldown_steps` on.
+        peak, constant: the values after the warm-up, and after the cosine.
         warmup_steps, cooldown_steps: the lengths of the warm-up, a straight line, and of the cosine, in steps, >= 0.
-        steps: the length of the whole in steps. None: there is no annealing, and neither `anneal_steps` nor `end`.
+        steps: the length of the whole in steps. None: no annealing, and neither `anneal_steps` nor `end`.
         anneal_steps: the length of the annealing in steps, >= 0; it begins at step `steps - anneal_steps`.
-        start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
-        shape: of the annealing, as in `wsd`; in the paper it is "geometric", `constant · (end / constant)^u`.
+        start, end: the values at step 0, and from step `steps` on; end is not 0 if the shape is "geometric".
+        shape: of the annealing, as in `wsd`.
 
     >>> import lrsched as ls
     >>> print(ls.infinite(1.0, 0.5, warmup_steps=10, cooldown_steps=20)([5, 10, 20, 30, 1000]))
@@ -148,19 +147,18 @@ def infinite(
         missing = ", ".join(f"{name}=None" for name, x in given.items() if x is None)
         hint = "Hint: without any of them the constant is held for ever."
         raise ValueError(f"infinite({missing}): expected steps, anneal_steps and end. {hint}")
-    check_end("infinite", shape, constant, end)
     *_, hold = divided("infinite", steps, warmup_steps=warmup_steps, cooldown_steps=cooldown_steps, anneal_steps=anneal_steps)
     return rise >> Constant(constant, hold) >> RAMPS[shape](constant, end, anneal_steps)
 
 
 @recipe
 def monotone(peak: Value, steps: Length, warmup_steps: Length = 0.0, points: int | None = None, ratios: Any = None) -> Schedule:
-    """A straight line from 0 up to `peak`, then a table that never rises: `peak · ratios[0] · … · ratios[k-1]` at point k.
+    """A straight line from 0 up to `peak`, then lines that never rise: `peak · ratios[0] · … · ratios[k-1]` at point k.
 
     Args:
-        peak, steps, warmup_steps: as in `warmup_cosine`; the points are evenly spaced after the warm-up, with lines in between.
-        points: how many there are, at least 2, on a straight line to 0; None: 32. Without ratios only.
-        ratios: a list with each value but the first divided by the one before, between 0 and 1. `lab.fit_law` finds the best.
+        peak, steps, warmup_steps: as in `warmup_cosine`; the points are evenly spaced after the warm-up.
+        points: the number of points, at least 2, on a straight line to 0; None: 32. Only without ratios.
+        ratios: a list of each value divided by the one before, between 0 and 1. `lab.fit_law` finds the best.
 
     >>> import lrsched as ls
     >>> print(ls.monotone(1.0, 30, warmup_steps=10, ratios=[0.5, 0.0])([0, 5, 10, 15, 20, 30]))

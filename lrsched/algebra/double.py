@@ -1,11 +1,11 @@
-"""Extended numbers: those of a trace with more digits than a float32, since JAX has no float64 by default.
+"""Extended numbers: numbers in a trace with more digits than a float32, since JAX has no float64 by default.
 
-A `Double` is the sum of two float32, 48 bits. A `BoundedInt` is an int32 that cannot overflow: whole steps and known whole
-lengths, as they mostly are, cost no more than integers. The operators of both mean what they do for floats.
+A `Double` is the sum of two float32, 48 bits. A `BoundedInt` is an int32 that cannot overflow, so that whole steps and known
+whole lengths cost no more than integers. Both have the operators of floats.
 
-Factors are split into halves of 12 bits whose products are exact, so it makes no difference whether a compiler fuses a product
-with a sum. Sums choose the larger operand first: a compiler that knew one would take `(x + 1) - 1` for x, but it does not look
-through a choice. (Dekker, *A floating-point technique for extending the available precision*, 1971.)
+Factors are split into halves of 12 bits, whose products are exact whether or not a compiler fuses a product with a sum. Sums
+choose the larger operand first, since a compiler may simplify `(x + 1) - 1` to x, but does not look through a choice. (Dekker,
+*A floating-point technique for extending the available precision*, 1971.)
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import numpy as np
 
 Real: TypeAlias = Any  # a number to compute with: of the host, of JAX, or extended
 Condition: TypeAlias = Any  # a bool, or an array of bools of NumPy or JAX
-MOST = 1e30  # no amount of time is larger, so that products of two, and their derivatives, stay finite after a cap
+MOST = 1e30  # the largest extended number: products of two, and their derivatives, stay finite after a cap
 
 
 class Extended:
@@ -30,12 +30,10 @@ class Extended:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape, as of an array."""
         return np.broadcast_shapes(*map(np.shape, jax.tree.leaves(self)))
 
     @property
     def ndim(self) -> int:
-        """The rank, as of an array."""
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> Real:
@@ -96,7 +94,6 @@ class Extended:
         return (self <= other) & (self >= other)
 
     def floor(self) -> "Extended":
-        """The whole number at or below it."""
         x = double(self)
         high = jnp.floor(x.high)
         return _normal(high, jnp.where(high == x.high, jnp.floor(x.low), np.float32(0)))
@@ -116,7 +113,7 @@ class Double(Extended):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BoundedInt(Extended):
-    """An int32 array, and bounds known while tracing. Where a result is not whole, or may be too large, it is a `Double`."""
+    """An int32 array with known bounds. A result that is not whole, or may be too large, is a `Double`."""
 
     value: Real
     least: int
@@ -150,7 +147,7 @@ class BoundedInt(Extended):
     snapped = floor
 
     def _combined(self, operation: Callable[[Any, Any], Any], other: Real) -> "BoundedInt | None":
-        """The result of an operation that is largest and smallest at bounds, if it is an integer that fits."""
+        """The result of an operation whose extremes are at bounds, if it is an integer that fits."""
         if isinstance(other := bounded_int(other), BoundedInt):
             ends = [operation(x, y) for x in (self.least, self.most) for y in (other.least, other.most)]
             if min(ends) > -(2**31) and max(ends) < 2**31:
@@ -163,14 +160,14 @@ jax.tree_util.register_dataclass(BoundedInt, data_fields=["value"], meta_fields=
 
 
 def bounded_int(x: Real) -> Real:
-    """A number as a `BoundedInt`, if it is known to be whole; else as it is."""
+    """A number that is known and whole as a `BoundedInt`; any other as it is."""
     if isinstance(x, (float, np.floating, np.ndarray)) and np.size(x) and np.all((np.abs(x) < 2**31) & (x == np.floor(x))):
         return BoundedInt(np.asarray(x, np.int32), int(np.min(x)), int(np.max(x)))
     return x
 
 
 def double(x: Real) -> Double:
-    """A number as a `Double`: a float64 of the host within 2**-49, an integer up to 2**47 and a float32 exactly."""
+    """A number as a `Double`: exact for a float32 and an integer up to 2**47, within 2**-49 for a float64."""
     if isinstance(x, Double):
         return x
     x = x.value if isinstance(x, BoundedInt) else x
@@ -189,7 +186,7 @@ def double(x: Real) -> Double:
 
 
 def chosen(condition: Condition, a: Real, b: Real) -> Real:
-    """`a` where the condition holds, else `b`; at least one of them is extended."""
+    """`where`, if one of two numbers is extended."""
     first, second = bounded_int(a), bounded_int(b)
     if isinstance(first, BoundedInt) and isinstance(second, BoundedInt):
         value = jnp.where(condition, first.value, second.value)
@@ -210,29 +207,29 @@ _snapped.defjvps(lambda change, _value, _x: change)
 
 
 def two_sum(a: Real, b: Real) -> tuple[Real, Real]:
-    """The sum of two float32, and what rounding left out of it."""
+    """The sum of two float32, and its rounding error."""
     total, swapped = a + b, jnp.abs(a) < jnp.abs(b)
     return total, jnp.where(swapped, a, b) - (total - jnp.where(swapped, b, a))
 
 
 def split(x: Real) -> tuple[Real, Real]:
-    """A float32 as a head of 12 bits, a constant to derivatives, and the rest, of 12 bits with its sign."""
+    """A float32 as a head of 12 bits, without derivative, and a rest of 12 bits."""
     head = _rounded(x, 12)
     return head, x - head
 
 
 def _rounded(x: Real, bits: int) -> jax.Array:
-    """A float32 without its last bits. A compiler does not look through it, and so uses the same in every place."""
+    """A float32 without its last bits, by a way that a compiler does not look through."""
     whole = jax.lax.bitcast_convert_type(x, np.int32) + np.int32(1 << (bits - 1))
     return jax.lax.bitcast_convert_type(whole & np.int32(-1 << bits), np.float32)
 
 
 def _normal(high: Real, low: Real) -> Double:
-    """A sum whose first part is the larger, and is no constant."""
+    """`high + low`, for a high that is the larger and no constant."""
     total = high + low
     return Double(total, low - (total - high))
 
 
 def _capped(size: Real, x: Double) -> Extended:
-    """A number of such a size, or the largest there is."""
+    """x, or `MOST` with the sign of its size if that is larger."""
     return chosen(jnp.abs(size) < np.float32(MOST), x, Double(jnp.sign(size) * np.float32(MOST), jnp.zeros_like(size)))

@@ -13,18 +13,18 @@ from lrsched.algebra.written import shown, unexpected
 
 @node
 class Driven(Schedule):
-    """A schedule whose time is the reading of a clock, not the step; also spelled `schedule.on(clock)`.
+    """A schedule whose time is the reading of a clock, not the step: `schedule.on(clock)`.
 
-    It cannot be called by itself, since its value depends on observations: `lrsched.clocks.evaluate(s, state)` does it, and
-    `lrsched.clocks.bind(s, state)` makes it an ordinary schedule.
+    It cannot be called, since its value depends on observations: `lrsched.clocks.evaluate(s, state)` is its value, and
+    `lrsched.clocks.bind(s, state)` an ordinary schedule.
 
-    A reading may be below 0: a controller goes up and down. Then `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)`
-    is a · r^t, while ramps, tables, `InverseSqrt`, `repeat`, `staircase` and `reverse` stand as at 0. Operators, `take`,
-    `stretch` and `drop` pass the time on, and a sequence asks its first part; `delay` and warps stop at 0, as they say.
+    A reading may be below 0. There `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)` is a · r^t. Other schedules
+    that are not made of schedules, `repeat`, `staircase`, `reverse`, `delay` and warps have their values at 0. Operators,
+    `take`, `stretch` and `drop` pass the time on, and a sequence passes it to its first part.
 
     Args:
-        schedule: the schedule, of the clock's reading; it is not driven itself.
-        clock: a `lrsched.Clock`, for example a `lrsched.Plateau`.
+        schedule: the schedule, which is not driven itself.
+        clock: a `lrsched.Clock`, such as `Plateau()`.
 
     >>> import lrsched as ls
     >>> s = ls.Driven(ls.Linear(0.0, 1.0, 10), ls.Steps())
@@ -44,14 +44,13 @@ class Driven(Schedule):
         del t
         raise TypeError(
             f"schedule(step): expected a schedule of the step alone, got {shown(self)}, which depends on what its clock has"
-            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, lrsched.clocks has"
-            " evaluate(s, state), with state = init(s) and state = tick(s, state, value=...), and bind(s, state), which is a"
-            " schedule of the step."
+            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, lrsched.clocks.init,"
+            " tick and evaluate(s, state) do."
         )
 
 
 def checked_clock(call: str, clock: object) -> None:
-    """Raises a TypeError if something is no clock, or is of a class that is no node."""
+    """Raises a TypeError for anything but a clock whose class is a node."""
     if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
         raise TypeError(unexpected(call, "clock", clock, "a clock, such as Plateau(patience=5)"))
     if "_numbers" not in vars(type(clock)):

@@ -11,142 +11,131 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What the same is called. Ours, and theirs in dialects, by what they are.
-_FIRST = "init_lr initial_lr initial_learning_rate init_value"
-_LOW = "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr"
-_HIGH = "max_lr peak_lr peak_value warmup_target"
-_LENGTH = "T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
-_EVERY = "transition_steps decay_steps"
-_WARMUP = "num_warmup_steps warmup warmup_iters warmup_t"
-_FACTOR = "gamma decay decay_rate"
-_STRETCH = "T_mult t_mul cycle_mul cycle_mult"
-_SCALE = "scale={}, which scales the low end as well"
-_PER_STEP = "factor=f, and .stretch(n) if f is the factor of n steps"
+# Arguments, ours and those of dialects, that mean the same. For one that a call does not have, the error names the first of its
+# group that the call has; for one in several groups, the first group counts.
+ALIKE = (
+    "schedule lr_schedule schedule_fn step_size_fn lr learning_rate",
+    "start value init_lr initial_lr initial_learning_rate init_value",
+    "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value",
+    "peak high max_lr peak_lr peak_value warmup_target max a_max max_value",
+    "peak peak_value start value base_lr lr learning_rate init_lr initial_lr initial_learning_rate init_value max_lr",
+    "low base_lr",
+    "decay_steps num_decay_steps decay_iters",
+    "steps T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
+    " epochs num_epochs transition_steps decay_steps",
+    "every decay_t transition_steps decay_steps step_size",
+    "up step_size_up step_size",
+    "down step_size_down",
+    "warmup_steps num_warmup_steps warmup warmup_iters warmup_t warmup_epochs",
+    "factor rate gamma decay decay_rate",
+    "stretch T_mult t_mul cycle_mul cycle_mult",
+    "m_mul cycle_decay",
+    "n num_cycles cycle_limit cycles times",
+    "milestones steps boundaries decay_t",
+    "observations losses metrics",
+    "shape decay_type",
+    "constant constant_lr",
+    "warmup_shape warmup_type",
+    "anneal anneal_strategy",
+    "power exponent",
+    "threshold rtol",
+    "dim d_model model_size",
+)
 
 
-def _or(*names: str) -> str:
-    return "; ".join(" ".join(names).split())
+def _each(texts: Mapping[str, str]) -> dict[str, str]:
+    """A text for each of several names."""
+    return {name: text for names, text in texts.items() for name in names.split()}
 
 
-_ARGUMENTS: dict[str, str] = {  # of a call, and what to write, perhaps with its value: the first that the call has
-    **dict.fromkeys(("lr", "learning_rate"), _or("schedule peak peak_value start value base_lr", _FIRST, "max_lr")),
-    **dict.fromkeys(("lr_schedule", "schedule_fn", "step_size_fn"), "schedule"),
-    "base_lr": _or("peak start value low", _FIRST),
-    **dict.fromkeys(_FIRST.split(), f"start; value; div_factor=peak / {{}}; {_or('base_lr', _FIRST)}"),
-    **dict.fromkeys(_LOW.split(), f"end; low; min_scale={{}} / rate; {_or(_LOW)}"),
-    **dict.fromkeys(("stop", "end"), _or("end", _LOW)),
-    **dict.fromkeys(("alpha", "min_lr_ratio", "min_lr_rate"), "end={} * peak"),
-    **dict.fromkeys(("peak", *_HIGH.split()), _or("peak high", _HIGH)),
-    **dict.fromkeys(("steps", *_LENGTH.split()), _or("steps", _LENGTH, _EVERY)),
-    **dict.fromkeys(("epochs", "num_epochs"), f"steps={{}} * steps_per_epoch; {_or(_LENGTH, _EVERY)}"),
-    **dict.fromkeys(_EVERY.split(), f"steps; every; {_PER_STEP}; {_or(_EVERY, _LENGTH)}"),
-    **dict.fromkeys(("warmup_steps", *_WARMUP.split()), _or("warmup_steps", _WARMUP)),
-    "warmup_ratio": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
-    "warmup_epochs": f"warmup_steps={{}} * steps_per_epoch; {_or(_WARMUP)}",
-    **dict.fromkeys(("num_decay_steps", "decay_iters"), "decay_steps; num_decay_steps"),
-    **dict.fromkeys(("gamma", "decay"), f"factor; rate; {_SCALE}; {_or(_FACTOR)}"),
-    "factor": _or("rate", _FACTOR),
-    "rate": _or("factor", _FACTOR),
-    "decay_rate": _or("factor", _FACTOR),
-    **dict.fromkeys(("losses", "metrics"), "observations"),
-    "decay_type": "shape",
-    "constant_lr": "constant",
-    "warmup_type": "warmup_shape",
-    **dict.fromkeys(_STRETCH.split(), _or("stretch", _STRETCH)),
-    **dict.fromkeys(("m_mul", "cycle_decay"), f"{_SCALE}; m_mul; cycle_decay"),
-    **dict.fromkeys(("num_cycles", "cycle_limit", "cycles", "times"), "n; num_cycles; cycle_limit"),
-    **dict.fromkeys(("min", "a_min", "min_value"), "low"),
-    **dict.fromkeys(("max", "a_max", "max_value"), "high"),
-    "rtol": "threshold",
-    "min_delta": 'threshold={}, and threshold_mode="abs"',
-    **dict.fromkeys(("d_model", "model_size"), "dim"),
-    **dict.fromkeys(("n", "num"), "steps; every; factor"),
-    "step_size": "every; up; decay_t",
-    "step_size_up": "up",
-    "step_size_down": "down",
-    **dict.fromkeys(("boundaries", "milestones"), "milestones; steps; boundaries; decay_t"),
-    "anneal_strategy": "anneal",
-    "exponent": "power",
-}
+# What to write with the value of an argument: the first that the call has. It comes before the groups.
+FORMULAS = _each(
+    {
+        "start init_lr initial_lr initial_learning_rate init_value": "div_factor=peak / {}",
+        "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr": "min_scale={} / rate",
+        "alpha min_lr_ratio min_lr_rate": "end={} * peak",
+        "epochs num_epochs": "steps={} * steps_per_epoch",
+        "warmup_epochs": "warmup_steps={} * steps_per_epoch",
+        "warmup_ratio": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
+        "gamma decay m_mul cycle_decay": "scale={}, which scales the low end as well",
+        "min_delta": 'threshold={}, and threshold_mode="abs"',
+        "n num": "steps={}; every={}; factor={}",
+        "transition_steps decay_steps": "steps={}; every={}; factor=f, and .stretch(n) if f is the factor of n steps",
+    }
+)
 _NO_COUNTER = (
     "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there; a driven one moves"
     " with clocks.tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
 )
-_NO_OPTIMIZER = "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)"
-_INSTEAD: dict[str, str] = {  # of arguments
-    "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
-    "last_epoch": _NO_COUNTER,
-    "optimizer": _NO_OPTIMIZER,
-    "staircase": "schedule.staircase(every)",
-    "transition_begin": "schedule.delay(steps)",
-    "verbose": "print(schedule) shows the schedule, and learning_rate(state) the rate in use",
-}
+INSTEAD = _each(  # what to write for an argument that the call does not have in any form
+    {
+        "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
+        "last_epoch": _NO_COUNTER,
+        "optimizer": "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)",
+        "staircase": "schedule.staircase(every)",
+        "transition_begin": "schedule.delay(steps)",
+        "verbose": "print(schedule) shows the schedule, and learning_rate(state) the rate in use",
+    }
+)
 
 _READ = "schedule(t) is the value of update t, and learning_rate(state) what the last update used"
-_NO_STATE = (
-    "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints; the state of a driven one"
-    " is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give"
-)
 _IN_CHAIN = "scale_by_learning_rate(schedule), after an optimizer with flip_sign=False"
-ATTRIBUTES: dict[str, str] = {  # of a schedule
-    **dict.fromkeys(("step", "last_epoch"), _NO_COUNTER),
-    **dict.fromkeys(("get_last_lr", "get_lr", "lr", "learning_rate", "value", "base_lrs"), _READ),
-    **dict.fromkeys(("state_dict", "load_state_dict"), _NO_STATE),
-    **dict.fromkeys(("get_config", "from_config", "serialize"), "to_dict(schedule) and from_dict(data)"),
-    **{name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe")},
-    "init": f"lrsched.clocks.init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
-    "update": f"lrsched.clocks.tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
-    "optimizer": _NO_OPTIMIZER,
-    "shift": "schedule.delay(steps) or schedule.drop(steps)",
-    "scale": "schedule * number",
-    "cycle": "schedule.repeat()",
-    "join": "schedule >> other",
-    "clamp": "schedule.clip(low, high)",
-    "warmup": "Linear(0.0, peak, steps) >> schedule",
-    "composed": "expanded(schedule)",
-    "anneal": "schedule.cooldown(steps, end)",
-}
+ATTRIBUTES = _each(  # of a schedule
+    {
+        "step last_epoch": _NO_COUNTER,
+        "get_last_lr get_lr lr learning_rate value base_lrs": _READ,
+        "state_dict load_state_dict": (
+            "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints; the state of a driven"
+            " one is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give"
+        ),
+        "get_config from_config serialize": "to_dict(schedule) and from_dict(data)",
+        "init": f"lrsched.clocks.init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
+        "update": f"lrsched.clocks.tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
+        "shift": "schedule.delay(steps) or schedule.drop(steps)",
+        "scale": "schedule * number",
+        "cycle": "schedule.repeat()",
+        "join": "schedule >> other",
+        "clamp": "schedule.clip(low, high)",
+        "warmup": "Linear(0.0, peak, steps) >> schedule",
+        "anneal": "schedule.cooldown(steps, end)",
+    }
+) | {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe", "expanded")}
 
-NAMES: dict[str, str] = {  # of the module; those of dialects are in `views.names`
-    **dict.fromkeys(("get_lr", "get_last_lr", "current_learning_rate"), _READ),
-    **dict.fromkeys(("cosine_annealing", "cosine_decay", "cosine_schedule"), "Cosine(start, end, steps)"),
-    **dict.fromkeys(("cosine_warmup", "cosine_with_warmup"), "warmup_cosine(peak, warmup_steps, steps)"),
-    **dict.fromkeys(("linear_decay", "decay"), "Linear(start, 0.0, steps)"),
-    **dict.fromkeys(("linear_with_warmup", "linear_warmup_decay"), "warmup_linear(peak, warmup_steps, steps)"),
-    **dict.fromkeys(("warmup", "linear_warmup"), ATTRIBUTES["warmup"]),
-    **dict.fromkeys(("sgdr", "warm_restarts"), "cosine_restarts(start, end, steps)"),
-    "step": "step_decay(start, every, factor)",
-    **dict.fromkeys(("poly", "polynomial_decay"), "Polynomial(start, end, steps, power)"),
-    **dict.fromkeys(("cyclic", "cyclical"), "triangular(low, high, up)"),
-    "cooldown": ATTRIBUTES["anneal"],
-    "tanh": "tanh_decay(start, end, steps)",
-    **dict.fromkeys(("power", "power_scheduler"), "power_decay(peak, amplitude)"),
-    **dict.fromkeys(("log_warmup", "warmup_log"), "Logarithmic(0.0, peak, steps)"),
-    "piecewise_constant": "Piecewise(steps, values)",
-    "piecewise_linear": 'Piecewise(steps, values, kind="linear")',
-    **dict.fromkeys(("rsqrt", "inv_sqrt"), "InverseSqrt(value, timescale)"),
-    **dict.fromkeys(("trapezoidal", "trapezoid", "warmup_stable_decay"), "wsd(peak, warmup_steps, steps, decay_steps)"),
-    **dict.fromkeys(
-        ("Scheduler", "LRScheduler", "LearningRateScheduler", "LearningRateSchedule", "LRSchedule"),
-        "Schedule, and Function(f) of a function f",
-    ),
-    **dict.fromkeys(("Lambda", "LambdaSchedule"), "Function(f) of a function f"),
-    **dict.fromkeys(("Sequential", "sequence", "concat"), "a >> b, or join(schedules, boundaries)"),
-    "schedule_free": "optax.contrib.schedule_free; optimizers are those of optax",
-    **dict.fromkeys(("adam", "adamw", "sgd"), "optax.adamw(schedule); optimizers are those of optax"),
-    **dict.fromkeys(("lr_find", "lr_finder", "range_test"), "lrsched.lab.range_test"),
-    "compare": "lrsched.lab.compare",
-    **{name: f"from lrsched.dialects import {name}" for name in ("torch", "optax", "transformers", "timm", "keras")},
-    "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
-    "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
-    "MultiSteps": "accumulate(optax.MultiSteps(...))",
-    **{name: f"lrsched.clocks.{name}" for name in ("init", "evaluate", "tick", "bind", "replay")},
-    "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
-}
+NAMES = _each(  # of the module; those of dialects are in `views.names`
+    {
+        "get_lr get_last_lr current_learning_rate": _READ,
+        "cosine_annealing cosine_decay cosine_schedule": "Cosine(start, end, steps)",
+        "cosine_warmup cosine_with_warmup": "warmup_cosine(peak, warmup_steps, steps)",
+        "linear_decay decay": "Linear(start, 0.0, steps)",
+        "linear_with_warmup linear_warmup_decay": "warmup_linear(peak, warmup_steps, steps)",
+        "warmup linear_warmup": ATTRIBUTES["warmup"],
+        "sgdr warm_restarts": "cosine_restarts(start, end, steps)",
+        "step": "step_decay(start, every, factor)",
+        "poly polynomial_decay": "Polynomial(start, end, steps, power)",
+        "cyclic cyclical": "triangular(low, high, up)",
+        "cooldown": ATTRIBUTES["anneal"],
+        "piecewise_constant": "Piecewise(steps, values)",
+        "piecewise_linear": 'Piecewise(steps, values, kind="linear")',
+        "rsqrt inv_sqrt": "InverseSqrt(value, timescale)",
+        "trapezoidal trapezoid warmup_stable_decay": "wsd(peak, warmup_steps, steps, decay_steps)",
+        "Scheduler LRScheduler LearningRateScheduler LearningRateSchedule LRSchedule Lambda LambdaSchedule": (
+            "Schedule, and Function(f) of a function f"
+        ),
+        "Sequential sequence concat": "a >> b, or join(schedules, boundaries)",
+        "adam adamw sgd schedule_free": "optax.adamw(schedule); optimizers are those of optax",
+        "lr_find lr_finder range_test": "lrsched.lab.range_test",
+        "compare": "lrsched.lab.compare",
+        "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
+        "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
+        "MultiSteps": "accumulate(optax.MultiSteps(...))",
+        "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
+    }
+) | {name: f"lrsched.clocks.{name}" for name in ("init", "evaluate", "tick", "bind", "replay")}
+NAMES |= {name: f"from lrsched.dialects import {name}" for name in ("torch", "optax", "transformers", "timm", "keras")}
 
 
 def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
-    """One of the public names, or one of the texts, that is likely to be meant; empty if none is."""
+    """The public name, or the text, that is likely to be meant; empty if there is none."""
 
     def plain(name: str) -> str:
         return name.lower().replace("_", "")
@@ -158,12 +147,12 @@ def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
 
 
 def _close(name: str, names: Collection[str]) -> list[str]:
-    """The nearest name, if it is one that is misspelt, and no other word."""
+    """The nearest name, if it is near."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0.8)
 
 
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
-    """The function, with an error for arguments that do not fit it: of an unknown one it names ours."""
+    """The function, with an error for arguments that do not fit; for an unknown one it names ours."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -197,7 +186,12 @@ def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs
 
 
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:
-    known = [one for one in _ARGUMENTS.get(name, "").split("; ") if one.partition("=")[0] in names]
-    ours = next(iter(known or ([] if name in _INSTEAD else _close(name, names))), "")
-    hint = ours.format(name) if "=" in ours else f"write {ours} for {name}" if ours else _INSTEAD.get(name, "")
+    formulas = [text for text in FORMULAS.get(name, "").split("; ") if text.partition("=")[0] in names]
+    alike = [ours for group in ALIKE if name in group.split() for ours in group.split() if ours in names]
+    if formulas:
+        hint = formulas[0].format(name)
+    elif ours := next(iter(alike or ([] if name in INSTEAD else _close(name, names))), ""):
+        hint = f"write {ours} for {name}"
+    else:
+        hint = INSTEAD.get(name, "")
     return f"{call}({name}=...): expected {', '.join(names)}.{hint and f' Hint: {hint}.'}"

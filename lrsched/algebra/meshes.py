@@ -1,4 +1,4 @@
-"""Steps that are sharded over a mesh with explicit axes, on which JAX refuses to look numbers up in a table."""
+"""Steps that are sharded over a mesh with explicit axes, on which JAX does not look up numbers in tables."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,10 +18,7 @@ T = TypeVar("T")
 
 
 def sharded_like(step: Any, function: Callable[[T, Any], jax.Array], numbers: T) -> jax.Array:
-    """`function(numbers, step)` of the shape of the step, and sharded as it is.
-
-    Explicit axes are left to the compiler meanwhile, as on any other mesh. What the host computes is put where the step is.
-    """
+    """`function(numbers, step)`, sharded as the step is. Inside the function explicit axes are automatic."""
     step = array_of(step)
     if not isinstance(step, jax.Array) or is_concrete(step):
         return put_like(step, function(numbers, step))
@@ -39,7 +36,7 @@ def sharded_like(step: Any, function: Callable[[T, Any], jax.Array], numbers: T)
 
 
 def put_like(step: Any, value: jax.Array) -> jax.Array:
-    """A value, which may have more axes in front, on the devices where the step is."""
+    """A value, which may have more leading axes, on the devices of the step."""
     if not isinstance(step, jax.Array) or not is_concrete(step, value) or len(step.sharding.device_set) == 1:
         return value
     sharding = step.sharding

@@ -1,10 +1,10 @@
-"""Nodes: frozen dataclasses that are pytrees, and check their numbers once, when a person builds them.
+"""Nodes: frozen dataclasses that are pytrees.
 
-A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a *child* (a node, or a tuple of nodes) or a
-*choice* (a string) or *static* (a function), which belong to the structure. One rank more than declared is a batch; a node
-holds either no batch at all or one of the same shape in every number, so that `jax.vmap` can map over the node as it is.
+A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a *child* (a node, or a tuple of nodes), or a
+*choice* (a string) or *static* (a function), which belong to the structure. Numbers of a higher rank are a batch. Then all
+numbers of the node have the batch shape, so that `jax.vmap` maps over the node.
 
-JAX rebuilds trees with tracers, axes, shapes and None, so rebuilding bypasses the constructor: checks run exactly once.
+The constructor validates. JAX rebuilds nodes without it, with tracers, axes, shapes and None in the place of numbers.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 
 T = TypeVar("T")
 
-_BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, and whether they hold
-    "ge": (">= {}", np.greater_equal),
-    "gt": ("> {}", np.greater),
-    "le": ("<= {}", np.less_equal),
-    "lt": ("< {}", np.less),
+_BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # their text in errors, and a test
+    "ge": (">= {:.9g}", np.greater_equal),
+    "gt": ("> {:.9g}", np.greater),
+    "le": ("<= {:.9g}", np.less_equal),
+    "lt": ("< {:.9g}", np.less),
     "nonzero": ("!= 0", lambda x, _: x != 0),
     "integer": ("whole", lambda x, _: x == np.round(x)),
     "rising": ("that rise from 0 or later", lambda x, _: np.diff(x, prepend=0.0, axis=-1) >= 0),
@@ -37,7 +37,7 @@ _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # as errors say them, an
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """The bounds of a number of a node, and how it is computed with. It is finite, unless said otherwise."""
+    """The bounds of a number of a node, and its precision. It is finite, unless `infinite`."""
 
     ge: float | None = None
     gt: float | None = None
@@ -50,8 +50,8 @@ class Spec:
     optional: bool = False  # may be None
     rank: int = 0  # 1: a table
     several: bool = False  # a tuple of numbers, each of them a leaf
-    unit: str = ""  # of an amount, such as "steps": it is `exact`, counts as 0 below 0 in a trace, and prints without ".0"
-    exact: bool = False  # kept and computed with all of its digits in a trace, at a cost; other numbers are float32 there
+    unit: str = ""  # of an amount, such as "steps": it is `exact`, prints without ".0", and a traced one below 0 counts as 0
+    exact: bool = False  # has all of its digits in a trace, where other numbers are float32
     hint: str = ""
 
     def __post_init__(self) -> None:
@@ -61,14 +61,11 @@ class Spec:
         return {name: x for name in _BOUNDS if (x := getattr(self, name)) is not None and x is not False}
 
     def holds(self, x: np.ndarray) -> bool:
-        """Whether a number that is known is within the bounds."""
+        """Whether a known number is within the bounds."""
         return all(np.all(_BOUNDS[name][1](x, bound)) for name, bound in self._bounds().items())
 
     def checked(self, call: str, name: str, value: Any) -> Any:
-        """The value as it is kept: a Python float, a NumPy float64 array (of a batch or a table) or a traced float array.
-
-        Raises a TypeError or a ValueError that names the call and the argument. A traced value is not validated.
-        """
+        """The number as a float, a float64 array or a traced float array; or an error that names the argument."""
         if value is None and self.optional:
             return None
         if self.several and isinstance(value, tuple):
@@ -88,27 +85,23 @@ class Spec:
             raise TypeError(unexpected(call, name, value, expected, hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
-            if not self.infinite and not np.all(np.abs(known) <= _most()):
-                expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {_most():.1e}"
+            most = numerics.largest() / 2  # with room to compute
+            if not self.infinite and not np.all(np.abs(known) <= most):
+                expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {most:.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
-                expected = " and ".join(_BOUNDS[key][0].format(_written(bound)) for key, bound in self._bounds().items())
+                expected = " and ".join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())
                 raise ValueError(unexpected(call, name, value, f"{name} {expected}", hint))
         return kept
 
 
-def _written(bound: float) -> str:
-    """A bound in an error: a whole number in full, and what is next to a number as that."""
-    return f"{bound:.9g}" if bound == round(bound) else f"{bound:g}"
-
-
 def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
-    """An argument as a node keeps it, if it is within some bounds, those of `Spec`."""
+    """An argument as a number that a node keeps, if it is within bounds, the fields of `Spec`."""
     return Spec(**bounds).checked(call, name, value)
 
 
 def checked_choice(call: str, name: str, value: object, options: Collection[str]) -> None:
-    """Raises an error if an argument is none of a few strings, or with no options, if it is no string."""
+    """Raises an error if an argument is not among some strings; without options, if it is no string."""
     if not options and not isinstance(value, str):
         raise TypeError(unexpected(call, name, value, "a string"))
     if options and not (isinstance(value, str) and value in options):
@@ -116,29 +109,23 @@ def checked_choice(call: str, name: str, value: object, options: Collection[str]
 
 
 def checked_flag(call: str, name: str, value: object) -> bool:
-    """An argument that is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(unexpected(call, name, value, "True or False"))
     return bool(value)
 
 
 def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
-    """Whether a condition holds, anywhere in a batch, of numbers that are all known. Traced numbers are not validated."""
+    """Whether all numbers are known, and a condition holds for them, or for some member of a batch."""
     return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
 
 
-def _most() -> float:
-    """The largest number of the result type, with room to compute."""
-    return numerics.largest() / 2
-
-
 def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
-    """A field of a node that holds a number: a leaf of the tree, for `jax.vmap` and gradients.
+    """A field of a node that holds a finite number: a leaf of the tree, for `jax.vmap` and gradients.
 
     Args:
         default: its default.
-        bounds: its bounds, any finite number unless said otherwise: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"`
-            says that it is an amount of time, and `hint` is the end of its errors; the others are the fields of `Spec`.
+        bounds: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"` means an amount of time, `hint` is the end of its errors;
+            `lrsched.algebra.node.Spec` has the others.
 
     >>> import lrsched as ls
     >>> @ls.node
@@ -151,12 +138,12 @@ def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
 
 
 def choice(*options: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field that holds one of a few strings, part of the structure; no options: any string."""
+    """A field that holds one of some strings, or any string if there are no options; it belongs to the structure."""
     return dataclasses.field(default=default, metadata={"options": options})
 
 
 def static(*, default: Any = dataclasses.MISSING) -> Any:
-    """A field that holds something hashable that belongs to the structure: a function, whether to do something."""
+    """A field that holds something hashable that belongs to the structure, such as a function or a bool."""
     return dataclasses.field(default=default, metadata={"options": None})
 
 
@@ -173,8 +160,8 @@ def node(cls: type[T]) -> type[T]:
         cls: a subclass of `Clock`, whose numbers are fields made with `leaf`; see `help(lrsched.Clock)`.
 
     Returns:
-        The class. Its constructor checks and converts numbers; JAX rebuilds it without checks. `parse` and `from_json` know
-        it by its name, unless a class of lrsched has that name.
+        The class, whose constructor validates numbers. `parse` and `from_json` find it by its name, unless lrsched has that
+        name.
 
     >>> import jax
     >>> import lrsched as ls
@@ -215,21 +202,20 @@ def _is_ours(x: Any) -> bool:
 
 
 def argument(field: dataclasses.Field[Any]) -> str:
-    """The argument of a field: its name without the underscore of a field that would hide a method."""
+    """The name of a field's argument: a field that would hide a method ends with an underscore."""
     return field.name.rstrip("_")
 
 
 class Node:
-    """The base of all nodes: construction, equality, and the expression that makes one."""
+    """The base of all nodes: construction, equality, text."""
 
     _call: ClassVar[str] = ""  # the method that makes one, if not the class
-    _recipe: ClassVar[str] = ""  # of an instance, the call of the recipe that made it; whatever changes it makes another
+    _recipe: ClassVar[str] = ""  # of an instance, the call of the recipe that made it
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
     _children: ClassVar[tuple[str, ...]] = ()
 
     @property
     def _maker(self) -> str:
-        """The call that errors name."""
         return self._call or type(self).__name__
 
     def __post_init__(self) -> None:
@@ -244,7 +230,7 @@ class Node:
         self._spread_batch()
 
     def _check(self) -> None:
-        """Checks several fields together; called once the fields are numbers."""
+        """Validates fields together, after each by itself."""
 
     def _nodes(self) -> Iterator["Node"]:
         for name in self._children:
@@ -252,7 +238,6 @@ class Node:
             yield from value if isinstance(value, tuple) else (value,)
 
     def _batches(self) -> set[tuple[int, ...]]:
-        """The shapes of the batches in its numbers, and in its nodes."""
         shapes = {one.batch_shape for one in self._nodes()}
         for field, spec in self._numbers:
             numbers = jax.tree.leaves(getattr(self, field.name), is_leaf=_is_extended)
@@ -303,7 +288,7 @@ def specs(node: Any) -> Iterator[Spec]:
 
 
 def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
-    """A node with a function of each number, and its spec, in the place of the number."""
+    """A node with `function(number, spec)` in the place of each number."""
     numbers, structure = jax.tree.flatten(node, is_leaf=_is_extended)
     return jax.tree.unflatten(structure, map(function, numbers, specs(node)))
 
@@ -322,7 +307,7 @@ def _spread(batch: tuple[int, ...], number: Any, spec: Spec) -> Any:
 
 
 def _key(leaf: Any) -> Any:
-    """A key that equal numbers share. A traced one equals itself only, so that JAX can compare functions by it."""
+    """A key that equal numbers share. A traced number equals only itself, so that JAX can compare functions by it."""
     if not numerics.is_concrete(leaf):
         return id(leaf) if isinstance(leaf, jax.core.Tracer) else leaf
     array = np.asarray(leaf, np.float64) + 0.0  # -0.0 equals 0.0

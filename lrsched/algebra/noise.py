@@ -13,14 +13,14 @@ _ROOT_HALF = math.sqrt(0.5)
 
 
 def uniform(seed: Real, t: Real) -> Real:
-    """One of 2**24 numbers, evenly between -1 and 1, for the whole part of a time."""
+    """A uniform number, one of 2**24 between -1 and 1, for the whole part of a time."""
     bits = _mixed(_mixed(_word(t)) + _mixed(_word(seed) + np.uint32(0x9E3779B9)))
     odd = (bits >> np.uint32(8)).astype(np.int32) * np.int32(2) + np.int32(1 - 2**24)
     return (to_float64(odd) if is_concrete(seed, t) else to_float(odd)) * 2.0**-24
 
 
 def truncated_normal(limit: Real, unit: Real) -> Real:
-    """The number of a standard normal distribution, cut at a limit, that stands where another stands between -1 and 1."""
+    """A uniform number between -1 and 1 as one of a standard normal distribution, truncated at a limit."""
     if is_concrete(limit, unit):
         from scipy import special  # comes with JAX; half a second to import
 

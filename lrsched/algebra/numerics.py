@@ -1,9 +1,9 @@
-"""Numbers and time: with `double`, `powers` and `cycles` the only place that knows about rounding.
+"""Numbers and time. Only this module, `double`, `powers` and `cycles` know about rounding.
 
-Code in nodes is arithmetic: `+ - * / < <= > >=`, and the functions here, mean the same for every number. There are three kinds.
-A *concrete* one (of Python or NumPy, or a JAX array outside a trace) is computed with on the host, in float64. A traced *value*
-is a float32. A traced amount of *time*, or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64 on, all that is
-traced is float64. Results stay finite, as do their derivatives.
+`+ - * / < <= > >=` and the functions here mean the same for every kind of number. A *concrete* number (of Python or NumPy, or
+a JAX array outside a trace) is computed with on the host, in float64. A traced *value* is a float32. A traced amount of *time*,
+or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64 on, all traced numbers are float64. Results and their
+derivatives stay finite.
 """
 
 import functools
@@ -20,18 +20,18 @@ from lrsched.algebra.double import BoundedInt, Condition, Double, Extended, Real
 
 Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
 
-LATEST = 2.0**62  # of all times; in a trace infinity becomes this, for it has no place in a cycle
-LEAST = 1e-18  # lower bound of a traced length: its square is still a float32, as derivatives need
-SHORTEST = 1e-12  # lower bound of a traced divisor of time, since the quotient may be divided once more
-_FEW = 32  # points: to compare with each of fewer is faster than to search among them
-_FEWER = 8  # numbers: to choose among so many is faster than to look one up
+LATEST = 2.0**62  # the largest time; in a trace infinity becomes this, since it has no place in a cycle
+LEAST = 1e-18  # the least traced length: its square is still a float32, as derivatives need
+SHORTEST = 1e-12  # the least traced divisor of time, since the quotient may be divided once more
+_FEW = 32  # of fewer points, to compare with each is faster than a search
+_FEWER = 8  # of so few numbers, to choose is faster than to look one up
 
 
 # Kinds of numbers.
 
 
 def is_concrete(*numbers: object) -> bool:
-    """Whether all the numbers are known now, so that the host can compute with them."""
+    """Whether all numbers are known, so that the host can compute with them."""
     for x in numbers:
         if isinstance(x, (float, int, np.ndarray, np.generic)):
             continue
@@ -44,18 +44,18 @@ def is_concrete(*numbers: object) -> bool:
 
 
 def array_of(x: Any) -> Any:
-    """The array that something with `__jax_array__` stands for, like a variable of flax or Keras; anything else as it is."""
+    """The array of a variable with `__jax_array__`, as of flax or Keras; anything else as it is."""
     is_array = isinstance(x, (float, int, np.ndarray, np.generic, jax.Array))  # which may have `__jax_array__`, too
     return x.__jax_array__() if not is_array and hasattr(x, "__jax_array__") else x
 
 
 def is_real(dtype: jax.typing.DTypeLike) -> bool:
-    """Whether a type is one of integers or of floats, those of ml_dtypes included."""
+    """Whether a type is one of integers or floats, those of ml_dtypes included."""
     return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
 
 
 def is_number(x: object) -> bool:
-    """Whether it is a real number, or an array of them: of Python, NumPy, ml_dtypes or JAX, or what stands for one."""
+    """Whether it is a real number or an array of them: of Python, NumPy, ml_dtypes or JAX, or with `__jax_array__`."""
     if isinstance(x, (int, float)):
         return not isinstance(x, bool)
     x = array_of(x)
@@ -63,7 +63,6 @@ def is_number(x: object) -> bool:
 
 
 def x64() -> bool:
-    """Whether JAX computes in 64 bits."""
     return jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -73,12 +72,11 @@ def float_type() -> Any:
 
 
 def largest() -> float:
-    """The largest float of the result type."""
     return float(np.finfo(float_type()).max)
 
 
 def to_float64(x: Real) -> Any:
-    """A concrete number as float64; Python floats stay as they are, being the fastest."""
+    """A concrete number as a float64 or a Python float, which is the fastest."""
     if isinstance(x, float):
         return x
     if isinstance(x, BoundedInt):
@@ -89,7 +87,7 @@ def to_float64(x: Real) -> Any:
 
 
 def to_float(x: Real) -> Any:
-    """The number as an array of the result type, never weakly typed, ready for JAX operations."""
+    """The number as an array of the result type, never weakly typed."""
     if is_concrete(x):
         return np.asarray(to_float64(x), float_type())
     if isinstance(x, Double):
@@ -98,22 +96,22 @@ def to_float(x: Real) -> Any:
 
 
 def as_value(x: Real) -> Real:
-    """The number as a schedule gives it: an extended one is rounded to a float."""
+    """The number; an extended one rounded to a float."""
     return to_float(x) if isinstance(x, Extended) else x
 
 
 def extended(x: Real) -> Real:
-    """The number with all of its digits: if it is traced, an `Extended`, or a float64 when x64 is on."""
+    """The number with all of its digits: a traced one as an `Extended`, or a float64 when x64 is on."""
     return x if isinstance(x, BoundedInt) or is_concrete(x) else as_double(x)
 
 
 def as_double(x: Real) -> Real:
-    """The number in a trace as a `Double`, or a float64 when x64 is on: of one structure, as loops need it."""
+    """The number as a `Double`, or a float64 when x64 is on: of one structure, as loops need it."""
     return to_float(x) if x64() else double(x)
 
 
 def given(x: Any) -> Real | None:
-    """Numbers of any types, also in lists, as a float, a float64 array, a JAX array or an `Extended`; None for all else."""
+    """A number or a list of numbers as a float, a float64 array, a traced array or an `Extended`; None for anything else."""
     x = array_of(x)
     if isinstance(x, Extended) or (isinstance(x, jax.Array) and is_real(x.dtype) and not is_concrete(x)):
         return x
@@ -136,7 +134,7 @@ def given(x: Any) -> Real | None:
 
 
 def time_of(step: Any, signed: bool = False) -> tuple[Real, tuple[int, ...]]:
-    """A step, or an array of steps, as a time and its shape; below 0 it counts as 0, unless it is `signed`."""
+    """A step, or an array of steps, as a time and its shape; one below 0 counts as 0, unless `signed`."""
     if type(step) is int and not signed:
         return float(min(max(step, 0), 2**62)), ()
     steps = given(step)
@@ -152,7 +150,7 @@ def time_of(step: Any, signed: bool = False) -> tuple[Real, tuple[int, ...]]:
 
 
 def time_given(value: Real, low: float = 0.0) -> Real:
-    """A value as a time; one below the lowest, or none at all, counts as the lowest."""
+    """A value as a time; one below the lowest, or a NaN, counts as the lowest."""
     if is_concrete(value):
         return np.clip(np.nan_to_num(np.asarray(to_float64(value)), nan=low, posinf=LATEST), low, LATEST)[()]
     if isinstance(value, Extended):
@@ -176,29 +174,25 @@ def where(condition: Condition, a: Real, b: Real) -> Real:
 
 
 def minimum(a: Real, b: Real) -> Real:
-    """The lower of two numbers."""
     return where(a < b, a, b)
 
 
 def maximum(a: Real, b: Real) -> Real:
-    """The higher of two numbers."""
     return where(a < b, b, a)
 
 
 def clip(x: Real, low: Real, high: Real) -> Real:
-    """The number, at least `low` and at most `high`; `high` counts where it is below `low`."""
+    """The number between two bounds; where low is above high, high counts."""
     return minimum(maximum(x, low), high)
 
 
 def floor(x: Real) -> Real:
-    """The whole number at or below it."""
     if is_concrete(x):
         return np.floor(to_float64(x))
     return x.floor() if isinstance(x, Extended) else jnp.floor(to_float(x))
 
 
 def ceil(x: Real) -> Real:
-    """The whole number at or above it."""
     return -floor(-x)
 
 
@@ -208,7 +202,7 @@ def rounded(x: Real) -> Real:
 
 
 def ratio(a: Real, b: Real) -> Real:
-    """`a / b` of amounts of time; next to a multiple of 2⁻¹⁰ it is that: however a third is rounded, three thirds are 1."""
+    """`a / b` of amounts of time, `snapped`: three thirds are 1, however a third is rounded."""
     found = extended(a) / maximum(extended(b), SHORTEST)
     if isinstance(found, Extended):  # which is snapped
         return found if isinstance(a, Extended) or isinstance(b, Extended) else as_value(found)
@@ -224,7 +218,7 @@ def floor_ratio(a: Real, b: Real) -> Real:
 
 
 def snapped(x: Real) -> Real:
-    """A number that may have been rounded; next to a multiple of 2⁻¹⁰ it is that."""
+    """A number that may have a rounding error; next to a multiple of 2⁻¹⁰, that multiple."""
     if isinstance(x, Extended):
         return x.snapped()
     xp, still = (np, lambda x: x) if is_concrete(x) else (jnp, jax.lax.stop_gradient)
@@ -235,11 +229,11 @@ def snapped(x: Real) -> Real:
 
 @jax.custom_jvp
 def quotient(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`a / b` of traced floats, for a b that is not 0: 1 of equal ones, which a compiler may not make of a reciprocal."""
+    """`a / b` of traced floats, b not 0. For equal ones it is 1, which a compiler's `a * (1 / b)` may not be."""
     return jnp.where(a == b, jnp.ones_like(a), a / b)
 
 
-quotient.defjvps(  # not by way of 1 / b², which is too large where b is small; what is too large itself has no derivative
+quotient.defjvps(  # without 1 / b², which is too large for a small b; a quotient that is too large has no derivative
     lambda change, _value, _a, b: change / b,
     lambda change, value, _a, b: -jnp.where(jnp.isfinite(value), value, jnp.zeros_like(value)) * change / b,
 )
@@ -252,7 +246,7 @@ def divide(a: Real, b: Real) -> Real:
             return np.divide(to_float64(a), to_float64(b) + 0.0)
     if isinstance(a, Extended) and is_concrete(b) and np.all(np.abs(b) > LEAST):
         return a / b
-    # Where b is 0 the quotient has no derivative, and 0 by definition: so one that is not used does no harm to gradients.
+    # Where b is 0 the derivative is 0, so that a quotient that is not used does no harm to gradients.
     a, b = jnp.broadcast_arrays(to_float(a), to_float(b))
     return jnp.where(b == 0, jnp.sign(a) * float_type()(np.inf), quotient(a, jnp.where(b == 0, jnp.ones_like(b), b)))
 
@@ -266,34 +260,31 @@ def root(x: Real) -> Real:
 
 
 def parted(part: Real, whole: Real) -> tuple[jax.Array, jax.Array]:
-    """A traced part of a whole, rounded as the rest is, and the rest: both add up to the whole exactly, as floats.
-
-    Of a part below half of the whole the rest is above it, so that the difference to the whole is exact; any other has an
-    exact rest.
-    """
-    # A compiler may fuse the product that a part is made of with a difference, and so not round it; but not through a choice.
+    """A traced part of a whole, and the rest, rounded so that both add up to the whole exactly."""
+    # One of the two differences is exact: the one with a result below half of the whole. A compiler may fuse the product that
+    # a part comes from with a difference, and so not round it; but not through a choice.
     part, whole = to_float(part), to_float(whole)
     rest = whole - jnp.where(jnp.isnan(part), jnp.zeros_like(part), part)
     return whole - rest, rest
 
 
 def saturated(x: Real) -> Real:
-    """The number, or the largest float of its sign if it is larger than that."""
+    """The number, or the largest float of its sign if that is smaller."""
     most = largest()
     if isinstance(x, float):
         return min(max(x, -most), most)
     if is_concrete(x):
         return np.clip(to_float64(x), -most, most)
-    # Not by a minimum, through which 0 · inf gets into derivatives.
+    # No minimum, whose derivative may be 0 · inf.
     return x if isinstance(x, Extended) else jnp.where(jnp.abs(x) > most, jnp.sign(x) * float_type()(most), x)
 
 
 def result(value: Real, shape: tuple[int, ...]) -> jax.Array:
-    """What a schedule returns: a strongly typed JAX array of the shape of the steps, without a negative zero."""
+    """A value as a strongly typed JAX array of the shape of the steps, without a negative zero."""
     if is_concrete(value):
         array = np.asarray(saturated(to_float64(value)), float_type()) + float_type()(0)
         return jnp.asarray(array if array.shape == shape else np.broadcast_to(array, shape))
-    zero = np.zeros((), float_type())  # a compiler takes x + 0 for x, but not 0 - (0 - x)
+    zero = np.zeros((), float_type())  # a compiler simplifies x + 0 to x, but not 0 - (0 - x)
     return jnp.broadcast_to(zero - (zero - to_float(value)), shape)
 
 
@@ -316,7 +307,6 @@ def _is_float(x: Real) -> bool:
 
 
 def ascending(table: Real) -> Real:
-    """A table with its entries sorted."""
     if is_concrete(table):
         return np.sort(to_float64(table), axis=-1)
     if isinstance(table, Double):
@@ -335,7 +325,7 @@ def pick_time(table: Real, row: Any) -> Real:
 def pick(table: Real, row: Any) -> Real:
     """The entries of a table in rows."""
     if is_concrete(table, row):
-        return np.asarray(to_float64(table), np.float64)[row]
+        return to_float64(table)[row]
     return _picked(to_float(table), row)
 
 
@@ -346,7 +336,7 @@ def _picked(table: Any, row: Any) -> Any:
 
 
 def row_of(points: Real, t: Real) -> Any:
-    """The row of the last of rising points that a time has reached, 0 before all of them."""
+    """The row of the last point that a time has reached, of a table of rising points; 0 before the first."""
     if is_concrete(points, t):
         return np.maximum(np.searchsorted(to_float64(points), t, side="right") - 1, 0)
     t, last = extended(t), points.shape[-1] - 1
@@ -368,7 +358,7 @@ def row_of(points: Real, t: Real) -> Any:
 
 
 def _bucket(points: np.ndarray, t: BoundedInt) -> tuple[jax.Array, int]:
-    """A row that a whole time has reached, by buckets of equal length, four a row; and how many rows further it may be."""
+    """The first row of the bucket of a whole time, of four equal buckets a row, and the most rows of a bucket."""
     starts, last = np.minimum(np.ceil(points), 2.0**31).astype(np.int64), len(points) - 1
     shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
     edges = np.arange((starts[-1] >> shift) + 2) << shift

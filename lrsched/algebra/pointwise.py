@@ -1,4 +1,4 @@
-"""Operators on the values of schedules, and the schedules that numbers and functions stand for beside them."""
+"""Operators on the values of schedules, and the schedules that numbers and functions stand for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lrsched.algebra.written import shown, unexpected
 
 
 def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
-    """The schedule that something is or stands for: a number a `Constant`, a function of the step a `Function`; else None."""
+    """The schedule itself, a number as a `Constant`, a function of the step as a `Function`; None for anything else."""
     if isinstance(x, Schedule):
         return x
     if numerics.is_number(x):
@@ -29,12 +29,12 @@ def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
 
 
 def is_stateful(x: Any) -> bool:
-    """Whether it is a schedule of optax with a state, a function of the state and not of the step."""
+    """Whether it is an optax schedule with a state, a function of the state and not of the step."""
     return hasattr(x, "init") and hasattr(x, "update")
 
 
 def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = math.inf) -> Schedule:
-    """The schedule that an argument stands for, as `lifted`, or an error that names it."""
+    """An argument as a schedule, or an error that names it."""
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:
         hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
@@ -43,7 +43,7 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
 
 
 def operated(operator: str, *operands: Any) -> Schedule:
-    """What an operator makes of its two operands. One that stands for no schedule is left to the other one."""
+    """An operator on two operands; `NotImplemented` if one stands for no schedule."""
     # Beside an operator on values, a number adds nothing to the length.
     a, b = (lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
     if a is None or b is None:
@@ -76,9 +76,9 @@ def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
 
 @node
 class Constant(Schedule):
-    """One value, for ever or for a length: `t ↦ value`. Its length says how long `>>` stays on it.
+    """One value, for ever or for a length: `t ↦ value`.
 
-    `Constant(value, 0)` is the unit of `>>`, and what a plain number beside an operator on values stands for.
+    `Constant(value, 0)` is the unit of `>>`; in `s + 0.1` the number stands for `Constant(0.1, 0)`.
 
     Args:
         value: the value.
@@ -148,7 +148,6 @@ class Pointwise(Schedule):
 
 
 def clipped(schedule: Schedule, low: ScheduleLike | None, high: ScheduleLike | None) -> Schedule:
-    """A schedule between bounds, as `Schedule.clip` says."""
     given = (("max", "low", low), ("min", "high", high))
     bounds = [(op, as_schedule("clip", name, bound, 0.0)) for op, name, bound in given if bound is not None]
     values = [bound.value for _, bound in bounds if isinstance(bound, Constant)]

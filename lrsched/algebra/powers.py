@@ -1,7 +1,7 @@
-"""How far through a ramp it is, with its sines and powers; and exponentials.
+"""The progress of a ramp, with its sines and powers; and exponentials.
 
-A power multiplies the relative error of its base, and an exponential makes a relative error of an absolute one: in a trace both
-need an exponent of 2 with more bits than a float32 has. Its whole part goes into the bits of the result, exactly.
+A power multiplies the relative error of its base, and an exponential turns an absolute error into a relative one. So a trace
+computes 2 to an exponent with more bits than a float32, whose whole part goes into the bits of the result.
 """
 
 import functools
@@ -33,7 +33,7 @@ _ARTANH = (0.96179669, 0.57707978, 0.41190070, 0.33660048)  # 2/ln 2 · (1/3 + w
 
 
 class Progress:
-    """How much of a length is done and how much is left; all and nothing if there is no length.
+    """How much of a length is done, and how much is left. A length of 0 is done.
 
     Args:
         now: an amount of time; before 0 it counts as 0.
@@ -76,7 +76,7 @@ class Progress:
         return jnp.where(is_done, large, small), jnp.where(is_done, small, large)
 
     def power(self, exponent: Real) -> tuple[Real, Real]:
-        """`q ** exponent` of the fraction q left, for an exponent > 0, and what that leaves of 1, each accurate by itself."""
+        """`q ** exponent` and `1 - q ** exponent` of the fraction q left, each accurate by itself; the exponent is > 0."""
         left, done = where(self._ended, 1.0, self.left), where(self._ended, 0.0, self.done)  # whose logarithm has a derivative
         if (known := is_concrete(left, exponent)) or x64():
             xp = np if known else jnp
@@ -96,7 +96,7 @@ class Progress:
         return where(self._ended, 0.0, first), where(self._ended, 1.0, second)
 
     def logarithm(self) -> tuple[Real, Real]:
-        """The fractions left and done of `log(1 + length)`, where `log(1 + now)` is done."""
+        """`1 - p` and `p`, for `p = log(1 + now) / log(1 + length)`."""
         xp, convert = (np, to_float64) if self._known else (jnp, to_float)
         now, rest = minimum(self._now, self._length), where(self._ended, 0.0, self._rest)
         total, done = xp.log1p(convert(self._length)), xp.log1p(convert(now))
@@ -104,7 +104,7 @@ class Progress:
         return where(self._ended, 0.0, numerics.divide(left, total)), where(self._ended, 1.0, numerics.divide(done, total))
 
     def geometric(self, start: Real, end: Real) -> Real:
-        """`start ** q · end ** p` of the fractions q left and p done, for numbers of one sign; each end exactly as given."""
+        """`start ** q · end ** p` of the fractions q left and p done, for numbers of one sign; the ends are exact."""
         first, last = (where(x < 0.0, -x, x) for x in (start, end))
         if self._known and is_concrete(first, last):
             value = power(first, self.left) * power(last, self.done)
@@ -116,32 +116,30 @@ class Progress:
 
 
 def exponential(start: Real, rate: Real, t: Real) -> Real:
-    """`start · rate ** t`, for a rate >= 0; what is too large is the largest float."""
+    """`start · rate ** t`, for a rate >= 0, saturated."""
     if is_concrete(start, rate, t):
         half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the whole may overflow before the product does
         return saturated(to_float64(start) * half * half)
+    t = extended(t)
     if x64():
         half = _power64(rate, to_float(t) / 2)
         value = saturated(saturated(to_float(start) * half) * half)
     else:
-        value = _times_exp2(start, extended(t) * _log2(rate))
-    if is_concrete(rate) and np.all(np.greater(rate, 0)):
-        return value
-    # At a rate of 0: 1 at time 0, and 0 later, where it has the derivative of the rate itself at time 1.
-    start, rate, now = to_float(start), to_float(numerics.maximum(rate, 0.0)), to_float(t)
-    later = start * jnp.where(now == 0, jnp.ones_like(now), rate * (now == 1).astype(now.dtype))
-    return jnp.where(rate > 0, value, jnp.where(now < 0, jnp.sign(start) * now.dtype.type(numerics.largest()), later))
+        value = _times_exp2(start, t * _log2(rate))
+    start, rate, t = to_float(start), to_float(numerics.maximum(rate, 0.0)), to_float(t)
+    power_of_0 = where(t == 1.0, rate, where(t == 0.0, 1.0, 0.0))  # with its derivative
+    return where(rate > 0.0, value, where(t < 0.0, jnp.sign(start) * numerics.largest(), start * power_of_0))
 
 
 def grown(value: Real, base: Real, count: Real) -> Real:
-    """`value · base ** count` for a whole count and a base of any sign; what is too large is the largest float."""
+    """`value · base ** count` for a whole count and a base of any sign, saturated."""
     half = extended(count) * 0.5
     is_odd = numerics.floor(half) < half
     return where((base < 0.0) & is_odd, -1.0, 1.0) * exponential(value, where(base < 0.0, -base, base), count)
 
 
 def power(base: Real, exponent: Real) -> Real:
-    """`base ** exponent`; a base below 0 counts as 0, unless the exponent is whole; what is too large is the largest float."""
+    """`base ** exponent`, saturated; a base below 0 counts as 0, unless the exponent is whole."""
     base = where(numerics.floor(exponent) == exponent, base, numerics.maximum(base, 0.0))
     if is_concrete(base, exponent):
         with np.errstate(all="ignore"):
@@ -150,7 +148,7 @@ def power(base: Real, exponent: Real) -> Real:
 
 
 def _times_exp2(start: Real, y: Real) -> jax.Array:
-    """`start · 2 ** y` in a trace; what is too large is the largest float, and beyond all floats there is no derivative."""
+    """`start · 2 ** y` in a trace, saturated; beyond all floats it has no derivative."""
     start = to_float(start)
     y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # of 0 the derivative is the scale itself
     whole = jnp.round(y.high)
@@ -160,7 +158,7 @@ def _times_exp2(start: Real, y: Real) -> jax.Array:
 
 
 def _power64(base: Real, exponent: Real) -> jax.Array:
-    """`base ** exponent` in a float64 trace, for a base >= 0; at most 1e304, and there it has no derivative."""
+    """`base ** exponent` in a float64 trace, for a base >= 0; at most 1e304, where it has no derivative."""
     base, exponent = jnp.broadcast_arrays(to_float(base), to_float(exponent))
     positive, one = jnp.where(base > 0, base, jnp.ones_like(base)), jnp.ones_like(base)
     fits = exponent * jnp.log(positive) < 700.0
@@ -169,7 +167,7 @@ def _power64(base: Real, exponent: Real) -> jax.Array:
 
 
 def _log2(x: Real) -> Real:
-    """The logarithm of a number; that of 0, or below, is -1e30."""
+    """The logarithm to base 2; -1e30 of 0 or below."""
     positive = where(x > 0.0, x, 1.0)
     if is_concrete(x) or x64():
         value = np.log2(positive) if is_concrete(x) else jnp.log2(positive)
@@ -185,17 +183,16 @@ def _log2(x: Real) -> Real:
 
 
 def _series(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
-    """The sum of coefficients times rising powers of x."""
     return functools.reduce(lambda total, c: total * x + np.float32(c), reversed(coefficients), jnp.zeros_like(x))
 
 
 def _exponent(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The e and the 2**-e with which x · 2**-e lies between √½ and √2, both as floats."""
+    """The e, and 2**-e, for which x · 2**-e lies between √½ and √2."""
     bits = jax.lax.bitcast_convert_type(x, np.int32)
     e = ((bits + np.int32(0x3F800000 - 0x3F3504F3)) >> 23) - 127  # the bits of 1 and of √½
     return e.astype(np.float32), jax.lax.bitcast_convert_type((127 - e) << 23, np.float32)
 
 
 def _exp2(whole: jax.Array) -> jax.Array:
-    """2 to a whole power from -126 to 127, exactly, and 0 for -127: written into the exponent bits."""
+    """2 to a whole power from -126 to 127, and 0 for -127: the power becomes the exponent bits."""
     return jax.lax.bitcast_convert_type((whole.astype(np.int32) + 127) << 23, np.float32)

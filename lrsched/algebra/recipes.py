@@ -1,7 +1,4 @@
-"""Schedules that the operators can write: functions that only compose nodes. A new one goes here.
-
-The annotations say what their numbers may be, and `recipe` checks them.
-"""
+"""Recipes: functions that only compose nodes. The annotations are the bounds of their numbers, which `recipe` checks."""
 
 from __future__ import annotations
 
@@ -51,8 +48,8 @@ def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
 
     Args:
         start: the value at step 0.
-        every: the number of steps between two drops, > 0.
-        factor: what each drop multiplies with, >= 0.
+        every: the number of steps between two changes, > 0.
+        factor: the factor of each change, >= 0.
 
     >>> import lrsched as ls
     >>> print(ls.step_decay(1.0, every=30, factor=0.5)([0, 29, 30, 60]))
@@ -70,8 +67,8 @@ def multi_step(start: Value, milestones: Milestones, factor: Value) -> Schedule:
 
     Args:
         start: the value at step 0.
-        milestones: the steps of the drops, rising from 0 or later; one that is given twice counts twice.
-        factor: what each drop multiplies with.
+        milestones: the steps of the changes, rising from 0 or later; one that is given twice counts twice.
+        factor: the factor of each change.
 
     >>> import lrsched as ls
     >>> print(ls.multi_step(1.0, milestones=[30, 80], factor=0.1)([29, 30, 80]))
@@ -95,7 +92,7 @@ def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value
     Args:
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, the warm-up included: >= `warmup_steps`.
+        steps: the length of the whole in steps, >= `warmup_steps`.
         start, end: the values at step 0, and from step `steps` on.
 
     >>> import lrsched as ls
@@ -133,9 +130,7 @@ def warmup_constant(peak: Value, warmup_steps: Length, start: Value = 0.0) -> Sc
     """A straight line from `start` up to `peak`, which is held for ever.
 
     Args:
-        peak: the value from step `warmup_steps` on.
-        warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
-        start: the value at step 0.
+        peak, warmup_steps, start: as in `warmup_cosine`.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_constant(1.0, warmup_steps=10)([0, 5, 10, 60]))
@@ -150,14 +145,10 @@ def warmup_inverse_sqrt(
 ) -> Schedule:
     """A straight line from `start` up to `peak`, then `peak / √(1 + (t - warmup_steps) / timescale)` for ever.
 
-    With a timescale as long as the warm-up that is `peak · √(warmup_steps / t)`.
-
     Args:
-        peak: the value at step `warmup_steps`.
-        warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
+        peak, warmup_steps, start: as in `warmup_cosine`.
         timescale: the number of steps after the warm-up until the value has fallen to `peak / √2`, > 0. None: `warmup_steps`,
-            which must be above 0 then.
-        start: the value at step 0.
+            so that the value is `peak · √(warmup_steps / t)`.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_inverse_sqrt(1.0, warmup_steps=100)([0, 50, 100, 400]))
@@ -167,9 +158,6 @@ def warmup_inverse_sqrt(
         Vaswani et al., *Attention is all you need*, 2017 (arXiv 1706.03762); Zhai et al., *Scaling vision transformers*, 2021
         (arXiv 2106.04560).
     """
-    if timescale is None and surely(np.equal, warmup_steps, 0.0):
-        hint = "with no warm-up, give it a timescale"
-        raise ValueError(unexpected("warmup_inverse_sqrt", "warmup_steps", warmup_steps, "warmup_steps > 0", hint))
     return Linear(start, peak, warmup_steps) >> InverseSqrt(peak, warmup_steps if timescale is None else timescale)
 
 
@@ -181,7 +169,7 @@ def noam(dim: Positive, warmup_steps: PositiveLength) -> Schedule:
 
     Args:
         dim: the width of the model, > 0.
-        warmup_steps: the number of steps up to the peak, > 0, which is `(dim · warmup_steps)^-½`.
+        warmup_steps: the number of steps up to the peak `(dim · warmup_steps)^-½`, > 0.
 
     >>> import lrsched as ls
     >>> print(ls.noam(dim=100, warmup_steps=400)([0, 200, 400, 1600]))
@@ -220,17 +208,17 @@ def wsd(
     shape: Literal["linear", "cosine", "1-sqrt", "geometric", "exponential"] = "linear",
     warmup_shape: Literal["linear", "cosine", "1-sqrt", "logarithmic"] = "linear",
 ) -> Schedule:
-    """Warm-up, stable, decay: a way from `start` up to `peak`, a long hold, and a cool-down to `end`.
+    """Warm-up, stable, decay: a ramp from `start` up to `peak`, a long hold, and a cool-down to `end`.
 
     Args:
         peak: the value that is held.
         warmup_steps: the length of the warm-up in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, at least what the warm-up and the cool-down take.
+        steps: the length of the whole in steps, >= `warmup_steps + decay_steps`.
         decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
-        start, end: the values at step 0, and from step `steps` on; the latter not 0 where the shape is "geometric".
+        start, end: the values at step 0, and from step `steps` on; end is not 0 if the shape is "geometric".
         shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`), "geometric", or "exponential", which is
-            `end + (peak - end) · (2·½^u - 1)` where the part u of it is done.
-        warmup_shape: "linear", "cosine", "1-sqrt", the mirror image of the cool-down, or "logarithmic" (`Logarithmic`).
+            `end + (peak - end) · (2·½^u - 1)` where the fraction u of it is done.
+        warmup_shape: "linear", "cosine", "1-sqrt" (the cool-down's, mirrored) or "logarithmic" (`Logarithmic`).
 
     >>> import lrsched as ls
     >>> print(ls.wsd(1.0, warmup_steps=10, steps=100, decay_steps=20)([0, 5, 10, 80, 90, 100]))
@@ -240,17 +228,9 @@ def wsd(
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
         Megatron-LM has "exponential" as well, transformers the shapes of the warm-up.
     """
-    check_end("wsd", shape, peak, end)
     *_, hold = divided("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
     warmup = _WARMUPS[warmup_shape](start, peak, warmup_steps)
     return warmup >> Constant(peak, hold) >> RAMPS[shape](peak, end, decay_steps)
-
-
-def check_end(call: str, shape: str, start: Number, end: Number) -> None:
-    """Raises an error for a last value that a geometric ramp does not reach."""
-    if shape == "geometric" and surely(lambda a, b: np.sign(a) * np.sign(b) != 1, start, end):
-        expected = f"the sign of {shown(start)}, since the shape is 'geometric'"
-        raise ValueError(unexpected(call, "end", end, expected, "give it the lowest rate of the decay"))
 
 
 @recipe
@@ -266,13 +246,12 @@ def cosine_restarts(
     """Cosine annealing with warm restarts: `floor + Cosine(start - floor, end - floor, steps).repeat(n, stretch, scale)`.
 
     Args:
-        start: the value at step 0, where the first cycle begins.
-        end: the value at which the first cycle ends.
+        start, end: the values at the start and the end of the first cycle.
         steps: the length of the first cycle in steps, > 0.
         n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
             For cycles of whole steps, as ignite and Composer cut them: `join([Cosine(start, end, n) for n in lengths], ends)`.
         scale: how many times higher above the floor each cycle is than the one before.
-        floor: what `scale` leaves as it is; None: 0. With `floor=end` every cycle ends at end, and the peaks come down to it.
+        floor: the value from which `scale` counts; None: 0. With `floor=end` every cycle ends at end.
 
     >>> import lrsched as ls
     >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
@@ -283,10 +262,6 @@ def cosine_restarts(
     References:
         Loshchilov and Hutter, *SGDR*, 2017 (arXiv 1608.03983); PyTorch's `CosineAnnealingWarmRestarts`.
     """
-    if n is None:
-        checked("cosine_restarts", "steps", steps, gt=0, hint="a cycle that repeats for ever has some; or give an n")
-        hint = "shrinking cycles come to an end; say how many with n"
-        checked("cosine_restarts", "stretch", stretch, ge=1, optional=True, hint=hint)
     if floor is None:
         return Cosine(start, end, steps).repeat(n, stretch, scale)
     low: Real = floor
@@ -304,15 +279,12 @@ def triangular(
 ) -> Schedule:
     """Up and down between two values in straight lines, for ever: `low + (high - low) · h(t) · g(t)`.
 
-    h rises from 0 to 1 in `up` steps and falls back in `down` steps. g is 1 in mode "triangular", `½^cycle` in mode
-    "triangular2", and `gamma^t` in mode "exp_range".
+    h rises from 0 to 1 in `up` steps and falls back in `down` steps.
 
     Args:
-        low: the value at step 0, and after each cycle.
-        high: the value at step `up`, the peak of the first cycle.
-        up: the length of the rise in steps, >= 0.
-        down: the length of the fall in steps, >= 0; as long as the rise if None. A cycle has more than 0 steps.
-        mode: "triangular", "triangular2" or "exp_range".
+        low, high: the values at step 0, and at the first peak.
+        up, down: the lengths of the rise and the fall in steps, >= 0 and not both 0. None: `down` is as long as `up`.
+        mode: "triangular" (g is 1), "triangular2" (g is `½^cycle`) or "exp_range" (g is `gamma^t`).
         gamma: the factor of one step in mode "exp_range", >= 0; no other mode takes it.
 
     >>> import lrsched as ls
@@ -345,20 +317,17 @@ def one_cycle(
 ) -> Schedule:
     """One rise to a high peak and one long fall far below the start: Smith's one-cycle policy.
 
-    With start = peak / div_factor and end = start / final_div_factor, the value goes from start to peak in
-    `pct_start · steps` steps, then to end by step `steps`. With `three_phase` it goes back to start by step
-    `pct_final · steps`, and from there to end.
+    It goes from start to peak in `pct_start · steps` steps, then to end by step `steps`. With three phases it goes back to
+    start by step `pct_final · steps`, and from there to end.
 
     Args:
         peak: the highest value.
         steps: the length of the whole in steps.
         pct_start: the fraction of the steps that the rise takes, in [0, 1].
-        div_factor: peak / start, > 0.
-        final_div_factor: start / end, > 0.
+        div_factor, final_div_factor: peak / start, and start / end, > 0.
         anneal: "cosine" or "linear", the shape of every phase.
-        three_phase: whether to return to start before the last fall.
-        pct_final: the fraction of the steps after which the second of three phases ends. None: as many steps as the rise
-            took, with `three_phase`, and no third phase without.
+        three_phase: whether there are three phases; if `pct_final` is None, the second is as long as the first.
+        pct_final: the fraction of the steps after which the second of three phases ends. None: as `three_phase` says.
 
     >>> import lrsched as ls
     >>> print(ls.one_cycle(1.0, 100, pct_start=0.25, div_factor=10.0, anneal="linear")([0, 25, 100]))
@@ -386,13 +355,11 @@ def one_cycle_momentum(
     three_phase: bool = False,
     pct_final: Fraction | None = None,
 ) -> Schedule:
-    """The momentum that goes with `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
+    """The momentum beside `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
 
     Args:
-        low: the value where the learning rate has its peak.
-        high: the value at step 0 and from the end of the fall on.
-        steps, pct_start, anneal: as in `one_cycle`.
-        three_phase, pct_final: whether to be back at `high` before the end, and when, as in `one_cycle`; there it is held.
+        low, high: the values at the peak of the learning rate, and at the start and the end.
+        steps, pct_start, anneal, three_phase, pct_final: as in `one_cycle`; in a third phase it stays at `high`.
 
     >>> import lrsched as ls
     >>> print(ls.one_cycle_momentum(100, pct_start=0.25)([0, 25, 100]))
@@ -411,7 +378,7 @@ def one_cycle_momentum(
 def _phases(
     call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool, pct_final: Number | None
 ) -> tuple[Callable[[Real, Real, Number], Schedule], list[Real]]:
-    """The ramp of a one-cycle policy, and the lengths of its rise, of the way back if it has three phases, and of the rest."""
+    """The ramp of a one-cycle policy, and the lengths of its rise, of its return if it has three phases, and of the rest."""
     if pct_final is not None and surely(np.greater, pct_start, pct_final):
         expected = f"pct_final >= pct_start={shown(pct_start)}"
         raise ValueError(unexpected(call, "pct_final", pct_final, expected, "where the second of three phases ends"))

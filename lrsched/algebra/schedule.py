@@ -2,11 +2,8 @@
 
 A schedule denotes a function of time, ⟦s⟧ : time → value, and every operator is defined on those functions: ⟦a + b⟧(t) =
 ⟦a⟧(t) + ⟦b⟧(t), and so on. The laws in the tests follow from that (Elliott, *Denotational design with type class
-morphisms*, 2009). Sequencing gives each schedule a length, as music does (Hudak, *An algebraic theory of polymorphic
-temporal media*, 2003).
-
-Each node states its meaning in its docstring and in `at`, and has a `length`, the time from which it does not move
-any more. A node whose parts run on the time of the step also has `spans`: which part runs when.
+morphisms*, 2009). Sequencing gives each schedule a length, as in Hudak, *An algebraic theory of polymorphic temporal media*,
+2003.
 """
 
 from __future__ import annotations
@@ -44,19 +41,17 @@ else:
 class Schedule(_Hyperparameter):
     """An immutable pure function from a step to a value, and a pytree of the numbers that shape it.
 
-    Calling it with a step, or with an array of steps, gives the value used by that update, float32 unless JAX's x64 is on,
-    elementwise, of the shape of the steps, and sharded as they are. A batch of schedules gives batch shape + step shape.
-    Steps are counted from 0; a step below 0 counts as 0. (What a clock reads does not: see `Driven`.) A step, like a number
-    of a schedule, is of any type of real numbers, or has `__jax_array__`, like a variable.
+    `schedule(step)` is the value that update number `step` uses, counted from 0: float32, or float64 when JAX's x64 is on. An
+    array of steps gives an array of values of its shape and sharding. A step below 0 counts as 0. Steps and numbers may have
+    any real type, or `__jax_array__`, like a variable.
 
-    A schedule composes with `+ - * / **`, `>>` (one after the other) and `@` (time warp), with other schedules, with numbers
-    and with functions of the step. An array in the place of a number makes a batch. The methods that bend time, `warp`, `drop`,
-    `stretch`, `staircase`, `reverse`, `repeat`, `cooldown` and `on`, raise a TypeError for a driven schedule.
+    Schedules combine by `+ - * / **`, `>>` (one after the other) and `@` (time warp) with schedules, numbers and functions of
+    the step. An array in the place of a number makes a batch. `warp`, `drop`, `stretch`, `staircase`, `reverse`, `repeat`,
+    `cooldown` and `on` raise a TypeError for a driven schedule.
 
-    It is checked when it is made: a known number that is not finite, or not within the bounds that `Args` states, is a
-    ValueError, and an argument that is no number, or no schedule where one is expected, a TypeError. Traced numbers are not
-    checked: a negative length or rate counts as 0, so that what follows in a sequence keeps its own length, and no finite
-    number gives a NaN, but for 0 / 0. A value below 0 counts as 0 under `**`, unless the exponent is whole.
+    Known numbers are validated when the schedule is made: ValueError for a number out of bounds, TypeError for anything else.
+    Traced numbers are not validated: a negative length or rate counts as 0, and no finite number gives a NaN, but for 0 / 0.
+    Under `**` a value below 0 counts as 0, unless the exponent is whole.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 0.1, 10) >> ls.Cosine(0.1, 0.0, 90) * 0.5
@@ -78,30 +73,30 @@ class Schedule(_Hyperparameter):
         super().__post_init__()
 
     def at(self, t: Real) -> Real:
-        """The value at a time, which is below 0 only where a clock reads so."""
+        """The value at a time; only a clock's reading may be below 0."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method at(t).")
 
     @property
     def length(self) -> Real:
-        """How many steps it lasts: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
+        """Its length in steps: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
         return math.inf
 
     def spans(self, t: Real) -> Spans:
-        """The parts that run on the time of the step: each with its own time, and whether it is running.
+        """The parts in which clocks may tick: each with its own time, and whether it is running now.
 
-        Clocks tick in these parts. A node that has none, the default, bends time, and refuses a driven schedule.
+        A node without such parts, the default, bends time: it raises an error for a driven schedule.
         """
         del t
         yield from ()
 
     def __call__(self, step: Number | list[Any] | tuple[Any, ...]) -> Annotated[jax.Array, "floats, *batch *steps"]:
-        """The value at a step or an array of steps.
+        """The value at a step, or the values at an array of steps.
 
         Args:
-            step: a number of updates, or an array of them of any shape, counted from 0.
+            step: the number of an update, from 0, or an array of them.
 
         Returns:
-            An array of floats, of the shape of the batch and then that of the steps.
+            An array of floats; its shape is that of the batch, then that of the steps.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10)(4))
@@ -112,8 +107,10 @@ class Schedule(_Hyperparameter):
         return sharded_like(step, lambda schedule, step: value_at(schedule, *numerics.time_of(step)), self)
 
     @functools.cached_property
-    def _is_of_floats(self) -> bool:
-        return all(type(x) is float for x in jax.tree.leaves(self))
+    def _is_ready(self) -> bool:
+        """Whether it is no batch, and the host computes with its numbers as they are."""
+        leaves = jax.tree.leaves(self)
+        return not self.batch_shape and all(type(x) is float or (type(x) is np.ndarray and x.dtype == float) for x in leaves)
 
     if not TYPE_CHECKING:  # for a type checker any name would be an attribute
 
@@ -189,9 +186,7 @@ class Schedule(_Hyperparameter):
 
     @explained
     def then(self, other: ScheduleLike) -> Schedule:
-        """The schedule for its length, then `other` on its own time from 0; also spelled `self >> other`.
-
-        Its length is the sum of theirs. At the boundary `other` counts.
+        """`self >> other`: the schedule for its length, then `other` on its own time from 0. At the boundary `other` counts.
 
         Args:
             other: a schedule, a number for ever, or a function of the step.
@@ -207,13 +202,13 @@ class Schedule(_Hyperparameter):
 
     @explained
     def warp(self, time: ScheduleLike) -> Schedule:
-        """The schedule at the time that another one gives, `t ↦ self(time(t))`; also spelled `self @ time`.
+        """`self @ time`: the schedule at the time that another one gives, `t ↦ self(time(t))`.
 
-        A time below 0 counts as 0. What is made of `Time()`, plus and times known numbers, and the methods that move time is
-        exact; inside jit, any other time is a float32, exact to the step up to 2**24.
+        A time below 0 counts as 0. Inside jit a time is a float32, exact to the step up to 2**24, unless it consists of
+        `Time()`, sums and products with known numbers, and methods that move time: such a time is exact.
 
         Args:
-            time: a schedule whose value is a number of steps, a number, or a function of the step.
+            time: a schedule, a number or a function of the step, whose value is a number of steps.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).warp(ls.Constant(3.0)))
@@ -255,7 +250,7 @@ class Schedule(_Hyperparameter):
     def stretch(self, factor: Number) -> Schedule:
         """The schedule `factor` > 0 times slower, and as many times longer: `t ↦ self(t / factor)`.
 
-        `s.stretch(n).staircase(n)` is a schedule s that was written in epochs of n steps and moves once an epoch.
+        `s.stretch(n).staircase(n)` is a schedule s in epochs of n steps that changes once an epoch.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
@@ -265,9 +260,9 @@ class Schedule(_Hyperparameter):
 
     @explained
     def staircase(self, every: Number) -> Schedule:
-        """The schedule, moving only once in `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
+        """The schedule, which changes only every `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
 
-        Its length is that of the schedule, rounded up to whole stairs.
+        Its length is rounded up to whole stairs.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).staircase(5)([4, 5, 9, 10]))
@@ -293,12 +288,11 @@ class Schedule(_Hyperparameter):
 
         Args:
             n: the number of cycles, >= 1, rounded to a whole one; after the last its end is held. None: for ever.
-            stretch: a number above 0, and at least 1 if it is to go on for ever. None: 1, known before any number is, so
-                that finding the cycle is a division, cheap and exact also where numbers are traced.
+            stretch: a number > 0, and >= 1 if n is None. None: all cycles have one length, which is faster than a stretch of 1.
             scale: a number. None: 1.
 
         Raises:
-            ValueError: if it has no end, or cannot repeat for ever: with a length of 0, or a stretch below 1.
+            ValueError: if it has no end, or if it cannot repeat for ever, with a length of 0 or a stretch below 1.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(1.0, 0.0, 4).repeat(scale=0.5)([0, 2, 4, 6, 8]))
@@ -308,15 +302,15 @@ class Schedule(_Hyperparameter):
 
     @explained
     def cooldown(self, steps: Number, end: Number = 0.0, shape: Literal["linear", "cosine", "1-sqrt"] = "linear") -> Schedule:
-        """The schedule for its length, then on from its last value to `end`: `self >> Linear(self(self.length), end, steps)`.
+        """The schedule for its length, then a ramp from its last value: `self >> Linear(self(self.length), end, steps)`.
 
         Args:
             steps: the length of the cool-down in steps, 0 or >= 1.
-            end: the last value; it may be higher.
+            end: the last value.
             shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`). For another ramp, such as `Geometric`, write the `>>`.
 
         Raises:
-            ValueError: if it has no end (to branch off at step n, `.take(n)` first), or steps is a ratio, between 0 and 1.
+            ValueError: if it has no end (to branch off at step n, `.take(n)` first), or if steps is between 0 and 1.
 
         >>> import lrsched as ls
         >>> print(ls.warmup_inverse_sqrt(1.0, 100).take(400).cooldown(100)([100, 400, 450, 500]))
@@ -326,14 +320,13 @@ class Schedule(_Hyperparameter):
 
     @explained
     def clip(self, low: ScheduleLike | None = None, high: ScheduleLike | None = None) -> Schedule:
-        """The schedule, kept between two values or schedules: `t ↦ min(max(self(t), low), high)`.
+        """The schedule between two bounds: `t ↦ min(max(self(t), low), high)`.
 
         Args:
-            low: the lowest value, a number, a schedule or a function of the step; None bounds it from above only.
-            high: the highest value, like `low`; it counts where it is below `low`. None bounds it from below only.
+            low, high: numbers, schedules or functions of the step; None for no bound. Where low is above high, high counts.
 
         Raises:
-            ValueError: if both are numbers, and low is above high.
+            ValueError: if low and high are numbers, and low > high.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).clip(0.2, 0.8)([0, 5, 10]))
@@ -343,10 +336,10 @@ class Schedule(_Hyperparameter):
 
     @explained
     def on(self, clock: Node) -> Schedule:
-        """The schedule with the reading of a clock for its time: a driven schedule.
+        """A driven schedule: its time is the reading of a clock.
 
         Args:
-            clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, whose reading is how many plateaus there were.
+            clock: a `lrsched.Clock`, such as `Plateau(patience=5)`, which reads the number of plateaus so far.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.1).on(ls.Plateau(patience=5)))
@@ -361,15 +354,15 @@ S = TypeVar("S", bound=Schedule)
 
 @functools.cache
 def _combinators() -> Any:
-    """The module of all that operators and methods make, imported on the first call, since it imports this one."""
+    """The module of all that operators and methods make; it imports this one."""
     from lrsched.algebra import combinators
 
     return combinators
 
 
 def ready(schedule: S) -> S:
-    """The schedule to compute with: known numbers on the host, traced ones with as many digits as their `Spec` asks for."""
-    return schedule if schedule._is_of_floats else each_number(schedule, _ready_number)
+    """The schedule to compute with: known numbers as float64, traced ones with the digits of their `Spec`."""
+    return schedule if schedule._is_ready else each_number(schedule, _ready_number)
 
 
 def _ready_number(x: Any, spec: Spec) -> Real:
@@ -394,7 +387,7 @@ _placed = jax.jit(jnp.asarray)  # by itself `jnp.asarray` takes several times as
 
 
 def running_value(spans: Spans) -> Real:
-    """The value of the part that is running; one that is known not to run at any of the times is not evaluated."""
+    """The value of the part that is running. A part that is known not to run at any of the times is not evaluated."""
     value = None
     for part, own, running in spans:
         if not numerics.is_concrete(running) or np.any(running) or np.size(running) == 0:

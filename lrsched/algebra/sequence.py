@@ -54,7 +54,7 @@ def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
 
 
 def sequence(*schedules: Schedule) -> Schedule:
-    """Schedules one after the other; the parts of sequences are parts of it, and one schedule is itself."""
+    """Schedules one after the other, without nested sequences."""
     if len(schedules) == 1:
         return schedules[0]
     made = Sequence(tuple(part for s in schedules for part in (s.parts if isinstance(s, Sequence) else (s,))))
@@ -63,26 +63,26 @@ def sequence(*schedules: Schedule) -> Schedule:
 
 
 def operands(schedule: Schedule) -> tuple[Schedule, ...]:
-    """What `>>` joined to make a schedule, with the schedule of a recipe in one piece."""
+    """The operands of the `>>` that made a schedule; that of a recipe is one."""
     if schedule._recipe or not isinstance(schedule, Sequence):
         return (schedule,)
     return schedule.__dict__.get("_operands", schedule.parts)
 
 
 def unless_endless(length: Real, function: Callable[[Real], Real]) -> Real:
-    """A function of a length; but an endless length stays as it is, for in a trace infinity minus infinity is no number."""
+    """A function of a length; an endless one stays as it is, since infinity minus infinity is no number."""
     latest = math.inf if numerics.is_concrete(length) else numerics.LATEST
     return where(length >= latest, length, function(length))
 
 
-_MANY = 32  # parts: to evaluate fewer, and choose, is faster than to look up the numbers of the one that is running
+_MANY = 32  # of fewer parts, to evaluate all and choose is faster than to look up the numbers of the one that is running
 
 
 @node
 class Sequence(Schedule):
     """Its parts one after the other, each for its length and on its own time from 0; at a boundary the later part counts.
 
-    A part is asked only about its own span, so one that is singular elsewhere does no harm, to gradients either.
+    A part is evaluated only in its own span, so that one that is singular elsewhere does no harm, also to gradients.
     """
 
     parts: tuple[Schedule, ...] = child()
@@ -101,13 +101,12 @@ class Sequence(Schedule):
 
     @functools.cached_property
     def _starts(self) -> list[Real]:
-        """When each part begins."""
         lengths = (part.length for part in self.parts[:-1])
         return list(itertools.accumulate(lengths, lambda start, length: snapped(start + length), initial=0.0))
 
     @functools.cached_property
     def _groups(self) -> list[list[int]]:
-        """The parts, by number, that one evaluation can serve, as they are of one structure; the last by itself."""
+        """The numbers of the parts that one evaluation serves: those of one structure, and the last by itself."""
         groups: dict[Hashable, list[int]] = {}
         for k, part in enumerate(self.parts):
             leaves, structure = jax.tree.flatten(part)
@@ -116,13 +115,13 @@ class Sequence(Schedule):
         return list(groups.values())
 
     def at(self, t: Real) -> Real:
-        if isinstance(t, float) and self._is_of_floats:
+        if isinstance(t, float) and self._is_ready:
             k = max(bisect.bisect_right(self._starts, t) - 1, 0)
             return self.parts[k].at(self._own(k, t))
         return running_value(self.spans(t) if len(self._groups) == len(self.parts) else self._spans_of_groups(t))
 
     def _own(self, k: int, t: Real) -> Real:
-        """The own time of a part: 0 until it begins, and standing still once it has ended. The first may be below 0."""
+        """The own time of a part: 0 until it begins, its length once it has ended. That of the first may be below 0."""
         t = t if k == 0 else maximum(t - self._starts[k], 0.0)
         return t if k + 1 == len(self.parts) else minimum(t, self.parts[k].length)
 
@@ -134,7 +133,7 @@ class Sequence(Schedule):
             begun = t >= self._starts[k + 1] if k + 1 < len(self.parts) else False
 
     def _spans_of_groups(self, t: Real) -> Spans:
-        """As `spans`, with each group as one part: it has the numbers of its member that is running, or was the last to run."""
+        """As `spans`, with each group as one part, which has the numbers of its last member that has begun."""
         row, rows = numerics.row_of(numerics.table(self._starts), t), range(len(self.parts))
         for group in self._groups:
             if len(group) == 1:
@@ -153,6 +152,6 @@ class Sequence(Schedule):
 
 
 def _part_in_row(parts: list[Schedule], row: Real) -> Schedule:
-    """Several schedules of one structure as one: each of its numbers is looked up in the row of the one that is running."""
+    """One of several schedules of one structure: each of its numbers is looked up in a row."""
     tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Extended))
     return each_number(tables, lambda table, spec: (numerics.pick_time if spec.exact else numerics.pick)(table, row))

@@ -1,7 +1,7 @@
-"""The schedules that are not made of others. A new one goes here, if the operators cannot write it; else into `recipes`.
+"""Schedules that are not made of others.
 
-A ramp is two weights: one on its start, by the fraction of it that is left (q), and one on its end, by the fraction that
-is done (p = 1 - q). Each is accurate by itself, so that nothing cancels near an end; the ends are exactly as given.
+A ramp has two weights: one on its start, a function of the fraction left (q), and one on its end, of the fraction done
+(p = 1 - q). Each is accurate by itself, so that nothing cancels near an end, and both ends are exactly as given.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -24,14 +23,14 @@ from lrsched.algebra.written import shown, unexpected
 
 @node
 class Ramp(Schedule):
-    """The base of ramps, from one value to another: `start · (1 - w(p)) + end · w(p)`, with the weights of a subclass."""
+    """The base of ramps: `start · (1 - w(p)) + end · w(p)`."""
 
     start: Number = leaf()
     end: Number = leaf()
     steps: Number = leaf(ge=0, unit="steps")
 
     def weights(self, progress: Progress) -> tuple[Real, Real]:
-        """`1 - w(p)` and `w(p)` of p = progress.done and 1 - p = progress.left; (1, 0) at the start and (0, 1) at the end."""
+        """`1 - w(p)` and `w(p)`, of p = progress.done and 1 - p = progress.left: from (1, 0) to (0, 1)."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method weights(progress).")
 
     def at(self, t: Real) -> Real:
@@ -87,7 +86,7 @@ class Polynomial(Ramp):
 
     Args:
         start, end, steps: as in `Linear`.
-        power: the exponent, > 0. 1 is a straight line; above 1 it falls fast at first, below 1 fast at the end.
+        power: the exponent, > 0: 1 for a straight line; above 1 it is steepest at its start, below 1 at its end.
 
     >>> import lrsched as ls
     >>> print(ls.Polynomial(1.0, 0.0, 4, power=2.0)([0, 2, 3, 4, 5]))
@@ -144,12 +143,11 @@ class Logarithmic(Ramp):
 
 @node
 class CosineWave(Schedule):
-    """A cosine wave for ever, down and up again: `end + (start - end) · ½(1 + cos(π · t / steps))`.
+    """A cosine wave for ever: `end + (start - end) · ½(1 + cos(π · t / steps))`.
 
     Args:
-        start: the value at step 0, and at the top of each wave.
-        end: the value at the bottom of each wave.
-        steps: the length of the way down, half a wave, > 0. For c waves in n steps, `n / (2 * c)`.
+        start, end: the values at step 0, and at step `steps`.
+        steps: the length of half a wave, > 0. For c waves in n steps, `n / (2 * c)`.
 
     >>> import lrsched as ls
     >>> print(ls.CosineWave(1.0, 0.0, 4)([0, 2, 4, 6, 8]))
@@ -175,10 +173,8 @@ class CosineWave(Schedule):
 class Geometric(Schedule):
     """A straight line on a logarithmic scale: `start^(1-p) · end^p` with `p = min(t / steps, 1)`.
 
-    Where its numbers are traced and of different signs, it has the sign of `end` between its ends.
-
     Args:
-        start, end, steps: as in `Linear`; the values are not 0, and of one sign.
+        start, end, steps: as in `Linear`; the values are not 0, and of one sign. (Traced ones of two signs have that of `end`.)
 
     >>> import lrsched as ls
     >>> print(ls.Geometric(1.0, 0.01, 4)([0, 2, 4, 5]))
@@ -188,8 +184,8 @@ class Geometric(Schedule):
         The sweep of a learning-rate range test: Smith, *Cyclical learning rates*, 2015 (arXiv 1506.01186).
     """
 
-    start: Number = leaf(nonzero=True, exact=True)
-    end: Number = leaf(nonzero=True, exact=True)
+    start: Number = leaf(nonzero=True, exact=True, hint="no straight line on a logarithmic scale reaches 0")
+    end: Number = leaf(nonzero=True, exact=True, hint="no straight line on a logarithmic scale reaches 0")
     steps: Number = leaf(ge=0, unit="steps")
 
     def _check(self) -> None:
@@ -207,13 +203,11 @@ class Geometric(Schedule):
 
 @node
 class Exponential(Schedule):
-    """A constant ratio from step to step: `start · factor^t`. It never settles: its length is infinite.
-
-    A value too large for the type of the result is the largest number of that type.
+    """A constant ratio from step to step: `start · factor^t`. Its length is infinite.
 
     Args:
         start: the value at step 0.
-        factor: what each step multiplies with, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
+        factor: the factor of each step, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
 
     >>> import lrsched as ls
     >>> print(ls.Exponential(8.0, 0.5)([0, 1, 2, 3]))
@@ -229,13 +223,11 @@ class Exponential(Schedule):
 
 @node
 class InverseSqrt(Schedule):
-    """The inverse square root of time: `start / √(1 + t / timescale)`. It never settles: its length is infinite.
-
-    After a warm-up of W steps, a timescale of W gives `peak · √(W / t)`, counted from the start of the warm-up.
+    """The inverse square root of time: `start / √(1 + t / timescale)`. Its length is infinite.
 
     Args:
         start: the value at step 0.
-        timescale: the number of steps after which it has fallen to `start / √2`, > 0. A traced one counts as 1e-12 at least.
+        timescale: the number of steps after which it has fallen to `start / √2`, > 0. A traced one counts as at least 1e-12.
 
     >>> import lrsched as ls
     >>> print(ls.InverseSqrt(1.0, 100)([0, 300, 9900]))
@@ -264,14 +256,14 @@ WAYS: dict[str, Ramp] = {  # of a table between two points, and of a cool-down
 
 @node
 class Piecewise(Schedule):
-    """A table of values: `values[k]` from `steps[k]` on, or a way from there to the next point.
+    """A table of values: `values[k]` from `steps[k]` on, or a ramp from each point to the next.
 
-    Before the first of its steps it has the first value, from the last one on the last value.
+    Before the first of its steps it has the first value.
 
     Args:
-        steps: a list of K steps >= 0, each at least the one before; where two are equal it jumps, and the later one counts.
+        steps: a list of K rising steps >= 0; where two are equal it jumps, and the later one counts.
         values: a list of K values.
-        kind: "constant" between the points, "linear" or "cosine" from each to the next.
+        kind: "constant", or "linear" or "cosine" ramps.
 
     >>> import lrsched as ls
     >>> print(ls.Piecewise([0, 10, 20], [1.0, 0.5, 0.1])([9, 10, 19, 20]))
@@ -306,7 +298,7 @@ class Piecewise(Schedule):
 
 @node
 class Time(Schedule):
-    """The step itself: `t`. What a time warp is made of, as in `schedule @ (2 * Time())`.
+    """The step itself: `t`, as in `schedule @ (2 * Time())`.
 
     >>> import lrsched as ls
     >>> print((ls.Linear(0.0, 1.0, 10) @ (ls.Time() / 2))(10))
@@ -319,15 +311,15 @@ class Time(Schedule):
 
 @node
 class Noise(Schedule):
-    """Another number at every step: drawn at random by a seed and the step alone, evenly or from a cut normal distribution.
+    """A random number at every step, a function of the seed and the step alone, as in `s * (1 + Noise(0.1))`.
 
-    It multiplies as `s * (1 + Noise(0.1))`. The same seed and step give the same number everywhere, in `jax.jit` and out of
-    it; a step with a fraction has the number of the whole step before it. A batch of seeds is a batch of independent draws.
+    The same seed and step give the same number everywhere, inside `jax.jit` and outside. A step with a fraction has the number
+    of the whole step before it. A batch of seeds is a batch of independent draws.
 
     Args:
-        limit: every number is between `-limit` and `limit`; >= 0.
+        limit: >= 0; every number is between `-limit` and `limit`.
         seed: a whole number >= 0 and below 2**24, so that a float32 holds it.
-        kind: "uniform", or "normal" for a standard normal distribution without what is beyond the limit.
+        kind: "uniform", or "normal" for a standard normal distribution that is truncated at the limit.
 
     >>> import lrsched as ls
     >>> print(ls.Noise(0.1)([0, 1, 2, 2.5]))
@@ -348,18 +340,16 @@ class Noise(Schedule):
 
 @node
 class Function(Schedule):
-    """Any function of time: `fn(t, *arguments)`. It never settles: its length is infinite.
+    """Any function of time: `fn(t, *arguments)`. Its length is infinite.
 
     Args:
-        fn: a function of the time in steps, elementwise over arrays, and of the arguments. It belongs to the structure: two
-            schedules of different functions compile separately, so pass one `def`, not a new `lambda` each time. Write it
-            with operators and `jax.numpy`. It should be finite, with a finite derivative, at every `t >= 0`.
+        fn: a function of the time in steps and of the arguments, elementwise over arrays, so made with operators and
+            `jax.numpy`. It belongs to the structure: another function compiles anew, so pass a `def`, not a new `lambda` each
+            time. It should be finite, with a finite derivative, at every `t >= 0`.
         arguments: numbers, each of them a leaf like the numbers of any other schedule.
 
     Raises:
         TypeError: if fn cannot be called; on a call, if it gives no number.
-
-    It prints with the name of its function, and can be pickled if the function can.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -393,8 +383,6 @@ class Function(Schedule):
                 " Hint: instead of `a if t < 5 else b` write jax.numpy.where(t < 5, a, b), jax.numpy.minimum for min, and"
                 " jax.numpy.exp for math.exp."
             )
-            if np.ndim(time) and not isinstance(error, jax.errors.JAXTypeError):
-                raise TypeError(text) from error
             error.add_note(text)
             raise
         if not numerics.is_number(value) and np.dtype(bool) != getattr(value, "dtype", type(value)):

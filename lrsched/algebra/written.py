@@ -1,4 +1,4 @@
-"""Nodes as text: the expression that makes one, and values as errors show them."""
+"""The text of nodes, numbers and errors."""
 
 import dataclasses
 import functools
@@ -6,23 +6,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import jax.core
 import numpy as np
 
 from lrsched.algebra import numerics
 
-# The calls that text and JSON may make, by name: classes of nodes, recipes and functions of dialects register here.
+# The calls of text and JSON, by name: classes of nodes, recipes and functions of dialects.
 NAMES: dict[str, Callable[..., Any]] = {}
 
 
 @functools.singledispatch
 def source(x: Any) -> str:
-    """The expression that makes a node: by default its constructor call, without the arguments that equal their defaults."""
+    """The expression that makes a node: by default its constructor call, without default arguments."""
     return f"{type(x).__name__}({arguments_source(x, dataclasses.fields(x))})"
 
 
 def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: bool = False) -> str:
-    """The arguments of a call, of the fields that they became; `by_name`: those after one with a default by keyword."""
+    """The arguments of a call, from fields; with `by_name`, those after one with a default are keywords."""
     arguments, positional = [], True
     for field in fields:
         value = getattr(x, field.name)
@@ -42,28 +41,23 @@ def arguments_source(x: Any, fields: Iterable[dataclasses.Field[Any]], by_name: 
 
 @functools.singledispatch
 def mimebundle(x: Any) -> dict[str, str]:
-    """A node as a notebook shows it, by its type: by default its text."""
+    """The forms in which a notebook can show a node: by default its text."""
     return {"text/plain": repr(x)}
 
 
 def function_source(fn: Any) -> str:
-    """The name of a function."""
     return getattr(fn, "__name__", None) or repr(fn)
 
 
 def number_source(value: Any, amount: bool = False) -> str:
-    """A number so that evaluating the text gives it back exactly; a whole amount of time without ".0"."""
+    """The text of a number, which evaluates to it exactly; of a whole amount without ".0"."""
     if isinstance(value, str):
         return repr(str.__str__(value))  # of an enumeration or of NumPy
-    if isinstance(value, numerics.Extended):
-        parts = jax.tree.leaves(value)
-        if any(isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not _is_here(x) for x in parts):
-            return str(parts[0].aval)
-        value = numerics.to_float64(value) if numerics.is_concrete(value) else numerics.to_float(value)
-    if isinstance(value, jax.core.Tracer) or (isinstance(value, jax.Array) and not _is_here(value)):
-        return str(value.aval)
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        value = np.asarray(value, np.float64).tolist()
+    if isinstance(value, (np.ndarray, np.generic, jax.Array, numerics.Extended)):
+        for x in jax.tree.leaves(value):
+            if isinstance(x, jax.Array) and (not numerics.is_concrete(x) or x.is_deleted()):
+                return str(x.aval)
+        value = np.asarray(numerics.to_float64(value)).tolist()
     if isinstance(value, (list, tuple, range)):
         return f"[{', '.join(number_source(x, amount) for x in value)}]"
     if isinstance(value, dict):
@@ -75,13 +69,8 @@ def number_source(value: Any, amount: bool = False) -> str:
     return repr(value)
 
 
-def _is_here(value: jax.Array) -> bool:
-    """Whether this process can read it: it was not donated, and no part of it is in another process."""
-    return not value.is_deleted() and value.is_fully_addressable
-
-
 def shown(value: object, most: int = 100) -> str:
-    """A value as an error shows it: not all of it, where it is a whole model."""
+    """A value in an error, cut to some length."""
     text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split("\n"))
     return text if len(text) <= most else f"{text[: most - 3]}..."
 

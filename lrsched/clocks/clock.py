@@ -1,4 +1,4 @@
-"""Clocks: reducers of observations, and all the state there is. `running.py` runs those of a whole schedule."""
+"""Clocks: reducers of observations, and the only state. `running.py` runs all clocks of a schedule."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Observed: TypeAlias = Mapping[str, Any]  # numbers by name, and no None
 class Clock(Node):
     """The base of clocks: reducers `(state, observations) -> state` with a reading, the time.
 
-    A subclass is decorated with `lrsched.node`. Its numbers are fields made with `lrsched.leaf`. It names the metric that it
-    observes in `monitor` (or several in `monitors`), and defines
+    A subclass is decorated with `lrsched.node`. Its numbers are fields made with `lrsched.leaf`. It names its metric in
+    `monitor` (several: in `monitors`), and defines
 
         init()                            the first state, a pytree of arrays, each a buffer of its own
         tick(state, steps, observations)  the next state, of the same structure, shapes and types
         read(state)                       the time, a scalar; it may go down, and below 0
 
-    and, where they differ from the defaults, in `combine` how several observations within one update become one (see
-    `accumulate`): "mean", "sum" or "max"; in `immediate` whether an observation counts for the update that it comes with (see
-    `Plateau`); in `unit` what its reading counts; in `report(state)` what `readings` shows of it.
+    It may also define `combine`: how several observations within one update become one, "mean", "sum" or "max" (see
+    `accumulate`); `immediate`: whether an observation counts for the update that it comes with (see `Plateau`); `unit`: the
+    name of what it counts; and `report(state)`: what `readings` shows.
 
-    This one counts up while the KL divergence of a policy update is too small and down while it is too large, between two
-    bounds, so that the learning rate adapts as in RL libraries (after Schulman et al., *Proximal policy optimization*, 2017):
+    This one adapts a learning rate as RL libraries do: it counts up while the KL divergence of a policy update is too small,
+    and down while it is too large (after Schulman et al., *Proximal policy optimization*, 2017):
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -72,7 +72,7 @@ class Clock(Node):
 
     @property
     def unit(self) -> str:
-        """What its reading counts, as plots and summaries say it; by default the name of its class."""
+        """The name of what it counts, for plots and summaries."""
         return type(self).__name__
 
     def init(self) -> Any:
@@ -92,7 +92,7 @@ class Clock(Node):
         return after if self.immediate else before
 
     def report(self, state: Any) -> dict[str, Any]:
-        """What `readings` shows of it, by name; by default its reading, under the name of what it observes."""
+        """What `readings` shows, by name: by default its reading, under the name of its metric."""
         return {"/".join(self.monitors) or type(self).__name__: self.read(state)}
 
 
@@ -111,7 +111,6 @@ class Steps(Clock):
 
     @property
     def unit(self) -> str:
-        """Updates."""
         return "updates"
 
     def init(self) -> jax.Array:
@@ -127,18 +126,18 @@ class Steps(Clock):
 
 @node
 class Counter(Clock):
-    """Adds up what it observes: tokens, samples, frames, epochs. So a schedule can be written in tokens.
+    """Adds up its observations: tokens, samples, frames, epochs. So a schedule can be written in tokens.
 
-    Whole numbers are added exactly up to 2**53 and beyond, and fractions with smaller errors than a float64 has; the schedule
-    uses the first 48 bits of the sum. Like every clock it counts while its part of the schedule runs: to count from the first
-    update on, put the whole schedule on it, `(warmup >> decay).on(Counter("tokens"))`.
+    Sums of whole numbers are exact up to 2**53, and sums of fractions at least as exact as in float64; the schedule uses 48
+    bits. Like every clock it counts while its part of the schedule runs. To count from the first update on, put the whole
+    schedule on it: `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
-        monitor: the name of what it observes, a number >= 0. In a trace a number below 0, or a NaN, adds nothing.
+        monitor: the name of its observations, numbers from 0 to 2**53. A traced number below 0, or a NaN, adds nothing.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
-        ValueError: on a tick, if the observation is known not to be a number from 0 to 2**53.
+        ValueError: on a tick, if the observation is known to be out of bounds.
 
     >>> import lrsched as ls
     >>> s = ls.Cosine(1e-3, 0.0, 15e12).on(ls.Counter("tokens"))
@@ -155,7 +154,6 @@ class Counter(Clock):
 
     @property
     def unit(self) -> str:
-        """What it adds up."""
         return self.monitor
 
     def init(self) -> Count:
@@ -196,9 +194,9 @@ class SinceState(NamedTuple):
 
 @node
 class Since(Around):
-    """Counts updates since another clock first moved, and stands at 0 until then.
+    """Counts updates since another clock first moved; it is 0 until then.
 
-    So one line holds a rate until a plateau, or until a signal from outside, and then cools down over n steps:
+    It holds a rate until a plateau, or until a signal from outside, and then starts a cool-down:
 
     >>> import lrsched as ls
     >>> s = ls.OneMinusSqrt(0.1, 0.0, 4).on(ls.Since(ls.Counter("signal")))
@@ -207,15 +205,15 @@ class Since(Around):
     ...     state = ls.clocks.tick(s, state)
     >>> print(ls.clocks.evaluate(s, state))
     0.1
-    >>> state = ls.clocks.tick(s, state, steps=0, signal=1)  # somebody wants to see it end
+    >>> state = ls.clocks.tick(s, state, steps=0, signal=1)  # somebody wants to end the run
     >>> state = ls.clocks.tick(s, state)
     >>> print(ls.clocks.evaluate(s, state))
     0.05
 
-    A signal during a warm-up before `>>` is lost: there, multiply, `warmup * cooldown.on(Since(...))`.
+    In `warmup >> cooldown.on(Since(...))` a signal during the warm-up is lost. Multiply instead.
 
     Args:
-        clock: the other clock. The update after the one with which it moved is at time 0.
+        clock: the other clock. The update after the one with which it moved has time 0.
 
     Raises:
         TypeError: if it is no clock.
@@ -223,7 +221,6 @@ class Since(Around):
 
     @property
     def unit(self) -> str:
-        """Updates since the other clock moved."""
         return f"updates since the first change of {self.clock.unit}"
 
     def init(self) -> SinceState:

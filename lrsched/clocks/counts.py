@@ -17,18 +17,18 @@ _MOST = 2.0**53
 
 
 def zero() -> jax.Array:
-    """The int32 0, a buffer of its own."""
+    """0 as an int32, in a buffer of its own."""
     return jnp.zeros((), jnp.int32)
 
 
 def advanced(count: jax.Array, more: numerics.Number) -> jax.Array:
-    """A count of int32 after so many more, stopping at the last int32."""
+    """An int32 count plus so many, at most the largest int32."""
     count = jnp.asarray(count)
     return count + jnp.minimum(jnp.asarray(more, count.dtype), _LAST - count)
 
 
 def as_number(call: str, value: Any) -> Any:
-    """What was observed, after a check that it is one number."""
+    """An observation, if it is one number."""
     value = numerics.array_of(value)
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__}).")
@@ -53,12 +53,12 @@ class Count(NamedTuple):
 
 
 def no_count() -> Count:
-    """The count of nothing, each part a buffer of its own."""
+    """A count of 0, each part in a buffer of its own."""
     return Count(*(jnp.zeros((), jnp.float32) for _ in range(3)))
 
 
 def count_of(call: str, value: Any) -> Count:
-    """A number from 0 to 2**53 as a count; a traced one that is below 0, or none at all, as nothing."""
+    """A number from 0 to 2**53 as a count; a traced one below 0, or a NaN, as 0."""
     if isinstance(value, Count):
         return value
     value = as_number(call, value)

@@ -1,4 +1,4 @@
-"""Clocks that observe a metric: its plateaus, the observations since the best one, and those of a greedy controller."""
+"""Clocks that observe a metric: plateaus, observations since the best one, and a greedy controller."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ class OfMetric(Clock):
         return self.observed(state, jnp.asarray(numerics.to_float(as_number(call, value))))
 
     def observed(self, state: Any, value: jax.Array) -> Any:
-        """The next state, after an observation."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method observed(state, value).")
 
     def worst(self) -> jax.Array:
@@ -83,30 +82,30 @@ class PlateauState(NamedTuple):
 class Plateau(OfMetric):
     """Counts plateaus: how often a metric has gone without improving for more than `patience` observations.
 
-    An observation a is better than the best b so far, and becomes the best, if
+    An observation a is better than the best so far, b, and becomes the best, if
 
         mode "min":  a < b - margin        mode "max":  a > b + margin
 
-    where margin is threshold · |b| ("rel"; 0 while nothing was observed), threshold ("abs"), or threshold · b ("rel_signed",
-    PyTorch's rule, under which a flat metric below 0 counts as better every time), plus `atol`. Any other, NaN included, is
-    bad. When the count of bad ones exceeds `patience`, that is a plateau: the reading goes up by one, the count starts again,
-    and the next `cooldown` observations do not count as bad.
+    where margin is `atol` plus threshold · |b| ("rel"; 0 before the first observation), threshold ("abs"), or threshold · b
+    ("rel_signed", PyTorch's rule: a flat metric below 0 is better every time). Any other observation, NaN included, is bad.
+    More than `patience` bad ones in a row are a plateau: the reading goes up by one, the count starts again, and the next
+    `cooldown` observations do not count as bad.
 
-    Outside `jit` this is computed in float64, as in PyTorch, and a float32 stands for the decimal that it prints as. In a
-    trace a metric is a float32: one that equals b - margin within its resolution is a tie, and not better.
+    Outside `jit` this is computed in float64, as in PyTorch, with a float32 as the decimal that it prints as. Inside `jit` the
+    metric is a float32, and one that equals b - margin within float32's resolution is not better.
 
     Args:
         mode: "min" for a loss, "max" for a score.
-        patience: the number of bad observations in a row that it tolerates, >= 0.
-        threshold: how much better is better, >= 0.
+        patience: the number of bad observations in a row that are tolerated, >= 0.
+        threshold: the margin, >= 0, as `threshold_mode` says.
         threshold_mode: "rel", "abs" or "rel_signed".
         cooldown: the number of observations after a plateau that do not count, >= 0.
-        monitor: the name of what it observes. Without it, a tick leaves the clock where it is.
-        window: the mean of so many observations counts as one, >= 1: for a loss that is observed at every update. `Smoothed`
-            takes the mean of the last few at every observation.
-        atol: a margin in units of the metric, added to that of the threshold, >= 0.
-        immediate: whether an observation that comes with an update counts for that update already, as in optax, and not from
-            the next one on: in `scale_by_learning_rate`, `scheduled` and `replay`.
+        monitor: the name of the metric. A tick without it changes nothing.
+        window: this many observations, >= 1, count as one, their mean: for a loss that is observed at every update. (`Smoothed`
+            takes a moving mean.)
+        atol: a margin that is added, in units of the metric, >= 0.
+        immediate: whether an observation that comes with an update counts for that update, as in optax, and not from the next
+            one on: in `scale_by_learning_rate`, `scheduled` and `replay`.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
@@ -135,7 +134,6 @@ class Plateau(OfMetric):
 
     @property
     def unit(self) -> str:
-        """Plateaus of the metric."""
         return f"plateaus of {self.monitor}"
 
     def init(self) -> PlateauState:
@@ -175,9 +173,9 @@ class SinceBestState(NamedTuple):
 
 @node
 class SinceBest(OfMetric):
-    """Counts the observations since the best one: what early stopping goes by, and 0 where the last one is the best.
+    """Counts the observations since the best one, for early stopping. It is 0 if the last observation is the best.
 
-    A training loop can read it by itself, keep the best parameters inside `jit`, and stop:
+    A training loop can read it, keep the best parameters inside `jit`, and stop:
 
     >>> import jax, jax.numpy as jnp
     >>> import lrsched as ls
@@ -196,9 +194,6 @@ class SinceBest(OfMetric):
 
     Args:
         mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
-
-    Raises:
-        TypeError: on a tick, if the observation is not a scalar.
     """
 
     mode: Mode = choice("min", "max", default="min")
@@ -209,7 +204,6 @@ class SinceBest(OfMetric):
 
     @property
     def unit(self) -> str:
-        """Observations since the best one."""
         return f"observations since the best {self.monitor}"
 
     def init(self) -> SinceBestState:
@@ -236,29 +230,27 @@ class GreedyState(NamedTuple):
     wait: jax.Array  # observations left that do not count
     stuck: jax.Array  # reductions at the highest reading, since the last raise
     bound: jax.Array  # the bound that the reading was at last, 0 at first
-    moves: jax.Array  # reductions less raises since then: whole, so that no rounding adds up
+    moves: jax.Array  # reductions minus raises since then: whole, so that no rounding adds up
 
 
 @node
 class Greedy(OfMetric):
-    """Counts reductions less raises: the rate goes up while a metric improves, and down while it does not.
+    """Counts reductions minus raises: the rate goes up while a metric improves, and down while it does not.
 
-    More than `patience` better observations in a row are a raise, and the reading goes down by one, to `lowest` at most. More
-    than `patience` others are a reduction, and it goes up by one, to `highest` at most. So `Exponential(b, factor)` is
-    multiplied by the factor at a reduction and divided by it at a raise. The `reset`-th reduction at the highest reading
-    begins anew: at the reading 0, and with no best observation.
+    More than `patience` better observations in a row are a raise: the reading goes down by one. More than `patience` others
+    are a reduction: it goes up by one. So `Exponential(b, factor)` is divided by the factor at a raise, and multiplied by it
+    at a reduction. The `reset`-th reduction at the highest reading starts the clock again, without its best observation.
 
     Args:
         mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
-        patience: the number of observations of a kind, in a row, without effect, >= 0.
-        cooldown, warmup: the number of observations after a reduction, and after a raise, that are not looked at, >= 0.
-        lowest, highest: the bounds of the reading, lowest <= highest, by default far away. A reading beyond one, as 0 may be,
-            moves no further.
-        reset: the number of reductions at the highest reading until it begins anew, > 0; by default it never does.
+        patience: the number of observations of one kind in a row that have no effect, >= 0.
+        cooldown, warmup: the number of observations that are ignored after a reduction, and after a raise, >= 0.
+        lowest, highest: the bounds of the reading, lowest <= highest, by default far away. A reading beyond a bound, as the
+            first 0 may be, moves no further.
+        reset: the number of reductions at the highest reading until it starts again, > 0; by default it never does.
 
     Raises:
-        ValueError: if lowest is above highest.
-        TypeError: on a tick, if the observation is not a scalar.
+        ValueError: if lowest > highest.
 
     >>> import lrsched as ls
     >>> s = ls.Exponential(1.0, 0.5).on(ls.Greedy(patience=1, lowest=-2))
@@ -288,8 +280,7 @@ class Greedy(OfMetric):
 
     @property
     def unit(self) -> str:
-        """Reductions less raises."""
-        return f"reductions less raises for {self.monitor}"
+        return f"reductions minus raises for {self.monitor}"
 
     def init(self) -> GreedyState:
         good, bad, wait, stuck, moves = (zero() for _ in range(5))
@@ -332,17 +323,17 @@ class SmoothedState(NamedTuple):
 
 @node
 class Smoothed(Around):
-    """Another clock, which observes the mean of the last `window` observations at every observation.
+    """Another clock, which observes a moving mean: that of the last `window` observations, or of fewer at the start.
 
-    The first means are of as many as there are, also after a `Greedy` has begun anew. One that is not finite is observed as it
-    is, once, and is part of no mean.
+    A `Greedy` that starts again starts its mean again. An observation that is not finite is passed on as it is, and enters no
+    mean.
 
     Args:
         clock: the other clock, such as a `Plateau`.
-        window: how many observations, a whole number >= 1. It is part of the structure: another one compiles anew.
+        window: the number of observations, a whole number >= 1. It is part of the structure: another one compiles anew.
 
     Raises:
-        TypeError: if it is no clock, or on a tick, if the observation is not a scalar.
+        TypeError: if it is no clock.
 
     >>> import lrsched as ls
     >>> s = ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Plateau(patience=0), window=2))
@@ -373,7 +364,6 @@ class Smoothed(Around):
 
     @property
     def unit(self) -> str:
-        """What the other clock counts."""
         return self.clock.unit
 
     def init(self) -> SmoothedState:
@@ -389,7 +379,7 @@ class Smoothed(Around):
             seen[name] = jnp.where(finite, jnp.minimum(seen[name] + 1, self.window), seen[name])
             means[name] = jnp.where(finite, jnp.sum(recent[name]) / numerics.to_float(jnp.maximum(seen[name], 1)), value)
         clock = self.clock.tick(state.clock, steps, means)
-        if isinstance(self.clock, Greedy):  # which forgets everything when it begins anew
+        if isinstance(self.clock, Greedy):  # which may have started again
             worst = self.clock.worst()
             anew = (clock.best == worst) & (state.clock.best != worst)
             recent, seen = jax.tree.map(lambda x: jnp.where(anew, jnp.zeros_like(x), x), (recent, seen))

@@ -1,4 +1,4 @@
-"""What clocks are given: numbers by name, checked for misspelt names, and gathered over the small batches of one update."""
+"""Observations: numbers by name, checked for misspelt names, and gathered over the small batches of one update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import as_number, count_of, counted, no_count
 
@@ -20,16 +20,11 @@ Observations: TypeAlias = Mapping[str, Any]  # scalars by name, None for what wa
 
 
 def merged(call: str, mapping: Observations | None, named: Observations) -> dict[str, Any]:
-    """Observations given as one mapping and by keyword, in one dict.
-
-    Raises a TypeError for what is no mapping, and for a name that is given in both ways.
-    """
+    """Observations in a mapping and by keyword, in one dict; a TypeError for no mapping, and for a name in both."""
     mapping = {} if mapping is None else mapping
     if not isinstance(mapping, Mapping):
-        raise TypeError(
-            f"{call}(...): expected observations as a mapping from names to numbers, got {shown(mapping)}"
-            f" ({type(mapping).__name__}). Hint: pass value=<number>, or {{'value': <number>}}."
-        )
+        hint = "pass value=<number>, or {'value': <number>}"
+        raise TypeError(unexpected(call, "observations", mapping, "a mapping from names to numbers", hint))
     if twice := sorted(name for name in set(mapping) & set(named) if not isinstance(mapping[name], Gathered)):
         raise TypeError(f"{call}(...): expected each observation once, got {', '.join(twice)} in the mapping and by keyword.")
     return {**named, **mapping}
@@ -41,7 +36,7 @@ def monitored_by(clocks: Iterable[Clock]) -> list[str]:
 
 
 def check_spelling(call: str, monitored: Iterable[str], observations: Observations) -> None:
-    """Raises a TypeError if a monitored name is missing, and what was given instead looks like a misspelling of it."""
+    """Raises a TypeError if a monitored name is missing, and another one looks like a misspelling of it."""
     monitored = set(monitored)
     for missing in sorted(monitored - set(observations)):
         for name in observations:
@@ -53,7 +48,7 @@ def check_spelling(call: str, monitored: Iterable[str], observations: Observatio
 
 
 def check_monitored(call: str, monitored: Iterable[str], observations: Observations) -> None:
-    """Raises a TypeError if observations were given, and none of them is monitored. (Without clocks anything goes.)"""
+    """Raises a TypeError if there are clocks and observations, and none of these is monitored."""
     monitored = set(monitored)
     check_spelling(call, monitored, observations)
     if monitored and observations and not monitored & set(observations):
@@ -84,10 +79,7 @@ def _is_misspelt(name: str, meant: str) -> bool:
 
 
 def warn_of_missing(call: str, monitored: Iterable[str], observations: Observations, warned: set[str]) -> None:
-    """Warns of each monitored name that an update is not given, if it has not `warned` before. A None is missing on purpose.
-
-    Raises a TypeError for a probable misspelling.
-    """
+    """Warns once of each monitored name that an update does not get. None is no missing name."""
     check_spelling(call, monitored, observations)
     for name in set(monitored) - set(observations) - warned:
         warned.add(name)
@@ -99,7 +91,7 @@ def warn_of_missing(call: str, monitored: Iterable[str], observations: Observati
 
 
 def users_level() -> int:
-    """The `stacklevel` of the line of the user's program, seen from the caller: the first frame outside of libraries."""
+    """The `stacklevel` of the user's line for the caller: the first frame outside of libraries."""
     libraries = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
     level, frame = 1, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in libraries:
@@ -111,13 +103,12 @@ def users_level() -> int:
 
 
 class Gathered(NamedTuple):
-    """What was observed under one name since the last update: how often, and one number for each way of combining."""
+    """The observations of one name since the last update: their number, and a total for each way of combining."""
 
     seen: jax.Array
     totals: dict[str, Any]
 
     def combined(self, how: str) -> Any:
-        """The one number that stands for all of them."""
         total = self.totals[how]
         return total / numerics.to_float(jnp.maximum(self.seen, 1)) if how == "mean" else total
 
@@ -127,14 +118,13 @@ WAYS = {"mean": (jnp.add, 0.0), "sum": (jnp.add, 0.0), "max": (jnp.maximum, -jnp
 
 
 def nothing_gathered(ways: Iterable[str]) -> Gathered:
-    """The start: nothing was observed."""
     first = {way: WAYS[way][1] for way in ways}
     totals = {way: no_count() if x is None else jnp.full((), x, numerics.float_type()) for way, x in first.items()}
     return Gathered(jnp.zeros((), jnp.int32), totals)
 
 
 def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
-    """With one more observation, or with those that an accumulation around this one has gathered."""
+    """With one more observation, or with all those of another `Gathered`."""
     if not isinstance(value, Gathered):
         call = f"accumulate({name}=...)"
         number = jnp.asarray(numerics.to_float(as_number(call, value)))

@@ -33,7 +33,7 @@ def reduce_on_plateau(
 ) -> Schedule:
     """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
-    It moves only when it observes its metric: give it to `update` as `value=...`, to `observe` between updates, or to `tick`.
+    Pass the metric to `update` as `value=...`, to `observe` between updates, or to `tick`.
 
     Args:
         factor: what each plateau multiplies with, in [0, 1].
@@ -41,7 +41,7 @@ def reduce_on_plateau(
         mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate: see `Plateau`.
 
     Raises:
-        ValueError: if the factor or the lowest scale is not in [0, 1], or as `Plateau` does.
+        ValueError: if factor or min_scale is not in [0, 1], or as `Plateau` does.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(1.0, 0.0, 100) * ls.reduce_on_plateau(factor=0.5, patience=0)

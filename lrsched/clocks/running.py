@@ -26,7 +26,7 @@ from lrsched.algebra.node import checked, each_number, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, ready, value_at
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
@@ -43,19 +43,17 @@ class ScheduleState(NamedTuple):
 
 @explained
 def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
-    """The state before an update: that step, and every clock as it is after so many updates with nothing observed.
+    """The state before update number `step`: that of every clock after so many updates without observations.
 
     Args:
         schedule: one schedule, driven or not.
-        step: the number of the update to come, >= 0: how many were made before. It may be traced.
+        step: the number of updates before, >= 0. It may be traced.
 
     Raises:
         TypeError: if the step is no whole number.
-        ValueError: if the schedule is a batch: map it with `jax.vmap`; or if the step is negative or above 2³¹ - 1.
+        ValueError: if the schedule is a batch (map it with `jax.vmap`), or if the step is below 0 or above 2³¹ - 1.
 
     >>> import lrsched as ls
-    >>> print(ls.clocks.init(ls.Constant(0.1)))
-    ScheduleState(step=Array(0, dtype=int32), clocks=())
     >>> s = ls.Linear(0.0, 1.0, 10)
     >>> print(ls.clocks.evaluate(s, ls.clocks.init(s, step=4)))
     0.4
@@ -72,7 +70,7 @@ def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
 
 
 def count_of_updates(call: str, given: Number) -> jax.Array:
-    """A number of updates, as an int32 of its own: the state that it becomes part of may be donated."""
+    """A number of updates as an int32, a buffer of its own."""
     step = numerics.array_of(given)
     known = not isinstance(step, jax.core.Tracer)
     number = np.asarray(step) if known else step
@@ -85,13 +83,10 @@ def count_of_updates(call: str, given: Number) -> jax.Array:
 
 @explained
 def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
-    """The value for the update to come: `bind(schedule, state)(state.step)`, a scalar.
+    """The value for the next update: `bind(schedule, state)(state.step)`, a scalar.
 
     Args:
-        schedule, state: the schedule, and its state from `init` or `tick`.
-
-    Raises:
-        ValueError: if the state is that of another schedule.
+        schedule, state: as in `bind`.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 1.0, 10)
@@ -110,17 +105,17 @@ def tick(
     steps: Number | None = None,
     **named: Any,
 ) -> ScheduleState:
-    """The state after an update, and after what was observed with it.
+    """The state after an update and its observations.
 
     Args:
         schedule, state: the schedule, and its state before.
-        observations, named: scalars by name, in a mapping, which takes any name (`{"steps": 64}`), or by keyword. A clock takes
-            what it monitors; None counts as not observed.
-        steps: 1 for an update, the default, and 0 for something observed between two updates, like a validation metric.
+        observations, named: scalars by name, in a mapping, which takes any name (`{"steps": 64}`), or by keyword. None counts
+            as not observed.
+        steps: 1 for an update, the default, or 0 for observations between two updates, such as a validation metric.
 
     Raises:
-        TypeError: if no clock monitors any of the observations (a schedule without clocks takes anything), if a monitored
-            name seems misspelt, or if the observations are no mapping.
+        TypeError: if the schedule has clocks and none monitors any of the observations, if a monitored name seems misspelt,
+            or if the observations are no mapping.
         ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
 
     >>> import lrsched as ls
@@ -136,15 +131,11 @@ def tick(
     given = merged("tick", observations, named)
     steps = numerics.array_of(steps)
     if steps is not None and "steps" in monitored and "steps" not in given:
-        raise TypeError(
-            f"tick(steps={shown(steps)}): expected {{'steps': ...}} as a mapping, since a clock monitors 'steps'."
-            " Hint: steps= says how many updates have passed."
-        )
+        expected, hint = "{'steps': ...} as a mapping, since a clock monitors 'steps'", "steps= is a number of updates"
+        raise TypeError(unexpected("tick", "steps", steps, expected, hint))
     if steps is not None and not isinstance(steps, jax.core.Tracer) and steps not in (0, 1):
-        raise ValueError(
-            f"tick(steps=...): expected 1 for an update, or 0 for an observation between two, got {shown(steps)}."
-            " Hint: to start at a later step, init(schedule, step=...)."
-        )
+        expected, hint = "1 for an update, or 0 between two", "to start at a later step, init(schedule, step=...)"
+        raise ValueError(unexpected("tick", "steps", steps, expected, hint))
     check_monitored("tick", monitored, given)
     return tick_with(schedule, state, 1 if steps is None else steps, given)
 
@@ -161,7 +152,7 @@ def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observati
 
 
 def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -> S:
-    """The next state of a clock; of numbers that were gathered it observes one, or none where there were none."""
+    """The next state of a clock. Of gathered numbers it observes their combination, or nothing if there were none."""
     for name in clock.monitors:
         if isinstance(value := observations.get(name), Gathered):
             others = {key: x for key, x in observations.items() if key != name}
@@ -171,14 +162,14 @@ def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -
 
 
 def during(schedule: Schedule, before: ScheduleState, after: ScheduleState) -> ScheduleState:
-    """The state whose value an update uses: the one before it, but for clocks whose observations count immediately."""
+    """The state whose value an update uses: the one before it, except for clocks that are `immediate`."""
     clocks = zip(clocks_of(schedule), before.clocks, after.clocks, strict=True)
     return before._replace(clocks=tuple(clock._during(x, y) for clock, x, y in clocks))
 
 
 @explained
 def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
-    """The schedule with every driven part replaced by its present value: a function of the step alone.
+    """The schedule with the present value of every driven part: a function of the step alone.
 
     Args:
         schedule, state: the schedule, and its state from `init` or `tick`.
@@ -216,14 +207,14 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
 
 @explained
 def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
-    """The values that a schedule would have used on metrics that were recorded: one scan over them.
+    """The values that a schedule would have used on recorded metrics.
 
     Observation number i comes with the last of its `every` updates, and counts from the next update on, unless the clock is
     `immediate`.
 
     Args:
         schedule: the schedule; inside `jax.vmap` one of a batch.
-        observations: what its clocks monitor, an array of shape (n,), or a dict of such arrays by name.
+        observations: an array of shape (n,), or a dict of such arrays by name.
         every: the number of updates for each observation: 1 for a training loss, those of an epoch for a validation loss.
 
     Returns:
@@ -231,7 +222,7 @@ def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Arr
 
     Raises:
         TypeError: if the schedule's clocks monitor none of the names, or several and no names are given.
-        ValueError: if the arrays are not of one shape (n,), or `every` is below 1.
+        ValueError: if the arrays are not of one shape (n,), or `every` < 1.
 
     >>> import lrsched as ls
     >>> s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=1)
@@ -244,16 +235,14 @@ def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Arr
 def replayed(
     schedule: ScheduleLike, observations: Any, every: int, call: str = "replay"
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """The values of a replay, and what each clock read for them, in the order of the tree."""
+    """The values of a replay, and the readings of each clock, in the order of the tree."""
     schedule = _checked(call, schedule)
     every = int(checked(call, "every", every, ge=1, integer=True, unit="updates"))
     clocks = clocks_of(schedule)
     names = monitored_by(clocks)
     if not isinstance(observations, dict):
         if len(names) > 1:
-            raise TypeError(
-                f"{call}(observations=...): expected a dict, since clocks monitor {', '.join(names)}, got one array."
-            )
+            raise TypeError(unexpected(call, "observations", observations, f"a dict, since clocks monitor {', '.join(names)}"))
         observations = {(names or ["value"])[0]: observations}
     check_monitored(call, names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
@@ -278,7 +267,7 @@ def replayed(
 
 
 def clocks_of(schedule: Schedule) -> list[Clock]:
-    """The clocks of a schedule, in the order of the tree; those of a live one with floats, as their authors expect."""
+    """The clocks of a schedule, in the order of the tree. Live numbers are rounded to floats, as authors of clocks expect."""
     return [each_number(part.clock, lambda x, _: numerics.as_value(x)) for part in driven_parts(schedule)]
 
 
@@ -296,19 +285,15 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
 
 
 def _checked(call: str, given: ScheduleLike, state: Any = ...) -> Schedule:
-    """One schedule, after a check that a state is one of it."""
+    """One schedule, and a check that a state is one of its states."""
     schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap.")
     if state is ...:
         return schedule
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
-        raise TypeError(
-            f"{call}(...): expected the state that init(schedule) makes, got {shown(state)} ({type(state).__name__})."
-        )
+        raise TypeError(unexpected(call, "state", state, "the state that init(schedule) makes"))
     if (parts := len(driven_parts(schedule))) != (clocks := len(state.clocks)):
-        raise ValueError(
-            f"{call}(...): expected a state of {parts} clocks, as {shown(schedule)} has, got the state of another schedule,"
-            f" with {clocks}. Hint: init(schedule) makes one that fits."
-        )
+        expected = f"a state of {parts} clocks, as {shown(schedule)} has"
+        raise ValueError(f"{call}(...): expected {expected}, got {clocks} of another schedule. Hint: init(schedule).")
     return schedule
