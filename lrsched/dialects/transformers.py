@@ -242,7 +242,7 @@ def GreedyLR(  # noqa: N802 - the name of transformers
         return xp.log(at_least(1e-37, rate) / base_lr) / xp.log(factor)
 
     at_min, last = reading(min_lr), numpy_of(smallest, base_lr).ceil(reading(smallest))
-    reset = where(at_min <= last, at_least(1, reset_start), 1e9)  # at a rate that only eps keeps it waits for ever
+    reset = where(at_min <= last, at_least(1.0, reset_start), 1e9)  # at a rate that only eps keeps it waits for ever
     kind, highest = "rel_signed" if threshold_mode == "rel" else "abs", where(at_min <= last, at_min, last)
     clock = ls.Greedy(mode, patience, threshold, kind, cooldown, warmup, reading(max_lr), highest, reset)
     return ls.Exponential(base_lr, factor).on(ls.Smoothed(clock, window_size) if smooth else clock)
