@@ -310,9 +310,9 @@ def test_the_valley_is_the_longest_of_all_subsequences(losses):
     n = len(losses)
     chosen = itertools.chain.from_iterable(itertools.combinations(range(n), size) for size in range(1, n + 1))
     falling = [x for x in chosen if all(losses[i] > losses[j] for i, j in itertools.pairwise(x))]
-    longest = max(falling, key=lambda x: (len(x), -x[-1]))
-    length = len(longest) if len(longest) > 1 else 0
-    index = longest[-1] - length + length // 3 + length // 6
+    longest, minus_end = max((len(x), -x[-1]) for x in falling)
+    length = longest if longest > 1 else 0
+    index = -minus_end - length + length // 3 + length // 6
     found = rules.valley(np.arange(1.0, n + 1), np.asarray(losses, float))
     np.testing.assert_equal(found, index + 1.0 if index >= 0 else math.nan)
 
