@@ -143,18 +143,6 @@ def test_a_part_of_the_run_is_a_number_of_warmup_steps(warmup, steps):
     assert mine == transformers.get_linear_schedule_with_warmup(0.1, steps, 1000)
 
 
-def test_a_power_of_0_stays_at_the_first_rate():
-    cycles = (keras.PolynomialDecay(0.5, 10, 0.1, 0, cycle) for cycle in (False, True))
-    for flat in (optax.polynomial_schedule(0.5, 0.1, 0, 10, 3), *cycles):
-        np.testing.assert_array_equal(flat([0, 7, 20]), np.float32(0.5))
-
-
-@pytest.mark.parametrize(("numbers", "epochs"), [({}, 42.5), ({"step_on_epochs": False, "updates_per_epoch": 7}, 42)])
-def test_the_epochs_of_a_warmup_prefix_are_whole_if_updates_are_counted(numbers, epochs):
-    made = timm.create_scheduler_v2(0.1, "cosine", 40, warmup_epochs=2.5, warmup_prefix=True, **numbers)
-    assert made[1] == epochs
-
-
 def test_noise_of_timm_is_in_its_range():
     t, numbers = np.arange(12), {"noise_pct": 0.3, "noise_seed": 5}
     for steps, noisy in (([3, 6], (t >= 3) & (t < 6)), (7, t >= 7)):
