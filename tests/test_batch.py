@@ -6,6 +6,7 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The pages "Coming from …": in each row of a table the calls of the framework and of the algebra are equal, and blocks run."""
+"""The pages "Coming from …": in each row of a table the calls of the framework and of the algebra are equal."""
 
 import importlib
 import math
@@ -41,7 +41,7 @@ def values(schedule: Any) -> np.ndarray:
 @pytest.mark.usefixtures("relaxing")
 @pytest.mark.parametrize("page", DIALECTS)
 def test_columns_are_equal(page):
-    """The last but one is the dialect's; where the optimizer was is the rate."""
+    """The last column but one is the dialect's, with the rate in place of the optimizer."""
     dialect: Any = importlib.import_module(f"lrsched.dialects.{DIALECTS[page]}")
     names = vars(dialect) | {"optimizer": 0.1, "optax": dialect}
     for *theirs, ours in rows(page):
@@ -60,11 +60,3 @@ def test_every_name_of_a_dialect_has_its_row(page):
     made_here = {name for name in public if getattr(dialect, name).__module__.startswith(dialect.__name__)}
     called = set(re.findall(r"\w+(?=\()", str(rows(page))))
     assert made_here - IN_PROSE <= called
-
-
-@pytest.mark.parametrize("page", DIALECTS)
-def test_blocks_run_one_after_the_other(page):
-    names: dict[str, Any] = {}
-    for block in re.findall(r"^```python\n(.*?)^```", text(page), re.MULTILINE | re.DOTALL):
-        exec(compile(block, page, "exec"), names)
-    assert names

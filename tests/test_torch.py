@@ -1,4 +1,4 @@
-"""The PyTorch dialect: against recorded traces, against the tables of PyTorch's tests, and as schedules like any other."""
+"""The PyTorch dialect: against recorded traces, against the tables of PyTorch's tests, and as schedules."""
 
 # Some calls are wrong on purpose.
 # pyright: reportArgumentType=false, reportCallIssue=false
@@ -16,7 +16,7 @@ import pytest
 import torch_cases
 from check import close, ours, recording, traces
 from functions import FUNCTIONS
-from helpers import ROOT
+from helpers import ROOT, refused
 from record import PEERS, digest
 from torch_cases import COSINE, EXAMPLES, LINEAR, SINKING, STEP
 
@@ -28,7 +28,7 @@ TABLES = recording("tables")
 
 
 def is_refused(record: dict[str, Any]) -> bool:
-    """Whether PyTorch takes it and the dialect does not: the sign of the rate changes, or no metric ever counts as better."""
+    """Whether PyTorch accepts it and the dialect does not: the sign of the rate changes, or no metric is ever better."""
     given = {"mode": "min", "threshold_mode": "rel", "threshold": 0.0} | record["arguments"]
     is_endless = (given["mode"], given["threshold_mode"]) == ("min", "rel") and given["threshold"] >= 1
     return is_endless or any(given.get(name, 0.0) < 0 for name in ("gamma", "factor"))
@@ -39,7 +39,7 @@ def test_every_scheduler_has_an_example():
 
 
 def test_recordings_are_those_of_the_scripts():
-    """Or they have changed since: run tests/golden/record.py."""
+    """If not, run tests/golden/record.py."""
     names = {path.stem for path in (ROOT / "tests/golden").glob("*.json")} - {"tables"}
     assert names > {*NAMES, *PEERS}
     assert {recording(name)["scripts"] for name in names} == {digest()}
@@ -47,19 +47,13 @@ def test_recordings_are_those_of_the_scripts():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_trajectories_are_those_of_pytorch(name):
-    """Or what is promised, where PyTorch does something else."""
-    compared = 0
     for record in recording(name)["records"]:
-        if "promised" in record:
-            record = record | {"rates": record["promised"], "steps": len(record["promised"])}
-        if record["rates"] and is_refused(record):
+        if is_refused(record):
             with pytest.raises(ValueError, match=r"(gamma|factor|threshold)=.*\): expected"):
                 ours(record["class"], record["arguments"], record["base_lr"])
-        elif record["rates"]:
+        else:
             for mine, theirs, base_lr in traces(record):
                 assert close(mine, theirs, base_lr), record
-                compared += 1
-    assert compared >= 24
 
 
 @pytest.mark.deep
@@ -109,21 +103,6 @@ def test_a_plateau_in_a_sequence_observes_what_happens_while_it_runs():
     held = [0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
     expected = [*np.asarray(LINEAR(np.arange(6))), *held, 0.0625, 0.03125, 0, 0, 0, 0]
     np.testing.assert_allclose(ls.clocks.replay(schedule, np.ones(20)), expected)
-
-
-def test_every_number_of_a_plateau_maps():
-    metrics = np.array([2, 1.9, 1.5, 1.6, 1.7, 1.4, 1.4, 1.39, 1.5, 1.2, 1.3, 0.5, 0.45, 0.6, 0.7, 0.4, 0.8], np.float32)
-    given = {"base_lr": 1.0, "factor": 0.5, "patience": 0, "threshold": 1e-4, "cooldown": 0, "min_lr": 0.0, "eps": 1e-8}
-    others = {"base_lr": 0.5, "factor": 0.25, "patience": 1, "threshold": 0.5, "cooldown": 2, "min_lr": 0.125, "eps": 0.25}
-    columns = {name: np.array([x, *(others[name] if n == name else x for n in given)]) for name, x in given.items()}
-
-    def run(numbers):
-        return ls.clocks.replay(dialect.ReduceLROnPlateau(threshold_mode="abs", **numbers), metrics)
-
-    mapped = jax.jit(jax.vmap(run))(columns)
-    for k, row in enumerate(mapped):
-        np.testing.assert_allclose(row, run({name: x[k].item() for name, x in columns.items()}), rtol=1e-6)
-    assert len({tuple(row.tolist()) for row in mapped}) == len(given) + 1
 
 
 # Schedulers that have no closed form
@@ -178,7 +157,7 @@ def test_traced_numbers_of_a_chain_are_as_exact_as_known_ones():
 
 @pytest.mark.deep
 def test_what_is_walked_passes_gradients():
-    """To a base rate by a product of one; to any number of a chain, in both modes, if the step is traced as well."""
+    """To the base rate of a product, and to any number of a chain, in both modes, also with a traced step."""
     slope = jax.jit(jax.grad(lambda rate, t: dialect.MultiplicativeLR(rate, GROWING.lr_lambda)(t)))
     np.testing.assert_allclose([slope(0.5, t) for t in (0, 7, LAST)], 2 * PRODUCTS[[0, 7, LAST]], rtol=1e-6)
 
@@ -208,8 +187,4 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("make", "says"), BAD, ids=[says for _, says in BAD])
-def test_a_bad_call_is_refused(make, says):
-    with pytest.raises((TypeError, ValueError)) as caught:
-        make()
-    assert says in str(caught.value)
+test_a_bad_call_is_refused = refused([(make, re.escape(says)) for make, says in BAD])

@@ -1,4 +1,4 @@
-"""The meaning of generated schedules in compiled code; the laws of test_laws.py follow, as they hold outside of it."""
+"""Generated schedules have their meaning in compiled code. The laws of test_laws.py follow from it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from test_laws import FAR, FRACTIONAL, WHOLE, float_type, in_both, moved, truth_
 
 
 def few(examples: int) -> Any:
-    """That many examples, without shrinking, which would take minutes."""
+    """Settings for so many examples, without shrinking, which would take minutes."""
     return settings(max_examples=examples, phases=[Phase.generate])
 
 
@@ -24,7 +24,7 @@ def assert_compiled(actual: Any, truth: Any, scale: float) -> None:
 
 
 def kinds_of_steps() -> list[Any]:
-    """Whole and huge ones, and an array of rank 2 of fractional ones, each as an array and mapped over."""
+    """Whole and huge steps, and a matrix of fractional steps, each in one call and under `vmap`."""
     whole, fractional = WHOLE.astype(np.int32), FRACTIONAL.astype(float_type())
     together, mapped = lambda s, t: s(t), lambda s, t: jax.vmap(s)(t)
     return [(whole, together), (fractional, mapped), (whole, mapped), (fractional, together)]

@@ -1,4 +1,4 @@
-"""Cycles and stairs of any length, against exact fractions: how many have passed, and the time since the last of them."""
+"""Cycles and stairs of any length against exact fractions: their number so far, and the time since the last."""
 
 from fractions import Fraction
 
@@ -51,7 +51,7 @@ def test_a_multiple_is_reached_however_it_is_rounded():
 
 
 def test_ends_are_exact_where_a_division_is_not():
-    """As on a GPU: the program prints a quotient that is not exact there, and no end that is not."""
+    """With the division of a GPU: the program prints a quotient that is not exact, and no end that is not exact."""
     (quotient,) = said(started("inexact_division.py")).splitlines()
     assert quotient == "41 / 41 = 0.9999999403953552"
 
@@ -64,8 +64,7 @@ FAR_OUT = {
     (ls.Linear(0.0, 1.0, 2).repeat(scale=-1.0), 2**25 + 3): -0.5,
     (ls.Linear(0.0, 1.0, 2.5).repeat(), 10**8 + 3): 0.2,
 }
-# Of numbers that are known. A time that stops on a multiple has reached it: the part of a step at which it stops is a
-# float32 in a trace.
+# Only for known numbers: in a trace, the fraction of a step at which a time stops is a float32.
 KNOWN = {
     (ls.Constant(1.0, 10).repeat(scale=0.999), 199_995): 0.999**19_999,
     (HALVES.staircase(1).take(7).stretch(10.1), 1000): 2.0**-7,

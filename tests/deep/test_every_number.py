@@ -1,4 +1,4 @@
-"""Every number of every public call: mapped over, given badly, and taken to its extremes."""
+"""Every number of every public call: mapped over, and taken to its extremes."""
 
 import functools
 import zlib
@@ -27,16 +27,7 @@ from lrsched.algebra import numerics
 from lrsched.algebra.driven import driven_parts
 from lrsched.algebra.schedule import Schedule
 
-
-@jax.jit
-@jax.vmap
-def observed(schedule: Any) -> Any:
-    """The values of driven schedules over a run with a recorded metric."""
-
-    def update(state: Any, metric: Any) -> Any:
-        return ls.clocks.tick(schedule, state, value=metric), ls.clocks.evaluate(schedule, state)
-
-    return jax.lax.scan(update, ls.clocks.init(schedule), METRIC)[1]
+observed = jax.jit(jax.vmap(lambda schedule: ls.clocks.replay(schedule, METRIC)))  # of driven schedules
 
 
 def mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
@@ -49,7 +40,7 @@ def mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
         schedule = call.make(**{name: x})
         return schedule(step), numerics.to_float(schedule.length)
 
-    # Over pairs of a number and a step, since without jit what takes time is how many different shapes there are.
+    # Over pairs of a number and a step: without jit each new shape takes time.
     shape = len(numbers), len(STEPS)
     pairs = jnp.repeat(numbers, shape[1], axis=0), jnp.tile(STEPS, shape[0])
     found, lengths = jax.vmap(value_and_length)(*pairs)
@@ -57,7 +48,7 @@ def mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
 
 
 def test_mapping_over_every_number_is_a_loop():
-    """In a map around the call; and an array in the place of a number is a batch of what the numbers make."""
+    """`vmap` around the call gives the values of a loop, and an array in place of a number makes a batch."""
     for call, name in {(call.label, name): (call, name) for call, name in arguments()}.values():
         numbers = several(call, name)
         made = [call.make(**{name: x.tolist()}) for x in numbers]
@@ -77,7 +68,7 @@ NUMBER = 20  # of cases of each call
 
 @functools.cache
 def extreme_schedules() -> list[Schedule]:
-    """Of numbers drawn at random from all sizes, so many of each call that it takes them all; a division by 0 is none."""
+    """Schedules of random numbers of all sizes, `NUMBER` for each call, without divisions by 0."""
     found = []
     for call in CALLS:
         random, count = np.random.default_rng(zlib.crc32(str(call).encode())), 0
@@ -103,7 +94,7 @@ def steps_of_interest(schedule: Schedule) -> np.ndarray:
 
 
 def whole_steps(schedule: Schedule) -> np.ndarray:
-    """As many whole steps of interest as there are `STEPS`."""
+    """`len(STEPS)` whole steps of interest."""
     steps = np.unique(steps_of_interest(schedule).astype(np.int64))
     return np.resize(np.concatenate([steps[:14], steps[-6:]]), len(STEPS)).astype(np.int32)
 

@@ -17,7 +17,7 @@ from lrsched.algebra.schedule import Schedule
 
 # Steps that are exact in float32 and lie on no boundary of the examples; no step of an example comes near them.
 SMOOTH_STEPS = np.array([0.40625, 3.59375, 6.40625, 9.28125, 13.84375, 18.59375, 27.71875, 37.15625, 57.90625])
-ROWS = 400  # as many in every call, since without jit what takes time is how many different shapes there are
+ROWS = 400  # in every call: without jit each new shape takes time
 
 
 class Row(NamedTuple):
@@ -41,7 +41,7 @@ def derivatives(schedule: Schedule, rows: list[Row]) -> tuple[list[np.ndarray], 
 
 
 def differences(values: Callable[[float], Any], size: float = 1e-5) -> tuple[np.ndarray, np.ndarray]:
-    """Central differences of values by a number, and where they mean something: both sides agree, so that it is no kink."""
+    """Central differences of values by a number, and where both sides agree, so that there is no kink."""
     before, here, after = (np.asarray(values(k * size)) for k in (-1, 0, 1))
     left, right = (here - before) / size, (after - here) / size
     return (after - before) / (2 * size), np.abs(right - left) <= 1e-3 * (1.0 + np.abs(left))
@@ -60,7 +60,7 @@ def differences_by_number(schedule: Schedule, leaf: int, entry: Any) -> tuple[np
 
 
 def check(schedule: Schedule, edges: list[Row]) -> np.ndarray:
-    """Which derivatives at the smooth steps have a difference; all that do are equal to it, and all at the edges are finite."""
+    """Which derivatives at the smooth steps have a difference. These are equal to it, and those at the edges are finite."""
     leaves = jax.tree.leaves(schedule)
     rows = [*(Row(leaves, step) for step in SMOOTH_STEPS), *edges]
     by_leaf, by_step = derivatives(schedule, rows)
@@ -89,7 +89,7 @@ def assert_finite(schedule: Schedule, rows: list[Row], by_leaf: list[np.ndarray]
 
 
 def edge_rows(schedule: Schedule) -> Iterator[Row]:
-    """At the start, at every boundary and past the end, also with each and with all numbers 0 that may be, and counts below."""
+    """Steps at the start, at every boundary and past the end; with the given numbers, with zeros, and with counts below 0."""
     leaves = jax.tree.leaves(schedule)
     may_be_0 = [i for i, spec in enumerate(specs(schedule)) if spec.holds(np.zeros(np.shape(leaves[i])))]
     counts = [i for i, spec in enumerate(specs(schedule)) if spec.unit]
@@ -145,7 +145,7 @@ def test_gradients_are_finite_in_hard_cases(name):
 
 
 def test_what_grows_too_large_on_its_way_has_a_value_and_a_slope():
-    """Where a power is more than a float32 and the product with it is not."""
+    """A power may be too large for a float32 where its product with a number is not."""
     np.testing.assert_allclose(jax.jit(ls.Exponential(1e-30, 1e30))(1.5), 1e15, rtol=1e-5)
     assert jax.jit(ls.Time() * 1e30)(4e8) == np.float32(1e30)  # no time is later
     cycles = jax.jit(lambda scale: ls.Constant(1e-20, 1).repeat(scale=scale)(12))

@@ -1,4 +1,4 @@
-"""Steps and numbers of every type of Python, NumPy, ml_dtypes and JAX, and what stands for an array: variables."""
+"""Steps and numbers of every type of Python, NumPy, ml_dtypes and JAX, and the variables of other libraries."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ TYPES = [np.uint8, np.int16, np.uint32, np.int32, np.int64, np.float32, np.float
 
 
 class Variable:
-    """What stands for an array, as variables of other libraries do."""
+    """Converts to an array, as variables of other libraries do."""
 
     def __init__(self, value):
         self.value = value

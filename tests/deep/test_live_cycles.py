@@ -1,6 +1,6 @@
-"""Cycles that grow or shrink, of which numbers are traced or live: where they begin, for the numbers received.
+"""Cycles that grow or shrink, with traced or live numbers: where they begin, for the numbers received.
 
-At whole steps that is exact, and anywhere else within 2**-8 of a step.
+This is exact for whole steps, and else within 2**-8 of a step.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import lrsched as ls
 from lrsched.training.live import packed
 
 END = 2**31 - 1
-NEAR = Fraction(1, 2**8)  # of a step: nearer than that to a start, either of two cycles is right
+NEAR = Fraction(1, 2**8)  # of a step: nearer to a start than this, either cycle is right
 
 
 def received(x: float) -> Fraction:
@@ -31,7 +31,7 @@ def received(x: float) -> Fraction:
 
 
 def cycles_of(length: float, stretch: float, count: int | None) -> tuple[list[Fraction], list[Fraction]]:
-    """Where the first cycles begin, and where what follows them does, and how long each is."""
+    """Where each cycle begins, then where the last of them ends, and how long each is."""
     starts, lengths = [Fraction(0)], [Fraction(length)]
     while starts[-1] <= END and lengths[-1] >= 1 and len(starts) < min(3000, (count or 3000) + 1):
         starts.append(starts[-1] + lengths[-1])
@@ -40,7 +40,7 @@ def cycles_of(length: float, stretch: float, count: int | None) -> tuple[list[Fr
 
 
 def steps_for(starts: list[Fraction]) -> np.ndarray:
-    """500 steps before the last of the starts: next to them, and any."""
+    """500 steps before the last start: next to starts, and at random."""
     draw, last = random.Random(0), min(END, math.floor(starts[-1]) - 1)
     few = starts if len(starts) <= 120 else starts[:20] + draw.sample(starts[20:-20], 80) + starts[-20:]
     near = [math.ceil(start) + i for start in few for i in (-1, 0, 1)]

@@ -1,4 +1,4 @@
-"""Sequences of many parts, whose known numbers are looked up; and programs, which grow linearly with their nodes at most."""
+"""Sequences of many parts, whose known numbers are looked up in tables; and programs grow at most linearly with the nodes."""
 
 import functools
 import operator
@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from meaning import meaning
+from meaning import meanings
+from signatures import boundaries
 
 import lrsched as ls
-from lrsched.algebra.sequence import _MANY, Sequence
+from lrsched.algebra.sequence import _MANY
 from lrsched.training.live import packed
 
 
@@ -31,22 +32,30 @@ KINDS = [
 
 
 def various(n, fractional):
-    """Parts of eight structures, some that are not looked up and some of no length."""
+    """Parts of eight structures; some are not looked up, some have no length."""
     rng = np.random.default_rng(n)
     numbers = [(*rng.uniform(0.1, 1, 2), rng.integers(0, 40) + 0.375 * fractional) for _ in range(n)]
     return sequence([*(KINDS[rng.integers(8)](*each) for each in numbers), ls.InverseSqrt(0.5, 10)])
 
 
-@pytest.mark.parametrize("n", [_MANY - 2, 100])
-@pytest.mark.parametrize("fractional", [False, True])
-def test_the_values_are_those_of_its_meaning(n, fractional):
-    s = various(n, fractional)
-    assert isinstance(s, Sequence)
-    starts = np.unique(np.floor(np.asarray(s._starts)))
-    steps = np.unique(np.clip(np.concatenate([starts - 1, starts, starts + 1, starts + 7]), 0, None)).astype(np.int32)[::3]
-    truth = np.asarray([float(meaning(s, int(t))) for t in steps])
+def table(kind, first, count):
+    rng = np.random.default_rng(count)
+    points = first + np.cumsum(rng.integers(0, 4, count)) * rng.choice([1.0, 1.25])  # some of them equal
+    return ls.Piecewise(points, rng.uniform(0.1, 1, count), kind)
+
+
+PARTS = [various(n, fractional) for n in (_MANY - 2, 100) for fractional in (False, True)]
+SIZES = ((0, 2), (5, 20), (5.5, 200))
+TABLES = [table(kind, *size) for kind in ("constant", "linear", "cosine") for size in SIZES]
+
+
+@pytest.mark.parametrize("s", [*PARTS, *TABLES])
+def test_the_values_are_those_of_its_meaning(s):
+    near = np.add.outer(s.steps if s in TABLES else np.floor(boundaries(s))[::3], [-1, 0, 1, 7])
+    steps = np.unique(np.clip(near, 0, None)).astype(np.int32)
+    truth = meanings(s, steps)
     np.testing.assert_allclose(s(steps), truth, rtol=2e-7)
-    np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), truth, rtol=8 * 6e-8)
+    np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), truth, rtol=6e-7 if s in TABLES else 8 * 6e-8)
 
 
 def test_boundaries_are_exact_to_the_step_up_to_the_last():
@@ -64,18 +73,6 @@ def test_gradients_pass_through_time_and_stay_within_a_part():
     assert all(np.isfinite(slope(np.float32(t))) for t in range(0, 510, 5))
 
 
-@pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])
-@pytest.mark.parametrize(("first", "count"), [(0, 2), (5, 20), (5.5, 200)])
-def test_tables_of_many_points(kind, first, count):
-    rng = np.random.default_rng(count)
-    points = first + np.cumsum(rng.integers(0, 4, count)) * rng.choice([1.0, 1.25])  # some of them equal
-    s = ls.Piecewise(points, rng.uniform(0.1, 1, count), kind)
-    steps = np.arange(int(points[-1]) + 10, dtype=np.int32)
-    truth = [float(meaning(s, int(t))) for t in steps]
-    np.testing.assert_allclose(s(steps), truth, rtol=2e-7)
-    np.testing.assert_allclose(jax.jit(lambda t: s(t))(steps), truth, rtol=6e-7)
-
-
 RAMPS, PIECES = [ls.Linear(k, k + 0.5, 11) for k in range(100)], [ls.Linear(0.25, 1.25, 0.75), ls.Cosine(1.0, 0.5, 1.5)]
 BENT = {
     "slower": (sequence(RAMPS).stretch(2.5), range(0, 2500, 7)),
@@ -90,9 +87,8 @@ BENT = {
 @pytest.mark.parametrize("name", BENT)
 def test_at_another_time_and_with_tables_among_the_parts(name):
     s, steps = BENT[name]
-    truth = [float(meaning(s, t)) for t in np.asarray(steps).tolist()]
     for call in (s, jax.jit(s), jax.jit(jax.vmap(s))):
-        np.testing.assert_allclose(call(jnp.asarray(steps)), truth, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(call(jnp.asarray(steps)), meanings(s, np.asarray(steps)), rtol=1e-6, atol=1e-6)
 
 
 def test_a_traced_part_goes_the_other_way():
@@ -116,42 +112,40 @@ def test_the_program_does_not_grow_with_the_number_of_parts():
 
 RAMP = ls.Linear(0.0, 1.0, 10.0)
 GROWING = ls.cosine_restarts(1.0, 0.25, 10, stretch=2.0)
-NODES = {
-    "power": ls.Polynomial(1.0, 0.1, 10.0, 0.9),
-    "exponential": ls.Exponential(1.0, 0.9).take(10),
-    "table": ls.Piecewise([0, 3, 10], [1.0, 0.5, 0.1], kind="linear"),
-    "drop and delay": RAMP.drop(2).delay(5),
-    "stairs": RAMP.staircase(2.5),
-    "stretch": RAMP.stretch(3.3),
-    "warp": RAMP @ (0.5 * ls.Time().take(20)),
-    "repeat": RAMP.repeat(3),
-    "growing repeat": GROWING.take(300),
-}
 COMBINED = {
     "product": lambda s, n: functools.reduce(operator.mul, [s] * n),
     "sequence": lambda s, n: sequence([s] * n),
     "nested": lambda s, n: functools.reduce(lambda inner, _: inner.delay(1), range(n), s),
 }
+ROWS = [
+    ("product", ls.Polynomial(1.0, 0.1, 10.0, 0.9)),
+    ("sequence", ls.Exponential(1.0, 0.9).take(10)),
+    ("nested", ls.Piecewise([0, 3, 10], [1.0, 0.5, 0.1], kind="linear")),
+    ("product", RAMP.drop(2).delay(5)),
+    ("sequence", RAMP.staircase(2.5)),
+    ("nested", RAMP.stretch(3.3)),
+    ("product", RAMP @ (0.5 * ls.Time().take(20))),
+    ("sequence", RAMP.repeat(3)),
+    ("nested", GROWING.take(300)),
+]
 
 
 def sizes(s):
-    """Of the programs of a schedule: its values with known and with live numbers, and the gradient by these."""
+    """The sizes of three programs: the values with known and with live numbers, and the gradient by the live numbers."""
     step, value = jnp.int32(7), lambda s, t: s(t)
     yield size(jax.make_jaxpr(s)(step).jaxpr)
     for function in (value, jax.grad(value, allow_int=True)):
         yield size(jax.make_jaxpr(function)(packed(s), step).jaxpr)
 
 
-@pytest.mark.parametrize("name", NODES)
-def test_programs_grow_linearly(name):
-    how = list(COMBINED)[list(NODES).index(name) % len(COMBINED)]
-    of_each = zip(*(sizes(COMBINED[how](NODES[name], n)) for n in (1, 2, 4)), strict=True)
-    for small, middle, large in of_each:
-        assert large - middle <= 2.1 * (middle - small) + 30, (how, small, middle, large)
+@pytest.mark.parametrize(("how", "s"), ROWS)
+def test_programs_grow_linearly(how, s):
+    for small, middle, large in zip(*(sizes(COMBINED[how](s, n)) for n in (1, 2, 4)), strict=True):
+        assert large - middle <= 2.1 * (middle - small) + 30, (small, middle, large)
 
 
 def test_growing_repeats_compute_what_they_compute_alone():
-    """A compiler that fuses one into the next would need seconds for a call: this one would not come back."""
+    """In one program that fuses them all, a call would take minutes."""
     steps = jnp.asarray([0, 9, 10, 77, 1000], jnp.int32)
     alone = np.asarray(jax.jit(lambda s, t: s(t))(GROWING, steps), np.float64)
     many = jax.jit(lambda s, t: s(t))(COMBINED["product"](GROWING, 8), steps)

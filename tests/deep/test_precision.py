@@ -24,7 +24,7 @@ TRACED_LENGTHS = (10**3, 2**24)  # beyond, a float32 does not hold every length
 
 @functools.cache
 def sampled(name: str, n: int) -> tuple[Any, Any]:
-    """The steps at which a case is looked at, and the true values."""
+    """The steps at which a case is tested, and the true values."""
     steps = CASES[name].steps(n)
     return steps, [float(CASES[name].truth(n, int(t))) for t in steps]
 

@@ -1,4 +1,4 @@
-"""A clock whose reading goes up and down: what every shape and operator is at a time before 0."""
+"""A clock whose reading goes up and down: the values of every shape and operator at times below 0."""
 
 import math
 from fractions import Fraction
@@ -32,7 +32,7 @@ def cubic(t):
 
 
 SCHEDULES = [
-    *{pure(call.make()): None for call in FEW if call.name != "Function"},  # whose own is singular there
+    *{pure(call.make()): None for call in FEW if call.name != "Function"},  # its example is singular there
     *(kind(4.0, 1.0, 2, *way.examples[0]) for kind, way in RAMPS.items()),
     ls.Function(cubic),
     TIME.take(2),
@@ -44,7 +44,7 @@ SCHEDULES = [
     TIME.take(0) >> DOWN,
     ls.join([TIME, *map(ls.Constant, range(39))], range(1, 40)),
 ]
-MANY = len(SCHEDULES) - 1  # which takes long to compile where it is live
+MANY = len(SCHEDULES) - 1  # the last one is slow to compile where it is live
 READINGS = np.array([-6, -2.5, -2, -1, -0.5, 0, 0.5, 1, 1.5, 5.5, 12, 41])
 
 
@@ -73,7 +73,7 @@ def test_a_reading_below_0():
         s = schedule.on(UpAndDown())
         eager = [ls.clocks.evaluate(s, ls.clocks.init(s)._replace(clocks=(reading,))) for reading in READINGS]
         np.testing.assert_allclose(eager, truth(schedule, READINGS), rtol=1e-6, atol=1e-7, err_msg=repr(schedule))
-        np.testing.assert_array_equal(schedule(READINGS), schedule(np.maximum(READINGS, 0)))  # steps stand at 0
+        np.testing.assert_array_equal(schedule(READINGS), schedule(np.maximum(READINGS, 0)))  # steps below 0 count as 0
 
 
 def test_a_power_of_0_below_0_is_the_largest_number():

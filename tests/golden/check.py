@@ -1,4 +1,4 @@
-"""What our dialects make of the recorded arguments, and whether they agree with what the frameworks did."""
+"""Our schedules for recorded arguments, and whether they agree with the recorded values of the frameworks."""
 
 import functools
 import json
@@ -67,7 +67,7 @@ def traces(record: Record) -> list[tuple[Any, Any, float]]:
 
 
 def followed(scheduler: Any, group: int, count: int, metrics: list[float] | None = None) -> np.ndarray:
-    """What from_torch makes of a live scheduler: the rates now, and after each of the next steps or metrics."""
+    """The rates of `from_torch(scheduler)`: now, and after each of the next steps or metrics."""
     schedule = torch.from_torch(scheduler, group)
     if metrics is None:
         return np.asarray(schedule(np.arange(count)), np.float64)
@@ -76,10 +76,7 @@ def followed(scheduler: Any, group: int, count: int, metrics: list[float] | None
 
 
 def close(mine: Any, theirs: Any, base_lr: float, relative: float = RELATIVE) -> bool:
-    """Most schedulers of PyTorch multiply the last rate, so that theirs drift: near 0 the base rate is the measure.
-
-    A NaN of ours is no agreement.
-    """
+    """Most schedulers of PyTorch multiply the last rate, so their rates drift: near 0 the tolerance is of the base rate."""
     mine, theirs = np.asarray(mine, np.float64)[: len(theirs)], np.asarray(theirs)
     return bool(np.all(np.abs(mine - theirs) <= relative * np.abs(theirs) + OF_BASE * base_lr))
 
@@ -103,7 +100,7 @@ def values(record: Record, schedule: ls.Schedule) -> np.ndarray:
 
 
 def agree(peer: str, record: Record, schedule: ls.Schedule) -> bool:
-    """To 1e-6, and a hair of the largest where theirs are differences of that size; a cosine of Keras is a float32."""
+    """To 1e-6 relative, and 1e-12 of the largest value; 1e-7 for a cosine of Keras, which is a float32."""
     theirs = np.asarray(record["values"])
     hair = 1e-7 if peer == "keras" and record["call"].startswith("Cosine") else 1e-12
     return bool(np.all(np.abs(values(record, schedule) - theirs) <= 1e-6 * np.abs(theirs) + hair * np.max(np.abs(theirs))))

@@ -4,23 +4,22 @@
     python tests/golden/record.py [FILE ...]                    # computes tests/golden/FILE.json anew; by default all
     python tests/golden/record.py --check [--seed N] [FILE ...] # other numbers, the frameworks and our dialects side by side
 
-To record one more call, write a line with its arguments into a file, and run this. `--check` moves every number of the
-recorded arguments at random and keeps nothing. Each file begins with the versions, and with the SHA-256 of the scripts: a test
-fails until changed scripts have recorded anew. A line is one record. Of PyTorch:
+To record one more call, write a line with its arguments into a file, and run this. `--check` changes every number of the
+recorded arguments at random, and writes nothing. Each file begins with the versions, and with the SHA-256 of the scripts: a
+test fails until changed scripts have recorded again. A line is one record. Of PyTorch:
 
     class, base_lr, arguments    a child of a sequence or chain is {"class", "arguments"}; a function, its name in functions.py;
                                  base_lr is what the tolerance refers to: of CyclicLR and OneCycleLR it is max_lr
     steps                        n for the steps 0, 1, .., n-1, or a list; with "fractional", times passed to step(t)
     metrics                      in place of steps: what a plateau observed
     rates, momenta               at each step (after construction, then after each step()), or after each metric
-    raises                       what PyTorch raised after the last rate
-    promised                     what its documentation promises for steps 0 to 23, where it does something else (nested)
     note                         for the reader
 
+No record is a sequence of sequences or chains that PyTorch runs otherwise than it documents.
 objects.json holds live schedulers after the steps of the `past` (a count, or metrics or times): the `object` with its class and
 attributes, the optimizer's `groups`, and `rates`, per group, now and after each of the next steps, or of the `metrics`.
-tables.json is not recorded: these numbers are what PyTorch's own tests expect (test/optim/test_lrscheduler.py, 01f9ef3), to
-1e-5, one record for each group of parameters; "asserted" is false where that test compares nothing.
+tables.json is not recorded: its numbers are those of PyTorch's own tests (test/optim/test_lrscheduler.py, 01f9ef3), to 1e-5,
+one record for each group of parameters; "asserted" is false where that test compares nothing.
 Of the four others: call, arguments (base_lr for its optimizer), values (at the steps 0, 1, …, or after each of the metrics),
 length (of timm, the number of epochs), and error (of optax, how far its float32 is from its float64).
 """
@@ -60,8 +59,6 @@ def sgd(*rates: float) -> Any:
 
 # Schedulers of PyTorch
 
-CARRYING = ("MultiplicativeLR", "SWALR")  # a later child of these goes on from the rate at which it finds the optimizer
-
 
 def build(spec: Record, optimizer: Any) -> Any:
     """The scheduler; children are constructed in order, each before the next, as a user would write them."""
@@ -74,8 +71,8 @@ def build(spec: Record, optimizer: Any) -> Any:
     return getattr(module, name)(*([] if name == "ChainedScheduler" else [optimizer]), **arguments)
 
 
-def trace(record: Record) -> Record:
-    """The rates and momenta at the steps of a record, or after each of its metrics, as far as PyTorch comes."""
+def of_torch(record: Record) -> Record:
+    """The record with the rates and momenta of PyTorch at its steps, or after each of its metrics."""
     optimizer = sgd(record["base_lr"])
     (group,) = optimizer.param_groups
     found: Record = {"rates": [], "momenta": []}
@@ -84,72 +81,24 @@ def trace(record: Record) -> Record:
         found["rates"].append(float(group["lr"]))
         found["momenta"].append(float(group["momentum"]))
 
-    try:
-        if "metrics" in record:  # of a plateau, or of several schedulers that are stepped one after the other
-            children = record["arguments"].get("schedulers", [record])
-            schedulers = [build(child, optimizer) for child in children]
-            for metric in record["metrics"]:
-                for child, scheduler in zip(children, schedulers, strict=True):
-                    scheduler.step(*([metric] if child["class"] == "ReduceLROnPlateau" else []))
+    if "metrics" in record:  # of a plateau, or of several schedulers that are stepped one after the other
+        children = record["arguments"].get("schedulers", [record])
+        schedulers = [build(child, optimizer) for child in children]
+        for metric in record["metrics"]:
+            for child, scheduler in zip(children, schedulers, strict=True):
+                scheduler.step(*([metric] if child["class"] == "ReduceLROnPlateau" else []))
+            note()
+    else:
+        scheduler, steps = build(record, optimizer), record["steps"]
+        wanted = range(steps) if isinstance(steps, int) else steps
+        for t in wanted if record.get("fractional") else range(max(wanted) + 1):
+            if t > 0 or record.get("fractional"):
+                scheduler.step(*([t] if record.get("fractional") else []))
+            if t in wanted:
                 note()
-        else:
-            scheduler, steps = build(record, optimizer), record["steps"]
-            wanted = range(steps) if isinstance(steps, int) else steps
-            for t in wanted if record.get("fractional") else range(max(wanted) + 1):
-                if t > 0 or record.get("fractional"):
-                    scheduler.step(*([t] if record.get("fractional") else []))
-                if t in wanted:
-                    note()
-    except REFUSALS as refusal:
-        found["raises"] = f"{type(refusal).__name__}: {refusal}".rstrip(": ")
-    return found
-
-
-def of_torch(record: Record) -> Record:
-    """The record with what PyTorch did; shorter where PyTorch raised."""
-    record = {key: value for key, value in record.items() if key not in ("rates", "momenta", "promised")}
-    if record.pop("raises", None) and "steps" in record:  # it ends before the step that raised
-        steps = record["steps"]
-        record["steps"] = steps + 1 if isinstance(steps, int) else [*steps, steps[-1] + 1]
-    found = trace(record)
-    if "raises" in found and "steps" in record:
-        steps, count = record["steps"], len(found["rates"])
-        record["steps"] = count if isinstance(steps, int) else steps[:count]
     if record["class"] not in ("CyclicLR", "OneCycleLR") or not record["arguments"].get("cycle_momentum", True):
         del found["momenta"]
-    if is_nested(record) and differs(found["rates"], rates := promised(record, record["base_lr"], 24), record["base_lr"]):
-        found["promised"] = rates
     return record | found
-
-
-def is_nested(record: Record) -> bool:
-    children = record["arguments"].get("schedulers", [])
-    return record["class"] == "SequentialLR" and any("schedulers" in child["arguments"] for child in children)
-
-
-def promised(spec: Record, base_lr: float, count: int) -> list[float] | None:
-    """What the documentation promises of a nested sequence: each child, alone, on its own time from its milestone on.
-
-    None if it cannot be put together so, because a later child goes on from the incoming rate.
-    """
-    if spec["class"] != "SequentialLR":
-        return trace({**spec, "base_lr": base_lr, "steps": count})["rates"]
-    children, milestones = spec["arguments"]["schedulers"], spec["arguments"]["milestones"]
-    if any(child["class"] in CARRYING for child in children[1:]):
-        return None
-    rates: list[float] = []
-    for child, start, stop in zip(children, [0, *milestones], [*milestones, count], strict=True):
-        length = max(0, min(stop, count) - start)
-        part = promised(child, base_lr, length) if length else []
-        if part is None:
-            return None
-        rates += part
-    return rates
-
-
-def differs(rates: list[float], others: list[float] | None, base_lr: float) -> bool:
-    """Whether there are others, and they are not these by more than the tolerance of the recordings."""
-    return others is not None and (len(rates) < len(others) or not ours.close(rates[: len(others)], others, base_lr))
 
 
 # Live schedulers of PyTorch
@@ -215,15 +164,8 @@ def described(scheduler: Any) -> Record:
 
 
 def of_object(record: Record) -> Record:
-    """The record of a live scheduler; with the promised rates of a nested sequence where PyTorch does something else."""
     scheduler = live(record)
     rates = future(scheduler, record.get("metrics"))
-    record = {key: value for key, value in record.items() if key != "promised"}
-    if is_nested(record):
-        (base_lr,) = record["base_lr"]
-        whole = promised(record, base_lr, record["past"] + NEXT + 1)
-        if whole is not None and differs(rates[0], whole[record["past"] :], base_lr):
-            rates, record["promised"] = [whole[record["past"] :]], True
     groups = [{key: group[key] for key in KEPT if key in group} for group in scheduler.optimizer.param_groups]
     return record | {"object": described(scheduler), "groups": groups, "rates": [[short(x, 12) for x in row] for row in rates]}
 
@@ -386,12 +328,11 @@ def agrees(name: str, record: Record) -> bool:
     if name in PEERS:
         return ours.agree(name, recorded(name, record), ours.made(name, record["call"], record["arguments"]))
     if name != "objects":
-        record = of_torch(record)
-        return "promised" in record or all(ours.close(*each) for each in ours.traces(record))
+        return all(ours.close(*each) for each in ours.traces(of_torch(record)))
     scheduler, metrics = live(record), record.get("metrics")
     theirs = future(scheduler, metrics)[0]
     mine = ours.followed(scheduler, 0, len(theirs), metrics)
-    return is_nested(record) or ours.close(mine, theirs, record["base_lr"][0])
+    return ours.close(mine, theirs, record["base_lr"][0])
 
 
 def check(name: str, records: list[Record], seed: int) -> int:

@@ -18,7 +18,7 @@ PEAKS, SEEDS, AT_ONCE, STEPS = (0.01, 0.1, 0.5), 8, 2, 20_000
 
 
 def train(schedule: Any, key: Any) -> dict[str, Any]:
-    """Gradient descent on a noisy parabola, long enough that somebody can come in between."""
+    """Gradient descent on a noisy parabola, long enough to be killed in between."""
 
     def update(carry: Any, step: Any) -> Any:
         x, state = carry

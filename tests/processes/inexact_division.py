@@ -23,7 +23,7 @@ def _lower(context: Any, a: Any, b: Any) -> Any:
     a, b, one = _prepared(context.replace(avals_out=None), a, b)
     if not jnp.issubdtype(context.avals_in[0].dtype, jnp.floating):
         return [stablehlo.divide(a, b)]
-    # Or the compiler would take the product with a reciprocal for a quotient.
+    # Without the barrier the compiler would turn the product with a reciprocal into a quotient.
     return [stablehlo.multiply(a, stablehlo.optimization_barrier([stablehlo.divide(one, b)]))]
 
 
@@ -31,7 +31,7 @@ mlir.register_lowering(jax.lax.div_p, _lower)
 
 
 def _ends() -> Any:
-    """What is looked at, and what it is to be exactly."""
+    """A name, values, and the exact values that they should have."""
     value = jax.jit(lambda s, t: s(t))
     for n in (41, 82, 990):
         time, stretched = ls.Time(), ls.Time().take(1).stretch(n)

@@ -1,7 +1,7 @@
 """One network trained on the digits, in a process of its own: `python training.py WAY [ARGUMENT ...]`.
 
-`resumable FOLDER pickle|orbax [PAUSE]` begins a run or goes on with it, prints what it does, so that a test can kill it there,
-and at last writes `FOLDER/result.npz`. The other ways print as JSON what the schedule did: `one`, `sharded`, `mapped`, and
+`resumable FOLDER [PAUSE]` begins or resumes a run, prints its progress, so that a test can kill it there, and at the end writes
+`FOLDER/result.npz`. The other ways print what the schedule did, as JSON: `one`, `sharded`, `mapped`, and
 `processes PROCESS PORT` (two of them).
 """
 
@@ -76,7 +76,7 @@ def one() -> Any:
 
 
 def sharded() -> Any:
-    """Parameters and batches are sharded, and the compiler does the rest."""
+    """Parameters and batches are sharded."""
     mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
     layout = {"in": P(None, "model"), "out": P("model", None)}
     optimizer, update = make_update(SCHEDULE)
@@ -110,53 +110,13 @@ def mapped() -> Any:
 EVERY = 8  # updates between two checkpoints
 
 
-class Pickle:
-    """A checkpoint in one file, which another replaces in one go once all of it is written."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "checkpoint.pickle"
-
-    def save(self, _: int, content: Any) -> None:
-        partial = self.file.with_suffix(".partial")
-        partial.write_bytes(pickle.dumps(jax.device_get(content)))
-        partial.replace(self.file)
-
-    def load(self, template: Any) -> Any:
-        return ls.restore(template, pickle.loads(self.file.read_bytes())) if self.file.exists() else None
-
-    def close(self) -> None:
-        pass
-
-
-class Orbax:
-    """Checkpoints that orbax writes in the background."""
-
-    def __init__(self, folder: Path) -> None:
-        import orbax.checkpoint as ocp
-
-        self.args: Any = ocp.args
-        self.manager: Any = ocp.CheckpointManager(folder / "orbax", options=ocp.CheckpointManagerOptions(max_to_keep=2))
-
-    def save(self, update: int, content: Any) -> None:
-        self.manager.save(update, args=self.args.StandardSave(content))
-
-    def load(self, template: Any) -> Any:
-        last = self.manager.latest_step()
-        return None if last is None else self.manager.restore(last, args=self.args.StandardRestore(template))
-
-    def close(self) -> None:
-        self.manager.wait_until_finished()
-        self.manager.close()
-
-
-def resumable(folder: str, kind: str, pause: str = "0") -> None:
+def resumable(folder: str, pause: str = "0") -> None:
     """Trains from the last checkpoint to the end."""
     optimizer, update = make_update(RESUMABLE, live=True)
-    update = jax.jit(update)
+    update, file = jax.jit(update), Path(folder) / "checkpoint.pickle"
     run: Any = {"params": begin(), "state": optimizer.init(begin()), "update": jnp.int32(0)}
-    checkpoints: Any = {"pickle": Pickle, "orbax": Orbax}[kind](Path(folder).resolve())
-    if (found := checkpoints.load(run)) is not None:
-        run = found
+    if file.exists():
+        run = ls.restore(run, pickle.loads(file.read_bytes()))
         print("resumed", int(run["update"]), flush=True)
     params, state = run["params"], run["state"]
     for i in range(int(run["update"]), UPDATES):
@@ -166,9 +126,10 @@ def resumable(folder: str, kind: str, pause: str = "0") -> None:
             state = ls.observe(state, validation=loss_of(params, DATA.validation.images, DATA.validation.digits))
         if (i + 1) % EVERY == 0:
             print("writing", i + 1, flush=True)
-            checkpoints.save(i + 1, {"params": params, "state": state, "update": jnp.int32(i + 1)})
+            partial = file.with_suffix(".partial")  # replaces the last checkpoint once all of it is written
+            partial.write_bytes(pickle.dumps(jax.device_get({"params": params, "state": state, "update": jnp.int32(i + 1)})))
+            partial.replace(file)
         time.sleep(float(pause))
-    checkpoints.close()
     arrays: Any = {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_leaves_with_path((params, state))}
     np.savez(Path(folder) / "result.npz", plateaus=[clock.plateaus for clock in state[-1].clocks[::2]], **arrays)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks and `benchmarks/evidence.md` keep and say: not their figures, which are another machine's tomorrow."""
+"""The benchmarks and the reports that they write: not their figures, which differ between machines."""
 
 import json
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
 from helpers import relaxed
 
 from benchmarks import (
@@ -15,7 +14,6 @@ from benchmarks import (
     eager,
     evidence,
     evidence_report,
-    exactness,
     law,
     law_report,
     main_job,
@@ -42,21 +40,9 @@ def test_every_breakage_still_fits_the_code():
         compile(fault.applied((breakages.ROOT / fault.file).read_text()), fault.file, "exec")
 
 
-def test_an_error_is_in_units_of_the_last_place():
-    case, steps = CASES["linear to 0"], np.arange(1002)
-    truth, values = exactness.Truth(case, 1000, case.make(1000), steps), np.array(case.make(1000)(steps))
-    assert truth.error("eager", values, None).ulps <= 0.5
-    late = truth.error("eager", np.asarray(case.make(1000)(steps - 1)), None)
-    assert (late.ulps > 1e6, late.wrong) == (True, (1000,))
-    values[500] += 50 * np.spacing(values[500])
-    error = truth.error("eager", values, None)
-    assert (error.step, abs(error.ulps - 50) <= 0.5) == (500, True)
-
-
 def test_a_table_has_a_row_for_each_figure(tmp_path):
     slow = Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
     rows = [Row("fast", 1.0, 1.5, "1 ms"), slow, Row("gone", None, 1.0, "")]
-    assert [Row("", figure, 1.5, "").is_regression("cpu") for figure in (4.5, 4.6, None)] == [False, True, False]
     measured = results.Measured("2026-01-02", {"processor": "A processor", "cores": 1}, {"Python": "3.11.7"}, rows)
     results.save({"cpu": {"bulk": measured}}, tmp_path / "results.json")
     text = report.tables(results.load(tmp_path / "results.json"), {"eager": "Calls", "bulk": "Many steps"})
@@ -72,21 +58,14 @@ def test_the_peers_have_the_schedules_of_the_main_job(name):
         np.testing.assert_allclose(np.broadcast_to(theirs, 100), expected, rtol=2e-4)
 
 
-def test_the_evidence_is_measured_and_written(tmp_path, capsys, monkeypatch):
-    few = candidates.ALL[0], candidates.ALL[5], candidates.ALL[7]
-    monkeypatch.setattr(candidates, "ALL", few)
+def test_the_evidence_is_measured_and_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "ALL", (candidates.ALL[0], candidates.ALL[7]))
     monkeypatch.setattr(evidence, "SHORTER", (0.5,))
-    small = ["--workload", "tabular", "--seeds", "2", "--steps", "20", "--out", str(tmp_path)]
-    assert evidence.main(small) == 0
+    assert evidence.main(["--workload", "tabular", "--seeds", "2", "--steps", "20", "--out", str(tmp_path)]) == 0
     kept = json.loads((tmp_path / "evidence.json").read_text())["tabular"]
-    assert [row["name"] for row in kept["rows"]] == ["constant", "reduce on plateau", "one-cycle"]
-    assert all(set(row["shorter"]) == {"0.5"} for row in kept["rows"])
-    text = (tmp_path / "evidence.md").read_text()
-    assert text == evidence_report.text({"tabular": Evidence(**kept)})
+    assert [(row["name"], set(row["shorter"])) for row in kept["rows"]] == [("constant", {"0.5"}), ("one-cycle", {"0.5"})]
+    assert (tmp_path / "evidence.md").read_text() == evidence_report.text({"tabular": Evidence(**kept)})
     assert (tmp_path / "evidence_tabular.png").exists()
-    assert "3 schedules × 8 peak rates × 2 seeds" in capsys.readouterr().out
-    assert evidence.main(small) == 0  # from the rounds that are kept
-    assert (tmp_path / "evidence.md").read_text() == text
 
 
 def test_the_evidence_that_is_committed_is_what_its_numbers_say():

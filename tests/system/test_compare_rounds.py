@@ -1,4 +1,4 @@
-"""`lrsched.lab.compare` in rounds: kept in a folder, shared by devices and processes, and too large for the memory."""
+"""`lrsched.lab.compare` in rounds: kept in a folder, shared by devices and processes, and too large for memory."""
 
 import signal
 import socket

@@ -50,14 +50,13 @@ def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
 
 
 def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys, monkeypatch):
-    few = candidates.CONSTANT, candidates.GUIDE[3], candidates.GUIDE[4], candidates.NEWER[1]
-    monkeypatch.setattr(candidates, "ALL", few)  # four of the eleven, which compile in less time
+    monkeypatch.setattr(candidates, "ALL", (candidates.CONSTANT, candidates.GUIDE[4]))  # two of the eleven, to compile less
     command = ["compare", "--workload", "tabular", "--steps", "20", "--seeds", "2", "--peaks", "0.01", "0.02"]
     assert shell.main([*command, "--out", str(tmp_path)]) == 0
     with (tmp_path / "runs.csv").open() as file:
         runs = list(csv.DictReader(file))
-    assert {run["schedule"] for run in runs} == {"constant", "cosine annealing", "reduce on plateau", "warm-up stable decay"}
-    assert ({run["peak"] for run in runs}, {run["step"] for run in runs}, len(runs)) == ({"0.01", "0.02"}, {"20"}, 4 * 2 * 2)
+    assert {run["schedule"] for run in runs} == {"constant", "reduce on plateau"}
+    assert ({run["peak"] for run in runs}, {run["step"] for run in runs}, len(runs)) == ({"0.01", "0.02"}, {"20"}, 2 * 2 * 2)
     assert (tmp_path / "comparison.png").read_bytes()[:8] == PNG
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "rounds").iterdir()}
     said = capsys.readouterr().out
@@ -66,10 +65,7 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
     assert capsys.readouterr().out == said
     with pytest.raises(SystemExit):
         shell.main([*command, "--steps", "30", "--out", str(tmp_path)])
-    assert capsys.readouterr().err == (
-        f"python -m lrsched compare: argument --out: expected a folder for --steps 30, got {str(tmp_path)!r} with the runs of"
-        " --steps 20.\nHint: --out FOLDER makes these elsewhere, and --steps 20 goes on with those.\n"
-    )
+    assert f"expected a folder for --steps 30, got {str(tmp_path)!r} with the runs of --steps 20" in capsys.readouterr().err
     for text in ("[]", "no JSON"):
         (tmp_path / "settings.json").write_text(text)
         with pytest.raises(SystemExit):
@@ -82,31 +78,28 @@ def test_the_candidates_have_a_peak_of_1():
         assert ls.summary(ls.clocks.bind(schedule, ls.clocks.init(schedule)), 1000).peak == pytest.approx(1.0), name
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--steps", "many"], "argument --steps: expected a whole number, at least 10 and below 2**32, got 'many'."),
-        (["--peaks", "0.1", "nan"], "argument --peaks: expected rates above 0, such as 0.01 0.1, got 'nan'."),
-        (["--peaks", "0.1", "0.2", "0.1"], "argument --peaks: expected different rates, got 0.1 0.2 0.1."),
-        (["--seed", "4294967296"], "argument --seed: expected a whole number, at least 0 and below 2**32, got '4294967296'."),
-        (["shw", "x"], "expected show or compare, got 'shw'. Hint: did you mean show?"),
-        (["Time()"], "expected show or compare, got 'Time()'. Hint: python -m lrsched show 'Linear(...)'."),
-        (["--png", "x.nonsense"], "argument --png: expected a file to write, got 'x.nonsense'. Hint: Format 'nonsense' is not"),
-        (["--speed", "1"], "unrecognized arguments: --speed 1. Hint: did you mean --seed?"),
-        (["--comapre"], "unrecognized arguments: --comapre. Hint: did you mean compare?"),
-        (
-            ["--seed", "3", "compare", "--workload", "chars"],
-            "unrecognized arguments: compare --workload chars. Hint: ",
-        ),
-        (["compare"], "the following arguments are required: --workload"),
-        (["compare", "--workload", "digits", "--peaks", "0.1", "0.1"], "argument --peaks: expected different rates, got"),
-    ],
-)
-def test_a_bad_value_is_one_line_and_exit_code_2(arguments, message, capsys):
+BAD = {
+    "--steps many": "argument --steps: expected a whole number, at least 10 and below 2**32, got 'many'.",
+    "--peaks 0.1 nan": "argument --peaks: expected rates above 0, such as 0.01 0.1, got 'nan'.",
+    "--peaks 0.1 0.2 0.1": "argument --peaks: expected different rates, got 0.1 0.2 0.1.",
+    "--seed 4294967296": "argument --seed: expected a whole number, at least 0 and below 2**32, got '4294967296'.",
+    "shw x": "expected show or compare, got 'shw'. Hint: did you mean show?",
+    "Time()": "expected show or compare, got 'Time()'. Hint: python -m lrsched show 'Linear(...)'.",
+    "--png x.nonsense": "argument --png: expected a file to write, got 'x.nonsense'. Hint: Format 'nonsense' is not",
+    "--speed 1": "unrecognized arguments: --speed 1. Hint: did you mean --seed?",
+    "--comapre": "unrecognized arguments: --comapre. Hint: did you mean compare?",
+    "--seed 3 compare --workload chars": "unrecognized arguments: compare --workload chars. Hint: ",
+    "compare": "the following arguments are required: --workload",
+    "compare --workload digits --peaks 0.1 0.1": "argument --peaks: expected different rates, got",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_a_bad_value_is_one_line_and_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
-        shell.main(arguments)
+        shell.main(arguments.split())
     assert stop.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].partition(": ")[2].startswith(message)
+    assert capsys.readouterr().err.splitlines()[-1].partition(": ")[2].startswith(BAD[arguments])
 
 
 def test_show_takes_what_begins_with_a_minus():
@@ -136,9 +129,7 @@ def test_the_script_is_the_same_command(monkeypatch, capsys):
 def test_what_is_not_installed_is_one_line_before_any_training(tmp_path, capsys, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("rich", "sklearn") else found(name))
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit, match="2"):
         shell.main(["--out", str(tmp_path)])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err == (
-        "python -m lrsched: expected rich and sklearn, got none. Hint: python -m pip install 'lrsched-jax[lab]'.\n"
-    )
+    said = "python -m lrsched: expected rich and sklearn, got none. Hint: python -m pip install 'lrsched-jax[lab]'.\n"
+    assert capsys.readouterr().err == said

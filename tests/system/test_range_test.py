@@ -9,17 +9,17 @@ import equinox as eqx
 import hypothesis
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 import optax
 import pytest
 from flax import nnx
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 
 from lrsched import lab
 from lrsched.lab.range_test import rules
 
-mpl.use("Agg")
+plt.switch_backend("Agg")
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(7, 8, 3)).astype(np.float32)
@@ -48,7 +48,7 @@ def range_test(loss_fn: Any = fit, params: Any = PARAMS, batches: Any = BATCHES,
 
 
 def by_hand(loss_fn, params, optimizer, state=None, key=None, every=1):
-    """The same, a batch at a time with optax, and with the average as fastai corrects it."""
+    """The same as a loop with optax, with the running average of fastai."""
     rates = np.geomspace(1e-4, 10.0, STEPS)
     rule = optimizer(lambda count: jnp.asarray(rates)[count])
     memory, update, j = rule.init(params), jax.jit(rule.update), 0
@@ -183,16 +183,8 @@ def equinox_model():
     return loss_fn, eqx.nn.make_with_state(network)
 
 
-def plain_model():
-    def loss_fn(params, mean, batch, key):
-        kept = jax.random.bernoulli(key, 0.8, batch[0].shape)
-        return fit(params, ((batch[0] - mean[None]) * kept, batch[1])), 0.9 * mean + 0.1 * batch[0].mean(axis=0)
-
-    return loss_fn, lambda key: ({"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}, jnp.zeros(3))
-
-
 @pytest.mark.usefixtures("relaxing")
-@pytest.mark.parametrize("model", [flax_model, equinox_model, plain_model])
+@pytest.mark.parametrize("model", [flax_model, equinox_model])
 def test_models_with_a_state_and_dropout(model):
     loss_fn, init = model()
     of_params, _, key = jax.random.split(jax.random.key(7), 3)
@@ -202,7 +194,7 @@ def test_models_with_a_state_and_dropout(model):
     def of_trained(trained, *given, **key):
         return loss_fn(eqx.combine(trained, rest), *given, **key)
 
-    losses, *_ = by_hand(of_trained, trained, optax.sgd, state, None if model is flax_model else key)
+    losses, *_ = by_hand(of_trained, trained, optax.sgd, state, key if model is equinox_model else None)
     for given in ((params, state), init):
         np.testing.assert_allclose(range_test(loss_fn, given, has_state=True, seed=7).losses, losses, rtol=1e-3)
 
@@ -254,17 +246,16 @@ def test_other_numbers_compile_nothing():
 
 
 def test_what_it_shows(seeded):
-    plt = pytest.importorskip("matplotlib.pyplot")
     result = range_test()
     assert "1 of 1 runs diverged" in str(result)
     assert "5 of 5 runs diverged" in seeded._repr_html_()
-    ax = result.plot()
-    lines = {str(line.get_label()).split()[0]: line for line in ax.get_lines()}
-    np.testing.assert_array_equal(lines["smoothed"].get_ydata(), result.smoothed)
+    assert max(map(len, f"{result}\n{seeded}".splitlines())) <= 80
     frame = seeded.to_pandas()
     np.testing.assert_array_equal(frame.loss[frame.seed == 1], seeded.losses[1, : (frame.seed == 1).sum()])
     assert len(frame) == np.isfinite(seeded.losses).sum()
-    assert max(map(len, f"{result}\n{seeded}".splitlines())) <= 80
+    ax = result.plot()
+    lines = {str(line.get_label()).split()[0]: line for line in ax.get_lines()}
+    np.testing.assert_array_equal(lines["smoothed"].get_ydata(), result.smoothed)
     for name, rate in result.suggestions.items():
         assert f"{rate:.3g}" in str(result)
         np.testing.assert_array_equal(lines[name].get_xdata(), [rate, rate])
@@ -273,10 +264,6 @@ def test_what_it_shows(seeded):
 
 
 # The suggestions
-
-
-def rates_of(n):
-    return np.geomspace(1e-6, 1.0, n)
 
 
 def test_slide_stops_where_the_curve_is_straight_again():
@@ -309,7 +296,7 @@ CURVES = [
 @pytest.mark.parametrize(("losses", "diverged", "reason"), CURVES)
 def test_a_curve_without_information_suggests_nothing(losses, diverged, reason):
     stops = (len(losses) - 1 if diverged else None,)
-    result = lab.RangeTest(rates_of(100)[: len(losses)], losses, losses, 100, stops)
+    result = lab.RangeTest(np.geomspace(1e-6, 1.0, 100)[: len(losses)], losses, losses, 100, stops)
     assert bool(result.reasons[0]) == bool(reason)
     assert reason in result.reasons[0]
     assert np.isnan([*result.suggestions.values()]).all() == bool(reason)
@@ -319,55 +306,48 @@ def test_a_curve_without_information_suggests_nothing(losses, diverged, reason):
 
 @hypothesis.given(st.lists(st.integers(0, 6), min_size=1, max_size=10))
 def test_the_valley_is_the_longest_of_all_subsequences(losses):
-    n, rates = len(losses), np.arange(1.0, len(losses) + 1)
-    falling = [
-        chosen
-        for size in range(1, n + 1)
-        for chosen in itertools.combinations(range(n), size)
-        if all(losses[i] > losses[j] for i, j in itertools.pairwise(chosen))
-    ]
-    longest = max(map(len, falling))
-    end = min(chosen[-1] for chosen in falling if len(chosen) == longest)
+    """Of those that fall, by trying all; of equally long ones the one that ends first."""
+    n = len(losses)
+    chosen = itertools.chain.from_iterable(itertools.combinations(range(n), size) for size in range(1, n + 1))
+    falling = [x for x in chosen if all(losses[i] > losses[j] for i, j in itertools.pairwise(x))]
+    longest, minus_end = max((len(x), -x[-1]) for x in falling)
     length = longest if longest > 1 else 0
-    index = end - length + length // 3 + length // 6
-    np.testing.assert_equal(rules.valley(rates, np.asarray(losses, float)), index + 1.0 if index >= 0 else math.nan)
+    index = -minus_end - length + length // 3 + length // 6
+    found = rules.valley(np.arange(1.0, n + 1), np.asarray(losses, float))
+    np.testing.assert_equal(found, index + 1.0 if index >= 0 else math.nan)
 
 
 # What is refused
 
 
 REFUSED = [
-    ({"start": 0.0}, ValueError, "range_test(start=0.0): expected start > 0"),
-    ({"start": 1.0, "stop": 0.1}, ValueError, "range_test(stop=0.1): expected stop > start=1.0"),
-    ({"steps": 5}, ValueError, "range_test(steps="),
-    ({"smoothing": 1.0}, ValueError, "range_test(smoothing=1.0): expected smoothing >= 0 and < 1"),
-    ({"divergence": 1.0}, ValueError, "range_test(divergence=1.0): expected divergence > 1"),
-    ({"seeds": 3, "batches": [batch_number(0)]}, ValueError, "range_test(seeds=3): expected runs that differ"),
-    ({"batches": []}, ValueError, "range_test(batches=[]): expected at least one batch"),
-    ({"batches": (INPUTS, BATCHES[1][:3])}, ValueError, "got shapes (7, 8, 3), (3, 8). Hint"),
-    ({"batches": [INPUTS[0], INPUTS[1][:5]]}, ValueError, "got (8, 3), (5, 3). Hint: drop the last"),
-    ({"batches": 3}, TypeError, "range_test(batches=3): expected arrays of shape "),
-    ({"params": {**PARAMS, "w": jnp.full(3, jnp.nan)}}, ValueError, "expected a finite loss before the first update"),
-    ({"params": {"counts": np.arange(3)}}, TypeError, "expected a pytree with arrays of floats"),
-    ({"optimizer": optax.adam(0.1)}, TypeError, "expected a function from a learning rate"),
-    ({"optimizer": lambda _: optax.sgd(0.1)}, ValueError, "expected an optimizer that uses its rate"),
-    ({"optimizer": lambda rate: optax.scale(-rate)}, ValueError, "or optax.scale_by_learning_rate(rate)"),
-    ({"optimizer": lambda rate: rate}, TypeError, "expected a function from a rate to an optimizer"),
-    ({"loss_fn": 3.0}, TypeError, "range_test(loss_fn=3.0): expected a function of (params, batch)"),
-    ({"loss_fn": lambda p, _: p["w"]}, TypeError, "got float32 of shape (3,). Hint: take the mean"),
-    ({"loss_fn": lambda p, batch: (fit(p, batch), 1)}, TypeError, "got tuple. Hint"),
-    (
-        {"loss_fn": flax_loss, "params": flax_network(nnx.Rngs(0))},
-        TypeError,
-        "got one that changes params. Hint: has_state=True",
-    ),
-    ({"has_state": True}, TypeError, "expected a pair (params, state)"),
-    ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), (s, s))}, TypeError, "(loss, state)"),
+    ({"start": 0.0}, "range_test(start=0.0): expected start > 0"),
+    ({"start": 1.0, "stop": 0.1}, "range_test(stop=0.1): expected stop > start=1.0"),
+    ({"steps": 5}, "range_test(steps="),
+    ({"smoothing": 1.0}, "range_test(smoothing=1.0): expected smoothing >= 0 and < 1"),
+    ({"divergence": 1.0}, "range_test(divergence=1.0): expected divergence > 1"),
+    ({"seeds": 3, "batches": [batch_number(0)]}, "range_test(seeds=3): expected runs that differ"),
+    ({"batches": []}, "range_test(batches=[]): expected at least one batch"),
+    ({"batches": (INPUTS, BATCHES[1][:3])}, "got shapes (7, 8, 3), (3, 8). Hint"),
+    ({"batches": [INPUTS[0], INPUTS[1][:5]]}, "got (8, 3), (5, 3). Hint: drop the last"),
+    ({"batches": 3}, "range_test(batches=3): expected arrays of shape "),
+    ({"params": {**PARAMS, "w": jnp.full(3, jnp.nan)}}, "expected a finite loss before the first update"),
+    ({"params": {"counts": np.arange(3)}}, "expected a pytree with arrays of floats"),
+    ({"optimizer": optax.adam(0.1)}, "expected a function from a learning rate"),
+    ({"optimizer": lambda _: optax.sgd(0.1)}, "expected an optimizer that uses its rate"),
+    ({"optimizer": lambda rate: optax.scale(-rate)}, "or optax.scale_by_learning_rate(rate)"),
+    ({"optimizer": lambda rate: rate}, "expected a function from a rate to an optimizer"),
+    ({"loss_fn": 3.0}, "range_test(loss_fn=3.0): expected a function of (params, batch)"),
+    ({"loss_fn": lambda p, _: p["w"]}, "got float32 of shape (3,). Hint: take the mean"),
+    ({"loss_fn": lambda p, batch: (fit(p, batch), 1)}, "got tuple. Hint"),
+    ({"loss_fn": flax_loss, "params": flax_network(nnx.Rngs(0))}, "got one that changes params. Hint: has_state=True"),
+    ({"has_state": True}, "expected a pair (params, state)"),
+    ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), (s, s))}, "(loss, state)"),
 ]
 
 
 @pytest.mark.usefixtures("relaxing")
-@pytest.mark.parametrize(("options", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])
-def test_what_cannot_be_tested_is_refused(options, error, message):
-    with pytest.raises(error, match=re.escape(message)):
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_what_cannot_be_tested_is_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         range_test(**options)

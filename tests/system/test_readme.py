@@ -1,4 +1,4 @@
-"""The Python of the README and of the pages runs, and so does each row of the table of what optax cannot do, as it says.
+"""The Python of the README and of the pages runs, and each row of the table of what optax cannot do is true.
 
 A row without a judgement here fails, and so does a judgement without a row.
 """
@@ -20,7 +20,7 @@ from helpers import ROOT, relaxed
 import lrsched as ls
 
 FILES = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.md"))]
-PAGES = {path.name: path.read_text() for path in FILES if not path.name.startswith("coming_from")}
+PAGES = {path.name: path.read_text() for path in FILES}
 SECTION = PAGES["beside_optax.md"]
 
 
@@ -30,7 +30,7 @@ def blocks(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_run(page, tmp_path, monkeypatch):
-    """Each of the README by itself, and those of another page one after the other."""
+    """Each block of the README by itself, and the blocks of another page one after the other."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names: dict[str, Any] = {}
@@ -47,7 +47,7 @@ def test_links_of_pages_lead_somewhere():
 
 
 def table() -> dict[str, list[tuple[str, str]]]:
-    """What a user wants to do: the call of optax, and the line here, each with what it does."""
+    """For each wish the code of optax and ours, each with the text that says what it does."""
     _, _, *lines = re.findall(r"^\| (.*) \|$", SECTION, re.MULTILINE)
     rows = [line.split(" | ") for line in lines]
     assert len({wish for wish, *_ in rows}) == len(rows)
@@ -86,17 +86,10 @@ def raises(*errors: type[Exception]) -> Callable[[Any], bool]:
     return lambda x: isinstance(x, errors)
 
 
-def one_cycle(step: float, pct_start: float = 0.3) -> float:
-    """One-cycle with a peak of 1 over 100 steps, by its formula."""
-    peak, start, end, rise = 1.0, 1 / 25, 1e-4 / 25, pct_start * 100
-    a, b, fraction = (start, peak, step / rise) if step < rise else (peak, end, (step - rise) / (100 - rise))
-    return a + (b - a) * (1 - math.cos(math.pi * fraction)) / 2
-
-
 def is_wrong_for_two_steps() -> bool:
     with relaxed():
         values = optax.cosine_onecycle_schedule(100, 1.0)(jnp.array([10, 60]))
-    return not np.allclose(values, [one_cycle(10), one_cycle(60)], rtol=0.1)
+    return not np.allclose(values, ls.one_cycle(1.0, 100)([10, 60]), rtol=0.1)
 
 
 def reduces_when_it_falls_only(schedule: Any) -> Any:
@@ -108,9 +101,9 @@ STEPS = np.arange(100)
 DELAYED = np.maximum(STEPS / 2 - 5, 0)
 PRODUCT = np.maximum(1e-3 * (1 - DELAYED / 10) * (1 + np.cos(np.pi * DELAYED / 100)) / 2, 1e-4)
 TAIL_OF_COSINE = math.sin(math.pi / 2 * 1e-5) ** 2
-SLOPE = (one_cycle(10, 0.3 + 1e-5) - one_cycle(10, 0.3 - 1e-5)) / 2e-5
+SLOPE = -(1 - 1 / 25) * math.pi / 2 * math.sin(math.pi / 3) * 10 / (0.3 * 30)  # of a cosine from 1 / 25 to 1 in 30 steps
 
-# Whether an outcome is the failure that the table claims, and whether one is as it should be.
+# For each wish: whether the outcome of optax is the failure that the table claims, and whether ours is right.
 JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "map over a length": (raises(jax.errors.TracerBoolConversionError), close_to([0.5, 0.75])),
     "give a jitted function an equal schedule, built afresh": (equals(2), equals(1)),
@@ -131,7 +124,7 @@ JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "differentiate with respect to `pct_start`": (equals(0), close_to(SLOPE)),
     "ask for many steps at once": (
         lambda x: isinstance(x, TypeError) and is_wrong_for_two_steps(),
-        close_to([one_cycle(t) for t in range(100)]),
+        close_to([ls.one_cycle(1.0, 100)(t) for t in range(100)]),
     ),
     "ask for one outside `jit`": (lambda x: 5 <= x <= 20, equals(1)),
     "notice that a loss is stuck at −1": (equals(1), lambda x: np.all(np.abs(x) < 1)),
@@ -141,7 +134,7 @@ JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
-# What these calls of optax come to next to the end depends on how XLA compiles them: on other devices it may be 0.
+# The values of these calls of optax depend on how XLA compiles them: on other devices they may be 0.
 ON_CPU = {"get past the end of a polynomial", "reach the end of a line exactly"}
 
 
