@@ -11,14 +11,14 @@
 - States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
 - Views: plot, plot_replay, summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
-- Batches and nodes: grid, stack, unstack, node, leaf.
+- Batches and nodes: grid, stack, node, leaf.
 - `lrsched.lab`: comparisons, range tests, predicted loss curves.
 - `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
 """
 
 import typing as _typing
 
-from lrsched.algebra.batch import grid, stack, unstack
+from lrsched.algebra.batch import grid, stack
 from lrsched.algebra.combinators import Choice
 from lrsched.algebra.decays import infinite, inverse_time, monotone, power_decay, rex, tanh_decay
 from lrsched.algebra.driven import Driven
@@ -108,7 +108,7 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     # Views
     "plot", "plot_replay", "summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict", "from_dict",
     # Batches and nodes
-    "grid", "stack", "unstack", "node", "leaf",
+    "grid", "stack", "node", "leaf",
 ]
 # fmt: on
 

@@ -34,8 +34,8 @@ def test_a_stack_equals_its_members(members):
         assert batch.batch_shape == (len(some),)
         np.testing.assert_array_equal(batch(STEPS), looped(some))
         np.testing.assert_array_equal(batch.length, [s.length for s in some])
-        assert ls.unstack(batch) == some
-        assert list(map(repr, ls.unstack(batch))) == list(map(repr, some))
+        assert list(batch) == some
+        assert list(map(repr, list(batch))) == list(map(repr, some))
     assert eval(repr(batch), vars(ls) | {"inverse_time": inverse_time}) == batch == pickle.loads(pickle.dumps(batch))
     assert hash(batch) == hash(ls.stack(members))
 
@@ -58,7 +58,7 @@ def rates(s, losses):
 
 def test_a_stack_of_driven_schedules_equals_the_loop():
     losses = jnp.asarray([3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1], jnp.float32)
-    assert ls.unstack(ls.stack(DRIVEN)) == DRIVEN
+    assert list(ls.stack(DRIVEN)) == DRIVEN
     batched, state = jax.jit(jax.vmap(rates, (0, None)))(ls.stack(DRIVEN), losses)
     np.testing.assert_allclose(batched, np.stack([rates(s, losses)[0] for s in DRIVEN]), rtol=1e-6)
     plateaus = np.stack([clock.plateaus for clock in state.clocks])
@@ -69,8 +69,8 @@ def test_grid_is_the_product_of_its_lists():
     batch, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=(0, 10, 20), steps=100)
     numbers = [x.tolist() for x in points.values()]
     assert (list(points), numbers) == (["peak", "warmup_steps"], [[0.1] * 3 + [0.2] * 3, [0, 10, 20] * 2])
-    assert ls.unstack(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
-    assert batch[-1] == list(batch)[-1] == ls.unstack(batch)[-1]
+    assert list(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
+    assert batch[-1] == list(batch)[-1] == batch[-1]
     with pytest.raises(IndexError, match=r"batch\[6\]: expected an index below 6"):
         batch[6]
     batch, points = ls.grid(ls.triangular, low=0.0, high=1.0, up=4, mode=["triangular", "triangular2"])
@@ -85,7 +85,6 @@ ONE = r"expected one schedule, got a batch of shape \(3,\)"
 REFUSED = [
     (lambda: ls.stack([]), r"stack\(\.\.\.\): expected at least one schedule"),
     (lambda: ls.stack([LINES[0], BATCH]), r"batch shapes: \(\), \(3,\)"),
-    (lambda: ls.unstack(LINES[0]), r"unstack\(schedule=.*\): expected a batch"),
     (lambda: LINES[0][0], r"schedule\[0\]: expected a batch of schedules"),
     (lambda: ls.grid(ls.Linear, start=0, end=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
     (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
@@ -106,5 +105,5 @@ def test_a_batch_has_ends_of_its_members_and_an_index_is_rounded():
     np.testing.assert_array_equal(s.length, [8, np.inf])
     np.testing.assert_array_equal(jax.jit(lambda k: ls.Constant(1.0, ends).stretch(k).length)(2.0), [10, np.inf])
     choice = dataclasses.replace(ls.stack([ls.Linear(0.0, 1.0, 3), ls.Cosine(0.0, 1.0, 3)]), index=[1.5, 0.4])  # pyright: ignore
-    assert ls.unstack(choice) == [ls.Cosine(0.0, 1.0, 3), ls.Linear(0.0, 1.0, 3)]
-    np.testing.assert_array_equal(choice(1), [s(1) for s in ls.unstack(choice)])
+    assert list(choice) == [ls.Cosine(0.0, 1.0, 3), ls.Linear(0.0, 1.0, 3)]
+    np.testing.assert_array_equal(choice(1), [s(1) for s in choice])

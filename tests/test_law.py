@@ -89,7 +89,7 @@ def test_a_prediction_can_be_jitted_differentiated_and_batched():
     assert abs(float(slope) - float(end(1e-3, 750.0) - end(1e-3, 650.0)) / 100) < 0.05 * abs(float(slope))
     batch = ls.stack([ls.warmup_cosine(1e-3, 200, N), ls.warmup_cosine(1e-3, 100, N)])
     assert law.predict(batch, STEPS).shape == (2, len(STEPS))
-    np.testing.assert_allclose(law.predict(batch, STEPS)[1], law.predict(ls.unstack(batch)[1], STEPS), rtol=1e-6)
+    np.testing.assert_allclose(law.predict(batch, STEPS)[1], law.predict(batch[1], STEPS), rtol=1e-6)
     flat = jax.grad(lambda end: law.predict(ls.warmup_cosine(1e-3, 200, N, end=end), N - 1))(0.0)
     assert jnp.isfinite(flat)
 

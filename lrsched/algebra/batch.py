@@ -69,26 +69,6 @@ def _stacked(schedules: Sequence[Schedule]) -> Schedule:
     return jax.tree.map(stacked, *schedules)
 
 
-def unstack(schedule: Schedule) -> list[Schedule]:
-    """The members of a batch along its first axis: `unstack(stack(schedules)) == schedules`.
-
-    Args:
-        schedule: a batch of shape (n, ...).
-
-    Returns:
-        n schedules of batch shape (...).
-
-    >>> import lrsched as ls
-    >>> ls.unstack(ls.stack([ls.Linear(0.0, 1.0, 10), ls.Exponential(1.0, 0.5)]))
-    [Linear(0.0, 1.0, 10), Exponential(1.0, 0.5)]
-    """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(unexpected("unstack", "schedule", schedule, "a batch of schedules"))
-    if not schedule.batch_shape:
-        raise ValueError(unexpected("unstack", "schedule", schedule, "a batch, such as stack([...]) makes"))
-    return list(schedule)
-
-
 def member(batch: Schedule, i: int) -> Schedule:
     """One schedule of a batch, at the index i of its first axis."""
     if not batch.batch_shape:

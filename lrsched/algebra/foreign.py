@@ -128,6 +128,7 @@ NAMES = _each(  # of the module; those of dialects are in `views.names`
         "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
         "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
         "MultiSteps": "accumulate(optax.MultiSteps(...))",
+        "unstack": "list(batch) has the members of a batch",
         "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
     }
 ) | {name: f"lrsched.clocks.{name}" for name in ("init", "evaluate", "tick", "bind", "replay")}

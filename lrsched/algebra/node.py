@@ -25,10 +25,10 @@ from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 T = TypeVar("T")
 
 _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # their text in errors, and a test
-    "ge": (">= {:.9g}", np.greater_equal),
-    "gt": ("> {:.9g}", np.greater),
-    "le": ("<= {:.9g}", np.less_equal),
-    "lt": ("< {:.9g}", np.less),
+    "ge": (">= {}", np.greater_equal),
+    "gt": ("> {}", np.greater),
+    "le": ("<= {}", np.less_equal),
+    "lt": ("< {}", np.less),
     "nonzero": ("!= 0", lambda x, _: x != 0),
     "integer": ("whole", lambda x, _: x == np.round(x)),
     "rising": ("that rise from 0 or later", lambda x, _: np.diff(x, prepend=0.0, axis=-1) >= 0),
@@ -90,9 +90,14 @@ class Spec:
                 expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {most:.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
-                expected = " and ".join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())
+                expected = " and ".join(_BOUNDS[key][0].format(_written(bound)) for key, bound in self._bounds().items())
                 raise ValueError(unexpected(call, name, value, f"{name} {expected}", hint))
         return kept
+
+
+def _written(bound: float) -> str:
+    """A bound in an error: a whole number in full, and one that is next to it as that number."""
+    return f"{bound:.9g}" if bound == round(bound) else f"{bound:g}"
 
 
 def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:

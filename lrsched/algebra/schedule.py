@@ -124,7 +124,7 @@ class Schedule(_Hyperparameter):
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
     def __getitem__(self, i: int) -> Schedule:
-        """The member i of a batch, as in `unstack`; so `for s in batch` iterates over the members.
+        """The member i of a batch along its first axis; `list(stack(schedules)) == schedules`.
 
         >>> import lrsched as ls
         >>> batch, _ = ls.grid(ls.Cosine, start=[1.0, 2.0], end=0.0, steps=10)

@@ -224,7 +224,7 @@ def single(call: str, schedule: ScheduleLike) -> Schedule:
     made = pointwise.as_schedule(call, "schedule", schedule)
     if batch := made.batch_shape:
         raise ValueError(
-            f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: unstack(schedule) gives its members."
+            f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: list(schedule) gives its members."
         )
     return made
 

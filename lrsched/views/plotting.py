@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from lrsched.algebra.batch import unstack
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -139,7 +138,7 @@ def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
 
 def members(schedule: Schedule) -> list[Schedule]:
     """The schedules of a batch, or the one."""
-    return [one for member in unstack(schedule) for one in members(member)] if schedule.batch_shape else [schedule]
+    return [one for member in schedule for one in members(member)] if schedule.batch_shape else [schedule]
 
 
 def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ PAGES = {  # the public names of lrsched
         resume restore
     """,
     "Views": "plot plot_replay summary latex parse expanded to_json from_json to_dict from_dict",
-    "Batches and nodes": "grid stack unstack node leaf",
+    "Batches and nodes": "grid stack node leaf",
 }
 
 

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lrsched.algebra.batch import unstack
 from lrsched.algebra.node import checked
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -68,7 +67,7 @@ def _settings(name: str, candidate: Any) -> list[tuple[str, Schedule]]:
         return [("", schedule)]
     if len(schedule.batch_shape) > 1:
         raise ValueError(unexpected("compare", argument, schedule, "a batch with one axis", "give each row a name"))
-    members = unstack(schedule)
+    members = list(schedule)
     if points is None:
         return [(repr(member), member) for member in members]
     return [(", ".join(f"{key}={shown(values[i])}" for key, values in points.items()), s) for i, s in enumerate(members)]

@@ -68,7 +68,7 @@ def recorded(schedule: Rated, steps: ArrayLike, losses: ArrayLike) -> Curve:
     rates = as_rates("fit_law", schedule, last)
     name = shown(rates, 60) if isinstance(rates, Schedule) else f"{np.size(schedule)} rates"
     if isinstance(rates, Schedule) and rates.batch_shape:
-        raise ValueError(unexpected("fit_law", "schedule", rates, "one schedule", "one curve for each of unstack(schedule)"))
+        raise ValueError(unexpected("fit_law", "schedule", rates, "one schedule", "one curve for each of list(schedule)"))
     values = np.asarray(rates(np.arange(last + 1)))
     if not np.all(np.isfinite(values) & (values >= 0)) or not values.any():
         got = f"{values.min():g} to {values.max():g}"

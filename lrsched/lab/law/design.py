@@ -39,7 +39,7 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
     if not isinstance(schedule, Schedule) or driven_parts(schedule):
         raise TypeError(unexpected("optimize", "schedule", schedule, "a schedule that is not driven"))
     if schedule.batch_shape:
-        raise ValueError(unexpected("optimize", "schedule", schedule, "one schedule", "one of unstack(schedule) at a time"))
+        raise ValueError(unexpected("optimize", "schedule", schedule, "one schedule", "one of list(schedule) at a time"))
     end = float(schedule.length) if steps is None else float(steps)  # pyright: ignore[reportArgumentType]
     if not 1 < end < 2**31:
         raise ValueError(unexpected("optimize", "steps", steps, f"the number of updates, for {shown(schedule)} has no end"))
