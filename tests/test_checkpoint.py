@@ -181,6 +181,7 @@ def test_a_template_without_numbers_has_none_to_compare():
 LIVE = {
     **{name: lambda s, make=make: make(s, True).init(PARAMS) for name, make in MAKERS.items()},
     "train state": train_state,
+    "fields in a dict": lambda s: {"0": rate(s, True)._asdict()},
     "batch": lambda s: jax.vmap(lambda c: rate(c * s, True))(ls.stack([ls.Constant(1.0), ls.Constant(2.0)])),
 }
 

@@ -101,7 +101,7 @@ class Constant(Schedule):
         return self.steps
 
 
-_OPERATORS: dict[str, Callable[..., Real]] = {
+OPERATORS: dict[str, Callable[..., Real]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -121,7 +121,7 @@ def _has_no_power(base: Real, exponent: Real) -> Condition:
 class Pointwise(Schedule):
     """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
 
-    operator: str = choice(*_OPERATORS)
+    operator: str = choice(*OPERATORS)
     parts: tuple[Schedule, ...] = child()
 
     def _check(self) -> None:
@@ -135,7 +135,7 @@ class Pointwise(Schedule):
             raise ValueError(f"({shown(known[0])}) ** {shown(known[1])}: expected a base > 0, or a whole exponent >= 0.")
 
     def at(self, t: Real) -> Real:
-        value = _OPERATORS[self.operator](*(part.at(t) for part in self.parts))
+        value = OPERATORS[self.operator](*(part.at(t) for part in self.parts))
         return value if self.operator in ("neg", "min", "max") else numerics.saturated(value)
 
     @property

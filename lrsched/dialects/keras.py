@@ -81,7 +81,7 @@ def PiecewiseConstantDecay(boundaries: Milestones, values: Numbers, name: str | 
     """
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
-    return ls.Piecewise([0, *(numerics.floor(b) + 1 for b in boundaries)], [*values])
+    return ls.Piecewise([0, *(b // 1 + 1 for b in boundaries)], [*values])
 
 
 @peer

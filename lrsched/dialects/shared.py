@@ -94,7 +94,8 @@ def numpy_of(*numbers: Any) -> Any:
 def reductions(base: Number, rate: Number, factor: Number) -> Any:
     """How many times a base rate is multiplied with a factor until it is another rate; not a whole number."""
     xp = numpy_of(rate, base, factor)
-    return xp.log(numerics.maximum(rate, 1e-37) / numerics.maximum(base, 1e-37)) / xp.log(factor)
+    least = 1e-300 if xp is np else 1e-37
+    return xp.log(numerics.maximum(rate, least) / numerics.maximum(base, least)) / xp.log(factor)
 
 
 def tidy(value: float) -> float:

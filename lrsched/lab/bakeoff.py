@@ -35,7 +35,8 @@ def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> lis
     picture, numbers = (folder / name for name in FILES)
     draw(comparison, picture)
     versions = {"python": platform.python_version(), "machine": platform.machine()}
-    versions |= {one.name: one.version for one in metadata.distributions() if one.name in PACKAGES}
+    found = {one.name: one.version for one in metadata.distributions() if one.name in PACKAGES}
+    versions |= {name: found.get(name) for name in PACKAGES}  # of one that is not installed None
     content = {"settings": settings, "versions": versions, **comparison.to_dict()}
     numbers.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     return [picture, numbers]

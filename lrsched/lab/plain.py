@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra.node import checked
+from lrsched.algebra.written import unexpected
 
 
 def whole(call: str, name: str, value: Any, least: int, **bounds: Any) -> int:
     """An argument that is a whole number, within the bounds of `checked`."""
+    if np.ndim(value):
+        raise TypeError(unexpected(call, name, value, "a whole number"))
     return int(checked(call, name, value, ge=least, integer=True, exact=True, **bounds))
 
 

@@ -20,7 +20,7 @@ from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.training.live import packed, unpacked
-from lrsched.training.parts import Path, Tree, by_path, parts_of, placed_as, without_variables
+from lrsched.training.parts import Path, Tree, by_path, placed_as, without_variables
 from lrsched.views.expression import parse
 
 T = TypeVar("T")
@@ -237,13 +237,14 @@ class _Side:
             self.named.update(parts)
         self.paths = {self.place(path): path for path in self.leaves if not _is_in(path, self.named)}
         self.schedules = {self.place(path): schedule for path, schedule in _schedules(tree).items()}
-        self.tree = tree
 
     @functools.cached_property
     def live(self) -> list[Path]:
-        """The paths of the live schedules of our transforms, except in named parts."""
-        live = [(*part.home, "live") for part in parts_of(self.tree) if part.has("live")]
-        return [path for path in live if not _is_in(path, self.named)]
+        """The paths of the live schedules of our transforms, which are beside a `step` and a `used`, except in named parts."""
+        leaves = {way for path in self.leaves for way in _ways(path)}
+        live = dict.fromkeys(path[: i + 1] for path in self.leaves for i, key in enumerate(path) if key == "live")
+        beside = [(path, {(*path[:-1], field) for field in ("step", "used")}) for path in live]
+        return [path for path, fields in beside if fields <= leaves and not _is_in(path, self.named)]
 
     def place(self, path: Path) -> Path:
         """The path, with elements counted without the named ones: leaves at the same place belong together."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Cooldown, Delay, Drop, Repeat, Stretch, Warp
+from lrsched.algebra.combinators import Delay, Drop, Repeat, Stretch, Warp
 from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -18,7 +18,7 @@ from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, N
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, seen, single
+from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, phases, seen, single
 
 _MOST_STEPS = 200_000  # evenly spaced steps of a longer run
 _JUMP = 2.0
@@ -133,9 +133,9 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)]))
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
-    spans = inside.until(math.inf).spans
-    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, _ in spans]
-    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, _) in zip(ends, spans, strict=True)]
+    spans = inside.until(math.inf, pure).spans
+    ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
+    before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
     reached = np.asarray(pure([[start for start, *_ in spans], before, ends]), np.float64)
     found = Summary(
         schedule,
@@ -155,7 +155,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
     """A phase, from its values at its start, just before its stop and at its stop, and those of all updates."""
-    start, stop, shape = span
+    start, stop, shape, _ = span
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
     sizes = np.abs([first, before, *inside])
@@ -232,28 +232,19 @@ def _short(schedule: Schedule) -> Iterator[str]:
 
 
 def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
-    drops = [*_drops(pure)]
     for before, after in itertools.pairwise(found.phases):
         low, high = sorted((abs(before.last), abs(after.first)))
         falls = after.first <= before.first and before.shape == after.shape
         wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
         if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
-            if any(math.isclose(after.first, drop * before.last, rel_tol=1e-5) for drop in drops):
-                continue
+            ends = [span.end() for span in phases(pure).spans if span.stop == after.start]
+            if any(math.isclose(end, after.first, rel_tol=1e-5) for end in ends):
+                continue  # the last drop of a table, at which the part after it begins
             size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
                 f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
             )
-
-
-def _drops(pure: Schedule) -> Iterator[float]:
-    """The factors by which parts drop at their ends: the last drop of a table, which the part after it takes up."""
-    for one in _tree(pure):
-        parts = one.parts[:-1] if isinstance(one, Sequence) else [one.schedule] if isinstance(one, Cooldown) else ()
-        for part in parts:
-            before, end = np.asarray(part(known(part.length) * np.array([1 - _NEAR, 1.0])), np.float64)
-            yield from [end / before] if before else []
 
 
 def _swapped_arguments(found: Summary, tree: list[Schedule]) -> Iterator[str]:
