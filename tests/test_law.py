@@ -73,8 +73,10 @@ def correlated(random, size, alike):
 @pytest.mark.parametrize("name", LAWS)
 def test_predicts_what_its_formula_says(name):
     law = known(name)
-    for schedule in SCHEDULES.values():
-        np.testing.assert_allclose(law.predict(schedule, STEPS), summed(name, TRUTH[name], schedule, STEPS), atol=1e-3)
+    for schedule in (*SCHEDULES.values(), ls.warmup_linear(1e-3, 50, 600), ls.InverseSqrt(1e-3, 99.5)):
+        exact = summed(name, TRUTH[name], schedule, STEPS)
+        for later, error in (([], 2e-5), ([10**5], 1e-3), ([2 * 10**9], 1e-3)):  # the steps after it change little
+            np.testing.assert_allclose(law.predict(schedule, [*STEPS, *later])[: len(STEPS)], exact, atol=error)
     rates = np.asarray(HALF(np.arange(N)))
     np.testing.assert_allclose(law.predict(rates, STEPS), law.predict(HALF, STEPS), atol=1e-6)
     assert law.predict(1e-3, 0) > law.predict(1e-3, 1)
@@ -100,6 +102,8 @@ DRIVEN = 1e-3 * ls.reduce_on_plateau()
 REFUSED = [
     (lambda: lab.fit_law([(HALF, POINTS, FALLING)], "cubic"), "fit_law(law='cubic'): expected 'multi-power' or"),
     (lambda: lab.fit_law((HALF, POINTS, FALLING)), "expected a list of (schedule, steps, losses)"),
+    (lambda: lab.fit_law([(POINTS, FALLING, HALF)]), "expected a list of (schedule, steps, losses)"),
+    (lambda: lab.fit_law([(HALF, FALLING, POINTS)]), "Hint: sort them; a curve is (schedule, steps, losses)"),
     (lambda: lab.fit_law([(1e-3, POINTS, FALLING[1:])]), "arrays of one length, got shapes (10,) and (9,)"),
     (lambda: lab.fit_law([(1e-3, POINTS[::-1], FALLING)]), "whole numbers that rise, from 0 or later. Hint: sort"),
     (lambda: lab.fit_law([(1e-3, POINTS, FALLING * np.nan)]), "fit_law(losses=nan): expected finite losses > 0"),
@@ -113,6 +117,7 @@ REFUSED = [
     (lambda: known("momentum").predict(HALF, [0.5]), "predict(steps=[0.5]): expected whole numbers >= 0"),
     (lambda: jax.jit(lambda t: known("momentum").predict(HALF, t))(5), "steps that are known while tracing. Hint"),
     (lambda: known("momentum").optimize(1e-3), "optimize(schedule=0.001): expected a schedule"),
+    (lambda: known("momentum").optimize(HALF, "values"), "a list of names. Hint: free=['values']"),
     (lambda: known("momentum").optimize(ls.InverseSqrt(1e-3, 9), ["start"]), "has no end"),
     (lambda: ls.monotone(1.0, 10, points=1), "monotone(points=1): expected points >= 2 and whole"),
     (lambda: ls.monotone(1.0, 10, points=3, ratios=[0.5]), "expected one number, or ratios in its place"),

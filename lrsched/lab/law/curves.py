@@ -7,6 +7,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from lrsched.algebra.combinators import driven_parts
@@ -14,6 +15,7 @@ from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.lab.law.laws import Rates
+from lrsched.views.phases import phases
 
 Rated: TypeAlias = ScheduleLike | Sequence[float] | np.ndarray | jax.Array  # a schedule, or the rate of every update
 Run: TypeAlias = tuple[Rated, ArrayLike, ArrayLike]  # with the steps and losses that were recorded
@@ -52,6 +54,19 @@ def as_rates(call: str, schedule: Rated, last: int) -> Schedule | Rates:
     return found
 
 
+def corners(rates: Schedule | Rates) -> np.ndarray | None:
+    """The steps at which a schedule jumps or bends; None if they are not known."""
+    if not isinstance(rates, Schedule) or any(isinstance(x, Tracer) for x in jax.tree.leaves(rates)):
+        return None
+    if rates.batch_shape:
+        found = [corners(one) for one in rates]
+        return None if any(one is None for one in found) else np.concatenate(found)
+    try:
+        return phases(rates).corners
+    except TypeError:  # a class of nodes that is not registered
+        return None
+
+
 def recorded(schedule: Rated, steps: ArrayLike, losses: ArrayLike) -> Curve:
     """A curve that a law can be fitted to: without its warm-up, where it does not hold, and with `_MOST` points at most."""
     steps, losses = np.asarray(steps, np.float64), np.asarray(losses, np.float64)
@@ -59,8 +74,9 @@ def recorded(schedule: Rated, steps: ArrayLike, losses: ArrayLike) -> Curve:
         raise ValueError(
             f"fit_law(steps=..., losses=...): expected arrays of one length, got shapes {steps.shape} and {losses.shape}."
         )
+    hint = "sort them; a curve is (schedule, steps, losses)"
     if not np.all(np.isfinite(steps)) or np.any(np.diff(steps, prepend=-1.0) <= 0) or np.any(steps % 1):
-        raise ValueError(unexpected("fit_law", "steps", steps, "whole numbers that rise, from 0 or later", "sort them"))
+        raise ValueError(unexpected("fit_law", "steps", steps, "whole numbers that rise, from 0 or later", hint))
     if (bad := losses[~(np.isfinite(losses) & (losses > 0))]).size:
         hint = "leave out the points after it diverged"
         raise ValueError(unexpected("fit_law", "losses", bad[0], "finite losses > 0", hint))

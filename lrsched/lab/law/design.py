@@ -36,8 +36,12 @@ Make = Callable[[list[Any]], Schedule]
 
 def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: int | None) -> Schedule:
     """The schedule with the free numbers moved to the least predicted loss of its last update."""
-    if not isinstance(schedule, Schedule) or driven_parts(schedule):
+    if not isinstance(schedule, Schedule):
+        raise TypeError(unexpected("optimize", "schedule", schedule, "a schedule", "for example a recipe, such as wsd"))
+    if driven_parts(schedule):
         raise TypeError(unexpected("optimize", "schedule", schedule, "a schedule that is not driven"))
+    if isinstance(free, str):
+        raise TypeError(unexpected("optimize", "free", free, "a list of names", f"free=[{free!r}]"))
     if schedule.batch_shape:
         raise ValueError(unexpected("optimize", "schedule", schedule, "one schedule", "one of list(schedule) at a time"))
     end = float(schedule.length) if steps is None else float(steps)  # pyright: ignore[reportArgumentType]

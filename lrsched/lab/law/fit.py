@@ -64,7 +64,8 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
     if law not in LAWS:
         raise ValueError(unexpected("fit_law", "law", law, " or ".join(map(repr, LAWS))))
     found = LAWS[law]
-    if not isinstance(curves, (list, tuple)) or not all(isinstance(one, (list, tuple)) and len(one) == 3 for one in curves):
+    triples = isinstance(curves, (list, tuple)) and all(isinstance(one, (list, tuple)) and len(one) == 3 for one in curves)
+    if not triples or any(callable(number) for one in curves for number in one[1:]):  # such as a schedule at the end
         raise TypeError(unexpected("fit_law", "curves", curves, "a list of (schedule, steps, losses)"))
     kept = [recorded(*one) for one in curves]
     if (count := sum(len(one.steps) for one in kept)) <= (least := len(found.parameters)):

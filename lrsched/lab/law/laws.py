@@ -16,6 +16,7 @@ import numpy as np
 SEGMENTS = 256  # at least, between step 0 and the last; the steps that are asked for are ends of segments
 WITHIN = 64  # points of a segment at which the schedule is evaluated
 _MOST = 512  # so many of the steps that are asked for, at most, are ends of segments
+_EVERY = SEGMENTS * WITHIN  # up to this step, a prediction sums over every step
 
 Rates = Callable[[np.ndarray], jax.Array]  # steps → rates, elementwise
 
@@ -86,21 +87,44 @@ LAWS = {
 
 def points(steps: np.ndarray) -> np.ndarray:
     """The steps at which a schedule is evaluated to predict its losses at some steps: each segment a row, from end to end."""
+    return _rows(np.linspace(0, steps.max(), SEGMENTS + 1), steps)
+
+
+def mesh(steps: np.ndarray, corners: np.ndarray | None) -> np.ndarray:
+    """The points of a prediction: of every step where there are few; else, of segments within the phases between the corners.
+
+    The segments after the last corner grow. No segment depends on the last of the steps, except without known corners. Those
+    after it are empty, for arrays of few shapes.
+    """
+    last = max(int(steps.max()), 1)
+    if last < _EVERY:
+        return np.minimum(np.arange(2 ** last.bit_length())[:, None] + np.arange(2), last).astype(np.int32)
+    if corners is None:
+        return points(steps)
+    corners = np.unique([0.0, *np.ceil(corners[corners < 2**31])])
+    count = int(np.clip(8000 // len(corners), 32, SEGMENTS))
+    inside = corners[:-1, None] + np.diff(corners)[:, None] * np.arange(count) / count
+    after = corners[-1] + np.geomspace(1, 2**31, 4 * SEGMENTS)
+    return _rows([*inside.ravel(), *(corners[1:] - 1), corners[-1], *after], steps)  # a jump is between two ends
+
+
+def _rows(ends: Any, steps: np.ndarray) -> np.ndarray:
+    """The points of segments with some ends, and with ends at the steps that are asked for."""
     asked = np.unique(steps)
     last = max(asked[-1], 1)
-    asked = asked[:: -(-len(asked) // _MOST)]
-    ends = np.unique([*np.linspace(0, last, SEGMENTS + 1).round(), *asked, last]).astype(np.int64)
+    ends = np.sort(np.minimum(np.round([0, *ends, *asked[:: -(-len(asked) // _MOST)], last]), last)).astype(np.int64)
     return (ends[:-1, None] + np.diff(ends)[:, None] * np.arange(WITHIN + 1)[None] // WITHIN).astype(np.int32)
 
 
 @jax.jit
 def path(rates: jax.Array, points: Any, steps: Any) -> Path:
     """The path of the rates at some points: its sums are exact for segments of up to `WITHIN` steps, and for straight lines."""
+    gaps = jnp.asarray(jnp.diff(points), float)  # of whole numbers: float32 is not exact for late steps
     points, steps, rates = (jnp.asarray(x, float) for x in (points, steps, rates))
-    gaps, before, after = jnp.diff(points), rates[:, :-1], rates[:, 1:]
+    before, after = rates[:, :-1], rates[:, 1:]
     areas = 0.5 * ((gaps + 1.0) * after + (gaps - 1.0) * before)  # of the updates after a point, up to the next
     totals = rates[0, 0] + jnp.concatenate([jnp.zeros(1), jnp.cumsum(areas.sum(axis=1))])
-    weights = jnp.abs(before - after) + 1e-20
+    weights = jnp.abs(before - after) + 1e-18  # so small, but its square is above 0
     weights = weights / weights.sum(axis=1, keepdims=True)
     ends = jnp.concatenate([points[:, 0], points[-1:, -1]])
     return Path(

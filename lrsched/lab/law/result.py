@@ -1,6 +1,7 @@
 """A fitted law: its parameters, its curves and its predictions."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,13 +14,14 @@ from jax.typing import ArrayLike
 
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.written import unexpected
-from lrsched.lab.law.curves import Curve, Rated, Run, as_rates
+from lrsched.lab.law.curves import Curve, Rated, Run, as_rates, corners
 from lrsched.lab.law.design import optimized
-from lrsched.lab.law.laws import Law, path, points
+from lrsched.lab.law.laws import Law, mesh, path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_NUMBERS = 2**24  # of a matrix of steps and segments: more steps are predicted one part after the other
 _BY_PRIOR = 0.7  # if an interval is wider than this share of the prior's, the prior decides the parameter
 
 
@@ -48,6 +50,10 @@ class FittedLaw:
     def predict(self, schedule: Rated, steps: ArrayLike) -> jax.Array:
         """The loss at some steps of a run with a schedule. It can be jitted, and differentiated by the numbers of the schedule.
 
+        It sums over every step up to 16,383. For later steps it takes segments between the corners of the schedule, of which it
+        finds a thousand. The corners of a function, an array or a traced schedule are not known: there it takes 256 equal
+        segments up to the last of the steps, and does not resolve shorter phases.
+
         Args:
             schedule: a schedule or a batch of them, a function of the step, or an array with the rate of every update.
             steps: the number of an update from 0 on, or an array of them, of shape (n,); known while tracing.
@@ -67,14 +73,19 @@ class FittedLaw:
         if asked.ndim != 1 or not asked.size or not np.all((asked >= 0) & (asked < 2**31) & (asked % 1 == 0)):
             raise ValueError(unexpected("predict", "steps", steps, "whole numbers >= 0, at most one axis of them"))
         rates = as_rates("predict", schedule, int(asked.max()))
-        at = points(asked)
+        at = mesh(asked, corners(rates))
+        most = max(_NUMBERS // len(at), 1)
 
-        def curve(rates: Any) -> jax.Array:
-            return self.law(self.values, path(rates(at), at, asked))
+        def curve(rates: Any, /) -> jax.Array:
+            whole = path(rates(at), at, asked)
+            parts = (
+                whole._replace(step=whole.step[i : i + most], area=whole.area[i : i + most]) for i in range(0, len(asked), most)
+            )
+            return jnp.concatenate([self.law(self.values, part) for part in parts])
 
         if isinstance(rates, Schedule):
             for _ in rates.batch_shape:
-                curve = jax.vmap(curve)
+                curve = functools.partial(jax.lax.map, curve)  # needs less memory than vmap
         found = curve(rates)
         return found if np.ndim(steps) else found[..., 0]
 
@@ -96,7 +107,7 @@ class FittedLaw:
             steps: the number of updates of the run. None: the length of the schedule.
 
         Raises:
-            TypeError: if `schedule` is not a schedule, or is driven.
+            TypeError: if `schedule` is not a schedule, or is driven, or `free` is not a list.
             ValueError: if no name or an unknown name is free, a rate is above those of the curves, or the schedule is a batch,
                 or has no end and `steps` is None.
         """
