@@ -70,7 +70,10 @@ def test_grid_is_the_product_of_its_lists():
     numbers = [x.tolist() for x in points.values()]
     assert (list(points), numbers) == (["peak", "warmup_steps"], [[0.1] * 3 + [0.2] * 3, [0, 10, 20] * 2])
     assert list(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
-    assert batch[-1] == list(batch)[-1] == batch[-1]
+    assert batch[-1] == list(batch)[-1] == batch[-1] == batch[np.int64(5)] == batch[jnp.int32(5)]
+    assert batch[1:6:2] == ls.stack(list(batch)[1:6:2])
+    with pytest.raises(IndexError, match=r"at least one schedule of the 6"):
+        batch[6:]
     with pytest.raises(IndexError, match=r"batch\[6\]: expected an index below 6"):
         batch[6]
     batch, points = ls.grid(ls.triangular, low=0.0, high=1.0, up=4, mode=["triangular", "triangular2"])
@@ -85,7 +88,15 @@ ONE = r"expected one schedule, got a batch of shape \(3,\)"
 REFUSED = [
     (lambda: ls.stack([]), r"stack\(\.\.\.\): expected at least one schedule"),
     (lambda: ls.stack([LINES[0], BATCH]), r"batch shapes: \(\), \(3,\)"),
-    (lambda: LINES[0][0], r"schedule\[0\]: expected a batch of schedules"),
+    *(
+        (lambda use=use: use(LINES[0]), "a single schedule cannot be indexed or iterated: expected a batch of schedules")
+        for use in (lambda s: s[0], lambda s: s[1:], list, lambda s: 3 in s)
+    ),
+    *(
+        (lambda i=i: BATCH[i], r"batch\[.*\]: expected a whole number or a slice. Hint: .*jax.tree.map")
+        for i in (True, False, np.True_, 1.0, [0, 2], np.array([0, 2]), jnp.array([1]), None, "0", (0, 1))
+    ),
+    (lambda: jax.jit(lambda i: BATCH[i](0))(1), r"expected a whole number or a slice. Hint: .*jax.tree.map"),
     (lambda: ls.grid(ls.Linear, start=0, end=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
     (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),

@@ -69,11 +69,19 @@ def _stacked(schedules: Sequence[Schedule]) -> Schedule:
     return jax.tree.map(stacked, *schedules)
 
 
-def member(batch: Schedule, i: int) -> Schedule:
-    """One schedule of a batch, at the index i of its first axis."""
+def member(batch: Schedule, i: int | slice) -> Schedule:
+    """One schedule of a batch, at the index i of its first axis, or the batch of a slice."""
     if not batch.batch_shape:
-        raise TypeError(f"schedule[{shown(i)}]: expected a batch of schedules, such as grid(...) makes, got {shown(batch)}.")
+        problem = "a single schedule cannot be indexed or iterated"
+        raise TypeError(f"{problem}: expected a batch of schedules, such as grid(...) makes, got {shown(batch)}.")
     size = batch.batch_shape[0]
+    if isinstance(i, slice):
+        if not range(size)[i]:
+            raise IndexError(f"batch[{shown(i)}]: expected at least one schedule of the {size}, got none.")
+        return jax.tree.map(lambda leaf: leaf[i], batch)
+    if isinstance(i, bool) or not hasattr(i, "__index__") or not numerics.is_concrete(i) or np.ndim(i):
+        hint = "of several: stack([batch[i] for i in ...]); at a traced index: jax.tree.map(lambda x: x[i], batch)"
+        raise TypeError(f"batch[{shown(i)}]: expected a whole number or a slice. Hint: {hint}.")
     if not -size <= operator.index(i) < size:
         raise IndexError(f"batch[{i}]: expected an index below {size}, the number of schedules.")
 

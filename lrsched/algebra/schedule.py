@@ -123,8 +123,8 @@ class Schedule(_Hyperparameter):
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    def __getitem__(self, i: int) -> Schedule:
-        """The member i of a batch along its first axis; `list(stack(schedules)) == schedules`.
+    def __getitem__(self, i: int | slice) -> Schedule:
+        """The member i of a batch along its first axis, or the batch of a slice; `list(stack(schedules)) == schedules`.
 
         >>> import lrsched as ls
         >>> batch, _ = ls.grid(ls.Cosine, start=[1.0, 2.0], end=0.0, steps=10)
