@@ -70,7 +70,7 @@ def test_grid_is_the_product_of_its_lists():
     numbers = [x.tolist() for x in points.values()]
     assert (list(points), numbers) == (["peak", "warmup_steps"], [[0.1] * 3 + [0.2] * 3, [0, 10, 20] * 2])
     assert list(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
-    assert batch[-1] == list(batch)[-1] == batch[-1]
+    assert batch[-1] == list(batch)[-1]
     with pytest.raises(IndexError, match=r"batch\[6\]: expected an index below 6"):
         batch[6]
     batch, points = ls.grid(ls.triangular, low=0.0, high=1.0, up=4, mode=["triangular", "triangular2"])
