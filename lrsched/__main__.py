@@ -81,9 +81,10 @@ def _show_parser() -> _Parser:
         prog=f"{_program()} show",
         description="Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
     )
-    hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; nothing of it is run"
+    steps = "updates in the run (default: as many as it lasts, a fourth more if it ends at its highest value)"
+    hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; it is only parsed, never executed"
     parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
-    parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help="updates in the run (default: as long as it lasts)")
+    parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help=steps)
     parser.add_argument("--json", action="store_true", help="print the schedule as JSON, several as a list, and nothing else")
     _add_files(parser, None, "schedule.png and schedule.json go (default: none are written)")
     parser.set_defaults(run=_show)
@@ -95,7 +96,7 @@ def _compare_parser() -> _Parser:
         prog=f"{_program()} compare",
         description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
         " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
-        " It takes minutes; interrupted, it goes on where it was when it is called again.",
+        " It takes minutes; interrupted, it continues where it stopped when it is called again.",
     )
     parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
     _add_runs(parser, "those of the workload", "those of the workload")
@@ -275,7 +276,7 @@ def _compare(options: argparse.Namespace) -> int:
     except (ValueError, MemoryError, OSError) as error:  # another comparison's folder, too many runs at a time, a full disk
         parser.error(str(error))
     except KeyboardInterrupt:
-        print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command goes on", file=sys.stderr)
+        print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command continues", file=sys.stderr)
         return 130  # as shells do after an interrupt
     _report(options, comparison, paths, "on a model of yours: lrsched.lab.compare")
     return 0
@@ -296,7 +297,7 @@ def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dic
     if other:
         parser.error(
             f"argument --out: expected a folder for {now}, got {str(folder)!r} with the runs of {before}.\n"
-            f"Hint: --out FOLDER makes these elsewhere, and {before} goes on with those."
+            f"Hint: --out FOLDER makes these elsewhere, and {before} continues with those."
         )
 
 

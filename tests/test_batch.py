@@ -70,7 +70,7 @@ def test_grid_is_the_product_of_its_lists():
     numbers = [x.tolist() for x in points.values()]
     assert (list(points), numbers) == (["peak", "warmup_steps"], [[0.1] * 3 + [0.2] * 3, [0, 10, 20] * 2])
     assert list(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
-    assert batch[-1] == list(batch)[-1] == batch[-1] == batch[np.int64(5)] == batch[jnp.int32(5)]
+    assert batch[-1] == list(batch)[-1] == batch[np.int64(5)] == batch[jnp.int32(5)]
     assert batch[1:6:2] == ls.stack(list(batch)[1:6:2])
     with pytest.raises(IndexError, match=r"at least one schedule of the 6"):
         batch[6:]

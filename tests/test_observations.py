@@ -1,5 +1,6 @@
 """Observations of clocks: any name, optax's contract for extra arguments, warnings, and accumulated small batches."""
 
+import re
 import warnings
 from typing import Any
 
@@ -130,6 +131,22 @@ def test_a_metric_that_never_comes_warns_once(make):
     with warnings.catch_warnings(action="error"):
         for tokens in (None, 3, jnp.int32(3)):
             optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "given", "text"),
+    [
+        ("tokens", {"token": 5}, "'tokens' (it got 'token'),"),
+        ("value", {"values": 1.0}, "'value' (it got 'values'),"),
+        ("value", {"loss": 1.0}, 'monitor="loss"'),
+        ("value", {"loss": 1.0, "acc": 1.0}, "'value' (it got 'acc', 'loss'),"),
+        ("value", {}, "'value', so"),
+    ],
+)
+def test_the_warning_of_a_missing_metric_names_what_came(monitor, given, text):
+    optimizer = live(RATE.on(ls.Counter(monitor)))
+    with pytest.warns(UserWarning, match=re.escape(text)):
+        optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, **given)
 
 
 def test_a_train_state_of_flax_warns_and_a_pure_schedule_never_does():

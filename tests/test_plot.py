@@ -79,10 +79,10 @@ def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
 TOKENS = ls.Cosine(1.0, 0.1, 1e9).on(ls.Counter("tokens"))
 DRIVEN = [  # and the axis, the last time that is drawn, and the value there
     (3e-4 * TOKENS, "tokens", 1.05e9, 3e-5),
-    (TOKENS * PLATEAU, "tokens (before any change of plateaus of value)", 1.05e9, 0.1),
+    (TOKENS * PLATEAU, "tokens (before any observation of 'value')", 1.05e9, 0.1),
     (0.1 * PLATEAU, "plateaus of value", 4, 1e-5),
-    (WAVE * PLATEAU, "step (before any change of plateaus of value)", 42, 0.0),
-    ([PLATEAU, WAVE], "step (before any change of plateaus of value)", 42, 1.0),  # no single clock
+    (WAVE * PLATEAU, "step (before any observation of 'value')", 42, 0.0),
+    ([PLATEAU, WAVE], "step (before any observation of 'value')", 42, 1.0),  # no single clock
 ]
 
 

@@ -80,7 +80,7 @@ def test_any_schedule_is_drawn(s):
 
 def test_a_driven_schedule_names_its_axis_and_moves_at_whole_readings():
     text = curve(ls.summary(0.1 * ls.reduce_on_plateau()), plain=True)
-    assert text.endswith("waits for observations of value; shown over: plateaus of value")
+    assert text.endswith("depends on the metric 'value'; drawn over plateaus of value")
     rows = [line.partition("|")[2] for line in text.splitlines()[:HEIGHT]]
     assert rows[0] == "*" * (len(rows[10]) // 2 + 1)  # 0.1 until the first plateau, and 0.01 from there to the second
 

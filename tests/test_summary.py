@@ -194,9 +194,9 @@ def test_more_than_an_int32_can_count(schedule):
 def test_driven_schedules():
     found = ls.summary(0.1 * ls.Linear(0, 1, 10) * ls.reduce_on_plateau())
     assert (found.peak, found.peak_step) == (pytest.approx(0.1), 10)
-    assert str(found).splitlines()[-1].endswith("over 13 steps (before any change of plateaus of value)")
+    assert str(found).splitlines()[-1].endswith("over 13 steps (before any observation of 'value')")
     found = ls.summary(0.1 * ls.reduce_on_plateau(), 1000)  # updates, and no plateaus
-    assert (found.final, found.axis) == (pytest.approx(0.1), "step (before any change of plateaus of value)")
+    assert (found.final, found.axis) == (pytest.approx(0.1), "step (before any observation of 'value')")
     assert ls.summary(ls.Linear(1.0, 0.0, 100).on(ls.Steps()), 50).final == pytest.approx(0.51)
     found = ls.summary(ls.Linear(0.0, 1e-3, 1000).on(ls.Counter("tokens")) * 0.5)
     assert phases(found.schedule) == [(0, 1000, "Linear"), (1000, math.inf, "held")]
@@ -204,7 +204,7 @@ def test_driven_schedules():
     ends = ls.Linear(1e-2, 0.0, 2000).on(ls.Counter("tokens"))
     found = ls.summary(ends * ls.reduce_on_plateau())
     assert phases(found.schedule)[0] == (0, 2000, "Linear * reduce_on_plateau")
-    assert found.axis == "tokens (before any change of plateaus of value)"
+    assert found.axis == "tokens (before any observation of 'value')"
     said = f"{ends} stands still here: a summary of it alone shows how it moves"
     for moves in (ls.Linear(0.0, 1e-2, 10) >> ends, ls.warmup_cosine(0.1, 10, 100) * ends):
         assert str(ls.summary(moves)).splitlines()[-1] == said

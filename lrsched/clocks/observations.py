@@ -83,9 +83,13 @@ def warn_of_missing(call: str, monitored: Iterable[str], observations: Observati
     check_spelling(call, monitored, observations)
     for name in set(monitored) - set(observations) - warned:
         warned.add(name)
+        others = sorted(set(observations) - set(monitored))
+        got = f" (it got {', '.join(map(repr, others))})" if others else ""
+        meant = f', or make the clock with monitor="{others[0]}"' if len(others) == 1 else ""
         warnings.warn(
-            f"{call}(...): update was not given {name!r}, so the clock that monitors it stands still, and its schedule"
-            f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)",
+            f"{call}(...): update was not given {name!r}{got}, so the clock that monitors it stands still, and its schedule"
+            f" with it. Hint: pass {name}=<number> to update, or {name}=None if it comes between updates (lrsched.observe)"
+            f"{meant}",
             stacklevel=users_level(),
         )
 

@@ -35,6 +35,8 @@ class AccumulateState(NamedTuple):
 def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
     """Lets the clocks inside `optax.MultiSteps` observe all small batches of an update, not only the last one.
 
+    Without it, a `Counter` inside `MultiSteps(optimizer, k)` counts only 1/k of the tokens, and nothing can warn of it.
+
     Each clock sees one number for each update, combined as its `combine` says: a `Plateau` the mean, a `Counter` the sum, which
     is exact. Small batches without an observation, or that `should_skip_update_fn` rejects, count for nothing. Other transforms
     that take a monitored name receive the mean so far.

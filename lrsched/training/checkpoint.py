@@ -86,7 +86,7 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
         checkpoint  Linear(0.1, 0.0, 100)
         now         Linear(0.1, 0.0, 200)
                                      ^^^
-    Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.
+    Hint: on_change="keep" continues with that of the checkpoint, on_change="replace" with the new one.
     """
     checked_choice("resume", "on_change", on_change, ("raise", "keep", "replace"))
     if not isinstance(saved, str):
@@ -98,7 +98,7 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
         lines = [
             "resume(...): expected the schedule of the checkpoint, got another:",
             *side_by_side(saved, describe(made)),
-            'Hint: on_change="keep" goes on with that of the checkpoint, on_change="replace" with the new one.',
+            'Hint: on_change="keep" continues with that of the checkpoint, on_change="replace" with the new one.',
         ]
         raise ValueError("\n".join(lines))
     try:
@@ -306,13 +306,13 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
         else:
             lines.append(f"  {_text(live)}: other numbers in the checkpoint than in the template")
     keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
-    advice = f"Hint: {keep} goes on with that of the checkpoint, {replace} with the new one."
+    advice = f"Hint: {keep} continues with that of the checkpoint, {replace} with the new one."
     if lines and on_change == "raise":
         raise ValueError(
             "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, advice])
         )
     if lines:
-        head = "restore(...) goes on with the live schedule of the checkpoint, and the template has another one:"
+        head = "restore(...) continues with the live schedule of the checkpoint, and the template has another one:"
         warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)
 
 

@@ -200,7 +200,7 @@ def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = N
 def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate", *, at: str | None = None) -> Tree:
     """The optimizer state with another live schedule, of the same structure and other numbers: nothing is compiled.
 
-    A running job so gets a longer horizon, another rate, or a cool-down. The step and the clocks stay as they are.
+    This gives a running job a longer horizon, another rate, or a cool-down. The step and the clocks stay as they are.
 
     Args:
         state, at: as in `learning_rate`, made with `live=True`.

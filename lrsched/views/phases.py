@@ -230,8 +230,11 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
     if found.reach or any(part not in moved for part in ended):
         moved = []
     axis = " and ".join(dict.fromkeys(part.clock.unit for part in moved)) or "step"
-    if still := " and ".join(dict.fromkeys(part.clock.unit for part in parts if part not in moved)):
-        axis += f" (before any change of {still})"
+    still = [part.clock for part in parts if part not in moved]
+    if before := dict.fromkeys(f"observation of {name!r}" for clock in still for name in clock.monitors):
+        axis += f" (before any {' and '.join(before)})"
+    elif still:
+        axis += f" (before any change of {' and '.join(dict.fromkeys(clock.unit for clock in still))})"
     made = jax.tree.map(
         lambda x: x.schedule if any(x is part for part in moved) else x, schedule, is_leaf=lambda x: isinstance(x, Driven)
     )

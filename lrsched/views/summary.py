@@ -87,7 +87,7 @@ class Summary:
             rows.append((number(phase.start), stop, phase.shape, phase.values))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        at, over = ("step ", self.axis.replace("step", "steps")) if self.axis.startswith("step") else ("", self.axis)
+        at, over = "step " * self.axis.startswith("step"), _over(self.axis, self.steps)
         numbers = f"peak {number(self.peak)} at {at}{self.peak_step}, final {number(self.final)}, mean {number(self.mean)}"
         lines = [shown(self.schedule), *table, f"{numbers} over {self.steps} {over}"]
         still = [part for part in driven_parts(self.schedule) if at and math.isfinite(known(part.schedule.length))]
@@ -174,10 +174,16 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
 
 
 def waits_for(schedule: Schedule, axes: Iterable[str]) -> str:
-    """The metrics that a driven schedule waits for, and the axis of its summaries; nothing for a pure one."""
+    """The metrics that a driven schedule depends on, and the axis of its summaries; nothing for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
-    return f"waits for observations of {', '.join(monitored)}; shown over: {' and '.join(dict.fromkeys(axes))}"
+    metrics = f"metric{'s' * (len(monitored) > 1)} {', '.join(map(repr, monitored))}"
+    return f"depends on the {metrics}; drawn over {' and '.join(dict.fromkeys(map(_over, axes)))}"
+
+
+def _over(axis: str, steps: int = 2) -> str:
+    """The axis as a unit: steps, but 1 step."""
+    return axis.replace("step", "steps", 1) if axis.startswith("step") and steps != 1 else axis
 
 
 def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> Iterator[str]:

@@ -48,7 +48,8 @@ def _title(runs: Runs) -> str:
     trials, names = sum(runs.stopped, runs.trials), len(runs.names)
     peaks = len({trial.peak for trial in trials})
     is_grid = len(trials) == names * peaks
-    tried = f"{names} schedules × {peaks} peak rates" if is_grid else f"{len(trials)} settings of {names} schedules"
+    several = f"{names} schedule{'s' * (names > 1)}"
+    tried = f"{several} × {peaks} peak rate{'s' * (peaks > 1)}" if is_grid else f"{len(trials)} settings of {several}"
     return f"{tried} × {runs.seeds} seeds"
 
 
