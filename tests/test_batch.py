@@ -93,7 +93,7 @@ REFUSED = [
         for use in (lambda s: s[0], lambda s: s[1:], list, lambda s: 3 in s)
     ),
     *(
-        (lambda i=i: BATCH[i], r"batch\[.*\]: expected a whole number or a slice. Hint: .*jax.tree.map")
+        (lambda i=i: BATCH[i], r"batch\[.*\]: expected a whole number or a slice. Hint: .*jax.tree.map")  # pyright: ignore
         for i in (True, False, np.True_, 1.0, [0, 2], np.array([0, 2]), jnp.array([1]), None, "0", (0, 1))
     ),
     (lambda: jax.jit(lambda i: BATCH[i](0))(1), r"expected a whole number or a slice. Hint: .*jax.tree.map"),

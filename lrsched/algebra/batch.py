@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def _stacked(schedules: Sequence[Schedule]) -> Schedule:
     return jax.tree.map(stacked, *schedules)
 
 
-def member(batch: Schedule, i: int | slice) -> Schedule:
+def member(batch: Schedule, i: SupportsIndex | slice) -> Schedule:
     """One schedule of a batch, at the index i of its first axis, or the batch of a slice."""
     if not batch.batch_shape:
         problem = "a single schedule cannot be indexed or iterated"

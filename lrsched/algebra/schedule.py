@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, SupportsIndex, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +123,7 @@ class Schedule(_Hyperparameter):
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    def __getitem__(self, i: int | slice) -> Schedule:
+    def __getitem__(self, i: SupportsIndex | slice) -> Schedule:
         """The member i of a batch along its first axis, or the batch of a slice; `list(stack(schedules)) == schedules`.
 
         >>> import lrsched as ls
