@@ -79,7 +79,7 @@ def member(batch: Schedule, i: SupportsIndex | slice) -> Schedule:
         if not range(size)[i]:
             raise IndexError(f"batch[{shown(i)}]: expected at least one schedule of the {size}, got none.")
         return jax.tree.map(lambda leaf: leaf[i], batch)
-    if isinstance(i, bool) or not hasattr(i, "__index__") or not numerics.is_concrete(i) or np.ndim(i):
+    if isinstance(i, (bool, np.bool_)) or not hasattr(i, "__index__") or not numerics.is_concrete(i) or np.ndim(i):
         hint = "of several: stack([batch[i] for i in ...]); at a traced index: jax.tree.map(lambda x: x[i], batch)"
         raise TypeError(f"batch[{shown(i)}]: expected a whole number or a slice. Hint: {hint}.")
     if not -size <= operator.index(i) < size:
