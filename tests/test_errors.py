@@ -10,6 +10,7 @@ import typing
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax as optimizers
 import pytest
 from signatures import POINTS, arguments
 
@@ -78,6 +79,22 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.one_cycle(1.0, 100, pct_start=0.6, three_phase=True), "one_cycle(pct_start=0.6): expected pct_start"),
     (lambda: ls.one_cycle(1.0, 10, three_phase="no"), "one_cycle(three_phase='no')", "True or False"),
     (lambda: ls.one_cycle(2.0**31, 5, final_div_factor=1e-300), "one_cycle(...): ", "<= 1.7e+38"),
+    *(
+        (lambda use=use: use(LINE, ls.Plateau()), "Plateau(", "a schedule, a number or a function", "Hint: a clock drives")
+        for use in (lambda s, x: s * x, lambda s, x: x + s, lambda s, x: s >> x, lambda s, x: s.then(x), ls.maximum)
+    ),
+    *(
+        (lambda use=use: use(LINE), "Function(fn=reduce_on_plateau): expected", "Hint: call it: reduce_on_plateau().")
+        for use in (
+            lambda s: s * ls.reduce_on_plateau,
+            lambda s: ls.reduce_on_plateau >> s,
+            lambda s: ls.join([s, ls.reduce_on_plateau], [5]),
+            lambda _: ls.Function(ls.reduce_on_plateau),
+            lambda _: ls.scale_by_learning_rate(ls.reduce_on_plateau),
+            lambda _: ls.scheduled(optimizers.adamw)(ls.reduce_on_plateau),
+        )
+    ),
+    (lambda: LINE * optax.linear_schedule, "Function(fn=optax.linear_schedule)", "call it: optax.linear_schedule()"),
     (lambda: DRIVEN(3), "on what its clock has observed", "scale_by_learning_rate(s) runs the clocks", "evaluate(s, state)"),
     (lambda: DRIVEN.drop(1), "drop bends time; do it before"),
     (lambda: LINE(np.array([0.0, NAN])), "schedule(step=...)", "got array([ 0., nan])."),

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, child, choice, leaf, node, surely
+from lrsched.algebra.node import Node, checked, child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.powers import power
 from lrsched.algebra.schedule import Condition, Real, Schedule, ScheduleLike, Spans
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
+
+_CLOCK = "a clock drives a schedule: schedule.on(clock), or schedule * reduce_on_plateau()"
 
 
 def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
@@ -38,12 +40,16 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:
         hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
+        hint = _CLOCK if isinstance(x, Node) else hint
         raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
     return schedule
 
 
 def operated(operator: str, *operands: Any) -> Schedule:
     """An operator on two operands; `NotImplemented` if one stands for no schedule."""
+    for x in operands:
+        if isinstance(x, Node) and not isinstance(x, Schedule):
+            raise TypeError(unexpected(operator, "operand", x, "a schedule, a number or a function of the step", _CLOCK))
     # Beside an operator on values, a number adds nothing to the length.
     a, b = (lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
     if a is None or b is None:

@@ -18,7 +18,7 @@ from lrsched.algebra.noise import truncated_normal, uniform
 from lrsched.algebra.numerics import Number, maximum, pick, pick_time, row_of, where
 from lrsched.algebra.powers import Progress, exponential
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.written import NAMES, shown, unexpected
 
 
 @node
@@ -372,6 +372,9 @@ class Function(Schedule):
     def _check(self) -> None:
         if not callable(self.fn):
             raise TypeError(unexpected("Function", "fn", self.fn, "a function of time"))
+        for name, maker in NAMES.items():
+            if self.fn is maker:
+                raise TypeError(f"Function(fn={name}): expected a function of time. Hint: call it: {name}().")
 
     def at(self, t: Real) -> Real:
         time = numerics.as_value(t)

@@ -212,6 +212,7 @@ def _schedules_and_numbers(
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
+            value = Function(value).fn if wants_float else value  # which refuses a recipe that is not called
             made = as_schedule(call, name, value) if is_stateful(value) else Function(OfCount(value))
             schedules |= {name: made} if wants_float else {}
     return schedules, numbers
