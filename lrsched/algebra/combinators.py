@@ -14,10 +14,10 @@ from lrsched.algebra.cycles import growing_cycle
 from lrsched.algebra.driven import Driven, driven_parts  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.node import child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number, ceil, clip, maximum, minimum, ratio, rounded, snapped, where
-from lrsched.algebra.pointwise import Pointwise, as_schedule, clipped, operated  # noqa: F401
+from lrsched.algebra.pointwise import Pointwise, as_schedule, clipped, operated  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.powers import Progress, grown
 from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
-from lrsched.algebra.sequence import sequence, unless_endless  # noqa: F401
+from lrsched.algebra.sequence import sequence, unless_endless  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.shapes import WAYS
 from lrsched.algebra.written import unexpected
 

@@ -46,7 +46,7 @@ def traced(
     try:
         with entropy as drawn:
             jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(numbers, key)
-    except Exception as error:
+    except Exception as error:  # whatever a function of the user raises goes on, with a note
         error.add_note(
             "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key. The rate is"
             " schedule(step), or that of an optimizer such as optax.adamw(schedule). All runs are one compiled program: use"

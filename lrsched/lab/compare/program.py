@@ -89,7 +89,7 @@ def from_first(make: Callable[[], T]) -> T:
     if jax.process_index() == 0:
         try:
             result = make()
-        except Exception as error:
+        except Exception as error:  # it is raised in every process: otherwise the others would wait for ever
             result = error
     data = np.frombuffer(pickle.dumps(result), np.uint8)
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))

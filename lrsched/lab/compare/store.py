@@ -48,8 +48,7 @@ def finished(folder: Path, names: Sequence[str]) -> dict[str, dict[str, np.ndarr
         try:
             with path.open("rb") as file, np.load(file) as arrays:
                 metrics = {name.removeprefix(_METRIC): arrays[name] for name in arrays}
-        except Exception:
-            # A damaged file, for which the decoders raise a dozen kinds of errors: its runs are made again.
+        except Exception:  # a damaged file, for which decoders raise a dozen kinds of errors: its runs are made again
             continue
         found.update(by_run(metrics.pop(_RUNS).tolist(), metrics))
     return {name: found[name] for name in names if name in found}

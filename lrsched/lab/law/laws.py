@@ -73,13 +73,13 @@ LAWS = {
             "multi-power",
             "1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta",
             {"alpha": (0.5, 0.3), "C": (2.05, 0.3), "beta": (0.59, 0.3), "gamma": (0.64, 0.3)},
-            lambda area, steps, rate, c, beta, gamma: 1.0 - (1.0 + c * rate**-gamma * area) ** -beta,  # noqa: ARG005 - as any law
+            lambda area, steps, rate, c, beta, gamma: 1.0 - (1.0 + c * rate**-gamma * area) ** -beta,  # noqa: ARG005 - all laws take these
         ),
         Law(
             "momentum",
             "1 - exp(-(t - k + 1) / memory)",
             {"alpha": (0.5, 0.3), "memory": (1000.0, 1.5)},
-            lambda area, steps, rate, memory: -jnp.expm1(-steps / memory),  # noqa: ARG005 - as any law
+            lambda area, steps, rate, memory: -jnp.expm1(-steps / memory),  # noqa: ARG005 - all laws take these
         ),
     )
 }

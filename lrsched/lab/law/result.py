@@ -50,9 +50,9 @@ class FittedLaw:
     def predict(self, schedule: Rated, steps: ArrayLike) -> jax.Array:
         """The loss at some steps of a run with a schedule. It can be jitted, and differentiated by the numbers of the schedule.
 
-        It sums over every step up to 16,383. For later steps it takes segments between the corners of the schedule, of which it
-        finds a thousand. The corners of a function, an array or a traced schedule are not known: there it takes 256 equal
-        segments up to the last of the steps, and does not resolve shorter phases.
+        Up to step 16,383 the sum is over every step. Later steps use segments between the first 1,000 corners of the schedule.
+        A function, an array or a traced schedule has no known corners: 256 equal segments up to the last step replace them,
+        and shorter phases are not resolved.
 
         Args:
             schedule: a schedule or a batch of them, a function of the step, or an array with the rate of every update.
