@@ -143,6 +143,12 @@ def test_a_part_of_the_run_is_a_number_of_warmup_steps(warmup, steps):
     assert mine == transformers.get_linear_schedule_with_warmup(0.1, steps, 1000)
 
 
+@pytest.mark.parametrize("n", [10, 2**24 + 1, 2**30 + 1])
+def test_a_traced_boundary_of_keras_is_the_last_step_of_its_value(n):
+    rate = jax.jit(lambda n, t: keras.PiecewiseConstantDecay([n], [1.0, 0.5])(t))
+    np.testing.assert_array_equal(rate(n, np.array([n - 1, n, n + 1])), [1.0, 1.0, 0.5])
+
+
 def test_noise_of_timm_is_in_its_range():
     t, numbers = np.arange(12), {"noise_pct": 0.3, "noise_seed": 5}
     for steps, noisy in (([3, 6], (t >= 3) & (t < 6)), (7, t >= 7)):
