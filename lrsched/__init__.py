@@ -85,7 +85,7 @@ if _typing.TYPE_CHECKING:
     from lrsched import dialects as dialects
     from lrsched import lab as lab
 
-    __version__: str
+__version__ = "0.1.0"
 
 # fmt: off
 __all__ = [  # noqa: RUF022 - in groups, as in the docstring
@@ -120,6 +120,4 @@ if not _typing.TYPE_CHECKING:  # for a type checker any name would be an attribu
         # These packages are imported when they are used.
         if name in ("dialects", "lab"):
             return importlib.import_module(f"lrsched.{name}")
-        if name == "__version__":
-            return importlib.import_module("importlib.metadata").version("lrsched-jax")
         raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name))

@@ -2,7 +2,6 @@
 
 import ast
 import graphlib
-import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +62,8 @@ def test_the_public_face_lists_its_names_and_imports_little():
     assert all(name in str(lrsched.__doc__) for name in names), "help(lrsched) lists them"
     assert callable(lrsched.dialects.torch.StepLR)
     assert callable(lrsched.lab.compare)
-    assert importlib.metadata.version("lrsched-jax") == lrsched.__version__
+    assert f"\nversion: {lrsched.__version__}\n" in (ROOT.parent / "CITATION.cff").read_text()
+    assert (ROOT.parent / "CHANGELOG.md").read_text().split("\n## ")[1].startswith(f"{lrsched.__version__} - ")
     seen = {name for name, value in vars(lrsched).items() if isinstance(value, type(sys)) and not name.startswith("_")}
     assert seen <= set(FLOORS)
     live = "ls.scale_by_learning_rate(0.1, live=True).init(0.0)"

@@ -179,9 +179,11 @@ def double(x: Real) -> Double:
         x = x.astype(np.int32) if x.dtype.itemsize < 4 else x
         low = x & np.asarray(0xFFF, x.dtype)
         return _normal((x - low).astype(np.float32), low.astype(np.float32))
-    high = jax.lax.convert_element_type(x, np.float32)
     if x.dtype == np.float64:
-        return Double(high, jax.lax.convert_element_type(x - jax.lax.convert_element_type(high, np.float64), np.float32))
+        # Not by a float32 and back: on a GPU the compiler takes that for x itself.
+        rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=23)
+        return Double(*(jax.lax.convert_element_type(part, np.float32) for part in (rounded, x - rounded)))
+    high = jax.lax.convert_element_type(x, np.float32)
     return Double(high, jnp.zeros_like(high))
 
 
