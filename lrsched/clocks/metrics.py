@@ -142,21 +142,25 @@ class Plateau(OfMetric):
         return PlateauState(self.worst(), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
     def observed(self, state: PlateauState, value: jax.Array) -> PlateauState:
+        if numerics.is_concrete(self.window) and np.all(numerics.to_float64(self.window) == 1):
+            return self._counted(state, value)
         total, seen = state.total + value, state.seen + 1
-        mean = total / numerics.to_float(seen)
-        counts = numerics.to_float(seen) >= numerics.to_float(self.window)  # the window is full: its mean is an observation
+        after = self._counted(state, total / numerics.to_float(seen))
+        after = after._replace(total=jnp.zeros_like(total), seen=jnp.zeros_like(seen))
+        full = numerics.to_float(seen) >= numerics.to_float(self.window)
+        return jax.tree.map(lambda a, b: jnp.where(full, a, b), after, state._replace(total=total, seen=seen))
+
+    def _counted(self, state: PlateauState, mean: jax.Array) -> PlateauState:
+        """The state after a whole window with this mean."""
         better, cooling = self.is_better(mean, state.best), state.cooldown > 0
         bad = jnp.where(better | cooling, 0, state.bad + 1)
         fired = numerics.to_float(bad) > numerics.to_float(self.patience)
-        after = PlateauState(
+        return state._replace(
             best=jnp.where(better, mean, state.best),
             bad=jnp.where(fired, 0, bad),
             cooldown=jnp.where(fired, _whole(self.cooldown), jnp.where(cooling, state.cooldown - 1, 0)),
             plateaus=jnp.where(fired, state.plateaus + 1, state.plateaus),
-            total=jnp.zeros_like(total),
-            seen=jnp.zeros_like(seen),
         )
-        return jax.tree.map(lambda a, b: jnp.where(counts, a, b), after, state._replace(total=total, seen=seen))
 
     def read(self, state: PlateauState) -> jax.Array:
         return state.plateaus
