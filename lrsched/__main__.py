@@ -12,10 +12,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lrsched import __version__
 from lrsched.algebra import foreign
 from lrsched.views.codec import to_dict
 from lrsched.views.expression import parse
@@ -55,19 +55,13 @@ def _program() -> str:
     return "lrsched" if Path(sys.argv[0]).stem == "lrsched" else "python -m lrsched"
 
 
-def _version() -> str:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version("lrsched-jax")
-    return "(not installed)"
-
-
 def _bakeoff_parser() -> _Parser:
     parser = _Parser(
         prog=_program(),
         description="Trains a small network on handwritten digits with a constant rate and with the seven schedulers that"
         " guides to PyTorch name, over a grid of peak rates and several seeds, in one compiled program, and compares them.",
     )
-    parser.add_argument("--version", action="version", version=f"lrsched {_version()}")
+    parser.add_argument("--version", action="version", version=f"lrsched {__version__}")
     _add_runs(parser, "1000", "8, from 0.01 to 1.28")
     _add_files(parser, ".", "bakeoff.png and bakeoff.json go (default: here)")
     commands = "show draws schedules in the terminal, compare compares eleven of them on another workload; add --help to one."

@@ -49,5 +49,6 @@ def test_an_example_works(title, tmp_path):
         edit(tmp_path, *block)
     command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", "-k", names, f"lrsched/{module}.py"]
     command += [f"tests/{name}.py" if "/" in name else f"tests/test_{name}.py" for name in files]
-    ran = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]

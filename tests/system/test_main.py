@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +113,7 @@ def test_help_lists_the_commands(capsys):
         assert stop.value.code == 0
     said = capsys.readouterr().out
     assert re.search(r"(?s)commands:.*show .*compare ", said)
-    assert said.endswith(f"lrsched {metadata.version('lrsched-jax')}\n")
+    assert said.endswith(f"lrsched {ls.__version__}\n")
 
 
 def test_the_script_is_the_same_command(monkeypatch, capsys):

@@ -32,7 +32,7 @@ def test_no_example_is_in_two_splits(load, sizes):
 def test_a_character_changes_no_prediction_before_it():
     params = {k: v + 0.1 for k, v in chars.init(KEY).items()}
     symbols = jax.random.randint(jax.random.key(1), (3, 9), 0, chars.SYMBOLS)
-    predict = jax.jit(lambda symbols: chars.transformer(params, symbols))
+    predict = jax.default_matmul_precision("highest")(jax.jit(lambda symbols: chars.transformer(params, symbols)))
     before = predict(symbols)
     for place in range(9):
         after = predict(symbols.at[:, place].set((symbols[:, place] + 1) % chars.SYMBOLS))
