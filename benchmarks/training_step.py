@@ -29,6 +29,7 @@ class Side(NamedTuple):
     name: str
     ours: Optimizer
     goal: float | None
+    gpu_goal: float | None = None
 
 
 def rows(repeats: int) -> list[Row]:
@@ -54,10 +55,10 @@ def rows(repeats: int) -> list[Row]:
             "a constant rate",
             constant,
             [
-                Side(pure, captured, 1.01),
-                Side(both, driven_chain, 1.03),
-                Side(f"{pure}, live", live, 1.03),
-                Side(f"{both}, live", driven_live, 1.03),
+                Side(pure, captured, 1.01, 1.02),
+                Side(both, driven_chain, 1.03, 1.1),
+                Side(f"{pure}, live", live, 1.03, 1.02),
+                Side(f"{both}, live", driven_live, 1.03, 1.1),
                 Side("a constant rate (how exact the others are)", constant, None),
             ],
             repeats,
@@ -94,7 +95,9 @@ def _against(name: str, theirs: Optimizer, sides: list[Side], repeats: int) -> l
         found = compare(_training(side.ours), baseline, repeats)
         us = [f"{1e6 * seconds / STEPS:.0f}" for seconds in (found.ours, found.theirs)]
         details = f"± {found.error:.3f}; {us[0]} µs against {us[1]} µs a step, {repeats} × {STEPS} steps"
-        table.append(Row(f"a training step with {side.name}, against {name}", found.ratio, side.goal, details))
+        table.append(
+            Row(f"a training step with {side.name}, against {name}", found.ratio, side.goal, details, gpu_goal=side.gpu_goal)
+        )
     return table
 
 
