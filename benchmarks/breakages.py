@@ -1,7 +1,8 @@
 """Breaks the library on purpose, one fault at a time in a copy, and shows which ring of the tests catches each.
 
-`python -m benchmarks.breakages [WORD ...]` prints a table of all faults, or of those whose names contain one of the words. A fault
-that the core ring catches is not tried with the other rings. Each takes half a minute, or minutes where the core ring misses it.
+`python -m benchmarks.breakages [WORD ...]` prints a table of all faults, or of those whose names contain one of the words. A
+fault that the core ring catches is not tried with the other rings. Each takes half a minute, or minutes where the core ring
+misses it.
 """
 
 import os

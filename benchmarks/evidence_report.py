@@ -20,15 +20,15 @@ validation split, and only that peak is scored on the test split. The constant r
   seed by seed.
 - *Steps saved*: how much earlier than the best constant rate the validation score (smoothed, averaged over seeds) reaches that
   rate's final score for good. *Never*: it does not. Below 0: it gets there later.
-- *With 30 % (50 %) fewer steps*: a test of the guides' claim. The schedule is made for a run of 70 % (50 %) of the steps, at the
-  peak that was best for the full run. Its test score is compared with that of the best constant rate in full runs, seed by
+- *With 30 % (50 %) fewer steps*: a test of the guides' claim. The schedule is made for a run of 70 % (50 %) of the steps, at
+  the peak that was best for the full run. Its test score is compared with that of the best constant rate in full runs, seed by
   seed. Above 0: it saves the steps, and scores better as well. An interval that contains 0 shows no loss; its lower end is the
   largest loss that is still likely.
 - *Numbers to choose*: those besides the length of the run. Numbers with a default in this library keep it.
 - *Lost over the grid*: the best mean validation score of all peaks minus that of the median peak, which is the cost of not
   tuning the rate.
-- Brackets hold 95 % intervals, by bootstrap over seeds. **Bold**: the interval does not contain 0. If no schedule had an effect,
-  about one interval in twenty would be bold.
+- Brackets hold 95 % intervals, by bootstrap over seeds. **Bold**: the interval does not contain 0. If no schedule had an
+  effect, about one interval in twenty would be bold.
 """
 
 
@@ -86,7 +86,7 @@ def _in_short(found: Mapping[str, Evidence]) -> str:
     def sides(intervals: list[Any], good: str, bad: str) -> str:
         return f"{sum(map(_above, intervals))} {good}, {sum(map(_below, intervals))} {bad}"
 
-    end = sides([row["gain_interval"] for row in rows], "end with a better score than the best constant rate", "with a worse one")
+    end = sides([row["gain_interval"] for row in rows], "end better than the best constant rate", "worse")
     way = sides([row["steps_saved_interval"] for row in rows], "reach its final score significantly earlier", "later")
     said = [f"Of {len(rows)} schedule–workload pairs, {end}; {way}."]
     for share in rows[0]["shorter"]:

@@ -89,9 +89,9 @@ included, with wall-clock seconds in brackets.
 The mean absolute error of each curve under this fit, the momentum law, and the published parameters:
 
 {_table(["", *names], curves)}
-Where the goal is missed, the cause is `cosine_72000`: it is three times as long as any fitted run, and its loss is predicted too
-low. The published parameters do better there, but miss the end of the fitted decays by up to 0.016, and the training curves give
-no reason to prefer them:
+Where the goal is missed, the cause is `cosine_72000`: it is three times as long as any fitted run, and its loss is predicted
+too low. The published parameters do better there, but miss the end of the fitted decays by up to 0.016, and the training curves
+give no reason to prefer them:
 
 | weight of the prior | 1 | 3 | **10** | 30 | 100 | 1000 | exponents and C fixed |
 | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -104,8 +104,8 @@ weight. It predicts held-out training curves better (0.0032), but not the test c
 
 ### A schedule of 24,000 steps
 
-The table shows the predicted final loss of five schedules, under the published parameters and under the fit: the best table that
-never rises (32 points), `wsd` with two free numbers and a linear or 1-sqrt decay, and two cosines. As in the paper, the
+The table shows the predicted final loss of five schedules, under the published parameters and under the fit: the best table
+that never rises (32 points), `wsd` with two free numbers and a linear or 1-sqrt decay, and two cosines. As in the paper, the
 rise in the warm-up does not count. The published schedule for 400M has {GOAL}; the best table has {best:.4f}, and the best
 `wsd` {family:.4f}.
 
@@ -153,9 +153,9 @@ Mean error {found["errors"]["mae"]:.4f}, worst relative error {found["errors"]["
 ```
 
 {_table(["schedule", "its losses", "mean error", "momentum law", "end, predicted", "end, measured"], errors)}
-Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds next to others. One of these
-has twice the peak, because a cosine often does better with a higher one; the law does not model that. The gain is the difference
-in test score ({found["score"]}), seed by seed, with its 95 % interval; above 0, the schedule in the row is better.
+Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds next to others. One of
+these has twice the peak, because a cosine often does better with a higher one; the law does not model that. The gain is the
+difference in test score ({found["score"]}), seed by seed, with its 95 % interval; above 0, the schedule in the row is better.
 
 {_table(["schedule", "loss, predicted", "loss, measured", *(f"against {rival}" for rival in found["gains"])], gains)}
 {designs}
@@ -169,8 +169,8 @@ def _limits(own: dict[str, Any]) -> str:
 
 40 sets of three short curves were simulated with each law. Each curve has 54 points, parameters drawn from the priors (with an
 eighth of the memory, because the runs are short), and noise of 0.3 % with a correlation of 0.8 between neighbouring points; the
-residuals above have correlations of 0.2 to 0.9. The 95 % intervals contain the true parameter in 95 % of the cases (multi-power)
-or 92 % (momentum). They do not include the error of a law that does not fit.
+residuals above have correlations of 0.2 to 0.9. The 95 % intervals contain the true parameter in 95 % of the cases
+(multi-power) or 92 % (momentum). They do not include the error of a law that does not fit.
 
 ## Where the law fails
 
