@@ -30,7 +30,7 @@ Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its ow
 if TYPE_CHECKING:
 
     class _Hyperparameter(Node, complex):
-        """For type checkers, which then accept a schedule where optax annotates a number. Not float, or `0.1 * s` would be one."""
+        """For type checkers, so that they accept a schedule where optax has a number. Not float, or `0.1 * s` would be one."""
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 
