@@ -81,7 +81,7 @@ def _show_parser() -> _Parser:
         prog=f"{_program()} show",
         description="Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
     )
-    steps = "updates in the run (default: as many as it lasts, a fourth more if it ends at its highest value)"
+    steps = "updates in the run (default: its length, or a quarter more if it ends at its highest value)"
     hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; it is only parsed, never executed"
     parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
     parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help=steps)

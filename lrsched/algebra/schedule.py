@@ -30,7 +30,7 @@ Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its ow
 if TYPE_CHECKING:
 
     class _Hyperparameter(Node, complex):
-        """For type checkers, so that they accept a schedule where optax has a number. Not float, or `0.1 * s` would be one."""
+        """For type checkers, to accept a schedule where optax annotates a number. Not float, or `0.1 * s` would be one."""
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 
@@ -73,7 +73,7 @@ class Schedule(_Hyperparameter):
         super().__post_init__()
 
     def at(self, t: Real) -> Real:
-        """The value at a time, which is below 0 only if a clock reads it."""
+        """The value at a time; a time below 0 can only be a clock's reading."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method at(t).")
 
     @property

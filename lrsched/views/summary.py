@@ -371,7 +371,7 @@ def _missed(found: Summary, pure: Schedule, corners: np.ndarray | None) -> Itera
         margin = 0.011 if found.steps < held.start else 0.1
     else:
         target = float(found.values[found.peak_step <= found.grid].min())  # the lowest value since the peak
-        where, margin = f"{number(target)}, its lowest value", 0.1
+        where, margin = f"{number(target)}, its lowest since the peak", 0.1
         ahead = corners[corners >= found.steps][:1]
         coming = float(np.asarray(pure(ahead * (1 - _NEAR))).min(initial=math.inf))
         coming = 0.0 if abs(coming) < 1e-12 * found.peak else coming
