@@ -1,6 +1,6 @@
 """Keras' schedules, exactly: every class of `keras.optimizers.schedules`, and the callback `ReduceLROnPlateau`, as a schedule.
 
-The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback. A step is an update, and
+Names, argument order and defaults are Keras', with `base_lr` before those of the callback. A step is an update, and
 a schedule with an end keeps its last value. `deserialize` reads the output of Keras' `serialize`.
 `notebooks/coming_from_keras.md` shows each beside the algebra, and the differences.
 

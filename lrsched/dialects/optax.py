@@ -1,6 +1,6 @@
 """optax's schedules, exactly: every function of `optax.schedules`, and `contrib.reduce_on_plateau`, as a schedule.
 
-The names, arguments, their order and defaults are optax's, and so is the value at every step, but without float32 rounding.
+Names, argument order and defaults are optax's, and so is the value at every step, but without float32 rounding.
 To switch, change one import; `from_optax` translates a schedule that optax has already made.
 
 `reduce_on_plateau` is a schedule like the others, not a transformation: in a chain write

@@ -1,6 +1,6 @@
 """timm's schedulers, exactly: every class of `timm.scheduler`, and `create_scheduler_v2`, as a schedule.
 
-The names, arguments, their order and defaults are timm's, with `base_lr` in place of the optimizer; pass arguments after the
+Names, argument order and defaults are timm's, with `base_lr` in place of the optimizer; pass arguments after the
 warm-up, such as `noise_range_t`, by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: steps are
 epochs or updates, as you count them. `notebooks/coming_from_timm.md` shows each beside the algebra, and the differences.
 

@@ -1,6 +1,6 @@
 """Hugging Face's schedules, exactly: all of transformers' `get_scheduler`, by name and as functions.
 
-The names, arguments, their order and defaults are those of transformers, with `base_lr` in place of the optimizer and no
+Names, argument order and defaults are those of transformers, with `base_lr` in place of the optimizer and no
 `last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`. Past `num_training_steps`
 the rate is constant, except that cosines without restarts rise again. `notebooks/coming_from_hugging_face.md` shows each beside
 the algebra, and the differences.
