@@ -1,4 +1,4 @@
-"""Runs the benchmarks, prints their rows, and unless it is a quick run keeps them and writes the tables of README.md anew."""
+"""Runs the benchmarks and prints their rows. Unless the run is quick, keeps them and rewrites the tables of README.md."""
 
 import argparse
 import datetime as dt
@@ -26,8 +26,8 @@ from benchmarks import (
 from benchmarks.progress import measuring, shown
 from benchmarks.timing import Row
 
-# Each has a function `rows` that takes the number of repeats, and the cores that it uses as CORES if it does not keep to one;
-# the first line of its docstring is the title of its table.
+# Each has a function `rows` of the number of repeats, and CORES if it uses more than one core; the first line of its docstring
+# is the title of its table.
 MODULES: tuple[ModuleType, ...] = (
     accuracy,
     traced_accuracy,
@@ -47,7 +47,7 @@ TITLES = {name: str(module.__doc__).splitlines()[0].rstrip(".") for name, module
 
 
 def main(given: list[str] | None = None) -> int:
-    """Returns the exit code: 1 if a quick run finds a figure that is worse than three times its goal, or than its limit."""
+    """Returns the exit code: 1 if a quick run finds a figure worse than three times its goal, or beyond its limit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures lrsched against its goals.")
     parser.add_argument("--quick", action="store_true", help="few repeats; write nothing, fail beyond three times a goal")
     parser.add_argument(
@@ -68,7 +68,7 @@ def main(given: list[str] | None = None) -> int:
             for row in found:
                 print(report.line(row, platform), flush=True)
             rows += found
-            if not options.quick:  # after each, so that what fails later costs nothing that was measured before
+            if not options.quick:  # after each, so that a later failure loses nothing measured before
                 _keep(name, found, platform)
     print(report.count(rows, platform))
     return int(options.quick and any(row.is_regression(platform) for row in rows))

@@ -1,7 +1,7 @@
 """The exactness of known numbers: the largest error in ulp, outside jit and captured by a jitted function.
 
-Of every shape, recipe and PyTorch scheduler, at every step of runs of 10³ and 10⁵, and in runs of 2³¹ − 2 at steps near every
-boundary and both ends, and in between. The numbers are the float64 numbers given.
+For every shape, recipe and PyTorch scheduler, at every step of runs of 10³ and 10⁵, and, in runs of 2³¹ − 2, at steps near
+every boundary and both ends, and in between. Errors are relative to the float64 numbers given.
 """
 
 from benchmarks import exactness, machine
@@ -9,7 +9,7 @@ from benchmarks.exactness import Error, largest, place
 from benchmarks.progress import measuring
 from benchmarks.timing import Row
 
-CORES = machine.CORES  # each case is measured in a process of its own
+CORES = machine.CORES  # each case is measured in its own process
 
 
 def rows(repeats: int) -> list[Row]:

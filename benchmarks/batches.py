@@ -1,4 +1,4 @@
-"""4,096 schedules at 4,096 steps each, their numbers traced, against filling the result."""
+"""4,096 schedules with traced numbers at 4,096 steps each, against filling the result."""
 
 import jax
 import jax.numpy as jnp

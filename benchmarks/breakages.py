@@ -1,8 +1,8 @@
 """Breaks the library on purpose, one fault at a time in a copy, and shows which ring of the tests catches each.
 
-`python -m benchmarks.breakages` prints a table; with words as arguments, only of the faults whose names
-contain one. A fault that the core ring catches is not tried with the others. It takes half a minute for each, and minutes where
-the core ring misses it.
+`python -m benchmarks.breakages [WORD ...]` prints a table of all faults, or of those whose names contain one of the words. A
+fault that the core ring catches is not tried with the other rings. Each takes half a minute, or minutes where the core ring
+misses it.
 """
 
 import os
@@ -21,16 +21,16 @@ RINGS = {"core": [], "deep": ["-m", "deep"], "system": ["-m", "system"]}
 
 
 class Breakage(NamedTuple):
-    """A fault: in a file of the library, one piece of code in the place of another that occurs there once."""
+    """A fault: a piece of code that occurs once in a file of the library, and what replaces it."""
 
     name: str
     file: str
     code: str
     instead: str
-    first: str = ""  # the file of the core ring that is tried first, since it probably catches it
+    first: str = ""  # the file of the core ring to try first, since it probably catches the fault
 
     def applied(self, text: str) -> str:
-        """The text of the file with the fault."""
+        """The text of the file, with the fault."""
         if text.count(self.code) != 1:
             raise ValueError(f"{self.name}: expected {self.code!r} once in {self.file}, got {text.count(self.code)} times")
         return text.replace(self.code, self.instead)
@@ -41,7 +41,7 @@ BREAKAGES = (
     Breakage(
         "updates go uphill", f"{TRAINING}/transform.py", "-after.used if flip_sign", "after.used if flip_sign", "transform"
     ),
-    Breakage("a negated schedule is not", f"{ALGEBRA}/pointwise.py", '"neg": operator.neg', '"neg": operator.pos', "operators"),
+    Breakage("negation does nothing", f"{ALGEBRA}/pointwise.py", '"neg": operator.neg', '"neg": operator.pos', "operators"),
     Breakage(
         "a part begins a step late",
         f"{ALGEBRA}/sequence.py",
@@ -50,7 +50,7 @@ BREAKAGES = (
         "operators",
     ),
     Breakage(
-        "a table moves a step late",
+        "a table switches a step late",
         f"{ALGEBRA}/numerics.py",
         "asarray(t >= points[i]",
         "asarray(t > points[i]",
@@ -64,7 +64,7 @@ BREAKAGES = (
         "operators",
     ),
     Breakage(
-        "a wrong cycle",
+        "the wrong cycle is chosen",
         f"{ALGEBRA}/combinators.py",
         "minimum(numerics.floor_ratio(t, steps), last)",
         "minimum(numerics.ceil(ratio(t, steps)), last)",
@@ -78,21 +78,21 @@ BREAKAGES = (
         "operators",
     ),
     Breakage(
-        "a delay does not lengthen",
+        "a delay adds no length",
         f"{ALGEBRA}/combinators.py",
         "lambda steps: steps + self.steps",
         "lambda steps: steps",
         "operators",
     ),
     Breakage(
-        "patience runs out one early",
+        "patience runs out one observation early",
         f"{CLOCKS}/metrics.py",
         "to_float(bad) > numerics.to_float(self.patience)",
         "to_float(bad) >= numerics.to_float(self.patience)",
         "clocks",
     ),
     Breakage(
-        "no cooldown",
+        "the cooldown is ignored",
         f"{CLOCKS}/metrics.py",
         "cooldown=jnp.where(fired, _whole(self.cooldown),",
         "cooldown=jnp.where(fired, 0,",
@@ -127,37 +127,37 @@ BREAKAGES = (
         "observations",
     ),
     Breakage(
-        "a mean is a sum",
+        "a sum replaces a mean",
         f"{CLOCKS}/observations.py",
         'if how == "mean" else total',
         'if how == "none" else total',
         "observations",
     ),
     Breakage(
-        "two fields of JSON are swapped",
+        "two JSON fields are swapped",
         "lrsched/views/codec.py",
         "{argument(f): _written(getattr(value, f.name)",
         "{argument(f): _written(getattr(value, (fields[f == fields[0]] if f in fields[:2] else f).name)",
         "texts",
     ),
     Breakage(
-        "a false formula", "lrsched/views/latex.py", "b + (a - b) * (1 - _sqrt(p))", "b + (a - b) * _sqrt(1 - p)", "latex"
+        "a formula is wrong", "lrsched/views/latex.py", "b + (a - b) * (1 - _sqrt(p))", "b + (a - b) * _sqrt(1 - p)", "latex"
     ),
     Breakage(
-        "a derivative forgets one operand",
+        "a derivative omits one operand",
         f"{ALGEBRA}/numerics.py",
         "jnp.zeros_like(value)) * change / b",
         "jnp.zeros_like(value)) * 0 / b",
     ),
     Breakage(
-        "a live number keeps 24 bits",
+        "a live number keeps only 24 bits",
         f"{TRAINING}/live.py",
         "return Double(jnp.copy(high), jnp.copy(low))",
         "return Double(jnp.copy(high), jnp.copy(low) * 0)",
         "live",
     ),
     Breakage(
-        "layers count from one",
+        "layers are counted from one",
         f"{TRAINING}/layerwise.py",
         "power(base, value)",
         "power(base, value + 1)",
@@ -171,7 +171,7 @@ BREAKAGES = (
         "torch",
     ),
     Breakage(
-        "runs of a finished round are made again",
+        "the runs of a finished round are repeated",
         "lrsched/lab/compare/store.py",
         'glob("round-*.npz")',
         'glob("round_*.npz")',
@@ -180,7 +180,7 @@ BREAKAGES = (
 
 
 def copied(target: pathlib.Path) -> None:
-    """Copies the files of the checkout that git knows, or would add."""
+    """Copies the files of the checkout that git tracks or would add."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.splitlines()

@@ -17,7 +17,7 @@ HEIGHTS = [0.0, 1e-3, 5e-4, 8e-4, 1e-5]
 
 
 def _other_ramps() -> Iterator[tuple[Any, list[float]]]:
-    """Every ramp but Linear and Cosine, which have goals of their own, with 1.5 for each further number."""
+    """Every ramp but Linear and Cosine, which have their own goals, with 1.5 for each further number."""
     for kind in vars(shapes).values():
         if isinstance(kind, type) and issubclass(kind, shapes.Ramp) and kind not in (shapes.Ramp, ls.Linear, ls.Cosine):
             yield kind, [1.5] * (len(dataclasses.fields(kind)) - 3)

@@ -12,7 +12,7 @@ from lrsched.lab.workloads import digits, training
 
 
 def schedule_of(name: str, peak: float, steps: int) -> optax.Schedule:
-    """The schedule of optax for a name in `guide_schedules`. A plateau is no schedule there: its rate is the constant one."""
+    """The optax schedule for a name in `guide_schedules`. A plateau is not a schedule there: its rate is the constant one."""
     match name:
         case "constant" | "reduce on plateau":
             return optax.constant_schedule(peak)
@@ -34,13 +34,13 @@ def schedule_of(name: str, peak: float, steps: int) -> optax.Schedule:
 
 
 class Run(NamedTuple):
-    """What a run starts from, and its step, not compiled yet."""
+    """The start of a run, and its step, not compiled yet."""
 
     params: Any
     state: Any
     scale: Any  # the state of the plateau; None without one
     step: Callable[..., Any]  # (params, state, scale, total, number) -> (params, state, total)
-    observe: Callable[[Any, jax.Array], Any]  # what the plateau makes of a validation loss
+    observe: Callable[[Any, jax.Array], Any]  # the plateau's reaction to a validation loss
 
 
 def train(name: str, peak: float, seed: int, steps: int) -> float:
@@ -93,7 +93,7 @@ def _build(name: str, peak: float, seed: int, steps: int) -> Run:
         "b_out": jnp.zeros(10),
     }
     optimizer = optax.sgd(schedule_of(name, peak, steps), momentum=0.9)
-    # Its patience is one more than that of the others, as it fires one observation earlier.
+    # Its patience is one higher than elsewhere, since it fires one observation earlier.
     plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=4, rtol=0.01) if name == "reduce on plateau" else None
 
     def step(params: Any, state: Any, scale: Any, total: Any, number: Any) -> Any:

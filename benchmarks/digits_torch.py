@@ -10,7 +10,7 @@ from lrsched.lab.workloads import digits, training
 
 
 def scheduler_of(name: str, optimizer: Any, peak: float, steps: int) -> Any:
-    """PyTorch's scheduler of a name in `guide_schedules`; None for the constant rate, which needs none."""
+    """PyTorch's scheduler for a name in `guide_schedules`; None for the constant rate."""
     library = module("torch.optim.lr_scheduler")
     match name:
         case "constant":
@@ -48,7 +48,7 @@ class Tensors:
 
 
 def on_its_fastest_device() -> Callable[[str, float, int, int], float]:
-    """`train` with the data where a short run is the fastest: so small a network may be slower on a GPU."""
+    """`train` with the data on the device where a short run is fastest: such a small network may be slower on a GPU."""
     devices = ["cpu", "cuda"] if module("torch").cuda.is_available() else ["cpu"]
     trains = [functools.partial(train, Tensors(device)) for device in devices]
     if len(trains) == 1:

@@ -1,7 +1,7 @@
-"""`schedule(step)` outside jit, as a person calls it in a notebook or a logging loop: several calls in a row.
+"""`schedule(step)` outside jit, as in a notebook or a logging loop: several calls in a row.
 
-Both sides run in turn in blocks of calls. Call by call, each would find the processor's caches filled by the other, and ours,
-which is short, would take several times as long as it does in any program.
+The two sides alternate in blocks of calls. If they alternated call by call, each would find the processor's caches filled by
+the other, and ours, which is short, would take several times as long as in a real program.
 """
 
 import functools
@@ -35,7 +35,7 @@ def rows(repeats: int) -> list[Row]:
         if name in ABSOLUTE:
             seconds = median(ours, CALLS * repeats)
             table.append(Row(f"a call of {name} outside jit", 1e6 * seconds, 30.0, f"{CALLS * repeats} calls", "µs"))
-        blocks = min(repeats, 5) if name == "512 parts" else max(repeats, 25)  # there optax evaluates all of them
+        blocks = min(repeats, 5) if name == "512 parts" else max(repeats, 25)  # optax evaluates all of them
         found = compare(ours, theirs, blocks, CALLS)
         details = (
             f"± {found.error:.3f}; {1e6 * found.ours:.0f} µs against {1e6 * found.theirs:.0f} µs: {1 / found.ratio:.1f} times"
@@ -56,7 +56,7 @@ def _pairs() -> list[Pair]:
             50_000,
             ls.warmup_cosine(1e-3, 1000, 10**5),
             optax.warmup_cosine_decay_schedule(0.0, 1e-3, 1000, 10**5),
-            reason="JAX's own making of an array is half of ours",
+            reason="half of our time is JAX making the array",
         ),
         Pair(
             "512 parts",
@@ -75,7 +75,7 @@ def _pairs() -> list[Pair]:
             1500,
             ls.Exponential(1e-3, 0.5).stretch(1000),
             optax.exponential_decay(1e-3, 1000, 0.5),
-            reason="optax's is three calls of compiled functions, as long as two of jnp.asarray, and ours ends with one",
+            reason="optax makes three compiled calls, as long as two of jnp.asarray, and ours ends with one jnp.asarray",
             limit=2.5,
         ),
         Pair(
@@ -83,7 +83,7 @@ def _pairs() -> list[Pair]:
             1500,
             ls.multi_step(1e-3, milestones=[500, 1000, 2000], factor=0.1),
             optax.piecewise_constant_schedule(1e-3, dict.fromkeys((500, 1000, 2000), 0.1)),
-            reason="ours searches its table with NumPy, where other shapes are a few Python floats",
+            reason="ours searches its table with NumPy, while other shapes need only a few Python floats",
             limit=1.0,
         ),
         Pair(

@@ -3,7 +3,7 @@
     python -m benchmarks.evidence                       # everything: half an hour on two cores
     python -m benchmarks.evidence --workload digits     # one workload; the others keep what was measured before
 
-Each finished round of runs is kept in `benchmarks/evidence.runs/`, so that an interrupted run goes on where it was.
+Each finished round of runs is kept in `benchmarks/evidence.runs/`, so that an interrupted run continues where it stopped.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def _data(workload: Workload) -> dict[str, Any]:
 
 
 def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:
-    """What each schedule's test score in shorter runs is above that of the best constant rate in whole ones, seed by seed."""
+    """How far each schedule's test score in shorter runs exceeds that of the best constant rate in full runs, seed by seed."""
     base = whole.best[whole.baseline]
     kept = []
     for own in short.best.values():
@@ -104,7 +104,7 @@ def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:
 
 
 def _row(found: Comparison, candidate: candidates.Candidate, row: Row) -> dict[str, Any]:
-    """What is written down of a schedule: its row in the table, and how its best peak stands among the others."""
+    """The record of a schedule: its row in the table, and how its best peak compares with the others."""
     own = [i for i, trial in enumerate(found.trials) if trial.name == candidate.name]
     # A peak at which a run was lost is as bad as can be.
     of_peaks = np.where(found.diverged[own].any(axis=-1), -np.inf, found.metrics["validation"][own, ..., -1].mean(axis=-1))

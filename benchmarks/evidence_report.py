@@ -1,34 +1,34 @@
-"""What evidence.md says of the measurements: the guide's table with figures in place of stars, and a table a workload."""
+"""The text of evidence.md: the guide's table with figures in place of stars, and a table for each workload."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lrsched.lab.candidates import CONSTANT
 
-CLAIM = 0.3  # of the steps, the least that the guide says a good schedule saves
+CLAIM = 0.3  # the smallest share of the steps that a good schedule saves, according to the guide
 
 _INTRODUCTION = """# Do schedules help?
 
 Guides to PyTorch's schedulers rate them with stars, and say that a good schedule saves 30 to 50 % of the training time. This
-page has measurements instead. `python -m benchmarks.evidence` writes it; `python -m lrsched compare --workload digits`
-measures one workload, and `lrsched.lab.compare` measures your own model, which is the result that counts.
+page gives measurements instead. `python -m benchmarks.evidence` writes it; `python -m lrsched compare --workload digits`
+measures one workload, and `lrsched.lab.compare` measures your own model, which is what counts.
 
-Every schedule has the same budget: the same peak rates, the same seeds, the same number of steps. The best peak of each is
-chosen on the validation split, and only that peak is scored on the test split. The constant rate is tuned in the same way.
+Every schedule has the same budget: the same peak rates, seeds and number of steps. The best peak of each is chosen on the
+validation split, and only that peak is scored on the test split. The constant rate is tuned in the same way.
 
 - *Test score*: the mean over seeds at the best peak. *Against constant*: the mean difference from the best constant rate,
   seed by seed.
-- *Steps saved*: how much earlier than the best constant rate the validation score, smoothed and averaged over seeds, reaches
-  the final score of that rate, and stays there. *Never*: it does not. Below 0: it gets there later.
-- *With 30 % (50 %) fewer steps*: the claim of the guides, tested. The schedule is made for a run of 70 % (50 %) of the steps,
-  at the peak that was best for the whole run. Its test score is compared with that of the best constant rate in whole runs,
-  seed by seed. Above 0: the steps are saved, and the score is better as well. An interval that contains 0 shows no loss; its
-  lower end is the largest loss that is still likely.
-- *Numbers to choose*: besides the length of the run; numbers with a default in this library keep it.
-- *Lost over the grid*: the best mean validation score of all peaks minus that of the median peak, the cost of a rate that is
-  not tuned.
-- In brackets are 95 % intervals, by bootstrap over seeds. **Bold**: the interval does not contain 0. If no schedule had an
-  effect, about one in twenty would be bold.
+- *Steps saved*: how much earlier than the best constant rate the validation score (smoothed, averaged over seeds) reaches that
+  rate's final score for good. *Never*: it does not. Below 0: it gets there later.
+- *With 30 % (50 %) fewer steps*: a test of the guides' claim. The schedule is made for a run of 70 % (50 %) of the steps, at
+  the peak that was best for the full run. Its test score is compared with that of the best constant rate in full runs, seed by
+  seed. Above 0: it saves the steps, and scores better as well. An interval that contains 0 shows no loss; its lower end is the
+  largest loss that is still likely.
+- *Numbers to choose*: those besides the length of the run. Numbers with a default in this library keep it.
+- *Lost over the grid*: the best mean validation score of all peaks minus that of the median peak, which is the cost of not
+  tuning the rate.
+- Brackets hold 95 % intervals, by bootstrap over seeds. **Bold**: the interval does not contain 0. If no schedule had an
+  effect, about one interval in twenty would be bold.
 """
 
 
@@ -53,7 +53,7 @@ def text(found: Mapping[str, Evidence]) -> str:
 
 
 def _summary(found: Mapping[str, Evidence]) -> str:
-    """The guide's table: a row a schedule, with training speed, final score and ease."""
+    """The guide's table: a row for each schedule, with training speed, final score and ease."""
     of = {name: {row["name"]: row for row in one.rows} for name, one in found.items()}
     heads = ["schedule", *(f"speed: steps saved, {name}" for name in of), *(f"score against constant, {name}" for name in of)]
     rows = [[*heads, "ease: numbers to choose", *(f"lost over the grid, {name}" for name in of)]]
@@ -80,18 +80,18 @@ def _others(one: Evidence) -> list[dict[str, Any]]:
 
 
 def _in_short(found: Mapping[str, Evidence]) -> str:
-    """How many intervals leave out 0, and on which side."""
+    """How many intervals exclude 0, and on which side."""
     rows = [row for one in found.values() for row in _others(one)]
 
     def sides(intervals: list[Any], good: str, bad: str) -> str:
         return f"{sum(map(_above, intervals))} {good}, {sum(map(_below, intervals))} {bad}"
 
     end = sides([row["gain_interval"] for row in rows], "end better than the best constant rate", "worse")
-    way = sides([row["steps_saved_interval"] for row in rows], "reach its final score earlier, beyond chance", "later")
+    way = sides([row["steps_saved_interval"] for row in rows], "reach its final score significantly earlier", "later")
     said = [f"Of {len(rows)} schedule–workload pairs, {end}; {way}."]
     for share in rows[0]["shorter"]:
         fewer = sides([row["shorter"][share]["gain_interval"] for row in rows], "are better than the constant rate", "worse")
-        said.append(f"With {_percent(share)} fewer steps {fewer}, and the rest show no difference.")
+        said.append(f"With {_percent(share)} fewer steps, {fewer}, and the rest show no difference.")
     return " ".join(said)
 
 
@@ -100,7 +100,7 @@ def _percent(share: str) -> str:
 
 
 def _said(name: str, one: Evidence) -> str:
-    """The result of a workload in a few lines, whatever it is."""
+    """The result of a workload in a few lines."""
     others = _others(one)
 
     def names(holds: Any) -> str:
@@ -109,7 +109,7 @@ def _said(name: str, one: Evidence) -> str:
     lines = [
         f"better than the best constant rate: {names(lambda row: _above(row['gain_interval']))}; worse:"
         f" {names(lambda row: _below(row['gain_interval']))}",
-        f"reaches its final score earlier, beyond chance: {names(lambda row: _above(row['steps_saved_interval']))}; never:"
+        f"reaches its final score significantly earlier: {names(lambda row: _above(row['steps_saved_interval']))}; never:"
         f" {names(lambda row: row['steps_saved'] == 'never')}",
         f"earlier by 30 % of the steps or more: {names(lambda row: _at_least(row['steps_saved'], CLAIM))}",
     ]
@@ -117,7 +117,7 @@ def _said(name: str, one: Evidence) -> str:
         better, worse = (
             names(lambda row, side=side, of=share: side(row["shorter"][of]["gain_interval"])) for side in (_above, _below)
         )
-        lines.append(f"with {_percent(share)} fewer steps, better than the whole constant run: {better}; worse: {worse}")
+        lines.append(f"with {_percent(share)} fewer steps, better than the full constant run: {better}; worse: {worse}")
     return f"**{name}**: {one.description}\n" + "\n".join(f"    - {line}" for line in lines)
 
 
@@ -190,5 +190,5 @@ def _interval(interval: list[float | str | None], form: str) -> str:
 
 
 def _number(value: float | str | None, form: str) -> str:
-    """A figure; a word in its place, such as never; or a dash, for None, which JSON has for what is no number."""
+    """A figure, a word such as "never", or a dash for None, which stands for NaN in JSON."""
     return "-" if value is None else value if isinstance(value, str) else format(value, form)

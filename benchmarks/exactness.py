@@ -1,7 +1,7 @@
 """Errors in units of the last place: of every case of the tests, in every way of calling it, against mpmath.
 
-The cases and the truth are those of the tests (tests/cases.py, tests/torch_cases.py, tests/meaning.py), which know nothing of
-the library's arithmetic. Each case is measured in a process of its own, as many at a time as there are cores,
+The cases and the true values are those of the tests (tests/cases.py, tests/torch_cases.py, tests/meaning.py), which do not use
+the library's arithmetic. Each case is measured in its own process, as many at a time as there are cores,
 on a GPU at most four.
 """
 
@@ -22,9 +22,9 @@ from lrsched.training import live
 
 TINY = float(np.finfo(np.float32).tiny)
 GPU_PROCESSES = 4  # that share it, at most
-EVERY = 10**5  # up to which length every step is looked at
+EVERY = 10**5  # up to this length every step is checked
 LAST = 2**31 - 1
-EXACT_FLOAT = 2**24  # up to which a float32 holds every step and length
+EXACT_FLOAT = 2**24  # up to here a float32 holds every step and length
 
 
 class Error(NamedTuple):
@@ -89,8 +89,8 @@ def _known(name: str, quick: bool) -> list[Error]:
 def _argument(name: str, quick: bool) -> list[Error]:
     """An argument of a jitted function, mapped over, in up to three ways.
 
-    Of the float32 numbers received ("traced"); with exact counts of steps ("live"); and a recipe, made in the function of the
-    float32 numbers received, which it calculates with ("made").
+    With the float32 numbers received ("traced"); with exact counts of steps ("live"); and, for a recipe, made inside the
+    function from the float32 numbers received ("made").
     """
     case, found = cases()[name], []
     compiled = _mapped(lambda s, steps: s(steps))
@@ -209,8 +209,8 @@ def as_given(errors: dict[str, list[Error]]) -> Row:
     return Row("ends and boundaries not exactly as given", len(wrong), 0, "; ".join([details, *wrong]), "")
 
 
-_CALCULATED = "the end of its phase is calculated of traced numbers, and float32 does not hold it"
-LIMIT = 60.0  # of what is known to miss its goal
+_CALCULATED = "the end of its phase is computed from traced numbers, and a float32 cannot hold it"
+LIMIT = 60.0  # for cases known to miss their goal
 _REASONS = {
     "one_cycle three lines": _CALCULATED,
     "CosineAnnealingWarmRestarts growing": "48 bits of time do not resolve the end of a cycle of 2³⁰ steps",

@@ -1,7 +1,7 @@
 """What successive halving costs and saves: `python -m benchmarks.halving [SEEDS]` prints a table of the three workloads.
 
-Each has eleven schedules at all its peaks; `rungs=3` against the full grid, from the same seeds. The score that is lost is the
-mean over the schedules of the validation score at the full grid's best peak, less that at the peak that halving chose.
+Each has eleven schedules at all its peaks: `rungs=3` against the full grid, with the same seeds. The score lost is the mean
+over the schedules of the validation score at the full grid's best peak, minus that at the peak that halving chose.
 """
 
 import sys

@@ -17,7 +17,7 @@ print(time.perf_counter() - begin, *(name for name in {HEAVY} if name in sys.mod
 
 
 def rows(repeats: int) -> list[Row]:
-    """The time in a process of its own, and how many heavy modules were imported."""
+    """The time in a separate process, and how many heavy modules were imported."""
     runs = [
         subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
         for _ in range(max(9, repeats // 10))

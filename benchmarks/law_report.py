@@ -7,9 +7,9 @@ GOAL = 2.5332  # the loss of the published schedule of 24,000 steps for 400M
 
 _HEAD = """# Does a law predict the loss from the schedule?
 
-`lrsched.lab.fit_law` fits a law of the loss to two or three runs, predicts the curve of any other schedule, and moves the
-numbers of a schedule to the least predicted loss. `python -m benchmarks.law --data FOLDER` measures how well, and writes this
-file.
+`lrsched.lab.fit_law` fits a law of the loss to two or three runs, predicts the curve of any other schedule, and optimizes the
+numbers of a schedule for the lowest predicted loss. `python -m benchmarks.law --data FOLDER` measures how well this works, and
+writes this file.
 """
 
 
@@ -66,10 +66,10 @@ def _published(found: dict[str, Any]) -> str:
 
 Llama models of 25M, 100M and 400M parameters (Luo et al., 2025, arXiv 2503.12811). The fit sees `cosine_24000`,
 `constant_24000` and `wsdcon_9`; the errors are means over the six other curves. The weight of the prior was chosen by
-predicting each of the three from the two others, and the end of each from its start. No number was chosen by the test curves.
-Two options were dropped after their test errors were known: to skip the first eighth of each curve, and weights (see below).
+predicting each of the three from the other two, and the end of each from its start. No number was tuned on the test curves.
+Two options were dropped after their test errors were known: skipping the first eighth of each curve, and weights (see below).
 Measured on {found["date"]} on {found["machine"]["cores"]} cores that other work shared. Seconds are processor time, compilation
-included; wall-clock seconds are in brackets.
+included, with wall-clock seconds in brackets.
 
 {
         _table(
@@ -86,26 +86,26 @@ included; wall-clock seconds are in brackets.
             rows,
         )
     }
-The mean absolute error of each curve, with the parameters of this fit, of the momentum law, and as published:
+The mean absolute error of each curve under this fit, the momentum law, and the published parameters:
 
 {_table(["", *names], curves)}
-Where the goal is missed, the reason is `cosine_72000`: it is three times as long as any fitted run, and predicted too low. The
-published parameters do better there, but they miss the end of the fitted decays by up to 0.016, and the training curves give
-no reason to prefer them:
+Where the goal is missed, the cause is `cosine_72000`: it is three times as long as any fitted run, and its loss is predicted
+too low. The published parameters do better there, but miss the end of the fitted decays by up to 0.016, and the training curves
+give no reason to prefer them:
 
 | weight of the prior | 1 | 3 | **10** | 30 | 100 | 1000 | exponents and C fixed |
 | --- | --- | --- | --- | --- | --- | --- | --- |
-| mean error on a training curve, predicted from the two others | 0.0046 | 0.0040 | 0.0037 | 0.0038 | 0.0039 | 0.0049 | 0.0058 |
+| mean error on a training curve, predicted from the other two | 0.0046 | 0.0040 | 0.0037 | 0.0038 | 0.0039 | 0.0049 | 0.0058 |
 | on the second half of the runs, predicted from the first half | 0.0029 | 0.0031 | 0.0032 | 0.0035 | 0.0046 | 0.0061 | |
 
 A stronger prior does not reach the goal on the test curves either: with C, beta and gamma fixed at their published means, the
-mean errors are 0.0046, 0.0047 and 0.0072. Another attempt gave each run the same weight, and each point a weight that grows
-with its step. It predicts held-out training curves better (0.0032), but not the test curves (0.0041, 0.0039 and 0.0056).
+mean errors are 0.0046, 0.0047 and 0.0072. Another attempt weighted all runs equally, and gave later points more
+weight. It predicts held-out training curves better (0.0032), but not the test curves (0.0041, 0.0039 and 0.0056).
 
 ### A schedule of 24,000 steps
 
-The table has the predicted final loss of five schedules, under the published parameters and under the fit: the best table that
-does not rise (32 points), `wsd` with two free numbers, whose decay is a line or 1-sqrt, and two cosines. As in the paper, the
+The table shows the predicted final loss of five schedules, under the published parameters and under the fit: the best table
+that never rises (32 points), `wsd` with two free numbers and a linear or 1-sqrt decay, and two cosines. As in the paper, the
 rise in the warm-up does not count. The published schedule for 400M has {GOAL}; the best table has {best:.4f}, and the best
 `wsd` {family:.4f}.
 
@@ -143,9 +143,9 @@ def _own(name: str, found: dict[str, Any]) -> str:
     return f"""## On the workload {name}
 
 {found["description"][0].upper() + found["description"][1:]}.
-The fit sees three runs of {short} steps, the mean over {found["seeds"][0]} seeds of the loss on the validation split.
-The others are predicted, the longer ones over {long} steps. Peak {found["peak"]:g}. Measured on {found["date"]}.
-Mean error {found["errors"]["mae"]:.4f}, worst relative error {found["errors"]["worst"]:.4f}; of the momentum law
+The fit sees three runs of {short} steps: the validation loss, averaged over {found["seeds"][0]} seeds.
+It predicts the other schedules, the longer ones over {long} steps. Peak {found["peak"]:g}. Measured on {found["date"]}.
+Mean error {found["errors"]["mae"]:.4f}, worst relative error {found["errors"]["worst"]:.4f}; with the momentum law
 {found["momentum"]["mae"]:.4f} and {found["momentum"]["worst"]:.4f}.
 
 ```
@@ -153,9 +153,9 @@ Mean error {found["errors"]["mae"]:.4f}, worst relative error {found["errors"]["
 ```
 
 {_table(["schedule", "its losses", "mean error", "momentum law", "end, predicted", "end, measured"], errors)}
-Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds beside others. One has
-twice the peak, because a cosine often does better with a higher one; the law does not model that. The gain is the difference of
-the test score ({found["score"]}), seed by seed, with its 95 % interval: above 0, the schedule is better.
+Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds next to others. One of
+these has twice the peak, because a cosine often does better with a higher one; the law does not model that. The gain is the
+difference in test score ({found["score"]}), seed by seed, with its 95 % interval; above 0, the schedule in the row is better.
 
 {_table(["schedule", "loss, predicted", "loss, measured", *(f"against {rival}" for rival in found["gains"])], gains)}
 {designs}
@@ -164,23 +164,23 @@ the test score ({found["score"]}), seed by seed, with its 95 % interval: above 0
 
 def _limits(own: dict[str, Any]) -> str:
     """The figures on the intervals are those of `coverage` in tests/test_law.py, with 40 seeds."""
-    measured = "; ".join(f"{name}: {found['errors']['worst']:.1%}" for name, found in own.items())
+    measured = " and ".join(f"{found['errors']['worst']:.1%} ({name})" for name, found in own.items())
     return f"""## The intervals
 
-40 sets of three short curves were simulated with each law. A curve has 54 points, its parameters are drawn from the priors (the
-memory is an eighth, because the runs are short), and its noise is 0.3 %, with a correlation of 0.8 between neighbouring points;
-that of the residuals above is 0.2 to 0.9. The 95 % intervals contain the true parameter in 95 % of the cases (multi-power) and
-in 92 % (momentum). They do not include the error of a law that does not fit.
+40 sets of three short curves were simulated with each law. Each curve has 54 points, parameters drawn from the priors (with an
+eighth of the memory, because the runs are short), and noise of 0.3 % with a correlation of 0.8 between neighbouring points; the
+residuals above have correlations of 0.2 to 0.9. The 95 % intervals contain the true parameter in 95 % of the cases
+(multi-power) or 92 % (momentum). They do not include the error of a law that does not fit.
 
 ## Where the law fails
 
-- The worst relative errors, of small models and few steps: {measured or "not measured"}. The means over the curves of
+- The worst relative errors, on small models and few steps, are {measured or "not measured"}. The means over the curves of
   the language models are below 0.7 %.
-- It holds for the peak, batch size, optimizer and model of its runs only. `optimize` stays below their highest rate.
+- It holds only for the peak, batch size, optimizer and model of its runs. `optimize` stays below their highest rate.
 - A horizon three times as long as the fitted one causes most of the error, through the slow tail of a decay: see
   `cosine_72000`.
-- It needs a loss that falls. When a model overfits, its validation loss has a minimum, and no law of this form has one. Digits,
-  with momentum SGD, comes close to that, and is predicted too low.
-- It does not model instability: for the law a high rate never diverges, and a warm-up only costs time. Do not free the warm-up.
-- It fits the first steps after the warm-up least.
+- It needs a loss that falls. When a model overfits, its validation loss has a minimum, which no law of this form has. Digits,
+  with momentum SGD, comes close to that, and its loss is predicted too low.
+- It does not model instability: to the law, a high rate never diverges, and a warm-up only costs time. Do not free the warm-up.
+- It fits worst in the first steps after the warm-up.
 """

@@ -1,4 +1,4 @@
-"""Where and with what figures were measured: the platform of JAX, the processor, the cores, the versions."""
+"""The setting of a measurement: JAX's platform, the processor, the cores, the versions."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ CORES: set[int] = os.sched_getaffinity(0) if sys.platform == "linux" else set(ra
 def jax_platform() -> str:
     """The name of JAX's platform, such as "cpu" or "gpu".
 
-    A process of its own finds it out: when JAX starts in this one, it makes as many threads as there are cores then.
+    A separate process finds it out, because JAX makes as many threads as there are cores when it starts in this one.
     """
     program = "import jax; print(jax.default_backend())"
     found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)

@@ -1,7 +1,7 @@
-"""The main job, `python -m lrsched`: 512 runs in one compiled program, against loops that train one run after the other.
+"""The main job, `python -m lrsched`: 512 runs in one compiled program, against loops that train one run at a time.
 
-Ours is the whole of `lrsched.lab.bakeoff.run` with the defaults of the command, with JAX's caches cleared before, so that
-tracing and compiling count. The loops train the same network, on a sample of the runs, and their time is scaled to 512. Both
+Ours is all of `lrsched.lab.bakeoff.run` with the defaults of the command, after clearing JAX's caches, so that tracing and
+compiling count. The loops train the same network, on a sample of the runs, and their time is scaled to 512. Both
 sides may use all cores.
 """
 
@@ -32,7 +32,7 @@ Train = Callable[[str, float, int, int], float]  # of a schedule's name, a peak,
 
 
 class Loop(NamedTuple):
-    """What the main job stands beside."""
+    """A peer of the main job."""
 
     name: str
     train: Train
@@ -113,7 +113,6 @@ def _row(peer: Loop, rounds: list[Sides]) -> Row:
         f"{1 / ratio:.1f} times faster: {ours:.1f} s, {compiling:.1f} s of it before the first step, against {theirs:.0f} s"
         f" (sample of {len(peer.sample)} runs, scaled); accuracy {our_accuracy:.3f} and {their_accuracy:.3f}"
     )
-    reason = (
-        f"tracing and compiling is {compiling / ours:.0%} of ours; without it {theirs / (ours - compiling):.0f} times faster"
-    )
+    rest = theirs / (ours - compiling)
+    reason = f"{compiling / ours:.0%} of our time is tracing and compiling; without that {rest:.0f} times faster"
     return Row(_title(peer.name), ratio, peer.goal, details, reason=reason)

@@ -1,7 +1,7 @@
 """Schedulers of torch, timm and transformers: the cost of one step and of a whole table, and their exactness.
 
-They are objects that set a float in an optimizer. In JAX a training loop is compiled, and the schedule with it, so a step of
-ours is measured in a compiled loop, which is counted in full; a call outside jit, which makes a JAX array, is in the details.
+These schedulers set a float in an optimizer. In JAX a training loop is compiled together with its schedule, so a step of ours
+is measured in a compiled loop, including its overhead; a call outside jit, which makes a JAX array, is in the details.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What is being measured, while it takes its time."""
+"""Shows which benchmark is running."""
 
 import contextlib
 import sys

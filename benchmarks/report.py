@@ -1,4 +1,4 @@
-"""What is said of results: lines on the terminal, and the tables of README.md."""
+"""The report of results: lines on the terminal, and the tables of README.md."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

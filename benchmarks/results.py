@@ -1,4 +1,4 @@
-"""The results that are kept, in results.json: by platform and by benchmark, so that one run leaves those of the others."""
+"""The results in results.json, by platform and by benchmark, so that a run leaves other results untouched."""
 
 import json
 from collections.abc import Collection
@@ -11,7 +11,7 @@ PATH = Path(__file__).parent / "results.json"
 
 
 class Measured(NamedTuple):
-    """What one benchmark gave, and when, where and with what."""
+    """The rows of one benchmark, and when, where and with which versions it ran."""
 
     date: str
     machine: dict[str, Any]

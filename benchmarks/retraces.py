@@ -22,7 +22,7 @@ _COUNTED = {
 def rows(repeats: int) -> list[Row]:
     """Traces and compilations during a thousand changes, after a first step of each kind; and during a few of optax's."""
     del repeats
-    theirs = _row("20 changes of a schedule of optax", _rebuilt, 20, None)  # first: it shows that what is counted is reported
+    theirs = _row("20 changes of a schedule of optax", _rebuilt, 20, None)  # first: it shows that counted events are reported
     if not theirs.figure:
         raise RuntimeError("JAX no longer reports what it traces and compiles: see _COUNTED")
     ways = {
@@ -62,7 +62,7 @@ def _draws() -> Callable[[], ls.Schedule]:
 
 
 def _passed(given: Callable[[ls.Schedule], Any]) -> Callable[[ls.Schedule], Any]:
-    """A step that the schedule is an argument of."""
+    """A step that takes the schedule as an argument."""
     step = jax.jit(lambda schedule, state: ls.clocks.tick(schedule, state, value=ls.clocks.evaluate(schedule, state)))
     state = ls.clocks.init(_draws()())
     return lambda schedule: step(given(schedule), state)

@@ -1,4 +1,4 @@
-"""Schedules of many parts: how large the program is, how long it compiles, and how fast it runs."""
+"""Schedules of many parts: the size of the program, the time to compile it, and its speed."""
 
 import functools
 import operator

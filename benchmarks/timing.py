@@ -14,11 +14,11 @@ class Row(NamedTuple):
     """One line of a table."""
 
     name: str
-    figure: float | None  # a ratio, our time / the time of what it stands beside, or a figure in the unit; None: not measured
-    goal: float | None  # what the figure is to stay within; None for a line that only helps to read the others
+    figure: float | None  # our time / the other time, or a figure in the unit; None: not measured
+    goal: float | None  # the most that the figure may be; None for a line that only helps to read the others
     details: str  # where it is not measured: why
     unit: str = "×"
-    reason: str = ""  # why the goal is missed, shown where it is
+    reason: str = ""  # why the goal is missed, shown if it is
     gpu_goal: float | None = None  # the goal where it is measured on a GPU, if it is another there
     limit: float | None = None  # beyond which a quick run fails, where the goal is known to be missed
 
@@ -75,7 +75,7 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int, ca
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """No garbage is collected meanwhile, as in timeit: what there is of it is left by other benchmarks."""
+    """Turns garbage collection off, as in timeit: any garbage comes from other benchmarks."""
     gc.collect()
     gc.disable()
     try:
@@ -85,7 +85,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _seconds(call: Callable[[], Any], calls: int) -> float:
-    """The time of one of so many calls in a row; the last result is waited for, and with it what was queued before."""
+    """The time per call over several calls in a row, including the wait for the last result and all queued before it."""
     begin = time.perf_counter()
     for _ in range(calls - 1):
         call()

@@ -1,7 +1,7 @@
 """What a schedule costs in a training step: adamw on a small network, many steps in one compiled scan.
 
-Against a constant rate, both sides are the same chain but for its last link, `lrsched.scale_by_learning_rate` with a captured
-or a live schedule against `optax.scale_by_learning_rate` with a number. Against `optax.inject_hyperparams`, which is how optax
+Against a constant rate, the two chains differ only in the last link: `lrsched.scale_by_learning_rate` with a captured or live
+schedule against `optax.scale_by_learning_rate` with a number. Against `optax.inject_hyperparams`, which is how optax
 keeps a rate that can be read, both have the same schedule, and the same weight decay.
 """
 
@@ -17,7 +17,7 @@ from benchmarks.timing import Row, compare
 
 SIZES = (64, 256, 256, 10)
 BATCH = 128
-STEPS = 200  # a scan: long enough that handing a state over to it, array by array, is not what is measured
+STEPS = 200  # steps in a scan: so many that passing the state to it, array by array, does not matter
 DECAY = 1e-4  # of the weights
 
 Optimizer = optax.GradientTransformation

@@ -112,12 +112,12 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
 ]
 # fmt: on
 
-if not _typing.TYPE_CHECKING:  # for a type checker any name would be an attribute
+if not _typing.TYPE_CHECKING:  # to a type checker, any name would be an attribute
 
     def __getattr__(name: str) -> object:
         import importlib
 
-        # These packages are imported when they are used.
+        # These packages are imported on first use.
         if name in ("dialects", "lab"):
             return importlib.import_module(f"lrsched.{name}")
         raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name))

@@ -1,4 +1,4 @@
-"""The command line: `lrsched` compares schedulers on handwritten digits, `lrsched compare` on others; `lrsched show` draws."""
+"""The command line: `lrsched` compares schedules on handwritten digits, `lrsched compare` on others; `lrsched show` draws."""
 
 import argparse
 import contextlib
@@ -75,7 +75,7 @@ def _show_parser() -> _Parser:
         prog=f"{_program()} show",
         description="Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
     )
-    steps = "updates in the run (default: as many as it lasts, a fourth more if it ends at its highest value)"
+    steps = "updates in the run (default: its length, or a quarter more if it ends at its highest value)"
     hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; it is only parsed, never executed"
     parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
     parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help=steps)
@@ -118,7 +118,7 @@ def _add_files(parser: argparse.ArgumentParser, folder: str | None, files: str) 
 
 
 def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str]) -> None:
-    """Makes the folder if need be, and ends the command if those files cannot be written there."""
+    """Makes the folder if it is missing, and ends the command if the files cannot be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -137,7 +137,7 @@ def _needs(parser: argparse.ArgumentParser, extra: str, *modules: str) -> None:
 
 
 def _draw(options: argparse.Namespace, figure: Any) -> None:
-    """Draws into the file of `--png`, and ends the command if that cannot be."""
+    """Draws into the file of `--png`, and ends the command if that fails."""
     try:
         figure.savefig(options.png)
     except (OSError, ValueError) as error:
@@ -145,7 +145,7 @@ def _draw(options: argparse.Namespace, figure: Any) -> None:
 
 
 def _prepare(options: argparse.Namespace, folder: Path, names: Sequence[str], peaks: Sequence[float]) -> tuple[float, ...]:
-    """The peaks. Ends the command before any training if they are not different, or its results cannot be written."""
+    """The peaks. Ends the command before any training if they are not distinct, or if the results cannot be written."""
     if len(set(peaks)) < len(peaks):
         got = " ".join(f"{peak:g}" for peak in peaks)
         options.parser.error(f"argument --peaks: expected different rates, got {got}.")
@@ -158,16 +158,16 @@ def _prepare(options: argparse.Namespace, folder: Path, names: Sequence[str], pe
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the comparison, or another command; 0 if all went well."""
+    """Runs the comparison or another command, and returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ gets ? for them
+        sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ shows ? instead
     command = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     parser = _COMMANDS.get(command, _bakeoff_parser)()
     if command and command not in _COMMANDS:
         hint = _nearest(command, _COMMANDS) or f" Hint: {parser.prog} show 'Linear(...)'."
         parser.error(f"expected {' or '.join(_COMMANDS)}, got {command!r}.{hint}")
-    if command == "show":  # -Linear(0, 1, 10) is no option
+    if command == "show":  # -Linear(0, 1, 10) is not an option
         arguments = [f" {one}" if re.match(r"-[-+*/.\w\s]*\(", one) else one for one in arguments]
     options, unknown = parser.parse_known_args(arguments[bool(command) :])
     options.parser = parser
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.run(options)
         print(end="", flush=True)
     except OSError as error:
-        if sys.stdout:  # at exit, Python would try again
+        if sys.stdout:  # otherwise Python would try again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # `| head` has read enough
             return 0
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _nearest(text: str, names: Collection[str]) -> str:
-    """The hint of an error about a word that is none of the names, if one is near."""
+    """A hint for an unknown word: the nearest of the names, if there is one."""
     name = foreign.meant(text, names, {}) or foreign.meant(text.lstrip("-"), names, {})
     return name and f" Hint: did you mean {name}?"
 
@@ -267,7 +267,7 @@ def _compare(options: argparse.Namespace) -> int:
             folder=folder / "rounds",
         )
         paths = comparison.save(folder)
-    except (ValueError, MemoryError, OSError) as error:  # another comparison's folder, too many runs at a time, a full disk
+    except (ValueError, MemoryError, OSError) as error:  # a folder of another comparison, too many runs at a time, a full disk
         parser.error(str(error))
     except KeyboardInterrupt:
         print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command continues", file=sys.stderr)
@@ -277,7 +277,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dict[str, Any]) -> None:
-    """Writes the settings into the folder, or ends the command if it holds the runs of others."""
+    """Writes the settings into the folder, or ends the command if it holds runs with other settings."""
     path = folder / "settings.json"
     if not path.exists():
         path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
@@ -296,7 +296,7 @@ def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dic
 
 
 def _report(options: argparse.Namespace, comparison: "Comparison", paths: list[Path], elsewhere: str) -> None:
-    """Prints the table, the files, the result in a sentence and a next command."""
+    """Prints the table, the files written, the result in one sentence, and a command to try next."""
     from lrsched.lab.compare import picture, table
 
     if options.png:

@@ -89,14 +89,14 @@ WARNINGS = """
 RUNS = """
     CosineAnnealingLR(0.1, 100) | 130 | the value rises again, after it has fallen to 0 at step 100, to | 100
     Cosine(0.1, 0.0, 100) | 200 | the last 100 of 200 updates use 0 | 101
-    Cosine(0.1, 0.0, 100) | 80 | the last update uses 0.01049 and misses the 0 of step 100 | 100
+    Cosine(0.1, 0.0, 100) | 80 | the last update uses 0.01049 and misses the 0 at step 100 | 100
     Exponential(1e-3, 1.02) | 500 | the value rises from 0.001 to 19.57 after step 0 (×19565): let Exponential end lower | 99
-    CosineAnnealingLR(0.2, 60) | 50 | misses the 0 of step 60: let the run end where a cycle is lowest | 60
-    SequentialLR([LinearLR(0.2, 0.1, 1.0, 10), CosineAnnealingLR(0.2, 60)], [10]) | 40 | misses the 0 of step 70 | 70
+    CosineAnnealingLR(0.2, 60) | 50 | misses the 0 at step 60: let the run end where a cycle is lowest | 60
+    SequentialLR([LinearLR(0.2, 0.1, 1.0, 10), CosineAnnealingLR(0.2, 60)], [10]) | 40 | misses the 0 at step 70 | 70
     transformers.get_cosine_schedule_with_warmup(1e-4, 200, 80) | 80 | CosineWave begins at step 200 and is never reached | 201
-    warmup_linear(0.1, 20, 80) * reduce_on_plateau() | 50 | the 0 of step 80: let the run end where the schedule does | 80
-    cosine_restarts(0.1, 0.0, 60) | 40 | misses the 0 of step 60: let the run end where a cycle is lowest | 60
-    warmup_constant(1e-3, 500) | 80 | uses 0.000158 and misses the 0.001 of step 500 | 500
+    warmup_linear(0.1, 20, 80) * reduce_on_plateau() | 50 | the 0 at step 80: let the run end where the schedule does | 80
+    cosine_restarts(0.1, 0.0, 60) | 40 | misses the 0 at step 60: let the run end where a cycle is lowest | 60
+    warmup_constant(1e-3, 500) | 80 | uses 0.000158 and misses the 0.001 at step 500 | 500
     cosine_restarts(0.1, 0.0, 50) | 75 | let the run end where a cycle is lowest | 100
     Linear(0.1, 1.0, 10) >> Constant(1.0, 30) >> Cosine(1.0, 0.1, 60) | 30 | Cosine begins at step 40 and is never reached | 1e2
 """
@@ -205,7 +205,7 @@ def test_driven_schedules():
     found = ls.summary(ends * ls.reduce_on_plateau())
     assert phases(found.schedule)[0] == (0, 2000, "Linear * reduce_on_plateau")
     assert found.axis == "tokens (before any observation of 'value')"
-    said = f"{ends} stands still here: a summary of it alone shows how it moves"
+    said = f"{ends} does not move here: a summary of it alone shows how it does"
     for moves in (ls.Linear(0.0, 1e-2, 10) >> ends, ls.warmup_cosine(0.1, 10, 100) * ends):
         assert str(ls.summary(moves)).splitlines()[-1] == said
 

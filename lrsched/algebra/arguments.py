@@ -30,9 +30,9 @@ _STEPS = Spec(unit="steps")
 
 
 def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any] | None = None) -> Callable[P, R]:
-    """A function whose arguments are validated by their annotations, and whose errors and `repr` show its call.
+    """The function with its arguments validated against their annotations, and with its call in errors and `repr`.
 
-    A dialect gives its `module`, which comes first in `repr`, and a `check` in the place of `checked_argument`.
+    A dialect passes its `module`, the prefix in `repr`, and a `check` in place of `checked_argument`.
     """
     call, signature, check = function.__name__, inspect.signature(function), check or checked_argument
     hints = typing.get_type_hints(function, include_extras=True)
@@ -48,7 +48,7 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
         given = {name: check(call, name, value, hints.get(name)) for name, value in given.items()}
         try:
             made = function(**given)  # pyright: ignore[reportCallIssue]
-        except (TypeError, ValueError) as error:  # of a node that it makes, such as a value that is too large
+        except (TypeError, ValueError) as error:  # from a node inside, such as a value that is too large
             if type(error) not in (TypeError, ValueError) or str(error).startswith(f"{call}("):
                 raise
             raise type(error)(f"{call}(...): {error}") from None
@@ -63,37 +63,37 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
 
 
 def _written(hints: dict[str, Any], named: Collection[str], given: dict[str, Any]) -> list[str]:
-    """Arguments as text, with the names of those in `named`."""
+    """Arguments as text; those in `named` as keywords."""
     specs = {name: spec_of(hints.get(name)) for name in given}
     amounts = [name for name, spec in specs.items() if spec is not None and spec.exact]
     return [f"{name}=" * (name in named) + number_source(value, name in amounts) for name, value in given.items()]
 
 
 def checked_argument(call: str, name: str, value: Any, hint: Any) -> Any:
-    """An argument, validated by its annotation: a number with a `Spec`, a `Literal`, a bool or a str."""
+    """An argument, validated against its annotation: a number with a `Spec`, a `Literal`, a bool or a str."""
     if value is None and type(None) in typing.get_args(hint):
         return None
     if typing.get_origin(hint) is Literal or hint is str:
         checked_choice(call, name, value, typing.get_args(hint))
-        return str.__str__(typing.cast("str", value))  # of an enumeration or of NumPy
+        return str.__str__(typing.cast("str", value))  # not an enumeration member or a NumPy string
     if hint is bool:
         return checked_flag(call, name, value)
     if (spec := spec_of(hint)) is None:
         return value
     if spec.rank and is_empty(value):
-        return value  # the function judges
+        return value  # the function itself checks it
     kept = spec.checked(call, name, value)
     check_count(call, name, kept, spec)
     return kept
 
 
 def spec_of(hint: Any) -> Spec | None:
-    """The `Spec` in an annotation, also of `Value | None`."""
+    """The `Spec` in an annotation, even in `Value | None`."""
     return next((x for kind in (hint, *typing.get_args(hint)) for x in getattr(kind, "__metadata__", ())), None)
 
 
 def _is_written(x: Any, spec: Spec | None = None) -> bool:
-    """Whether its text evaluates back to the same."""
+    """Whether the text of a value evaluates to an equal value."""
     if isinstance(x, np.ndarray):
         return spec is not None and x.ndim == spec.rank == 1 and (x.dtype == np.float64 or x.dtype.kind in "iu")
     if isinstance(x, (list, tuple, range, dict)):
@@ -116,14 +116,14 @@ def is_empty(values: Any) -> bool:
 
 
 def divided(call: str, steps: Number, **taken: Number) -> tuple[Real, ...]:
-    """The steps that some arguments take of the whole, and the rest."""
+    """The steps that some arguments take, and the rest of the whole."""
     rest: Real = steps
     parts = list(taken.values())
     if len(parts) == 1 and not numerics.is_concrete(parts[0]):
         return numerics.parted(parts[0], steps)
     for part in parts:
         rest = rest - part
-    if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number need not add up to it
+    if numerics.is_concrete(rest):  # 0.8 and 0.2 of a number may not add up to it
         rest = numerics.where(np.abs(rest) <= 2.0**-48 * np.asarray(steps), 0.0, rest)
     if surely(np.less, rest, 0.0):
         given = ", ".join(f"{name}={shown(number)}" for name, number in {**taken, "steps": steps}.items())

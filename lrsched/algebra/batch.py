@@ -1,4 +1,4 @@
-"""Many schedules at once: a batch is a schedule whose numbers have one rank more, which `jax.vmap` maps over."""
+"""Many schedules at once: a batch is a schedule whose numbers have one more axis, which `jax.vmap` maps over."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lrsched.algebra.written import shown, unexpected
 
 
 def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
-    """A batch of schedules: numbers of one structure are stacked, and several structures become a `Choice`.
+    """A batch of schedules: those of one structure are stacked, and several structures become a `Choice`.
 
     Args:
         schedules: n >= 1 schedules, numbers or functions of the step, of any structures, or batches of one shape.
 
     Returns:
         One schedule of batch shape (n, ...). `jax.vmap` maps over it, and a call gives shape (n, ...) + step shape. Make an
-        optimizer inside `jax.vmap`: optax would take the batch for one schedule.
+        optimizer inside `jax.vmap`: optax would treat the batch as one schedule.
 
     >>> import lrsched as ls
     >>> s = ls.stack([ls.Linear(0.0, 1.0, 10), ls.Linear(0.0, 2.0, 10), ls.Exponential(1.0, 0.5)])
@@ -42,11 +42,11 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
         raise ValueError(f"stack(...): expected at least one schedule, all of one batch shape, got batch shapes: {found}.")
     batch = several[0].batch_shape
     keys = [_structure(one, len(batch)) for one in several]
-    structures = dict(zip(reversed(keys), reversed(several), strict=True))  # each with its first schedule
+    structures = dict(zip(reversed(keys), reversed(several), strict=True))  # each structure with its first schedule
     order = list(dict.fromkeys(keys))
     if len(order) == 1:
         return _stacked(several)
-    # Where a member has another structure, its place in a branch is filled with numbers that some member has there.
+    # In the branch of one structure, the members of other structures get the numbers of a member that has it.
     branches = tuple(
         _stacked([schedule if key == wanted else structures[wanted] for key, schedule in zip(keys, several, strict=True)])
         for wanted in order
@@ -56,7 +56,7 @@ def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
 
 
 def _structure(schedule: Schedule, batch_rank: int) -> tuple[Hashable, ...]:
-    """What schedules that are stacked have in common: the tree, and the sizes of its tables."""
+    """What stacked schedules have in common: the tree, and the sizes of its tables."""
     return jax.tree.structure(schedule), *(np.shape(leaf)[batch_rank:] for leaf in jax.tree.leaves(schedule))
 
 
@@ -70,7 +70,7 @@ def _stacked(schedules: Sequence[Schedule]) -> Schedule:
 
 
 def member(batch: Schedule, i: SupportsIndex | slice) -> Schedule:
-    """One schedule of a batch, at the index i of its first axis, or the batch of a slice."""
+    """Member i of a batch along its first axis, or the batch of a slice."""
     if not batch.batch_shape:
         problem = "a single schedule cannot be indexed or iterated"
         raise TypeError(f"{problem}: expected a batch of schedules, such as grid(...) makes, got {shown(batch)}.")
@@ -95,16 +95,16 @@ def member(batch: Schedule, i: SupportsIndex | slice) -> Schedule:
 
 
 def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedule, dict[str, np.ndarray]]:
-    """One batch of schedules over the cartesian product of the arguments that are lists.
+    """A batch of schedules over the Cartesian product of the list arguments.
 
     Args:
-        function: makes one schedule of keyword arguments.
-        arguments: a list, a tuple, a range or an array of rank 1 is an axis of the grid; anything else is the same for all. An
-            argument that is itself a list, such as milestones, goes into a list of lists.
+        function: makes one schedule from keyword arguments.
+        arguments: a list, a tuple, a range or an array of rank 1 is an axis of the grid; anything else is the same for all.
+            For an argument that is itself a list, such as milestones, pass a list of lists.
 
     Returns:
         The batch of shape (n,), which can be indexed and iterated like a list of schedules; the last axis moves fastest.
-        And the points: the n values of each axis, as an array (of objects, where they are lists of different lengths).
+        And the points: for each axis the array of its n values (of objects, if they are lists of different lengths).
 
     >>> import lrsched as ls
     >>> s, points = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 10], steps=100)
@@ -137,7 +137,7 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
 
 
 def _column(values: list[Any]) -> np.ndarray:
-    """An array of the values; of objects if they are lists of different lengths."""
+    """The values as an array; an object array if they are lists of different lengths."""
     if len({np.shape(value) for value in values}) == 1:
         return np.asarray(values)
     column = np.empty(len(values), object)

@@ -1,4 +1,4 @@
-"""Schedules at another time, repeated or chosen. The operators and methods of `Schedule` take all that they make from here."""
+"""Schedules at another time, repeated or chosen. `Schedule` gets all nodes for its operators and methods from this module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lrsched.algebra.written import unexpected
 
 @node
 class Moved(Schedule):
-    """The base of nodes that are a schedule at another time."""
+    """The base of nodes that evaluate a schedule at another time."""
 
     schedule: Schedule = child()
 
@@ -107,7 +107,7 @@ class Stretch(Moved):
 
 @node
 class Staircase(Moved):
-    """`t ↦ schedule(every · ⌊t / every⌋)`, of the length of the schedule rounded up to whole stairs."""
+    """`t ↦ schedule(every · ⌊t / every⌋)`, with the length of the schedule rounded up to whole stairs."""
 
     _call = "staircase"
 
@@ -123,7 +123,7 @@ class Staircase(Moved):
 
 @node
 class Reverse(Moved):
-    """`t ↦ schedule(length - t)`, and `schedule(0)` from its length on."""
+    """`t ↦ schedule(length - t)`, and `schedule(0)` after its length."""
 
     _call = "reverse"
 
@@ -146,7 +146,7 @@ def _check_end(node: Reverse | Repeat | Cooldown) -> None:
 
 @node
 class Warp(Moved):
-    """`t ↦ schedule(time(t))`, of the length of `time`; a time below 0 counts as 0."""
+    """`t ↦ schedule(time(t))`, as long as `time`; a time below 0 counts as 0."""
 
     _call = "warp"
 
@@ -173,7 +173,7 @@ class Repeat(Schedule):
     )
     scale: Number | None = leaf(optional=True, default=None, exact=True)
 
-    # The argument is `stretch`, but a field of that name would hide the method. `dataclasses.replace` gives `stretch_`, too.
+    # The argument is `stretch`, but a field of that name would hide the method. `dataclasses.replace` passes `stretch_`.
     def __init__(
         self,
         schedule: Schedule,
@@ -196,9 +196,9 @@ class Repeat(Schedule):
             raise ValueError(unexpected("repeat", "stretch", self.stretch_, "stretch >= 1", hint))
 
     def _cycle(self, t: Real) -> tuple[Real, Real]:
-        """The number of the cycle, and the schedule's own time in it."""
+        """The number of the cycle, and the time within it on the schedule's own scale."""
         t, steps = maximum(t, 0.0), self.schedule.length
-        # Cycles of no length that go on for ever stand at the first.
+        # Endless cycles of length 0 stay at the first one.
         last = where(steps > 0.0, numerics.LATEST, 0.0) if self.n is None else maximum(rounded(self.n) - 1.0, 0.0)
         if self.stretch_ is None:
             cycle = where(steps > 0.0, minimum(numerics.floor_ratio(t, steps), last), last)
@@ -239,7 +239,7 @@ class Cooldown(Schedule):
 
     def at(self, t: Real) -> Real:
         first, second = WAYS[self.shape].weights(Progress(t - self.schedule.length, self.steps))
-        value = self.schedule.at(t)  # from its length on the last one
+        value = self.schedule.at(t)  # its last value from its length on
         return where(t < self.schedule.length, value, value * first + self.end * second)
 
     @property
@@ -249,7 +249,7 @@ class Cooldown(Schedule):
 
 @node
 class Choice(Schedule):
-    """One of several schedules: `t ↦ branches[index](t)`. `stack` makes it of schedules of different structures.
+    """One of several schedules: `t ↦ branches[index](t)`. `stack` makes one from schedules of different structures.
 
     Clocks tick only in the branch that is chosen.
 

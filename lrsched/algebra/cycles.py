@@ -1,11 +1,11 @@
 """Cycles that grow or shrink by a factor: each begins after a sum of powers.
 
-The search doubles: from the sum S of 2**j cycles and the growth K over them follow those of twice as many, S + K · S and K · K.
-Then it builds the number of the cycle from the longest run down: n cycles after m have the sum S_n + K_n · S_m. These are sums
-of positive terms, so that nothing cancels, and there is no logarithm and no division by `stretch - 1`.
+The search doubles: if 2**j cycles have the sum S and the growth K, twice as many have S + K · S and K · K. Then it builds the
+number of the cycle from the longest run down: n cycles after m have the sum S_n + K_n · S_m. All terms are positive, so nothing
+cancels, and no logarithm and no division by `stretch - 1` is needed.
 
-A square doubles the relative error of a power. So near 1 the growth is `1 + (stretch - 1) · sum`. A trace has loops, since
-some versions of XLA need minutes to compile an unrolled search.
+Squaring a power doubles its relative error, so near 1 the growth is `1 + (stretch - 1) · sum`. Traces use loops, since some
+versions of XLA need minutes to compile an unrolled search.
 """
 
 import functools
@@ -17,7 +17,7 @@ import numpy as np
 from lrsched.algebra.numerics import Real, as_double, is_concrete, minimum, pick_time, row_of, where
 
 _LEVELS = 31  # cycles are counted in 31 bits in a trace
-_BEYOND = 1e15  # more than any time; a product of two of them is a float32
+_BEYOND = 1e15  # above any time, and its square is still a float32
 
 
 def growing_cycle(t: Real, length: Real, stretch: Real, last: Real) -> tuple[Real, Real, Real]:
@@ -55,7 +55,7 @@ def _broadcast(x: Real, shape: tuple[int, ...]) -> Real:
     return jax.tree.map(lambda part: jnp.broadcast_to(part, shape), as_double(x))
 
 
-_FEW = 1024  # cycles: more are not looked up
+_FEW = 1024  # up to so many cycles are looked up in a table
 
 
 @functools.lru_cache(maxsize=256)
@@ -75,7 +75,7 @@ def _twice(stretch: Real, total: Real, growth: Real) -> tuple[Real, Real]:
 
 
 def _extended(t: Real, length: Real, last: Real, found: Real, count: Real, run: Real) -> tuple[Real, Real, Real]:
-    """A cycle, the sum of those before it and its growth, after a run of so many more if the time reaches it."""
+    """The cycle found, the sum before it and its growth, moved on by a run of cycles if the time reaches the end of the run."""
     (index, total, growth), (sums, factor) = found, run
     candidate = sums + factor * total
     taken = (t >= length * candidate) & (last - index >= count)

@@ -42,11 +42,11 @@ def rex(start: Value, end: Value, steps: Length) -> Schedule:
 
 @recipe
 def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
-    """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` from the end on.
+    """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` after that.
 
     Args:
-        start: the value that it nearly has at step 0, as the tanh begins above -1.
-        end: the value from step `steps` on, after a small jump, as the tanh ends below 1.
+        start: nearly the value at step 0, since the tanh begins above -1.
+        end: the value from step `steps` on, after a small jump, since the tanh ends below 1.
         steps: its length in steps.
         lb, ub: where the tanh begins and ends, lb < ub.
 
@@ -67,12 +67,12 @@ def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Va
 
 @recipe
 def inverse_time(start: Value, rate: Factor, steps: PositiveLength = 1.0) -> Schedule:
-    """Inverse-time decay, for ever: `start / (1 + rate · t / steps)`. With `.staircase(steps)` it moves every `steps` steps.
+    """Inverse-time decay without end: `start / (1 + rate · t / steps)`. With `.staircase(steps)` it moves every `steps` steps.
 
     Args:
         start: the value at step 0.
-        rate: by how much the divisor grows in `steps` steps, >= 0.
-        steps: the number of steps of `rate`, > 0.
+        rate: the growth of the divisor over `steps` steps, >= 0.
+        steps: the number of steps that `rate` refers to, > 0.
 
     >>> import lrsched as ls
     >>> print(ls.inverse_time(1.0, rate=0.5, steps=10)([0, 20, 60]))
@@ -88,14 +88,14 @@ def inverse_time(start: Value, rate: Factor, steps: PositiveLength = 1.0) -> Sch
 def power_decay(peak: Factor, amplitude: Positive, exponent: Exponent = -0.51, tokens: Positive = 1.0) -> Schedule:
     """A power of the number of tokens, at most `peak`: `min(peak, amplitude · (tokens · t)^exponent)`.
 
-    With `tokens=1` its time is tokens: `power_decay(peak, a).on(Counter("tokens"))`. With a warm-up of n steps it is
+    With `tokens=1` its time is in tokens: `power_decay(peak, a).on(Counter("tokens"))`. For a warm-up of n steps write
     `minimum(Linear(0.0, peak, n), power_decay(peak, a, tokens=...))`.
 
     Args:
         peak: the highest value, >= 0.
-        amplitude: the power of one token, > 0: in the paper the size of the batch times a constant, such as 4.6.
+        amplitude: the value at one token without the limit, > 0: in the paper the batch size times a constant, such as 4.6.
         exponent: the exponent, <= 0.
-        tokens: the number of tokens of a step, > 0.
+        tokens: the number of tokens per step, > 0.
 
     >>> import lrsched as ls
     >>> print(ls.power_decay(0.02, amplitude=4.0, exponent=-0.5, tokens=1000)([0, 10, 40, 1000]))
@@ -119,15 +119,15 @@ def infinite(
     end: Value | None = None,
     shape: Literal["linear", "cosine", "1-sqrt", "geometric", "exponential"] = "geometric",
 ) -> Schedule:
-    """A warm-up to `peak`, half a cosine wave down to `constant`, and a hold for ever or until an annealing to `end`.
+    """A warm-up to `peak`, half a cosine wave down to `constant`, and a hold, for ever or until an annealing to `end`.
 
     Args:
         peak, constant: the values after the warm-up, and after the cosine.
         warmup_steps, cooldown_steps: the lengths of the warm-up, a straight line, and of the cosine, in steps, >= 0.
-        steps: the length of the whole in steps. None: no annealing, and neither `anneal_steps` nor `end`.
+        steps: the total length in steps. None: no annealing, so neither `anneal_steps` nor `end` is allowed.
         anneal_steps: the length of the annealing in steps, >= 0; it begins at step `steps - anneal_steps`.
         start, end: the values at step 0, and from step `steps` on; end is not 0 if the shape is "geometric".
-        shape: of the annealing, as in `wsd`.
+        shape: the shape of the annealing, as in `wsd`.
 
     >>> import lrsched as ls
     >>> print(ls.infinite(1.0, 0.5, warmup_steps=10, cooldown_steps=20)([5, 10, 20, 30, 1000]))
@@ -158,7 +158,7 @@ def monotone(peak: Value, steps: Length, warmup_steps: Length = 0.0, points: int
     Args:
         peak, steps, warmup_steps: as in `warmup_cosine`; the points are evenly spaced after the warm-up.
         points: the number of points, at least 2, on a straight line to 0; None: 32. Only without ratios.
-        ratios: a list of each value divided by the one before, between 0 and 1. `lab.fit_law` finds the best.
+        ratios: a list with each value divided by the one before, between 0 and 1. `lab.fit_law` finds the best ones.
 
     >>> import lrsched as ls
     >>> print(ls.monotone(1.0, 30, warmup_steps=10, ratios=[0.5, 0.0])([0, 5, 10, 15, 20, 30]))

@@ -4,7 +4,7 @@ A `Double` is the sum of two float32, 48 bits. A `BoundedInt` is an int32 that c
 whole lengths cost no more than integers. Both have the operators of floats.
 
 Factors are split into halves of 12 bits, whose products are exact whether or not a compiler fuses a product with a sum. Sums
-choose the larger operand first, since a compiler may simplify `(x + 1) - 1` to x, but does not look through a choice. (Dekker,
+choose the larger operand first, since a compiler may simplify `(x + 1) - 1` to x, but cannot see through that choice. (Dekker,
 *A floating-point technique for extending the available precision*, 1971.)
 """
 
@@ -17,15 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Real: TypeAlias = Any  # a number to compute with: of the host, of JAX, or extended
+Real: TypeAlias = Any  # a number to compute with: on the host, in JAX, or extended
 Condition: TypeAlias = Any  # a bool, or an array of bools of NumPy or JAX
-MOST = 1e30  # the largest extended number: products of two, and their derivatives, stay finite after a cap
+MOST = 1e30  # the largest extended number: products of two, and their derivatives, are finite once capped
 
 
 class Extended:
     """The base of extended numbers, with the operators of a `Double`."""
 
-    __array_ufunc__ = None  # or NumPy would make arrays of objects
+    __array_ufunc__ = None  # otherwise NumPy would make object arrays
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     @property
@@ -61,7 +61,7 @@ class Extended:
         high, (x, x_rest), (y, y_rest) = _rounded(a.high * b.high, 1), split(a.high), split(b.high)
         low = ((x * y - high) + x * y_rest + x_rest * y) + x_rest * y_rest
         product = _normal(high, low + (a.high * b.low + a.low * b.high))
-        return _capped(high, product)  # which may be infinite, where the product is no number
+        return _capped(high, product)  # high may be infinite where the product is NaN
 
     def __rmul__(self, other: Real) -> Real:
         return self * other
@@ -147,7 +147,7 @@ class BoundedInt(Extended):
     snapped = floor
 
     def _combined(self, operation: Callable[[Any, Any], Any], other: Real) -> "BoundedInt | None":
-        """The result of an operation whose extremes are at bounds, if it is an integer that fits."""
+        """The result of an operation that is extreme at the bounds, if it is an integer that fits."""
         if isinstance(other := bounded_int(other), BoundedInt):
             ends = [operation(x, y) for x in (self.least, self.most) for y in (other.least, other.most)]
             if min(ends) > -(2**31) and max(ends) < 2**31:
@@ -160,7 +160,7 @@ jax.tree_util.register_dataclass(BoundedInt, data_fields=["value"], meta_fields=
 
 
 def bounded_int(x: Real) -> Real:
-    """A number that is known and whole as a `BoundedInt`; any other as it is."""
+    """A known whole number as a `BoundedInt`; any other unchanged."""
     if isinstance(x, (float, np.floating, np.ndarray)) and np.size(x) and np.all((np.abs(x) < 2**31) & (x == np.floor(x))):
         return BoundedInt(np.asarray(x, np.int32), int(np.min(x)), int(np.max(x)))
     return x
@@ -180,7 +180,7 @@ def double(x: Real) -> Double:
         low = x & np.asarray(0xFFF, x.dtype)
         return _normal((x - low).astype(np.float32), low.astype(np.float32))
     if x.dtype == np.float64:
-        # Not by a float32 and back: on a GPU the compiler takes that for x itself.
+        # Not a cast to float32 and back, which the compiler removes on a GPU.
         rounded = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=23)
         return Double(*(jax.lax.convert_element_type(part, np.float32) for part in (rounded, x - rounded)))
     high = jax.lax.convert_element_type(x, np.float32)
@@ -221,17 +221,17 @@ def split(x: Real) -> tuple[Real, Real]:
 
 
 def _rounded(x: Real, bits: int) -> jax.Array:
-    """A float32 without its last bits, by a way that a compiler does not look through."""
+    """A float32 without its last bits, computed so that no compiler simplifies it away."""
     whole = jax.lax.bitcast_convert_type(x, np.int32) + np.int32(1 << (bits - 1))
     return jax.lax.bitcast_convert_type(whole & np.int32(-1 << bits), np.float32)
 
 
 def _normal(high: Real, low: Real) -> Double:
-    """`high + low`, for a high that is the larger and no constant."""
+    """`high + low`, where high is the larger and not a constant."""
     total = high + low
     return Double(total, low - (total - high))
 
 
 def _capped(size: Real, x: Double) -> Extended:
-    """x, or `MOST` with the sign of its size if that is larger."""
+    """x, or `MOST` with the sign of `size` where |size| is at least `MOST`."""
     return chosen(jnp.abs(size) < np.float32(MOST), x, Double(jnp.sign(size) * np.float32(MOST), jnp.zeros_like(size)))

@@ -18,12 +18,12 @@ class Driven(Schedule):
     It cannot be called, since its value depends on observations: `lrsched.clocks.evaluate(s, state)` is its value, and
     `lrsched.clocks.bind(s, state)` an ordinary schedule.
 
-    A reading may be below 0. There `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)` is a · r^t. Other schedules
-    that are not made of schedules, `repeat`, `staircase`, `reverse`, `delay` and warps have their values at 0. Operators,
-    `take`, `stretch` and `drop` pass the time on, and a sequence passes it to its first part.
+    A reading may be negative. At such a time `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)` is a · r^t. All other
+    shapes, `repeat`, `staircase`, `reverse`, `delay` and warps have their value at 0. Operators, `take`, `stretch` and `drop`
+    pass the time on, and a sequence passes it to its first part.
 
     Args:
-        schedule: the schedule, which is not driven itself.
+        schedule: the schedule, which must not be driven itself.
         clock: a `lrsched.Clock`, such as `Plateau()`.
 
     >>> import lrsched as ls

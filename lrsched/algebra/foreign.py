@@ -1,4 +1,4 @@
-"""Names that people bring from PyTorch, optax, Keras, transformers and timm: errors say how the same is written here."""
+"""Names that users bring from PyTorch, optax, Keras, transformers and timm: errors say what to write here instead."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Arguments, ours and those of dialects, that mean the same. For one that a call does not have, the error names the first of its
-# group that the call has; for one in several groups, the first group counts.
+# Groups of arguments with the same meaning, ours and those of dialects. If a call lacks an argument, the error names the first
+# one of its group that the call has; an argument in several groups belongs to the first.
 ALIKE = (
     "schedule lr_schedule schedule_fn step_size_fn lr learning_rate",
     "start value init_lr initial_lr initial_learning_rate init_value",
@@ -48,7 +48,7 @@ def _each(texts: Mapping[str, str]) -> dict[str, str]:
     return {name: text for names, text in texts.items() for name in names.split()}
 
 
-# What to write with the value of an argument: the first that the call has. It comes before the groups.
+# What to write with an argument's value: the first alternative that fits the call. This takes precedence over the groups.
 FORMULAS = _each(
     {
         "start init_lr initial_lr initial_learning_rate init_value": "div_factor=peak / {}",
@@ -67,7 +67,7 @@ _NO_COUNTER = (
     "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there; a driven one moves"
     " with clocks.tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
 )
-INSTEAD = _each(  # what to write for an argument that the call does not have in any form
+INSTEAD = _each(  # what to write for an argument that the call has in no form
     {
         "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
         "last_epoch": _NO_COUNTER,
@@ -80,7 +80,7 @@ INSTEAD = _each(  # what to write for an argument that the call does not have in
 
 _READ = "schedule(t) is the value of update t, and learning_rate(state) what the last update used"
 _IN_CHAIN = "scale_by_learning_rate(schedule), after an optimizer with flip_sign=False"
-ATTRIBUTES = _each(  # of a schedule
+ATTRIBUTES = _each(  # attributes of a schedule
     {
         "step last_epoch": _NO_COUNTER,
         "get_last_lr get_lr lr learning_rate value base_lrs": _READ,
@@ -101,7 +101,7 @@ ATTRIBUTES = _each(  # of a schedule
     }
 ) | {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe", "expanded")}
 
-NAMES = _each(  # of the module; those of dialects are in `views.names`
+NAMES = _each(  # names in the module; those of dialects are in `views.names`
     {
         "get_lr get_last_lr current_learning_rate": _READ,
         "cosine_annealing cosine_decay cosine_schedule": "Cosine(start, end, steps)",
@@ -136,7 +136,7 @@ NAMES |= {name: f"from lrsched.dialects import {name}" for name in ("torch", "op
 
 
 def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
-    """The public name, or the text, that is likely to be meant; empty if there is none."""
+    """The public name or the text that is probably meant; empty if there is none."""
 
     def plain(name: str) -> str:
         return name.lower().replace("_", "")
@@ -148,12 +148,12 @@ def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
 
 
 def _close(name: str, names: Collection[str]) -> list[str]:
-    """The nearest name, if it is near."""
+    """The nearest name, if it is close enough."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0.8)
 
 
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
-    """The function, with an error for arguments that do not fit; for an unknown one it names ours."""
+    """The function with errors for arguments that do not fit; the error for an unknown one names ours."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)

@@ -11,14 +11,14 @@ from lrsched.algebra.numerics import array_of, is_concrete
 
 if hasattr(jax.sharding, "auto_axes"):
     auto_axes = jax.sharding.auto_axes
-else:  # JAX 0.6, where it fails inside vmap
+else:  # in JAX 0.6, where it fails inside vmap
     from jax.experimental.shard import auto_axes  # pyright: ignore[reportMissingImports]
 
 T = TypeVar("T")
 
 
 def sharded_like(step: Any, function: Callable[[T, Any], jax.Array], numbers: T) -> jax.Array:
-    """`function(numbers, step)`, sharded as the step is. Inside the function explicit axes are automatic."""
+    """`function(numbers, step)`, sharded like the step. Inside the function, explicit axes are automatic."""
     step = array_of(step)
     if not isinstance(step, jax.Array) or is_concrete(step):
         return put_like(step, function(numbers, step))
@@ -29,14 +29,14 @@ def sharded_like(step: Any, function: Callable[[T, Any], jax.Array], numbers: T)
 
     def call(traced: tuple[T, Any]) -> jax.Array:
         value = function(*jax.tree.map(lambda x, y: x if y is None else y, known, traced))
-        return jnp.where(traced[1] == 0, value, value)  # a constant depends on the step now, and gets its sharding
+        return jnp.where(traced[1] == 0, value, value)  # so that a constant depends on the step, and gets its sharding
 
     on_auto_axes: Any = auto_axes(call, axes=axes, out_sharding=NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec)))
     return on_auto_axes(jax.tree.map(lambda x: None if is_concrete(x) else x, known))
 
 
 def put_like(step: Any, value: jax.Array) -> jax.Array:
-    """A value, which may have more leading axes, on the devices of the step."""
+    """A value, perhaps with more leading axes, on the devices of the step."""
     if not isinstance(step, jax.Array) or not is_concrete(step, value) or len(step.sharding.device_set) == 1:
         return value
     sharding = step.sharding

@@ -4,7 +4,7 @@ A field is a *number* (a leaf of the tree, of rank 0, or rank 1 for a table), a 
 *choice* (a string) or *static* (a function), which belong to the structure. Numbers of a higher rank are a batch. Then all
 numbers of the node have the batch shape, so that `jax.vmap` maps over the node.
 
-The constructor validates. JAX rebuilds nodes without it, with tracers, axes, shapes and None in the place of numbers.
+The constructor validates. JAX rebuilds nodes without it, with tracers, axes, shapes or None in place of numbers.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 
 T = TypeVar("T")
 
-_BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # their text in errors, and a test
+_BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # the text in errors, and the test
     "ge": (">= {}", np.greater_equal),
     "gt": ("> {}", np.greater),
     "le": ("<= {}", np.less_equal),
@@ -37,7 +37,7 @@ _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # their text in errors, 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """The bounds of a number of a node, and its precision. It is finite, unless `infinite`."""
+    """The bounds of a number in a node, and its precision. The number is finite, unless `infinite`."""
 
     ge: float | None = None
     gt: float | None = None
@@ -45,13 +45,13 @@ class Spec:
     lt: float | None = None
     nonzero: bool = False
     integer: bool = False
-    rising: bool = False  # a table whose entries do not fall, from 0 or later
+    rising: bool = False  # a table with entries >= 0 that do not fall
     infinite: bool = False  # may be infinite
     optional: bool = False  # may be None
     rank: int = 0  # 1: a table
     several: bool = False  # a tuple of numbers, each of them a leaf
-    unit: str = ""  # of an amount, such as "steps": it is `exact`, prints without ".0", and a traced one below 0 counts as 0
-    exact: bool = False  # has all of its digits in a trace, where other numbers are float32
+    unit: str = ""  # such as "steps": the number is `exact`, prints without ".0", and counts as 0 if traced and below 0
+    exact: bool = False  # keeps all of its digits in a trace, where other numbers are float32
     hint: str = ""
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Spec:
             raise TypeError(unexpected(call, name, value, expected, hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
-            most = numerics.largest() / 2  # with room to compute
+            most = numerics.largest() / 2  # leaves room to compute
             if not self.infinite and not np.all(np.abs(known) <= most):
                 expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {most:.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))
@@ -96,17 +96,17 @@ class Spec:
 
 
 def _written(bound: float) -> str:
-    """A bound in an error: a whole number in full, and one that is next to it as that number."""
+    """A bound in an error: a whole number in full, and one right next to a whole number as that number."""
     return f"{bound:.9g}" if bound == round(bound) else f"{bound:g}"
 
 
 def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
-    """An argument as a number that a node keeps, if it is within bounds, the fields of `Spec`."""
+    """An argument as a number for a node, checked against bounds, the fields of `Spec`."""
     return Spec(**bounds).checked(call, name, value)
 
 
 def checked_choice(call: str, name: str, value: object, options: Collection[str]) -> None:
-    """Raises an error if an argument is not among some strings; without options, if it is no string."""
+    """Raises an error if an argument is not one of the options, or, without options, not a string."""
     if not options and not isinstance(value, str):
         raise TypeError(unexpected(call, name, value, "a string"))
     if options and not (isinstance(value, str) and value in options):
@@ -120,7 +120,7 @@ def checked_flag(call: str, name: str, value: object) -> bool:
 
 
 def surely(condition: Callable[..., Any], *numbers: Any) -> bool:
-    """Whether all numbers are known, and a condition holds for them, or for some member of a batch."""
+    """Whether all numbers are known, and a condition holds for them, or for any member of a batch."""
     return numerics.is_concrete(*numbers) and bool(np.any(condition(*map(numerics.to_float64, numbers))))
 
 
@@ -129,7 +129,7 @@ def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
 
     Args:
         default: its default.
-        bounds: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"` means an amount of time, `hint` is the end of its errors;
+        bounds: `ge`, `gt`, `le` and `lt` are bounds, `unit="steps"` means an amount of time, `hint` goes at the end of errors;
             `lrsched.algebra.node.Spec` has the others.
 
     >>> import lrsched as ls
@@ -143,7 +143,7 @@ def leaf(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
 
 
 def choice(*options: str, default: Any = dataclasses.MISSING) -> Any:
-    """A field that holds one of some strings, or any string if there are no options; it belongs to the structure."""
+    """A field that holds one of the options, or any string if there are none; it belongs to the structure."""
     return dataclasses.field(default=default, metadata={"options": options})
 
 
@@ -165,7 +165,7 @@ def node(cls: type[T]) -> type[T]:
         cls: a subclass of `Clock`, whose numbers are fields made with `leaf`; see `help(lrsched.Clock)`.
 
     Returns:
-        The class, whose constructor validates numbers. `parse` and `from_json` find it by its name, unless lrsched has that
+        The class; its constructor validates numbers. `parse` and `from_json` find it by name, unless lrsched uses that
         name.
 
     >>> import jax
@@ -214,8 +214,8 @@ def argument(field: dataclasses.Field[Any]) -> str:
 class Node:
     """The base of all nodes: construction, equality, text."""
 
-    _call: ClassVar[str] = ""  # the method that makes one, if not the class
-    _recipe: ClassVar[str] = ""  # of an instance, the call of the recipe that made it
+    _call: ClassVar[str] = ""  # the method that makes the node, if it is not made by calling the class
+    _recipe: ClassVar[str] = ""  # set on an instance: the call of the recipe that made it
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
     _children: ClassVar[tuple[str, ...]] = ()
 
@@ -235,7 +235,7 @@ class Node:
         self._spread_batch()
 
     def _check(self) -> None:
-        """Validates fields together, after each by itself."""
+        """Validates fields together, after each has been validated alone."""
 
     def _nodes(self) -> Iterator["Node"]:
         for name in self._children:
@@ -251,7 +251,7 @@ class Node:
 
     @functools.cached_property
     def batch_shape(self) -> tuple[int, ...]:
-        """The shape of the batch in every number, () for a single one."""
+        """The batch shape of every number, () for a single schedule."""
         return next(iter(self._batches()), ())
 
     def _spread_batch(self) -> None:
@@ -293,7 +293,7 @@ def specs(node: Any) -> Iterator[Spec]:
 
 
 def each_number(node: T, function: Callable[[Any, Spec], Any]) -> T:
-    """A node with `function(number, spec)` in the place of each number."""
+    """A node with `function(number, spec)` in place of each number."""
     numbers, structure = jax.tree.flatten(node, is_leaf=_is_extended)
     return jax.tree.unflatten(structure, map(function, numbers, specs(node)))
 
@@ -303,16 +303,16 @@ def _is_extended(x: object) -> bool:
 
 
 def _spread(batch: tuple[int, ...], number: Any, spec: Spec) -> Any:
-    """A number with the shape of a batch, if it has none."""
+    """A number, broadcast to the batch shape if it has none."""
 
     def spread(x):
         return (jnp if isinstance(x, jax.Array) else np).broadcast_to(x, (*batch, *np.shape(x)))
 
-    return jax.tree.map(spread, number) if np.ndim(number) == spec.rank else number  # a `Double` is two
+    return jax.tree.map(spread, number) if np.ndim(number) == spec.rank else number  # a `Double` has two leaves
 
 
 def _key(leaf: Any) -> Any:
-    """A key that equal numbers share. A traced number equals only itself, so that JAX can compare functions by it."""
+    """A key that equal numbers share. A traced number equals only itself, so that JAX can compare functions that hold it."""
     if not numerics.is_concrete(leaf):
         return id(leaf) if isinstance(leaf, jax.core.Tracer) else leaf
     array = np.asarray(leaf, np.float64) + 0.0  # -0.0 equals 0.0

@@ -20,7 +20,7 @@ def uniform(seed: Real, t: Real) -> Real:
 
 
 def truncated_normal(limit: Real, unit: Real) -> Real:
-    """A uniform number between -1 and 1 as one of a standard normal distribution, truncated at a limit."""
+    """Turns a uniform number between -1 and 1 into one of a standard normal distribution, truncated at a limit."""
     if is_concrete(limit, unit):
         from scipy import special  # comes with JAX; half a second to import
 
@@ -42,7 +42,7 @@ def _word(x: Real) -> Real:
 
 
 def _mixed(x: Real) -> Real:
-    """A bijection of 32 bits, each of which changes half of all (C. Wellons, *Prospecting for hash functions*, 2018)."""
+    """A bijection of 32 bits, in which each bit affects half of all (C. Wellons, *Prospecting for hash functions*, 2018)."""
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
     return x ^ (x >> np.uint32(16))

@@ -1,9 +1,9 @@
 """Numbers and time. Only this module, `double`, `powers` and `cycles` know about rounding.
 
-`+ - * / < <= > >=` and the functions here mean the same for every kind of number. A *concrete* number (of Python or NumPy, or
-a JAX array outside a trace) is computed with on the host, in float64. A traced *value* is a float32. A traced amount of *time*,
-or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64 on, all traced numbers are float64. Results and their
-derivatives stay finite.
+`+ - * / < <= > >=` and the functions here mean the same for every kind of number. Arithmetic on *concrete* numbers (Python or
+NumPy numbers, or JAX arrays outside a trace) runs on the host, in float64. A traced *value* is a float32. A traced amount of
+*time*, or a rate, is `Extended`: a `Double` of 48 bits, or an int32. With x64 on, all traced numbers are float64. Results and
+their derivatives stay finite.
 """
 
 import functools
@@ -20,11 +20,11 @@ from lrsched.algebra.double import BoundedInt, Condition, Double, Extended, Real
 
 Number: TypeAlias = jax.typing.ArrayLike  # a Python number, a NumPy number or array, a JAX array or a tracer
 
-LATEST = 2.0**62  # the largest time; in a trace infinity becomes this, since it has no place in a cycle
-LEAST = 1e-18  # the least traced length: its square is still a float32, as derivatives need
-SHORTEST = 1e-12  # the least traced divisor of time, since the quotient may be divided once more
-_FEW = 32  # of fewer points, to compare with each is faster than a search
-_FEWER = 8  # of so few numbers, to choose is faster than to look one up
+LATEST = 2.0**62  # the largest time; in a trace it replaces infinity, which has no place in a cycle
+LEAST = 1e-18  # the shortest traced length: its square is still a float32, as derivatives need
+SHORTEST = 1e-12  # the smallest traced divisor of time, since the quotient may be divided once more
+_FEW = 32  # with fewer points, comparing with each is faster than a search
+_FEWER = 8  # with so few numbers, selecting one is faster than a lookup
 
 
 # Kinds of numbers.
@@ -44,18 +44,18 @@ def is_concrete(*numbers: object) -> bool:
 
 
 def array_of(x: Any) -> Any:
-    """The array of a variable with `__jax_array__`, as of flax or Keras; anything else as it is."""
+    """The array of a variable with `__jax_array__`, as in flax and Keras; anything else unchanged."""
     is_array = isinstance(x, (float, int, np.ndarray, np.generic, jax.Array))  # which may have `__jax_array__`, too
     return x.__jax_array__() if not is_array and hasattr(x, "__jax_array__") else x
 
 
 def is_real(dtype: jax.typing.DTypeLike) -> bool:
-    """Whether a type is one of integers or floats, those of ml_dtypes included."""
+    """Whether a dtype is an integer or a float, including those of ml_dtypes."""
     return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
 
 
 def is_number(x: object) -> bool:
-    """Whether it is a real number or an array of them: of Python, NumPy, ml_dtypes or JAX, or with `__jax_array__`."""
+    """Whether it is a real number or an array of them, from Python, NumPy, ml_dtypes or JAX, or with `__jax_array__`."""
     if isinstance(x, (int, float)):
         return not isinstance(x, bool)
     x = array_of(x)
@@ -76,7 +76,7 @@ def largest() -> float:
 
 
 def to_float64(x: Real) -> Any:
-    """A concrete number as a float64 or a Python float, which is the fastest."""
+    """A concrete number as a float64, or as a Python float, which is fastest."""
     if isinstance(x, float):
         return x
     if isinstance(x, BoundedInt):
@@ -101,12 +101,12 @@ def as_value(x: Real) -> Real:
 
 
 def extended(x: Real) -> Real:
-    """The number with all of its digits: a traced one as an `Extended`, or a float64 when x64 is on."""
+    """The number with all of its digits: if traced, an `Extended`, or a float64 when x64 is on."""
     return x if isinstance(x, BoundedInt) or is_concrete(x) else as_double(x)
 
 
 def as_double(x: Real) -> Real:
-    """The number as a `Double`, or a float64 when x64 is on: of one structure, as loops need it."""
+    """The number as a `Double`, or a float64 when x64 is on: always the same structure, as loops need."""
     return to_float(x) if x64() else double(x)
 
 
@@ -127,7 +127,7 @@ def given(x: Any) -> Real | None:
         if not is_real(array.dtype) and not (array.dtype == object and all(isinstance(entry, int) for entry in array.flat)):
             return None
         array = array.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):  # such as an integer beyond any float
+    except (ValueError, TypeError, OverflowError):  # such as an integer too large for a float
         return None
     array.setflags(write=False)
     return array if array.ndim else float(array)
@@ -159,7 +159,7 @@ def time_given(value: Real, low: float = 0.0) -> Real:
     return extended(jnp.where(value >= low, jnp.minimum(value, LATEST), jnp.full_like(value, low)))
 
 
-# Arithmetic that is no operator of Python.
+# Arithmetic beyond Python's operators.
 
 
 def where(condition: Condition, a: Real, b: Real) -> Real:
@@ -197,14 +197,14 @@ def ceil(x: Real) -> Real:
 
 
 def rounded(x: Real) -> Real:
-    """The nearest whole number; the higher of two that are equally near."""
+    """The nearest whole number; halves round up."""
     return floor(x + 0.5)
 
 
 def ratio(a: Real, b: Real) -> Real:
     """`a / b` of amounts of time, `snapped`: three thirds are 1, however a third is rounded."""
     found = extended(a) / maximum(extended(b), SHORTEST)
-    if isinstance(found, Extended):  # which is snapped
+    if isinstance(found, Extended):  # already snapped
         return found if isinstance(a, Extended) or isinstance(b, Extended) else as_value(found)
     return snapped(found)
 
@@ -218,35 +218,35 @@ def floor_ratio(a: Real, b: Real) -> Real:
 
 
 def snapped(x: Real) -> Real:
-    """A number that may have a rounding error; next to a multiple of 2⁻¹⁰, that multiple."""
+    """A number without its rounding error: next to a multiple of 2⁻¹⁰, that multiple."""
     if isinstance(x, Extended):
         return x.snapped()
     xp, still = (np, lambda x: x) if is_concrete(x) else (jnp, jax.lax.stop_gradient)
-    with np.errstate(invalid="ignore", over="ignore"):  # of infinity, and of numbers next to it
+    with np.errstate(invalid="ignore", over="ignore"):  # at and near infinity
         change = xp.round(x * 2.0**10) * 2.0**-10 - x
         return x + still(xp.where(xp.abs(change) <= 2.0**-50 * xp.abs(x), change, 0.0))
 
 
 @jax.custom_jvp
 def quotient(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`a / b` of traced floats, b not 0. For equal ones it is 1, which a compiler's `a * (1 / b)` may not be."""
+    """`a / b` of traced floats, b not 0. It is exactly 1 if they are equal, which a compiler's `a * (1 / b)` may not be."""
     return jnp.where(a == b, jnp.ones_like(a), a / b)
 
 
-quotient.defjvps(  # without 1 / b², which is too large for a small b; a quotient that is too large has no derivative
+quotient.defjvps(  # without 1 / b², which overflows for a small b; the derivative of an infinite quotient is 0
     lambda change, _value, _a, b: change / b,
     lambda change, value, _a, b: -jnp.where(jnp.isfinite(value), value, jnp.zeros_like(value)) * change / b,
 )
 
 
 def divide(a: Real, b: Real) -> Real:
-    """`a / b` of values; where b is 0 it is infinite, and 0 / 0 is not a number."""
+    """`a / b` of values; infinite where b is 0, and NaN for 0 / 0."""
     if is_concrete(a, b):
         with np.errstate(all="ignore"):
             return np.divide(to_float64(a), to_float64(b) + 0.0)
     if isinstance(a, Extended) and is_concrete(b) and np.all(np.abs(b) > LEAST):
         return a / b
-    # Where b is 0 the derivative is 0, so that a quotient that is not used does no harm to gradients.
+    # Where b is 0 the derivative is 0, so that an unused quotient does not spoil gradients.
     a, b = jnp.broadcast_arrays(to_float(a), to_float(b))
     return jnp.where(b == 0, jnp.sign(a) * float_type()(np.inf), quotient(a, jnp.where(b == 0, jnp.ones_like(b), b)))
 
@@ -261,26 +261,26 @@ def root(x: Real) -> Real:
 
 def parted(part: Real, whole: Real) -> tuple[jax.Array, jax.Array]:
     """A traced part of a whole, and the rest, rounded so that both add up to the whole exactly."""
-    # One of the two differences is exact: the one with a result below half of the whole. A compiler may fuse the product that
-    # a part comes from with a difference, and so not round it; but not through a choice.
+    # The difference below half of the whole is exact. A compiler may fuse the product behind `part` with the subtraction, and
+    # so not round it, but it cannot do that through the `where`.
     part, whole = to_float(part), to_float(whole)
     rest = whole - jnp.where(jnp.isnan(part), jnp.zeros_like(part), part)
     return whole - rest, rest
 
 
 def saturated(x: Real) -> Real:
-    """The number, or the largest float of its sign if that is smaller."""
+    """The number, limited to the largest float of its sign."""
     most = largest()
     if isinstance(x, float):
         return min(max(x, -most), most)
     if is_concrete(x):
         return np.clip(to_float64(x), -most, most)
-    # No minimum, whose derivative may be 0 · inf.
+    # Not a minimum, whose derivative may be 0 · inf.
     return x if isinstance(x, Extended) else jnp.where(jnp.abs(x) > most, jnp.sign(x) * float_type()(most), x)
 
 
 def result(value: Real, shape: tuple[int, ...]) -> jax.Array:
-    """A value as a strongly typed JAX array of the shape of the steps, without a negative zero."""
+    """A value as a strongly typed JAX array with the shape of the steps, and no negative zero."""
     if is_concrete(value):
         array = np.asarray(saturated(to_float64(value)), float_type()) + float_type()(0)
         return jnp.asarray(array if array.shape == shape else np.broadcast_to(array, shape))
@@ -288,11 +288,11 @@ def result(value: Real, shape: tuple[int, ...]) -> jax.Array:
     return jnp.broadcast_to(zero - (zero - to_float(value)), shape)
 
 
-# Tables, of rank 1.
+# Tables: arrays of rank 1.
 
 
 def table(entries: list[Real]) -> Real:
-    """A table of its entries, each a number or a batch of numbers."""
+    """A table from its entries, each a number or a batch of numbers."""
     if is_concrete(*entries):
         return np.stack(np.broadcast_arrays(*map(to_float64, entries)), axis=-1)
     kept = to_float if all(map(_is_float, entries)) else as_double
@@ -336,7 +336,7 @@ def _picked(table: Any, row: Any) -> Any:
 
 
 def row_of(points: Real, t: Real) -> Any:
-    """The row of the last point that a time has reached, of a table of rising points; 0 before the first."""
+    """The row of the last point that a time has reached, in a table of rising points; 0 before the first."""
     if is_concrete(points, t):
         return np.maximum(np.searchsorted(to_float64(points), t, side="right") - 1, 0)
     t, last = extended(t), points.shape[-1] - 1
@@ -358,7 +358,7 @@ def row_of(points: Real, t: Real) -> Any:
 
 
 def _bucket(points: np.ndarray, t: BoundedInt) -> tuple[jax.Array, int]:
-    """The first row of the bucket of a whole time, of four equal buckets a row, and the most rows of a bucket."""
+    """The first row of the bucket of a whole time, and the most rows in a bucket; there are four equal buckets per row."""
     starts, last = np.minimum(np.ceil(points), 2.0**31).astype(np.int64), len(points) - 1
     shift = max(int(starts[-1]).bit_length() - (4 * last).bit_length(), 0)
     edges = np.arange((starts[-1] >> shift) + 2) << shift

@@ -1,4 +1,4 @@
-"""Operators on the values of schedules, and the schedules that numbers and functions stand for."""
+"""Operators on the values of schedules, and the schedules that numbers and functions turn into."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLOCK = "a clock drives a schedule: schedule.on(clock), or schedule * reduce_on
 
 
 def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
-    """The schedule itself, a number as a `Constant`, a function of the step as a `Function`; None for anything else."""
+    """A schedule itself, a number as a `Constant`, a function of the step as a `Function`; None for anything else."""
     if isinstance(x, Schedule):
         return x
     if numerics.is_number(x):
@@ -31,7 +31,7 @@ def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
 
 
 def is_stateful(x: Any) -> bool:
-    """Whether it is an optax schedule with a state, a function of the state and not of the step."""
+    """Whether it is an optax schedule with a state: a function of the state, not of the step."""
     return hasattr(x, "init") and hasattr(x, "update")
 
 
@@ -46,7 +46,7 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
 
 
 def operated(operator: str, *operands: Any) -> Schedule:
-    """An operator on two operands; `NotImplemented` if one stands for no schedule."""
+    """An operator on two operands; `NotImplemented` if one of them is not a schedule, number or function."""
     for x in operands:
         if isinstance(x, Node) and not isinstance(x, Schedule):
             raise TypeError(unexpected(operator, "operand", x, "a schedule, a number or a function of the step", _CLOCK))
@@ -58,7 +58,7 @@ def operated(operator: str, *operands: Any) -> Schedule:
 
 
 def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
-    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`. Its length is that of the longer.
+    """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`, as long as the longer of the two.
 
     Args:
         a, b: schedules, numbers or functions of the step.
@@ -71,7 +71,7 @@ def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
 
 
 def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
-    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`, with `a`, `b` and its length as in `minimum`.
+    """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`, with `a`, `b` and the length as in `minimum`.
 
     >>> import lrsched as ls
     >>> print(ls.maximum(ls.Linear(1.0, 0.0, 10), 0.25)(8))
@@ -88,7 +88,7 @@ class Constant(Schedule):
 
     Args:
         value: the value.
-        steps: its length in steps, >= 0, for ever if it is not given.
+        steps: its length in steps, >= 0; for ever if not given.
 
     >>> import lrsched as ls
     >>> print((ls.Constant(0.1, 100) >> ls.Linear(0.1, 0.0, 100))([99, 150]))
@@ -125,7 +125,7 @@ def _has_no_power(base: Real, exponent: Real) -> Condition:
 
 @node
 class Pointwise(Schedule):
-    """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`. Its length is that of the longest part."""
+    """An operator on the values of its parts: `t ↦ a(t) ∘ b(t)`, as long as the longest part."""
 
     operator: str = choice(*OPERATORS)
     parts: tuple[Schedule, ...] = child()

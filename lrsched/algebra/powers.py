@@ -1,7 +1,7 @@
 """The progress of a ramp, with its sines and powers; and exponentials.
 
 A power multiplies the relative error of its base, and an exponential turns an absolute error into a relative one. So a trace
-computes 2 to an exponent with more bits than a float32, whose whole part goes into the bits of the result.
+computes 2 to an exponent with more bits than a float32; the whole part of the exponent goes into the bits of the result.
 """
 
 import functools
@@ -51,12 +51,12 @@ class Progress:
 
     @functools.cached_property
     def done(self) -> Real:
-        """The fraction that is done, accurate by itself; exactly 0 at the start and 1 from the end on."""
+        """The fraction done, accurate on its own; exactly 0 at the start and 1 from the end on."""
         return where(self._ended, 1.0, self._fraction(self._now))
 
     @functools.cached_property
     def left(self) -> Real:
-        """The fraction that is left, accurate by itself; exactly 1 at the start and 0 from the end on."""
+        """The fraction left, accurate on its own; exactly 1 at the start and 0 from the end on."""
         return where(self._ended, 0.0, self._fraction(self._rest))
 
     def _fraction(self, part: Real) -> Real:
@@ -76,8 +76,8 @@ class Progress:
         return jnp.where(is_done, large, small), jnp.where(is_done, small, large)
 
     def power(self, exponent: Real) -> tuple[Real, Real]:
-        """`q ** exponent` and `1 - q ** exponent` of the fraction q left, each accurate by itself; the exponent is > 0."""
-        left, done = where(self._ended, 1.0, self.left), where(self._ended, 0.0, self.done)  # whose logarithm has a derivative
+        """`q ** exponent` and `1 - q ** exponent` of the fraction q left, each accurate on its own; the exponent is > 0."""
+        left, done = where(self._ended, 1.0, self.left), where(self._ended, 0.0, self.done)  # so that log has a derivative
         if (known := is_concrete(left, exponent)) or x64():
             xp = np if known else jnp
             log = where(done < 0.25, xp.log1p(-where(done < 0.25, done, 0.0)), xp.log(left))
@@ -104,7 +104,7 @@ class Progress:
         return where(self._ended, 0.0, numerics.divide(left, total)), where(self._ended, 1.0, numerics.divide(done, total))
 
     def geometric(self, start: Real, end: Real) -> Real:
-        """`start ** q · end ** p` of the fractions q left and p done, for numbers of one sign; the ends are exact."""
+        """`start ** q · end ** p` of the fractions q left and p done, for numbers of the same sign; the ends are exact."""
         first, last = (where(x < 0.0, -x, x) for x in (start, end))
         if self._known and is_concrete(first, last):
             value = power(first, self.left) * power(last, self.done)
@@ -118,7 +118,7 @@ class Progress:
 def exponential(start: Real, rate: Real, t: Real) -> Real:
     """`start · rate ** t`, for a rate >= 0, saturated."""
     if is_concrete(start, rate, t):
-        half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the whole may overflow before the product does
+        half = saturated(np.power(to_float64(rate), to_float64(t) / 2))  # the full power may overflow before the product does
         return saturated(to_float64(start) * half * half)
     t = extended(t)
     if x64():
@@ -127,7 +127,7 @@ def exponential(start: Real, rate: Real, t: Real) -> Real:
     else:
         value = _times_exp2(start, t * _log2(rate))
     start, rate, t = to_float(start), to_float(numerics.maximum(rate, 0.0)), to_float(t)
-    power_of_0 = where(t == 1.0, rate, where(t == 0.0, 1.0, 0.0))  # with its derivative
+    power_of_0 = where(t == 1.0, rate, where(t == 0.0, 1.0, 0.0))  # including the derivative
     return where(rate > 0.0, value, where(t < 0.0, jnp.sign(start) * numerics.largest(), start * power_of_0))
 
 
@@ -148,17 +148,17 @@ def power(base: Real, exponent: Real) -> Real:
 
 
 def _times_exp2(start: Real, y: Real) -> jax.Array:
-    """`start · 2 ** y` in a trace, saturated; beyond all floats it has no derivative."""
+    """`start · 2 ** y` in a trace, saturated; beyond the largest float its derivative is 0."""
     start = to_float(start)
-    y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # of 0 the derivative is the scale itself
+    y = double(numerics.clip(double(y), -252.0, where(start == 0.0, 126.0, 252.0)))  # for start 0 the derivative is 2 ** y
     whole = jnp.round(y.high)
     rest = (y.high - whole) + y.low
-    half = jnp.floor(whole * np.float32(0.5))  # since the exponent of one float reaches only from -126 to 127
+    half = jnp.floor(whole * np.float32(0.5))  # since the exponent of a float only spans -126 to 127
     return saturated(saturated(start * _exp2(half)) * (1 + rest * _series(rest, _RISE)) * _exp2(whole - half))
 
 
 def _power64(base: Real, exponent: Real) -> jax.Array:
-    """`base ** exponent` in a float64 trace, for a base >= 0; at most 1e304, where it has no derivative."""
+    """`base ** exponent` in a float64 trace, for a base >= 0; at most 1e304, where its derivative is 0."""
     base, exponent = jnp.broadcast_arrays(to_float(base), to_float(exponent))
     positive, one = jnp.where(base > 0, base, jnp.ones_like(base)), jnp.ones_like(base)
     fits = exponent * jnp.log(positive) < 700.0
@@ -171,8 +171,8 @@ def _log2(x: Real) -> Real:
     positive = where(x > 0.0, x, 1.0)
     if is_concrete(x) or x64():
         value = np.log2(positive) if is_concrete(x) else jnp.log2(positive)
-    else:  # with z = y / (2 + y) of a number 1 + y between √½ and √2, it is 2/ln 2 · (z + z³/3 + z⁵/5 + …)
-        large = double(positive).high > np.float32(2.0**100)  # of one above 2**126 the scale is no normal float
+    else:  # for a number 1 + y between √½ and √2 it is 2/ln 2 · (z + z³/3 + z⁵/5 + …) with z = y / (2 + y)
+        large = double(positive).high > np.float32(2.0**100)  # for a number above 2**126 the scale is not a normal float
         shrunk = jax.tree.map(lambda part: jnp.where(large, part * np.float32(2.0**-30), part), double(positive))
         exponent, scale = _exponent(shrunk.high)
         y = jax.tree.map(lambda part: part * scale, shrunk) - 1.0
@@ -187,7 +187,7 @@ def _series(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
 
 
 def _exponent(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The e, and 2**-e, for which x · 2**-e lies between √½ and √2."""
+    """The e for which x · 2**-e lies between √½ and √2, and 2**-e."""
     bits = jax.lax.bitcast_convert_type(x, np.int32)
     e = ((bits + np.int32(0x3F800000 - 0x3F3504F3)) >> 23) - 127  # the bits of 1 and of √½
     return e.astype(np.float32), jax.lax.bitcast_convert_type((127 - e) << 23, np.float32)

@@ -44,7 +44,7 @@ Fraction = Annotated[Number, Spec(ge=0, le=1, hint="a fraction of the steps")]
 
 @recipe
 def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
-    """Times `factor` every `every` steps: `start · factor^⌊t / every⌋`.
+    """Multiplies by `factor` every `every` steps: `start · factor^⌊t / every⌋`.
 
     Args:
         start: the value at step 0.
@@ -63,11 +63,11 @@ def step_decay(start: Value, every: PositiveLength, factor: Factor) -> Schedule:
 
 @recipe
 def multi_step(start: Value, milestones: Milestones, factor: Value) -> Schedule:
-    """Times `factor` at each milestone: `start · factor^#{m : m <= t}`.
+    """Multiplies by `factor` at each milestone: `start · factor^#{m : m <= t}`.
 
     Args:
         start: the value at step 0.
-        milestones: the steps of the changes, rising from 0 or later; one that is given twice counts twice.
+        milestones: the steps of the changes, >= 0 and not falling; one listed twice counts twice.
         factor: the factor of each change.
 
     >>> import lrsched as ls
@@ -92,7 +92,7 @@ def warmup_cosine(peak: Value, warmup_steps: Length, steps: Length, start: Value
     Args:
         peak: the value at step `warmup_steps`.
         warmup_steps: the length of the line in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, >= `warmup_steps`.
+        steps: the total length in steps, >= `warmup_steps`.
         start, end: the values at step 0, and from step `steps` on.
 
     >>> import lrsched as ls
@@ -112,7 +112,7 @@ def warmup_linear(peak: Value, warmup_steps: Length, steps: Length, start: Value
     """A straight line from `start` up to `peak`, then another down to `end`.
 
     Args:
-        peak, warmup_steps, steps, start, end: as in `warmup_cosine`, with a second line for the cosine.
+        peak, warmup_steps, steps, start, end: as in `warmup_cosine`, with a second line in place of the cosine.
 
     >>> import lrsched as ls
     >>> print(ls.warmup_linear(1.0, warmup_steps=10, steps=110)([0, 5, 10, 60, 110]))
@@ -213,11 +213,11 @@ def wsd(
     Args:
         peak: the value that is held.
         warmup_steps: the length of the warm-up in steps, >= 0. With 0 it starts at the peak.
-        steps: the length of the whole in steps, >= `warmup_steps + decay_steps`.
+        steps: the total length in steps, >= `warmup_steps + decay_steps`.
         decay_steps: the length of the cool-down in steps, >= 0; it begins at step `steps - decay_steps`.
         start, end: the values at step 0, and from step `steps` on; end is not 0 if the shape is "geometric".
-        shape: of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`), "geometric", or "exponential", which is
-            `end + (peak - end) · (2·½^u - 1)` where the fraction u of it is done.
+        shape: that of the cool-down: "linear", "cosine", "1-sqrt" (`OneMinusSqrt`), "geometric", or "exponential", which is
+            `end + (peak - end) · (2·½^u - 1)` once the fraction u of it is done.
         warmup_shape: "linear", "cosine", "1-sqrt" (the cool-down's, mirrored) or "logarithmic" (`Logarithmic`).
 
     >>> import lrsched as ls
@@ -226,7 +226,7 @@ def wsd(
 
     References:
         Hu et al., *MiniCPM*, 2024 (arXiv 2404.06395); Hägele et al., 2024 (arXiv 2405.18392), for the shape "1-sqrt".
-        Megatron-LM has "exponential" as well, transformers the shapes of the warm-up.
+        Megatron-LM also has "exponential", and transformers the shapes of the warm-up.
     """
     *_, hold = divided("wsd", steps, warmup_steps=warmup_steps, decay_steps=decay_steps)
     warmup = _WARMUPS[warmup_shape](start, peak, warmup_steps)
@@ -248,10 +248,10 @@ def cosine_restarts(
     Args:
         start, end: the values at the start and the end of the first cycle.
         steps: the length of the first cycle in steps, > 0.
-        n, stretch: the number of cycles, and how many times longer each is than the one before, as in `Schedule.repeat`.
-            For cycles of whole steps, as ignite and Composer cut them: `join([Cosine(start, end, n) for n in lengths], ends)`.
-        scale: how many times higher above the floor each cycle is than the one before.
-        floor: the value from which `scale` counts; None: 0. With `floor=end` every cycle ends at end.
+        n, stretch: the number of cycles, and the length of each over that of the one before, as in `Schedule.repeat`.
+            For cycles cut to whole steps, as in ignite and Composer: `join([Cosine(start, end, n) for n in lengths], ends)`.
+        scale: the height of each cycle above the floor over that of the one before.
+        floor: the value from which `scale` measures heights; None: 0. With `floor=end` every cycle ends at `end`.
 
     >>> import lrsched as ls
     >>> print(ls.cosine_restarts(1.0, 0.0, 10, stretch=2)([0, 5, 10, 20, 30]))
@@ -283,9 +283,9 @@ def triangular(
 
     Args:
         low, high: the values at step 0, and at the first peak.
-        up, down: the lengths of the rise and the fall in steps, >= 0 and not both 0. None: `down` is as long as `up`.
+        up, down: the lengths of the rise and the fall in steps, >= 0 and not both 0. None: `down` equals `up`.
         mode: "triangular" (g is 1), "triangular2" (g is `½^cycle`) or "exp_range" (g is `gamma^t`).
-        gamma: the factor of one step in mode "exp_range", >= 0; no other mode takes it.
+        gamma: the factor per step in mode "exp_range", >= 0; only that mode accepts it.
 
     >>> import lrsched as ls
     >>> print(ls.triangular(1.0, 5.0, up=4, mode="triangular2")([0, 2, 4, 8, 12]))
@@ -317,24 +317,24 @@ def one_cycle(
 ) -> Schedule:
     """One rise to a high peak and one long fall far below the start: Smith's one-cycle policy.
 
-    It goes from start to peak in `pct_start · steps` steps, then to end by step `steps`. With three phases it goes back to
-    start by step `pct_final · steps`, and from there to end.
+    It goes from start to peak in `pct_start · steps` steps, then to end at step `steps`. With three phases it returns to start
+    at step `pct_final · steps`, and goes to end from there.
 
     Args:
         peak: the highest value.
-        steps: the length of the whole in steps.
+        steps: the total length in steps.
         pct_start: the fraction of the steps that the rise takes, in [0, 1].
         div_factor, final_div_factor: peak / start, and start / end, > 0.
         anneal: "cosine" or "linear", the shape of every phase.
-        three_phase: whether there are three phases; if `pct_final` is None, the second is as long as the first.
-        pct_final: the fraction of the steps after which the second of three phases ends. None: as `three_phase` says.
+        three_phase: whether there are three phases; the second is as long as the first, unless `pct_final` is given.
+        pct_final: the fraction of the steps at which the second of three phases ends. None: see `three_phase`.
 
     >>> import lrsched as ls
     >>> print(ls.one_cycle(1.0, 100, pct_start=0.25, div_factor=10.0, anneal="linear")([0, 25, 100]))
     [1.e-01 1.e+00 1.e-05]
 
     References:
-        Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120). PyTorch's `OneCycleLR` has its phases end one step
+        Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120). The phases of PyTorch's `OneCycleLR` end one step
         earlier, at `pct_start · steps - 1` and `steps - 1`.
     """
     ramp, (rise, *back, rest) = _phases("one_cycle", steps, pct_start, anneal, three_phase, pct_final)
@@ -355,7 +355,7 @@ def one_cycle_momentum(
     three_phase: bool = False,
     pct_final: Fraction | None = None,
 ) -> Schedule:
-    """The momentum beside `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
+    """The momentum for `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
 
     Args:
         low, high: the values at the peak of the learning rate, and at the start and the end.
@@ -378,7 +378,7 @@ def one_cycle_momentum(
 def _phases(
     call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool, pct_final: Number | None
 ) -> tuple[Callable[[Real, Real, Number], Schedule], list[Real]]:
-    """The ramp of a one-cycle policy, and the lengths of its rise, of its return if it has three phases, and of the rest."""
+    """The ramp of a one-cycle policy, and the lengths of its rise, its return if there are three phases, and the rest."""
     if pct_final is not None and surely(np.greater, pct_start, pct_final):
         expected = f"pct_final >= pct_start={shown(pct_start)}"
         raise ValueError(unexpected(call, "pct_final", pct_final, expected, "where the second of three phases ends"))

@@ -30,7 +30,7 @@ Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its ow
 if TYPE_CHECKING:
 
     class _Hyperparameter(Node, complex):
-        """For type checkers, which then accept a schedule where optax annotates a number. Not float, or `0.1 * s` were one."""
+        """For type checkers, to accept a schedule where optax annotates a number. Not float, or `0.1 * s` would be one."""
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 
@@ -43,14 +43,14 @@ class Schedule(_Hyperparameter):
 
     `schedule(step)` is the value that update number `step` uses, counted from 0: float32, or float64 when JAX's x64 is on. An
     array of steps gives an array of values of its shape and sharding. A step below 0 counts as 0. Steps and numbers may have
-    any real type, or `__jax_array__`, like a variable.
+    any real type, or `__jax_array__` (as variables do).
 
     Schedules combine by `+ - * / **`, `>>` (one after the other) and `@` (time warp) with schedules, numbers and functions of
-    the step. An array in the place of a number makes a batch. `warp`, `drop`, `stretch`, `staircase`, `reverse`, `repeat`,
+    the step. An array in place of a number makes a batch. `warp`, `drop`, `stretch`, `staircase`, `reverse`, `repeat`,
     `cooldown` and `on` raise a TypeError for a driven schedule.
 
     Known numbers are validated when the schedule is made: ValueError for a number out of bounds, TypeError for anything else.
-    Traced numbers are not validated: a negative length or rate counts as 0, and no finite number gives a NaN, but for 0 / 0.
+    Traced numbers are not validated: a negative length or rate counts as 0, and no finite number gives a NaN, except 0 / 0.
     Under `**` a value below 0 counts as 0, unless the exponent is whole.
 
     >>> import lrsched as ls
@@ -59,11 +59,11 @@ class Schedule(_Hyperparameter):
     0.05 [0.    0.025] 100.0
     """
 
-    __array_ufunc__ = None  # or a NumPy array times a schedule becomes an array of objects
+    __array_ufunc__ = None  # otherwise a NumPy array times a schedule becomes an object array
 
     def __post_init__(self) -> None:
         for name in self._children:
-            if name != "clock":  # the only child that is no schedule
+            if name != "clock":  # the only child that is not a schedule
                 lift, value = functools.partial(_combinators().as_schedule, self._maker, name), getattr(self, name)
                 self.__dict__[name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
@@ -73,18 +73,18 @@ class Schedule(_Hyperparameter):
         super().__post_init__()
 
     def at(self, t: Real) -> Real:
-        """The value at a time; only a clock's reading may be below 0."""
+        """The value at a time; a time below 0 can only be a clock's reading."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method at(t).")
 
     @property
     def length(self) -> Real:
-        """Its length in steps: `s(t) == s(s.length)` for every later t. `inf`, the default, if it never settles."""
+        """The length in steps: `s(t) == s(s.length)` for every later t. `inf`, the default, if the schedule never settles."""
         return math.inf
 
     def spans(self, t: Real) -> Spans:
         """The parts in which clocks may tick: each with its own time, and whether it is running now.
 
-        A node without such parts, the default, bends time: it raises an error for a driven schedule.
+        By default a node has no such parts: it changes time, and so raises an error for a driven schedule.
         """
         del t
         yield from ()
@@ -108,16 +108,16 @@ class Schedule(_Hyperparameter):
 
     @functools.cached_property
     def _is_ready(self) -> bool:
-        """Whether it is no batch, and the host computes with its numbers as they are."""
+        """Whether it is not a batch, and the host can compute with its numbers as they are."""
         leaves = jax.tree.leaves(self)
         return not self.batch_shape and all(type(x) is float or (type(x) is np.ndarray and x.dtype == float) for x in leaves)
 
-    if not TYPE_CHECKING:  # for a type checker any name would be an attribute
+    if not TYPE_CHECKING:  # to a type checker, any name would be an attribute
 
         def __getattr__(self, name: str) -> Any:
             if name in ATTRIBUTES:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}. Hint: {ATTRIBUTES[name]}.")
-            return object.__getattribute__(self, name)  # which raises as usual
+            return object.__getattribute__(self, name)  # raises as usual
 
     def __bool__(self) -> bool:
         expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
@@ -135,7 +135,7 @@ class Schedule(_Hyperparameter):
 
         return member(self, i)
 
-    if TYPE_CHECKING:  # Python iterates by __getitem__; with __iter__ every schedule would be an Iterable
+    if TYPE_CHECKING:  # Python iterates with __getitem__; __iter__ would make every schedule an Iterable
 
         def __iter__(self) -> Iterator[Schedule]: ...
 
@@ -189,10 +189,10 @@ class Schedule(_Hyperparameter):
         """`self >> other`: the schedule for its length, then `other` on its own time from 0. At the boundary `other` counts.
 
         Args:
-            other: a schedule, a number for ever, or a function of the step.
+            other: a schedule, a number (held for ever), or a function of the step.
 
         Raises:
-            ValueError: if this one goes on for ever: give it a length with `.take(n)`.
+            ValueError: if this schedule has no end: give it a length with `.take(n)`.
 
         >>> import lrsched as ls
         >>> print((ls.Linear(0.0, 1.0, 10) >> ls.Linear(1.0, 0.0, 40) >> 0.1)([30, 50]))
@@ -202,10 +202,10 @@ class Schedule(_Hyperparameter):
 
     @explained
     def warp(self, time: ScheduleLike) -> Schedule:
-        """`self @ time`: the schedule at the time that another one gives, `t ↦ self(time(t))`.
+        """`self @ time`: the schedule at the time given by another one, `t ↦ self(time(t))`.
 
-        A time below 0 counts as 0. Inside jit a time is a float32, exact to the step up to 2**24, unless it consists of
-        `Time()`, sums and products with known numbers, and methods that move time: such a time is exact.
+        A time below 0 counts as 0. Inside jit a time is a float32, exact to the step up to 2**24. But a time made only of
+        `Time()`, sums and products with known numbers, and methods that change time is exact.
 
         Args:
             time: a schedule, a number or a function of the step, whose value is a number of steps.
@@ -218,7 +218,7 @@ class Schedule(_Hyperparameter):
 
     @explained
     def take(self, steps: Number) -> Schedule:
-        """The schedule for `steps` >= 0, then held where it is: `t ↦ self(min(t, steps))`, of length `steps`.
+        """The schedule for `steps` >= 0, then held at its value: `t ↦ self(min(t, steps))`, of length `steps`.
 
         >>> import lrsched as ls
         >>> print(ls.Exponential(1.0, 0.5).take(2)([1, 2, 3]))
@@ -228,7 +228,7 @@ class Schedule(_Hyperparameter):
 
     @explained
     def drop(self, steps: Number) -> Schedule:
-        """The schedule without its first `steps`, a number >= 0: `t ↦ self(t + steps)`, as much shorter.
+        """The schedule without its first `steps` >= 0: `t ↦ self(t + steps)`, shorter by as many steps.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).drop(5)([0, 1]))
@@ -238,7 +238,7 @@ class Schedule(_Hyperparameter):
 
     @explained
     def delay(self, steps: Number) -> Schedule:
-        """The schedule `steps` >= 0 later, its first value held until then: `t ↦ self(max(t - steps, 0))`, as much longer.
+        """The schedule `steps` >= 0 later, with its first value held until then: `t ↦ self(max(t - steps, 0))`.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).delay(5)([4, 5, 10]))
@@ -248,9 +248,9 @@ class Schedule(_Hyperparameter):
 
     @explained
     def stretch(self, factor: Number) -> Schedule:
-        """The schedule `factor` > 0 times slower, and as many times longer: `t ↦ self(t / factor)`.
+        """The schedule slowed down by `factor` > 0, and lengthened by it: `t ↦ self(t / factor)`.
 
-        `s.stretch(n).staircase(n)` is a schedule s in epochs of n steps that changes once an epoch.
+        `s.stretch(n).staircase(n)` turns a schedule s in epochs into one in steps, n per epoch, that changes once per epoch.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).stretch(100)(500))
@@ -260,7 +260,7 @@ class Schedule(_Hyperparameter):
 
     @explained
     def staircase(self, every: Number) -> Schedule:
-        """The schedule, which changes only every `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
+        """The schedule, changing only every `every` > 0 steps: `t ↦ self(every · ⌊t / every⌋)`.
 
         Its length is rounded up to whole stairs.
 
@@ -272,7 +272,7 @@ class Schedule(_Hyperparameter):
 
     @explained
     def reverse(self) -> Schedule:
-        """The schedule backwards, which must have an end: `t ↦ self(length - t)`, and its first value from its length on.
+        """The schedule backwards: `t ↦ self(length - t)`, then its first value. It must have an end.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(0.0, 1.0, 10).reverse()([0, 1, 10]))
@@ -282,17 +282,17 @@ class Schedule(_Hyperparameter):
 
     @explained
     def repeat(self, n: Number | None = None, stretch: Number | None = None, scale: Number | None = None) -> Schedule:
-        """The schedule n times over; each cycle `stretch` times longer and `scale` times higher than the one before.
+        """The schedule n times over; each cycle is `stretch` times as long and `scale` times as high as the one before.
 
         Cycle c = 0, 1, … is `u ↦ scale^c · self(u / stretch^c)` on its own time u, for `stretch^c · length` steps.
 
         Args:
-            n: the number of cycles, >= 1, rounded to a whole one; after the last its end is held. None: for ever.
+            n: the number of cycles, >= 1, rounded; after the last one its end is held. None: for ever.
             stretch: a number > 0, and >= 1 if n is None. None: all cycles have one length, which is faster than a stretch of 1.
             scale: a number. None: 1.
 
         Raises:
-            ValueError: if it has no end, or if it cannot repeat for ever, with a length of 0 or a stretch below 1.
+            ValueError: if it has no end, or if n is None and the length is 0 or the stretch below 1.
 
         >>> import lrsched as ls
         >>> print(ls.Linear(1.0, 0.0, 4).repeat(scale=0.5)([0, 2, 4, 6, 8]))
@@ -307,7 +307,7 @@ class Schedule(_Hyperparameter):
         Args:
             steps: the length of the cool-down in steps, 0 or >= 1.
             end: the last value.
-            shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`). For another ramp, such as `Geometric`, write the `>>`.
+            shape: "linear", "cosine" or "1-sqrt" (`OneMinusSqrt`). For another ramp, such as `Geometric`, use `>>`.
 
         Raises:
             ValueError: if it has no end (to branch off at step n, `.take(n)` first), or if steps is between 0 and 1.
@@ -354,7 +354,7 @@ S = TypeVar("S", bound=Schedule)
 
 @functools.cache
 def _combinators() -> Any:
-    """The module of all that operators and methods make; it imports this one."""
+    """The module with the nodes for operators and methods, which imports this one."""
     from lrsched.algebra import combinators
 
     return combinators
@@ -383,11 +383,11 @@ def value_at(schedule: Schedule, t: Real, shape: tuple[int, ...]) -> jax.Array:
     return numerics.result(value, shape)
 
 
-_placed = jax.jit(jnp.asarray)  # by itself `jnp.asarray` takes several times as long for a scalar
+_placed = jax.jit(jnp.asarray)  # without jit, `jnp.asarray` takes several times as long for a scalar
 
 
 def running_value(spans: Spans) -> Real:
-    """The value of the part that is running. A part that is known not to run at any of the times is not evaluated."""
+    """The value of the running part. A part known not to run at any of the times is not evaluated."""
     value = None
     for part, own, running in spans:
         if not numerics.is_concrete(running) or np.any(running) or np.size(running) == 0:

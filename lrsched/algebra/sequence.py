@@ -26,7 +26,7 @@ from lrsched.algebra.written import number_source, shown, unexpected
 def join(schedules: Iterable[ScheduleLike], boundaries: Any) -> Schedule:
     """Schedules one after the other, each on its own time from 0, cut or held at explicit boundaries.
 
-    `schedules[k]` runs from `boundaries[k - 1]` on, and so the first from 0 and the last for ever.
+    `schedules[k]` runs from `boundaries[k - 1]` on; the first starts at 0, and the last never ends.
 
     Args:
         schedules: at least one schedule, number or function of the step.
@@ -63,26 +63,26 @@ def sequence(*schedules: Schedule) -> Schedule:
 
 
 def operands(schedule: Schedule) -> tuple[Schedule, ...]:
-    """The operands of the `>>` that made a schedule; that of a recipe is one."""
+    """The operands of the `>>` that made a schedule; a recipe is one operand."""
     if schedule._recipe or not isinstance(schedule, Sequence):
         return (schedule,)
     return schedule.__dict__.get("_operands", schedule.parts)
 
 
 def unless_endless(length: Real, function: Callable[[Real], Real]) -> Real:
-    """A function of a length; an endless one stays as it is, since infinity minus infinity is no number."""
+    """A function of a length; an endless one stays endless, since infinity minus infinity is NaN."""
     latest = math.inf if numerics.is_concrete(length) else numerics.LATEST
     return where(length >= latest, length, function(length))
 
 
-_MANY = 32  # of fewer parts, to evaluate all and choose is faster than to look up the numbers of the one that is running
+_MANY = 32  # with fewer parts, evaluating all of them is faster than looking up the numbers of the running one
 
 
 @node
 class Sequence(Schedule):
     """Its parts one after the other, each for its length and on its own time from 0; at a boundary the later part counts.
 
-    A part is evaluated only in its own span, so that one that is singular elsewhere does no harm, also to gradients.
+    A part is evaluated only within its own span, so a singularity elsewhere affects neither values nor gradients.
     """
 
     parts: tuple[Schedule, ...] = child()
@@ -106,7 +106,7 @@ class Sequence(Schedule):
 
     @functools.cached_property
     def _groups(self) -> list[list[int]]:
-        """The numbers of the parts that one evaluation serves: those of one structure, and the last by itself."""
+        """The indices of the parts that share one evaluation: those of one structure; the last part is alone."""
         groups: dict[Hashable, list[int]] = {}
         for k, part in enumerate(self.parts):
             leaves, structure = jax.tree.flatten(part)
@@ -121,7 +121,7 @@ class Sequence(Schedule):
         return running_value(self.spans(t) if len(self._groups) == len(self.parts) else self._spans_of_groups(t))
 
     def _own(self, k: int, t: Real) -> Real:
-        """The own time of a part: 0 until it begins, its length once it has ended. That of the first may be below 0."""
+        """A part's own time: 0 until it begins, its length once it has ended. For the first part it may be below 0."""
         t = t if k == 0 else maximum(t - self._starts[k], 0.0)
         return t if k + 1 == len(self.parts) else minimum(t, self.parts[k].length)
 
@@ -133,7 +133,7 @@ class Sequence(Schedule):
             begun = t >= self._starts[k + 1] if k + 1 < len(self.parts) else False
 
     def _spans_of_groups(self, t: Real) -> Spans:
-        """As `spans`, with each group as one part, which has the numbers of its last member that has begun."""
+        """Like `spans`, with each group as one part that has the numbers of the last member to begin."""
         row, rows = numerics.row_of(numerics.table(self._starts), t), range(len(self.parts))
         for group in self._groups:
             if len(group) == 1:
@@ -152,6 +152,6 @@ class Sequence(Schedule):
 
 
 def _part_in_row(parts: list[Schedule], row: Real) -> Schedule:
-    """One of several schedules of one structure: each of its numbers is looked up in a row."""
+    """One of several schedules of the same structure, with its numbers looked up in a row."""
     tables = jax.tree.map(lambda *xs: numerics.table(list(xs)), *parts, is_leaf=lambda x: isinstance(x, numerics.Extended))
     return each_number(tables, lambda table, spec: (numerics.pick_time if spec.exact else numerics.pick)(table, row))

@@ -1,7 +1,7 @@
 """Schedules that are not made of others.
 
-A ramp has two weights: one on its start, a function of the fraction left (q), and one on its end, of the fraction done
-(p = 1 - q). Each is accurate by itself, so that nothing cancels near an end, and both ends are exactly as given.
+A ramp has two weights: one for its start, a function of the fraction left (q), and one for its end, a function of the fraction
+done (p = 1 - q). Each is accurate on its own, so nothing cancels near an end, and both ends are exactly as given.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Polynomial(Ramp):
 
     Args:
         start, end, steps: as in `Linear`.
-        power: the exponent, > 0: 1 for a straight line; above 1 it is steepest at its start, below 1 at its end.
+        power: the exponent, > 0: 1 for a straight line; above 1 it is steepest at the start, below 1 at the end.
 
     >>> import lrsched as ls
     >>> print(ls.Polynomial(1.0, 0.0, 4, power=2.0)([0, 2, 3, 4, 5]))
@@ -134,7 +134,7 @@ class Logarithmic(Ramp):
     [0.         0.16666667 0.5        1.         1.        ]
 
     References:
-        DeepSpeed's `WarmupLR` of N steps is one of N - 1, by default.
+        DeepSpeed's `WarmupLR` of N steps is by default a `Logarithmic` of N - 1 steps.
     """
 
     def weights(self, progress: Progress) -> tuple[Real, Real]:
@@ -143,7 +143,7 @@ class Logarithmic(Ramp):
 
 @node
 class CosineWave(Schedule):
-    """A cosine wave for ever: `end + (start - end) · ½(1 + cos(π · t / steps))`.
+    """An endless cosine wave: `end + (start - end) · ½(1 + cos(π · t / steps))`.
 
     Args:
         start, end: the values at step 0, and at step `steps`.
@@ -174,7 +174,7 @@ class Geometric(Schedule):
     """A straight line on a logarithmic scale: `start^(1-p) · end^p` with `p = min(t / steps, 1)`.
 
     Args:
-        start, end, steps: as in `Linear`; the values are not 0, and of one sign. (Traced ones of two signs have that of `end`.)
+        start, end, steps: as in `Linear`; the values are not 0 and have the same sign. (If traced ones do not, `end` decides.)
 
     >>> import lrsched as ls
     >>> print(ls.Geometric(1.0, 0.01, 4)([0, 2, 4, 5]))
@@ -207,7 +207,7 @@ class Exponential(Schedule):
 
     Args:
         start: the value at step 0.
-        factor: the factor of each step, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
+        factor: the factor per step, >= 0. For a factor f over n steps, `Exponential(start, f).stretch(n)`.
 
     >>> import lrsched as ls
     >>> print(ls.Exponential(8.0, 0.5)([0, 1, 2, 3]))
@@ -241,13 +241,13 @@ class InverseSqrt(Schedule):
     timescale: Number = leaf(gt=0, unit="steps", hint="the number of updates until the value has fallen to start / √2")
 
     def at(self, t: Real) -> Real:
-        # 2**31 / least fits into a float32; the derivative by a traced timescale divides twice.
+        # 2**31 / least fits into a float32; the derivative with respect to a traced timescale divides twice.
         least = 1e-28 if numerics.is_concrete(self.timescale) else 1e-12
         passed = numerics.divide(numerics.as_value(maximum(t, 0.0)), maximum(self.timescale, least))
         return self.start / numerics.root(1.0 + passed)
 
 
-WAYS: dict[str, Ramp] = {  # of a table between two points, and of a cool-down
+WAYS: dict[str, Ramp] = {  # shapes of a table between two points, and of a cool-down
     "linear": Linear(0.0, 1.0, 1.0),
     "cosine": Cosine(0.0, 1.0, 1.0),
     "1-sqrt": OneMinusSqrt(0.0, 1.0, 1.0),
@@ -258,10 +258,10 @@ WAYS: dict[str, Ramp] = {  # of a table between two points, and of a cool-down
 class Piecewise(Schedule):
     """A table of values: `values[k]` from `steps[k]` on, or a ramp from each point to the next.
 
-    Before the first of its steps it has the first value.
+    Before the first step in the table it has the first value.
 
     Args:
-        steps: a list of K rising steps >= 0; where two are equal it jumps, and the later one counts.
+        steps: a list of K rising steps >= 0; where two are equal the value jumps to the later one.
         values: a list of K values.
         kind: "constant", or "linear" or "cosine" ramps.
 
@@ -311,14 +311,14 @@ class Time(Schedule):
 
 @node
 class Noise(Schedule):
-    """A random number at every step, a function of the seed and the step alone, as in `s * (1 + Noise(0.1))`.
+    """A random number at every step that depends only on the seed and the step, as in `s * (1 + Noise(0.1))`.
 
-    The same seed and step give the same number everywhere, inside `jax.jit` and outside. A step with a fraction has the number
+    The same seed and step give the same number everywhere, inside `jax.jit` and outside. A fractional step has the number
     of the whole step before it. A batch of seeds is a batch of independent draws.
 
     Args:
-        limit: >= 0; every number is between `-limit` and `limit`.
-        seed: a whole number >= 0 and below 2**24, so that a float32 holds it.
+        limit: the largest size, >= 0: every number is between `-limit` and `limit`.
+        seed: a whole number from 0 to 2**24 - 1, which a float32 can hold.
         kind: "uniform", or "normal" for a standard normal distribution that is truncated at the limit.
 
     >>> import lrsched as ls
@@ -343,13 +343,13 @@ class Function(Schedule):
     """Any function of time: `fn(t, *arguments)`. Its length is infinite.
 
     Args:
-        fn: a function of the time in steps and of the arguments, elementwise over arrays, so made with operators and
-            `jax.numpy`. It belongs to the structure: another function compiles anew, so pass a `def`, not a new `lambda` each
+        fn: a function of the time in steps and of the arguments, elementwise over arrays, so written with operators and
+            `jax.numpy`. It belongs to the structure: another function compiles again, so pass a `def`, not a new `lambda` each
             time. It should be finite, with a finite derivative, at every `t >= 0`.
         arguments: numbers, each of them a leaf like the numbers of any other schedule.
 
     Raises:
-        TypeError: if fn cannot be called; on a call, if it gives no number.
+        TypeError: if fn cannot be called; on a call, if it does not return a number.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -366,7 +366,7 @@ class Function(Schedule):
     def __init__(self, fn: Callable[..., Any], *numbers: Number, arguments: tuple[Number, ...] = ()) -> None:
         if not isinstance(arguments, tuple):
             raise TypeError(unexpected("Function", "arguments", arguments, "a tuple of numbers"))
-        self.__dict__.update(fn=fn, arguments=(*numbers, *arguments))  # by keyword for dataclasses.replace
+        self.__dict__.update(fn=fn, arguments=(*numbers, *arguments))  # arguments come by keyword from dataclasses.replace
         self.__post_init__()
 
     def _check(self) -> None:

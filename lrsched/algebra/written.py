@@ -10,7 +10,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 
-# The calls of text and JSON, by name: classes of nodes, recipes and functions of dialects.
+# The calls in text and JSON, by name: classes of nodes, recipes and functions of dialects.
 NAMES: dict[str, Callable[..., Any]] = {}
 
 
@@ -50,9 +50,9 @@ def function_source(fn: Any) -> str:
 
 
 def number_source(value: Any, amount: bool = False) -> str:
-    """The text of a number, which evaluates to it exactly; of a whole amount without ".0"."""
+    """The text of a number, which evaluates to it exactly; without ".0" for a whole amount."""
     if isinstance(value, str):
-        return repr(str.__str__(value))  # of an enumeration or of NumPy
+        return repr(str.__str__(value))  # not an enumeration member or a NumPy string
     if isinstance(value, (np.ndarray, np.generic, jax.Array, numerics.Extended)):
         for x in jax.tree.leaves(value):
             if isinstance(x, jax.Array) and (not numerics.is_concrete(x) or x.is_deleted()):
@@ -70,7 +70,7 @@ def number_source(value: Any, amount: bool = False) -> str:
 
 
 def shown(value: object, most: int = 100) -> str:
-    """A value in an error, cut to some length."""
+    """A value in an error, cut to a limited length."""
     text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split("\n"))
     return text if len(text) <= most else f"{text[: most - 3]}..."
 

@@ -1,4 +1,4 @@
-"""The state of schedules: clocks, and the functions that run them by hand, outside optax."""
+"""The state of schedules: clocks, and functions that run them by hand, outside optax."""
 
 from lrsched.clocks.running import ScheduleState, bind, evaluate, init, replay, tick
 

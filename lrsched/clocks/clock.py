@@ -1,4 +1,4 @@
-"""Clocks: reducers of observations, and the only state. `running.py` runs all clocks of a schedule."""
+"""Clocks: reducers of observations, which hold all the state. `running.py` runs the clocks of a schedule."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from lrsched.algebra.node import Node, child, choice, node
 from lrsched.algebra.numerics import Number
 from lrsched.clocks.counts import Count, advanced, count_of, counted, no_count, zero
 
-Observed: TypeAlias = Mapping[str, Any]  # numbers by name, and no None
+Observed: TypeAlias = Mapping[str, Any]  # numbers by name, without None
 
 
 class Clock(Node):
     """The base of clocks: reducers `(state, observations) -> state` with a reading, the time.
 
-    A subclass is decorated with `lrsched.node`. Its numbers are fields made with `lrsched.leaf`. It names its metric in
-    `monitor` (several: in `monitors`), and defines
+    Decorate a subclass with `lrsched.node`, and make the fields for its numbers with `lrsched.leaf`. It names its metric in
+    `monitor` (or several in `monitors`), and defines
 
-        init()                            the first state, a pytree of arrays, each a buffer of its own
+        init()                            the first state, a pytree of arrays, each in its own buffer
         tick(state, steps, observations)  the next state, of the same structure, shapes and types
-        read(state)                       the time, a scalar; it may go down, and below 0
+        read(state)                       the time, a scalar; it may fall, even below 0
 
     It may also define `combine`: how several observations within one update become one, "mean", "sum" or "max" (see
-    `accumulate`); `immediate`: whether an observation counts for the update that it comes with (see `Plateau`); `unit`: the
-    name of what it counts; and `report(state)`: what `readings` shows.
+    `accumulate`); `immediate`: whether an observation affects the update that it comes with (see `Plateau`); `unit`: the
+    name of the quantity that it counts; and `report(state)`: the output of `readings`.
 
-    This one adapts a learning rate as RL libraries do: it counts up while the KL divergence of a policy update is too small,
-    and down while it is too large (after Schulman et al., *Proximal policy optimization*, 2017):
+    This example adapts a learning rate as RL libraries do: it counts up while the KL divergence of a policy update is too
+    small, and down while it is too large (after Schulman et al., *Proximal policy optimization*, 2017):
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -72,7 +72,7 @@ class Clock(Node):
 
     @property
     def unit(self) -> str:
-        """The name of what it counts, for plots and summaries."""
+        """The name of the quantity that it counts, for plots and summaries."""
         return type(self).__name__
 
     def init(self) -> Any:
@@ -80,7 +80,7 @@ class Clock(Node):
         raise NotImplementedError(f"{type(self).__name__}: expected a method init().")
 
     def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
-        """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, and no None."""
+        """The next state, `steps` (0 or 1) updates later; `observations` holds numbers by name, without None."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method tick(state, steps, observations).")
 
     def read(self, state: Any) -> Any:
@@ -88,17 +88,17 @@ class Clock(Node):
         raise NotImplementedError(f"{type(self).__name__}: expected a method read(state).")
 
     def _during(self, before: Any, after: Any) -> Any:
-        """The state whose reading an update uses, of those before and after it."""
+        """The state that an update reads: the one before the update or the one after it."""
         return after if self.immediate else before
 
     def report(self, state: Any) -> dict[str, Any]:
-        """What `readings` shows, by name: by default its reading, under the name of its metric."""
+        """The numbers that `readings` returns, by name: by default the reading, under the name of the metric."""
         return {"/".join(self.monitors) or type(self).__name__: self.read(state)}
 
 
 @node
 class Steps(Clock):
-    """Counts updates, from 0 where its part of the schedule begins.
+    """Counts updates, starting at 0 where its part of the schedule begins.
 
     >>> import lrsched as ls
     >>> s = ls.Linear(0.0, 1.0, 10).on(ls.Steps())
@@ -126,11 +126,11 @@ class Steps(Clock):
 
 @node
 class Counter(Clock):
-    """Adds up its observations: tokens, samples, frames, epochs. So a schedule can be written in tokens.
+    """Adds up its observations: tokens, samples, frames or epochs. So a schedule can be written in tokens.
 
     Sums of whole numbers are exact up to 2**53, and sums of fractions at least as exact as in float64; the schedule uses 48
-    bits. Like every clock it counts while its part of the schedule runs. To count from the first update on, put the whole
-    schedule on it: `(warmup >> decay).on(Counter("tokens"))`.
+    bits. Like every clock, it counts only while its part of the schedule runs. To count from the first update, put the
+    whole schedule on it: `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
         monitor: the name of its observations, numbers from 0 to 2**53. A traced number below 0, or a NaN, adds nothing.
@@ -148,7 +148,7 @@ class Counter(Clock):
     0.0005
     """
 
-    combine: ClassVar[str] = "count"  # the sum, without rounding
+    combine: ClassVar[str] = "count"  # an exact sum
 
     monitor: str = choice()
 
@@ -182,7 +182,7 @@ class Around(Clock):
         return self.clock.monitors
 
     @property
-    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as the other clock does
+    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - follows the other clock
         return self.clock.combine
 
 
@@ -194,9 +194,9 @@ class SinceState(NamedTuple):
 
 @node
 class Since(Around):
-    """Counts updates since another clock first moved; it is 0 until then.
+    """Counts updates since another clock first moved; 0 until then.
 
-    It holds a rate until a plateau, or until a signal from outside, and then starts a cool-down:
+    Use it to hold a rate until a plateau, or until a signal from outside, and then start a cool-down:
 
     >>> import lrsched as ls
     >>> s = ls.OneMinusSqrt(0.1, 0.0, 4).on(ls.Since(ls.Counter("signal")))
@@ -213,10 +213,10 @@ class Since(Around):
     In `warmup >> cooldown.on(Since(...))` a signal during the warm-up is lost. Multiply instead.
 
     Args:
-        clock: the other clock. The update after the one with which it moved has time 0.
+        clock: the other clock. Time 0 is the update after the one at which that clock moved.
 
     Raises:
-        TypeError: if it is no clock.
+        TypeError: if it is not a clock.
     """
 
     @property

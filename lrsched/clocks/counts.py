@@ -1,4 +1,4 @@
-"""Counts: sums of three float32, 72 bits, for JAX has no 64 bits by default."""
+"""Counts: sums of three float32, 72 bits, since JAX has no 64-bit numbers by default."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _MOST = 2.0**53
 
 
 def zero() -> jax.Array:
-    """0 as an int32, in a buffer of its own."""
+    """0 as an int32, in its own buffer."""
     return jnp.zeros((), jnp.int32)
 
 
 def advanced(count: jax.Array, more: numerics.Number) -> jax.Array:
-    """An int32 count plus so many, at most the largest int32."""
+    """An int32 count plus some more, at most the largest int32."""
     count = jnp.asarray(count)
     return count + jnp.minimum(jnp.asarray(more, count.dtype), _LAST - count)
 
 
 def as_number(call: str, value: Any) -> Any:
-    """An observation, if it is one number."""
+    """An observation; an error if it is not a single number."""
     value = numerics.array_of(value)
     if not isinstance(value, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(f"{call}: expected a number, got {shown(value)} ({type(value).__name__}).")
@@ -38,14 +38,14 @@ def as_number(call: str, value: Any) -> Any:
 
 
 class Count(NamedTuple):
-    """The sum `high + low + lower`, of which the first two are a `Double`."""
+    """The sum `high + low + lower`; the first two form a `Double`."""
 
     high: Any
     low: Any
     lower: Any
 
     def read(self) -> Any:
-        """The sum: a float64 where it is known, and 48 bits of it in a trace."""
+        """The sum: a float64 if it is known, and its first 48 bits in a trace."""
         if numerics.is_concrete(*self):
             high, low, lower = (np.asarray(x, np.float64) for x in self)
             return numerics.to_float64(high + (low + lower))
@@ -53,12 +53,12 @@ class Count(NamedTuple):
 
 
 def no_count() -> Count:
-    """A count of 0, each part in a buffer of its own."""
+    """A count of 0, each part in its own buffer."""
     return Count(*(jnp.zeros((), jnp.float32) for _ in range(3)))
 
 
 def count_of(call: str, value: Any) -> Count:
-    """A number from 0 to 2**53 as a count; a traced one below 0, or a NaN, as 0."""
+    """A number from 0 to 2**53 as a count; traced numbers below 0, and NaN, count as 0."""
     if isinstance(value, Count):
         return value
     value = as_number(call, value)
@@ -78,7 +78,7 @@ def count_of(call: str, value: Any) -> Count:
 
 
 def counted(count: Count, more: Count) -> Count:
-    """The sum of two counts, within 2**-70 of itself: exact for whole numbers up to 2**53, and far beyond."""
+    """The sum of two counts, within a relative 2**-70: exact for whole numbers up to 2**53, and far beyond."""
     high, rest_of_high = two_sum(count.high, more.high)
     low, rest_of_low = two_sum(count.low, more.low)
     low, rest = two_sum(low, rest_of_high)

@@ -41,25 +41,25 @@ class OfMetric(Clock):
         raise NotImplementedError(f"{type(self).__name__}: expected a method observed(state, value).")
 
     def worst(self) -> jax.Array:
-        """The best so far of no observations."""
+        """The best so far before any observation."""
         return jnp.full((), jnp.inf if self.mode == "min" else -jnp.inf, numerics.float_type())
 
     def is_better(self, value: jax.Array, best: jax.Array) -> Any:
         """Whether a metric is better than the best so far by more than the margin."""
         numbers, sign = (value, best, self.threshold, self.atol), 1.0 if self.mode == "min" else -1.0
         known = numerics.is_concrete(*numbers)
-        # On the host a float32 stands for the shortest decimal that it is, as 0.123.
+        # On the host a float32 counts as the shortest decimal that rounds to it, such as 0.123.
         a, b, threshold, atol = (float(str(np.asarray(x)[()])) if known else numerics.to_float(x) for x in numbers)
         xp: Any = math if known else jnp
         if self.threshold_mode == "abs":
             threshold, atol = 0.0, threshold + atol
         elif self.threshold_mode == "rel":
             threshold = xp.copysign(threshold, b)
-        if known:  # PyTorch's own arithmetic: ties of decimals depend on how it rounds
+        if known:  # PyTorch's own arithmetic: its rounding decides ties of decimals
             level = b if math.isinf(b) else b * (1.0 - sign * threshold) - sign * atol
             return sign * a < sign * level
-        margin = threshold * jnp.where(jnp.isinf(b), 0, b) + atol  # 0 · inf is no number
-        # Decimals are rounded to float32 before they arrive here: within these roundings it is a tie, if there is a margin.
+        margin = threshold * jnp.where(jnp.isinf(b), 0, b) + atol  # 0 · inf is NaN
+        # Decimals arrive here rounded to float32. With a margin, differences within that rounding are ties.
         roundings = jnp.maximum(jnp.abs(a), jnp.abs(b)) * jnp.finfo(best.dtype).eps
         return sign * (b - a) - margin > jnp.minimum(roundings, jnp.abs(margin) / 16)
 
@@ -72,10 +72,10 @@ def _whole(count: Number) -> jax.Array:
 class PlateauState(NamedTuple):
     best: jax.Array  # the best observation so far
     bad: jax.Array  # observations since then, or since the last plateau
-    cooldown: jax.Array  # observations left during which none counts as bad
+    cooldown: jax.Array  # observations left that do not count as bad
     plateaus: jax.Array  # the reading
     total: jax.Array  # the sum of the observations in this window
-    seen: jax.Array  # their number
+    seen: jax.Array  # the number of observations in this window
 
 
 @node
@@ -87,25 +87,25 @@ class Plateau(OfMetric):
         mode "min":  a < b - margin        mode "max":  a > b + margin
 
     where margin is `atol` plus threshold · |b| ("rel"; 0 before the first observation), threshold ("abs"), or threshold · b
-    ("rel_signed", PyTorch's rule: a flat metric below 0 is better every time). Any other observation, NaN included, is bad.
-    More than `patience` bad ones in a row are a plateau: the reading goes up by one, the count starts again, and the next
-    `cooldown` observations do not count as bad.
+    ("rel_signed", PyTorch's rule: a flat metric below 0 is better every time). Any other observation, including NaN, is bad.
+    More than `patience` bad observations in a row are a plateau: the reading goes up by one, the count starts again, and the
+    next `cooldown` observations do not count as bad.
 
-    Outside `jit` this is computed in float64, as in PyTorch, with a float32 as the decimal that it prints as. Inside `jit` the
-    metric is a float32, and one that equals b - margin within float32's resolution is not better.
+    Outside `jit` this is computed in float64, as in PyTorch, and a float32 counts as the decimal that it prints as. Inside
+    `jit` the metric is a float32; if it equals b - margin within float32's resolution, it is not better.
 
     Args:
         mode: "min" for a loss, "max" for a score.
-        patience: the number of bad observations in a row that are tolerated, >= 0.
+        patience: the number of bad observations in a row to tolerate, >= 0.
         threshold: the margin, >= 0, as `threshold_mode` says.
         threshold_mode: "rel", "abs" or "rel_signed".
         cooldown: the number of observations after a plateau that do not count, >= 0.
-        monitor: the name of the metric. A tick without it changes nothing.
-        window: this many observations, >= 1, count as one, their mean: for a loss that is observed at every update. (`Smoothed`
+        monitor: the name of the metric. A tick without that metric changes nothing.
+        window: this many observations, >= 1, are averaged into one: for a loss that is observed at every update. (`Smoothed`
             takes a moving mean.)
-        atol: a margin that is added, in units of the metric, >= 0.
-        immediate: whether an observation that comes with an update counts for that update, as in optax, and not from the next
-            one on: in `scale_by_learning_rate`, `scheduled` and `replay`.
+        atol: an additional margin, in units of the metric, >= 0.
+        immediate: whether an observation affects the update that it comes with, as in optax, rather than the next one. This
+            matters in `scale_by_learning_rate`, `scheduled` and `replay`.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.
@@ -119,7 +119,7 @@ class Plateau(OfMetric):
     0.5
 
     References:
-        PyTorch's `ReduceLROnPlateau`, whose counting it is; the margins of "rel" are not, nor is the window.
+        PyTorch's `ReduceLROnPlateau`, with the same counting; the margins of "rel" and the window differ.
     """
 
     mode: Mode = choice("min", "max", default="min")
@@ -137,7 +137,7 @@ class Plateau(OfMetric):
         return f"plateaus of {self.monitor}"
 
     def init(self) -> PlateauState:
-        # Each a buffer of its own, or the state could not be donated.
+        # Each in its own buffer, or the state could not be donated.
         bad, cooldown, plateaus, seen = (zero() for _ in range(4))
         return PlateauState(self.worst(), bad, cooldown, plateaus, jnp.zeros((), numerics.float_type()), seen)
 
@@ -179,7 +179,7 @@ class SinceBestState(NamedTuple):
 class SinceBest(OfMetric):
     """Counts the observations since the best one, for early stopping. It is 0 if the last observation is the best.
 
-    A training loop can read it, keep the best parameters inside `jit`, and stop:
+    A training loop can read it to keep the best parameters inside `jit`, and to stop:
 
     >>> import jax, jax.numpy as jnp
     >>> import lrsched as ls
@@ -224,7 +224,7 @@ class SinceBest(OfMetric):
         return {f"{self.monitor}/since_best": state.bad, f"{self.monitor}/best": state.best}
 
 
-_FAR = 1e9  # as good as without a bound
+_FAR = 1e9  # as good as no bound
 
 
 class GreedyState(NamedTuple):
@@ -233,25 +233,26 @@ class GreedyState(NamedTuple):
     bad: jax.Array  # other observations in a row
     wait: jax.Array  # observations left that do not count
     stuck: jax.Array  # reductions at the highest reading, since the last raise
-    bound: jax.Array  # the bound that the reading was at last, 0 at first
-    moves: jax.Array  # reductions minus raises since then: whole, so that no rounding adds up
+    bound: jax.Array  # the bound that the reading last reached, 0 at first
+    moves: jax.Array  # reductions minus raises since then: an integer, so that no rounding errors accumulate
 
 
 @node
 class Greedy(OfMetric):
-    """Counts reductions minus raises: the rate goes up while a metric improves, and down while it does not.
+    """Counts reductions minus raises, for a rate that goes up while a metric improves and down while it does not.
 
-    More than `patience` better observations in a row are a raise: the reading goes down by one. More than `patience` others
-    are a reduction: it goes up by one. So `Exponential(b, factor)` is divided by the factor at a raise, and multiplied by it
-    at a reduction. The `reset`-th reduction at the highest reading starts the clock again, without its best observation.
+    More than `patience` better observations in a row are a raise: the reading goes down by one. More than `patience` other
+    observations in a row are a reduction: it goes up by one. So `Exponential(b, factor)` is divided by the factor at a raise,
+    and multiplied by it at a reduction. The `reset`-th reduction at the highest reading restarts the clock, and it forgets
+    its best observation.
 
     Args:
         mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
-        patience: the number of observations of one kind in a row that have no effect, >= 0.
-        cooldown, warmup: the number of observations that are ignored after a reduction, and after a raise, >= 0.
-        lowest, highest: the bounds of the reading, lowest <= highest, by default far away. A reading beyond a bound, as the
-            first 0 may be, moves no further.
-        reset: the number of reductions at the highest reading until it starts again, > 0; by default it never does.
+        patience: the number of observations of one kind in a row to tolerate without effect, >= 0.
+        cooldown, warmup: the number of observations to ignore after a reduction, and after a raise, >= 0.
+        lowest, highest: the bounds of the reading, lowest <= highest, by default far away. If the initial reading, 0, is
+            beyond a bound, it moves no further away.
+        reset: the number of reductions at the highest reading until a restart, > 0; by default it never restarts.
 
     Raises:
         ValueError: if lowest > highest.
@@ -262,7 +263,7 @@ class Greedy(OfMetric):
     [1. 1. 2. 2. 4. 4. 2.]
 
     References:
-        GreedyLR, arXiv 2512.14527, as in Hugging Face's transformers.
+        GreedyLR (arXiv 2512.14527), as in Hugging Face's transformers.
     """
 
     mode: Mode = choice("min", "max", default="min")
@@ -322,22 +323,22 @@ class Greedy(OfMetric):
 class SmoothedState(NamedTuple):
     clock: Any  # the state of the other clock
     recent: dict[str, jax.Array]  # the last observations of each metric, the latest first
-    seen: dict[str, jax.Array]  # how many there were
+    seen: dict[str, jax.Array]  # how many observations there were
 
 
 @node
 class Smoothed(Around):
-    """Another clock, which observes a moving mean: that of the last `window` observations, or of fewer at the start.
+    """Another clock that observes a moving mean over the last `window` observations, or fewer at the start.
 
-    A `Greedy` that starts again starts its mean again. An observation that is not finite is passed on as it is, and enters no
+    When a `Greedy` restarts, so does its mean. An observation that is not finite is passed on unchanged, and left out of the
     mean.
 
     Args:
         clock: the other clock, such as a `Plateau`.
-        window: the number of observations, a whole number >= 1. It is part of the structure: another one compiles anew.
+        window: the number of observations, a whole number >= 1. It is part of the structure: another one compiles again.
 
     Raises:
-        TypeError: if it is no clock.
+        TypeError: if it is not a clock.
 
     >>> import lrsched as ls
     >>> s = ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Plateau(patience=0), window=2))
@@ -363,7 +364,7 @@ class Smoothed(Around):
         return self.clock.immediate
 
     @property
-    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a mean of exact counts is none
+    def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a mean of exact counts is not exact
         return "sum" if self.clock.combine == "count" else self.clock.combine
 
     @property
@@ -383,7 +384,7 @@ class Smoothed(Around):
             seen[name] = jnp.where(finite, jnp.minimum(seen[name] + 1, self.window), seen[name])
             means[name] = jnp.where(finite, jnp.sum(recent[name]) / numerics.to_float(jnp.maximum(seen[name], 1)), value)
         clock = self.clock.tick(state.clock, steps, means)
-        if isinstance(self.clock, Greedy):  # which may have started again
+        if isinstance(self.clock, Greedy):  # a Greedy may have restarted
             worst = self.clock.worst()
             anew = (clock.best == worst) & (state.clock.best != worst)
             recent, seen = jax.tree.map(lambda x: jnp.where(anew, jnp.zeros_like(x), x), (recent, seen))

@@ -16,11 +16,11 @@ from lrsched.algebra.written import unexpected
 from lrsched.clocks.clock import Clock
 from lrsched.clocks.counts import as_number, count_of, counted, no_count
 
-Observations: TypeAlias = Mapping[str, Any]  # scalars by name, None for what was not observed; or `Gathered`
+Observations: TypeAlias = Mapping[str, Any]  # scalars by name, or None if not observed; or `Gathered`
 
 
 def merged(call: str, mapping: Observations | None, named: Observations) -> dict[str, Any]:
-    """Observations in a mapping and by keyword, in one dict; a TypeError for no mapping, and for a name in both."""
+    """Merges observations from a mapping and keywords. A TypeError if it is not a mapping, or a name is in both."""
     mapping = {} if mapping is None else mapping
     if not isinstance(mapping, Mapping):
         hint = "pass value=<number>, or {'value': <number>}"
@@ -31,12 +31,12 @@ def merged(call: str, mapping: Observations | None, named: Observations) -> dict
 
 
 def monitored_by(clocks: Iterable[Clock]) -> list[str]:
-    """The names that some clock monitors, sorted."""
+    """The names that any of the clocks monitors, sorted."""
     return sorted({name for clock in clocks for name in clock.monitors})
 
 
 def check_spelling(call: str, monitored: Iterable[str], observations: Observations) -> None:
-    """Raises a TypeError if a monitored name is missing, and another one looks like a misspelling of it."""
+    """Raises a TypeError if a monitored name is missing and another name looks like a misspelling of it."""
     monitored = set(monitored)
     for missing in sorted(monitored - set(observations)):
         for name in observations:
@@ -48,7 +48,7 @@ def check_spelling(call: str, monitored: Iterable[str], observations: Observatio
 
 
 def check_monitored(call: str, monitored: Iterable[str], observations: Observations) -> None:
-    """Raises a TypeError if there are clocks and observations, and none of these is monitored."""
+    """Raises a TypeError if there are clocks and observations, but no observation is monitored."""
     monitored = set(monitored)
     check_spelling(call, monitored, observations)
     if monitored and observations and not monitored & set(observations):
@@ -63,10 +63,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _is_misspelt(name: str, meant: str) -> bool:
-    """Whether names differ in case or separators, by one letter that is missing or too many, or by two that are swapped.
+    """Whether names differ in case or separators, by one missing or extra letter, or by two letters that are swapped.
 
-    A letter in the place of another may be a different metric (`mse`, `mae`; `loss_a`, `loss_b`), as may a first one more
-    (`vloss`), a number (`loss2`) or a plural (`grads`).
+    One letter replaced by another may mean a different metric (`mse`, `mae`; `loss_a`, `loss_b`), and so may an extra first
+    letter (`vloss`), a number (`loss2`) or a plural (`grads`).
     """
     if re.sub(r"[\W_]", "", name.lower()) == re.sub(r"[\W_]", "", meant.lower()):
         return name != meant
@@ -79,7 +79,7 @@ def _is_misspelt(name: str, meant: str) -> bool:
 
 
 def warn_of_missing(call: str, monitored: Iterable[str], observations: Observations, warned: set[str]) -> None:
-    """Warns once of each monitored name that an update does not get. None is no missing name."""
+    """Warns once about each monitored name that an update does not get. A name with the value None is not missing."""
     check_spelling(call, monitored, observations)
     for name in set(monitored) - set(observations) - warned:
         warned.add(name)
@@ -95,7 +95,7 @@ def warn_of_missing(call: str, monitored: Iterable[str], observations: Observati
 
 
 def users_level() -> int:
-    """The `stacklevel` of the user's line for the caller: the first frame outside of libraries."""
+    """The `stacklevel` at which the caller's warning points to the user's line: the first frame outside the libraries."""
     libraries = ("lrsched", "optax", "jax", "flax", "equinox", "functools", "contextlib")
     level, frame = 1, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in libraries:
@@ -103,11 +103,11 @@ def users_level() -> int:
     return level
 
 
-# Gathering: the observations since the last update, for clocks that see one number for each update.
+# Gathering: the observations since the last update, for clocks that see one number per update.
 
 
 class Gathered(NamedTuple):
-    """The observations of one name since the last update: their number, and a total for each way of combining."""
+    """The observations of one name since the last update: their number, and a total for each way to combine them."""
 
     seen: jax.Array
     totals: dict[str, Any]
@@ -117,7 +117,7 @@ class Gathered(NamedTuple):
         return total / numerics.to_float(jnp.maximum(self.seen, 1)) if how == "mean" else total
 
 
-# The ways of combining: two totals, and the total of nothing.
+# The ways to combine: a function of two totals, and the total of no observations.
 WAYS = {"mean": (jnp.add, 0.0), "sum": (jnp.add, 0.0), "max": (jnp.maximum, -jnp.inf), "count": (counted, None)}
 
 
@@ -128,7 +128,7 @@ def nothing_gathered(ways: Iterable[str]) -> Gathered:
 
 
 def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
-    """With one more observation, or with all those of another `Gathered`."""
+    """Adds one more observation, or all those of another `Gathered`."""
     if not isinstance(value, Gathered):
         call = f"accumulate({name}=...)"
         number = jnp.asarray(numerics.to_float(as_number(call, value)))

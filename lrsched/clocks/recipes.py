@@ -1,4 +1,4 @@
-"""Schedules of a clock by name."""
+"""Named schedules that a clock drives."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def reduce_on_plateau(
     atol: Margin = 0.0,
     immediate: bool = False,
 ) -> Schedule:
-    """A scale to multiply a schedule with, lower by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
+    """A factor for a schedule, reduced by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
 
     Pass the metric to `update` as `value=...`, to `observe` between updates, or to `tick`.
 
     Args:
-        factor: what each plateau multiplies with, in [0, 1].
+        factor: the factor of each reduction, in [0, 1].
         min_scale: the lowest scale, in [0, 1].
         mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate: see `Plateau`.
 
@@ -52,7 +52,7 @@ def reduce_on_plateau(
     0.49
 
     References:
-        PyTorch's `ReduceLROnPlateau`, whose counting it is; see `Plateau` for the margins.
+        PyTorch's `ReduceLROnPlateau`, with the same counting; see `Plateau` for the margins.
     """
     clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate)
     return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)

@@ -1,12 +1,12 @@
-"""How the clocks of a whole schedule run.
+"""Runs the clocks of a whole schedule.
 
     state = init(s)                       # the step, and the state of every clock
     rate = evaluate(s, state)             # the value to use for this update
-    state = tick(s, state, value=loss)    # the update has passed, and this was observed
+    state = tick(s, state, value=loss)    # after the update, with its observation
     pure = bind(s, state)                 # the schedule as it is now, a function of the step alone
-    rates = replay(s, losses)             # all of it, on metrics that were recorded
+    rates = replay(s, losses)             # the same, on recorded metrics
 
-A clock ticks while its part of the schedule is running, from its first step to its last.
+A clock ticks while its part of the schedule is running, from the first step of that part to its last.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ S = TypeVar("S")
 
 
 class ScheduleState(NamedTuple):
-    """The state of a schedule: the step of the update to come, and the states of its clocks in the order of the tree."""
+    """The state of a schedule: the step of the next update, and the states of its clocks in tree order."""
 
     step: jax.Array
     clocks: tuple[Any, ...]
@@ -43,14 +43,14 @@ class ScheduleState(NamedTuple):
 
 @explained
 def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
-    """The state before update number `step`: that of every clock after so many updates without observations.
+    """The state before update number `step`, as if there had been no observations.
 
     Args:
         schedule: one schedule, driven or not.
-        step: the number of updates before, >= 0. It may be traced.
+        step: the number of updates made so far, >= 0. It may be traced.
 
     Raises:
-        TypeError: if the step is no whole number.
+        TypeError: if the step is not a whole number.
         ValueError: if the schedule is a batch (map it with `jax.vmap`), or if the step is below 0 or above 2³¹ - 1.
 
     >>> import lrsched as ls
@@ -65,12 +65,12 @@ def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
         return first
     step = count_of_updates("init(step=...)", step)
     if all(clock.tick(state, 1, {}) is state for clock, state in zip(clocks, first.clocks, strict=True)):
-        return ScheduleState(step, first.clocks)  # nothing moves without observations
+        return ScheduleState(step, first.clocks)  # without observations nothing moves
     return jax.lax.fori_loop(0, step, lambda _, state: tick_with(schedule, state, 1, {}), first)
 
 
 def count_of_updates(call: str, given: Number) -> jax.Array:
-    """A number of updates as an int32, a buffer of its own."""
+    """A number of updates as an int32, in its own buffer."""
     step = numerics.array_of(given)
     known = not isinstance(step, jax.core.Tracer)
     number = np.asarray(step) if known else step
@@ -109,20 +109,20 @@ def tick(
 
     Args:
         schedule, state: the schedule, and its state before.
-        observations, named: scalars by name, in a mapping, which takes any name (`{"steps": 64}`), or by keyword. None counts
-            as not observed.
+        observations, named: scalars by name, in a mapping, which allows any name (`{"steps": 64}`), or by keyword. None
+            means not observed.
         steps: 1 for an update, the default, or 0 for observations between two updates, such as a validation metric.
 
     Raises:
-        TypeError: if the schedule has clocks and none monitors any of the observations, if a monitored name seems misspelt,
-            or if the observations are no mapping.
+        TypeError: if the schedule has clocks but none monitors any of the observations, if a monitored name seems misspelt,
+            or if the observations are not a mapping.
         ValueError: if the state is that of another schedule, or `steps` is neither 0 nor 1.
 
     >>> import lrsched as ls
     >>> s = ls.reduce_on_plateau(factor=0.5, patience=0)
     >>> state = ls.clocks.init(s)
     >>> state = ls.clocks.tick(s, state, value=1.0)           # an update and its loss
-    >>> state = ls.clocks.tick(s, state, steps=0, value=1.0)  # a loss between two updates, and no better
+    >>> state = ls.clocks.tick(s, state, steps=0, value=1.0)  # a loss between two updates, no better
     >>> print(state.step, ls.clocks.evaluate(s, state))
     1 0.5
     """
@@ -152,7 +152,7 @@ def tick_with(schedule: Schedule, state: ScheduleState, steps: Number, observati
 
 
 def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -> S:
-    """The next state of a clock. Of gathered numbers it observes their combination, or nothing if there were none."""
+    """The next state of a clock. It observes gathered numbers combined into one, or nothing if there were none."""
     for name in clock.monitors:
         if isinstance(value := observations.get(name), Gathered):
             others = {key: x for key, x in observations.items() if key != name}
@@ -162,14 +162,14 @@ def _ticked(clock: Clock, state: S, steps: Number, observations: Observations) -
 
 
 def during(schedule: Schedule, before: ScheduleState, after: ScheduleState) -> ScheduleState:
-    """The state whose value an update uses: the one before it, except for clocks that are `immediate`."""
+    """The state that an update uses: the one before it, but for `immediate` clocks the one after it."""
     clocks = zip(clocks_of(schedule), before.clocks, after.clocks, strict=True)
     return before._replace(clocks=tuple(clock._during(x, y) for clock, x, y in clocks))
 
 
 @explained
 def bind(schedule: ScheduleLike, state: ScheduleState) -> Schedule:
-    """The schedule with the present value of every driven part: a function of the step alone.
+    """The schedule with every driven part fixed at its current value: a function of the step alone.
 
     Args:
         schedule, state: the schedule, and its state from `init` or `tick`.
@@ -209,20 +209,20 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
 def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Array:
     """The values that a schedule would have used on recorded metrics.
 
-    Observation number i comes with the last of its `every` updates, and counts from the next update on, unless the clock is
+    Each observation comes with the last of its `every` updates, and takes effect at the next update, unless the clock is
     `immediate`.
 
     Args:
         schedule: the schedule; inside `jax.vmap` one of a batch.
         observations: an array of shape (n,), or a dict of such arrays by name.
-        every: the number of updates for each observation: 1 for a training loss, those of an epoch for a validation loss.
+        every: the number of updates per observation: 1 for a training loss, those of an epoch for a validation loss.
 
     Returns:
         The values of the n · `every` updates.
 
     Raises:
-        TypeError: if the schedule's clocks monitor none of the names, or several and no names are given.
-        ValueError: if the arrays are not of one shape (n,), or `every` < 1.
+        TypeError: if the clocks monitor none of the names, or if they monitor several and no names are given.
+        ValueError: if the arrays do not all have one shape (n,), or `every` < 1.
 
     >>> import lrsched as ls
     >>> s = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=1)
@@ -235,7 +235,7 @@ def replay(schedule: ScheduleLike, observations: Any, every: int = 1) -> jax.Arr
 def replayed(
     schedule: ScheduleLike, observations: Any, every: int, call: str = "replay"
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """The values of a replay, and the readings of each clock, in the order of the tree."""
+    """The values of a replay, and the readings of each clock, in tree order."""
     schedule = _checked(call, schedule)
     every = int(checked(call, "every", every, ge=1, integer=True, unit="updates"))
     clocks = clocks_of(schedule)
@@ -267,12 +267,12 @@ def replayed(
 
 
 def clocks_of(schedule: Schedule) -> list[Clock]:
-    """The clocks of a schedule, in the order of the tree. Live numbers are rounded to floats, as authors of clocks expect."""
+    """The clocks of a schedule, in tree order. Live numbers are rounded to floats, as authors of clocks expect."""
     return [each_number(part.clock, lambda x, _: numerics.as_value(x)) for part in driven_parts(schedule)]
 
 
 def _running(schedule: Schedule, t: Any) -> list[bool | jax.Array]:
-    """For each driven part, in the order of the tree, whether its clock ticks now."""
+    """For each driven part, in tree order, whether its clock ticks now."""
     if isinstance(schedule, Driven):
         return [True]
     return [runs & inside for part, own, runs in schedule.spans(t) for inside in _running(part, own)]
@@ -285,7 +285,7 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
 
 
 def _checked(call: str, given: ScheduleLike, state: Any = ...) -> Schedule:
-    """One schedule, and a check that a state is one of its states."""
+    """The schedule, checked to be a single one, and to fit the state."""
     schedule = as_schedule(call, "schedule", given)
     if batch := schedule.batch_shape:
         raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap.")

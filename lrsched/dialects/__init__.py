@@ -13,7 +13,7 @@ else:
     def __getattr__(name: str) -> object:
         import importlib
 
-        if name in ("keras", "optax", "timm", "torch", "transformers"):  # imported when they are used
+        if name in ("keras", "optax", "timm", "torch", "transformers"):  # imported on first use
             return importlib.import_module(f"lrsched.dialects.{name}")
         raise AttributeError(
             f"module 'lrsched.dialects' has no attribute {name!r}: expected keras, optax, timm, torch or transformers."

@@ -1,28 +1,28 @@
 """Keras' schedules, exactly: every class of `keras.optimizers.schedules`, and the callback `ReduceLROnPlateau`, as a schedule.
 
-The names, arguments, their order and defaults are Keras', with `base_lr` before those of the callback. A step is an update, and
+Names, argument order and defaults are Keras', with `base_lr` before those of the callback. A step is an update, and
 a schedule with an end keeps its last value. `deserialize` reads the output of Keras' `serialize`.
 `notebooks/coming_from_keras.md` shows each beside the algebra, and the differences.
 
 Args:
     initial_learning_rate: the rate at step 0.
     decay_steps, first_decay_steps: the length of the decay, or of its first cycle, in steps, > 0; without the warm-up.
-    decay_rate: the factor of `decay_steps` steps, >= 0; of `InverseTimeDecay` the growth of the divisor in so many steps.
+    decay_rate: the factor over `decay_steps` steps, >= 0; in `InverseTimeDecay` the growth of the divisor over them.
     staircase: whether the rate moves only every `decay_steps` steps.
-    boundaries, values: the last step of each value but the last, rising; and one value more.
+    boundaries, values: the last step of each value except the last one, rising; and one more value than boundaries.
     end_learning_rate, power: the last rate, and the exponent, >= 0.
-    cycle: whether the decay, once it has ended, becomes longer by `decay_steps`, a whole number, and so on.
-    alpha: the lowest rate as a fraction of the highest, or of the initial one with restarts.
+    cycle: whether the decay, whenever it ends, is lengthened by `decay_steps`, a whole number.
+    alpha: the lowest rate as a fraction of the highest, or, with restarts, of the initial one.
     warmup_target, warmup_steps: the rate at the end of a warm-up, and its length in steps, >= 0; none without a target.
-    t_mul, m_mul: the length of each cycle over that of the one before, >= 1, and the same of heights.
-    base_lr, min_lr: the rate of the optimizer, in its place, and the lowest rate, >= 0.
+    t_mul, m_mul: the length of each cycle over that of the one before, >= 1, and the same ratio for heights.
+    base_lr, min_lr: the optimizer's rate, in place of the optimizer, and the lowest rate, >= 0.
     monitor, mode: the name of the metric; "min" for a loss, "max" for a score, "auto" for a metric named loss.
-    factor: each plateau multiplies the rate with it, in [0, 1).
-    patience, cooldown: whole numbers of observations, that is epochs, >= 0.
-    min_delta: by how much a better metric is better, absolute.
-    name, verbose: they do nothing; `verbose` must be 0.
+    factor: the factor of each reduction, in [0, 1).
+    patience, cooldown: whole numbers of observations, one per epoch, >= 0.
+    min_delta: the absolute margin of a better metric.
+    name, verbose: without effect; `verbose` must be 0.
 
-A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
+A number out of bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import keras
 >>> s = keras.CosineDecay(0.0, 900, warmup_target=1e-3, warmup_steps=100)
@@ -75,9 +75,9 @@ def ExponentialDecay(
 
 @peer
 def PiecewiseConstantDecay(boundaries: Milestones, values: Numbers, name: str | None = "PiecewiseConstant") -> ls.Schedule:
-    """`values[k]` at the steps after `boundaries[k - 1]`, up to and with `boundaries[k]`.
+    """`values[k]` at the steps after `boundaries[k - 1]`, up to and including `boundaries[k]`.
 
-    A boundary, rounded down, is the last step of the old value, one step later than in optax, PyTorch and `lrsched.Piecewise`.
+    A boundary, rounded down, is the last step of the old value: one step later than in optax, PyTorch and `lrsched.Piecewise`.
     """
     got, hint = {"boundaries": boundaries, "values": values}, "the last value has no end"
     expect(0 < len(boundaries) == len(values) - 1, "PiecewiseConstantDecay", "one boundary fewer than values", hint, **got)
@@ -95,7 +95,7 @@ def PolynomialDecay(
 ) -> ls.Schedule:
     """`end + (initial - end) · (1 - p)^power` with p = min(t / n, 1), or t / (n · ⌈t / n⌉) if it cycles, n = decay_steps.
 
-    With the power 0 it stays at the initial rate.
+    With a power of 0 it stays at the initial rate.
     """
     end, power = numerics.where(power > 0, end_learning_rate, initial_learning_rate), numerics.where(power > 0, power, 1.0)
     if not cycle:
@@ -143,7 +143,7 @@ def CosineDecayRestarts(
     alpha: Number = 0.0,
     name: str | None = "SGDRDecay",
 ) -> ls.Schedule:
-    """`low + (initial · m_mul^i - low) · ½(1 + cos(π · p))`, low = alpha · initial, p the part done of cycle i, for ever.
+    """`low + (initial · m_mul^i - low) · ½(1 + cos(π · p))`, low = alpha · initial, p the part done of cycle i, without end.
 
     Cycle i lasts `first_decay_steps · t_mul^i` steps.
     """
@@ -163,10 +163,10 @@ def ReduceLROnPlateau(
     cooldown: Count = 0,
     min_lr: Rate = 0.0,
 ) -> ls.Schedule:
-    """`max(base_lr · factor^plateaus, min_lr)`: the metric is observed once an epoch.
+    """`max(base_lr · factor^plateaus, min_lr)`: the metric is observed once per epoch.
 
-    A plateau is the p-th observation without improvement, for patience p (0 counts as 1): one earlier than PyTorch's. A
-    cooldown of c leaves out c - 1 observations.
+    With patience p, a plateau is the p-th observation without improvement (0 counts as 1), one earlier than in PyTorch. A
+    cooldown of c skips c - 1 observations.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import keras
@@ -184,7 +184,7 @@ def ReduceLROnPlateau(
     direction: Literal["min", "max"] = "max" if mode == "max" else "min"
     patience, cooldown = (numerics.maximum(n - 1, 0) for n in (patience, cooldown))
     clock = ls.Plateau(direction, patience, abs(min_delta), "abs", cooldown, monitor)
-    low = numerics.minimum(min_lr, base_lr)  # a base rate below the lowest stays
+    low = numerics.minimum(min_lr, base_lr)  # a base rate below the lowest rate stays
     return ls.Exponential(base_lr, factor).clip(low).on(clock)
 
 
@@ -205,7 +205,7 @@ def deserialize(config: Mapping[str, Any], custom_objects: None = None) -> ls.Sc
     expect(custom_objects is None, call, "custom_objects=None", hint, custom_objects=custom_objects)
     is_one = isinstance(config, Mapping) and "class_name" in config and isinstance(config.get("config"), Mapping)
     expect(is_one, call, "a mapping with class_name and config", "the result of serialize(schedule)", config=config)
-    name, registered = str(config["class_name"]), config.get("registered_name")  # which only classes of users have
+    name, registered = str(config["class_name"]), config.get("registered_name")  # only users' own classes have one
     expect(name in _SCHEDULES, call, f"one of {', '.join(_SCHEDULES)}", hint, class_name=name)
     expect(registered is None, call, "a class of Keras", hint, registered_name=registered)
     return _SCHEDULES[name](**config["config"])

@@ -1,34 +1,34 @@
 """optax's schedules, exactly: every function of `optax.schedules`, and `contrib.reduce_on_plateau`, as a schedule.
 
-The names, arguments, their order and defaults are optax's, and so is the value at every step, computed without its float32
-rounding. To move, change one import; `from_optax` translates a schedule that optax has made already.
+Names, argument order and defaults are optax's, and so is the value at every step, but without float32 rounding.
+To switch, change one import; `from_optax` translates a schedule that optax has already made.
 
-`reduce_on_plateau` is a schedule like the others, and no transformation: in a chain write
+`reduce_on_plateau` is a schedule like the others, not a transformation: in a chain write
 `lrsched.scale_by_learning_rate(reduce_on_plateau(...), flip_sign=False)`.
 `notebooks/coming_from_optax.md` shows each function beside the algebra, and the differences.
 
 Args:
-    value, init_value, peak_value, end_value: values; of `exponential_decay` the end is the lowest value, or the highest if the
-        rate is 1 or more.
+    value, init_value, peak_value, end_value: values; for `exponential_decay` the end is the lowest value, or the highest if
+        the rate is 1 or more.
     transition_steps: the length of the transition in updates; with 0 or fewer it stays at its first value.
     transition_begin: the update at which it begins; below 0 it counts as 0.
-    decay_steps: the length of the decay in updates; with a warm-up the length of both.
+    decay_steps: the length of the decay in updates; with a warm-up, of both together.
     warmup_steps: the length of the warm-up in updates, >= 0.
-    decay_rate: the factor of `transition_steps` updates, >= 0.
-    power, exponent: the exponent of a polynomial, >= 0, and of a cosine alone.
+    decay_rate: the factor over `transition_steps` updates, >= 0.
+    power, exponent: the exponent of a polynomial, >= 0, and of a cosine.
     alpha: the last value as a fraction of `init_value`.
     staircase: whether it moves only every `transition_steps` updates.
-    boundaries_and_scales: a dictionary from updates to factors >= 0, each of the value before it.
+    boundaries_and_scales: a dictionary from updates to factors >= 0, each applied to the value before it.
     interpolate_type: "linear" or "cosine".
-    pct_start, pct_final: the fractions of the transition at which the rise, and the first fall, ends; in [0, 1].
+    pct_start, pct_final: the fractions of the transition at which the rise and the first fall end, in [0, 1].
     div_factor, final_div_factor: the peak over the first value, and the first over the last, > 0.
     cosine_kwargs: a list of the arguments of `warmup_cosine_decay_schedule`, as dictionaries, one for each cycle.
     schedules, boundaries: schedules or functions of the step, and the updates at which the second, third, … begins, rising.
-    factor, min_scale: each plateau multiplies the scale with the factor, in (0, 1), but not below min_scale, in [0, 1].
-    patience, cooldown, accumulation_size: whole numbers of observations; of `accumulation_size`, >= 1, the mean is observed.
-    rtol, atol: the margin of a better loss, relative and absolute, >= 0; one of them is above 0.
+    factor, min_scale: the factor of each reduction, in (0, 1), and the lowest scale, in [0, 1].
+    patience, cooldown, accumulation_size: whole numbers of observations; `accumulation_size`, >= 1, are averaged into one.
+    rtol, atol: the relative and absolute margin of a better loss, >= 0; one of them must be above 0.
 
-A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
+A number out of bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import optax
 >>> s = optax.warmup_cosine_decay_schedule(0.0, 1e-3, warmup_steps=100, decay_steps=1000)
@@ -86,7 +86,7 @@ def constant_schedule(value: Number) -> ls.Schedule:
 def polynomial_schedule(
     init_value: Number, end_value: Number, power: Factor, transition_steps: Steps, transition_begin: Steps = 0
 ) -> ls.Schedule:
-    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps, within [0, 1]; with the power 0 it stays at init."""
+    """`end + (init - end) · (1 - p)^power` with p = (t - begin) / steps, within [0, 1]; with a power of 0 it stays at init."""
     end = numerics.where((transition_steps > 0) & (power > 0), end_value, init_value)
     ramp = ls.Polynomial(init_value, end, numerics.maximum(transition_steps, 0), numerics.where(power > 0, power, 1.0))
     return _delayed(ramp, transition_begin)
@@ -180,7 +180,7 @@ def cosine_onecycle_schedule(
 
 @peer
 def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Steps) -> ls.Schedule:
-    """A straight line to the peak at step `warmup_steps`, which is held; `init_value` for ever if there is no warm-up."""
+    """A straight line to the peak at step `warmup_steps`, then the peak; `init_value` for ever if there is no warm-up."""
     return linear_schedule(init_value, peak_value, warmup_steps)
 
 
@@ -220,7 +220,7 @@ def warmup_exponential_decay_schedule(
 
 @peer
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
-    """One `warmup_cosine_decay_schedule` after the other, each for its `decay_steps`; the last value stays."""
+    """One `warmup_cosine_decay_schedule` after another, each for its `decay_steps`; the last value stays."""
     cycles, hint = [*cosine_kwargs] if isinstance(cosine_kwargs, Iterable) else [], "those of warmup_cosine_decay_schedule"
     is_list = bool(cycles) and all(isinstance(kwargs, Mapping) for kwargs in cycles)
     expect(is_list, "sgdr_schedule", "a list of keyword arguments, at least one", hint, cosine_kwargs=cosine_kwargs)
@@ -229,7 +229,7 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> ls.Schedule:
 
 @peer
 def join_schedules(schedules: Sequence[ls.Schedule | Callable[[Any], Any]], boundaries: Milestones) -> ls.Schedule:
-    """One schedule after the other, each on its own time from 0, from its boundary on.
+    """One schedule after another, each from its boundary on, on its own time from 0.
 
     Schedules without a boundary, which optax drops, raise an error, and so do boundaries that fall.
     """
@@ -248,7 +248,7 @@ def reduce_on_plateau(
 ) -> ls.Schedule:
     """A scale, `max(factor^plateaus, min_scale)`; a better loss is below `(1 - rtol) · best - atol`.
 
-    A plateau is the p-th observation without improvement, for patience p. Give `update` the loss as `value=...`.
+    With patience p, a plateau is the p-th observation without improvement. Pass the loss to `update` as `value=...`.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import optax
@@ -264,14 +264,14 @@ def reduce_on_plateau(
 
 
 def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
-    """The schedule of a function that optax made, in our nodes; any other function of the step becomes a `Function`.
+    """A schedule that optax made, in our nodes; any other function of the step becomes a `Function`.
 
-    The functions of optax's factories hold their arguments in a closure, which is read here. The result is compared with the
-    function at some steps; where they differ, or the closure is another one, the result is a `Function` as well.
+    The functions that optax's factories return hold their arguments in a closure, which is read here. The result is compared
+    with the function at some steps; if they differ, or the closure is not as expected, the result is a `Function` as well.
 
-    An `optax.StatefulSchedule` becomes a schedule on a clock, which holds its state. As in `optax.inject_hyperparams`, an
+    An `optax.StatefulSchedule` becomes a schedule on a clock that holds its state. As in `optax.inject_hyperparams`, an
     update uses `schedule(state, **observed)`, and then calls `schedule.update(state, **observed)`. The clock monitors the
-    arguments that they need, and stands still without one. Between two updates it observes nothing.
+    arguments that these need, and does not move if one is missing. Between two updates it observes nothing.
 
     Args:
         schedule: a function of the step, or an object with `init()`, `update(state, **observed)` and a call.
@@ -293,12 +293,12 @@ def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:
         return wrapped
     try:
         translated = ls.expanded(_translated(schedule))
-    except (AttributeError, KeyError, TypeError, ValueError):  # no closure of optax, or one of another version
+    except (AttributeError, KeyError, TypeError, ValueError):  # not a closure of optax's, or one of another version
         return wrapped
     try:
         with jax.numpy_dtype_promotion("standard"):  # optax's interpolation fails with strict promotion
             theirs, ours = (np.array([float(s(t)) for t in _COMPARED]) for s in (schedule, translated))
-    except Exception:  # whatever a function of anybody may raise
+    except Exception:  # a foreign function may raise anything
         return wrapped
     close = np.allclose(theirs, ours, rtol=1e-4, atol=1e-6 * np.abs(ours).max())
     return translated if close else wrapped
@@ -308,19 +308,19 @@ _COMPARED = (0, 1, 7, 50, 333, 2_000, 10_000)
 
 
 def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
-    """The schedule by the name of the factory and the arguments in its closure."""
+    """The schedule, from the name of the factory and the arguments in its closure."""
     function: Any = schedule
     factory = function.__qualname__.partition(".<locals>.")[0]
     arguments = dict(zip(function.__code__.co_freevars, map(_content, function.__closure__), strict=True))
-    arguments.pop("clip_fn", None)  # not an argument, but made of them
+    arguments.pop("clip_fn", None)  # not an argument, but made from them
     if factory == "join_schedules":
         ends = arguments["boundaries"]
-        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax ignores the others
+        parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax ignores any others
         lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
         cut = [part if part.length == n else part.take(n) for part, n in zip(parts, lengths, strict=False)]
         return functools.reduce(ls.Schedule.then, [*cut, *parts[len(ends) :]])
     if factory == "polynomial_schedule" and set(arguments) == {"init_value"}:
-        return constant_schedule(arguments["init_value"])  # of no steps
+        return constant_schedule(arguments["init_value"])  # optax's result for 0 steps
     if factory == "polynomial_schedule" and is_known(arguments["power"], 1):
         return linear_schedule(**{name: value for name, value in arguments.items() if name != "power"})
     if factory == "piecewise_interpolate_schedule":
@@ -335,7 +335,7 @@ def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
 def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # of a variable that was never set
+    except ValueError:  # a variable that was never set
         return None
 
 
@@ -352,7 +352,7 @@ _FACTORIES: dict[str, Callable[..., ls.Schedule]] = {
 
 
 def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
-    """The schedule later; a negative number of steps counts as 0, as in optax."""
+    """The delayed schedule; a negative number of steps counts as 0, as in optax."""
     return schedule if is_known(steps <= 0, True) else schedule.delay(numerics.maximum(steps, 0))
 
 

@@ -1,4 +1,4 @@
-"""Used by all dialects: annotations of arguments, numbers that may be traced, and errors."""
+"""Shared by all dialects: annotations of arguments, numbers that may be traced, and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Reduction: TypeAlias = Annotated[Plain, Spec(ge=0, lt=1, hint="each plateau mult
 Stretch: TypeAlias = Annotated[Plain, Spec(ge=1, hint="how many times longer each cycle is than the one before")]
 Rate: TypeAlias = Annotated[Plain, Spec(ge=0, hint="a learning rate")]
 InitialRate: TypeAlias = Annotated[Plain, Spec(hint="a learning rate, and no optimizer")]
-Steps: TypeAlias = Annotated[Plain, Spec(unit="steps")]  # may be below 0, where the framework has a meaning for that
+Steps: TypeAlias = Annotated[Plain, Spec(unit="steps")]  # may be below 0, where that has a meaning in the framework
 Length: TypeAlias = Annotated[Plain, Spec(ge=0, unit="steps")]
 PositiveLength: TypeAlias = Annotated[Plain, Spec(gt=0, unit="steps")]
 Milestones: TypeAlias = Annotated[Sequence[Plain], Spec(rank=1, rising=True, unit="steps")]
@@ -46,7 +46,7 @@ def expect(holds: Any, call: str, expected: str, hint: str, **got: Any) -> None:
 
 
 def one_number(call: str, name: str, value: Any, hint: Any) -> Any:
-    """An argument as a node keeps it; a list for a single number, such as PyTorch's rates by group, raises."""
+    """An argument as a node keeps it. A list in place of a number, such as PyTorch's rates by group, raises."""
     is_list, spec = type(value) in (list, tuple), spec_of(hint)  # an optimizer is a named tuple
     if is_list and spec is not None and not spec.rank:
         raise ValueError(unexpected(call, name, value, "one number", (spec.hint or f"in {spec.unit}") if spec.unit else GROUPS))
@@ -64,7 +64,7 @@ References:
 
 
 def peer(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of another framework: it gets its numbers as they were given, and `repr` names its module."""
+    """A function of another framework: it gets its numbers unchanged, and `repr` names its module."""
     module = function.__module__.split(".")[2]
     page = "hugging_face" if module == "transformers" else module
     function.__doc__ = f"{inspect.getdoc(function)}{_FOOTER.format(module=module, page=page)}"
@@ -77,7 +77,7 @@ def peer(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_plain(x: Any) -> bool:
-    """Whether it is a Python or NumPy scalar, neither a batch nor traced, so that the structure may depend on it."""
+    """Whether it is a Python or NumPy scalar, not a batch and not traced, so that the structure may depend on it."""
     return not isinstance(x, (np.ndarray, jax.Array))
 
 
@@ -87,18 +87,18 @@ def is_known(number: Any, value: float) -> bool:
 
 
 def numpy_of(*numbers: Any) -> Any:
-    """NumPy for numbers of the host, which stay float64, and `jax.numpy` for others."""
+    """NumPy for numbers on the host, which stay float64, and `jax.numpy` for others."""
     return jnp if any(isinstance(x, jax.Array) for x in numbers) else np
 
 
 def reductions(base: Number, rate: Number, factor: Number) -> Any:
-    """How many times a base rate is multiplied with a factor until it is another rate; not a whole number."""
+    """How many times a base rate must be multiplied by a factor to give another rate; not rounded."""
     xp = numpy_of(rate, base, factor)
     least = 1e-300 if xp is np else 1e-37
     return xp.log(numerics.maximum(rate, least) / numerics.maximum(base, least)) / xp.log(factor)
 
 
 def tidy(value: float) -> float:
-    """A computed number with few digits, if it is such a number but for rounding."""
+    """A computed number without its rounding error, if that leaves few digits."""
     short = float(f"{value:.12g}")
     return short if math.isclose(value, short, rel_tol=1e-14) else value

@@ -1,4 +1,4 @@
-"""Schedules of optax with a state, as clocks."""
+"""optax schedules with a state, as clocks."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lrsched.training.transform import typed_as
 
 class StatefulState(NamedTuple):
     schedule: Any  # the state of the schedule
-    to_come: jax.Array  # its value for the update to come, before anything is observed
-    used: jax.Array  # the value that the last update used; its observations may have changed it
+    to_come: jax.Array  # its value for the next update, before any observation
+    used: jax.Array  # the value that the last update used, which its observations may have changed
 
 
 @node
 class Stateful(Clock):
-    """The value of a schedule of optax with a state, as a time; see `from_optax`."""
+    """The value of an optax schedule with a state, as a time; see `from_optax`."""
 
     schedule: Any = static()
 
     @property
     def _named(self) -> dict[str, bool]:
-        """The arguments of its methods after the state, and whether each is required."""
+        """The arguments of its methods other than the state, and whether each is required."""
         found = (p for one in (self.schedule, self.schedule.update) for p in [*inspect.signature(one).parameters.values()][1:])
         return {p.name: p.default is p.empty for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
@@ -70,5 +70,5 @@ class Stateful(Clock):
         return {self.unit: state.to_come}
 
     def _during(self, before: StatefulState, after: StatefulState) -> StatefulState:
-        """As `optax.inject_hyperparams`: the value of the state before the update, with the observations of the update."""
+        """As in `optax.inject_hyperparams`: the value for the state before the update and the observations of the update."""
         return before._replace(to_come=after.used)

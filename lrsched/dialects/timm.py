@@ -1,37 +1,37 @@
 """timm's schedulers, exactly: every class of `timm.scheduler`, and `create_scheduler_v2`, as a schedule.
 
-The names, arguments, their order and defaults are timm's, with `base_lr` in the place of the optimizer; give arguments after
-the warm-up, such as `noise_range_t`, by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: steps are
+Names, argument order and defaults are timm's, with `base_lr` in place of the optimizer; pass arguments after the
+warm-up, such as `noise_range_t`, by keyword. The value at t is the rate after `step(t)` or `step_update(t)`: steps are
 epochs or updates, as you count them. `notebooks/coming_from_timm.md` shows each beside the algebra, and the differences.
 
 Args:
-    base_lr: the rate of the optimizer, >= 0, in its place.
+    base_lr: the optimizer's rate, >= 0, in place of the optimizer.
     t_initial: the length in steps, > 0; with cycles, that of the first one.
-    lr_min, min_lr: the lowest rate, >= 0, which stays after the end.
+    lr_min, min_lr: the lowest rate, >= 0, which is held after the end.
     cycle_limit: the number of cycles, >= 1.
-    cycle_mul, cycle_decay: the length of each cycle over that of the one before, and the same of peaks.
+    cycle_mul, cycle_decay: the length of each cycle over that of the one before, and the same ratio for peaks.
     lb, ub: the arguments of the tanh at the start and the end of a cycle.
-    k_decay, power, decay_power, stable_power: exponents, > 0: of the part done of a cycle, of a polynomial, and of the shapes
-        "power" of `WSDLRScheduler`.
-    decay_t: of `StepLRScheduler` the steps between two drops, > 0, of `MultiStepLRScheduler` a rising list of steps, and of
+    k_decay, power, decay_power, stable_power: exponents, > 0: of the fraction done of a cycle, of a polynomial, and of the
+        shapes "power" in `WSDLRScheduler`.
+    decay_t: in `StepLRScheduler` the steps between two drops, > 0; in `MultiStepLRScheduler` a rising list of steps; in
         `WSDLRScheduler` the length of the last part, in steps.
-    decay_rate: each drop, or each plateau, multiplies the rate with it; of `create_scheduler_v2`, also the power of "poly".
+    decay_rate: the factor of each drop or plateau; in `create_scheduler_v2` also the power of "poly".
     stable_fn, decay_fn: the shapes of the first and the last part; a decay may be a function that falls from 1 to 0.
     stable_timescale: the timescale of "rsqrt" and "power" in steps, by default `warmup_t`.
-    decay_ratio: the last value of the shape "exp" over its first, between 0 and 1.
+    decay_ratio: the last value of the shape "exp" over the first one, between 0 and 1.
     patience_t, cooldown_t: whole numbers of observations, >= 0.
-    threshold, mode, plateau_mode: the margin of a better metric, relative; "max" for a score, or "min" for a loss.
+    threshold, mode, plateau_mode: the relative margin of a better metric; "max" for a score, or "min" for a loss.
     warmup_t, warmup_lr_init, warmup_lr: the length of the warm-up, a line to `base_lr`, in steps, and its first rate, >= 0.
-    warmup_prefix: whether the schedule begins after the warm-up; otherwise its first `warmup_t` steps are hidden.
-    noise_range_t: the first step with noise, or a list of the first one and the end. The rate is multiplied with 1 + x.
-    noise_type, noise_pct, noise_std: x is normal, of this standard deviation, or uniform with any other type than "normal";
-        beyond `noise_pct` it is drawn again. `noise_seed` is a whole number >= 0.
+    warmup_prefix: whether the schedule begins after the warm-up; otherwise the warm-up hides its first `warmup_t` steps.
+    noise_range_t: the first step with noise, or a list of the first step and the end. The rate is multiplied by 1 + x.
+    noise_type, noise_pct, noise_std: x is normal with this standard deviation, or uniform for any type other than "normal";
+        values beyond `noise_pct` are drawn again. `noise_seed` is a whole number >= 0.
     sched: the name of a schedule.
     num_epochs, decay_epochs, warmup_epochs, cooldown_epochs, patience_epochs, decay_milestones: as above, in epochs.
-    step_on_epochs, updates_per_epoch: whether steps are epochs, or updates, of which an epoch has so many.
-    t_in_epochs, initialize: they do nothing.
+    step_on_epochs, updates_per_epoch: whether steps are epochs rather than updates, and the number of updates per epoch.
+    t_in_epochs, initialize: without effect.
 
-A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
+A number out of bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import timm
 >>> s, epochs = timm.create_scheduler_v2(1e-3, "cosine", num_epochs=100, warmup_epochs=5, warmup_prefix=True)
@@ -39,7 +39,7 @@ A number that is not within its bounds raises a ValueError, and anything but a n
 [1.e-05 1.e-03 5.e-04 0.e+00] 105
 """
 
-# ruff: noqa: ARG001, N802 - the names are timm's, which does not look at some
+# ruff: noqa: ARG001, N802 - the names are timm's, which ignores some arguments
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ from lrsched.dialects.shared import (
 from lrsched.dialects.torch import ReduceLROnPlateau
 from lrsched.views.names import explain_names
 
-_Ramp = Callable[[Number, Number], ls.Schedule]  # from a value to another
-_Range = Plain | Sequence[Plain]  # of steps with noise: from the first on, or up to a second
+_Ramp = Callable[[Number, Number], ls.Schedule]  # from one value to another
+_Range = Plain | Sequence[Plain]  # steps with noise: the first one, or the first one and the end
 _Seed = Annotated[Plain, Spec(ge=0, integer=True)]
 _Cycles = Annotated[Plain, Spec(ge=1, hint="how many cycles there are")]
 _Rising = Annotated[Sequence[Plain], Spec(rank=1, rising=True)]
@@ -84,7 +84,7 @@ _Every = Annotated[Plain, Spec(gt=0, unit="steps", hint="of several milestones, 
 
 
 def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedule]:
-    """A class of timm: whether t counts epochs makes no difference to a schedule, and all have noise."""
+    """A timm class. Whether t counts epochs makes no difference to a schedule, and all classes have noise."""
 
     def with_noise(
         *args: Any,
@@ -111,7 +111,7 @@ def _scheduler(function: Callable[..., ls.Schedule]) -> Callable[..., ls.Schedul
 def _noisy(
     s: ls.Schedule, call: str, given: dict[str, Any], kind: str, cut: Number, std: Number, seed: Number | None, run: Number = 1
 ) -> ls.Schedule:
-    """`s · (1 + noise)` from a step on, perhaps up to another; given by name: `noise` as fractions of a run."""
+    """`s · (1 + noise)` from a step on, perhaps up to another; given by name, of which `noise` means fractions of a run."""
     ((name, steps),) = given.items()
     if steps is None:
         return s
@@ -156,9 +156,9 @@ def TanhLRScheduler(
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: bool = False,
 ) -> ls.Schedule:
-    """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as of the cosine.
+    """`lr_min + ½(peak - lr_min)(1 - tanh(lb (1 - p) + ub p))`, p the part done of a cycle, with peaks as for the cosine.
 
-    A cycle goes from near its peak to near `lr_min`: at `lb` and `ub` the tanh is not quite -1 and 1.
+    A cycle goes from near its peak to near `lr_min`, since the tanh is not quite -1 at `lb` and 1 at `ub`.
     """
 
     def ramp(a: Number, b: Number) -> ls.Schedule:
@@ -186,7 +186,7 @@ def PolyLRScheduler(
     *,
     k_decay: Positive = 1.0,
 ) -> ls.Schedule:
-    """`lr_min + (peak - lr_min)(1 - p^k_decay)^power`, p the part done of a cycle, with peaks as of the cosine."""
+    """`lr_min + (peak - lr_min)(1 - p^k_decay)^power`, p the part done of a cycle, with peaks as for the cosine."""
     ramp = _ramp(lambda a, b, n: ls.Polynomial(a, b, n, power), t_initial, k_decay)
     body = _cycles(ramp, base_lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, warmup_prefix)
@@ -231,9 +231,9 @@ def PlateauLRScheduler(
     lr_min: Rate = 0.0,
     mode: Literal["min", "max"] = "max",
 ) -> ls.Schedule:
-    """`max(base_lr · decay_rate^plateaus, lr_min)` after a warm-up, whose metrics do not count, as PyTorch counts plateaus.
+    """`max(base_lr · decay_rate^plateaus, lr_min)`, counted as in PyTorch, after a warm-up whose metrics do not count.
 
-    The metric is a score by default: give `mode="min"` for a loss.
+    The metric is a score by default: pass `mode="min"` for a loss.
     """
     body = ReduceLROnPlateau(base_lr, mode, decay_rate, patience_t, threshold, "rel", cooldown_t, lr_min)
     return _warmed_up(body, base_lr, warmup_t, warmup_lr_init, prefix=True)
@@ -290,14 +290,14 @@ def _warmed_up(body: ls.Schedule, base_lr: Number, steps: Number, start: Number,
 
 
 def _ramp(shape: Callable[[Number, Number, Number], ls.Schedule], steps: Number, k: Number) -> _Ramp:
-    """A ramp whose time is p^k."""
+    """A ramp on the time p^k."""
     if is_known(k, 1):
         return lambda a, b: shape(a, b, steps)
     return lambda a, b: shape(a, b, 1.0) @ ls.Linear(0.0, 1.0, steps) ** k
 
 
 def _cycles(ramp: _Ramp, base_lr: Number, low: Number, mul: Number, decay: Number, limit: Number) -> ls.Schedule:
-    """Ramps one after the other, each longer and from a lower peak, all down to the same value."""
+    """Consecutive ramps, each longer and from a lower peak, all down to the same value."""
     if is_known(limit, 1):
         return ramp(base_lr, low)
     stretch = None if is_known(mul, 1) else mul
@@ -335,10 +335,10 @@ def create_scheduler_v2(
     step_on_epochs: bool = True,
     updates_per_epoch: Number = 0,
 ) -> tuple[ls.Schedule, Number]:
-    """The schedule of a name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
+    """The schedule of that name, in epochs or (without `step_on_epochs`) in updates, and the number of epochs to train.
 
-    Its lengths are epochs in both cases. The ends of `noise` are fractions of the run, and so is a `decay_epochs` between
-    0 and 1 of "wsd" and "rsqrt".
+    Lengths are in epochs in both cases. The ends of `noise` are fractions of the run; for "wsd" and "rsqrt", so is a
+    `decay_epochs` between 0 and 1.
 
     >>> from lrsched.dialects import timm
     >>> timm.create_scheduler_v2(0.1, "step", num_epochs=90, decay_epochs=30)
@@ -381,14 +381,14 @@ def create_scheduler_v2(
 
 
 def _all_cycles(steps: Number, mul: Number, limit: Number) -> Any:
-    """How many whole steps a number of cycles take, each longer than the one before."""
+    """The number of whole steps in several cycles, each longer than the one before."""
     if is_known(limit, 1):
         return steps
     steps = steps * (limit if is_known(mul, 1) else (mul**limit - 1) / (mul - 1))
     return numerics.floor(steps)
 
 
-_DEFAULTS = {"num_epochs": 100, "decay_epochs": 30, "decay_milestones": (30, 60), "warmup_epochs": 5}  # of a configuration
+_DEFAULTS = {"num_epochs": 100, "decay_epochs": 30, "decay_milestones": (30, 60), "warmup_epochs": 5}  # in a configuration
 _IN_CONFIG = {"num_epochs": "epochs", "noise_seed": "seed"}  # and these have an "lr_" there
 _LR = ("noise", "noise_pct", "noise_std", "cycle_mul", "cycle_decay", "cycle_limit", "k_decay", "decay_fn", "stable_timescale")
 
@@ -414,17 +414,17 @@ def create_scheduler(args: Any, base_lr: Number, updates_per_epoch: int = 0) -> 
 
 
 def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
-    """The schedule of a live scheduler of timm, from its start on: `t ↦ the rate after step(t)`.
+    """The schedule of a live timm scheduler, from its start on: `t ↦ the rate after step(t)`.
 
-    timm's schedulers do not keep their step. `lrsched.dialects.torch.from_torch` takes them too.
+    timm's schedulers do not store their step. `lrsched.dialects.torch.from_torch` accepts them too.
 
     Args:
         scheduler: an object of a class of `timm.scheduler`.
-        group: the index of the optimizer's parameter group, each of which has a rate of its own.
+        group: the index of the optimizer's parameter group; each group has its own rate.
 
     Raises:
         TypeError: if it is of another class.
-        ValueError: if there is no such group, or it schedules something else than a rate.
+        ValueError: if there is no such group, or it schedules something other than a rate.
     """
     kind, call = type(scheduler), "from_timm"
     make = _CLASSES.get(kind.__name__)
@@ -434,12 +434,12 @@ def from_timm(scheduler: Any, group: int = 0) -> ls.Schedule:
     expect(0 <= group < len(bases), call, f"a group from 0 to {len(bases) - 1}", "one of the optimizer's", group=group)
     expect(field == "lr", call, "a scheduler of the rate", "it schedules something else", param_group_field=field)
     given = {name: value for name, value in vars(scheduler).items() if name in inspect.signature(make).parameters}
-    inner = getattr(scheduler, "lr_scheduler", None)  # of a plateau, which keeps its other arguments there
+    inner = getattr(scheduler, "lr_scheduler", None)  # a plateau keeps its other arguments there
     if inner is not None:
         given |= {"decay_rate": inner.factor, "patience_t": inner.patience, "threshold": inner.threshold, "mode": inner.mode}
         given |= {"cooldown_t": inner.cooldown, "lr_min": inner.min_lrs[group]}
     schedule = make(bases[group], **given)
-    scale = scheduler.optimizer.param_groups[group].get("lr_scale", 1.0)  # of layer decay
+    scale = scheduler.optimizer.param_groups[group].get("lr_scale", 1.0)  # from layer decay
     return schedule if scale == 1.0 else schedule * scale
 
 

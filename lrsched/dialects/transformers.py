@@ -1,31 +1,31 @@
-"""Hugging Face's schedules, exactly: every one of transformers' `get_scheduler`, under its name and as a function.
+"""Hugging Face's schedules, exactly: all of transformers' `get_scheduler`, by name and as functions.
 
-The names, arguments, their order and defaults are those of transformers, with `base_lr` in the place of the optimizer and no
-`last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`. Past `num_training_steps` a
-rate stays where it is, but cosines without restarts rise again. `notebooks/coming_from_hugging_face.md` shows each beside the
-algebra, and the differences.
+Names, argument order and defaults are those of transformers, with `base_lr` in place of the optimizer and no
+`last_epoch`: `s.drop(n)` resumes at update n. The value at t is the rate after t calls of `step()`. Past `num_training_steps`
+the rate is constant, except that cosines without restarts rise again. `notebooks/coming_from_hugging_face.md` shows each beside
+the algebra, and the differences.
 
 Args:
-    base_lr: the rate of the optimizer, >= 0, in its place.
-    num_warmup_steps: the length of the warm-up in updates, >= 0. For `get_scheduler` a number below 1 is a fraction of the run.
-    num_training_steps: the length of the whole in updates, warm-up included.
-    num_stable_steps, num_decay_steps: the length of the hold, and of the way down, in updates, >= 0.
-    num_cycles: the number of whole waves after the warm-up, > 0, so that 0.5 is one way down; with hard restarts, of ways down.
-    lr_end, min_lr: the lowest rate, >= 0; of a polynomial below `base_lr`.
+    base_lr: the optimizer's rate, >= 0, in place of the optimizer.
+    num_warmup_steps: the length of the warm-up in updates, >= 0. In `get_scheduler` a number below 1 is a fraction of the run.
+    num_training_steps: the total length in updates, including the warm-up.
+    num_stable_steps, num_decay_steps: the lengths of the hold and of the decay in updates, >= 0.
+    num_cycles: the number of whole waves after the warm-up, > 0, so 0.5 is one decay; with hard restarts, the number of decays.
+    lr_end, min_lr: the lowest rate, >= 0; for a polynomial, below `base_lr`.
     min_lr_rate, min_lr_ratio, warmup_lr_rate: the lowest rate, and the first one, as fractions of `base_lr`, >= 0.
-    power: the exponent, > 0. (With 0, transformers keeps the base rate, and jumps to `lr_end` an update past the end.)
-    timescale: the number of updates after which the rate has fallen by √2, > 0.
+    power: the exponent, > 0. (For 0, transformers keeps the base rate, and jumps to `lr_end` one update past the end.)
+    timescale: the number of updates after which the rate has fallen by a factor of √2, > 0.
     warmup_type, decay_type: "linear", "cosine" or "1-sqrt".
-    name, scheduler_specific_kwargs: the name of a schedule, and further arguments of it.
+    name, scheduler_specific_kwargs: the name of a schedule, and its further arguments.
     mode: "min" for a loss, "max" for a score.
-    factor, min_lr, max_lr: `GreedyLR` multiplies the rate with the factor, in (0, 1), or divides, within these bounds.
+    factor, min_lr, max_lr: `GreedyLR` multiplies or divides the rate by the factor, in (0, 1), within these bounds.
     patience, cooldown, warmup, window_size, reset_start: numbers of observations, as in `lrsched.Greedy`.
     threshold, threshold_mode: the margin of a better metric, >= 0, relative to the best ("rel") or absolute ("abs").
-    eps: a change by no more than that is not made, >= 0.
-    smooth: whether the mean of the last `window_size` observations is observed.
+    eps: changes no larger than this are not made, >= 0.
+    smooth: whether the clock observes the mean of the last `window_size` observations.
     verbose: must be False.
 
-A number that is not within its bounds raises a ValueError, and anything but a number a TypeError.
+A number out of bounds raises a ValueError, and anything but a number a TypeError.
 
 >>> from lrsched.dialects import transformers
 >>> s = transformers.get_scheduler("linear", 1e-3, num_warmup_steps=0.1, num_training_steps=1000)
@@ -74,7 +74,7 @@ def get_constant_schedule(base_lr: BaseRate) -> ls.Schedule:
 
 @peer
 def get_constant_schedule_with_warmup(base_lr: BaseRate, num_warmup_steps: Length) -> ls.Schedule:
-    """A straight line from 0 to `base_lr`, which is held."""
+    """A straight line from 0 to `base_lr`, then `base_lr`."""
     return ls.Linear(0.0, base_lr, num_warmup_steps)
 
 
@@ -183,7 +183,7 @@ def get_wsd_schedule(
 ) -> ls.Schedule:
     """From `min_lr_ratio · base_lr` up to `base_lr`, a hold, and back down; a cosine with more waves is cut at the end.
 
-    The hold lasts `num_stable_steps`, or `num_training_steps` less the two ways.
+    The hold lasts `num_stable_steps`, or the rest of `num_training_steps`.
     """
     call = "get_wsd_schedule"
     if num_stable_steps is None:
@@ -210,7 +210,7 @@ def get_reduce_on_plateau_schedule(base_lr: BaseRate, **kwargs: Any) -> ls.Sched
 
 
 @peer
-def GreedyLR(  # noqa: N802 - the name of transformers
+def GreedyLR(  # noqa: N802 - transformers' name
     base_lr: BaseRate,
     mode: Literal["min", "max"] = "min",
     factor: Annotated[Plain, Spec(gt=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.95,
@@ -227,7 +227,7 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     window_size: Annotated[int, Spec(ge=1, integer=True, unit="observations")] = 50,
     reset_start: Number = 500,
 ) -> ls.Schedule:
-    """`base_lr · factor^k`, where k counts reductions less raises between `min_lr` and `max_lr`: see `lrsched.Greedy`.
+    """`base_lr · factor^k`, where k counts reductions minus raises between `min_lr` and `max_lr`: see `lrsched.Greedy`.
 
     >>> import lrsched as ls
     >>> from lrsched.dialects import transformers
@@ -238,11 +238,11 @@ def GreedyLR(  # noqa: N802 - the name of transformers
     call = "GreedyLR"
     expect(min_lr <= max_lr, call, "min_lr <= max_lr", "the bounds of the rate", min_lr=min_lr, max_lr=max_lr)
     expect(not verbose, call, "verbose=False", "a schedule prints nothing; lrsched.readings shows its state", verbose=verbose)
-    smallest = eps / (1.0 - factor)  # of the rates that can be reduced by more than eps
+    smallest = eps / (1.0 - factor)  # the smallest rate that can be reduced by more than eps
     expect(base_lr > smallest, call, "base_lr * (1 - factor) > eps", "no change would be made", base_lr=base_lr, eps=eps)
     at_max, at_min, at_smallest = (reductions(base_lr, rate, factor) for rate in (max_lr, min_lr, smallest))
     last = numerics.ceil(at_smallest)
-    # Where eps, and not min_lr, is the lower bound, it never begins anew.
+    # If eps rather than min_lr is the lower bound, it never restarts.
     highest, reset = numerics.minimum(at_min, last), numerics.where(at_min <= last, numerics.maximum(reset_start, 1), 1e9)
     kind: Literal["rel_signed", "abs"] = "rel_signed" if threshold_mode == "rel" else "abs"
     clock = ls.Greedy(mode, patience, threshold, kind, cooldown, warmup, at_max, highest, reset)
@@ -279,7 +279,7 @@ def get_scheduler(
     num_training_steps: Steps | None = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,
 ) -> ls.Schedule:
-    """The schedule of a name, or of a `SchedulerType`; it ignores a length that it does not need, as in transformers.
+    """The schedule of that name, or of a `SchedulerType`; it ignores lengths that it does not need, as in transformers.
 
     `num_warmup_steps` between 0 and 1 is a fraction of `num_training_steps`, rounded up to a whole number of updates.
 
@@ -302,9 +302,9 @@ def get_scheduler(
 
 
 def _schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Schedule | None:
-    """The schedule of a function that transformers gave to a `LambdaLR` of PyTorch; None if it is not one of those.
+    """The schedule for a function that transformers passed to PyTorch's `LambdaLR`; None for any other function.
 
-    It is a `functools.partial` whose keywords are all numbers, and whose function has the name of the schedule.
+    Such a function is a `functools.partial` whose keywords are all numbers, and whose function is named after the schedule.
     """
     function = getattr(fn, "func", fn)
     if getattr(function, "__module__", None) != "transformers.optimization":
@@ -323,7 +323,7 @@ def _schedule_of_lambda(base_lr: Number, fn: Callable[[int], float]) -> ls.Sched
 
 
 def _warmup_steps(steps: Number, total: Number | None) -> Any:
-    """A whole number of steps, of a number, rounded down, or of a fraction of the total, rounded up."""
+    """A whole number of steps: a number rounded down, or a fraction of the total rounded up."""
     if total is None:
         call, hint = "get_scheduler", "a fraction is one of num_training_steps: give it as well"
         expect((steps >= 1) | (steps == 0), call, "a number of updates", hint, num_warmup_steps=steps)
@@ -338,7 +338,7 @@ def _lowest(call: str, base_lr: Number, min_lr: Number | None, min_lr_rate: Numb
 
 
 def _wave(high: Number, low: Number, steps: Number, num_cycles: Number) -> ls.Schedule:
-    """A cosine wave from high to low and back, `num_cycles` times in a number of steps, and so on for ever."""
+    """An endless cosine wave from high to low and back, `num_cycles` times in a number of steps."""
     return ls.CosineWave(high, low, steps / (2 * num_cycles))
 
 

@@ -1,4 +1,4 @@
-"""Gradient accumulation: what clocks observe where one update is made of several small batches."""
+"""Gradient accumulation: what clocks observe when one update consists of several small batches."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class AccumulateState(NamedTuple):
 
     @property
     def mini_step(self) -> jax.Array:
-        """The small batches of the next update so far; `optax.MultiSteps.has_updated` reads it."""
+        """The number of small batches so far in the next update; `optax.MultiSteps.has_updated` reads it."""
         return self.multi_steps.mini_step
 
     @property
     def gradient_step(self) -> jax.Array:
-        """The updates so far."""
+        """The number of updates so far."""
         return self.multi_steps.gradient_step
 
 
 def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
     """Lets the clocks inside `optax.MultiSteps` observe all small batches of an update, not only the last one.
 
-    Without it, a `Counter` inside `MultiSteps(optimizer, k)` counts only 1/k of the tokens, and nothing can warn of it.
+    Without it, a `Counter` inside `MultiSteps(optimizer, k)` counts only 1/k of the tokens, and nothing can detect that.
 
-    Each clock sees one number for each update, combined as its `combine` says: a `Plateau` the mean, a `Counter` the sum, which
-    is exact. Small batches without an observation, or that `should_skip_update_fn` rejects, count for nothing. Other transforms
-    that take a monitored name receive the mean so far.
+    Each clock sees one number per update, combined as its `combine` says: a `Plateau` sees the mean, a `Counter` the exact
+    sum. Small batches without an observation, or rejected by `should_skip_update_fn`, do not count. Other transforms that
+    take a monitored name receive the mean so far.
 
     Args:
         multi_steps: the accumulation, with the optimizer inside.

@@ -24,21 +24,21 @@ from lrsched.training.parts import Path, Tree, by_path, placed_as, without_varia
 from lrsched.views.expression import parse
 
 T = TypeVar("T")
-_MOST = 10  # differences that an error lists
+_MOST = 10  # the most differences that an error lists
 _NAMES = (
     'Hint: added="..." names parts that only the template has, removed="..." those that only the checkpoint has;'
     ' on_change="replace" takes the live schedules of the template.'
 )
-_WIDTH = 110  # characters of a schedule that an error shows
-_MOST_WORDS = 300  # words that are compared, from the first difference on
+_WIDTH = 110  # the most characters of a schedule that an error shows
+_MOST_WORDS = 300  # the most words to compare, from the first difference on
 _WORD = re.compile(r"[\d.]+e-\d+|[\w.]+|.", re.DOTALL)
 
 
 def describe(schedule: ScheduleLike) -> str:
     """The text of a schedule for a checkpoint: the expression that `repr` gives of its nodes, without names of recipes.
 
-    Save it beside the arrays; `resume` compares it with the schedule of the next run. A function of your own is in it by name
-    only, so a change of its code is not seen.
+    Save it beside the arrays; `resume` compares it with the schedule of the next run. It holds your own functions only by
+    name, so a change in their code goes unnoticed.
 
     Args:
         schedule: a schedule, such as `get_schedule(state)` for a live one.
@@ -51,16 +51,16 @@ def describe(schedule: ScheduleLike) -> str:
     Linear(0.1, 0.0, 100)
     """
     made = as_schedule("describe", "schedule", schedule)
-    text = repr(jax.tree.map(lambda x: x, made))  # without recipes, which a later version may change
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # the address of a function without a name
+    text = repr(jax.tree.map(lambda x: x, made))  # without recipes, since a later version may change them
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)  # removes the address of a function without a name
 
 
 @explained
 def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep", "replace"] = "raise") -> Schedule:
-    """The schedule for a run that continues from a checkpoint, after a check that it is the one of the checkpoint.
+    """The schedule for a run that continues from a checkpoint, checked against the one in the checkpoint.
 
-    Call it first, and make the optimizer with its result. A live schedule is also part of the arrays, so give `restore` the
-    same word:
+    Call it first, and make the optimizer with its result. A live schedule is also part of the arrays, so pass `restore` the
+    same `on_change`:
 
         s = ls.resume(saved["schedule"], s, on_change="replace")
         state = ls.restore(optimizer.init(params), saved["state"], on_change="replace")
@@ -68,12 +68,12 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     Args:
         saved: the text that `describe` gave.
         schedule: the schedule of the program that continues.
-        on_change: what to do if they differ: "raise", "keep" the one of the checkpoint, or "replace" it by this one. Numbers
-            that a live state rounds to the same are equal, and functions with the same name.
+        on_change: what to do if they differ: "raise", "keep" the one in the checkpoint, or "replace" it with this one. Numbers
+            count as equal if a live state would round them to the same value, and functions if they have the same name.
 
     Raises:
         TypeError: if `saved` is not a text, or `schedule` is not a schedule.
-        ValueError: if they differ, with both texts; or if the saved one is to be kept but cannot be read, because it holds a
+        ValueError: if they differ, with both texts; or if the saved one should be kept but cannot be read, because it holds a
             function, or a class that is not defined.
 
     >>> import lrsched as ls
@@ -111,7 +111,7 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
 
 
 def _is_same(saved: str, now: Schedule) -> bool:
-    live = unpacked(packed(now))  # as a live state rounds it
+    live = unpacked(packed(now))  # rounded as in a live state
     if saved in (describe(now), describe(live)):
         return True
     try:
@@ -121,7 +121,7 @@ def _is_same(saved: str, now: Schedule) -> bool:
 
 
 def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
-    """Two texts one above the other, and marks under each word of the second that differs."""
+    """Two texts one above the other, with marks under each word of the second that differs."""
     old, new = _WORD.findall(saved), _WORD.findall(now)
     pairs = enumerate(zip(old, new, strict=False))
     first = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
@@ -148,37 +148,37 @@ def restore(
     added: str | Sequence[str] = (),
     removed: str | Sequence[str] = (),
 ) -> T:
-    """What was read from a checkpoint, in the structure of a template, after a check that it fits.
+    """The contents of a checkpoint in the structure of a template, after a check that they fit.
 
     Leaves are matched by their paths, so `loaded` may come from pickle, or be the nested dicts and lists of orbax and
     `flax.serialization.msgpack_restore`.
 
-    A live schedule (`live=True`) is both in the template and in the checkpoint. `on_change` chooses one, as in `resume`:
+    A live schedule (`live=True`) is in both the template and the checkpoint. `on_change` chooses between them, as in `resume`:
 
         state = ls.restore(optimizer.init(params), saved, on_change="replace")  # the new schedule, and the old step and clocks
 
-    Parts that are only on one side are named in `added` or `removed`: by the path that an error shows, or by its last
-    components, "clocks/0" or "clocks", for all parts with this end. After a named element of a list or a tuple (or of a dict
-    with numbers as keys) the others move up: with `added="clocks/0"` the first clock of the checkpoint becomes the second.
+    Name parts that only one side has in `added` or `removed`, by the path that an error shows, or by the end of paths, such as
+    "clocks/0" or "clocks", for all parts whose path ends in that. The elements after a named element of a list or a tuple (or
+    of a dict with numbers as keys) move up: with `added="clocks/0"` the first clock of the checkpoint becomes the second.
 
     Args:
-        template: a tree of the wanted structure, shapes and types: `optimizer.init(params)`, or without any computation
+        template: a tree with the wanted structure, shapes and types: `optimizer.init(params)`, or, to compute nothing,
             `jax.eval_shape(optimizer.init, params)`.
-        loaded: what was read.
-        on_change: what to do if a live schedule has other numbers than the template's, beyond float32 rounding: "warn" or
-            "keep" the one of the checkpoint, "raise", or "replace" it by the one of the template.
-        added: the name, or names, of parts that are only in the template. They keep its values: a new schedule begins at step
+        loaded: the contents of the checkpoint.
+        on_change: what to do if the numbers of a live schedule differ from the template's by more than float32 rounding: "warn"
+            or "keep" the one in the checkpoint, "raise", or "replace" it with the one in the template.
+        added: the name, or names, of parts that only the template has. They keep its values: a new schedule begins at step
             0, or at its `start`.
-        removed: the name, or names, of parts that are only in the checkpoint. They are dropped.
+        removed: the name, or names, of parts that only the checkpoint has. They are dropped.
 
     Returns:
-        A tree of the template's structure with the values that were read, sharded over several devices as the template is.
+        A tree with the template's structure and the checkpoint's values, sharded over several devices like the template.
 
     Raises:
         TypeError: if a name is not a string.
-        ValueError: if another part is missing, surplus, or of another shape or type; it lists them; if a name matches nothing,
-            or a part of both sides; if a live schedule differs and `on_change` is "raise", or it has another structure and is
-            not replaced. (Dicts do not keep the structure of a schedule; `resume` checks it.)
+        ValueError: if any other part is missing, surplus, or of another shape or type (the error lists them); if a name matches
+            nothing, or a part that both sides have; if a live schedule differs and `on_change` is "raise", or has another
+            structure and is not replaced. (Dicts do not keep the structure of a schedule; `resume` checks it.)
 
     Warns:
         UserWarning: if a live schedule differs and `on_change` is "warn".
@@ -220,7 +220,7 @@ def _schedules(tree: Tree) -> dict[Path, Schedule]:
 
 
 class _Side:
-    """The template or the checkpoint: its leaves by their paths, and by the places at which both sides are compared."""
+    """The template or the checkpoint: its leaves by path, and by the place at which the two sides are compared."""
 
     def __init__(self, argument: str, whose: str, tree: Tree, names: str | Collection[str]) -> None:
         names = [names] if isinstance(names, str) else names
@@ -240,14 +240,14 @@ class _Side:
 
     @functools.cached_property
     def live(self) -> list[Path]:
-        """The paths of the live schedules of our transforms, which are beside a `step` and a `used`, except in named parts."""
+        """The paths of our transforms' live schedules, found next to a `step` and a `used`, except in named parts."""
         leaves = {way for path in self.leaves for way in _ways(path)}
         live = dict.fromkeys(path[: i + 1] for path in self.leaves for i, key in enumerate(path) if key == "live")
         beside = [(path, {(*path[:-1], field) for field in ("step", "used")}) for path in live]
         return [path for path, fields in beside if fields <= leaves and not _is_in(path, self.named)]
 
     def place(self, path: Path) -> Path:
-        """The path, with elements counted without the named ones: leaves at the same place belong together."""
+        """The path with its elements counted without the named ones: leaves at the same place belong together."""
         place = list(path)
         for *above, key in self.named:
             i = len(above)
@@ -258,7 +258,7 @@ class _Side:
 
 
 def _ways(place: Path) -> tuple[Path, ...]:
-    """A place, also with or without the `value` of a variable of flax.nnx."""
+    """A place, with and without the `value` of a flax.nnx variable."""
     return (place, (*place, "value"), *([place[:-1]] if place[-1:] == ("value",) else []))
 
 
@@ -293,7 +293,7 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
 
 
 def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_change: str) -> None:
-    """Warns of the live schedules that were restored with other numbers than the template has, or raises."""
+    """Warns about live schedules restored with numbers that differ from the template's, or raises."""
     lines, schedules = list[str](), _schedules(restored)
     for live in mine.live:
         pairs = [(mine.leaves[path], values[path]) for path in mine.paths.values() if _is_in(path, [live])]
@@ -330,7 +330,7 @@ def _fits(found: Any, wanted: object) -> bool:
 
 
 def _placed(found: Any, like: Any) -> Any:
-    """A value that was read, with the type of the template's: a Python number, or an array of NumPy or JAX, sharded alike."""
+    """A value read, converted to the template's type: a Python number, or a NumPy or JAX array with the same sharding."""
     if isinstance(like, (bool, int, float, complex)):
         return type(like)(np.asarray(found).item())
     if not hasattr(like, "dtype"):

@@ -37,25 +37,24 @@ def scheduled(
 ) -> Callable[P, optax.GradientTransformationExtraArgs]:
     """An optimizer factory whose numeric arguments may be schedules.
 
-    Update number t uses `schedule(t)` for each of them, as if the optimizer were made anew with these numbers. As in
+    Update number t uses `schedule(t)` for each of them, as if the optimizer had been made with these numbers. As in
     `optax.inject_hyperparams`, `state.hyperparams["learning_rate"]` is the value that the last update used.
 
     Args:
         factory: returns an optax transformation, such as `optax.adamw`: a function, a class, a `functools.partial`.
         static_args: names of arguments that go to the factory unchanged.
-        hyperparam_dtype: the dtype of the hyperparameters. By default they are float32 and act as Python floats do: they
-            widen neither parameters nor states in bfloat16.
+        hyperparam_dtype: the dtype of the hyperparameters. By default they are float32 and promote like Python floats, so
+            bfloat16 parameters and states stay bfloat16.
         live, start: as in `scale_by_learning_rate`, for all schedules.
 
     Returns:
-        The factory, for the same arguments. Schedules and floats are hyperparameters. Ints and functions of the count of
-        updates are too, if the annotation or the default of the argument says that a float belongs there. If these say
-        nothing, a function is a schedule if it returns a real scalar for a count: name it in `static_args` if it is not, and
-        write `Function(fn)` for a schedule that is not recognized. Everything else, such as a size, a key or a mask, goes to
-        the factory unchanged.
+        The factory, with the same arguments. Schedules and floats are hyperparameters. So are ints and functions of the update
+        count, if the annotation or the default of the argument calls for a float. Without either, a function counts as a
+        schedule if it returns a real scalar for a count: name it in `static_args` if it is not one, and write `Function(fn)`
+        for a schedule that is not recognized. Everything else, such as a size, a key or a mask, goes to the factory unchanged.
 
-        After `state.hyperparams["weight_decay"] = x` the number x is used, also in place of a schedule, until another number is
-        written or `replace_schedule` changes the schedule.
+        After `state.hyperparams["weight_decay"] = x` the number x is used, even in place of a schedule, until you write another
+        number or `replace_schedule` changes the schedule.
 
     Raises:
         TypeError: if the factory cannot be called, or does not take these arguments.
@@ -93,7 +92,7 @@ def scheduled(
         given = _by_name(bound)
         places = {name: parameters.get(name, _EXTRA) for name in given if name.split("[")[0] not in static}
         schedules, numbers = _schedules_and_numbers(call, given, places)
-        warned = set[str]()  # shared, so that all of them together warn once
+        warned = set[str]()  # shared, so that the hyperparameters together warn once
         applied = {name: applied_as(call, one, live, start, name, warned) for name, one in schedules.items()}
 
         def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
@@ -102,7 +101,7 @@ def scheduled(
             made: Any = partial.func(*(x for _, x in now[: len(bound.args)]), **dict(now[len(bound.args) :]))
             if not hasattr(made, "init") or not hasattr(made, "update"):
                 raise TypeError(f"{call}(...): expected an optax transformation from the factory, got {shown(made)}.")
-            if isinstance(made, optax.MultiSteps):  # its own gradient_transformation() drops what is observed
+            if isinstance(made, optax.MultiSteps):  # its own gradient_transformation() drops the observations
                 made = optax.GradientTransformationExtraArgs(made.init, made.update)  # pyright: ignore[reportArgumentType]
             return optax.with_extra_args_support(made)
 
@@ -119,7 +118,7 @@ def _injected(
     made: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
     dtype: jax.typing.DTypeLike | None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation that a factory makes of the values of schedules and numbers, anew for each update."""
+    """The transformation that a factory makes, for each update, from the current values of schedules and numbers."""
 
     def recorded(value: numerics.Number) -> jax.Array:
         return jnp.array(value, numerics.float_type() if dtype is None else dtype).reshape(())
@@ -134,7 +133,7 @@ def _injected(
 
     def followed(written: numerics.Number, before: AppliedState, after: AppliedState) -> tuple[jax.Array, AppliedState]:
         """The value of a schedule and its state, or the number that was written in its place."""
-        # A number that differs from the value used before was written. An infinite `used` marks this, so that it stays.
+        # If the number differs from the value used before, the user has written it. An infinite `used` records that.
         is_written = recorded(written) != recorded(before.used)
         value = jnp.where(is_written, recorded(written), recorded(after.used))
         return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
@@ -161,13 +160,13 @@ def _injected(
 
 @functools.partial(jax.jit, inline=True)
 def _like_python(value: jax.Array) -> jax.Array:
-    """A weakly typed scalar, which takes the type of the array beside it, as a Python float does; XLA removes it."""
+    """A weakly typed scalar, which takes the type of the array it meets, like a Python float; XLA removes it."""
     return jnp.asarray(0.0).at[()].set(value)
 
 
 # Arguments: which of them are schedules, and which are numbers.
 
-_EXTRA = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY)  # in `*args` or `**kwargs`
+_EXTRA = inspect.Parameter("extra", inspect.Parameter.KEYWORD_ONLY)  # an argument in `*args` or `**kwargs`
 _BRACKETS = re.compile(r"(\w*)\[([^][]*)\]")
 _FLOAT = re.compile(r"(?!.*\b(int|Callable)\b).*\b(float|Float|\w*Schedule)\b")
 _ARRAY = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
@@ -212,14 +211,14 @@ def _schedules_and_numbers(
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
-            value = Function(value).fn if wants_float else value  # which refuses a recipe that is not called
+            value = Function(value).fn if wants_float else value  # refuses a recipe that has not been called
             made = as_schedule(call, name, value) if is_stateful(value) else Function(OfCount(value))
             schedules |= {name: made} if wants_float else {}
     return schedules, numbers
 
 
 def _wants_float(place: inspect.Parameter) -> bool | None:
-    """Whether a float belongs there, by the default or the annotation; None if they do not say."""
+    """Whether the argument is a float, by its default or annotation; None if they do not say."""
     text, default = _text(place.annotation), place.default
     if isinstance(default, float) or _FLOAT.match(text):
         return True
@@ -231,14 +230,14 @@ def _is_function_of_the_count(fn: Callable[..., Any]) -> bool:
     try:
         with jax.numpy_dtype_promotion("standard"):
             value: Any = jax.eval_shape(fn, jax.ShapeDtypeStruct((), jnp.int32))
-    except Exception:  # whatever a function of other arguments raises
+    except Exception:  # a function of other arguments may raise anything
         return False
     return isinstance(value, jax.ShapeDtypeStruct) and value.shape == () and numerics.is_real(value.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class OfCount:
-    """A function of the count of updates, an int32 as in optax, as a function of time."""
+    """A function of the update count (an int32, as in optax) as a function of time."""
 
     fn: Callable[[Any], Any]
 
@@ -252,7 +251,7 @@ def _buffers_of_its_own(state: Tree, elsewhere: Tree) -> Tree:
     taken = {id(x) for x in jax.tree.leaves(elsewhere)}
 
     def own(x: Any) -> Any:
-        # A small array, such as a count or a key, may also be in the factory.
+        # The factory may also hold a small array, such as a count or a key.
         x = jnp.copy(x) if isinstance(x, jax.Array) and (x.size <= 16 or id(x) in taken) else x
         taken.add(id(x))
         return x

@@ -30,18 +30,18 @@ def layerwise(
 ) -> optax.GradientTransformationExtraArgs:
     """Scales updates by a learning rate that differs by layer: `-schedule(t) · decay ** depth`, or `-schedule(t) · factor`.
 
-    It replaces `scale_by_learning_rate` in a chain, and `learning_rate` reads the rate at depth 0.
+    It takes the place of `scale_by_learning_rate` in a chain, and `learning_rate` reads the rate at depth 0.
 
-    The depth of a parameter is a number: 0 for the head, and one more with each layer below it. If `nn.scan` or `jax.vmap`
-    stacked layers into one array, it is an array of shape (layers,). Depths come from a function of the path of a parameter,
-    such as `"blocks/3/attention/kernel"`, or from a pytree of the first parts of paths,
+    The depth of a parameter is a number: 0 for the head, and one more for each layer below it. For layers that `nn.scan` or
+    `jax.vmap` stacked into one array, it is an array of shape (layers,). Give depths as a function of a parameter's path, such
+    as `"blocks/3/attention/kernel"`, or as a pytree of the first parts of paths,
     `{"embed": 12, "blocks": jnp.arange(11, -1, -1), "head": 0}`: the longest match counts, and `""` matches every path.
 
     Args:
         schedule: the rate at depth 0, as in `scale_by_learning_rate`.
-        decay: the factor from each layer to the one below it, above 0: 0.65 to 0.9 are usual.
+        decay: the factor from each layer to the one below it, > 0; usually 0.65 to 0.9.
         depth_of: the depths, with `decay`.
-        factors: the factors themselves, >= 0, by the same rules; without `decay` and `depth_of`.
+        factors: the factors themselves, >= 0, in the same form, instead of `decay` and `depth_of`.
         flip_sign, live, start: as in `scale_by_learning_rate`.
 
     Raises:
@@ -88,7 +88,7 @@ def layerwise(
         return entries[max(covering, key=len)]
 
     def with_factors(tree: Tree) -> list[tuple[Tree, jax.Array | None]]:
-        """The leaves of a tree, and the factor of each in a shape that fits, None for one that is masked."""
+        """The leaves of a tree, and for each a factor in a shape that fits, or None if it is masked."""
         leaves = _by_path(tree)
         if unused := [entry for entry in entries if not any(_begins(entry, path) for path, _ in leaves)]:
             raise ValueError(
@@ -119,12 +119,12 @@ def _begins(entry: str, path: str) -> bool:
 
 
 def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
-    """The leaves of a tree with their paths; one that `optax.masked` took out is a leaf."""
+    """The leaves of a tree with their paths; those that `optax.masked` took out count as leaves."""
     return [("/".join(path).strip("/"), x) for path, x in by_path(tree, _is_masked).items()]
 
 
 def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
-    """A factor in the shape of what it scales; an array has one for each of the stacked layers."""
+    """A factor in the shape of the leaf that it scales; an array has one factor for each stacked layer."""
     if np.ndim(factor) and np.shape(x)[:1] != np.shape(factor):
         raise ValueError(
             f"layerwise(...): expected one number for each of the layers stacked in {path!r}, of the shape {np.shape(x)},"

@@ -1,4 +1,4 @@
-"""Live schedules: each number is two float32, so that a replacement has the same types."""
+"""Live schedules: each number is stored as two float32, so that a replacement has the same types."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ def unpacked(schedule: Schedule) -> Schedule:
 
 
 def _packed_number(x: Any) -> Any:
-    # Copies: each is a buffer of its own. (`jax.vmap` returns a NumPy array as it is, in float64.)
+    # Copies, each in its own buffer. (`jax.vmap` returns a NumPy array unchanged, in float64.)
     if numerics.float_type() == np.float64:
         return jnp.copy(numerics.to_float(x))
     if isinstance(x, Double):
@@ -52,7 +52,7 @@ def _unpacked_number(x: Any) -> Any:
 
 
 def _shortest(number: float) -> float:
-    """The shortest decimal that is the same number in two float32."""
+    """The shortest decimal that gives the same two float32."""
     for digits in range(1, 17):
         found = float(f"{number:.{digits}g}")
         if found == number or _in_two(found) == _in_two(number):

@@ -1,7 +1,7 @@
 """The parts of an optimizer state: hyperparameters, the schedules that they follow, and counts of updates.
 
-They are found by the names of fields, also in containers that keep only names, such as `nnx.state`. A state may be a pytree, or
-an object that JAX does not look into. Paths are those that checkpoints use.
+They are found by field names, even in containers that keep only names, such as `nnx.state`. A state may be a pytree, or an
+object that JAX does not look into. Paths are those that checkpoints use.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _FIELDS = frozenset(  # fields on a path, which are not labels
         *("fast_state", "multi_steps", "hyperparams", "hyperparams_states"),
     )
 )
-_CYCLIC = ("plateau_count", "grad_acc")  # beside a count that begins again, in reduce_on_plateau and apply_every
+_CYCLIC = ("plateau_count", "grad_acc")  # found next to a count that restarts, in reduce_on_plateau and apply_every
 
 
 class AppliedState(NamedTuple):
     """The state of a schedule that a transform applies.
 
-    `used` is the value of the last update, or before the first update its value to come. (With the name `learning_rate`,
-    `optax.tree_utils.tree_set(state, learning_rate=...)` would do nothing; now it raises.)
+    `used` is the value of the last update, or, before the first update, the value it will use. (If the field were called
+    `learning_rate`, `optax.tree_utils.tree_set(state, learning_rate=...)` would silently do nothing; now it raises.)
     """
 
     step: jax.Array  # the number of the next update
-    clocks: tuple[Tree, ...]  # their states, in the order of the tree
+    clocks: tuple[Tree, ...]  # the states of the clocks, in tree order
     used: jax.Array
     live: Any  # the schedule, if it is live, else ()
 
@@ -50,9 +50,9 @@ class Part(NamedTuple):
     path: Path
     name: str
     used: jax.Array | None  # the value that the last update used; None where optax keeps only a count
-    home: Path  # of the state of its schedule
-    leaves: dict[Path, jax.Array]  # of that state, by their paths from its home; none for a plain number
-    state: AppliedState | None  # that state, unless the container kept only names
+    home: Path  # the path of its schedule's state
+    leaves: dict[Path, jax.Array]  # the leaves of that state, by path from its home; none for a plain number
+    state: AppliedState | None  # that state itself, unless the container kept only names
 
     @property
     def label(self) -> str:
@@ -63,7 +63,7 @@ class Part(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The path, as an error shows it and `at` takes it."""
+        """The path, as errors show it and `at` accepts it."""
         return "/".join(self.path) or "the top"
 
     @property
@@ -82,7 +82,7 @@ class Part(NamedTuple):
 
 
 def parts_of(state: Tree) -> list[Part]:
-    """All hyperparameters in a state, in the order of the tree."""
+    """All hyperparameters in a state, in tree order."""
     kinds = (AppliedState, optax.ScaleByScheduleState)
     found = {path: without_variables(x) for path, x in leaves_of(state, lambda x: isinstance(x, kinds)).items()}
     leaves = {(*path, *inner): leaf for path, x in found.items() for inner, leaf in by_path(x).items()}
@@ -100,12 +100,12 @@ def parts_of(state: Tree) -> list[Part]:
                 homes[home] = inside(home)
     parts = []
     for path, value in leaves.items():
-        if path[-2:-1] == ("hyperparams",) and (*path[:-2], "count") in leaves:  # injected, by optax or by us
+        if path[-2:-1] == ("hyperparams",) and (*path[:-2], "count") in leaves:  # injected by optax or by us
             home = (*path[:-2], "hyperparams_states", path[-1])
             parts.append(Part(path, path[-1], value, home, inside(home), states.get(home)))
             homes.pop(home, None)
     parts += [Part(home, "learning_rate", x.get(("used",)), home, x, states.get(home)) for home, x in homes.items()]
-    # In a chain with a rate and a schedule of optax, which keeps only a count, the rate is meant.
+    # In a chain with both a rate and an optax schedule, which keeps only a count, the user means the rate.
     known = {part.path[:-1] for part in parts if part.name == "learning_rate" and part.used is not None}
     return [part for part in parts if part.used is not None or part.path[:-1] not in known]
 
@@ -146,7 +146,7 @@ def only(call: str, what: str, parts: list[Part]) -> Part:
     )
 
 
-# Pytrees, and objects that hold one, read and rebuilt by the paths of their leaves.
+# Reads and rebuilds pytrees, and objects that hold one, by the paths of their leaves.
 
 
 def path_of(keys: jax.tree_util.KeyPath) -> Path:
@@ -179,10 +179,10 @@ def with_leaves(state: Tree, changes: Mapping[Path, jax.Array]) -> Tree:
     if tree is state:
         return new
     names = sorted({path[0] for path in others})
-    with contextlib.suppress(Exception):  # whatever a foreign __copy__ raises
+    with contextlib.suppress(Exception):  # a foreign __copy__ may raise anything
         if (made := copy.copy(state)) is not state:
             for name in names:
-                object.__setattr__(made, name, new[name])  # a frozen dataclass refuses its own
+                object.__setattr__(made, name, new[name])  # since a frozen dataclass refuses setattr
             return made
     raise TypeError(
         f"expected a container that can be rebuilt (a pytree, a dataclass, an object that can be copied), got"
@@ -200,23 +200,23 @@ def _tree(state: Tree) -> Tree:
 
 
 def has_only_names(state: Tree) -> bool:
-    """Whether all containers are dicts and lists, as of `nnx.state` and of formats of checkpoints."""
+    """Whether all containers are dicts and lists, as in `nnx.state` and checkpoint formats."""
     kinds = (jax.tree_util.DictKey, jax.tree_util.SequenceKey)
     leaves = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_variable)
     return all(isinstance(key, kinds) for keys, _ in leaves for key in keys)
 
 
 def is_variable(x: object) -> bool:
-    """Whether it holds an array, as a variable of flax.nnx does."""
-    return hasattr(type(x), "__jax_array__") and not isinstance(x, jax.Array)  # a tracer is one
+    """Whether it holds an array, like a flax.nnx variable."""
+    return hasattr(type(x), "__jax_array__") and not isinstance(x, jax.Array)  # a tracer is a jax.Array
 
 
 def without_variables(tree: Tree) -> Tree:
-    """The tree with arrays in the place of variables."""
+    """The tree with arrays in place of variables."""
     return jax.tree.map(numerics.array_of, tree, is_leaf=is_variable)
 
 
 def placed_as(like: Any, x: Any) -> Any:
-    """An array with the sharding of another one on several devices: otherwise the update would be compiled again."""
+    """An array with the sharding of another one on several devices; otherwise the update would compile again."""
     sharding = getattr(like, "sharding", None)
     return x if sharding is None or len(sharding.device_set) == 1 else jax.device_put(x, sharding)

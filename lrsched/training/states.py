@@ -30,11 +30,11 @@ def learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | No
     Args:
         state: an optimizer state, or a container of one: a flax `TrainState`, an `nnx.Optimizer` or its `nnx.state`, an
             equinox module, a dataclass or another object.
-        schedule: the schedule, for a state that holds only a count of updates, as that of `optax.adamw(schedule)` does.
+        schedule: the schedule, for a state that holds only a count of updates, such as that of `optax.adamw(schedule)`.
         at: which rate, if there are several: the label of a group (`"a"`, `"a/b"`), or consecutive keys of its path.
 
     Raises:
-        ValueError: if there is no rate, or more than one; it lists their paths.
+        ValueError: if there is no rate, or more than one (the error lists their paths).
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -56,7 +56,7 @@ def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | N
 
     Returns:
         A dict. The key of a rate without a group is "learning_rate"; rates with the same label have their paths as keys.
-        A group without a rate and a count, such as `optax.adam(1e-3)`, is left out.
+        A group with neither a rate nor a count, such as `optax.adam(1e-3)`, is left out.
 
     Raises:
         ValueError: if there is no rate, or a group holds only a count and its schedule is missing.
@@ -79,7 +79,7 @@ def learning_rates(state: Tree, schedules: Schedule | Mapping[str, Schedule] | N
 
 @explained
 def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str | None = None) -> jax.Array:
-    """The learning rate that the next update will use, for example to report that an observation reduced it.
+    """The learning rate that the next update will use, for example to report that an observation has reduced it.
 
     Args:
         state, at: as in `learning_rate`.
@@ -114,7 +114,7 @@ def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Arra
         state, at: as in `learning_rate`.
 
     Raises:
-        ValueError: if there are none, or several with the same name; it lists their paths.
+        ValueError: if there are none, or several with the same name (the error lists their paths).
 
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
@@ -143,8 +143,8 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
         schedule: the schedule, unless it is live.
 
     Returns:
-        Numbers by name, the same names after every update. With several groups each name begins with the label; the second
-        clock with the same name has a number at the end, "value/best/2".
+        Numbers by name, with the same names after every update. With several groups each name begins with the label; a second
+        clock with the same name gets a number at the end, "value/best/2".
 
     Raises:
         ValueError: if there are no clocks, or their schedule is missing.
@@ -177,13 +177,13 @@ def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = N
 
     Args:
         state, at: as in `learning_rate`, made with `live=True`; not an `nnx.state`, which does not keep classes.
-        name: the hyperparameter.
+        name: the name of the hyperparameter.
 
     Returns:
         The schedule: a batch if `jax.vmap` made the state, a `Constant` for a plain number.
 
     Raises:
-        ValueError: if there is no live schedule, or more than one; it lists their paths.
+        ValueError: if there is no live schedule, or more than one (the error lists their paths).
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -198,14 +198,14 @@ def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = N
 
 @explained
 def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate", *, at: str | None = None) -> Tree:
-    """The optimizer state with another live schedule, of the same structure and other numbers: nothing is compiled.
+    """The optimizer state with another live schedule, of the same structure with other numbers: nothing is compiled.
 
     This gives a running job a longer horizon, another rate, or a cool-down. The step and the clocks stay as they are.
 
     Args:
         state, at: as in `learning_rate`, made with `live=True`.
         new: the schedule, or a number for a constant one; a batch if `jax.vmap` made the state. Its numbers may be traced.
-        name: the hyperparameter; a number that was given to `scheduled` is replaced by a number.
+        name: the name of the hyperparameter; a number given to `scheduled` can be replaced by a number.
 
     Returns:
         The state, of the same type. An `nnx.Optimizer` is changed in place, and returned.
@@ -239,7 +239,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
             " where they are not needed yet, or make a new optimizer."
         )
     leaves = {(*part.home, *path): placed_as(part.leaves[path], x) for path, x in changes.items()}
-    if part.path != part.home:  # a number that was written in place of the schedule is dropped
+    if part.path != part.home:  # drops a number that was written in place of the schedule
         leaves[(*part.home, "used")] = jnp.array(part.used)
     return with_leaves(state, leaves)
 
@@ -260,7 +260,7 @@ def observe(
     Args:
         state: as in `learning_rate`.
         schedule: the schedule, unless it is live.
-        observations, named: scalars by name, in a mapping (also as second argument) or by keyword; None is not observed.
+        observations, named: scalars by name, in a mapping (also as second argument) or by keyword; None means not observed.
         at: the group whose clocks observe, as in `learning_rate`; all groups if None.
 
     Returns:
@@ -310,19 +310,19 @@ def _rates(call: str, state: Tree, at: str | None = None) -> list[Part]:
 
 
 def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> Part:
-    """The one rate; with a schedule, the only one that needs a schedule."""
+    """The one rate; if a schedule is given, the one rate that needs it."""
     parts = _rates(call, state, at)
     needing = [part for part in parts if part.used is None]
     return only(call, "rate", needing if schedule is not None and len(needing) == 1 else parts)
 
 
 def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
-    """The value that the last update used, of a count by its schedule."""
+    """The value that the last update used; for a count, computed from its schedule."""
     return _of_count(call, part, schedule, 1) if part.used is None else part.used
 
 
 def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> jax.Array:
-    """The value of a schedule at the count that optax keeps, less `before`."""
+    """The value of a schedule at optax's count minus `before`."""
     if part.leaves.keys() != {("count",)}:
         raise ValueError(f"{call}(...): expected a schedule of this library at {part.where}, got another.")
     if schedule is None:

@@ -1,4 +1,4 @@
-"""Where schedules meet optax: gradient transformations that apply them."""
+"""Schedules in optax: gradient transformations that apply them."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Applied:
-    """A schedule and its start, with the protocol of a stateful schedule of optax: what every transform here applies."""
+    """A schedule and its start, as every transform here applies it, with the protocol of an optax stateful schedule."""
 
-    call: str  # the function that made the transform, which errors name
+    call: str  # the function that made the transform, for errors
     schedule: Schedule
     live: bool = False
     start: Number = 0  # the number of the first update
-    warned: set[str] = dataclasses.field(default_factory=set, compare=False)  # the missing names that were warned of
+    warned: set[str] = dataclasses.field(default_factory=set, compare=False)  # the missing names already warned about
 
     def init(self) -> AppliedState:
-        """The first state. Each of its leaves is a buffer of its own."""
+        """The first state. Each of its leaves has its own buffer."""
         for clocks in _finders.get():
             clocks += clocks_of(self.schedule)
         state = init(self.schedule, self.start)
         return AppliedState(*state, evaluate(self.schedule, state), packed(self.schedule) if self.live else ())
 
     def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
-        """The value for the next update, which comes with these observations."""
+        """The value for the next update, given its observations."""
         given = merged(self.call, observations, named)
         if given:
             return self._after(state, given).used
-        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))  # as when optax makes a first state
+        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))  # when optax makes a first state
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
@@ -63,7 +63,7 @@ class Applied:
         return AppliedState(*after, evaluate(present, during(present, now, after)), state.live)
 
     def present(self, state: AppliedState) -> Schedule:
-        """The schedule as it is now: the one in the state, if it is live."""
+        """The current schedule: the one in the state, if it is live."""
         structures = {name: jax.tree.structure(getattr(state, name, None)) for name in self._structures}
         if wrong := [name for name, structure in self._structures.items() if structures[name] != structure]:
             one = f"one with {wrong[0]}={shown(getattr(state, wrong[0], None))}"
@@ -97,7 +97,7 @@ def finding_clocks() -> Iterator[list[Clock]]:
 
 
 def typed_as(old: Tree, new: T) -> T:
-    """A state with the dtypes of the one before it, none of them weak."""
+    """A state with the dtypes of the previous one, and no weak types."""
 
     def typed(a: Any, b: Any) -> Any:
         return jax.lax.convert_element_type(b, a.dtype) if hasattr(a, "dtype") and hasattr(b, "dtype") else b
@@ -115,18 +115,18 @@ def scale_by_learning_rate(
 
     Clocks observe what `update` receives by name, `optimizer.update(grads, state, params, value=loss)`, or in a mapping,
     `observations={"value": loss}`. Other names are ignored. An update without a monitored name warns once; `value=None` says
-    that it is deliberate. With `optax.MultiSteps`, use `accumulate`.
+    that this is deliberate. With `optax.MultiSteps`, use `accumulate`.
 
     Args:
         schedule: the schedule, a number for a constant rate, or any function of the step. It may be traced.
-        flip_sign: whether to multiply by minus the rate, to go downhill.
+        flip_sign: whether to multiply by minus the rate, for descent.
         live: whether the schedule is part of the state, so that `get_schedule` reads it, `replace_schedule` changes its numbers
             without compiling, and `observe` needs no schedule. The numbers keep 48 bits, and whole lengths are exact to 2³¹.
-        start: the number of the first update, after those of another optimizer; or the state of that optimizer, with its count.
+        start: the number of the first update, if another optimizer made those before; or the state of that optimizer.
 
     Raises:
         TypeError: if it is not a schedule, number or function; from `update`, if a monitored name seems misspelt.
-        ValueError: if it is a batch: map over it with `jax.vmap`; or if `start` is a state without a count, or with several.
+        ValueError: if it is a batch (map over it with `jax.vmap`); or if `start` is a state with no count, or with several.
 
     Warns:
         UserWarning: from `update`, once, if a monitored name is missing.
@@ -148,7 +148,7 @@ def scale_by_learning_rate(
 def scaled_by(
     applied: Applied, flip_sign: bool, scale: Callable[[jax.Array, optax.Updates], optax.Updates]
 ) -> optax.GradientTransformationExtraArgs:
-    """The transform that scales updates by the value of a schedule, as `scale(value, updates)` does."""
+    """The transform that scales updates by the value of a schedule, with `scale(value, updates)`."""
 
     def update_fn(
         updates: optax.Updates, state: AppliedState, params: optax.Params | None = None, **observations: Any
@@ -162,7 +162,7 @@ def scaled_by(
 
 @explained
 def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
-    """A driven or live schedule as `optax.inject_hyperparams` takes it. `scheduled` does this by itself.
+    """A driven or live schedule in the form that `optax.inject_hyperparams` takes. `scheduled` does not need it.
 
     Args:
         schedule, live, start: as in `scale_by_learning_rate`.
@@ -182,7 +182,7 @@ def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) 
 def applied_as(
     call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule", warned: set[str] | None = None
 ) -> Applied:
-    """What a transform applies, after checks of the arguments that the user gave."""
+    """The schedule that a transform applies, after checking the user's arguments."""
     schedule = as_schedule(call, name, schedule)
     if batch := schedule.batch_shape:
         raise ValueError(
@@ -193,12 +193,12 @@ def applied_as(
 
 
 def updates_made(call: str, start: Tree) -> Number:
-    """The number of updates before the first one: a number, or the count in an optimizer state."""
+    """The number of updates made before the first one: a number, or the count in an optimizer state."""
     if isinstance(start, int) and start == 0:
         return 0
     if not numerics.is_number(start):
         counts = counts_of(start)
-        known = {int(count) for count in counts if numerics.is_concrete(count)}  # traced ones are taken to agree
+        known = {int(count) for count in counts if numerics.is_concrete(count)}  # traced counts are assumed to agree
         if not counts or len(known) > 1:
             found = ", ".join(map(str, sorted(known))) or "none"
             raise ValueError(

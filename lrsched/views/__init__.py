@@ -1,5 +1,5 @@
 """Schedules as text, JSON, formulas, tables and pictures."""
 
-# Imported for what they register: how nodes print, and what notebooks show.
+# Imported because they register how nodes print, and what notebooks show.
 import lrsched.views.display
 import lrsched.views.text

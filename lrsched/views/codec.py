@@ -1,9 +1,9 @@
-"""Schedules as JSON: a versioned tree of names and numbers, exact for every float. Nothing in it is run.
+"""Schedules as JSON: a versioned tree of names and numbers, exact for every float. Reading it runs no code.
 
     {"lrsched": 1, "schedule": {"node": "Linear", "start": 0.0, "end": 0.1, "steps": 100.0}}
 
 A node has its class under "node", and its fields under their names: numbers, "inf" or "-inf"; lists of numbers for tables and
-batches; nodes, and lists of nodes; strings, booleans and null. A missing field has its default.
+batches; nodes, and lists of nodes; strings, booleans and null. A missing field gets its default.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def to_json(schedule: ScheduleLike, indent: int | None = None) -> str:
 
     Args:
         schedule: as in `to_dict`.
-        indent: the number of spaces of each level; None for one line.
+        indent: the number of spaces per level; None for one line.
 
     Raises:
         TypeError, ValueError: as `to_dict`.
@@ -73,7 +73,7 @@ def from_dict(tree: Mapping[str, Any]) -> Schedule:
         tree: the result of `to_dict`; its mappings and lists may be of any class, such as omegaconf's.
 
     Raises:
-        ValueError: if it is not such a tree, with the place, such as `schedule.parts[1].steps`.
+        ValueError: if it is not such a tree; the error gives the place, such as `schedule.parts[1].steps`.
 
     >>> import lrsched as ls
     >>> ls.from_dict({"lrsched": 1, "schedule": {"node": "Linear", "start": 0, "end": 0.1, "steps": 100}})
@@ -84,7 +84,7 @@ def from_dict(tree: Mapping[str, Any]) -> Schedule:
 
 
 def _plain(tree: Any) -> Json:
-    """The tree with dicts and lists for mappings and sequences of any class."""
+    """The tree with mappings and sequences of any class turned into dicts and lists."""
     if isinstance(tree, Mapping):
         return {name: _plain(value) for name, value in tree.items()}
     return [*map(_plain, tree)] if isinstance(tree, Sequence) and not isinstance(tree, str) else tree
@@ -98,7 +98,7 @@ def from_json(text: str) -> Schedule:
 
     Raises:
         TypeError: if it is not a string.
-        ValueError: if `to_json` does not write such a text, with the place of the mistake.
+        ValueError: if `to_json` does not write such a text; the error gives the place of the mistake.
 
     >>> import lrsched as ls
     >>> s = ls.warmup_cosine(1 / 3, 10, 100)
@@ -151,7 +151,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _written(value: Any, owner: str = "") -> Json:
-    """A node as an object, several values as a list, and a number, a string or a switch as JSON has it."""
+    """A node as a JSON object, several values as a list, and a number, a string or a bool as in JSON."""
     if isinstance(value, Node):
         name, fields = type(value).__name__, dataclasses.fields(value)  # pyright: ignore[reportArgumentType]
         if NAMES.get(name) is not type(value):
@@ -190,7 +190,7 @@ def _read(tree: Json, place: str) -> Node:
 
 
 def _read_value(value: Json, field: dataclasses.Field[Any], place: str) -> Any:
-    if "spec" in field.metadata:  # numbers; as entries of a table some may be infinite
+    if "spec" in field.metadata:  # numbers; entries of a table may be infinite
         return jax.tree.map(lambda x: float(x) if x in ("inf", "-inf") else x, value)
     if "child" in field.metadata:
         if "tuple" not in str(field.type):

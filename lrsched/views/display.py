@@ -14,15 +14,15 @@ from lrsched.views.latex import latex
 from lrsched.views.plotting import members, plot
 from lrsched.views.summary import summary, waits_for
 
-_LONGEST_FORMULA = 2000  # characters: nobody reads more
-_MOST_LINES = 50  # members of a batch that are drawn
-_MOST_MEMBERS = 500  # members of a batch that are summarized
+_LONGEST_FORMULA = 2000  # characters: nobody reads a longer one
+_MOST_LINES = 50  # the most members of a batch to draw
+_MOST_MEMBERS = 500  # the most members of a batch to summarize
 
 
 @mimebundle.register
 def _(schedule: Schedule) -> dict[str, str]:
     bundle = {"text/plain": object.__repr__(schedule)}
-    with contextlib.suppress(Exception):  # a display never raises: for tracers, or a function that fails, it is text
+    with contextlib.suppress(Exception):  # a display never raises: for tracers, or a function that fails, it shows text
         bundle["text/plain"] = repr(schedule)
         bundle["text/html"] = _page(schedule)
         if formula := _formula(schedule):
@@ -52,7 +52,7 @@ def _page(schedule: Schedule) -> str:
 
 
 def _formula(schedule: Schedule) -> str:
-    """The formula, or nothing if there is none or it is too long to read."""
+    """The formula, or an empty text if there is none or it is too long to read."""
     try:
         text = latex(schedule)
     except (TypeError, ValueError):  # a batch, or a node without a formula
@@ -61,7 +61,7 @@ def _formula(schedule: Schedule) -> str:
 
 
 def _typeset(formula: str) -> str:
-    """A formula as MathML, which any browser renders; without latex2mathml as LaTeX, which needs MathJax."""
+    """A formula as MathML, which any browser renders; or, without latex2mathml, as LaTeX, which needs MathJax."""
     if not formula or importlib.util.find_spec("latex2mathml") is None:
         return html.escape(formula, quote=False)
     from latex2mathml.converter import convert

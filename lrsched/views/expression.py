@@ -1,4 +1,4 @@
-"""Schedules from text: an expression such as `repr` gives, read without running code."""
+"""Schedules from text: expressions like those of `repr`, read without running code."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lrsched.algebra.sequence import join
 from lrsched.algebra.written import NAMES, unexpected
 from lrsched.views.names import foreign_names, named
 
-_MOST = 2000  # calls and operators: more than people write, and read in seconds
-_LEVELS = 150  # of nodes: Python's recursion limit prevents deeper ones from being called or printed
+_MOST = 2000  # calls and operators: more than anyone writes, and still read in seconds
+_LEVELS = 150  # of nodes: deeper ones exceed Python's recursion limit when called or printed
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -34,7 +34,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 _LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules that may stand before a name
 _FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (join, maximum, minimum, stack, float)}
 _FUNCTIONS |= {"int": lambda x: float(int(x)), "round": lambda x: float(round(x))}
-_METHODS = {  # those that make schedules
+_METHODS = {  # the methods that make schedules
     name
     for name, method in inspect.getmembers(Schedule, inspect.isfunction)
     if name[0] != "_" and inspect.signature(method).return_annotation == "Schedule"
@@ -42,18 +42,18 @@ _METHODS = {  # those that make schedules
 
 
 def parse(text: str) -> Schedule:
-    """The schedule of an expression, such as `repr` gives: `parse(repr(s)) == s`.
+    """The schedule that an expression describes, in the form of `repr`: `parse(repr(s)) == s`.
 
-    The text is not run. It may hold numbers, strings, lists, dicts, operators, `round` and `int`, the names of shapes, clocks
-    and recipes, with or without `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules. A
-    number alone is a constant.
+    The text is not executed. It may contain numbers, strings, lists, dicts, operators, `round` and `int`, the names of shapes,
+    clocks and recipes, with or without `ls.`, functions of dialects such as `optax.linear_schedule`, and methods of schedules.
+    A number alone is a constant.
 
     Args:
-        text: the expression, of at most 2,000 calls and operators, in at most 150 levels.
+        text: the expression, with at most 2,000 calls and operators in at most 150 levels.
 
     Raises:
         TypeError: if it is not a string.
-        ValueError: if it is not such an expression, with the place of the mistake. Functions of your own are not read.
+        ValueError: if it is not such an expression, with the place of the mistake. Your own functions cannot be read.
 
     >>> import lrsched as ls
     >>> ls.parse("Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)")
@@ -61,7 +61,7 @@ def parse(text: str) -> Schedule:
     """
     if not isinstance(text, str):
         raise TypeError(unexpected("parse", "text", text, "a string"))
-    text = re.sub(r"\r\n?", "\n", text).strip()  # as Python's own parser reads it
+    text = re.sub(r"\r\n?", "\n", text).strip()  # like Python's own parser
     if not text:
         raise ValueError("parse(text=''): expected an expression. Hint: such as 'Linear(0, 1e-3, 100)'.")
     try:
@@ -86,7 +86,7 @@ def parse(text: str) -> Schedule:
 
 
 class _Reader:
-    """Evaluates the harmless nodes of a syntax tree, and refuses all others. Numbers are floats, so that none is huge."""
+    """Evaluates the harmless nodes of a syntax tree, and refuses all others. Numbers are floats, so none is huge."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -106,7 +106,7 @@ class _Reader:
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
                 return self.tried(tree, _OPERATORS[type(op)], self.read(operand))
             case ast.BinOp():
-                links = [tree]  # in a loop: a sequence may have hundreds of parts
+                links = [tree]  # a loop, since a sequence may have hundreds of parts
                 while isinstance(links[-1].left, ast.BinOp):
                     links.append(links[-1].left)
                 value = self.read(links[-1].left)
@@ -160,7 +160,7 @@ class _Reader:
 
 
 def _dotted(tree: ast.expr) -> str:
-    """A name with the modules before it; empty for anything else."""
+    """A name, including the modules before it; empty for anything else."""
     match tree:
         case ast.Name(id=name):
             return name

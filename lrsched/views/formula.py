@@ -1,6 +1,6 @@
-r"""Formulas as values: `Formula` has the operators of arithmetic, so that the code which makes LaTeX reads like mathematics.
+r"""Formulas as values: `Formula` has the arithmetic operators, so that the code that makes LaTeX reads like mathematics.
 
-A node registers with `formula` its value at a time, which is a formula too. A node without one is an error.
+A node registers its value at a time with `formula`; the time is a formula too. A node that has not registered is an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Row: TypeAlias = "tuple[Formula, float]"  # a case: a value, and the time at whi
 
 @dataclasses.dataclass(frozen=True)
 class Formula:
-    """Some LaTeX, how tightly its outermost operator binds, the value if it is known, and the rows of cases."""
+    """LaTeX, how tightly its outermost operator binds, the value if it is known, and the rows of cases."""
 
     text: str
     binds: int = ATOM
@@ -32,7 +32,7 @@ class Formula:
     t: Formula | None = None
 
     def within(self, at_least: int) -> str:
-        """The text, in brackets if it binds less tightly."""
+        """The text, in brackets if it binds less tightly than required."""
         return self.text if self.binds >= at_least else rf"\left({self.text}\right)"
 
     def __neg__(self) -> Formula:
@@ -84,7 +84,7 @@ class Formula:
         return written(other) * self
 
 
-Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by their node and their meaning
+Where: TypeAlias = dict[tuple[Node, str], Formula]  # symbols, by node and meaning
 
 
 @functools.singledispatch
@@ -98,10 +98,10 @@ def formula(schedule: Any, t: Formula, where: Where) -> Formula:
 
 
 def written(value: Formula | numerics.Number) -> Formula:
-    """A number as a formula; a formula stays as it is."""
+    """A number as a formula; a formula unchanged."""
     if isinstance(value, Formula):
         return value
-    x = float(numerics.to_float64(value)) + 0.0  # -0.0 is 0
+    x = float(numerics.to_float64(value)) + 0.0  # -0.0 becomes 0
     if math.isnan(x):
         return Formula(r"\text{undefined}", ATOM, x)
     digits, _, exponent = f"{x:.6g}".replace("inf", r"\infty").partition("e")
@@ -124,7 +124,7 @@ def chosen(choose: Callable[..., float], *arguments: Formula | float) -> Formula
 
 
 def cases(t: Formula, rows: Sequence[Row]) -> Formula:
-    """The value of the first row whose bound is above the time, else of the last; a row that equals the next is left out."""
+    """The value of the first row whose bound is above the time, else of the last; a row equal to the next is left out."""
     *others, (rest, _) = rows
     if t.value is not None:
         return next((value for value, bound in others if t.value < bound), rest)
@@ -138,7 +138,7 @@ def cases(t: Formula, rows: Sequence[Row]) -> Formula:
 
 
 def defined(where: Where, owner: Node, letter: str, meaning: str) -> Formula:
-    """A symbol for something in a node, which the end of the formula explains."""
+    """A symbol for something in a node; the end of the formula explains it."""
     number = 1 + sum(symbol.text.startswith(letter) for symbol in where.values())
     return where.setdefault((owner, meaning), Formula(letter if number == 1 else f"{letter}_{{{number}}}"))
 

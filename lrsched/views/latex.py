@@ -1,4 +1,4 @@
-r"""Schedules as mathematics: LaTeX that a notebook, a paper or matplotlib renders."""
+r"""Schedules as mathematics: LaTeX for a notebook, a paper or matplotlib."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _wave(a: Formula, b: Formula, p: Formula) -> Formula:
 
 
 def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
-    """Gives a ramp its formula: its value between a and b when the part p is done, and of its further numbers."""
+    """Registers the formula of a ramp: a function of a, b, the fraction p that is done, and any further numbers."""
 
     @formula.register(cls)
     def _(schedule: Any, t: Formula, _where: Where) -> Formula:
@@ -71,7 +71,7 @@ def ramp(cls: type[Schedule], way: Callable[..., Formula]) -> None:
         return cases(t, [(way(a, b, t / n, *more), known(schedule.steps)), (b, math.inf)])
 
 
-# Written from the end, so that a ramp to 0 is a product; but a line reads best from its start.
+# Written from the end, so that a ramp to 0 is a product; but a straight line reads best from its start.
 ramp(shapes.Linear, lambda a, b, p: a + (b - a) * p)
 ramp(shapes.Cosine, _wave)
 ramp(shapes.Polynomial, lambda a, b, p, k: b + (a - b) * (1 - p) ** k)
@@ -117,7 +117,7 @@ def value(schedule: Schedule, t: Formula, where: Where) -> Formula:
 def rows(
     schedule: Schedule, t: Formula, where: Where, by: float = 0.0, factor: float = 1.0, stop: float = math.inf
 ) -> list[Row]:
-    """The cases of a schedule at the time (t - by) / factor, each with its end as a time t, up to a stop."""
+    """The cases of a schedule at the time (t - by) / factor, up to a stop; each ends at a time t."""
     own = (t - by) / factor
     found = value(schedule, own, where)
     every = [(one, bound * factor + by) for one, bound in found.rows] if found.t == own else [(found, math.inf)]

@@ -1,4 +1,4 @@
-"""Names: the classes and functions of text and JSON, and hints for the names of other libraries."""
+"""Names: the classes and functions that text and JSON may name, and hints for the names of other libraries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _dialects() -> list[types.ModuleType]:
 
 
 def named(name: str) -> Callable[..., Any] | None:
-    """The class of nodes, or the recipe, of that name; dialects are imported if it is not known yet."""
+    """The node class or recipe of that name; dialects are imported if it is not known yet."""
     if name not in NAMES:
         _dialects()
     return NAMES.get(name)
@@ -48,7 +48,7 @@ def own_names(module: dict[str, Any]) -> list[str]:
 
 
 def missing_name(module: dict[str, Any], name: str) -> str:
-    """The error text for a name that a module does not have, with the name that is probably meant."""
+    """The error text for a name that a module does not have, with the name probably meant."""
     owner, own, hint = module["__name__"], own_names(module), ""
     if not name.startswith("_"):
         texts = foreign.NAMES if name in foreign.NAMES else foreign_names()
@@ -58,7 +58,7 @@ def missing_name(module: dict[str, Any], name: str) -> str:
 
 
 def explain_names(module: dict[str, Any]) -> None:
-    """Gives a module a `__getattr__` with hints, which type checkers do not see."""
+    """Gives a module a `__getattr__` with hints that type checkers do not see."""
 
     def missing(name: str) -> NoReturn:
         raise AttributeError(missing_name(module, name))

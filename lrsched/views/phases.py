@@ -1,4 +1,4 @@
-"""The phases and corners of a schedule, and how many steps of it to show, for plots, summaries and notebooks."""
+"""The phases and corners of a schedule, and how many of its steps to show, for plots, summaries and notebooks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.running import bind, init
 
-_MOST = 1000  # corners: a schedule that repeats for ever has infinitely many
-_STILL = 1000  # steps of a constant, or of a function that may be anything
-_CYCLES = 4  # of a schedule that repeats for ever
-_FALL = 1000.0  # an exponential is shown until it is so many times smaller or larger
+_MOST = 1000  # corners: an endlessly repeated schedule has infinitely many
+_STILL = 1000  # steps to show of a constant, or of an arbitrary function
+_CYCLES = 4  # cycles to show of an endlessly repeated schedule
+_FALL = 1000.0  # the factor by which an exponential changes until it is cut off
 _TIMESCALES = 9
 _LAST_STEP = 2**53  # float64 is exact up to here
 
 
 class Span(NamedTuple):
-    """A stretch of time, a name for the part that runs in it, and the value of that part at its end."""
+    """A stretch of time, the name of the part that runs in it, and the value of that part at its end."""
 
     start: float
     stop: float
@@ -37,11 +37,11 @@ class Span(NamedTuple):
 
 @dataclasses.dataclass
 class Phases:
-    """The phases from 0 to the length, without a gap; the times at which something begins, jumps, bends or ends."""
+    """The phases from 0 to the length, without gaps, and the times at which the schedule begins, jumps, bends or ends."""
 
     spans: list[Span]
     corners: Any  # rising, the first thousand of them
-    reach: float  # the time by which the schedule has shown its shape: its length, if it has one; 0 if it never moves
+    reach: float  # the time after which the shape is clear: the length, if there is one; 0 if it never moves
 
     def __post_init__(self) -> None:
         self.spans = [span for span in self.spans if span.start < span.stop]
@@ -49,12 +49,12 @@ class Phases:
         self.corners = corners[np.isfinite(corners) & (corners >= 0)][:_MOST]
 
     def moved(self, by: float, factor: float = 1.0) -> Phases:
-        """The same on another time, `factor · t + by`, from 0 on."""
+        """The same phases at the times `factor · t + by`, from 0 on."""
         spans = [Span(max(start * factor + by, 0.0), stop * factor + by, name, end) for start, stop, name, end in self.spans]
         return Phases(spans, self.corners * factor + by, max(self.reach * factor + by, 0.0))
 
     def until(self, end: float, schedule: Schedule) -> Phases:
-        """The same up to an end, until which the schedule holds its last value."""
+        """The same phases up to an end, until which the schedule holds its last value."""
         last = functools.partial(value_at, schedule, end)
         spans = [span if span.stop <= end else span._replace(stop=end, end=last) for span in self.spans]
         held = Span(max((span.stop for span in spans), default=0.0), end, "held", last)
@@ -89,7 +89,7 @@ def known(number: numerics.Number) -> float:
 
 
 def value_at(schedule: Schedule, time: float) -> float:
-    """The value at a known time, not rounded; NaN of a driven schedule, and after no end."""
+    """The value at a known time, not rounded; NaN for a driven schedule, and at an infinite time."""
     return math.nan if driven_parts(schedule) or math.isinf(time) else known(schedule.at(time))
 
 
@@ -100,7 +100,7 @@ def name_of(schedule: Schedule) -> str:
 
 
 def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float] = (), name: str = "") -> Phases:
-    """One phase, from 0 to the length, which is also its reach if it has an end."""
+    """One phase, from 0 to the length, which is also the reach if it is finite."""
     length = known(schedule.length)
     return Phases(
         [Span(0.0, length, name or name_of(schedule), functools.partial(value_at, schedule, length))],
@@ -109,7 +109,7 @@ def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float
     )
 
 
-# Subclasses inherit: a new ramp has phases, and so has a new subclass of `Moved`.
+# Subclasses inherit this: new ramps and new subclasses of `Moved` have phases.
 for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Noise, shapes.Function):
     phases.register(_shape, one_phase)
 phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
@@ -131,7 +131,7 @@ def _(schedule: Driven) -> Phases:
 
 @phases.register
 def _(schedule: combinators.Moved) -> Phases:
-    """One phase: it is not known when another time reaches the corners of the schedule."""
+    """One phase, since it is unknown when another time reaches the corners of the schedule."""
     inside, *times = map(phases, schedule._nodes())
     reach, tried = max((time.reach for time in times), default=_STILL), np.geomspace(1.0, _LAST_STEP, 1000)
     if math.isinf(known(schedule.length)):
@@ -211,7 +211,7 @@ def _(schedule: combinators.Repeat) -> Phases:
     inside, length = phases(schedule.schedule), known(schedule.schedule.length)
     growth = 1.0 if schedule.stretch_ is None else known(schedule.stretch_)
     cycles = _MOST if schedule.n is None else min(round(known(schedule.n)), _MOST)
-    with np.errstate(all="ignore"):  # late cycles may be longer than any float
+    with np.errstate(all="ignore"):  # late cycles may be too long for a float
         factors = growth ** np.arange(cycles)
         begins = np.cumsum([0.0, *factors * length])
         corners = begins[:-1, None] + factors[:, None] * inside.corners
@@ -221,8 +221,8 @@ def _(schedule: combinators.Repeat) -> Phases:
 def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, str]:
     """A pure schedule to show, its phases, and the name of its time.
 
-    The time is the step, with clocks as they begin; if nothing moves then, the reading of the single clock, or of the single
-    one with an end. `by_step`: no reading, except of a clock that counts updates.
+    The time is the step, with clocks in their first state. If nothing moves then, it is the reading of the only clock, or of
+    the only one with an end. `by_step` allows no reading, except that of a clock that counts updates.
     """
     parts, found = driven_parts(schedule), phases(schedule)
     ended = [part for part in parts if math.isfinite(known(part.schedule.length))] or parts
@@ -242,7 +242,7 @@ def seen(schedule: Schedule, by_step: bool = False) -> tuple[Schedule, Phases, s
 
 
 def single(call: str, schedule: ScheduleLike) -> Schedule:
-    """The schedule of an argument, or an error if it is a batch."""
+    """An argument as a schedule, or an error if it is a batch."""
     made = pointwise.as_schedule(call, "schedule", schedule)
     if batch := made.batch_shape:
         raise ValueError(
@@ -259,7 +259,7 @@ def checked_steps(call: str, steps: float | None) -> None:
 
 
 def horizon(schedule: Schedule) -> int:
-    """The number of steps of a pure schedule to show: its length, a fourth more if it ends in a jump or at its highest value.
+    """How many steps of a pure schedule to show: its length, or a quarter more if it ends in a jump or at its highest value.
 
     If it never settles, enough steps to show how it goes on; if it never moves, a thousand.
     """

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Okabe and Ito's colours, for colour-blind readers, and a line style each, for print without colours.
+# Okabe and Ito's colours, for colour-blind readers, each with a line style, for print in black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#000000")
-# Eight colours and seven styles: no pair twice among the lines that have labels.
+# Eight colours and seven styles: no two labelled lines share both.
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)))
 
 # The style of each line, the colour bar, and further lines of the legend.
 Looks: TypeAlias = "tuple[list[dict[str, Any]], dict[str, Any], list[Line2D]]"
 
-_POINTS = 20_000  # evenly spaced steps of a longer run
-_MOST_LABELS = 20  # lines: more have a colour scale
+_POINTS = 20_000  # the most steps to draw; evenly spaced in a longer run
+_MOST_LABELS = 20  # lines: with more there is a colour scale
 _MOST_TICKS = 30  # labels on a colour scale
-_MOST_ENDS = 20  # phases that are marked
-_LOG = 1000.0  # a ratio of values that a linear scale does not show
+_MOST_ENDS = 20  # the most phases to mark
+_LOG = 1000.0  # the ratio of values from which a linear scale is unreadable
 
 
 @explained
@@ -41,24 +41,24 @@ def plot(
     points: Mapping[str, Any] | None = None,
     log: bool | None = None,
 ) -> "Axes":
-    """Draws schedules over their steps, each with its own colour and line style; more than 20 on a colour scale.
+    """Draws schedules over their steps, each with its own colour and line style, or on a colour scale if there are over 20.
 
-    Corners and jumps are drawn exactly, and dotted lines mark the phases of a single schedule. Driven schedules that only a
-    clock moves are drawn over its reading, if `steps` is None and there is one such clock, or one with an end; others as they
-    are before any observation. The label of the axis says which. `plot_replay` draws them on metrics.
+    Corners and jumps are drawn exactly, and dotted lines mark the phases of a single schedule. If only clocks move a driven
+    schedule and `steps` is None, it is drawn over the reading of its one clock, or of the one with an end. Other driven
+    schedules are drawn in their state before any observation. The axis label says which. `plot_replay` draws on metrics.
 
     Args:
         schedules: schedules, numbers or functions of the step; or a list, or a dict of them by name. A batch has one line for
             each member.
-        steps: the number of steps, by keyword; if None, a little more than the longest length; if no schedule settles, enough
-            to show how they go on.
+        steps: the number of steps, by keyword; if None, a little more than the longest length, or, if no schedule settles,
+            enough to show how they go on.
         labels: a list of names, one for each schedule or member; by default the names of a dict, the expressions of several
             schedules, or the numbers of the members of a batch.
-        ax: the matplotlib Axes to draw into, new ones if None.
-        points: the points that `grid` returned with a batch. The first that varies gives the colours, on a scale if there are
-            many numbers; the others give the line styles, if there are few.
-        log: whether the scale of the values is logarithmic, if any is positive; if None, if all are positive and a linear scale
-            would hide most of them.
+        ax: the matplotlib Axes to draw into; new ones if None.
+        points: the points that `grid` returned with a batch. The first one that varies sets the colours, on a scale if there
+            are many numbers; the others set the line styles, if there are few.
+        log: whether the value axis is logarithmic (if any value is positive). None: only if all values are positive and a
+            linear axis would hide most of them.
 
     Returns:
         The Axes.
@@ -83,7 +83,7 @@ def plot(
     given = [as_schedule("plot", "schedules", schedule) for schedule in given]
     checked_steps("plot", steps)
     looks = [[seen(member, by_step=steps is not None) for member in members(schedule)] for schedule in given]
-    if len({axis for look in looks for *_, axis in look}) > 1:  # no single clock
+    if len({axis for look in looks for *_, axis in look}) > 1:  # not a single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
     if isinstance(labels, str):
@@ -108,7 +108,7 @@ def plot(
         axes.plot(times, values, **style, drawstyle="default" if xlabel.startswith("step") else "steps-post")
     ends = [span.stop for span in every[0][1].spans if span.stop <= count]
     if len(every) == 1 and 0 < len(ends) <= _MOST_ENDS:
-        whole = axes.get_xaxis_transform()  # from the bottom of the axes to their top
+        whole = axes.get_xaxis_transform()  # spans the axes from bottom to top
         axes.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
     _scale(axes, np.concatenate([values for _, values in lines]), log)
     axes.set_xlabel(xlabel)
@@ -123,7 +123,7 @@ def plot(
 
 
 def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
-    """Chooses the scale of the values, and the limits for constants, and for ramps to 0 on a logarithmic scale."""
+    """Chooses the scale of the value axis, and its limits for constants and for ramps to 0 on a logarithmic scale."""
     low, high = np.quantile(values, [0.1, 0.9])
     positive = values[values > 0]
     # If a linear scale would hide only the end of a ramp, it stays linear.
@@ -137,7 +137,7 @@ def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
 
 
 def members(schedule: Schedule) -> list[Schedule]:
-    """The schedules of a batch, or the one."""
+    """The members of a batch, or the single schedule."""
     return [one for member in schedule for one in members(member)] if schedule.batch_shape else [schedule]
 
 
@@ -148,7 +148,7 @@ def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tup
     """
     grid = np.linspace(0, count, min(count, _POINTS) + 1).round()
     corners = corners[corners <= count]
-    # Some nodes round times that are nearer to a corner.
+    # Some nodes round times that are closer to a corner than this.
     beside = corners[:, None] + 1e-12 * count * np.array([0.0, -1.0, 1.0])
     values, largest = np.asarray(schedule(beside), np.float64), np.abs(np.asarray(schedule(grid), np.float64)).max()
     jumps = np.abs(values - values[:, :1]) > 1e-5 * largest
@@ -177,7 +177,7 @@ def _by_order(counts: list[int], name: str, labels: Sequence[str] | None, texts:
 
 
 def _by_points(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> Looks:
-    """The colour of each line of a batch by the first point that varies; its style by the others, if few, with a legend."""
+    """The colour of each line of a batch, by the first point that varies; the style by the others, if few, with a legend."""
     from matplotlib.lines import Line2D
 
     if len(schedules) != 1 or not schedules[0].batch_shape:
@@ -197,7 +197,7 @@ def _by_points(schedules: Sequence[Schedule], points: Mapping[str, Any]) -> Look
 
 
 def _coloured(keys: list[Any], texts: list[str], name: str, most: int) -> Looks:
-    """Lines with a colour for each key, and a text for the first line of each; with more keys than `most` on a scale."""
+    """A colour for each key, and a text for its first line; with more keys than `most`, colours on a scale."""
     places = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     if len(places) <= most:
         firsts = [key not in keys[:k] for k, key in enumerate(keys)]
@@ -217,12 +217,12 @@ def _coloured(keys: list[Any], texts: list[str], name: str, most: int) -> Looks:
 def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
     """Draws a driven schedule on recorded metrics: metrics above, values below.
 
-    A dotted line marks each observation that moved a clock, the first of consecutive ones.
+    A dotted line marks each observation that moved a clock, or the first of several in a row.
 
     Args:
         schedule: the schedule.
         observations: an array of shape (n,), or a dict of such arrays by name, as in `replay`.
-        every: the number of updates for each observation.
+        every: the number of updates per observation.
 
     Returns:
         The Axes of the metrics, and those of the values.
@@ -243,7 +243,7 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
         above.plot(at, metric, label=name, color=COLOURS[i % len(COLOURS)], linestyle=STYLES[i % len(STYLES)])
     below.plot(np.asarray(values), color=COLOURS[0], drawstyle="steps-post")
     moves = [np.flatnonzero(np.diff(np.asarray(reading))) for reading in readings]
-    moves = [moved[np.diff(moved, prepend=-2) > 1] for moved in moves]  # the first of consecutive ones
+    moves = [moved[np.diff(moved, prepend=-2) > 1] for moved in moves]  # the first of several in a row
     for step in np.unique(np.concatenate([moved for moved in moves if moved.size and moved[0] > 0] or [[]])):
         for axes in (above, below):
             axes.axvline(step, color="0.4", linestyle=":", linewidth=1)

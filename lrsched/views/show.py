@@ -1,4 +1,4 @@
-"""`lrsched show EXPRESSION`: a schedule in a terminal, as a curve of characters and its summary."""
+"""`lrsched show EXPRESSION`: a schedule in the terminal, as a curve drawn in characters and a summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from lrsched.views.summary import Summary, waits_for
 
 WIDTH, HEIGHT, NARROWEST = 80, 12, 30  # characters
-# Two columns and four rows of dots in a character, as Braille has them: the bit of each dot, by row and column.
+# A Braille character has two columns and four rows of dots. These are the bits of the dots, by row and column.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 
@@ -27,8 +27,8 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
 
     Args:
         found: the summary.
-        width: the most characters in a line, at least 30.
-        plain: whether to draw asterisks, for a terminal without Braille.
+        width: the maximum number of characters in a line, at least 30.
+        plain: whether to draw with asterisks, for a terminal without Braille.
     """
     width, values = max(width, NARROWEST), np.nan_to_num(found.values)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
@@ -38,7 +38,7 @@ def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
     across, down = (1, 1) if plain else (2, 4)
     columns, height, last = width * across, HEIGHT * down, found.steps - 1
     rows = np.round((values - low) / (high - low or 1.0) * (height - 1)).astype(int)
-    # Each column shows all values from its left edge to its right one, so that nothing is too short to be seen.
+    # Each column shows all values from its left to its right edge, so that nothing is too short to be seen.
     edges = np.searchsorted(found.grid, np.linspace(0, max(last, 1), columns + 1), side="right") - 1
     cells = np.zeros((HEIGHT, width), int)
     for i, (left, right) in enumerate(itertools.pairwise(edges)):

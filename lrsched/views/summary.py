@@ -1,4 +1,4 @@
-"""A schedule as a table of its phases, with warnings of likely mistakes."""
+"""A schedule as a table of its phases, with warnings about likely mistakes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
 from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, phases, seen, single
 
-_MOST_STEPS = 200_000  # evenly spaced steps of a longer run
+_MOST_STEPS = 200_000  # the most steps to evaluate; evenly spaced in a longer run
 _JUMP = 2.0
 _FAR = 100.0
-_RISE = 30.0  # above a warm-up
-_GROWTH = 1000.0  # of an endless phase
-_FLOOR = 5e-6  # times the peak: a smaller rate changes nothing
+_RISE = 30.0  # of the value above that of a warm-up
+_GROWTH = 1000.0  # of the value in an endless phase
+_FLOOR = 5e-6  # times the peak: a lower rate changes nothing
 _WARMUPS = ("warmup_", "wsd(", "infinite(")  # the recipes that begin with a warm-up of any shape
-_NEAR = 1e-13  # times a time: some nodes round times that are nearer to a corner
+_NEAR = 1e-13  # relative: some nodes round times that are closer to a corner
 
 
 def number(x: float) -> str:
@@ -37,14 +37,14 @@ def number(x: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """The steps `start` <= t < `stop`, in which a schedule has one shape."""
+    """The steps `start` <= t < `stop` in which a schedule has one shape."""
 
     start: float
     stop: float
     shape: str
     first: float
-    last: float  # the value that it approaches at `stop`; if it is endless, the value at the end of the run
-    values: str  # as the table shows them: from first to last, or the range of a phase that turns often
+    last: float  # the value approached at `stop`, or at the end of the run if the phase is endless
+    values: str  # the table's text: from first to last, or the range of a phase that turns often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Summary:
         steps: the number of updates in the run.
         peak, peak_step: the largest value that an update uses, and the first step that uses it.
         lowest, final, mean: the smallest value, the value of the last update, and the mean over all updates.
-        grid, values: steps of the run (not all if there are many) and their values.
-        warnings: likely mistakes, each with the reason and a correction.
-        axis: the name of the time: "step", or the reading of a clock.
+        grid, values: the steps of the run (a selection if there are many) and their values.
+        warnings: likely mistakes, each with a reason and a correction.
+        axis: the name of the time axis: "step", or the reading of a clock.
 
     >>> import lrsched as ls
     >>> found = ls.summary(ls.one_cycle(0.1, 100))
@@ -91,21 +91,21 @@ class Summary:
         numbers = f"peak {number(self.peak)} at {at}{self.peak_step}, final {number(self.final)}, mean {number(self.mean)}"
         lines = [shown(self.schedule), *table, f"{numbers} over {self.steps} {over}"]
         still = [part for part in driven_parts(self.schedule) if at and math.isfinite(known(part.schedule.length))]
-        lines += [f"{shown(part)} stands still here: a summary of it alone shows how it moves" for part in still]
+        lines += [f"{shown(part)} does not move here: a summary of it alone shows how it does" for part in still]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 @explained
 def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
-    """The phases of a schedule, its peak, end and mean, and warnings of likely mistakes.
+    """The phases of a schedule, its peak, end and mean, and warnings about likely mistakes.
 
     If only clocks move a driven schedule, the time is the reading of its one clock, or of the one that has an end. Any other
-    driven schedule is shown as it is before any observation.
+    driven schedule is shown in its state before any observation.
 
     Args:
         schedule: one schedule, pure or driven, a number or a function of the step.
-        steps: the number of updates in the run; if None, the length of the schedule, a fourth more if it ends at its highest
-            value; if it never settles, enough to show how it goes on.
+        steps: the number of updates in the run; if None, the length of the schedule (a quarter more if it ends at its highest
+            value), or, if it never settles, enough to show how it goes on.
 
     Returns:
         A `Summary`; `print` shows its table.
@@ -129,7 +129,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     count = horizon(pure) if steps is None else int(steps)
     grid = np.unique(np.linspace(0, count - 1, min(count, _MOST_STEPS)).round())
     mean = float(np.asarray(pure(grid), np.float64).mean())
-    corners = np.ravel(np.ceil(inside.corners)[:, None] + [-1, 0, 1])  # a peak at a corner is at one of these
+    corners = np.ravel(np.ceil(inside.corners)[:, None] + [-1, 0, 1])  # a peak at a corner is at one of these steps
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)]))
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
@@ -154,7 +154,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
 
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
-    """A phase, from its values at its start, just before its stop and at its stop, and those of all updates."""
+    """A phase, from its values at its start, just before its stop, at its stop, and at all updates."""
     start, stop, shape, _ = span
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
@@ -162,7 +162,7 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
     size = sizes[sizes < 1e37].max(initial=0.0)  # without saturated values
     if abs(before - at_stop) <= 1e-6 * size:
         last = at_stop
-    else:  # another part begins there; the end at 0 is only approached
+    else:  # another part begins there, so an end at 0 is only approached
         last = 0.0 if abs(before) <= 10 * _NEAR * stop / (stop - start) * size else before
     passed = np.array([first, *inside, last])
     low, high = passed.min(), passed.max()
@@ -174,7 +174,7 @@ def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray
 
 
 def waits_for(schedule: Schedule, axes: Iterable[str]) -> str:
-    """The metrics that a driven schedule depends on, and the axis of its summaries; nothing for a pure one."""
+    """The metrics that a driven schedule depends on, and the axis of its summary; empty for a pure one."""
     if not (monitored := monitored_by(clocks_of(schedule))):
         return ""
     metrics = f"metric{'s' * (len(monitored) > 1)} {', '.join(map(repr, monitored))}"
@@ -187,12 +187,12 @@ def _over(axis: str, steps: int = 2) -> str:
 
 
 def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> Iterator[str]:
-    """Each says what is odd, why it matters, and what to write; `given`: whether the user said how long the run is."""
+    """Each warning says what is odd, why it matters, and what to write; `given`: whether the user gave the number of steps."""
     tree = list(_tree(found.schedule))
     moving = [phase for phase in found.phases if phase.shape != "held" and phase.start < found.steps]
     later = np.asarray(pure(found.phases[-1].start + inside.reach * np.array([0.0, 1.0, 1.4, 2.2])), np.float64)
     settles = bool(np.ptp(later) == 0)
-    # A wave of the user's own is meant to rise again; the wave of a dialect mostly ends at its lowest value.
+    # A wave that the user wrote is meant to rise again; one from a dialect is usually meant to end at its lowest value.
     is_cyclic = CosineWave in map(type, _written(found.schedule)) or Repeat in map(type, tree)
     waves = [] if is_cyclic or not (given or settles) else [wave for phase in moving for wave in _waves(phase, found)]
     unreached = list(_unreached(found, settles)) if given else []
@@ -215,11 +215,11 @@ def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> It
 
 
 def _unreached(found: Summary, settles: bool) -> Iterator[str]:
-    """Phases that begin after the last update, except holds and those that change nothing."""
+    """Warns about phases that begin after the last update, except holds and phases that change nothing."""
     for before, phase in itertools.pairwise(found.phases):
         moves = not settles if phase is found.phases[-1] else phase.first != phase.last
         is_new = moves or ("held" not in phase.shape and before.last != phase.first)
-        if is_new and phase.start > found.steps - moves:  # no update is in it
+        if is_new and phase.start > found.steps - moves:  # no update falls into it
             yield (
                 f"{phase.shape} begins at step {number(phase.start)} and is never reached in {found.steps} steps: the run"
                 " ends before its plan does; shorten the parts before it, or train longer"
@@ -227,11 +227,11 @@ def _unreached(found: Summary, settles: bool) -> Iterator[str]:
 
 
 def _short(schedule: Schedule) -> Iterator[str]:
-    """Lengths below one step: other libraries take ratios."""
+    """Warns about lengths below one step, which are ratios in other libraries."""
     for part in _written(schedule, Stretch, Warp, Driven):
         for field, spec in [] if isinstance(part, (Drop, InverseSqrt)) else part._numbers:
             lengths = getattr(part, field.name) if spec.unit == "steps" else None
-            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # the last one of a table
+            length = 0.0 if lengths is None else float(np.ravel(lengths)[-1])  # of a table, the last one
             if 0 < length < 1:
                 hint = f"write a number of updates, for a ratio round({number(length)} * total_steps)"
                 yield f"{shown(part)}: {field.name}={number(length)} is less than one step: {hint}"
@@ -245,7 +245,7 @@ def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
         if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
             ends = [span.end() for span in phases(pure).spans if span.stop == after.start]
             if any(math.isclose(end, after.first, rel_tol=1e-5) for end in ends):
-                continue  # the last drop of a table, at which the part after it begins
+                continue  # the last drop of a table, where the next part begins
             size = f"×{number(after.first / before.last)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
@@ -255,21 +255,21 @@ def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
 
 def _swapped_arguments(found: Summary, tree: list[Schedule]) -> Iterator[str]:
     first, end = float(found.values[0]), found.phases[-1].last
-    is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # perhaps a number of steps
+    is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # looks like a number of steps
     if is_count and any(isinstance(part, Ramp) and known(part.end) == end for part in tree):
         size = number(end / first)
         yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, end, steps?"
 
 
 def _high_end(found: Summary, moving: list[Phase]) -> Iterator[str]:
-    """Whether the last phase rises far above a warm-up before it, far by stairs, or for ever."""
-    if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a sweep over magnitudes is meant
+    """Warns if the last phase rises far above the warm-up before it, far in stairs, or without end."""
+    if not moving or moving[-1].shape == "Geometric" or found.final != found.peak:  # a Geometric end is a deliberate sweep
         return
     phase, has_warmup = moving[-1], any(one.first < one.last for one in moving[:-1])
     before = float(found.values[found.grid < phase.start].max(initial=phase.first)) if has_warmup else phase.first
     with np.errstate(all="ignore"):
         moves = np.diff(np.log(found.values[phase.start <= found.grid]))
-    has_stairs = np.abs(moves[moves != 0]).min(initial=math.inf) > math.log(1.5) and before < 1  # a rate, no batch size
+    has_stairs = np.abs(moves[moves != 0]).min(initial=math.inf) > math.log(1.5) and before < 1  # a rate, not a batch size
     most = _RISE if has_warmup else 0.999 * _FAR if has_stairs else _GROWTH if math.isinf(phase.stop) else math.inf
     if 0 < before < found.final / most:
         yield (
@@ -279,7 +279,7 @@ def _high_end(found: Summary, moving: list[Phase]) -> Iterator[str]:
 
 
 def _tail(found: Summary, planned: int) -> Iterator[str]:
-    """Whether the last updates of a run use almost 0."""
+    """Warns if the last updates of a run use almost 0."""
     tail = planned - 1 - int(found.grid[(found.values != found.final) & (found.grid < planned)].max(initial=-1))
     if max(1, planned / 100) < tail < planned and abs(found.final) <= _FLOOR * found.peak:
         used = f"the last {tail} of {planned} updates use {number(found.final)}, and change nothing"
@@ -294,7 +294,7 @@ def _tree(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _written(schedule: Schedule, *closed: type[Schedule]) -> Iterator[Schedule]:
-    """The parts as a user wrote them: recipes in one piece, and schedules of the `closed` classes too."""
+    """The parts as a user wrote them: recipes and schedules of the `closed` classes stay in one piece."""
     yield schedule
     if not schedule._recipe and not isinstance(schedule, closed):
         for part in operands(schedule) if isinstance(schedule, Sequence) else schedule._nodes():
@@ -303,14 +303,14 @@ def _written(schedule: Schedule, *closed: type[Schedule]) -> Iterator[Schedule]:
 
 
 def _skipped(tree: list[Schedule]) -> Iterator[str]:
-    """Parts without steps before `>>`, unless the next part begins at their end, as after an omitted warm-up."""
+    """Warns about parts of 0 steps before `>>`, unless the next part begins at their end, as after an omitted warm-up."""
     for part, after in itertools.chain(*(itertools.pairwise(one.parts) for one in tree if isinstance(one, Sequence))):
         if known(part.length) == 0 and len({float(bind(one, init(one))(0)) for one in (part, after)}) == 2:
             yield f"{shown(part)} before >> lasts 0 steps and is never reached: give it a length, or leave it out"
 
 
 def _without_length(schedule: Schedule) -> Iterator[str]:
-    """Ramps without steps as the last part or a factor, except an omitted warm-up from 0."""
+    """Warns about ramps of 0 steps as the last part or a factor, except an omitted warm-up from 0."""
     parts = [*_written(schedule, Delay)]
     early = {id(one) for part in parts if isinstance(part, Sequence) for one in operands(part)[:-1]}
     for part in parts:
@@ -323,7 +323,7 @@ def _without_length(schedule: Schedule) -> Iterator[str]:
 
 
 def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> Iterator[str]:
-    """Warm-ups of recipes that go down, and a short line down before a phase that starts higher."""
+    """Warns about warm-ups of recipes that go down, and about a short line down before a phase that starts higher."""
     falls = []
     for part in itertools.chain(*map(operands, tree)):
         ramp = part.parts[0] if isinstance(part, Sequence) else part
@@ -341,7 +341,7 @@ def _swapped_warmups(moving: list[Phase], steps: int, tree: list[Schedule]) -> I
 
 
 def _waves(phase: Phase, found: Summary) -> Iterator[str]:
-    """Whether a phase begins at its top, falls to its floor, and then rises again, without a jump as at a restart."""
+    """Warns if a phase falls from its top to its floor and then rises again without the jump of a restart."""
     inside = (phase.start <= found.grid) & (found.grid < phase.stop)
     steps, wave = found.grid[inside], found.values[inside]
     if wave.size < 3:
@@ -360,24 +360,24 @@ def _waves(phase: Phase, found: Summary) -> Iterator[str]:
 
 
 def _missed(found: Summary, pure: Schedule, corners: np.ndarray | None) -> Iterator[str]:
-    """Whether the run ends far above the end of the schedule, or of an endless one, above its lowest value or next corner."""
+    """Warns if the run ends far above the schedule's end or, if that is endless, above its lowest value or next corner."""
     held, after = found.phases[-1], float(pure(found.steps))
     advice = "where a cycle is lowest"
     if corners is None:
-        target, where, advice = held.first, f"the {number(held.first)} of step {number(held.start)}", "where the schedule does"
+        target, where, advice = held.first, f"the {number(held.first)} at step {number(held.start)}", "where the schedule does"
         size = found.peak - target if found.final > target else target - found.lowest
         distance = min(abs(found.final - target), abs(after - target))
-        # In a run as long as the schedule the last update is one step before the end; of a line that is 1 / steps of it.
+        # In a run as long as the schedule, the last update is one step before the end, which for a line is 1 / steps of it.
         margin = 0.011 if found.steps < held.start else 0.1
     else:
-        target = float(found.values[found.peak_step <= found.grid].min())  # since the peak
-        where, margin = f"{number(target)}, where it has been", 0.1
+        target = float(found.values[found.peak_step <= found.grid].min())  # the lowest value since the peak
+        where, margin = f"{number(target)}, its lowest since the peak", 0.1
         ahead = corners[corners >= found.steps][:1]
         coming = float(np.asarray(pure(ahead * (1 - _NEAR))).min(initial=math.inf))
         coming = 0.0 if abs(coming) < 1e-12 * found.peak else coming
         if coming < target:
-            target, where, margin = coming, f"the {number(coming)} of step {number(ahead[0])}", 0.011
-        is_whole = after == held.first  # a number of cycles
+            target, where, margin = coming, f"the {number(coming)} at step {number(ahead[0])}", 0.011
+        is_whole = after == held.first  # a whole number of cycles
         size, distance = found.peak - target, 0.0 if is_whole else min(found.final, after) - target
     if distance > margin * size:
         yield f"the last update uses {number(found.final)} and misses {where}: let the run end {advice}"

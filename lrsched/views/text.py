@@ -17,9 +17,9 @@ _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4, "min": 5, "max": 
 
 
 def expanded(schedule: ScheduleLike) -> Schedule:
-    """The schedule without recipes and dialects: it has the same values, and prints as the nodes that it is made of.
+    """The schedule without recipes and dialects: it has the same values, and prints as its nodes.
 
-    It is equal to the schedule, except that classes of the PyTorch dialect are replaced.
+    It equals the original, except that classes of the PyTorch dialect are replaced.
 
     Args:
         schedule: a schedule, pure or driven, single or a batch; a number, or a function of the step.
@@ -36,7 +36,7 @@ def expanded(schedule: ScheduleLike) -> Schedule:
     Exponential(0.1, 0.9)
     """
     made = as_schedule("expanded", "schedule", schedule)
-    return jax.tree.map(_composed, made, is_leaf=lambda x: hasattr(x, "composed"))  # a rebuilt tree has no recipe
+    return jax.tree.map(_composed, made, is_leaf=lambda x: hasattr(x, "composed"))  # rebuilding the tree drops the recipes
 
 
 def _composed(x: Any) -> Any:
@@ -45,14 +45,14 @@ def _composed(x: Any) -> Any:
 
 
 def _operand(schedule: Schedule, at_least: int) -> str:
-    """The text of an operand, in brackets if it binds less tightly."""
+    """The text of an operand, in brackets if it binds less tightly than the operator."""
     binds = 0 if isinstance(schedule, Sequence) else 2 if isinstance(schedule, Warp) else 5
     binds = _BINDING[schedule.operator] if isinstance(schedule, Pointwise) else binds
     return repr(schedule) if schedule._recipe or binds >= at_least else f"({schedule!r})"
 
 
 def _is_number(schedule: Schedule) -> bool:
-    """Whether it was a number beside an operator."""
+    """Whether it was a plain number next to an operator."""
     return isinstance(schedule, Constant) and isinstance(schedule.value, float) and bool(schedule.steps == 0.0)
 
 
@@ -71,7 +71,7 @@ def _(schedule: Pointwise) -> str:
         return f"{operator}imum({_argument(first)}, {_argument(second)})"
     if operator == "neg":
         return f"-{_operand(parts[0], 3)}"
-    # With bare numbers on both sides of an operator, Python would compute a number.
+    # With plain numbers on both sides of an operator, Python would compute a number.
     bare = [_is_number(part) for part in parts]
     binds = (5, 3) if operator == "**" else (_BINDING[operator], _BINDING[operator] + 1)
     left, right = (_argument(part) if bare[i] and not bare[1 - i] else _operand(part, binds[i]) for i, part in enumerate(parts))
@@ -96,7 +96,7 @@ def _method(schedule: Schedule, name: str, arguments: str) -> str:
 
 @source.register
 def _(schedule: Schedule) -> str:
-    """A call of the method that made it from its first field, or else of its class."""
+    """A call of the method that made the node from its first field, or else of its class."""
     if not schedule._call:
         return source.dispatch(object)(schedule)
     first, *others = dataclasses.fields(schedule)  # pyright: ignore[reportArgumentType]

@@ -106,15 +106,15 @@ SLOPE = -(1 - 1 / 25) * math.pi / 2 * math.sin(math.pi / 3) * 10 / (0.3 * 30)  #
 # For each wish: whether the outcome of optax is the failure that the table claims, and whether ours is right.
 JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "map over a length": (raises(jax.errors.TracerBoolConversionError), close_to([0.5, 0.75])),
-    "give a jitted function an equal schedule, built afresh": (equals(2), equals(1)),
-    "change a number of a running job": (raises(TypeError), equals(1)),
+    "pass a jitted function an equal schedule, built anew": (equals(2), equals(1)),
+    "change a number in a running job": (raises(TypeError), equals(1)),
     "read the learning rate": (lambda x: x is None, equals(1e-3)),
-    "keep it beside bfloat16 parameters": (equals(np.nan), lambda x: x.dtype == jnp.bfloat16 and close_to(-1e-3, 1e-2)(x)),
+    "keep it with bfloat16 parameters": (equals(np.nan), lambda x: x.dtype == jnp.bfloat16 and close_to(-1e-3, 1e-2)(x)),
     "pickle a schedule": (raises(*UNPICKLABLE), lambda x: x == ls.Linear(1e-3, 0.0, 10)),
-    "print it": (lambda x: x.startswith("<function polynomial_sch"), lambda x: x == "Linear(0.001, 0.0, 10)"),
-    "compare two": (lambda x: x is False, lambda x: x is True),
+    "print a schedule": (lambda x: x.startswith("<function polynomial_sch"), lambda x: x == "Linear(0.001, 0.0, 10)"),
+    "compare two schedules": (lambda x: x is False, lambda x: x is True),
     "multiply, clip, delay, stretch": (raises(TypeError), lambda s: close_to(PRODUCT)(s(STEPS))),
-    "find the shapes that everybody writes by hand": (lambda x: x == [], lambda x: all(np.all(s(STEPS[1:]) >= 0) for s in x)),
+    "find the shapes that everyone writes by hand": (lambda x: x == [], lambda x: all(np.all(s(STEPS[1:]) >= 0) for s in x)),
     "get past the end of a polynomial": (equals(np.nan), equals(0)),
     "reach the end of a line exactly": (lambda x: x < 0, equals(0)),
     "come close to the end of a long cosine": (equals(0), close_to(TAIL_OF_COSINE)),
@@ -122,15 +122,15 @@ JUDGEMENTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "get an error for a forgotten boundary": (equals(2), raises(ValueError)),
     "differentiate through a join": (equals(np.nan), equals(0.5)),
     "differentiate with respect to `pct_start`": (equals(0), close_to(SLOPE)),
-    "ask for many steps at once": (
+    "evaluate many steps at once": (
         lambda x: isinstance(x, TypeError) and is_wrong_for_two_steps(),
         close_to([ls.one_cycle(1.0, 100)(t) for t in range(100)]),
     ),
-    "ask for one outside `jit`": (lambda x: 5 <= x <= 20, equals(1)),
+    "evaluate one step outside `jit`": (lambda x: 5 <= x <= 20, equals(1)),
     "notice that a loss is stuck at −1": (equals(1), lambda x: np.all(np.abs(x) < 1)),
     "count patience as PyTorch does": (close_to(0.1), equals(-1)),
-    "watch an accuracy": (raises(TypeError), reduces_when_it_falls_only),
-    "give the metric now and then": (raises(TypeError), equals(-1)),
+    "monitor an accuracy": (raises(TypeError), reduces_when_it_falls_only),
+    "pass the metric only now and then": (raises(TypeError), equals(-1)),
 }
 
 

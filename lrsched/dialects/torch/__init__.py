@@ -1,7 +1,7 @@
 """PyTorch's learning-rate schedulers, exactly: every class of `torch.optim.lr_scheduler` as a schedule.
 
-The names, arguments, their order and defaults are PyTorch's, with `base_lr` in the place of the optimizer (`OneCycleLR` and
-`CyclicLR` have rates of their own). The value at t is the rate after t calls of `step()`. `s.composed` is the same schedule in
+Names, argument order and defaults are PyTorch's, with `base_lr` in place of the optimizer (`OneCycleLR` and
+`CyclicLR` have their own rates). The value at t is the rate after t calls of `step()`. `s.composed` is the same schedule in
 the algebra. `notebooks/coming_from_pytorch.md` shows each beside the algebra, and the differences.
 
 >>> from lrsched.dialects.torch import StepLR

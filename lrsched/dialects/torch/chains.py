@@ -1,4 +1,4 @@
-"""Schedulers made of schedulers: one after the other, and all in one step."""
+"""Schedulers made of schedulers: in sequence, and all in one step."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
 class SequentialLR(Scheduler):
     """Schedulers one after the other: `schedulers[k]` from `milestones[k - 1]` on, on its own time from 0.
 
-    Each starts again from its own base rate, not from where the last one ended, but for `MultiplicativeLR` and `SWALR`, which
-    go on from the rate before them, as in PyTorch. A sequence as a child is the same as its children in its place, and a
-    plateau may be a child, where PyTorch raises: its clock ticks while it runs. In PyTorch a `OneCycleLR` or a `CyclicLR` also
-    overwrites the base rate of the children beside it (`initial_lr`); here each child has the one that it is given.
+    Each starts from its own base rate, not from where the last one ended, except that `MultiplicativeLR` and `SWALR` continue
+    from the rate before them, as in PyTorch. A sequence as a child equals its children in its place. A plateau may be a
+    child, where PyTorch raises: its clock ticks while it runs. In PyTorch a `OneCycleLR` or a `CyclicLR` also overwrites the
+    base rate of the other children (`initial_lr`); here each child keeps its own.
 
     Args:
-        schedulers: a list of schedules of this dialect, or any others.
+        schedulers: a list of schedules, of this dialect or any other.
         milestones: the steps at which the second, third, … begins: one fewer, rising.
 
     Raises:
-        TypeError: if they are no schedules.
+        TypeError: if they are not schedules.
         ValueError: if there are none, the milestones do not rise, or the counts do not match.
 
     >>> from lrsched.dialects.torch import ExponentialLR, LinearLR, SequentialLR
@@ -80,7 +80,7 @@ class SequentialLR(Scheduler):
 
     @functools.cached_property
     def _plain(self) -> Schedule:
-        """Its children one after the other, each from its own base rate: which of them runs when."""
+        """The children in sequence, each from its own base rate: which of them runs when."""
         return join(self.schedulers, entries(self.milestones))
 
     @functools.cached_property
@@ -125,22 +125,22 @@ class SequentialLR(Scheduler):
 
 @node
 class ChainedScheduler(Scheduler):
-    """Schedulers that change one rate in turn, all of them at every step.
+    """Schedulers that all change one rate at every step, in turn.
 
     Children that only multiply (Step, MultiStep, Constant, Linear, Exponential, Polynomial and MultiplicativeLR) give the
-    product of their factors. Any other changes the rate as it finds it, as in PyTorch: one that replaces the rate makes those
-    before it pointless, and a cosine multiplies its distance from `eta_min`, wherever that is. Such a chain has no closed form:
-    past 1,048,576 steps, and where numbers are traced, the time of a call grows with the step. In PyTorch a `OneCycleLR` or a
-    `CyclicLR` also overwrites the base rate of the others; here the others' `base_lr` says it.
+    product of their factors. Any other child modifies the current rate, as in PyTorch: one that replaces the rate cancels
+    the children before it, and a cosine scales the distance of the rate from `eta_min`. Such a chain has no closed form: past
+    1,048,576 steps, and where numbers are traced, the time of a call grows with the step. In PyTorch a `OneCycleLR` or a
+    `CyclicLR` also overwrites the base rate of the others; here they keep their own `base_lr`.
 
-    A plateau as a child, where PyTorch raises, and any other schedule that is not of this dialect, multiplies the result with
-    its own value over the base rate. The product of whole schedules is `a * b`.
+    A plateau (where PyTorch raises), and any other child from outside this dialect, multiplies the result by its own value
+    over the base rate. The product of whole schedules is `a * b`.
 
     Args:
-        schedulers: a list of schedules, at least one of this dialect; the base rates of these are equal.
+        schedulers: a list of schedules, at least one of this dialect. All of this dialect must have the same base rate.
 
     Raises:
-        TypeError: if they are no schedules.
+        TypeError: if they are not schedules.
         ValueError: if none is of this dialect, or their base rates differ.
 
     >>> from lrsched.dialects.torch import ChainedScheduler, ConstantLR, ExponentialLR
@@ -206,7 +206,7 @@ class ChainedScheduler(Scheduler):
             return setting(self.at(t))
         changes = []
         for s in self._in_turn:
-            is_late = isinstance(s, CyclicLR) and changes  # PyTorch sets its base rate after its construction
+            is_late = isinstance(s, CyclicLR) and changes  # PyTorch sets this base rate after construction
             changes.append(s.change(t).unless(t < 1, setting(self.base)) if is_late else s.change(t))
         return functools.reduce(Change.then, changes)
 

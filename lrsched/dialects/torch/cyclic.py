@@ -23,7 +23,7 @@ from lrsched.dialects.torch.schedulers import function_of_steps
 
 @node
 class CosineAnnealingLR(Scheduler):
-    """A cosine wave: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · t / T_max))`, which rises again after T_max.
+    """A cosine wave: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · t / T_max))`, rising again after T_max.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -47,8 +47,8 @@ class CosineAnnealingLR(Scheduler):
         return CosineWave(self.base_lr, self.eta_min, self.T_max)
 
     def change(self, t: Real) -> Change:
-        # Its distance from eta_min is multiplied with the ratio of two heights of the wave; at the first step of a rise, where
-        # the height before is 0, it goes up by the height of that step from the base rate instead.
+        # The distance from eta_min is multiplied by the ratio of two heights of the wave. At the first step of a rise, where
+        # the height before is 0, the rate rises instead by the height that this step has from the base rate.
         height, low = ready(CosineWave(1.0, 0.0, self.T_max)), numerics.as_value(self.eta_min)
         rises, scale = height.at(numerics.maximum(t - 1.0, 0.0)) == 0.0, moved(height, t)
         first = (self.base_lr - low) * height.at(self.T_max + 1.0)
@@ -59,12 +59,12 @@ class CosineAnnealingLR(Scheduler):
 class CosineAnnealingWarmRestarts(Scheduler):
     """Cosine waves down, each from the base rate: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · T_cur / T_i))`.
 
-    T_cur is the time since the last restart, T_i = T_0 · T_mult^i the length of cycle i.
+    T_cur is the time since the last restart, and T_i = T_0 · T_mult^i the length of cycle i.
 
     Args:
         base_lr: the rate of the optimizer.
         T_0: the number of steps of the first cycle, a whole number > 0.
-        T_mult: how many times longer each cycle is than the one before, a whole number >= 1.
+        T_mult: the length of each cycle over that of the one before, a whole number >= 1.
         eta_min: the lowest rate.
 
     >>> from lrsched.dialects.torch import CosineAnnealingWarmRestarts
@@ -72,8 +72,8 @@ class CosineAnnealingWarmRestarts(Scheduler):
     [1.  0.5 1.  0.5 1. ]
 
     References:
-        PyTorch's `CosineAnnealingWarmRestarts`, whose `step(t)` finds the cycle by a logarithm, and some of them wrongly, such
-        as T_0 = 1, T_mult = 3, t = 121; here it is right. In the algebra:
+        PyTorch's `CosineAnnealingWarmRestarts`, whose `step(t)` finds the cycle with a logarithm, and sometimes
+        gets it wrong, as for T_0 = 1, T_mult = 3, t = 121; here it is right. In the algebra:
         `cosine_restarts(base_lr, eta_min, T_0, stretch=T_mult)`.
     """
 
@@ -89,22 +89,22 @@ class CosineAnnealingWarmRestarts(Scheduler):
 
 @node
 class CyclicLR(Scheduler):
-    """Up and down between two rates in straight lines, for ever: `base_lr + (max_lr - base_lr) · h(t) · g(t)`.
+    """Up and down between two rates in straight lines, without end: `base_lr + (max_lr - base_lr) · h(t) · g(t)`.
 
     h rises from 0 to 1 in `step_size_up` steps and falls back in `step_size_down` steps. g is 1 in mode "triangular",
-    `½^cycle` in mode "triangular2", `gamma^t` in mode "exp_range"; or `scale_fn(c)` of the cycle c = 1, 2, …, or
-    `scale_fn(t)`, by the scale mode.
+    `½^cycle` in mode "triangular2", and `gamma^t` in mode "exp_range"; or else `scale_fn(c)` for the cycle c = 1, 2, …, or
+    `scale_fn(t)`, depending on the scale mode.
 
     Args:
         base_lr: the lowest rate.
         max_lr: the highest rate.
         step_size_up: the number of steps of the rise, > 0.
-        step_size_down: the number of steps of the fall, >= 0; as many as of the rise if None.
+        step_size_down: the number of steps of the fall, >= 0; if None, the same as for the rise.
         mode: "triangular", "triangular2" or "exp_range".
-        gamma: the factor of one step in mode "exp_range", >= 0.
+        gamma: the factor per step in mode "exp_range", >= 0.
         scale_fn: a function of the cycle or of the step, in place of the mode.
         scale_mode: "cycle" or "iterations".
-        cycle_momentum: whether there is a momentum beside it, the schedule `.momentum`.
+        cycle_momentum: whether there is a matching momentum, the schedule `.momentum`.
         base_momentum: the lowest momentum, at the highest rate.
         max_momentum: the highest momentum, at the lowest rate.
 
@@ -143,7 +143,7 @@ class CyclicLR(Scheduler):
 
     @property
     def momentum(self) -> Schedule:
-        """The momentum beside it: highest where the rate is lowest."""
+        """The matching momentum: highest where the rate is lowest."""
         _check_momentum(self)
         return self._between(self.max_momentum, self.base_momentum)
 
@@ -168,22 +168,22 @@ def _check_momentum(schedule: CyclicLR | OneCycleLR) -> None:
 class OneCycleLR(Scheduler):
     """One rise from `max_lr / div_factor` to `max_lr`, and one fall to `max_lr / div_factor / final_div_factor`.
 
-    The rise ends at step `pct_start · N - 1` and the fall at step N - 1 of N, where the value is held; with three phases it
-    comes back to where it began at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
+    The rise ends at step `pct_start · N - 1` and the fall at step N - 1; after that the value is held. With three phases it
+    is back at its start at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
 
     Args:
         max_lr: the highest rate.
         total_steps: the number N of steps, a whole number > 0, or None.
-        epochs: the number of epochs, a whole number > 0, if there is no total.
-        steps_per_epoch: the number of steps of an epoch, a whole number > 0, if there is no total.
+        epochs: the number of epochs, a whole number > 0, in place of the total.
+        steps_per_epoch: the number of steps per epoch, a whole number > 0, in place of the total.
         pct_start: the fraction of the steps that the rise takes, in [0, 1].
         anneal_strategy: "cos" or "linear".
-        cycle_momentum: whether there is a momentum beside it, the schedule `.momentum`.
+        cycle_momentum: whether there is a matching momentum, the schedule `.momentum`.
         base_momentum: the lowest momentum, at the highest rate.
         max_momentum: the highest momentum, at the lowest rate.
         div_factor: the highest rate over the first, > 0.
         final_div_factor: the first rate over the last, > 0.
-        three_phase: whether it comes back symmetrically before the last fall.
+        three_phase: whether it first returns to the start, symmetrically, before the last fall.
 
     Raises:
         ValueError: if there is no length.
@@ -227,13 +227,13 @@ class OneCycleLR(Scheduler):
 
     @property
     def momentum(self) -> Schedule:
-        """The momentum beside it: from `max_momentum` down to `base_momentum` and back; a third phase stays there."""
+        """The matching momentum: from `max_momentum` down to `base_momentum` and back, where a third phase stays."""
         _check_momentum(self)
         high, low = self.max_momentum, self.base_momentum
         return self._through(high, low, high, *([high] if self.three_phase else []))
 
     def _through(self, *values: Number) -> Schedule:
-        """Through values at the ends of the phases."""
+        """The schedule through given values at the ends of the phases."""
         epochs: Any = self.epochs
         total = epochs * self.steps_per_epoch if self.total_steps is None else self.total_steps
         if not numerics.is_concrete(total, self.pct_start):
@@ -243,7 +243,7 @@ class OneCycleLR(Scheduler):
         ramp = Cosine if self.anneal_strategy == "cos" else Linear
         parts = []
         for i, (begin, end) in enumerate(itertools.pairwise(ends)):
-            # Where a phase ends before step 0, the next one is taken to have begun there.
+            # If a phase ends before step 0, the next one is assumed to have begun there.
             steps, gone = numerics.maximum(end - begin, 0.0), numerics.maximum(-begin, 0.0)
             # A last phase without steps is never entered.
             stop = numerics.where(steps == 0.0, values[i], values[i + 1]) if end is last else values[i + 1]
@@ -256,16 +256,16 @@ class OneCycleLR(Scheduler):
 
 @node
 class SWALR(Scheduler):
-    """From the rate that it finds to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
+    """From the current rate to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
 
-    p is `min(t / anneal_epochs, 1)`, and w = p if the strategy is "linear". By itself it starts from the base rate; as a later
-    child of a sequence from the rate before it, as in PyTorch. Each keeps its own `swa_lr`; in PyTorch the last one
-    constructed sets that of all on one optimizer.
+    p is `min(t / anneal_epochs, 1)`, and w = p if the strategy is "linear". Alone it starts from the base rate; as a later
+    child of a sequence it starts from the rate before it, as in PyTorch. Each keeps its own `swa_lr`; in PyTorch the last one
+    constructed sets the `swa_lr` of all on one optimizer.
 
     Args:
         base_lr: the rate of the optimizer.
         swa_lr: the rate at which it ends.
-        anneal_epochs: the number of steps it takes, >= 0.
+        anneal_epochs: the number of steps that this takes, >= 0.
         anneal_strategy: "cos" or "linear".
 
     >>> from lrsched.dialects.torch import SWALR

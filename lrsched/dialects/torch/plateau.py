@@ -30,23 +30,23 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     min_lr: Factor = 0.0,
     eps: Factor = 1e-8,
 ) -> Schedule:
-    """The base rate, reduced by a factor whenever a metric has stopped improving: `max(base_lr · factor^k, min_lr)`.
+    """The base rate, reduced by a factor whenever a metric stops improving: `max(base_lr · factor^k, min_lr)`.
 
-    k counts the plateaus of the metric, as far as a reduction is by more than `eps`: see `lrsched.Plateau`. It is driven: an
-    optax chain gives it the metric as `value=...`, `lrsched.clocks.tick` by hand. Inside `jit` a metric is a float32, and one
-    that equals the best less an absolute threshold is a tie, not better. PyTorch's float64 decides such a tie of decimals by
-    its rounding, so that up to a quarter of the exact ties differ; outside `jit` none does.
+    k counts the plateaus of the metric, as long as a reduction exceeds `eps`: see `lrsched.Plateau`. The schedule is driven:
+    pass the metric to the `update` of an optax chain as `value=...`, or to `lrsched.clocks.tick`. Inside `jit` a metric is a
+    float32, and one equal to the best minus an absolute threshold is a tie, not better. PyTorch's float64 rounding decides
+    such ties of decimals, so up to a quarter of exact ties differ; outside `jit` none do.
 
     Args:
         base_lr: the rate of the optimizer.
         mode: "min" for a loss, "max" for a score.
         factor: the factor of each reduction, in [0, 1).
-        patience: the number of observations without improvement before it reduces, >= 0.
+        patience: the number of observations without improvement to tolerate before a reduction, >= 0.
         threshold: the margin of a better metric, >= 0, and below 1 in mode "min" with relative thresholds.
         threshold_mode: "rel" or "abs"; a relative margin has the sign of the metric, as in PyTorch.
         cooldown: the number of observations after a plateau that do not count, >= 0.
         min_lr: the lowest rate, >= 0.
-        eps: a reduction by no more than that is not made, >= 0.
+        eps: reductions no larger than this are not made, >= 0.
 
     Raises:
         ValueError: if the factor is not in [0, 1), the threshold leaves nothing to improve, or a number is negative.
@@ -61,19 +61,19 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     0.5
 
     References:
-        PyTorch's `ReduceLROnPlateau`, under which a metric below 0 that stands still counts as better every time. In the
-        algebra, without that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
+        PyTorch's `ReduceLROnPlateau`, which counts a constant metric below 0 as better every time. In the algebra, without
+        that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
     if mode == "min" and threshold_mode == "rel":
         checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
     clock = Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
-    # Never above the base rate, where the lowest rate is.
+    # Never above the base rate, even if the lowest rate is.
     rate = minimum(base_lr, maximum(Exponential(base_lr, factor), min_lr))
     return rate.take(_reductions(base_lr, factor, min_lr, eps)).on(clock)
 
 
 def _reductions(base: Any, factor: Any, low: Any, eps: Any) -> Any:
-    """How many reductions are by more than eps, since each is smaller than the one before."""
-    last = numerics.maximum(eps / (1.0 - factor), low + eps)  # a rate that is reduced by eps
+    """The number of reductions that exceed eps; each is smaller than the one before."""
+    last = numerics.maximum(eps / (1.0 - factor), low + eps)  # the rate that is reduced by exactly eps
     count = reductions(base, last, numerics.maximum(factor, 1e-30))
     return numerics.clip(numerics.ceil(count), 0.0, 2.0**30)

@@ -1,8 +1,8 @@
-"""The base of PyTorch's schedulers: each is a schedule by itself, and a change of the rate that it finds.
+"""The base of PyTorch's schedulers: each is a schedule, and also a change of the current rate.
 
-A scheduler of PyTorch mutates the rate of its optimizer, step by step. All of them do so by a line: at step t the rate r
-becomes `scale · r + offset`. Alone, from a base rate, nearly all have a closed form, and that is the schedule of the dialect.
-The lines matter where several schedulers change one rate in turn: a chain composes them.
+A PyTorch scheduler mutates its optimizer's rate step by step, and always linearly: at step t the rate r becomes
+`scale · r + offset`. Alone, from a base rate, nearly all have a closed form, which is the schedule in this dialect. The linear
+changes matter where several schedulers change one rate in turn: a chain composes them.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Change(NamedTuple):
 
 
 def setting(rate: Real) -> Change:
-    """The change that replaces the rate that it finds."""
+    """The change that replaces the current rate."""
     return Change(0.0, rate)
 
 
 def moved(values: Schedule, t: Real) -> Real:
-    """A value over the one of the step before; 1 where that was 0.
+    """A value over that of the step before; 1 where that was 0.
 
     In a trace it has the digits of a `Double`: a product over many steps is then as exact as the values are.
     """
@@ -57,17 +57,17 @@ ALONE = "its rates are arguments, so that there is no optimizer"
 
 
 def entries(table: Any) -> list[Any]:
-    """The steps in a table, each of which may be a batch; none of no table."""
+    """The steps in a table, each possibly a batch; none if there is no table."""
     return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
 
 
 class Scheduler(Schedule):
-    """The base of schedules under a PyTorch name. By itself it is `composed`; in place it replaces the rate that it finds.
+    """The base of schedules with PyTorch names. Alone it equals `composed`; in a chain it replaces the current rate.
 
-    A known number that is not finite, or not within the bounds that `Args` states, raises a ValueError.
+    A known number that is not finite, or not within the bounds stated in `Args`, raises a ValueError.
     """
 
-    _instead: ClassVar[str] = BASE  # of an optimizer
+    _instead: ClassVar[str] = BASE  # the hint for an optimizer
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         del kwargs
@@ -78,7 +78,7 @@ class Scheduler(Schedule):
     def __post_init__(self) -> None:
         numbers = {field.name: getattr(self, field.name) for field, spec in self._numbers if not spec.rank}
         lists = [name for name, x in numbers.items() if type(x) in (list, tuple)]  # an optimizer is a named tuple
-        if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):  # rates by group, and no batch
+        if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):  # rates by group, not a batch
             raise ValueError(unexpected(self._maker, lists[0], numbers[lists[0]], "one number", GROUPS))
         super().__post_init__()
         for field, spec in self._numbers:
@@ -96,19 +96,19 @@ class Scheduler(Schedule):
 
     @property
     def multiplier(self) -> Schedule | None:
-        """The factor of any rate, if it only multiplies the rate that it finds; None if it does more."""
+        """The factor for any rate, if it only multiplies the current rate; None if it does more."""
 
     @property
     def sets(self) -> bool:
-        """Whether every step replaces the rate that it finds."""
+        """Whether every step replaces the current rate."""
         return type(self).change is Scheduler.change
 
     def change(self, t: Real) -> Change:
-        """How step t changes the rate, from the construction at step 0 on."""
+        """How step t changes the rate, counting from its construction at step 0."""
         return setting(self.at(t))
 
     def continued(self, rate: Schedule) -> Schedule:
-        """The schedule as a later child of a sequence, after a rate; most start again from their base rate."""
+        """The schedule as a later child of a sequence, after a rate; most start from their base rate."""
         del rate
         return self.composed
 
@@ -120,7 +120,7 @@ class Scheduler(Schedule):
     def at(self, t: Real) -> Real:
         try:
             return ready(self.composed).at(t)
-        except (TypeError, ValueError) as error:  # of a function of the user
+        except (TypeError, ValueError) as error:  # raised by a user's function
             error.add_note(f"in {shown(self)}")
             raise
 
@@ -130,7 +130,7 @@ class Scheduler(Schedule):
 
 
 class Multiplying(Scheduler):
-    """The base of schedulers that only multiply the rate that they find."""
+    """The base of schedulers that only multiply the current rate."""
 
     @property
     def multiplier(self) -> Schedule:

@@ -50,7 +50,7 @@ class LambdaLR(Scheduler):
         lr_lambda: a function of the step, or of an array of steps: arithmetic and `jax.numpy`, with `jnp.where` for `if`.
 
     Raises:
-        TypeError: if lr_lambda is no function.
+        TypeError: if lr_lambda is not a function.
 
     >>> from lrsched.dialects.torch import LambdaLR
     >>> print(LambdaLR(1.0, lambda epoch: 0.5 ** epoch)([0, 1, 2]))
@@ -73,18 +73,18 @@ class LambdaLR(Scheduler):
 
 @node
 class MultiplicativeLR(Multiplying):
-    """The rate times a function at every step but the first: `base_lr · ∏ lr_lambda(i), i = 1 … t`.
+    """Multiplies the rate by a function at every step but the first: `base_lr · ∏ lr_lambda(i), i = 1 … t`.
 
-    A later child of a sequence goes on from the rate before it, and multiplies at its first step as well, as in PyTorch. If
-    the function gives the same number at every step it is an `Exponential`. Any other product has no closed form, and past
-    1,048,576 steps the time of a call grows with the step: if you know the product, give it to `LambdaLR`.
+    A later child of a sequence continues from the rate before it, and multiplies at its first step as well, as in PyTorch. If
+    the function returns the same number at every step, this is an `Exponential`. Any other product has no closed form, and
+    past 1,048,576 steps the time of a call grows with the step: if you know the product, pass it to `LambdaLR`.
 
     Args:
         base_lr: the rate of the optimizer.
         lr_lambda: a function of the step, or of an array of steps: arithmetic and `jax.numpy`, with `jnp.where` for `if`.
 
     Raises:
-        TypeError: if lr_lambda is no function.
+        TypeError: if lr_lambda is not a function.
 
     >>> from lrsched.dialects.torch import MultiplicativeLR
     >>> print(MultiplicativeLR(1.0, lambda epoch: 0.5)([0, 1, 2]))
@@ -122,16 +122,16 @@ class MultiplicativeLR(Multiplying):
 
 
 def _constant(fn: Callable[[Any], Any]) -> Any:
-    """The number that a function gives, if it does not depend on the step."""
+    """The number that a function returns, if it does not depend on the step."""
     values: list[Any] = []
-    with contextlib.suppress(Exception):  # the function may not be for JAX
+    with contextlib.suppress(Exception):  # the function may not work in JAX
         jax.eval_shape(lambda t: values.append(fn(t)), jax.ShapeDtypeStruct((), numerics.float_type()))
     return values[0] if values and numerics.is_number(values[0]) and numerics.is_concrete(values[0]) else None
 
 
 @node
 class StepLR(Multiplying):
-    """Times gamma every so many steps: `base_lr · gamma^⌊t / step_size⌋`.
+    """Multiplies by gamma every `step_size` steps: `base_lr · gamma^⌊t / step_size⌋`.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -161,11 +161,11 @@ class StepLR(Multiplying):
 
 @node
 class MultiStepLR(Multiplying):
-    """Times gamma at every milestone: `base_lr · gamma^#{m : m <= t}`.
+    """Multiplies by gamma at every milestone: `base_lr · gamma^#{m : m <= t}`.
 
     Args:
         base_lr: the rate of the optimizer.
-        milestones: a list of steps, in any order; one that is given twice counts twice, and one at 0 from the start.
+        milestones: a list of steps, in any order; one listed twice counts twice, and one at 0 from the start.
         gamma: the factor of each drop, >= 0.
 
     >>> from lrsched.dialects.torch import MultiStepLR
@@ -200,9 +200,9 @@ class MultiStepLR(Multiplying):
 
 @node
 class ConstantLR(Multiplying):
-    """A fraction of the rate for some steps, then all of it: `base_lr · (factor if t < total_iters else 1)`.
+    """A fraction of the rate for some steps, then the full rate: `base_lr · (factor if t < total_iters else 1)`.
 
-    With a total of 0 it keeps the fraction for ever, as in PyTorch; a sequence that starts it later gives the whole rate.
+    With a total of 0 it keeps the fraction for ever, as in PyTorch; if a sequence starts it later, it has the full rate.
 
     Args:
         base_lr: the rate of the optimizer.
@@ -277,7 +277,7 @@ class ExponentialLR(Multiplying):
 
     Args:
         base_lr: the rate of the optimizer.
-        gamma: the factor of one step, >= 0.
+        gamma: the factor per step, >= 0.
 
     >>> from lrsched.dialects.torch import ExponentialLR
     >>> print(ExponentialLR(1.0, gamma=0.5)([0, 1, 2]))
@@ -306,8 +306,8 @@ class PolynomialLR(Multiplying):
 
     Args:
         base_lr: the rate of the optimizer.
-        total_iters: the number of steps, >= 0; from there on the rate is 0.
-        power: the exponent, >= 0; with 0 it stays at the base rate too.
+        total_iters: the number of steps, >= 0, after which the rate is 0.
+        power: the exponent, >= 0; with 0 the rate stays at the base rate, too.
 
     >>> from lrsched.dialects.torch import PolynomialLR
     >>> print(PolynomialLR(1.0, total_iters=4, power=2.0)([0, 2, 4]))

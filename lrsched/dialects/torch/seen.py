@@ -1,4 +1,4 @@
-"""Phases and formulas of PyTorch's schedulers: those of their composed form."""
+"""Phases and formulas of PyTorch's schedulers, taken from their composed form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lrsched.dialects.torch.walk import InPlace
 from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 
-_MOST = 2**18  # steps of a chain without a closed form that are looked at
+_MOST = 2**18  # the most steps to evaluate in a chain without a closed form
 
 
 @phases.register

@@ -1,8 +1,8 @@
-"""Live schedulers of PyTorch as schedules: their attributes are read, without PyTorch.
+"""Live PyTorch schedulers as schedules: their attributes are read, without PyTorch.
 
-A scheduler is known by its class, which must be one of PyTorch's own: a subclass may do anything. The result is the schedule
-from its start, less the steps that were made. PyTorch changes rates in place, so the present rate of the optimizer is compared
-with the schedule's: where they differ, the attributes do not say how it goes on.
+A scheduler is recognized by its class, which must be one of PyTorch's own: a subclass may do anything. The result is the
+schedule from its start, minus the steps made so far. PyTorch changes rates in place, so the optimizer's current rate is
+compared with that of the schedule: if they differ, the attributes do not determine how it continues.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ from lrsched.dialects.torch.schedulers import (
     StepLR,
 )
 
-_RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours: more is no rounding
-_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others change the rate
+_RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours; more is not rounding
+_OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others modify the rate
 
 
 def from_torch(scheduler: Any, group: int = 0) -> Schedule:
-    """The schedule of a live PyTorch scheduler from its present step on: `t ↦ the rate after t more calls of step()`.
+    """The schedule of a live PyTorch scheduler from its current step on: `t ↦ the rate after t more calls of step()`.
 
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)  # … and 40 times scheduler.step()
         print(from_torch(scheduler))                                          # StepLR(0.1, 30).drop(40)
 
-    A `ReduceLROnPlateau` becomes a driven schedule from the present rate on; `state_from_torch` gives its counts so far. For a
-    sequence or chain within a sequence, where PyTorch does not do as it documents, the documentation counts.
+    A `ReduceLROnPlateau` becomes a driven schedule from the current rate on; `state_from_torch` returns its counts so far. For
+    a sequence or chain within a sequence, PyTorch differs from its documentation; the result follows the documentation.
 
     Args:
-        scheduler: an object of a class of `torch.optim.lr_scheduler`, or of `torch.optim.swa_utils.SWALR`, also as transformers
-            makes them; one of timm, which keeps no step, so that the result is the whole schedule; or a GreedyLR of
-            transformers that has the rate with which it began.
-        group: the index of the optimizer's parameter group, each of which has a rate of its own.
+        scheduler: an object of a class in `torch.optim.lr_scheduler`, or a `torch.optim.swa_utils.SWALR`, including those that
+            transformers makes; a timm scheduler, which stores no step, so that the result is the whole schedule; or a
+            transformers GreedyLR that is at the rate it started with.
+        group: the index of the optimizer's parameter group; each group has its own rate.
 
     Raises:
         TypeError: if it is of another class, such as a subclass, or has a function that JAX cannot trace.
-        ValueError: if there is no such group, the optimizer has another rate than the scheduler would have given it, or a
+        ValueError: if there is no such group, if the optimizer's rate is not the one that the scheduler would have set, or if a
             number is not within the bounds of the dialect.
 
     References:
-        PyTorch's `torch.optim.lr_scheduler`, whose attributes (of version 2.13) it reads.
+        PyTorch's `torch.optim.lr_scheduler`; the attributes read are those of version 2.13.
     """
     if type(scheduler).__module__.startswith("timm.scheduler."):
         return _dialect("timm").from_timm(scheduler, group)
@@ -70,22 +70,22 @@ def from_torch(scheduler: Any, group: int = 0) -> Schedule:
 
 
 def _dialect(name: str) -> Any:
-    """Another dialect, imported when it is needed, since it imports this one."""
+    """Another dialect, imported only when needed, since it imports this one."""
     return importlib.import_module(f"lrsched.dialects.{name}")
 
 
 def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
-    """The state that belongs to `from_torch(scheduler, group)`: at step 0, with the observations of a plateau so far.
+    """The state for `from_torch(scheduler, group)`: at step 0, with the observations of a plateau so far.
 
         schedule, state = from_torch(plateau), state_from_torch(plateau)
-        state = ls.clocks.tick(schedule, state, value=loss)  # as plateau.step(loss)
+        state = ls.clocks.tick(schedule, state, value=loss)  # like plateau.step(loss)
         rate = ls.clocks.evaluate(schedule, state)
 
-    Of a `ReduceLROnPlateau` it holds the best metric, the count of bad ones since, and the rest of a cooldown. It counts
-    plateaus from 0, since the schedule begins with the present rate. All others have no state, and get that of `init`.
+    For a `ReduceLROnPlateau` it holds the best metric, the number of bad observations since, and the rest of a cooldown. It
+    counts plateaus from 0, since the schedule begins with the current rate. All others have no state, and get that of `init`.
 
     Args:
-        scheduler, group: as in `from_torch`, but not of timm.
+        scheduler, group: as in `from_torch`, but not from timm.
 
     Raises:
         TypeError, ValueError: as `from_torch` does, and for a GreedyLR.
@@ -106,12 +106,12 @@ def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
 
 
 class _Source(NamedTuple):
-    """A scheduler whose class is known, and the group of its optimizer that is meant."""
+    """A scheduler of a known class, and the chosen group of its optimizer."""
 
     call: str
     scheduler: Any
     group: int
-    other_base: float | None = None  # in the place of its base rate
+    other_base: float | None = None  # replaces its base rate
 
     @property
     def name(self) -> str:
@@ -132,7 +132,7 @@ class _Source(NamedTuple):
         return float(self.get(name))
 
     def steps(self, name: str) -> list[float]:
-        """Counts of steps in order, of a list or a counter, or one: PyTorch would never meet a fraction."""
+        """One or several counts of steps, sorted, from a list or a counter; PyTorch would never reach a fraction."""
         given = self.get(name)
         counts = sorted(given.elements()) if isinstance(given, Counter) else given if isinstance(given, list) else [given]
         for count in counts:
@@ -144,7 +144,7 @@ class _Source(NamedTuple):
         return self.steps(name)[0]
 
     def entry(self, name: str) -> Any:
-        """The group's entry of a list with one for every group."""
+        """The group's entry in a list with one entry per group."""
         entries = self.get(name)
         if self.group >= len(entries):
             got = f"got those of {len(entries)} groups. Hint: the group was added later"
@@ -189,7 +189,7 @@ def _is_theirs(kind: type) -> bool:
 
 
 def _refusal(call: str, scheduler: Any) -> str:
-    """Why a class is not translated, and the line to write instead."""
+    """The reason that a class is not translated, and the line to write instead."""
     kind = type(scheduler)
     names = {name: name for name in _KNOWN} | {name: f"timm.{name}" for name in _dialect("timm")._CLASSES}
     known = next((names[base.__name__] for base in kind.__mro__[1:] if _is_theirs(base) and base.__name__ in names), "")
@@ -205,9 +205,9 @@ def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
     if not callable(fn):
         source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
     try:
-        hash(fn)  # it becomes a part of the structure
+        hash(fn)  # since it becomes part of the structure
         jax.eval_shape(Function(fn).at, jax.ShapeDtypeStruct((3,), numerics.float_type()))
-    except Exception as error:  # whatever a function of anybody may raise
+    except Exception as error:  # a foreign function may raise anything
         reason = str(error).partition("\n")[0]
         got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
         raise TypeError(f"{source.call}({source.name}): expected a function that JAX can trace, got {got}. {hint}.") from error
@@ -236,7 +236,7 @@ def _cyclic(source: _Source) -> Schedule:
 
 
 def _one_cycle(source: _Source) -> Schedule:
-    # PyTorch keeps no arguments but the total: the rates are in the group, and the fractions are in the ends of the phases.
+    # PyTorch keeps only the total: the rates are in the group, and the ends of the phases give the fractions.
     high, first, last = map(source.of_group, ("max_lr", "initial_lr", "min_lr"))
     phases, total = source.get("_schedule_phases"), source.number("total_steps")
     momenta: dict[str, Any] = {"cycle_momentum": False}
@@ -265,9 +265,9 @@ def _swalr(source: _Source) -> Schedule:
 
 
 def _to_present_rate(source: _Source, made: float) -> Schedule:
-    """The schedule from the base rate that leads to the present rate.
+    """The schedule from the base rate that leads to the current rate.
 
-    PyTorch documents SWALR so: made at the start of the training, and stepped where another scheduler has ended.
+    PyTorch documents this use of SWALR: made at the start of training, and stepped once another scheduler has ended.
     """
     usual = _from_start(source)
     of_0, of_1 = (float(_from_start(source._replace(other_base=base)).at(made)) for base in (0.0, 1.0))
@@ -279,7 +279,7 @@ def _to_present_rate(source: _Source, made: float) -> Schedule:
 def _plateau(source: _Source) -> Schedule:
     numbers = {name: source.number(name) for name in ("factor", "patience", "threshold", "cooldown", "eps")}
     others: dict[str, Any] = {name: source.get(name) for name in ("mode", "threshold_mode")} | numbers
-    # PyTorch renews the list from the default if groups were added later.
+    # PyTorch rebuilds the list from the default if groups were added later.
     is_renewed = source.group >= len(source.get("min_lrs")) and source.get("default_min_lr") is not None
     low = source.number("default_min_lr") if is_renewed else float(source.entry("min_lrs"))
     return ReduceLROnPlateau(source.rate, min_lr=low, **others)
@@ -299,7 +299,7 @@ def _greedy(source: _Source) -> Schedule:
 
 
 _DRIVEN: dict[str, Callable[[_Source], Schedule]] = {"ReduceLROnPlateau": _plateau, "GreedyLR": _greedy}
-# The schedule of a scheduler from its start on.
+# The schedule of each scheduler, from its start on.
 _SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
     "ChainedScheduler": lambda s: ChainedScheduler([_from_start(child) for child in s.children]),
     "ConstantLR": lambda s: ConstantLR(s.base, s.number("factor"), s.whole("total_iters")),
@@ -337,12 +337,12 @@ def _from_now(source: _Source) -> Schedule:
 
 
 def _steps_made(source: _Source) -> float:
-    """The number of steps that it has made, or for warm restarts, its time."""
+    """The number of steps made so far, or, for warm restarts, the time."""
     if source.name == "ChainedScheduler":
         return _steps_of_all(source)
     if source.name == "CosineAnnealingWarmRestarts":
         return _time_of_restarts(source)
-    # SWALR counts its calls; all others go by the epoch.
+    # SWALR counts its calls; all others use the epoch.
     count = source.number("_step_count") - 1 if source.name == "SWALR" else source.number("last_epoch")
     if count < 0 or not count.is_integer():
         source.fails(ValueError, f"a whole step, 0 or later, got step {count}")
@@ -358,7 +358,7 @@ def _steps_of_all(source: _Source) -> float:
 
 
 def _time_of_restarts(source: _Source) -> float:
-    """The time by the length of the present cycle and the time in it, since PyTorch goes on from these."""
+    """The time, from the length of the current cycle and the time within it, since PyTorch continues from these."""
     length, ratio, now = source.number("T_0"), source.number("T_mult"), source.number("T_cur")
     if ratio <= 1:
         return source.number("last_epoch") + now % 1

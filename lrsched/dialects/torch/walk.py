@@ -1,4 +1,4 @@
-"""Rates that have no closed form: they are computed step by step."""
+"""Rates without a closed form, computed step by step."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FEW, _TABLE, _BLOCK = 2**12, 2**20, 2**10  # steps
 
 @node
 class InPlace(Schedule):
-    """The rate of a scheduler that changes it step by step, from its base rate on, where there is no closed form.
+    """The rate of a scheduler without a closed form, changed step by step from the base rate on.
 
-    Its first 1,048,576 steps are computed on the host, in float64, and looked up. A later step, and any step where numbers are
-    traced, is computed from the one before in 48 bits, so that the time of a call grows with the step; there a function of the
-    user gives float32, whose roundings add up.
+    The first 1,048,576 steps are computed on the host in float64, and looked up. Later steps, and all steps if numbers are
+    traced, are each computed from the one before in 48 bits, so the time of a call grows with the step. A user's function
+    returns float32 there, so its rounding errors accumulate.
 
     Args:
         scheduler: a scheduler of this dialect.
@@ -53,7 +53,7 @@ class InPlace(Schedule):
         step = _whole(t)
         if numerics.is_concrete(*jax.tree.leaves(self)):
             few, known = (numerics.is_concrete(step) and np.all(step < count) for count in (_FEW, _TABLE))
-            with contextlib.suppress(jax.errors.JAXTypeError):  # of a function that uses a traced number
+            with contextlib.suppress(jax.errors.JAXTypeError):  # raised by a function that uses a traced number
                 table = _table(self.scheduler, _FEW if few else _TABLE, numerics.largest())
                 if known:
                     return table[step]
@@ -72,8 +72,8 @@ def _whole(t: Real) -> Any:
 
 @functools.lru_cache(8)
 def _table(scheduler: Scheduler, count: int, most: float) -> np.ndarray:
-    """The rates of the first steps, in float64, also by functions that use `jax.numpy`."""
-    library: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")  # of an older version
+    """The rates of the first steps, in float64, even for functions that use `jax.numpy`."""
+    library: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")  # in older versions
     steps, start = np.arange(float(count)), float(numerics.to_float64(scheduler.base))
     with jax.ensure_compile_time_eval(), library.enable_x64(True), np.errstate(all="ignore"):
         scale, offset = (np.broadcast_to(np.asarray(x, np.float64), count).tolist() for x in scheduler.change(steps))
@@ -83,10 +83,10 @@ def _table(scheduler: Scheduler, count: int, most: float) -> np.ndarray:
 
 
 def _reversible(scheduler: Scheduler, steps: Any) -> Any:
-    """The rates at steps, with their forward-mode derivatives: JAX reverses no loop whose end is traced."""
+    """The rates at steps, with forward-mode derivatives, since JAX cannot reverse a loop with a traced end."""
     leaves, structure = jax.tree.flatten(scheduler)
     traced = [x for x in leaves if not numerics.is_concrete(x)]
-    if not traced:  # but a function has a traced number, for which there is no rule
+    if not traced:  # a user's function holds a traced number, for which there is no rule
         return _walked(scheduler, steps, 0, scheduler.base)
 
     def walked(numbers: list[jax.Array], steps: jax.Array) -> Any:
@@ -101,11 +101,11 @@ def _reversible(scheduler: Scheduler, steps: Any) -> Any:
         slopes = jax.jacfwd(walked)(*primals)
         return walked(*primals), sum(jnp.tensordot(x, dx, np.ndim(dx)) for x, dx in zip(slopes, tangents[0], strict=True))
 
-    return rates([*map(jnp.copy, traced)], steps)  # copies, since of a batch JAX passes on NumPy's arrays, and then fails
+    return rates([*map(jnp.copy, traced)], steps)  # copies: for a batch JAX would pass on NumPy arrays, and then fail
 
 
 def _walked(scheduler: Scheduler, steps: Any, begin: int, rate: Real) -> Any:
-    """The rates at steps from `begin` on, after a rate: by blocks, in each of which all changes are computed at once."""
+    """The rates at steps from `begin` on, after a given rate, in blocks whose changes are computed at once."""
 
     def block(i: Any, state: tuple[Real, Any]) -> tuple[Real, Any]:
         rate, values = state

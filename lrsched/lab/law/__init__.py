@@ -1,1 +1,1 @@
-"""A law that predicts the loss curve from the schedule: `fit_law`, and what it finds."""
+"""A law that predicts the loss curve from the schedule: `fit_law` and its result."""

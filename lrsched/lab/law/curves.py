@@ -18,9 +18,9 @@ from lrsched.lab.law.laws import Rates
 from lrsched.views.phases import phases
 
 Rated: TypeAlias = ScheduleLike | Sequence[float] | np.ndarray | jax.Array  # a schedule, or the rate of every update
-Run: TypeAlias = tuple[Rated, ArrayLike, ArrayLike]  # with the steps and losses that were recorded
+Run: TypeAlias = tuple[Rated, ArrayLike, ArrayLike]  # the schedule, and the recorded steps and losses
 
-_MOST = 400  # points of a curve; of more, neighbours are averaged
+_MOST = 400  # points of a curve; if there are more, neighbours are averaged
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Curve:
 
 
 def as_rates(call: str, schedule: Rated, last: int) -> Schedule | Rates:
-    """A schedule, or the rates of an array as a function of the step."""
+    """A schedule, or an array of rates, as a function of the step."""
     if isinstance(schedule, (list, tuple, np.ndarray, jax.Array)) and np.ndim(schedule):
         if np.ndim(schedule) != 1 or len(schedule) <= last:
             expected = f"the rate of every update from 0 to {last}"
@@ -63,12 +63,12 @@ def corners(rates: Schedule | Rates) -> np.ndarray | None:
         return None if any(one is None for one in found) else np.concatenate(found)
     try:
         return phases(rates).corners
-    except TypeError:  # a class of nodes that is not registered
+    except TypeError:  # a node class that is not registered
         return None
 
 
 def recorded(schedule: Rated, steps: ArrayLike, losses: ArrayLike) -> Curve:
-    """A curve that a law can be fitted to: without its warm-up, where it does not hold, and with `_MOST` points at most."""
+    """A curve for fitting a law: without the warm-up, where no law holds, and with at most `_MOST` points."""
     steps, losses = np.asarray(steps, np.float64), np.asarray(losses, np.float64)
     if steps.ndim != 1 or steps.shape != losses.shape:
         raise ValueError(

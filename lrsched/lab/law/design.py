@@ -1,4 +1,4 @@
-"""Moves numbers of a schedule to the least predicted loss."""
+"""Optimizes the numbers of a schedule for the lowest predicted loss."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from lrsched.lab.law.laws import path, points
 if TYPE_CHECKING:
     from lrsched.lab.law.result import FittedLaw
 
-_STARTS, _REFINED = 64, 3  # random starts of the search, beside the schedule itself; the best of them are refined
-_UNIT = 1e4  # of the objective: a change by 1e-4 of the loss counts as 1
+_STARTS, _REFINED = 64, 3  # random starts of the search besides the schedule itself; the best starts are refined
+_UNIT = 1e4  # scales the objective: a change of 1e-4 in the loss counts as 1
 
 Make = Callable[[list[Any]], Schedule]
 
 
 def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: int | None) -> Schedule:
-    """The schedule with the free numbers moved to the least predicted loss of its last update."""
+    """The schedule with its free numbers optimized for the lowest predicted loss at its last update."""
     if not isinstance(schedule, Schedule):
         raise TypeError(unexpected("optimize", "schedule", schedule, "a schedule", "for example a recipe, such as wsd"))
     if driven_parts(schedule):
@@ -57,9 +57,9 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
     start, parted = ravel_pytree([jnp.asarray(value, float) for value in values])
     bounds = [_bounds(value, kind, end, highest) for value, kind in zip(values, kinds, strict=True)]
     low, high = jnp.asarray(np.repeat(bounds, [value.size for value in values], axis=0).T, float)
-    parameters = law.values.at[0].set(0.0)  # without L0 there are more digits
+    parameters = law.values.at[0].set(0.0)  # leaving out L0 keeps more digits
 
-    def loss(x: jax.Array) -> jax.Array:  # x: from 0 to 1, between the bounds
+    def loss(x: jax.Array) -> jax.Array:  # x is scaled from 0 to 1 between the bounds
         return _UNIT * law.law(parameters, path(make(parted(low + (high - low) * x))(at), at, last))[0]
 
     slope = jax.jit(jax.value_and_grad(loss))
@@ -78,7 +78,7 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
         for x in (first, *drawn[jnp.argsort(screened)[:_REFINED]])
     ]
     best = low + (high - low) * jnp.asarray(min(tries, key=lambda one: one.fun).x, float)
-    for share in np.linspace(1.0, 0.0, 101):  # back towards the start if the lengths are too long together
+    for share in np.linspace(1.0, 0.0, 101):  # moves back towards the start if the lengths add up to too much
         with contextlib.suppress(ValueError):
             found = parted(start + share * (best - start))
             return make([_rounded(x, kind) for x, kind in zip(found, kinds, strict=True)])
@@ -86,7 +86,7 @@ def optimized(law: FittedLaw, schedule: Any, free: Sequence[str] | None, steps: 
 
 
 def _numbers(schedule: Schedule, free: Sequence[str] | None) -> tuple[list[np.ndarray], list[Spec], Make]:
-    """The free numbers of a schedule, their specs, and the function that makes the schedule with others in their place."""
+    """The free numbers of a schedule, their specs, and a function that makes the schedule with other numbers."""
     call = _call(schedule)
     arguments = call.keywords
     names = ["ratios"] if free is None and "ratios" in arguments else list(free or [])
@@ -111,7 +111,7 @@ def _numbers(schedule: Schedule, free: Sequence[str] | None) -> tuple[list[np.nd
 
 
 def _call(schedule: Schedule) -> functools.partial[Schedule]:
-    """The call of the recipe that made a schedule, with all of its arguments by name; without a recipe, none."""
+    """The call of the recipe that made a schedule, with all arguments by name; empty without a recipe."""
     if not schedule._recipe:
         return functools.partial(lambda: schedule)
     tree: Any = ast.parse(schedule._recipe, mode="eval").body
@@ -120,14 +120,14 @@ def _call(schedule: Schedule) -> functools.partial[Schedule]:
     bound = inspect.signature(function).bind(*map(ast.literal_eval, tree.args), **given)
     bound.apply_defaults()
     arguments = dict(bound.arguments)
-    if arguments.get("ratios", 0) is None:  # the straight line of monotone, as ratios that may move
+    if arguments.get("ratios", 0) is None:  # monotone's straight line, as ratios that may move
         values = np.asarray(jax.tree.leaves(schedule)[-1])
         arguments |= {"points": None, "ratios": (values[1:] / values[:-1]).tolist()}
     return functools.partial(function, **arguments)
 
 
 def _bounds(value: np.ndarray, kind: Spec, end: float, highest: float) -> tuple[float, float]:
-    """The bounds of a number: its own, or of a length the end, of a rate the highest, of another number ten times its start."""
+    """The bounds of a number: its own; or the end for a length, the highest rate for a rate, else ten times the start."""
     low = max(kind.ge or 0.0, 0.0 if kind.gt is None else kind.gt + 1e-6)
     if kind.le is not None:
         return low, kind.le
@@ -139,5 +139,5 @@ def _bounds(value: np.ndarray, kind: Spec, end: float, highest: float) -> tuple[
 
 
 def _rounded(x: jax.Array, kind: Spec) -> Any:
-    """A number, or a list of them, as a person would write it: whole steps, or six digits."""
+    """A number, or a list of numbers, as a person would write it: whole steps, or six digits."""
     return np.vectorize(lambda one: float(round(one)) if kind.unit == "steps" else float(f"{one:.6g}"))(x).tolist()

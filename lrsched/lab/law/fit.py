@@ -13,9 +13,9 @@ from lrsched.lab.law.curves import Run, recorded
 from lrsched.lab.law.laws import LAWS, Law, Path, path, points
 from lrsched.lab.law.result import FittedLaw, Parameter
 
-_DELTA = 1e-3  # log residuals above it count by their size, not its square; or above the noise, where that is larger
-_ALIKE = 10.0  # so many neighbouring points count as one beside the prior, for their residuals are correlated
-_STARTS, _REFINED = 256, 3  # random starts of the search; the best of them are refined
+_DELTA = 1e-3  # log residuals above this (or above the noise, if larger) count linearly, not squared
+_ALIKE = 10.0  # so many neighbouring points weigh as much as one against the prior, since residuals are correlated
+_STARTS, _REFINED = 256, 3  # random starts of the search; the best are refined
 
 
 def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
@@ -26,14 +26,14 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
     runs are enough, such as a cosine, a constant rate, and a rate that falls in the middle of the run. The law does not
     extrapolate to other peaks, batch sizes or models.
 
-    The fit minimizes the sum of `huber(log(loss) - log(L(t)))`. The exponents, C and the memory have a weak log-normal prior.
-    `print(law)` names the parameters that the prior decides. Points during the warm-up are left out, because the law does not
+    The fit minimizes the sum of `huber(log(loss) - log(L(t)))`. The exponents, C and the memory have weak log-normal priors.
+    `print(law)` names the parameters that the prior decides. Points in the warm-up are left out, because the law does not
     hold there. The intervals allow for correlated noise.
 
     Args:
         curves: (schedule, steps, losses) for each run: a schedule, a function of the step or an array with the rate of every
             update from 0 on; the numbers of the updates at which a loss was recorded, rising; and the losses, above 0. The
-            mean over many batches is better than the loss of one.
+            mean over many batches is better than the loss of one batch.
         law: "multi-power" or "momentum".
 
     Returns:
@@ -41,7 +41,7 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
         `law.optimize` improves a schedule.
 
     Raises:
-        TypeError: if `curves` is not a list of triples, or a schedule is none or driven.
+        TypeError: if `curves` is not a list of triples, or a schedule is not a schedule or is driven.
         ValueError: if there are fewer points than parameters, a number is not finite, steps do not rise, a rate is below 0, all
             rates are 0, the losses of a run do not fall, or no rate falls while losses are recorded.
 
@@ -65,7 +65,7 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
         raise ValueError(unexpected("fit_law", "law", law, " or ".join(map(repr, LAWS))))
     found = LAWS[law]
     triples = isinstance(curves, (list, tuple)) and all(isinstance(one, (list, tuple)) and len(one) == 3 for one in curves)
-    if not triples or any(callable(number) for one in curves for number in one[1:]):  # such as a schedule at the end
+    if not triples or any(callable(number) for one in curves for number in one[1:]):  # such as a schedule in last place
         raise TypeError(unexpected("fit_law", "curves", curves, "a list of (schedule, steps, losses)"))
     kept = [recorded(*one) for one in curves]
     if (count := sum(len(one.steps) for one in kept)) <= (least := len(found.parameters)):
@@ -84,7 +84,7 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _logs(law: Law, logged: jax.Array, paths: list[Path]) -> jax.Array:
-    """The logarithms of the losses at all points, for parameters that are given by their logarithms."""
+    """The logarithms of the losses at all points, from the logarithms of the parameters."""
     return jnp.log(jnp.maximum(jnp.concatenate([law(jnp.exp(logged), one) for one in paths]), 1e-6))
 
 
@@ -93,9 +93,9 @@ _screened = jax.jit(jax.vmap(_logs, in_axes=(None, 0, None)), static_argnums=0)
 
 
 def _least(law: Law, paths: list[Path], curves: list[np.ndarray]) -> dict[str, Parameter]:
-    """The parameters with the least objective, from the paths and the logarithms of the losses of some curves."""
+    """The parameters that minimize the objective, given the paths and the log losses of some curves."""
     logs, ends = np.concatenate(curves), np.cumsum([len(one) for one in curves])[:-1]
-    noise = np.median(np.abs(np.concatenate([np.diff(one, 2) for one in curves]))) / (0.6745 * 6**0.5)  # if it is normal
+    noise = np.median(np.abs(np.concatenate([np.diff(one, 2) for one in curves]))) / (0.6745 * 6**0.5)  # its scale, if normal
     scale, bound, count = max(_DELTA, float(noise)) * _ALIKE**0.5, _ALIKE**-0.5, len(logs)
     rows = [law.parameters.index(name) for name in law.priors]
     medians, widths = np.array(list(law.priors.values())).T
@@ -110,7 +110,7 @@ def _least(law: Law, paths: list[Path], curves: list[np.ndarray]) -> dict[str, P
         found = np.asarray(_slopes(law, jnp.asarray(logged, float), paths), np.float64)
         return np.concatenate([-found / scale, prior])
 
-    def huber(z: np.ndarray) -> np.ndarray:  # of squares, with two derivatives; the terms of the prior stay squares
+    def huber(z: np.ndarray) -> np.ndarray:  # of squares, with two derivatives; prior terms stay squared
         far, root = (z > 1.0) & (np.arange(len(z)) < count), np.sqrt(np.maximum(z, 1.0))
         return np.stack([np.where(far, 2 * root - 1, z), np.where(far, 1 / root, 1.0), np.where(far, -0.5 / root**3, 0.0)])
 
@@ -123,13 +123,13 @@ def _least(law: Law, paths: list[Path], curves: list[np.ndarray]) -> dict[str, P
         ),
         key=lambda one: one.cost,
     ).x
-    # The covariance of an M-estimator; the truth is distributed as the prior says.
+    # The covariance of an M-estimator, with the true parameters distributed like the prior.
     at, data = residuals(best)[:count], slopes(best)[:count]
     bounded = np.clip(at, -bound, bound)
     freedom = max(count / _inflation(np.split(bounded, ends)) - len(best), 1.0)
     variance = (bounded**2).sum() / freedom * (stats.t.ppf(0.975, freedom) / 1.96) ** 2
     squares = data.T @ data
-    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # such as L0 near 0, whose interval is infinite
+    spread = prior.T @ prior + 1e-6 * np.eye(len(best))  # keeps it invertible, as for L0 near 0, whose interval is infinite
     inverse = np.linalg.inv(squares * max(np.mean(np.abs(at) < bound), 0.2) + spread)
     deviations = np.sqrt(np.diag(inverse @ (squares * variance + spread) @ inverse))
     with np.errstate(over="ignore"):
@@ -138,7 +138,7 @@ def _least(law: Law, paths: list[Path], curves: list[np.ndarray]) -> dict[str, P
 
 
 def _starts(law: Law, paths: list[Path], curves: list[np.ndarray]) -> np.ndarray:
-    """Random parameters, as logarithms: drawn from the priors, and such that the first curve has its measured first loss."""
+    """Logarithms of random parameters, drawn from the priors and scaled so that the first curve starts at its measured loss."""
     random = np.random.default_rng(0)
     least, first, area = np.exp(np.min(np.concatenate(curves))), np.exp(curves[0][0]), float(paths[0].area[0])
     constant = least * random.uniform(0.5, 0.99, _STARTS)
@@ -149,7 +149,7 @@ def _starts(law: Law, paths: list[Path], curves: list[np.ndarray]) -> np.ndarray
 
 
 def _inflation(curves: list[np.ndarray]) -> float:
-    """How many residuals count as one independent residual: `(1 + r) / (1 - r)`, where r is their autocorrelation."""
+    """How many residuals weigh as much as one independent residual: `(1 + r) / (1 - r)` with their autocorrelation r."""
     alike, squares = (sum(float(x[k:] @ x[: len(x) - k]) for x in curves) for k in (1, 0))
     r = float(np.clip(alike / max(squares, 1e-30), 0.0, 0.98))
     return (1.0 + r) / (1.0 - r)

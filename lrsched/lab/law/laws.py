@@ -1,7 +1,7 @@
 """Laws of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·Gₖ(t)`.
 
-S(t) is the sum of the rates of the updates 0 to t. The first two terms are the loss at a constant rate; the sum is the gain of
-lower rates. It comes with a delay: Gₖ rises from 0 to 1 while training goes on after the decrement k. The laws differ in G.
+S(t) is the sum of the rates of the updates 0 to t. The first two terms are the loss at a constant rate; the sum is the gain
+from lower rates. It is delayed: Gₖ rises from 0 to 1 as training continues after decrement k. The laws differ in G.
 """
 
 import dataclasses
@@ -13,28 +13,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SEGMENTS = 256  # at least, between step 0 and the last; the steps that are asked for are ends of segments
-WITHIN = 64  # points of a segment at which the schedule is evaluated
-_MOST = 512  # so many of the steps that are asked for, at most, are ends of segments
+SEGMENTS = 256  # the fewest between step 0 and the last; the requested steps are ends of segments, too
+WITHIN = 64  # points per segment at which the schedule is evaluated
+_MOST = 512  # the most requested steps that become ends of segments
 _EVERY = SEGMENTS * WITHIN  # up to this step, a prediction sums over every step
 
 Rates = Callable[[np.ndarray], jax.Array]  # steps → rates, elementwise
 
 
 class Path(NamedTuple):
-    """The numbers that a law needs: a schedule at n steps, and the decrements of its rate in m segments."""
+    """The data that a law needs: a schedule at n steps, and the decrements of its rate in m segments."""
 
     step: jax.Array  # (n,)
-    area: jax.Array  # (n,) S(t), the sum of the rates up to it
-    drop: jax.Array  # (m,) the rate before the segment less the rate at its end; below 0 where it rises
+    area: jax.Array  # (n,) S(t), the sum of the rates up to the step
+    drop: jax.Array  # (m,) the rate before the segment minus the rate at its end; negative if it rises
     drop_step: jax.Array  # (m,) the last step before the decrement: a mean, weighted by the decrements within the segment
-    drop_area: jax.Array  # (m,) S at that step; the same mean
-    drop_rate: jax.Array  # (m,) the rate after the decrement; the same mean, geometric
+    drop_area: jax.Array  # (m,) S at that step, averaged alike
+    drop_rate: jax.Array  # (m,) the rate after the decrement, averaged alike but geometrically
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Law:
-    """A law, which its G defines. All of its parameters are above 0.
+    """A law, defined by its G. All of its parameters are above 0.
 
     Args:
         name: its name.
@@ -65,7 +65,7 @@ class Law:
 
 
 # The medians of C, beta and gamma are those that Luo et al. published for three sizes of language models. The widths, and the
-# median of alpha, were chosen by predicting each curve of the training split from the two others.
+# median of alpha, were chosen by predicting each curve of the training split from the other two.
 LAWS = {
     law.name: law
     for law in (
@@ -86,15 +86,15 @@ LAWS = {
 
 
 def points(steps: np.ndarray) -> np.ndarray:
-    """The steps at which a schedule is evaluated to predict its losses at some steps: each segment a row, from end to end."""
+    """The steps at which to evaluate a schedule to predict its losses at some steps: one row per segment, end to end."""
     return _rows(np.linspace(0, steps.max(), SEGMENTS + 1), steps)
 
 
 def mesh(steps: np.ndarray, corners: np.ndarray | None) -> np.ndarray:
-    """The points of a prediction: of every step where there are few; else, of segments within the phases between the corners.
+    """The points of a prediction: every step if there are few, else segments within the phases between the corners.
 
-    The segments after the last corner grow. No segment depends on the last of the steps, except without known corners. Those
-    after it are empty, for arrays of few shapes.
+    The segments after the last corner grow. If the corners are known, no segment depends on the last step; segments after it
+    are empty, so that arrays come in few shapes.
     """
     last = max(int(steps.max()), 1)
     if last < _EVERY:
@@ -105,11 +105,11 @@ def mesh(steps: np.ndarray, corners: np.ndarray | None) -> np.ndarray:
     count = int(np.clip(8000 // len(corners), 32, SEGMENTS))
     inside = corners[:-1, None] + np.diff(corners)[:, None] * np.arange(count) / count
     after = corners[-1] + np.geomspace(1, 2**31, 4 * SEGMENTS)
-    return _rows([*inside.ravel(), *(corners[1:] - 1), corners[-1], *after], steps)  # a jump is between two ends
+    return _rows([*inside.ravel(), *(corners[1:] - 1), corners[-1], *after], steps)  # a jump lies between two ends
 
 
 def _rows(ends: Any, steps: np.ndarray) -> np.ndarray:
-    """The points of segments with some ends, and with ends at the steps that are asked for."""
+    """The points of the segments between given ends and the requested steps."""
     asked = np.unique(steps)
     last = max(asked[-1], 1)
     ends = np.sort(np.minimum(np.round([0, *ends, *asked[:: -(-len(asked) // _MOST)], last]), last)).astype(np.int64)
@@ -118,13 +118,13 @@ def _rows(ends: Any, steps: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def path(rates: jax.Array, points: Any, steps: Any) -> Path:
-    """The path of the rates at some points: its sums are exact for segments of up to `WITHIN` steps, and for straight lines."""
-    gaps = jnp.asarray(jnp.diff(points), float)  # of whole numbers: float32 is not exact for late steps
+    """The path of the rates at some points. Sums are exact in segments of up to `WITHIN` steps, and for straight lines."""
+    gaps = jnp.asarray(jnp.diff(points), float)  # of integers: float32 is not exact for late steps
     points, steps, rates = (jnp.asarray(x, float) for x in (points, steps, rates))
     before, after = rates[:, :-1], rates[:, 1:]
-    areas = 0.5 * ((gaps + 1.0) * after + (gaps - 1.0) * before)  # of the updates after a point, up to the next
+    areas = 0.5 * ((gaps + 1.0) * after + (gaps - 1.0) * before)  # sums over the updates after a point, up to the next
     totals = rates[0, 0] + jnp.concatenate([jnp.zeros(1), jnp.cumsum(areas.sum(axis=1))])
-    weights = jnp.abs(before - after) + 1e-18  # so small, but its square is above 0
+    weights = jnp.abs(before - after) + 1e-18  # tiny, but its square is above 0
     weights = weights / weights.sum(axis=1, keepdims=True)
     ends = jnp.concatenate([points[:, 0], points[-1:, -1]])
     return Path(

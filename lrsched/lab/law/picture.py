@@ -1,4 +1,4 @@
-"""The picture of a fitted law: losses, residuals and schedules, each below the other."""
+"""The picture of a fitted law: losses, residuals and schedules, one below the other."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw(law: FittedLaw, curves: tuple[tuple[Any, Any, Any], ...]) -> "Figure":
-    """Draws the curves of the fit, and further ones."""
+    """Draws the curves of the fit, and any further ones."""
     figure, (top, middle, bottom) = pyplot("FittedLaw.plot").subplots(
         3, 1, sharex=True, figsize=(7, 7), height_ratios=[3, 1, 1], layout="constrained"
     )

@@ -21,7 +21,7 @@ from lrsched.lab.law.laws import Law, mesh, path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NUMBERS = 2**24  # of a matrix of steps and segments: more steps are predicted one part after the other
+_NUMBERS = 2**24  # in a matrix of steps and segments; beyond that, steps are predicted in parts
 _BY_PRIOR = 0.7  # if an interval is wider than this share of the prior's, the prior decides the parameter
 
 
@@ -40,7 +40,7 @@ class FittedLaw:
     Args:
         law: its formula.
         parameters: by name.
-        curves: the recorded runs that it was fitted to.
+        curves: the recorded runs that the law was fitted to.
     """
 
     law: Law
@@ -48,19 +48,19 @@ class FittedLaw:
     curves: tuple[Curve, ...]
 
     def predict(self, schedule: Rated, steps: ArrayLike) -> jax.Array:
-        """The loss at some steps of a run with a schedule. It can be jitted, and differentiated by the numbers of the schedule.
+        """The loss at some steps of a run. It can be jitted, and differentiated with respect to the numbers of the schedule.
 
         Up to step 16,383 the sum is over every step. Later steps use segments between the first 1,000 corners of the schedule.
-        A function, an array or a traced schedule has no known corners: 256 equal segments up to the last step replace them,
-        and shorter phases are not resolved.
+        The corners of a function, an array or a traced schedule are unknown: 256 equal segments up to the last step are used
+        instead, and shorter phases are not resolved.
 
         Args:
             schedule: a schedule or a batch of them, a function of the step, or an array with the rate of every update.
-            steps: the number of an update from 0 on, or an array of them, of shape (n,); known while tracing.
+            steps: the number of an update, from 0, or an array of shape (n,); known while tracing.
 
         Returns:
-            The losses, of the shape of the steps; of a batch, of batch shape + that. They mean nothing before the first rate
-            above 0.
+            The losses in the shape of the steps, after the batch shape if there is one. They mean nothing before the first
+            rate above 0.
 
         Raises:
             TypeError: if the schedule is driven, or the steps are traced.
@@ -95,21 +95,21 @@ class FittedLaw:
         return jnp.asarray([one.value for one in self.parameters.values()], float)
 
     def optimize(self, schedule: Schedule, free: Sequence[str] | None = None, steps: int | None = None) -> Schedule:
-        """The schedule with some of its numbers moved, by gradient, to the least predicted loss at its end.
+        """The schedule with some of its numbers optimized, by gradient, for the lowest predicted loss at its end.
 
         Rates stay between 0 and the highest rate of the curves, because the law does not extrapolate to higher ones. Lengths
         stay between 0 and the end of the run, and are rounded to whole steps. Other numbers stay below ten times their start.
 
         Args:
             schedule: where to start: a recipe, such as `wsd(3e-4, 2160, 24_000, 4_000)`, or any other schedule.
-            free: the names of the numbers that move: arguments of the recipe, such as ["decay_steps", "end"], or fields of the
-                nodes, such as ["end"], which moves every number of that name. None: the ratios of `monotone`.
+            free: the names of the numbers to optimize: arguments of the recipe, such as ["decay_steps", "end"], or fields of
+                the nodes, such as ["end"], which frees every number of that name. None: the ratios of `monotone`.
             steps: the number of updates of the run. None: the length of the schedule.
 
         Raises:
             TypeError: if `schedule` is not a schedule, or is driven, or `free` is not a list.
-            ValueError: if no name or an unknown name is free, a rate is above those of the curves, or the schedule is a batch,
-                or has no end and `steps` is None.
+            ValueError: if `free` is empty or has an unknown name, if a rate is above those of the curves, or if the schedule is
+                a batch, or has no end and `steps` is None.
         """
         return optimized(self, schedule, free, steps)
 
@@ -138,8 +138,7 @@ class FittedLaw:
         """Draws measured and predicted losses, the residuals, and the schedules, one below the other.
 
         Args:
-            curves: curves to draw beside those of the fit, as `fit_law` takes them; `(schedule, steps, None)` if there are no
-                losses.
+            curves: more curves to draw, in the form that `fit_law` takes; `(schedule, steps, None)` if there are no losses.
 
         Returns:
             The matplotlib figure.
