@@ -10,7 +10,7 @@ from lrsched.lab.workloads import digits, training
 
 
 def scheduler_of(name: str, optimizer: Any, peak: float, steps: int) -> Any:
-    """PyTorch's scheduler of a name in `guide_schedules`; None for the constant rate, which needs none."""
+    """PyTorch's scheduler of a name in `bakeoff.guide`; None for the constant rate, which needs none."""
     library = module("torch.optim.lr_scheduler")
     match name:
         case "constant":

@@ -29,10 +29,8 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float:
     """The rate in the middle of the longest valley.
 
     The valley is the longest strictly falling subsequence of the losses; of several, the one that ends first. It is taken to
-    start `length` points before its end. With `s = (end - start) / 3` the rate is number `start + ⌊s⌋ + ⌊s/2⌋`.
-
-    If no loss is below an earlier one, it is the first rate. It is NaN where that number is -1, which two points at the very
-    start give. (fastai then takes the last rate, the highest of all.)
+    start `length` points before its end. With `s = (end - start) / 3` the rate is number `start + ⌊s⌋ + ⌊s/2⌋`; NaN where that
+    is -1 (fastai then takes the last rate, the highest of all). If no loss is below an earlier one, it is the first rate.
     """
     lengths = np.ones(len(losses), int)  # of the longest that ends here
     for i in range(1, len(losses)):
