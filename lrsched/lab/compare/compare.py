@@ -105,8 +105,8 @@ def compare(
     if is_function != (steps is not None) or (rungs > 1 and steps is None):
         hint = "with steps=, train and schedules are functions of the number of updates, and with rungs= they must be"
         raise TypeError(unexpected("compare", "steps", steps, "a number of updates for functions of it", hint))
-    of_length: Any = schedules if is_function else lambda _: schedules
     lengths = [None] if steps is None else [max(steps // _SHORTER**k, 1) for k in reversed(range(rungs))]
+    of_length: Any = schedules if is_function else lambda _: schedules
     settings = [all_trials(of_length(length), peaks, baseline) for length in lengths]
     for length, every in zip(lengths, settings, strict=True):
         if [trial.name for trial in every] != [trial.name for trial in settings[0]]:

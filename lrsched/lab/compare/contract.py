@@ -74,7 +74,7 @@ def _metrics(returned: Any) -> dict[str, jax.Array]:
     is_numeric = isinstance(metrics, Mapping) and all(map(_is_numeric, metrics.values()))
     splits = {"loss", "validation", "test"}
     if not is_numeric or not ({"loss"} <= set(metrics) <= {"loss", "step", "learning_rate"} or set(metrics) >= splits):
-        got = {name: _type(value) for name, value in metrics.items()} if isinstance(metrics, Mapping) else _type(metrics)
+        got = {name: _type(x) for name, x in metrics.items()} if isinstance(metrics, Mapping) else _type(metrics)
         raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(splits)}, got {got}. Hint:{_EXAMPLE}")
     if taken := [name for name in metrics if name in COLUMNS]:
         raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")

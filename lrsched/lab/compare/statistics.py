@@ -26,8 +26,8 @@ def steps_saved(curves: np.ndarray, base: np.ndarray, times: np.ndarray) -> tupl
     """The fraction of the baseline's time that a schedule saves on the way to the baseline's end, and its interval.
 
     It is `1 - t / t_base`. The two times are the first from which the mean curves over the seeds, of shape (N, E), stay at or
-    above the end of the baseline's mean curve. It is minus infinity if the schedule never gets there. The ends of single curves
-    are mostly noise: without any difference, half of the runs would never get to the end of another.
+    above the end of the baseline's mean curve (the ends of single curves are mostly noise). It is minus infinity if the
+    schedule never gets there.
     """
     if len(curves) < 2:
         return np.nan, (np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""fastai's four rules for choosing a learning rate from a range test, and a check whether a curve has any information.
+"""The end of a range test, fastai's four rules for choosing a rate from it, and a check whether it has any information.
 
 Each rule takes n rising rates, and the n smoothed losses measured at them.
 
@@ -13,6 +13,25 @@ import numpy as np
 LAST = 5  # points at the end, where the loss explodes, that do not count
 _WINDOW = 5  # losses; the curve is lowest where their mean is least
 _CLEAR = 2.5  # standard deviations of noise; beyond them there is a trend
+
+
+def smooth(losses: np.ndarray, smoothing: float) -> np.ndarray:
+    """The exponential means along the last axis, without bias: `Σ smoothing^(i-k) · lₖ / Σ smoothing^(i-k)` over k ≤ i."""
+    smoothed = np.empty(losses.shape)
+    total, weight = np.zeros(losses.shape[:-1]), 0.0
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        for i in range(losses.shape[-1]):
+            total, weight = smoothing * total + losses[..., i], smoothing * weight + 1.0
+            smoothed[..., i] = total / weight
+    return smoothed
+
+
+def stop_of(smoothed: np.ndarray, divergence: float) -> int | None:
+    """The first step at which smoothed losses are not finite, or far above the lowest one so far; None if they never are."""
+    best = np.minimum.accumulate(smoothed)
+    # Four times a loss below 0 is a lower one.
+    is_over = ~np.isfinite(smoothed) | ((best > 0) & (smoothed > divergence * best))
+    return int(np.argmax(is_over)) if is_over.any() else None
 
 
 def minimum(rates: np.ndarray, losses: np.ndarray) -> float:

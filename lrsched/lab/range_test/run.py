@@ -17,10 +17,8 @@ from lrsched.algebra.written import unexpected
 from lrsched.lab import progress
 from lrsched.lab.plain import whole
 from lrsched.lab.range_test.result import RangeTest
-from lrsched.lab.range_test.rules import LAST
+from lrsched.lab.range_test.rules import LAST, smooth, stop_of
 from lrsched.lab.range_test.sweep import Factory, is_array, split, sweep, takes_key
-
-_BELOW_1 = 1 - 2.0**-25  # as a float32 too: otherwise no loss has a weight
 
 
 def range_test(
@@ -43,7 +41,8 @@ def range_test(
 
     The losses l are smoothed: `Σ smoothing^(i-k) · lₖ / Σ smoothing^(i-k)`, over k ≤ i. A run stops after the first step whose
     smoothed loss is not finite, or is above `divergence` times the lowest one so far, if that is above 0. The program is
-    compiled once for a `loss_fn`, an `optimizer` and the shapes of the data: other numbers compile nothing.
+    compiled once for a `loss_fn`, an `optimizer` and the shapes of the data: other numbers compile nothing. It makes all steps;
+    those after the stop are left out.
 
     Args:
         loss_fn: a pure function of (params, batch) that returns the loss, one float. If it has a parameter `key`, for dropout,
@@ -93,12 +92,12 @@ def range_test(
     start, stop = (float(checked("range_test", name, x, gt=0)) for name, x in (("start", start), ("stop", stop)))
     if not start < stop:
         raise ValueError(unexpected("range_test", "stop", stop, f"stop > start={start!r}", "the rates rise from start to stop"))
-    smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=_BELOW_1))
+    smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=1))
     divergence = float(checked("range_test", "divergence", divergence, gt=1, infinite=True))
     steps, seed = whole("range_test", "steps", steps, LAST + 1), whole("range_test", "seed", seed, 0, lt=2**32)
     seeds = None if seeds is None else whole("range_test", "seeds", seeds, 1)
     _check_loss_fn(loss_fn, checked_flag("range_test", "has_state", has_state))
-    ramp, number = Geometric(start, stop, steps - 1), jnp.result_type(float)
+    ramp = Geometric(start, stop, steps - 1)
     _check_optimizer(optimizer, ramp)
     # Modules of equinox can be called too, but are pytrees.
     init = params if callable(params) and jax.tree_util.treedef_is_leaf(jax.tree.structure(params)) else None
@@ -107,25 +106,24 @@ def range_test(
     if seeds is not None and seeds > 1 and init is None and count == 1 and not takes_key(loss_fn):
         hint = "pass more batches, or a function of a key as params"
         raise ValueError(unexpected("range_test", "seeds", seeds, "runs that differ, not one batch and the same params", hint))
-    numbers = ramp, np.asarray(smoothing, number), np.asarray(divergence, number), model, batches, np.uint32(seed)
     functions = {"loss_fn": loss_fn, "factory": optimizer, "init": init, "has_state": has_state}
     with progress.bar(show_progress) as phase:
         phase(f"range test, {steps} rates", 0.0, 1.0)
-        curves, made, going = jax.device_get(sweep(*numbers, **functions, steps=steps, seeds=seeds))
+        losses = np.array(sweep(ramp, model, batches, np.uint32(seed), **functions, steps=steps, seeds=seeds))
         phase(f"range test, {steps} rates", 1.0, 1.0)
-    if not np.all(np.isfinite(curves[..., 0])):
+    if not np.all(np.isfinite(losses[..., 0])):
         raise ValueError(
             "range_test(loss_fn=...): expected a finite loss before the first update, got one that is not."
             " Hint: look at the parameters and at the first batch."
         )
-    ends = np.atleast_1d(made).tolist()
-    return RangeTest(
-        rates=np.asarray(ramp(np.arange(max(ends)))),
-        losses=curves[..., 0, : max(ends)],
-        smoothed=curves[..., 1, : max(ends)],
-        steps=steps,
-        stops=tuple(None if goes else end - 1 for end, goes in zip(ends, np.atleast_1d(going), strict=True)),
-    )
+    smoothed = smooth(losses, smoothing)
+    stops = [stop_of(run, divergence) for run in np.atleast_2d(smoothed)]
+    ends = [steps if last is None else last + 1 for last in stops]
+    for end, *curves in zip(ends, np.atleast_2d(losses), np.atleast_2d(smoothed), strict=True):
+        for curve in curves:
+            curve[end:] = np.nan
+    end = max(ends)
+    return RangeTest(np.asarray(ramp(np.arange(end))), losses[..., :end], smoothed[..., :end], steps, tuple(stops))
 
 
 def _check_loss_fn(loss_fn: Any, has_state: bool) -> None:

@@ -1,14 +1,10 @@
-"""The compiled program of a range test: training at rates that rise, until it diverges.
-
-All runs make a step at the same time, at the same rate: a loop over a `vmap` of a step. A `vmap` of a loop would select among
-all parameters at every step. A run that has diverged goes on, unrecorded, until all have.
-"""
+"""The compiled program of a range test: training at rates that rise, and the loss before each update."""
 
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,25 +18,9 @@ from lrsched.lab import progress
 Factory: TypeAlias = Callable[[Any], optax.GradientTransformation | optax.MultiSteps]
 
 
-class Run(NamedTuple):
-    """A run so far. Its smoothed loss is `total / weight`, a mean without bias."""
-
-    trained: Any
-    state: Any  # of the model
-    memory: Any  # of the optimizer
-    seen: jax.Array  # batches
-    total: jax.Array  # Σ (1 - smoothing) · smoothing^(i - k) · loss k
-    weight: jax.Array  # the same sum with losses of 1
-    best: jax.Array  # the lowest smoothed loss
-    made: jax.Array  # recorded steps
-    going: jax.Array
-
-
 @functools.partial(jax.jit, static_argnames=("loss_fn", "factory", "init", "has_state", "steps", "seeds"))
 def sweep(
     ramp: Schedule,
-    smoothing: jax.Array,
-    divergence: jax.Array,
     model: tuple[Any, Any, Any] | None,
     batches: Any,
     seed: jax.Array,
@@ -51,88 +31,61 @@ def sweep(
     has_state: bool,
     steps: int,
     seeds: int | None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The losses and smoothed losses, of shape (2, steps) or (seeds, 2, steps); the steps of each run, and whether it went on.
-
-    Other numbers compile nothing, because all of them are arguments.
-    """
-    each = jax.vmap if seeds is not None else lambda f: f
-    keys = jax.random.key(seed) if seeds is None else jax.random.split(jax.random.key(seed), seeds)
+) -> jax.Array:
+    """The loss before each update, of shape (steps,) or (seeds, steps). Numbers are arguments, so others compile nothing."""
     count = len(jax.tree.leaves(batches)[0])
     optimizer = _optimizer(factory, ramp)
 
-    def begin(key: jax.Array) -> tuple[Any, Run]:
+    def run(key: jax.Array) -> jax.Array:
         of_params, of_order, of_batches = jax.random.split(key, 3)
         trained, rest, state = split(init(of_params), has_state) if init else model  # pyright: ignore[reportGeneralTypeIssues]
         order = jnp.arange(count) if seeds is None else jax.random.permutation(of_order, count)
-        zero, none = jnp.zeros((), smoothing.dtype), jnp.zeros((), jnp.int32)
-        run = Run(trained, state, optimizer.init(trained), none, zero, zero, zero + jnp.inf, none, jnp.ones((), bool))
-        return (rest, order, of_batches), run
 
-    def train(own: Any, run: Run) -> tuple[Run, jax.Array]:
-        """Trains on one batch: a whole update, or a part of one where the optimizer accumulates gradients."""
-        rest, order, key = own
-        batch = jax.tree.map(lambda x: x[order[run.seen % count]], batches)
+        def train(carry: Any) -> tuple[Any, jax.Array]:
+            """Trains on one batch: a whole update, or a part of one where the optimizer accumulates gradients."""
+            trained, state, memory, seen = carry
+            batch = jax.tree.map(lambda x: x[order[seen % count]], batches)
 
-        def loss_of(trained: Any) -> tuple[jax.Array, Any]:
-            given = _combine(trained, rest), run.state, batch, jax.random.fold_in(key, run.seen)
-            return _checked_loss(loss_fn, has_state, *given)
+            def loss_of(trained: Any) -> tuple[jax.Array, Any]:
+                given = _combine(trained, rest), state, batch, jax.random.fold_in(of_batches, seen)
+                return _checked_loss(loss_fn, has_state, *given)
 
-        (loss, state), grads = jax.value_and_grad(loss_of, has_aux=True)(run.trained)
-        extra = {"value": loss, "grad": grads, "value_fn": lambda trained: loss_of(trained)[0]}
-        updates, memory = optimizer.update(grads, run.memory, run.trained, **extra)
-        trained = optax.apply_updates(run.trained, updates)
-        return run._replace(trained=trained, state=state, memory=memory, seen=run.seen + 1), loss.astype(smoothing.dtype)
+            (loss, state), grads = jax.value_and_grad(loss_of, has_aux=True)(trained)
+            extra = {"value": loss, "grad": grads, "value_fn": lambda trained: loss_of(trained)[0]}
+            updates, memory = optimizer.update(grads, memory, trained, **extra)
+            return (optax.apply_updates(trained, updates), state, memory, seen + 1), loss.astype(float)
 
-    def step(own: Any, run: Run) -> tuple[Run, jax.Array]:
-        after, loss = _updated(functools.partial(train, own), run)
-        return _recorded(after, loss, smoothing, divergence)
+        def step(carry: Any, i: jax.Array) -> tuple[Any, jax.Array]:
+            progress.report(i + 1, steps)
+            return _updated(train, carry)
 
-    def body(carry: Any) -> Any:
-        i, runs, curves = carry
-        runs, points = each(step)(owns, runs)
-        progress.report(i + 1, steps)
-        return i + 1, runs, curves.at[..., i].set(points)
+        begin = trained, state, optimizer.init(trained), jnp.zeros((), jnp.int32)
+        return jax.lax.scan(step, begin, jnp.arange(steps))[1]
 
-    owns, runs = each(begin)(keys)
-    curves = jnp.full((*runs.going.shape, 2, steps), jnp.nan, smoothing.dtype)
-    begun = jnp.zeros((), jnp.int32), runs, curves
-    _, runs, curves = jax.lax.while_loop(lambda carry: (carry[0] < steps) & jnp.any(carry[1].going), body, begun)
-    return curves, runs.made, runs.going
+    return run(jax.random.key(seed)) if seeds is None else jax.vmap(run)(jax.random.split(jax.random.key(seed), seeds))
 
 
-def _updated(train: Callable[[Run], tuple[Run, jax.Array]], run: Run) -> tuple[Run, jax.Array]:
-    """The run after one update of the optimizer, and the mean loss of its batches, several where it accumulates gradients."""
+def _updated(train: Callable[[Any], tuple[Any, jax.Array]], carry: Any) -> tuple[Any, jax.Array]:
+    """The training after one update, and the mean loss of its batches, several where the optimizer accumulates gradients."""
 
-    def accumulate(carry: Any) -> Any:
-        before, total, n, _ = carry
+    def accumulate(so_far: Any) -> Any:
+        before, total, n, _ = so_far
         after, loss = train(before)
-        counts = zip(_accumulated(after.memory), _accumulated(before.memory), strict=True)
+        counts = zip(_accumulated(after), _accumulated(before), strict=True)
         return after, total + loss, n + 1, jnp.any(jnp.asarray([x > y for x, y in counts]))
 
-    carry = accumulate((run, jnp.zeros_like(run.total), jnp.zeros_like(run.total), None))
-    if _accumulated(run.memory):
-        carry = jax.lax.while_loop(lambda carry: carry[-1], accumulate, carry)
-    after, total, n, _ = carry
+    zero = jnp.zeros(())
+    so_far = accumulate((carry, zero, zero, None))
+    if _accumulated(carry):
+        so_far = jax.lax.while_loop(lambda so_far: so_far[-1], accumulate, so_far)
+    after, total, n, _ = so_far
     return after, total / n
 
 
-def _accumulated(memory: Any) -> list[Any]:
+def _accumulated(carry: Any) -> list[Any]:
     """The number of batches that each `optax.MultiSteps` in the state of an optimizer has for its next update."""
-    leaves = jax.tree.leaves(memory, is_leaf=lambda x: isinstance(x, optax.MultiStepsState))
+    leaves = jax.tree.leaves(carry, is_leaf=lambda x: isinstance(x, optax.MultiStepsState))
     return [x.mini_step for x in leaves if isinstance(x, optax.MultiStepsState)]
-
-
-def _recorded(run: Run, loss: jax.Array, smoothing: jax.Array, divergence: jax.Array) -> tuple[Run, jax.Array]:
-    """The run with one more loss, and the loss and smoothed loss, NaN if it has diverged before."""
-    total = smoothing * run.total + (1 - smoothing) * loss
-    weight = smoothing * run.weight + (1 - smoothing)
-    smoothed = total / weight
-    best = jnp.minimum(run.best, smoothed)
-    diverged = (best > 0) & (smoothed > divergence * best)  # four times a negative loss is a lower one
-    point = jnp.where(run.going, jnp.stack([loss, smoothed]), jnp.nan)
-    made, going = run.made + run.going.astype(jnp.int32), run.going & jnp.isfinite(smoothed) & ~diverged
-    return run._replace(total=total, weight=weight, best=best, made=made, going=going), point
 
 
 def _optimizer(factory: Factory, ramp: Schedule) -> optax.GradientTransformationExtraArgs:

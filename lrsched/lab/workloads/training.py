@@ -73,12 +73,10 @@ class Workload:
     def make_train(self, steps: int | None = None) -> Callable[[Schedule, jax.Array], dict[str, jax.Array]]:
         """A pure function `train(schedule, key)` for `lrsched.lab.compare`, by default of `self.steps` updates.
 
-        Update number t, from 0, is `parameters - schedule(t) · direction`. After each of 50 evaluations a clock of the schedule
-        observes the validation loss, as `value`. A run whose numbers overflow goes on with NaN.
-
-        The metrics are, for each evaluation, "step", the number of updates before it; "loss", the mean training loss since the
-        last evaluation; "validation", the score, and "validation_loss"; "learning_rate", of the last update; and, once, "test",
-        the score of the test split at the end.
+        Update t is `parameters - schedule(t) · direction`. After each of 50 evaluations the clocks of the schedule observe the
+        validation loss, as `value`. The metrics of each evaluation are "step", the number of updates before it; "loss", the
+        mean training loss since the last one; "validation", the score, and "validation_loss"; "learning_rate", of the last
+        update; and, once, "test", the score of the test split at the end.
         """
         steps, splits = self.steps if steps is None else steps, self.load()
         ends = np.unique(np.linspace(0, steps, min(EVALUATIONS, steps) + 1).round().astype(np.int32))
