@@ -138,7 +138,7 @@ def _explained(size: int) -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        if not any(text in str(error) for text in ("RESOURCE_EXHAUSTED", "Out of memory")):  # of GPUs; of CPUs in JAX 0.6
             raise
         hint = f"batch_size={size // 2}, the same in more rounds" if size > 1 else "a smaller model, or smaller batches"
         raise MemoryError(
