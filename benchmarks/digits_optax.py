@@ -12,7 +12,7 @@ from lrsched.lab.workloads import digits, training
 
 
 def schedule_of(name: str, peak: float, steps: int) -> optax.Schedule:
-    """The optax schedule for a name in `guide_schedules`. A plateau is not a schedule there: its rate is the constant one."""
+    """The optax schedule for a name in `bakeoff.guide`. A plateau is not a schedule there: its rate is the constant one."""
     match name:
         case "constant" | "reduce on plateau":
             return optax.constant_schedule(peak)

@@ -10,7 +10,7 @@ from lrsched.lab.workloads import digits, training
 
 
 def scheduler_of(name: str, optimizer: Any, peak: float, steps: int) -> Any:
-    """PyTorch's scheduler for a name in `guide_schedules`; None for the constant rate."""
+    """PyTorch's scheduler for a name in `bakeoff.guide`; None for the constant rate."""
     library = module("torch.optim.lr_scheduler")
     match name:
         case "constant":

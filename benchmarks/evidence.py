@@ -22,15 +22,28 @@ import numpy as np
 
 from benchmarks import evidence_report, machine
 from benchmarks.evidence_report import Evidence
-from lrsched.lab import Comparison, candidates, compare
+from lrsched.lab import Comparison, bakeoff, compare
 from lrsched.lab.compare import picture, statistics
-from lrsched.lab.compare.runs import Row
+from lrsched.lab.compare.result import Row
 from lrsched.lab.plain import plain
 from lrsched.lab.workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent
 TEXT, NUMBERS, RUNS = HERE / "evidence.md", HERE / "evidence.json", HERE / "evidence.runs"
 SEEDS = 20
+CHOSEN = {  # the numbers to choose for each schedule, besides the length of the run
+    "constant": ("rate",),
+    "step": ("peak", "every", "factor"),
+    "multi-step": ("peak", "first milestone", "second milestone", "factor"),
+    "exponential": ("peak", "rate"),
+    "cosine annealing": ("peak",),
+    "reduce on plateau": ("peak", "factor", "patience", "threshold"),
+    "cyclic": ("low", "high", "half a period"),
+    "one-cycle": ("peak",),
+    "warm-up cosine": ("peak", "warm-up"),
+    "warm-up stable decay": ("peak", "warm-up", "decay"),
+    "linear to zero": ("peak", "warm-up"),
+}
 SHORTER = (0.7, 0.5)  # of the steps: with 30 and 50 % saved, as the guide says
 
 
@@ -58,14 +71,13 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
     steps = steps or workload.steps
     runs = out / RUNS.name / workload.name
     options: dict[str, Any] = {"seeds": seeds, "batch_size": workload.batch_size}
-    schedules = candidates.schedules(candidates.ALL, steps)
-    found = compare(workload.make_train(steps), schedules, peaks=workload.peaks, folder=runs, **options)
+    found = compare(workload.make_train(steps), bakeoff.schedules(steps), peaks=workload.peaks, folder=runs, **options)
     print(f"{workload.name}: {workload.description}\n{found}")
     picture.write(found, out / f"evidence_{workload.name}.png", metric="validation", dpi=80)
-    rows = [_row(found, candidate, row) for candidate, row in zip(candidates.ALL, found.rows, strict=True)]
+    rows = [_row(found, row) for row in found.rows]
     for share in SHORTER:
         fewer = round(share * steps)
-        tuned = {name: s * found.chosen[name].peak for name, s in candidates.schedules(candidates.ALL, fewer).items()}
+        tuned = {name: s * found.chosen[name].peak for name, s in bakeoff.schedules(fewer).items()}
         short = compare(workload.make_train(fewer), tuned, folder=runs / str(fewer), **options)
         for row, gain in zip(rows, _gains(short, found), strict=True):
             row["shorter"][f"{share:g}"] = gain
@@ -85,7 +97,7 @@ def measured(workload: Workload, seeds: int, out: Path, steps: int | None = None
 
 def _data(workload: Workload) -> dict[str, Any]:
     """The source of the data, the rows of each split, and a hash of all."""
-    splits, digest = workload.task().splits, hashlib.sha256()
+    splits, digest = workload.load(), hashlib.sha256()
     python = f"the standard library of {platform.python_implementation()} {platform.python_version()}"
     source = python if workload.name == "chars" else f"scikit-learn {metadata.version('scikit-learn')}"
     for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
@@ -103,17 +115,17 @@ def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:
     return [{"gain": statistics.mean(gain), "gain_interval": statistics.bootstrap_interval(gain)} for gain in kept]
 
 
-def _row(found: Comparison, candidate: candidates.Candidate, row: Row) -> dict[str, Any]:
+def _row(found: Comparison, row: Row) -> dict[str, Any]:
     """The record of a schedule: its row in the table, and how its best peak compares with the others."""
-    own = [i for i, trial in enumerate(found.trials) if trial.name == candidate.name]
+    own = [i for i, trial in enumerate(found.trials) if trial.name == row.name]
     # A peak at which a run was lost is as bad as can be.
     of_peaks = np.where(found.diverged[own].any(axis=-1), -np.inf, found.metrics["validation"][own, ..., -1].mean(axis=-1))
     middle = np.median(of_peaks)
     return dataclasses.asdict(row) | {
         "steps_saved": _or_never(row.steps_saved),
         "steps_saved_interval": list(map(_or_never, row.steps_saved_interval)),
-        "numbers": candidate.numbers,
-        "on_the_edge": bool(found.end(candidate.name)),
+        "numbers": CHOSEN[row.name],
+        "on_the_edge": bool(found.end(row.name)),
         "lost_over_the_grid": of_peaks.max() - middle if np.isfinite(middle) else "some diverge",
         "shorter": {},
     }

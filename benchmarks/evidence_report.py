@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lrsched.lab.candidates import CONSTANT
-
+CONSTANT = "constant"
 CLAIM = 0.3  # the smallest share of the steps that a good schedule saves, according to the guide
 
 _INTRODUCTION = """# Do schedules help?
@@ -59,8 +58,8 @@ def _summary(found: Mapping[str, Evidence]) -> str:
     rows = [[*heads, "ease: numbers to choose", *(f"lost over the grid, {name}" for name in of)]]
     rows.append(["---"] * len(rows[0]))
     first = next(iter(found.values()))
-    for row in (*_others(first), *(row for row in first.rows if row["name"] == CONSTANT.name)):
-        name, is_constant = row["name"], row["name"] == CONSTANT.name
+    for row in (*_others(first), *(row for row in first.rows if row["name"] == CONSTANT)):
+        name, is_constant = row["name"], row["name"] == CONSTANT
         of_it = [rows_of[name] for rows_of in of.values()]
         rows.append(
             [
@@ -76,7 +75,7 @@ def _summary(found: Mapping[str, Evidence]) -> str:
 
 
 def _others(one: Evidence) -> list[dict[str, Any]]:
-    return [row for row in one.rows if row["name"] != CONSTANT.name]
+    return [row for row in one.rows if row["name"] != CONSTANT]
 
 
 def _in_short(found: Mapping[str, Evidence]) -> str:
@@ -127,7 +126,7 @@ def _section(name: str, one: Evidence) -> str:
     rows = [[*heads, *fewer, "lost over the grid"]]
     rows.append(["---"] * len(rows[0]))
     for row in one.rows:
-        is_constant = row["name"] == CONSTANT.name
+        is_constant = row["name"] == CONSTANT
         lost = f", {row['diverged']} diverged" if row["diverged"] else ""
         rows.append(
             [

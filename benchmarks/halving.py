@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsched.lab import candidates, compare
+from lrsched.lab import bakeoff, compare
 from lrsched.lab.workloads import WORKLOADS, Workload
 
 COLUMNS = ("workload", "updates", "CPU time", "same peak", "a neighbour", "score lost", "spread over seeds")
@@ -27,9 +27,7 @@ def row(workload: Workload, seeds: int) -> tuple[str, ...]:
     found, seconds = [], []
     for rungs in (1, 3):
         begin = time.process_time()
-        found.append(
-            compare(workload.make_train, lambda steps: candidates.schedules(candidates.ALL, steps), rungs=rungs, **options)
-        )
+        found.append(compare(workload.make_train, bakeoff.schedules, rungs=rungs, **options))
         seconds.append(time.process_time() - begin)
     full, halved = found
     # Rung k of three has the trials that are left, in runs of 1 / 9, 1 / 3 and all of the steps.

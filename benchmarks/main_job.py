@@ -20,12 +20,13 @@ from benchmarks import digits_optax, digits_torch, machine
 from benchmarks.optional import absent
 from benchmarks.timing import Row
 from lrsched.lab import bakeoff
+from lrsched.lab.workloads.digits import DENSE
 
 CORES = machine.CORES  # as the command and the loops have them
 STEPS, SEEDS = 1000, 8
-NAMES = tuple(bakeoff.guide_schedules(STEPS))
-RUNS = len(NAMES) * len(bakeoff.PEAKS) * SEEDS
-PEAK = bakeoff.PEAKS[3]  # one that suits every schedule, so that accuracies can be compared
+NAMES = tuple(bakeoff.guide(STEPS))
+RUNS = len(NAMES) * len(DENSE.peaks) * SEEDS
+PEAK = DENSE.peaks[3]  # one that suits every schedule, so that accuracies can be compared
 A_FEW = ("step", "cosine annealing", "reduce on plateau")
 
 Train = Callable[[str, float, int, int], float]  # of a schedule's name, a peak, a seed, and a number of steps
@@ -90,9 +91,9 @@ def _ours() -> tuple[float, float, float]:
     jax.clear_caches()
     gc.collect()
     begin = time.perf_counter()
-    comparison = bakeoff.run(STEPS, SEEDS, bakeoff.PEAKS, 0, show_progress=False)
+    comparison = bakeoff.run(STEPS, SEEDS, DENSE.peaks, 0, show_progress=False)
     seconds = time.perf_counter() - begin
-    accuracies = comparison.metrics["validation"][bakeoff.PEAKS.index(PEAK) :: len(bakeoff.PEAKS), :, -1]
+    accuracies = comparison.metrics["validation"][DENSE.peaks.index(PEAK) :: len(DENSE.peaks), :, -1]
     return seconds, float(np.mean(accuracies)), seconds - comparison.seconds["running"]
 
 

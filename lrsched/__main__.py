@@ -234,7 +234,7 @@ def _bakeoff(options: argparse.Namespace) -> int:
     from lrsched.lab import bakeoff
 
     folder = Path(options.out)
-    peaks = _prepare(options, folder, bakeoff.FILES, options.peaks or bakeoff.PEAKS)
+    peaks = _prepare(options, folder, bakeoff.FILES, options.peaks or bakeoff.DENSE.peaks)
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)
@@ -245,7 +245,7 @@ def _bakeoff(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     parser: _Parser = options.parser
     _needs(parser, "lab", "matplotlib", "rich", "sklearn")
-    from lrsched.lab import candidates
+    from lrsched.lab import bakeoff
     from lrsched.lab.compare.compare import compare
     from lrsched.lab.workloads import WORKLOADS
 
@@ -257,7 +257,7 @@ def _compare(options: argparse.Namespace) -> int:
         _check_settings(parser, folder, settings)
         comparison = compare(
             workload.make_train,
-            lambda steps: candidates.schedules(candidates.ALL, steps),
+            bakeoff.schedules,
             steps=steps,
             rungs=options.rungs,
             peaks=peaks,

@@ -1,4 +1,4 @@
-"""The main job: a constant rate and the seven schedulers that guides to PyTorch name, on handwritten digits."""
+"""The schedules that the commands compare, each with a peak of 1, and the main job."""
 
 import json
 import platform
@@ -6,37 +6,55 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lrsched.algebra.pointwise import Constant
+from lrsched.algebra.recipes import multi_step, one_cycle, step_decay, triangular, warmup_cosine, warmup_linear, wsd
 from lrsched.algebra.schedule import Schedule
-from lrsched.lab.candidates import CONSTANT, GUIDE, schedules
+from lrsched.algebra.shapes import Cosine, Exponential
+from lrsched.clocks.recipes import reduce_on_plateau
+from lrsched.lab.compare import picture
 from lrsched.lab.compare.compare import compare
-from lrsched.lab.compare.picture import write as draw
 from lrsched.lab.compare.result import Comparison
-from lrsched.lab.workloads import digits, training
+from lrsched.lab.workloads.digits import DENSE
 
 FILES = ("bakeoff.png", "bakeoff.json")
 PACKAGES = ("lrsched-jax", "jax", "jaxlib", "optax", "numpy", "scikit-learn")  # that the numbers depend on
-AT_ONCE = 4096  # runs, which fit in memory
-PEAKS = tuple(0.01 * 2.0**k for k in range(8))
 
 
-def guide_schedules(steps: int) -> dict[str, Schedule]:
-    """The schedules of a run of that many steps, each with a peak of 1."""
-    return schedules((CONSTANT, *GUIDE), steps)
+def guide(steps: int) -> dict[str, Schedule]:
+    """A constant rate, and the seven schedulers that guides to PyTorch name, for a run of that many steps."""
+    return {
+        "constant": Constant(1.0),
+        "step": step_decay(1.0, every=steps / 4, factor=0.5),
+        "multi-step": multi_step(1.0, milestones=[steps / 2, 3 * steps / 4], factor=0.1),
+        "exponential": Exponential(1.0, 0.01).stretch(steps),
+        "cosine annealing": Cosine(1.0, 0.0, steps),
+        "reduce on plateau": reduce_on_plateau(factor=0.5, patience=3, threshold=0.01),
+        "cyclic": triangular(0.1, 1.0, up=steps / 10),
+        "one-cycle": one_cycle(1.0, steps),
+    }
+
+
+def schedules(steps: int) -> dict[str, Schedule]:
+    """Those of the guides, and three newer ones."""
+    return guide(steps) | {
+        "warm-up cosine": warmup_cosine(1.0, 0.1 * steps, steps),
+        "warm-up stable decay": wsd(1.0, 0.1 * steps, steps, 0.2 * steps),
+        "linear to zero": warmup_linear(1.0, 0.1 * steps, steps),
+    }
 
 
 def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progress: bool = True) -> Comparison:
-    """Compares them in `8 · len(peaks) · seeds` runs."""
-    options = {"peaks": peaks, "seeds": seeds, "seed": seed, "batch_size": AT_ONCE, "show_progress": show_progress}
-    return compare(training.make_train(digits.dense_task(), steps), guide_schedules(steps), **options)
+    """Compares those of the guides on handwritten digits, in `8 · len(peaks) · seeds` runs."""
+    options = {"peaks": peaks, "seeds": seeds, "seed": seed, "batch_size": DENSE.batch_size, "show_progress": show_progress}
+    return compare(DENSE.make_train(steps), guide(steps), **options)
 
 
 def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> list[Path]:
     """Writes the picture and the numbers into a folder, and returns the paths of the files."""
-    picture, numbers = (folder / name for name in FILES)
-    draw(comparison, picture)
-    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    drawn, numbers = (folder / name for name in FILES)
+    picture.write(comparison, drawn)
     found = {one.name: one.version for one in metadata.distributions() if one.name in PACKAGES}
-    versions |= {name: found.get(name) for name in PACKAGES}  # of one that is not installed None
+    versions = {"python": platform.python_version(), "machine": platform.machine(), **dict.fromkeys(PACKAGES), **found}
     content = {"settings": settings, "versions": versions, **comparison.to_dict()}
     numbers.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-    return [picture, numbers]
+    return [drawn, numbers]

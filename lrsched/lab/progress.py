@@ -1,17 +1,19 @@
 """A progress bar that compiled programs can move.
 
-`with bar():` shows it on standard error; `report(done, total)` inside moves it, also from a jitted and vmapped scan.
+`with bar() as phase:` shows it on standard error. `phase(text, start, stop)` begins a phase, in which `report(done, total)`
+moves the bar from `start` to `stop`, also from a jitted and vmapped scan.
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
-_bar: "Bar | None" = None
+Phase: TypeAlias = Callable[[str, float, float], None]
+
+_move: Callable[[float], None] | None = None  # the bar that is shown, to a share of its phase
 
 
 def report(done: Any, total: Any) -> None:
@@ -24,46 +26,32 @@ def report(done: Any, total: Any) -> None:
     >>> from lrsched import lab
     >>> lab.report(3, 10)
     """
-    jax.debug.callback(_on_host, done, total)
 
+    def on_host(done: Any, total: Any) -> None:
+        if _move is not None:
+            _move(float(done) / float(total))
 
-def _on_host(done: Any, total: Any) -> None:
-    if _bar is not None:
-        _bar.move(float(done) / float(total))
-
-
-class Bar:
-    """The state of the bar. Reports within a phase move it from `start` to `stop`."""
-
-    def __init__(self, update: Callable[..., None]) -> None:
-        self._update = update
-        self._start, self._stop = 0.0, 0.0
-
-    def phase(self, text: str, start: float, stop: float) -> None:
-        self._start, self._stop = start, stop
-        self._update(description=text, completed=start)
-
-    def move(self, fraction: float) -> None:
-        self._update(completed=self._start + (self._stop - self._start) * fraction)
+    jax.debug.callback(on_host, done, total)
 
 
 @contextlib.contextmanager
-def bar(show: bool = True) -> Iterator[Bar]:
+def bar(show: bool = True) -> Iterator[Phase]:
     """A bar on standard error; an invisible one if `show` is false, or without the package rich."""
-    global _bar
-    outer = _bar
-    with _display() if show and find_spec("rich") else contextlib.nullcontext(lambda **_: None) as update:
-        _bar = Bar(update)
-        try:
-            yield _bar
-        finally:
-            _bar = outer
-
-
-@contextlib.contextmanager
-def _display() -> Iterator[Callable[..., None]]:
+    global _move
+    if not show or not find_spec("rich"):
+        yield lambda text, start, stop: None  # noqa: ARG005 - the signature of a phase
+        return
     from rich.console import Console
     from rich.progress import Progress
 
+    def phase(text: str, start: float, stop: float) -> None:
+        global _move
+        display.update(task, description=text, completed=start)
+        _move = lambda share: display.update(task, completed=start + (stop - start) * share)  # noqa: E731
+
     with Progress(console=Console(stderr=True)) as display:
-        yield functools.partial(display.update, display.add_task("", total=1.0))
+        task = display.add_task("", total=1.0)
+        try:
+            yield phase
+        finally:
+            _move = None

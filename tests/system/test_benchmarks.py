@@ -22,7 +22,7 @@ from benchmarks import (
 )
 from benchmarks.evidence_report import Evidence
 from benchmarks.timing import Row
-from lrsched.lab import bakeoff, candidates
+from lrsched.lab import bakeoff
 from lrsched.lab.workloads import WORKLOADS
 
 
@@ -52,14 +52,15 @@ def test_a_table_has_a_row_for_each_figure(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in main_job.NAMES if name != "reduce on plateau"])
 def test_the_peers_have_the_schedules_of_the_main_job(name):
-    expected = (0.08 * bakeoff.guide_schedules(100)[name])(np.arange(100))
+    expected = (0.08 * bakeoff.guide(100)[name])(np.arange(100))
     with relaxed():
         theirs = jax.vmap(digits_optax.schedule_of(name, 0.08, 100))(np.arange(100))
         np.testing.assert_allclose(np.broadcast_to(theirs, 100), expected, rtol=2e-4)
 
 
 def test_the_evidence_is_measured_and_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "ALL", (candidates.ALL[0], candidates.ALL[7]))
+    every = bakeoff.schedules
+    monkeypatch.setattr(bakeoff, "schedules", lambda n: {name: every(n)[name] for name in ("constant", "one-cycle")})
     monkeypatch.setattr(evidence, "SHORTER", (0.5,))
     assert evidence.main(["--workload", "tabular", "--seeds", "2", "--steps", "20", "--out", str(tmp_path)]) == 0
     kept = json.loads((tmp_path / "evidence.json").read_text())["tabular"]
@@ -73,7 +74,7 @@ def test_the_evidence_that_is_committed_is_what_its_numbers_say():
     assert list(kept) == list(WORKLOADS)
     assert evidence.TEXT.read_text() == evidence_report.text(kept)
     for name, found in kept.items():
-        assert [row["name"] for row in found.rows] == [candidate.name for candidate in candidates.ALL]
+        assert [row["name"] for row in found.rows] == list(bakeoff.schedules(1000))
         assert found.seeds >= 20
         assert (evidence.HERE / f"evidence_{name}.png").exists()
 

@@ -14,7 +14,7 @@ from helpers import relaxed
 
 import lrsched as ls
 from lrsched import __main__ as shell
-from lrsched.lab import bakeoff, candidates
+from lrsched.lab import bakeoff
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -35,7 +35,7 @@ def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
     assert found == "With 2 seeds nothing is decided yet."
     assert command.endswith("lrsched compare --workload digits")
     assert (folder / "more.svg").exists()
-    content, schedules = json.loads((folder / "bakeoff.json").read_text()), bakeoff.guide_schedules(60)
+    content, schedules = json.loads((folder / "bakeoff.json").read_text()), bakeoff.guide(60)
     assert (folder / "bakeoff.png").read_bytes()[:8] == PNG
     assert len(content["runs"]) == 8 * 2 * 2
     assert {run["schedule"] for run in content["runs"]} == set(schedules)
@@ -49,7 +49,8 @@ def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
 
 
 def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(candidates, "ALL", (candidates.CONSTANT, candidates.GUIDE[4]))  # two of the eleven, to compile less
+    two = {name: bakeoff.guide(20)[name] for name in ("constant", "reduce on plateau")}  # of the eleven, to compile less
+    monkeypatch.setattr(bakeoff, "schedules", lambda _: two)
     command = ["compare", "--workload", "tabular", "--steps", "20", "--seeds", "2", "--peaks", "0.01", "0.02"]
     assert shell.main([*command, "--out", str(tmp_path)]) == 0
     with (tmp_path / "runs.csv").open() as file:
@@ -73,7 +74,7 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
 
 
 def test_the_candidates_have_a_peak_of_1():
-    for name, schedule in candidates.schedules((*candidates.GUIDE, *candidates.NEWER, candidates.CONSTANT), 1000).items():
+    for name, schedule in bakeoff.schedules(1000).items():
         assert ls.summary(ls.clocks.bind(schedule, ls.clocks.init(schedule)), 1000).peak == pytest.approx(1.0), name
 
 

@@ -30,6 +30,7 @@ BATCHES = (
 PARAMS = {"w": jnp.ones(3), "b": jnp.zeros(())}
 CURVATURE = 5.0
 STEPS = 40  # everywhere, so that most tests find their program compiled
+KEY = jax.random.key(0)
 POINTS = RANDOM.normal(size=(7, 2)).astype(np.float32)
 
 
@@ -331,17 +332,25 @@ REFUSED = [
     ({"batches": (INPUTS, BATCHES[1][:3])}, "got shapes (7, 8, 3), (3, 8). Hint"),
     ({"batches": [INPUTS[0], INPUTS[1][:5]]}, "got (8, 3), (5, 3). Hint: drop the last"),
     ({"batches": 3}, "range_test(batches=3): expected arrays of shape "),
+    (
+        {"batches": batch_number(0)},
+        "got shapes (8, 3), (8,). Hint: x.reshape(batches, size, ...), or a list of batches, such as",
+    ),
     ({"params": {**PARAMS, "w": jnp.full(3, jnp.nan)}}, "expected a finite loss before the first update"),
     ({"params": {"counts": np.arange(3)}}, "expected a pytree with arrays of floats"),
     ({"optimizer": optax.adam(0.1)}, "expected a function from a learning rate"),
     ({"optimizer": lambda _: optax.sgd(0.1)}, "expected an optimizer that uses its rate"),
     ({"optimizer": lambda rate: optax.scale(-rate)}, "or optax.scale_by_learning_rate(rate)"),
-    ({"optimizer": lambda rate: rate}, "expected a function from a rate to an optimizer"),
-    ({"loss_fn": 3.0}, "range_test(loss_fn=3.0): expected a function of (params, batch)"),
+    ({"optimizer": lambda rate: rate}, "expected a function from a learning rate to an optimizer"),
+    ({"loss_fn": PARAMS, "params": fit}, "): expected a function of (params, batch). Hint: the order is range_test(loss_fn"),
+    ({"loss_fn": init, "params": fit}, "expected a function of (params, batch). Hint: the order is range_test(loss_fn"),
+    ({"loss_fn": eqx.nn.Linear(3, 1, key=KEY), "params": fit}, "expected a function of (params, batch). Hint: the order"),
+    ({"has_state": True, "params": (PARAMS, 0.0)}, "expected a function of (params, state, batch)"),
+    ({"params": optax.sgd, "optimizer": PARAMS}, "expected a function from a learning rate to an optimizer"),
     ({"loss_fn": lambda p, _: p["w"]}, "got float32 of shape (3,). Hint: take the mean"),
     ({"loss_fn": lambda p, batch: (fit(p, batch), 1)}, "got tuple. Hint"),
     ({"loss_fn": flax_loss, "params": flax_network(nnx.Rngs(0))}, "got one that changes params. Hint: has_state=True"),
-    ({"has_state": True}, "expected a pair (params, state)"),
+    ({"has_state": True, "loss_fn": lambda p, s, b: (fit(p, b), s)}, "expected a pair (params, state)"),
     ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), (s, s))}, "(loss, state)"),
 ]
 
@@ -351,3 +360,9 @@ REFUSED = [
 def test_what_cannot_be_tested_is_refused(options, message):
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         range_test(**options)
+
+
+def test_an_error_of_the_loss_says_where_it_was():
+    with pytest.raises(TypeError) as error:
+        range_test(params=BATCHES, batches={"w": jnp.ones((7, 3)), "b": jnp.ones((7, 1))})
+    assert "range_test(loss_fn, params, batches), with a batch of shape {'b': (1,), 'w': (3,)}" in error.value.__notes__[0]

@@ -1,5 +1,6 @@
 """`lrsched.lab.workloads`: the data, the transformer, the training loop, and that short runs learn."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -10,7 +11,7 @@ import optax
 import pytest
 
 import lrsched as ls
-from lrsched.lab.workloads import WORKLOADS, Splits, Task, chars, digits, make_train, tabular
+from lrsched.lab.workloads import WORKLOADS, Splits, chars, digits, tabular
 
 KEY = jax.random.key(0)
 
@@ -41,16 +42,16 @@ def test_a_character_changes_no_prediction_before_it():
 
 
 RUNS = {"dense": (100, 0.04, 0.4), "digits": (150, 0.04, 0.5), "chars": (150, 0.016, 0.5), "tabular": (100, 0.008, 0.4)}
-TASKS = {"dense": digits.dense_task, **{name: workload.task for name, workload in WORKLOADS.items()}}
+EVERY = {"dense": digits.DENSE, **WORKLOADS}
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_runs_learn_even_beside_one_that_diverges(name):
     """Two keys, and between them a rate that is far too high."""
     steps, peak, better = RUNS[name]
     schedules = ls.Cosine(jnp.asarray([peak, 1e30, peak]), 0.0, steps)
     keys = jnp.stack([KEY, KEY, jax.random.key(1)])
-    metrics: Any = jax.jit(jax.vmap(make_train(TASKS[name](), steps)))(schedules, keys)
+    metrics: Any = jax.jit(jax.vmap(EVERY[name].make_train(steps)))(schedules, keys)
     loss, validation = np.asarray(metrics["loss"]), np.asarray(metrics["validation"])
     assert np.isnan(loss[1, -1])
     assert np.all(loss[[0, 2], -1] < loss[[0, 2], 0])
@@ -64,20 +65,20 @@ DATA = np.arange(1.0, 5.0, dtype=np.float32)
 
 
 def line():
-    """A task whose runs are known: one number x with the loss ½x² times the mean of a batch."""
-    return Task(
-        splits=Splits(DATA, np.ones(2, np.float32), np.full(3, 2.0, np.float32)),
+    """A workload whose runs are known: one number x with the loss ½x² times the mean of a batch."""
+    return dataclasses.replace(
+        WORKLOADS["tabular"],
+        load=lambda: Splits(DATA, np.ones(2, np.float32), np.full(3, 2.0, np.float32)),
         init=lambda key: 1.0 + jax.random.uniform(key),
-        loss=lambda x, batch: 0.5 * x**2 * jnp.mean(jnp.asarray(batch)),
-        score=lambda x, split: (0.5 * x**2, -x * jnp.asarray(split)[0]),
+        measure=lambda x, rows: (0.5 * x**2 * jnp.mean(jnp.asarray(rows)), -x * jnp.asarray(rows)[0]),
         optimizer=optax.scale(0.5),
-        batch_size=2,
+        rows=2,
     )
 
 
 @pytest.mark.parametrize(("steps", "evaluations"), [(1, 1), (7, 7), (50, 50), (130, 50)])
 def test_it_is_a_plain_loop_with_evenly_spaced_evaluations(steps, evaluations):
-    result = make_train(line(), steps)(ls.Linear(0.1, 0.0, steps), KEY)
+    result = line().make_train(steps)(ls.Linear(0.1, 0.0, steps), KEY)
     gaps = np.diff([0, *result["step"]])
     assert len(gaps) == evaluations
     assert result["step"][-1] == steps
@@ -101,6 +102,6 @@ def test_it_is_a_plain_loop_with_evenly_spaced_evaluations(steps, evaluations):
 
 def test_a_plateau_observes_the_validation_loss():
     schedule = ls.reduce_on_plateau(factor=0.5, patience=1, threshold=0.5)
-    result = make_train(line(), 100)(schedule, KEY)
+    result = line().make_train(100)(schedule, KEY)
     np.testing.assert_allclose(result["learning_rate"], ls.clocks.replay(schedule, result["validation_loss"]))
     assert result["learning_rate"][-1] < 1.0

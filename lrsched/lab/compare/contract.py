@@ -1,17 +1,15 @@
 """Checks before anything runs: `train(schedule, key)` is a pure function of both, and returns metrics."""
 
-import hashlib
 import pickle
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr  # pyright: ignore[reportPrivateImportUsage]
+from jax.extend.core import ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage]
 from numpy.random import bit_generator
 
 from lrsched.algebra.schedule import Schedule
@@ -19,7 +17,6 @@ from lrsched.algebra.schedule import Schedule
 Train = Callable[[Schedule, jax.Array], Any]
 
 COLUMNS = ("schedule", "setting", "peak", "seed", "best", "diverged", "evaluation")  # these identify a run
-SPLITS = {"loss", "validation", "test"}
 
 _EXAMPLE = """
     def train(schedule, key):
@@ -33,19 +30,15 @@ def traced(
 ) -> tuple[ClosedJaxpr, list[str]]:
     """One run as a program of the numbers of its schedule and of its key, and the names of its metrics."""
     plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
-
-    def metrics(numbers: list[Any], key: jax.Array) -> dict[str, jax.Array]:
-        returned = plain(schedule_of(numbers), key)
-        returned = {"loss": returned} if _is_numeric(returned) else returned
-        _check_returned(returned)
-        return {name: jnp.asarray(value) for name, value in returned.items()}
-
     before = _random_state()
     # NumPy's generators without a seed draw one with this function.
     entropy = mock.patch.object(bit_generator, "randbits", wraps=getattr(bit_generator, "randbits", None), create=True)
     try:
         with entropy as drawn:
-            jaxpr, shapes = jax.make_jaxpr(metrics, return_shape=True)(numbers, key)
+            jaxpr, shapes = jax.make_jaxpr(
+                lambda numbers, key: _metrics(plain(schedule_of(numbers), key)),
+                return_shape=True,
+            )(numbers, key)
     except Exception as error:  # whatever a function of the user raises goes on, with a note
         error.add_note(
             "This happened in train(schedule, key), which lrsched.lab.compare calls with a schedule and a JAX key. The rate is"
@@ -58,37 +51,6 @@ def traced(
             "train(schedule, key): expected a pure function, got one that draws from NumPy's or Python's random numbers, which"
             " are equal in all runs. Hint: draw from the key, as in jax.random.normal(key, shape), and load data before."
         )
-    _check_use(jaxpr)
-    return jaxpr, sorted(shapes)
-
-
-def fingerprint(jaxpr: ClosedJaxpr) -> str:
-    """A hash of a program and of the data that it closes over, without addresses in memory."""
-    found = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr)).encode())
-    for constant in _constants(jaxpr):
-        is_key = jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
-        values = np.asarray(jax.random.key_data(constant) if is_key else constant)
-        found.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
-    return found.hexdigest()
-
-
-def _constants(part: Any) -> Iterator[Any]:
-    """The arrays that a program, and the jitted functions and loops in it, close over."""
-    if isinstance(part, ClosedJaxpr):
-        yield from part.consts
-        part = part.jaxpr
-    if isinstance(part, Jaxpr):
-        part = [list(equation.params.values()) for equation in part.eqns]
-    if isinstance(part, (list, tuple)):
-        for inner in part:
-            yield from _constants(inner)
-
-
-def _random_state() -> bytes:
-    return pickle.dumps((random.getstate(), np.random.get_state()))  # noqa: NPY002 - the one that train should not use
-
-
-def _check_use(jaxpr: ClosedJaxpr) -> None:
     used = {id(variable) for equation in jaxpr.jaxpr.eqns for variable in equation.invars}
     used |= {id(variable) for variable in jaxpr.jaxpr.outvars}
     *of_schedule, of_key = (id(variable) in used for variable in jaxpr.jaxpr.invars)
@@ -98,23 +60,31 @@ def _check_use(jaxpr: ClosedJaxpr) -> None:
     if not of_key:
         hint = "draw the first parameters from it, as in jax.random.normal(key, shape), or the batches"
         raise ValueError(f"train(schedule, key): expected a use of the key, got the same run for every seed. Hint: {hint}.")
+    return jaxpr, sorted(shapes)
 
 
-def _check_returned(returned: Any) -> None:
-    """Raises a ValueError unless these are the metrics of a run."""
+def _random_state() -> bytes:
+    return pickle.dumps((random.getstate(), np.random.get_state()))  # noqa: NPY002 - the one that train should not use
+
+
+def _metrics(returned: Any) -> dict[str, jax.Array]:
+    """The metrics of a run by name; a ValueError if these are none."""
     call = "train(schedule, key): expected it to return"
-    is_numeric = isinstance(returned, Mapping) and all(map(_is_numeric, returned.values()))
-    if not is_numeric or not ({"loss"} <= set(returned) <= {"loss", "step", "learning_rate"} or set(returned) >= SPLITS):
-        got = {name: _type(value) for name, value in returned.items()} if isinstance(returned, Mapping) else _type(returned)
-        raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(SPLITS)}, got {got}. Hint:{_EXAMPLE}")
-    if taken := [name for name in returned if name in COLUMNS]:
+    metrics = {"loss": returned} if _is_numeric(returned) else returned
+    is_numeric = isinstance(metrics, Mapping) and all(map(_is_numeric, metrics.values()))
+    splits = {"loss", "validation", "test"}
+    if not is_numeric or not ({"loss"} <= set(metrics) <= {"loss", "step", "learning_rate"} or set(metrics) >= splits):
+        got = {name: _type(x) for name, x in metrics.items()} if isinstance(metrics, Mapping) else _type(metrics)
+        raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(splits)}, got {got}. Hint:{_EXAMPLE}")
+    if taken := [name for name in metrics if name in COLUMNS]:
         raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")
-    shapes = {name: np.shape(value) for name, value in returned.items()}
+    shapes = {name: np.shape(value) for name, value in metrics.items()}
     curve = shapes["loss"] if len(shapes["loss"]) == 1 and all(shapes["loss"]) else ("evaluations",)
     for name, shape in {"loss": curve, "validation": curve, "step": curve, "test": ()}.items():
         if shapes.get(name, shape) != shape:
             hint = "stack curves over the evaluations, as jax.lax.scan does; of the test split return one score"
             raise ValueError(f"{call} {name!r} of shape {shape}, got {shapes[name]}. Hint: {hint}.")
+    return {name: jnp.asarray(value) for name, value in metrics.items()}
 
 
 def _is_numeric(value: Any) -> bool:

@@ -26,8 +26,8 @@ def steps_saved(curves: np.ndarray, base: np.ndarray, times: np.ndarray) -> tupl
     """The fraction of the baseline's time that a schedule saves on the way to the baseline's end, and its interval.
 
     It is `1 - t / t_base`. The two times are the first from which the mean curves over the seeds, of shape (N, E), stay at or
-    above the end of the baseline's mean curve. It is minus infinity if the schedule never gets there. The ends of single curves
-    are mostly noise: without any difference, half of the runs would never get to the end of another.
+    above the end of the baseline's mean curve (the ends of single curves are mostly noise). It is minus infinity if the
+    schedule never gets there.
     """
     if len(curves) < 2:
         return np.nan, (np.nan, np.nan)
@@ -45,9 +45,8 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of the mean of n independent values, by the expanded percentile bootstrap; NaN for n < 2.
 
     The means are those of 9,999 fixed samples of n values, drawn with replacement. Their 2.5 and 97.5 percentiles are too
-    narrow for small n. So the percentiles are `Φ(∓√(n/(n - 1)) · t(n - 1))`, 0.6 and 99.4 for n = 8, which makes the interval
-    of a mean of normal values as wide as Student's. For n < 5 the range of the values is narrower than that: with 2, 3 and 4
-    values the interval holds the mean in 50, 75 and 86 % of all cases.
+    narrow for small n; `Φ(∓√(n/(n - 1)) · t(n - 1))`, 0.6 and 99.4 for n = 8, make the interval of a mean of normal values as
+    wide as Student's. With 2, 3 and 4 values it still holds the mean in only 50, 75 and 86 % of all cases.
 
     References:
         Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69 (2015), section 5.

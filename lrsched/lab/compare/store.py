@@ -1,49 +1,36 @@
 """The finished runs of comparisons in a folder, so that they are not made again.
 
-`rounds.json` says by what they were trained; each `round-ID.npz` holds the metrics of one round, ID being its first run.
+Each `round-ID.npz` holds the metrics of one round by the identities of its runs, ID being the first. Runs of another `train`
+have other identities, so that a folder may hold several comparisons.
 """
 
 import hashlib
 import io
-import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr  # pyright: ignore[reportPrivateImportUsage]
 
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
 from lrsched.clocks.running import bind, init
-from lrsched.lab.compare.contract import Train, fingerprint, traced
+from lrsched.lab.compare.contract import Train, traced
+
+Runs = dict[str, dict[str, np.ndarray]]  # the metrics of each run
 
 _RUNS, _METRIC = "runs", "metric "  # names in a file; the prefix keeps metrics apart from the arguments of `np.savez`
 
 
-def check(folder: Path, train: Train, key: jax.Array) -> None:
-    """Makes the folder, for the runs of this `train`, device and JAX; a ValueError if it has those of another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    program, _ = traced(train, lambda numbers: Constant(*numbers), [jnp.ones(())], key)  # the same one for all schedules
-    about = {"train": fingerprint(program), "jax": jax.__version__, "backend": jax.default_backend()}
-    path = folder / "rounds.json"
-    if not path.exists():
-        _write(path, json.dumps(about, indent=1).encode())
-    there = json.loads(path.read_text(encoding="utf-8"))
-    if others := [name for name in about if there.get(name) != about[name]]:
-        differing = ["train, or the data that it closes over," if name == "train" else name for name in others]
-        raise ValueError(
-            f"compare(folder={str(folder)!r}): expected the runs of this comparison, got those of another:"
-            f" {' and '.join(differing)} differ.\nHint: give this one another folder, or delete that one to start anew."
-        )
-
-
-def finished(folder: Path, names: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+def finished(folder: Path, names: Sequence[str]) -> Runs:
     """The metrics of those named runs that are finished."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    found: Runs = {}
     for path in folder.glob("round-*.npz"):
         try:
             with path.open("rb") as file, np.load(file) as arrays:
@@ -55,19 +42,31 @@ def finished(folder: Path, names: Sequence[str]) -> dict[str, dict[str, np.ndarr
 
 
 def add(folder: Path, names: Sequence[str], metrics: dict[str, np.ndarray]) -> None:
-    """Keeps the metrics of the named runs."""
+    """Keeps the metrics of the named runs: in a file that is whole or not there at all, renamed when it is on the disk."""
     named: dict[str, Any] = {_METRIC + name: values for name, values in metrics.items()}
     np.savez_compressed(content := io.BytesIO(), **{_RUNS: np.asarray(names), **named})
-    _write(folder / f"round-{names[0]}.npz", content.getvalue())
+    path = folder / f"round-{names[0]}.npz"
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(content.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
-def by_run(names: Sequence[str], metrics: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+def by_run(names: Sequence[str], metrics: dict[str, np.ndarray]) -> Runs:
     """The metrics of each run, from those of all."""
     return {run: {name: values[i] for name, values in metrics.items()} for i, run in enumerate(names)}
 
 
-def identities(schedules: Sequence[Schedule], keys: np.ndarray) -> list[str]:
-    """A unique name for each schedule with each key, in this order: a hash of the schedule's program and of all numbers."""
+def identities(train: Train, schedules: Sequence[Schedule], keys: np.ndarray) -> list[str]:
+    """A name for the run with each schedule and each key, in this order: a hash of all that its numbers depend on.
+
+    That is the version of JAX, the kind of device, the programs of `train` and of the schedule, their data, and all numbers.
+    """
+    key = jax.random.wrap_key_data(keys[0])
+    program, _ = traced(train, lambda numbers: Constant(*numbers), [jnp.ones(())], key)  # the same one for all schedules
+    about = f"{jax.__version__} {jax.default_backend()} {_fingerprint(program)}"
     programs: dict[Any, str] = {}  # of each structure, of which there are few
     found = []
     for schedule in schedules:
@@ -75,17 +74,33 @@ def identities(schedules: Sequence[Schedule], keys: np.ndarray) -> list[str]:
         kind = structure, *(leaf.shape for leaf in leaves)
         if kind not in programs:
             rate = jax.make_jaxpr(lambda schedule, step: bind(schedule, init(schedule))(step))(schedule, 0)
-            programs[kind] = re.sub(r"0x[0-9a-f]+", "0x", str(kind)) + fingerprint(rate)
+            programs[kind] = about + _without_addresses(kind) + _fingerprint(rate)
         numbers = b"".join(np.asarray(leaf).tobytes() for leaf in leaves)
         found += [hashlib.sha256(programs[kind].encode() + numbers + key.tobytes()).hexdigest()[:32] for key in keys]
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all: under another name, renamed when it is on the disk."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def _without_addresses(x: Any) -> str:
+    return re.sub(r"0x[0-9a-f]+", "0x", str(x))
+
+
+def _fingerprint(jaxpr: ClosedJaxpr) -> str:
+    """A hash of a program and of the data that it closes over."""
+    found = hashlib.sha256(_without_addresses(jaxpr).encode())
+    for constant in _constants(jaxpr):
+        is_key = jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
+        values = np.asarray(jax.random.key_data(constant) if is_key else constant)
+        found.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
+    return found.hexdigest()
+
+
+def _constants(part: Any) -> Iterator[Any]:
+    """The arrays that a program, and the jitted functions and loops in it, close over."""
+    if isinstance(part, ClosedJaxpr):
+        yield from part.consts
+        part = part.jaxpr
+    if isinstance(part, Jaxpr):
+        part = [list(equation.params.values()) for equation in part.eqns]
+    if isinstance(part, (list, tuple)):
+        for inner in part:
+            yield from _constants(inner)

@@ -128,9 +128,10 @@ class RangeTest:
             ImportError: if matplotlib is missing.
         """
         axes: Axes = pyplot("RangeTest.plot").subplots()[1] if ax is None else ax
+        kind = "" if self.seeds is None else "median "
         losses, smoothed = np.atleast_2d(self.losses), np.atleast_2d(self.smoothed)
         shown = np.isfinite(smoothed).mean(axis=0) >= 0.5  # a median of a few seeds is no median of all
-        rates, median, kind = self.rates[shown], np.nanmedian(losses[:, shown], axis=0), "" if self.seeds is None else "median "
+        rates, median = self.rates[shown], np.nanmedian(losses[:, shown], axis=0)
         low, middle, high = np.nanquantile(smoothed[:, shown], [_BAND[0], 0.5, _BAND[1]], axis=0)
         axes.plot(rates, median, color=_BLUE, alpha=0.35, linewidth=1, label=f"{kind}loss")
         axes.plot(rates, middle, color=_BLUE, label=f"{kind}smoothed")
@@ -143,7 +144,8 @@ class RangeTest:
                     label += " ({:.2g} to {:.2g})".format(*self.spread[name])
                     axes.axvspan(*self.spread[name], color=colour, alpha=0.12, linewidth=0)
                 axes.axvline(rate, color=colour, linestyle=style, linewidth=1.4, label=label)
-        top, bottom = float(np.max(middle[: max(len(rates) - LAST, 1)])), float(np.min(median[: max(len(rates) - LAST, 1)]))
+        kept = slice(max(len(rates) - LAST, 1))  # without the explosion
+        top, bottom = float(middle[kept].max()), float(median[kept].min())
         room = 0.1 * ((top - bottom) or abs(top) or 1.0)
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(bottom - room, top + 2 * room))
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""fastai's four rules for choosing a learning rate from a range test, and a check whether a curve has any information.
+"""The end of a range test, fastai's four rules for choosing a rate from it, and a check whether it has any information.
 
 Each rule takes n rising rates, and the n smoothed losses measured at them.
 
@@ -15,6 +15,25 @@ _WINDOW = 5  # losses; the curve is lowest where their mean is least
 _CLEAR = 2.5  # standard deviations of noise; beyond them there is a trend
 
 
+def smooth(losses: np.ndarray, smoothing: float) -> np.ndarray:
+    """The exponential means along the last axis, without bias: `Σ smoothing^(i-k) · lₖ / Σ smoothing^(i-k)` over k ≤ i."""
+    smoothed = np.empty(losses.shape)
+    total, weight = np.zeros(losses.shape[:-1]), 0.0
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        for i in range(losses.shape[-1]):
+            total, weight = smoothing * total + losses[..., i], smoothing * weight + 1.0
+            smoothed[..., i] = total / weight
+    return smoothed
+
+
+def stop_of(smoothed: np.ndarray, divergence: float) -> int | None:
+    """The first step at which smoothed losses are not finite, or far above the lowest one so far; None if they never are."""
+    best = np.minimum.accumulate(smoothed)
+    # Four times a loss below 0 is a lower one.
+    is_over = ~np.isfinite(smoothed) | ((best > 0) & (smoothed > divergence * best))
+    return int(np.argmax(is_over)) if is_over.any() else None
+
+
 def minimum(rates: np.ndarray, losses: np.ndarray) -> float:
     """A tenth of the first rate with the least loss."""
     return float(rates[np.argmin(losses)]) / 10
@@ -29,10 +48,8 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float:
     """The rate in the middle of the longest valley.
 
     The valley is the longest strictly falling subsequence of the losses; of several, the one that ends first. It is taken to
-    start `length` points before its end. With `s = (end - start) / 3` the rate is number `start + ⌊s⌋ + ⌊s/2⌋`.
-
-    If no loss is below an earlier one, it is the first rate. It is NaN where that number is -1, which two points at the very
-    start give. (fastai then takes the last rate, the highest of all.)
+    start `length` points before its end. With `s = (end - start) / 3` the rate is number `start + ⌊s⌋ + ⌊s/2⌋`; NaN where that
+    is -1 (fastai then takes the last rate, the highest of all). If no loss is below an earlier one, it is the first rate.
     """
     lengths = np.ones(len(losses), int)  # of the longest that ends here
     for i in range(1, len(losses)):

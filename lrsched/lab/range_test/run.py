@@ -1,6 +1,8 @@
 """The range test: its arguments and its result."""
 
-from collections.abc import Callable
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -9,16 +11,14 @@ import numpy as np
 import optax
 
 from lrsched.algebra.node import checked, checked_flag
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Geometric
 from lrsched.algebra.written import unexpected
 from lrsched.lab import progress
 from lrsched.lab.plain import whole
-from lrsched.lab.range_test.inputs import split, stacked
 from lrsched.lab.range_test.result import RangeTest
-from lrsched.lab.range_test.rules import LAST
-from lrsched.lab.range_test.sweep import Factory, sweep, takes_key
-
-_BELOW_1 = 1 - 2.0**-25  # as a float32 too: otherwise no loss has a weight
+from lrsched.lab.range_test.rules import LAST, smooth, stop_of
+from lrsched.lab.range_test.sweep import Factory, is_array, split, sweep, takes_key
 
 
 def range_test(
@@ -40,8 +40,9 @@ def range_test(
     """Trains at rates that rise until the loss diverges: `start · (stop / start)^(i / (steps - 1))` at step i.
 
     The losses l are smoothed: `Σ smoothing^(i-k) · lₖ / Σ smoothing^(i-k)`, over k ≤ i. A run stops after the first step whose
-    smoothed loss is not finite, or is above `divergence` times the lowest one so far, if that is above 0. The compiled program
-    ends there. It is compiled once for a `loss_fn`, an `optimizer` and the shapes of the data: other numbers compile nothing.
+    smoothed loss is not finite, or is above `divergence` times the lowest one so far, if that is above 0. The program is
+    compiled once for a `loss_fn`, an `optimizer` and the shapes of the data: other numbers compile nothing. It makes all steps;
+    those after the stop are left out.
 
     Args:
         loss_fn: a pure function of (params, batch) that returns the loss, one float. If it has a parameter `key`, for dropout,
@@ -55,16 +56,15 @@ def range_test(
             With `optax.MultiSteps` a step is one update, from several batches, and its loss is their mean.
         has_state: whether the model has a state that is not trained, such as the statistics of batch normalization. Then
             `params` is a pair (params, state), and `loss_fn` a function of (params, state, batch) that returns (loss, state).
-        start: the first rate, above 0.
-        stop: the last rate, above `start`.
+        start, stop: the first and the last rate, `0 < start < stop`.
         steps: the number of rates, one for each update, at least 6.
         smoothing: the weight of the earlier losses, at least 0 (no smoothing) and below 1.
         divergence: above 1; with `math.inf` a run stops before `stop` only if its loss is not finite.
         seeds: None for one run, over the batches in their order. Or a number of runs, trained at once with `jax.vmap`: each has
             a random order of the batches and, where `params` is a function, its own parameters.
-        seed: the seed of all keys, below 2**32. Run s has the key `k = jax.random.split(jax.random.key(seed), seeds)[s]`;
-            without `seeds` it is `k = jax.random.key(seed)`. With `p, q, r = jax.random.split(k, 3)`, its parameters are
-            `params(p)`, the order of its batches is `jax.random.permutation(q, n)`, and batch number j has the key
+        seed: the seed of all keys, below 2**32. The key k of a run is `jax.random.key(seed)`, or one of
+            `jax.random.split(jax.random.key(seed), seeds)`. With `p, q, r = jax.random.split(k, 3)`, its parameters are
+            `params(p)`, the order of its batches `jax.random.permutation(q, n)`, and the key of batch number j
             `jax.random.fold_in(r, j)`.
         show_progress: whether to show a progress bar, on standard error.
 
@@ -73,8 +73,7 @@ def range_test(
         loss does not fall, or has not begun to rise at the last rate, there are none, and `reasons` says why.
 
     Raises:
-        TypeError: if `loss_fn` does not return one float or changes `params` in place, `optimizer` makes no optimizer, there is
-            nothing to train, or the batches are neither arrays nor an iterable.
+        TypeError: if an argument has the wrong type, or `loss_fn` does not return one float or changes `params` in place.
         ValueError: if a number is outside its bounds, there is no batch, their shapes do not agree, nothing differs between the
             seeds, the optimizer does not use its rate, or the loss is not finite before the first update.
 
@@ -86,14 +85,6 @@ def range_test(
     >>> print(f"{result.suggestions['valley']:.2g}, diverged at {result.rates[-1]:.2g}")
     0.095, diverged at 7.6
 
-    With dropout, and a running mean of the batches as the state:
-
-    >>> def loss_fn(x, mean, batch, key):
-    ...     kept = jax.random.bernoulli(key, 0.9, x.shape)
-    ...     return jnp.sum((x * kept - batch + mean) ** 2), 0.9 * mean + 0.1 * batch
-    >>> params, state = jnp.ones(3), jnp.zeros(3)
-    >>> _ = lab.range_test(loss_fn, (params, state), jnp.zeros((1, 3)), has_state=True, show_progress=False)
-
     References:
         Smith, *Cyclical learning rates for training neural networks*, 2015 (arXiv 1506.01186). fastai 2.8, `Learner.lr_find`,
         has the same smoothing, end and rules; its rates `start · (stop / start)^(i / steps)` stay below `stop`.
@@ -101,41 +92,84 @@ def range_test(
     start, stop = (float(checked("range_test", name, x, gt=0)) for name, x in (("start", start), ("stop", stop)))
     if not start < stop:
         raise ValueError(unexpected("range_test", "stop", stop, f"stop > start={start!r}", "the rates rise from start to stop"))
-    smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=_BELOW_1))
+    smoothing = float(checked("range_test", "smoothing", smoothing, ge=0, lt=1))
     divergence = float(checked("range_test", "divergence", divergence, gt=1, infinite=True))
     steps, seed = whole("range_test", "steps", steps, LAST + 1), whole("range_test", "seed", seed, 0, lt=2**32)
     seeds = None if seeds is None else whole("range_test", "seeds", seeds, 1)
-    has_state = checked_flag("range_test", "has_state", has_state)
-    if not callable(loss_fn):
-        raise TypeError(unexpected("range_test", "loss_fn", loss_fn, "a function of (params, batch)"))
-    if not callable(optimizer):
-        hint = "optax.adamw itself, or lambda rate: optax.adamw(rate, weight_decay=0.1)"
-        expected = "a function from a learning rate to an optimizer"
-        raise TypeError(unexpected("range_test", "optimizer", optimizer, expected, hint))
+    _check_loss_fn(loss_fn, checked_flag("range_test", "has_state", has_state))
+    ramp = Geometric(start, stop, steps - 1)
+    _check_optimizer(optimizer, ramp)
     # Modules of equinox can be called too, but are pytrees.
     init = params if callable(params) and jax.tree_util.treedef_is_leaf(jax.tree.structure(params)) else None
     model = None if init else split(params, has_state)
-    batches, count = stacked(batches, steps)
+    batches, count = _stacked(batches, steps)
     if seeds is not None and seeds > 1 and init is None and count == 1 and not takes_key(loss_fn):
         hint = "pass more batches, or a function of a key as params"
         raise ValueError(unexpected("range_test", "seeds", seeds, "runs that differ, not one batch and the same params", hint))
-    ramp, number = Geometric(start, stop, steps - 1), jnp.result_type(float)
-    numbers = ramp, np.asarray(smoothing, number), np.asarray(divergence, number), model, batches, np.uint32(seed)
     functions = {"loss_fn": loss_fn, "factory": optimizer, "init": init, "has_state": has_state}
-    with progress.bar(show_progress) as bar:
-        bar.phase(f"range test, {steps} rates", 0.0, 1.0)
-        curves, made, going = jax.device_get(sweep(*numbers, **functions, steps=steps, seeds=seeds))
-        bar.phase(f"range test, {steps} rates", 1.0, 1.0)
-    if not np.all(np.isfinite(curves[..., 0])):
+    with progress.bar(show_progress) as phase:
+        phase(f"range test, {steps} rates", 0.0, 1.0)
+        losses = np.array(sweep(ramp, model, batches, np.uint32(seed), **functions, steps=steps, seeds=seeds))
+        phase(f"range test, {steps} rates", 1.0, 1.0)
+    if not np.all(np.isfinite(losses[..., 0])):
         raise ValueError(
             "range_test(loss_fn=...): expected a finite loss before the first update, got one that is not."
             " Hint: look at the parameters and at the first batch."
         )
-    ends = np.atleast_1d(made).tolist()
-    return RangeTest(
-        rates=np.asarray(ramp(np.arange(max(ends)))),
-        losses=curves[..., 0, : max(ends)],
-        smoothed=curves[..., 1, : max(ends)],
-        steps=steps,
-        stops=tuple(None if goes else end - 1 for end, goes in zip(ends, np.atleast_1d(going), strict=True)),
-    )
+    smoothed = smooth(losses, smoothing)
+    stops = [stop_of(run, divergence) for run in np.atleast_2d(smoothed)]
+    ends = [steps if last is None else last + 1 for last in stops]
+    for end, *curves in zip(ends, np.atleast_2d(losses), np.atleast_2d(smoothed), strict=True):
+        for curve in curves:
+            curve[end:] = np.nan
+    end = max(ends)
+    return RangeTest(np.asarray(ramp(np.arange(end))), losses[..., :end], smoothed[..., :end], steps, tuple(stops))
+
+
+def _check_loss_fn(loss_fn: Any, has_state: bool) -> None:
+    """Raises a TypeError if it does not take these arguments; or is a model, which may be a function, too."""
+    names = ("params", "state", "batch") if has_state else ("params", "batch")
+    try:
+        inspect.signature(loss_fn).bind(*names, **({"key": None} if takes_key(loss_fn) else {}))
+        is_function = not any(map(is_array, jax.tree.leaves(loss_fn)))
+    except TypeError:
+        is_function = False
+    if not is_function:
+        hint = "the order is range_test(loss_fn, params, batches); with has_state=True, loss_fn takes a state as well"
+        raise TypeError(unexpected("range_test", "loss_fn", loss_fn, f"a function of ({', '.join(names)})", hint))
+
+
+def _check_optimizer(optimizer: Any, ramp: Schedule) -> None:
+    made = optimizer(ramp) if callable(optimizer) else None
+    if not isinstance(made, (optax.GradientTransformation, optax.MultiSteps)):
+        hint = "optax.adamw itself, or lambda rate: optax.adamw(rate, weight_decay=0.1)"
+        expected = "a function from a learning rate to an optimizer"
+        raise TypeError(unexpected("range_test", "optimizer", optimizer, expected, hint))
+
+
+def _stacked(batches: Any, most: int) -> tuple[Any, int]:
+    """The batches along the first axis of their arrays, and their number; the first `most` of an iterable."""
+    is_listed = isinstance(batches, Iterable) and not isinstance(batches, (tuple, Mapping)) and not is_array(batches)
+    if is_listed:
+        # Copied one by one: a loader may reuse its buffer.
+        taken = [jax.tree.map(jnp.array, batch) for batch in itertools.islice(batches, most)]
+        if not taken:
+            hint = "an iterator gives its batches only once, so make it anew"
+            raise ValueError(unexpected("range_test", "batches", batches, "at least one batch", hint))
+        shapes = dict.fromkeys(str(jax.tree.map(np.shape, batch)) for batch in taken)
+        if len(shapes) > 1:
+            hint = "drop the last batch, if it is smaller"
+            raise ValueError(f"range_test(batches=...): expected batches of one shape, got {', '.join(shapes)}. Hint: {hint}.")
+        batches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *taken)
+    leaves = jax.tree.leaves(batches)
+    if not leaves or not all(is_array(x) and np.ndim(x) for x in leaves):
+        expected = "arrays of shape (batches, ...), or an iterable of batches"
+        raise TypeError(unexpected("range_test", "batches", batches, expected, "put a single batch into a list"))
+    counts, axes = {len(x) for x in leaves}, {np.ndim(x) for x in leaves}
+    is_one_batch = not is_listed and 1 in axes and len(axes) > 1  # inputs and targets of examples, such as (32, 8) and (32,)
+    if len(counts) > 1 or 0 in counts or is_one_batch:
+        expected = "arrays of shape (batches, size, ...), with the same number of batches, at least one"
+        shapes = ", ".join(str(np.shape(x)) for x in leaves)
+        hint = "x.reshape(batches, size, ...), or a list of batches, such as [batch]"
+        raise ValueError(f"range_test(batches=...): expected {expected}, got shapes {shapes}. Hint: {hint}.")
+    return batches, counts.pop()

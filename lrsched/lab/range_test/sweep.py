@@ -1,13 +1,10 @@
-"""The compiled program of a range test: training at rates that rise, until it diverges.
+"""The compiled program of a range test: training at rates that rise, and the loss before each update."""
 
-All runs make a step at the same time, at the same rate: a loop over a `vmap` of a step. A `vmap` of a loop would select among
-all parameters at every step. A run that has diverged goes on, unrecorded, until all have.
-"""
-
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,30 +14,13 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import unexpected
 from lrsched.lab import progress
-from lrsched.lab.range_test.inputs import combine, is_array, split
 
 Factory: TypeAlias = Callable[[Any], optax.GradientTransformation | optax.MultiSteps]
-
-
-class Run(NamedTuple):
-    """A run so far. Its smoothed loss is `total / weight`, a mean without bias."""
-
-    trained: Any
-    state: Any  # of the model
-    memory: Any  # of the optimizer
-    seen: jax.Array  # batches
-    total: jax.Array  # Σ (1 - smoothing) · smoothing^(i - k) · loss k
-    weight: jax.Array  # the same sum with losses of 1
-    best: jax.Array  # the lowest smoothed loss
-    made: jax.Array  # recorded steps
-    going: jax.Array
 
 
 @functools.partial(jax.jit, static_argnames=("loss_fn", "factory", "init", "has_state", "steps", "seeds"))
 def sweep(
     ramp: Schedule,
-    smoothing: jax.Array,
-    divergence: jax.Array,
     model: tuple[Any, Any, Any] | None,
     batches: Any,
     seed: jax.Array,
@@ -51,115 +31,100 @@ def sweep(
     has_state: bool,
     steps: int,
     seeds: int | None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The losses and smoothed losses, of shape (2, steps) or (seeds, 2, steps); the steps of each run, and whether it went on.
-
-    Other numbers compile nothing, because all of them are arguments.
-    """
-    each = jax.vmap if seeds is not None else lambda f: f
-    keys = jax.random.key(seed) if seeds is None else jax.random.split(jax.random.key(seed), seeds)
+) -> jax.Array:
+    """The loss before each update, of shape (steps,) or (seeds, steps). Numbers are arguments, so others compile nothing."""
     count = len(jax.tree.leaves(batches)[0])
-    optimizer = _Optimizer(factory, ramp)
-    zero = jnp.zeros((), smoothing.dtype)
+    optimizer = _optimizer(factory, ramp)
 
-    def begin(key: jax.Array) -> tuple[Any, Run]:
+    def run(key: jax.Array) -> jax.Array:
         of_params, of_order, of_batches = jax.random.split(key, 3)
         trained, rest, state = split(init(of_params), has_state) if init else model  # pyright: ignore[reportGeneralTypeIssues]
         order = jnp.arange(count) if seeds is None else jax.random.permutation(of_order, count)
-        none = jnp.zeros((), jnp.int32)
-        run = Run(trained, state, optimizer.init(trained), none, zero, zero, zero + jnp.inf, none, jnp.ones((), bool))
-        return (rest, order, of_batches), run
 
-    def train(own: Any, run: Run) -> tuple[Run, jax.Array]:
-        """Trains on one batch: a whole update, or a part of one where the optimizer accumulates gradients."""
-        rest, order, key = own
-        batch = jax.tree.map(lambda x: x[order[run.seen % count]], batches)
-        options = {"key": jax.random.fold_in(key, run.seen)} if takes_key(loss_fn) else {}
+        def train(carry: Any) -> tuple[Any, jax.Array]:
+            """Trains on one batch: a whole update, or a part of one where the optimizer accumulates gradients."""
+            trained, state, memory, seen = carry
+            batch = jax.tree.map(lambda x: x[order[seen % count]], batches)
 
-        def loss_of(trained: Any) -> tuple[jax.Array, Any]:
-            return _checked_loss(loss_fn, combine(trained, rest), run.state, batch, has_state, options)
+            def loss_of(trained: Any) -> tuple[jax.Array, Any]:
+                given = _combine(trained, rest), state, batch, jax.random.fold_in(of_batches, seen)
+                return _checked_loss(loss_fn, has_state, *given)
 
-        (loss, state), grads = jax.value_and_grad(loss_of, has_aux=True)(run.trained)
-        extra = {"value": loss, "grad": grads, "value_fn": lambda trained: loss_of(trained)[0]}
-        updates, memory = optimizer.update(grads, run.memory, run.trained, **extra)
-        trained = optax.apply_updates(run.trained, updates)
-        return run._replace(trained=trained, state=state, memory=memory, seen=run.seen + 1), loss.astype(smoothing.dtype)
+            (loss, state), grads = jax.value_and_grad(loss_of, has_aux=True)(trained)
+            extra = {"value": loss, "grad": grads, "value_fn": lambda trained: loss_of(trained)[0]}
+            updates, memory = optimizer.update(grads, memory, trained, **extra)
+            return (optax.apply_updates(trained, updates), state, memory, seen + 1), loss.astype(float)
 
-    def step(own: Any, run: Run) -> tuple[Run, jax.Array]:
-        def accumulate(carry: Any) -> Any:
-            before, loss, n, _ = carry
-            after, more = train(own, before)
-            goes_on = [x > y for x, y in zip(_accumulated(after.memory), _accumulated(before.memory), strict=True)]
-            return after, loss + more, n + 1, jnp.any(jnp.asarray(goes_on))
+        def step(carry: Any, i: jax.Array) -> tuple[Any, jax.Array]:
+            progress.report(i + 1, steps)
+            return _updated(train, carry)
 
-        carry = accumulate((run, zero, zero, None))
-        if _accumulated(run.memory):
-            carry = jax.lax.while_loop(lambda carry: carry[-1], accumulate, carry)
-        after, loss, n, _ = carry
-        total = smoothing * run.total + (1 - smoothing) * loss / n
-        weight = smoothing * run.weight + (1 - smoothing)
-        smoothed = total / weight
-        best = jnp.minimum(run.best, smoothed)
-        diverged = (best > 0) & (smoothed > divergence * best)  # four times a negative loss is a lower one
-        going = run.going & jnp.isfinite(smoothed) & ~diverged
-        made = run.made + run.going.astype(jnp.int32)
-        point = jnp.where(run.going, jnp.stack([loss / n, smoothed]), jnp.nan)
-        return after._replace(total=total, weight=weight, best=best, made=made, going=going), point
+        begin = trained, state, optimizer.init(trained), jnp.zeros((), jnp.int32)
+        return jax.lax.scan(step, begin, jnp.arange(steps))[1]
 
-    def body(carry: Any) -> Any:
-        i, runs, curves = carry
-        runs, points = each(step)(owns, runs)
-        progress.report(i + 1, steps)
-        return i + 1, runs, curves.at[..., i].set(points)
+    return run(jax.random.key(seed)) if seeds is None else jax.vmap(run)(jax.random.split(jax.random.key(seed), seeds))
 
-    owns, runs = each(begin)(keys)
-    curves = jnp.full((*runs.going.shape, 2, steps), jnp.nan, smoothing.dtype)
-    begun = jnp.zeros((), jnp.int32), runs, curves
-    _, runs, curves = jax.lax.while_loop(lambda carry: (carry[0] < steps) & jnp.any(carry[1].going), body, begun)
-    return curves, runs.made, runs.going
+
+def _updated(train: Callable[[Any], tuple[Any, jax.Array]], carry: Any) -> tuple[Any, jax.Array]:
+    """The training after one update, and the mean loss of its batches, several where the optimizer accumulates gradients."""
+
+    def accumulate(so_far: Any) -> Any:
+        before, total, n, _ = so_far
+        after, loss = train(before)
+        counts = zip(_accumulated(after), _accumulated(before), strict=True)
+        return after, total + loss, n + 1, jnp.any(jnp.asarray([x > y for x, y in counts]))
+
+    zero = jnp.zeros(())
+    so_far = accumulate((carry, zero, zero, None))
+    if _accumulated(carry):
+        so_far = jax.lax.while_loop(lambda so_far: so_far[-1], accumulate, so_far)
+    after, total, n, _ = so_far
+    return after, total / n
+
+
+def _accumulated(carry: Any) -> list[Any]:
+    """The number of batches that each `optax.MultiSteps` in the state of an optimizer has for its next update."""
+    leaves = jax.tree.leaves(carry, is_leaf=lambda x: isinstance(x, optax.MultiStepsState))
+    return [x.mini_step for x in leaves if isinstance(x, optax.MultiStepsState)]
+
+
+def _optimizer(factory: Factory, ramp: Schedule) -> optax.GradientTransformationExtraArgs:
+    """The optimizer at the rates of a ramp; its update raises an error if it does not use them."""
+    used = []
+
+    def rate(t: Any) -> Any:
+        used.append(t)
+        return ramp(t)
+
+    def update(grads: Any, memory: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        updates, memory = made.update(grads, memory, params, **extra)
+        if not used or jax.tree.structure(updates) != jax.tree.structure(params):
+            hint = "the rate is a schedule: lambda rate: optax.adamw(rate), or optax.scale_by_learning_rate(rate)"
+            raise ValueError(unexpected("range_test", "optimizer", factory, "an optimizer that uses its rate", hint))
+        return updates, memory
+
+    made: Any = factory(Function(rate))
+    # `MultiSteps.update` takes `value`, unlike the update of its `gradient_transformation()`.
+    made = made if isinstance(made, optax.MultiSteps) else optax.with_extra_args_support(made)
+    return optax.GradientTransformationExtraArgs(made.init, update)  # pyright: ignore[reportArgumentType]
 
 
 def takes_key(loss_fn: Callable[..., Any]) -> bool:
     return "key" in inspect.signature(loss_fn).parameters
 
 
-class _Optimizer:
-    """The optimizer at the rates of a ramp. `update` raises an error if it does not use them."""
-
-    def __init__(self, factory: Factory, ramp: Schedule) -> None:
-        def rate(t: Any) -> Any:
-            self._used = True
-            return ramp(t)
-
-        self._used, self._factory, made = False, factory, factory(Function(rate))
-        if not isinstance(made, (optax.GradientTransformation, optax.MultiSteps)):
-            hint = "optax.adamw, or lambda rate: optax.adamw(rate, weight_decay=0.1)"
-            raise TypeError(unexpected("range_test", "optimizer", factory, "a function from a rate to an optimizer", hint))
-        # `MultiSteps.update` takes `value`, unlike the update of its `gradient_transformation()`.
-        self._made: Any = made if isinstance(made, optax.MultiSteps) else optax.with_extra_args_support(made)
-        self.init: Callable[[Any], Any] = self._made.init
-
-    def update(self, grads: Any, memory: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
-        updates, memory = self._made.update(grads, memory, params, **extra)
-        if not self._used or jax.tree.structure(updates) != jax.tree.structure(params):
-            hint = "the rate is a schedule: lambda rate: optax.adamw(rate), or optax.scale_by_learning_rate(rate)"
-            raise ValueError(unexpected("range_test", "optimizer", self._factory, "an optimizer that uses its rate", hint))
-        return updates, memory
-
-
-def _accumulated(memory: Any) -> list[Any]:
-    """The number of batches that each `optax.MultiSteps` in the state of an optimizer has for its next update."""
-    leaves = jax.tree.leaves(memory, is_leaf=lambda x: isinstance(x, optax.MultiStepsState))
-    return [x.mini_step for x in leaves if isinstance(x, optax.MultiStepsState)]
-
-
 def _checked_loss(
-    loss_fn: Callable[..., Any], params: Any, state: Any, batch: Any, has_state: bool, options: dict[str, Any]
+    loss_fn: Callable[..., Any], has_state: bool, params: Any, state: Any, batch: Any, key: jax.Array
 ) -> tuple[jax.Array, Any]:
     """The loss and the next state of the model."""
     before = [*map(id, jax.tree.leaves(params))]
     states = [jax.tree.map(lambda x: x, state)] if has_state else []  # rebuilt, because variables of flax know their trace
-    found = loss_fn(params, *states, batch, **options)
+    try:
+        found = loss_fn(params, *states, batch, **({"key": key} if takes_key(loss_fn) else {}))
+    except Exception as error:  # whatever a function of the user raises goes on, with a note
+        shapes = jax.tree.map(jnp.shape, batch)
+        error.add_note(f"This happened in loss_fn of range_test(loss_fn, params, batches), with a batch of shape {shapes}.")
+        raise
     call = "range_test(loss_fn=...): expected"
     if [*map(id, jax.tree.leaves(params))] != before:
         hint = "has_state=True with params=nnx.split(model, nnx.Param, ...)[1:]"
@@ -171,3 +136,43 @@ def _checked_loss(
         got = f"{loss.dtype} of shape {loss.shape}" if is_array(loss) else type(loss).__name__
         raise TypeError(f"{call} it to return one float, got {got}. Hint: take the mean; with a state use has_state=True.")
     return jnp.asarray(loss), state
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _Static:
+    """A leaf that is no array, such as the activation function of an equinox module."""
+
+    value: Any
+
+
+def is_array(x: Any) -> bool:
+    return hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def split(params: Any, has_state: bool) -> tuple[Any, Any, Any]:
+    """The float arrays, which are trained; everything else (both with None for the other); and the state of the model."""
+    state = None
+    if has_state:
+        if not isinstance(params, tuple) or len(params) != 2:
+            raise TypeError(unexpected("range_test", "params", params, "a pair (params, state), as has_state=True"))
+        params, state = params
+
+    def is_trained(x: Any) -> bool:
+        return type(x) is float or (is_array(x) and jnp.issubdtype(x.dtype, jnp.inexact))
+
+    trained = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)) if is_trained(x) else None, params)
+    rest = jax.tree.map(lambda x: None if is_trained(x) else x if is_array(x) else _Static(x), params)
+    if not jax.tree.leaves(trained):
+        expected = "a pytree with arrays of floats to train, or a function of a key that makes one"
+        raise TypeError(unexpected("range_test", "params", params, expected))
+    return trained, rest, state
+
+
+def _combine(trained: Any, rest: Any) -> Any:
+    """The parameters that `split` divided."""
+
+    def either(trained: Any, rest: Any) -> Any:
+        return rest.value if isinstance(rest, _Static) else rest if trained is None else trained
+
+    return jax.tree.map(either, trained, rest, is_leaf=lambda x: x is None)

@@ -2,8 +2,6 @@
 
 from lrsched.lab.workloads import chars, digits, tabular
 from lrsched.lab.workloads.training import Splits as Splits
-from lrsched.lab.workloads.training import Task as Task
 from lrsched.lab.workloads.training import Workload as Workload
-from lrsched.lab.workloads.training import make_train as make_train
 
 WORKLOADS = {workload.name: workload for workload in (digits.WORKLOAD, chars.WORKLOAD, tabular.WORKLOAD)}

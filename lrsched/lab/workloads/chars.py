@@ -16,9 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.lab.workloads.training import Splits, Task, Workload, draw
-
-Params = dict[str, jax.Array]
+from lrsched.lab.workloads.training import Params, Splits, Workload, draw
 
 CONTEXT = 32
 MODULES = {  # one file each in every Python from 3.11 to 3.14
@@ -38,15 +36,13 @@ RECENT = 3  # symbols that are embedded at each place: its own and the two befor
 @functools.cache
 def load() -> Splits:
     """Windows of `CONTEXT + 1` symbols, one a row. No module is in two splits, and no window in two modules."""
-    return Splits(*(_windows(split) for split in Splits._fields))
-
-
-def _windows(split: str) -> np.ndarray:
-    width = CONTEXT + 1
-    texts = [_symbols(module) for module in MODULES[split].split()]
-    windows = np.concatenate([text[: len(text) // width * width].reshape(-1, width) for text in texts])
-    count = WINDOWS.get(split, len(windows))
-    return windows[np.arange(count) * len(windows) // count]
+    width, splits = CONTEXT + 1, {}
+    for split, modules in MODULES.items():
+        texts = [_symbols(module) for module in modules.split()]
+        windows = np.concatenate([text[: len(text) // width * width].reshape(-1, width) for text in texts])
+        count = WINDOWS.get(split, len(windows))
+        splits[split] = windows[np.arange(count) * len(windows) // count]
+    return Splits(**splits)
 
 
 def _symbols(module: str) -> np.ndarray:
@@ -56,20 +52,12 @@ def _symbols(module: str) -> np.ndarray:
     return np.where(codes == ord("\n"), SYMBOLS - 2, symbols).astype(np.uint8)
 
 
-def task() -> Task:
-    """A small transformer. The score is minus the bits per character."""
-
-    def loss(params: Params, windows: Any) -> jax.Array:
-        symbols = jnp.asarray(windows, jnp.int32)
-        logits = transformer(params, symbols[:, :-1])
-        return optax.softmax_cross_entropy_with_integer_labels(logits, symbols[:, 1:]).mean()
-
-    def score(params: Params, windows: Any) -> tuple[jax.Array, jax.Array]:
-        nats = loss(params, windows)
-        return nats, -nats / math.log(2)
-
-    optimizer = optax.chain(optax.scale_by_adam(b2=0.98), optax.add_decayed_weights(0.1))
-    return Task(load(), init, loss, score, optimizer, batch_size=8)
+def measure(params: Params, windows: Any) -> tuple[jax.Array, jax.Array]:
+    """The loss in nats, and minus the bits per character."""
+    symbols = jnp.asarray(windows, jnp.int32)
+    logits = transformer(params, symbols[:, :-1])
+    nats = optax.softmax_cross_entropy_with_integer_labels(logits, symbols[:, 1:]).mean()
+    return nats, -nats / math.log(2)
 
 
 def init(key: jax.Array) -> Params:
@@ -82,15 +70,12 @@ def init(key: jax.Array) -> Params:
 def transformer(params: Params, symbols: jax.Array) -> jax.Array:
     """The logits of the next symbol: (n, length) → (n, length, symbols)."""
     # In so few updates attention would hardly learn the order of the last symbols, so each lag has its own embedding.
-    stream = sum((_later(params["embed"][lag][symbols], lag) for lag in range(RECENT)), start=jnp.zeros(()))
+    embedded = [params["embed"][lag][symbols] for lag in range(RECENT)]
+    later = [jnp.pad(x, ((0, 0), (lag, 0), (0, 0)))[:, : x.shape[1]] for lag, x in enumerate(embedded)]
+    stream = sum(later, start=jnp.zeros(()))
     stream = stream + _attention(_norm(stream) @ params["attend"]) @ params["mix"]
     stream = stream + jax.nn.relu(_norm(stream) @ params["up"]) @ params["down"]
     return _norm(stream) @ params["out"]
-
-
-def _later(x: jax.Array, places: int) -> jax.Array:
-    """Rows of places, moved later, with zeros in front."""
-    return jnp.pad(x, ((0, 0), (places, 0), (0, 0)))[:, : x.shape[1]]
 
 
 def _norm(x: jax.Array) -> jax.Array:
@@ -113,7 +98,11 @@ WORKLOAD = Workload(
     name="chars",
     description="a transformer predicts the next character of Python's standard library; AdamW",
     score="minus the bits per character",
-    task=task,
+    load=load,
+    init=init,
+    measure=measure,
+    optimizer=optax.chain(optax.scale_by_adam(b2=0.98), optax.add_decayed_weights(0.1)),
+    rows=8,
     steps=1000,
     peaks=tuple(0.001 * 2.0**k for k in range(7)),
     batch_size=8,

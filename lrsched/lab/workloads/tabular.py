@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lrsched.lab.workloads.training import Splits, Task, Workload, bundled, dense, through_dense
+from lrsched.lab.workloads.training import Params, Splits, Workload, bundled, dense, through_dense
 
 
 class Split(NamedTuple):
@@ -32,26 +32,22 @@ def load() -> Splits:
     return Splits(*(Split(*(values[part] for values in data)) for part in parts))
 
 
-def task() -> Task:
-    """A network with two hidden layers. The score is R²."""
-
-    def loss(params: dict[str, jax.Array], split: Split) -> jax.Array:
-        outputs = through_dense(params, split.inputs)[:, 0]
-        return jnp.mean((outputs - jnp.asarray(split.targets, outputs.dtype)) ** 2)
-
-    def score(params: dict[str, jax.Array], split: Split) -> tuple[jax.Array, jax.Array]:
-        mean = loss(params, split)
-        return mean, 1.0 - mean / jnp.asarray(np.var(split.targets), mean.dtype)
-
-    optimizer = optax.chain(optax.add_decayed_weights(0.1), optax.trace(0.9))
-    return Task(load(), lambda key: dense(key, (10, 32, 32, 1)), loss, score, optimizer, batch_size=16)
+def _measure(params: Params, split: Split) -> tuple[jax.Array, jax.Array]:
+    outputs = through_dense(params, split.inputs)[:, 0]
+    targets = jnp.asarray(split.targets, outputs.dtype)
+    loss = jnp.mean((outputs - targets) ** 2)
+    return loss, 1.0 - loss / jnp.var(targets)
 
 
 WORKLOAD = Workload(
     name="tabular",
     description="a network with two hidden layers predicts the progress of diabetes; momentum SGD with weight decay",
     score="R²",
-    task=task,
+    load=load,
+    init=functools.partial(dense, (10, 32, 32, 1)),
+    measure=_measure,
+    optimizer=optax.chain(optax.add_decayed_weights(0.1), optax.trace(0.9)),
+    rows=16,
     steps=500,
     peaks=tuple(0.0005 * 2.0**k for k in range(8)),
     batch_size=512,

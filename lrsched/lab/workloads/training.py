@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from lrsched.clocks.running import evaluate, init, tick
 from lrsched.lab import progress
 
 EVALUATIONS = 50  # of the validation split in a run, evenly spaced
+
+Params: TypeAlias = dict[str, jax.Array]
 
 
 class Splits(NamedTuple):
@@ -30,20 +32,9 @@ class Splits(NamedTuple):
         return {name: len(jax.tree.leaves(split)[0]) for name, split in self._asdict().items()}
 
 
-class Task(NamedTuple):
-    """A model, its data and its optimizer."""
-
-    splits: Splits
-    init: Callable[[jax.Array], Any]  # key → parameters
-    loss: Callable[[Any, Any], jax.Array]  # (parameters, rows) → their mean loss
-    score: Callable[[Any, Any], tuple[jax.Array, jax.Array]]  # (parameters, split) → mean loss, and a score: higher is better
-    optimizer: optax.GradientTransformation  # an update subtracts its output times the rate
-    batch_size: int  # rows in an update, drawn with replacement
-
-
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A task with the lengths and peak rates that suit it.
+    """A model, its data and its optimizer, with the lengths and peak rates that suit them.
 
     `compare(workload.make_train(), schedules, peaks=workload.peaks, seeds=20, batch_size=workload.batch_size)` compares
     schedules of `workload.steps` steps on it.
@@ -52,7 +43,11 @@ class Workload:
         name: its name on the command line.
         description: the model and the data, in one line.
         score: the meaning of "validation" and "test"; higher is better.
-        task: a function that loads the data, and returns the task.
+        load: a function that loads the data.
+        init: a function of a key that returns the parameters.
+        measure: a function of parameters and rows that returns their mean loss and their score.
+        optimizer: an update subtracts its output times the rate.
+        rows: the examples in an update, drawn with replacement.
         steps: the updates of a run.
         peaks: rates, from too low to too high for every schedule.
         batch_size: the runs at a time that are fastest on a CPU.
@@ -66,60 +61,58 @@ class Workload:
     name: str
     description: str
     score: str
-    task: Callable[[], Task]
+    load: Callable[[], Splits]
+    init: Callable[[jax.Array], Any]
+    measure: Callable[[Any, Any], tuple[jax.Array, jax.Array]]
+    optimizer: optax.GradientTransformation
+    rows: int
     steps: int
     peaks: tuple[float, ...]
     batch_size: int
 
     def make_train(self, steps: int | None = None) -> Callable[[Schedule, jax.Array], dict[str, jax.Array]]:
-        """The pure `train(schedule, key)` of a run with that many updates, by default its own number."""
-        return make_train(self.task(), self.steps if steps is None else steps)
+        """A pure function `train(schedule, key)` for `lrsched.lab.compare`, by default of `self.steps` updates.
 
+        Update t is `parameters - schedule(t) · direction`. After each of 50 evaluations the clocks of the schedule observe the
+        validation loss, as `value`. The metrics of each evaluation are "step", the number of updates before it; "loss", the
+        mean training loss since the last one; "validation", the score, and "validation_loss"; "learning_rate", of the last
+        update; and, once, "test", the score of the test split at the end.
+        """
+        steps, splits = self.steps if steps is None else steps, self.load()
+        ends = np.unique(np.linspace(0, steps, min(EVALUATIONS, steps) + 1).round().astype(np.int32))
+        examples = splits.rows()["train"]
 
-def make_train(task: Task, steps: int) -> Callable[[Schedule, jax.Array], dict[str, jax.Array]]:
-    """A pure function `train(schedule, key)` for `lrsched.lab.compare`, of `steps` updates and 50 evaluations.
+        def update(schedule: Schedule, key: jax.Array, step: jax.Array, carry: Any) -> Any:
+            params, memory, state, total, _ = carry
+            rows = jax.random.randint(jax.random.fold_in(key, step), (self.rows,), 0, examples)
+            batch = jax.tree.map(lambda x: jnp.asarray(x)[rows], splits.train)
+            (loss, _), grads = jax.value_and_grad(self.measure, has_aux=True)(params, batch)
+            with jax.numpy_dtype_promotion("standard"):  # optax's Adam relies on it
+                direction, memory = self.optimizer.update(grads, memory, params)
+            rate = jnp.asarray(evaluate(schedule, state), float)  # of the default type, perhaps not that of the schedule
+            params = jax.tree.map(lambda p, d: p - rate.astype(p.dtype) * d, params, direction)
+            return params, memory, tick(schedule, state), total + loss, rate
 
-    Update number t, from 0, is `parameters - schedule(t) · direction`. After each evaluation a clock of the schedule observes
-    the validation loss, as `value`. A run whose numbers overflow goes on with NaN.
+        def train(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
+            key_params, key_batches = jax.random.split(key)
 
-    The metrics are, for each evaluation, "step", the number of updates before it; "loss", the mean training loss since the last
-    evaluation; "validation", the score, and "validation_loss"; "learning_rate", of the last update; and, once, "test", the
-    score of the test split at the end.
-    """
-    ends = np.unique(np.linspace(0, steps, min(EVALUATIONS, steps) + 1).round().astype(np.int32))
-    examples = task.splits.rows()["train"]
+            def until_evaluation(carry: Any, span: Any) -> Any:
+                start, end = span
+                body = functools.partial(update, schedule, key_batches)
+                begin = (*carry, jnp.zeros(()), jnp.zeros(()))
+                params, memory, state, total, rate = jax.lax.fori_loop(start, end, body, begin)
+                loss, score = self.measure(params, splits.validation)
+                state = tick(schedule, state, steps=0, value=loss)
+                progress.report(end, steps)
+                row = {"step": end, "loss": total / (end - start).astype(total.dtype), "validation": score}
+                return (params, memory, state), row | {"validation_loss": loss, "learning_rate": rate}
 
-    def update(schedule: Schedule, key: jax.Array, step: jax.Array, carry: Any) -> Any:
-        params, memory, state, total, _ = carry
-        rows = jax.random.randint(jax.random.fold_in(key, step), (task.batch_size,), 0, examples)
-        batch = jax.tree.map(lambda x: jnp.asarray(x)[rows], task.splits.train)
-        loss, grads = jax.value_and_grad(task.loss)(params, batch)
-        with jax.numpy_dtype_promotion("standard"):  # optax's Adam relies on it
-            direction, memory = task.optimizer.update(grads, memory, params)
-        rate = jnp.asarray(evaluate(schedule, state), float)  # of the default type, which may be another than the schedule's
-        params = jax.tree.map(lambda p, d: p - rate.astype(p.dtype) * d, params, direction)
-        return params, memory, tick(schedule, state), total + loss, rate
+            params = self.init(key_params)
+            begin = params, self.optimizer.init(params), init(schedule)
+            (params, *_), rows = jax.lax.scan(until_evaluation, begin, (ends[:-1], ends[1:]))
+            return {**rows, "test": self.measure(params, splits.test)[1]}
 
-    def train(schedule: Schedule, key: jax.Array) -> dict[str, jax.Array]:
-        key_params, key_batches = jax.random.split(key)
-        params = task.init(key_params)
-
-        def until_evaluation(carry: Any, span: Any) -> Any:
-            start, end = span
-            begin = (*carry, jnp.zeros(()), jnp.zeros(()))
-            body = functools.partial(update, schedule, key_batches)
-            params, memory, state, total, rate = jax.lax.fori_loop(start, end, body, begin)
-            loss, score = task.score(params, task.splits.validation)
-            state = tick(schedule, state, steps=0, value=loss)
-            progress.report(end, steps)
-            row = {"step": end, "loss": total / (end - start).astype(total.dtype), "validation": score}
-            return (params, memory, state), row | {"validation_loss": loss, "learning_rate": rate}
-
-        begin = params, task.optimizer.init(params), init(schedule)
-        (params, *_), rows = jax.lax.scan(until_evaluation, begin, (ends[:-1], ends[1:]))
-        return {**rows, "test": task.score(params, task.splits.test)[1]}
-
-    return train
+        return train
 
 
 def bundled(name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +128,7 @@ def bundled(name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     return inputs[order], targets[order]
 
 
-def draw(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], gains: Mapping[str, float]) -> dict[str, jax.Array]:
+def draw(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], gains: Mapping[str, float]) -> Params:
     """Normal weights by name, with the variance `gain / inputs`; `inputs` is the product of all axes but the last.
 
     Signals keep the variance 1 with a gain of 1, or of 2 before a relu. Weights without a gain are 0.
@@ -148,14 +141,14 @@ def draw(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], gains: Mapping[s
     return {name: weights.get(name, jnp.zeros(shape)) for name, shape in shapes.items()}
 
 
-def dense(key: jax.Array, sizes: Sequence[int]) -> dict[str, jax.Array]:
+def dense(sizes: Sequence[int], key: jax.Array) -> Params:
     """Weights and biases of dense layers of these sizes: inputs first, outputs last."""
     layers = range(1, len(sizes))
     shapes = {f"w{k}": (sizes[k - 1], sizes[k]) for k in layers} | {f"b{k}": (sizes[k],) for k in layers}
     return draw(key, shapes, {f"w{k}": 2.0 if k < layers[-1] else 1.0 for k in layers})
 
 
-def through_dense(params: dict[str, jax.Array], inputs: Any) -> jax.Array:
+def through_dense(params: Params, inputs: Any) -> jax.Array:
     """The outputs of dense layers with relu in between, one row for each row of inputs."""
     last = len(params) // 2
     values = jnp.asarray(inputs, params["w1"].dtype)
