@@ -136,8 +136,8 @@ def test_a_fit_finds_the_parameters_of_simulated_curves(name):
     assert f"{name} law, fitted to 3 curves, 162 points" in text
     assert "warmup_cosine(0.001, 200, 3000, end=0.0001)" in text
     assert ("The curves hardly determine" in text) == (name == "multi-power")
-    figure = law.plot((HALF, STEPS, None), (SCHEDULES["wsd"], STEPS, summed(name, TRUTH[name], SCHEDULES["wsd"], STEPS)))
-    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "residual", "rate"]
+    axes = law.plot((HALF, STEPS, None), (SCHEDULES["wsd"], STEPS, summed(name, TRUTH[name], SCHEDULES["wsd"], STEPS)))
+    assert [ax.get_ylabel() for ax in axes] == ["loss", "residual", "rate"]
 
 
 def coverage(name, seeds):

@@ -1,6 +1,6 @@
 """The picture of a fitted law: losses, residuals and schedules, one below the other."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -8,15 +8,13 @@ from lrsched.lab.law.curves import as_rates
 from lrsched.lab.law.result import FittedLaw
 from lrsched.views.plotting import COLOURS, pyplot
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-def draw(law: FittedLaw, curves: tuple[tuple[Any, Any, Any], ...]) -> "Figure":
+def draw(law: FittedLaw, curves: tuple[tuple[Any, Any, Any], ...]) -> np.ndarray:
     """Draws the curves of the fit, and any further ones."""
-    figure, (top, middle, bottom) = pyplot("FittedLaw.plot").subplots(
+    _, axes = pyplot("FittedLaw.plot").subplots(
         3, 1, sharex=True, figsize=(7, 7), height_ratios=[3, 1, 1], layout="constrained"
     )
+    top, middle, bottom = axes
     fitted = [(one.rates, one.steps, one.losses, one.name) for one in law.curves]
     more = [(s, np.asarray(steps), losses, str(s) if np.ndim(s) == 0 else "") for s, steps, losses in curves]
     for i, (schedule, steps, losses, name) in enumerate([*fitted, *more]):
@@ -35,4 +33,4 @@ def draw(law: FittedLaw, curves: tuple[tuple[Any, Any, Any], ...]) -> "Figure":
         ax.grid(alpha=0.3)
     bottom.set_xlabel("step")
     top.legend(fontsize="small")
-    return figure
+    return axes

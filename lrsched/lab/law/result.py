@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,6 @@ from lrsched.algebra.written import unexpected
 from lrsched.lab.law.curves import Curve, Rated, Run, as_rates, corners
 from lrsched.lab.law.design import optimized
 from lrsched.lab.law.laws import Law, mesh, path
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _NUMBERS = 2**24  # in a matrix of steps and segments; beyond that, steps are predicted in parts
 _BY_PRIOR = 0.7  # if an interval is wider than this share of the prior's, the prior decides the parameter
@@ -134,14 +131,14 @@ class FittedLaw:
         found = ", ".join(f"{name}={one.value:.4g}" for name, one in self.parameters.items())
         return f"<FittedLaw {self.law.name}: {found}>"
 
-    def plot(self, *curves: Run | tuple[Rated, ArrayLike, None]) -> "Figure":
+    def plot(self, *curves: Run | tuple[Rated, ArrayLike, None]) -> np.ndarray:
         """Draws measured and predicted losses, the residuals, and the schedules, one below the other.
 
         Args:
             curves: more curves to draw, in the form that `fit_law` takes; `(schedule, steps, None)` if there are no losses.
 
         Returns:
-            The matplotlib figure.
+            The three Axes, as an array.
 
         Raises:
             ImportError: if matplotlib is missing.
