@@ -66,6 +66,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Greedy(highest=-1, lowest=[-2, 0]), "Greedy(lowest=array([-2.,  0.])): expected lowest <= highest"),
     (lambda: ls.one_cycle(1.0, 100, pct_final=0.2), "one_cycle(pct_final=0.2)", "pct_final >= pct_start=0.3"),
     (lambda: LINE / 0, "Linear(0.0, 1.0, 10) / 0.0", "a divisor other than 0"),
+    (lambda: max(LINE, 0.1), "a schedule is neither true nor false, nor less than another: minimum(s, r)"),
     (lambda: LINE.clip(0.9, 0.1), "clip(low=0.9, high=0.1)", "low <= high", "swap the two"),
     (lambda: LINE.then("a"), "then(other='a')", "a schedule, a number or a function of the step", "parse(text) reads"),
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),
@@ -95,6 +96,10 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
             lambda _: ls.scale_by_learning_rate(ls.reduce_on_plateau),
             lambda _: ls.scheduled(optimizers.adamw)(ls.reduce_on_plateau),
         )
+    ),
+    *(
+        (lambda f=f: LINE * f, "): expected a function of time, got one with ", "Hint: call it, if it makes such a function.")
+        for f in (optimizers.linear_schedule, lambda: 0.1, lambda t, a: t * a)
     ),
     (lambda: LINE * optax.linear_schedule, "Function(fn=optax.linear_schedule)", "call it: optax.linear_schedule()"),
     (lambda: DRIVEN(3), "on what its clock has observed", "scale_by_learning_rate(s) runs the clocks", "evaluate(s, state)"),

@@ -45,6 +45,8 @@ NAMES = [
     (lambda: torch.OneCycleLR(0.1, max_lr=0.2), "OneCycleLR(...): expected max_lr once, got it by position and by name."),
     (lambda: torch.StepLR(optimizer=0.1, step_size=30), "Hint: base_lr=<the rate of the optimizer>."),
     (lambda: keras.CosineDecay(optimizer=0.1), "Hint: initial_learning_rate=<the rate of the optimizer>."),
+    (lambda: ls.wsd(0.1, 9, 99, decay=9), "Hint: write decay_steps for decay."),
+    (lambda: ls.warmup_cosine(0.1, 9, length=99), "Hint: write steps for length."),
     (lambda: ls.wsd(0.1, 9, stable_steps=9), "Hint: steps=warmup_steps + stable_steps + decay_steps."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
     (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),

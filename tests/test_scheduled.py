@@ -256,7 +256,7 @@ ANY: Any = [({"a": RATE}, "{'a': .*}"), ((RATE, RATE), ".*"), (ls.Plateau(), r"P
 MISTAKES: Any = [
     (lambda: ls.scheduled(RATE), r"Hint: as in scheduled\(optax.adamw\)\(learning_rate=schedule\)."),  # pyright: ignore
     (lambda: ls.scheduled(optax.adamw, RATE), r"static_args=.*names of arguments. Hint: .*scheduled\(adamw\)\(learning_rate="),  # pyright: ignore
-    (lambda: ls.scheduled(optax.adamw, learning_rate=RATE), r"own: scheduled\(optax.adamw\)\(learning_rate=...\)"),  # pyright: ignore
+    (lambda: ls.scheduled(optax.adamw, learning_rate=RATE), r"factory=optax.adamw, then scheduled\(optax.adamw\)\(learning_r"),  # pyright: ignore
     (lambda: ls.scheduled(optax.adamw)(lr=RATE), r"\(lr=...\): expected learning_rate, .* Hint: write learning_rate for lr"),  # pyright: ignore
     (lambda: ls.scheduled(optax.adamw, live=3), r"scheduled\(live=3\): expected True or False"),  # pyright: ignore
     *((lambda x=x: ls.scheduled(optax.adamw)(x), rf"\(learning_rate={says}\): expected a number or a sch") for x, says in ANY),

@@ -178,7 +178,7 @@ NO_EXPRESSION = {
     "[Linear(0, 1, 2) for x in (1, 2)]": "expected numbers, .* got other Python code",
     "9 ** 9 ** 9 ** 9 * Time()": "expected a number that a float can hold",
     "1 << 1000000000": "expected one of the operators",
-    "Linear(0, 1, round(Time()))": r"round\(...\): expected one number",
+    "Linear(0, 1, round(Time()))": "must be a string or a real number, not 'Time'",
     "": "expected an expression",
     "WSD(.1, 0, 100)": "unknown name WSD; did you mean wsd",
     "linear_schedule(.1, 0, 100)": r"Hint: lrsched.dialects.optax.linear_schedule\.",
@@ -195,7 +195,7 @@ NO_EXPRESSION = {
     "max(Time(), 1)": r"unknown name max. Hint: maximum\(a, b\)",
     "Linear(0, 1, inf)": r'got the name inf. Hint: float\("inf"\)',
     "warmup_cosine": r"got the name warmup_cosine. Hint: warmup_cosine\(...\)",
-    "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected one number",
+    "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected number, got 2 values",
     "Linear(0, 1, int('a'))": "could not convert string to float: 'a'",
     '{"schedule": {"node": "Time"}}': "from_json reads JSON",
 }

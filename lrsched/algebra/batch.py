@@ -106,7 +106,7 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
             argument that is itself a list, such as milestones, goes into a list of lists.
 
     Returns:
-        The batch of shape (n,), which can be indexed and iterated like a list of schedules; the last axis moves fastest.
+        The batch of shape (n,), which has a length, items and slices like a list of schedules; the last axis moves fastest.
         And the points: the n values of each axis, as an array (of objects, where they are lists of different lengths).
 
     >>> import lrsched as ls

@@ -15,20 +15,20 @@ R = TypeVar("R")
 # group that the call has; for one in several groups, the first group counts.
 ALIKE = (
     "schedule lr_schedule schedule_fn step_size_fn lr learning_rate new new_schedule",
-    "start value init_lr initial_lr initial_learning_rate init_value",
-    "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value",
+    "start value init_lr initial_lr initial_learning_rate init_value initial begin",
+    "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value final floor",
     "peak high max_lr peak_lr peak_value warmup_target max a_max max_value max_momentum",
     "peak peak_value start value base_lr lr learning_rate init_lr initial_lr initial_learning_rate init_value max_lr",
     "low base_lr base_momentum",
-    "decay_steps num_decay_steps decay_iters",
+    "decay_steps num_decay_steps decay_iters cooldown_steps cooldown decay",
     "steps T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
-    " epochs num_epochs transition_steps decay_steps",
+    " epochs num_epochs transition_steps decay_steps length duration horizon total",
     "every decay_t transition_steps decay_steps step_size",
     "up step_size_up step_size",
     "down step_size_down",
     "warmup_steps num_warmup_steps warmup warmup_iters warmup_t warmup_epochs",
     "factor rate gamma decay decay_rate",
-    "stretch T_mult t_mul cycle_mul cycle_mult",
+    "stretch T_mult t_mul cycle_mul cycle_mult mult",
     "m_mul cycle_decay",
     "n num_cycles cycle_limit cycles times",
     "milestones steps boundaries decay_t",
@@ -38,7 +38,10 @@ ALIKE = (
     "constant constant_lr",
     "warmup_shape warmup_type",
     "anneal anneal_strategy",
-    "power exponent",
+    "power exponent degree",
+    "pct_start pct_warmup warmup",
+    "kind interpolation",
+    "fn f function",
     "threshold rtol",
     "dim d_model model_size",
 )
@@ -54,19 +57,18 @@ FORMULAS = _each(
     {
         "start init_lr initial_lr initial_learning_rate init_value": "div_factor=peak / {}",
         "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr": "min_scale={} / rate",
-        "alpha min_lr_ratio min_lr_rate": "end={} * peak",
+        "alpha min_lr_ratio min_lr_rate min_ratio": "end={} * peak",
         "epochs num_epochs": "steps={} * steps_per_epoch",
         "warmup_epochs": "warmup_steps={} * steps_per_epoch",
-        "warmup_ratio": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
+        "warmup_ratio warmup_fraction": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
         "gamma decay m_mul cycle_decay": "scale={}, which scales the low end as well",
+        "decay_ratio decay_fraction": "decay_steps=round({} * steps)",
         "min_delta": 'threshold={}, and threshold_mode="abs"',
         "n num": "steps={}; every={}; factor={}",
         "transition_steps decay_steps": "steps={}; every={}; factor=f, and .stretch(n) if f is the factor of n steps",
         "stable_steps num_stable_steps": "steps=warmup_steps + {} + decay_steps",
         "optimizer": "base_lr=<the rate of the optimizer>; initial_learning_rate=<the rate of the optimizer>",
-        "lr learning_rate schedule momentum weight_decay b1 b2": (
-            "factory=optax.adamw alone, and the others in a call of their own: scheduled(optax.adamw)({}=...)"
-        ),
+        "lr learning_rate schedule momentum weight_decay b1 b2": "factory=optax.adamw, then scheduled(optax.adamw)({}=...)",
     }
 )
 _NO_COUNTER = (

@@ -121,9 +121,12 @@ class Schedule(_Hyperparameter):
             text = f"{type(self).__name__!r} object has no attribute {name!r}. Hint: {hint}."
             raise AttributeError(text, name=name)  # without obj, for which Python adds a hint of its own
 
-    def __bool__(self) -> bool:
-        expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
+    def __bool__(self, *_other: object) -> bool:
+        expected = "a comparison with ==, or a call with a step"
+        hint = "a schedule is neither true nor false, nor less than another: minimum(s, r) and maximum(s, r) are schedules"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
+
+    __lt__ = __le__ = __gt__ = __ge__ = __bool__
 
     def __len__(self) -> int:
         """The number of schedules in a batch, along its first axis."""

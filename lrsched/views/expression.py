@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -33,19 +34,13 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 _LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules that may stand before a name
 
 
-def _of_a_number(function: Callable[..., Any]) -> Callable[..., float]:
-    """`float`, `int` or `round` of one number, which may be a text, such as "inf"."""
-
-    def called(*args: Any, **kwargs: Any) -> float:
-        if kwargs or [type(x) for x in args] not in ([float], [str]):
-            raise TypeError(f"{function.__name__}(...): expected one number.")
-        return float(function(float(*args)))
-
-    return called
+def _of(function: Callable[..., Any], number: Any) -> float:
+    """`float`, `int` or `round` of a number, which may be a text, such as "inf"."""
+    return float(function(float(number)))
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (join, maximum, minimum, stack)}
-_FUNCTIONS |= {function.__name__: _of_a_number(function) for function in (float, int, round)}
+_FUNCTIONS |= {name.__name__: foreign.explained(functools.partial(_of, name), name.__name__) for name in (float, int, round)}
 
 
 def parse(text: str) -> Schedule:

@@ -91,7 +91,7 @@ def plot(
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
     if isinstance(labels, str) or not isinstance(labels, Sequence | None):
-        raise TypeError(unexpected("plot", "labels", labels, "a list of names", f"labels=[{labels!r}]"))
+        raise TypeError(unexpected("plot", "labels", labels, "a list of names", "labels=['a', 'b']"))
     if labels is not None and len(labels) not in (len(given), len(every)):
         each = f"{len(given)} schedules" + f", or of {len(every)} members" * (len(every) > len(given))
         raise ValueError(f"plot(labels=...): expected one label for each of {each}, got {len(labels)}.")
