@@ -106,8 +106,9 @@ def test_a_container_that_cannot_be_rebuilt_is_refused():
         for ask in (*asked.values(), ls.get_schedule, ls.hyperparameters, ls.learning_rates, ls.next_learning_rate):
             with pytest.raises(TypeError, match=rf"\(state=.*\): expected the state of an optimizer. Hint: .*{hint}"):
                 ask(wrong)
-    with pytest.raises(TypeError, match=r"learning_rate\(schedule='fast'\): expected a schedule, a number or a function"):
-        ls.learning_rate(optax.adamw(S).init(PARAMS), "fast")  # pyright: ignore[reportArgumentType]
+    for ask in (ls.learning_rate, ls.learning_rates, ls.next_learning_rate):
+        with pytest.raises(TypeError, match=r"learning_rates?\(schedule='b1'\): expected a schedule"):
+            ask(LIVE.init(PARAMS), "b1")  # pyright: ignore[reportArgumentType]
 
 
 # flax.nnx: variables, which change in place, and states of names and numbers

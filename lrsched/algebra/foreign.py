@@ -27,7 +27,8 @@ ALIKE = (
     "up step_size_up step_size",
     "down step_size_down",
     "warmup_steps num_warmup_steps warmup warmup_iters warmup_t warmup_epochs",
-    "factor rate gamma decay decay_rate",
+    "factor rate gamma decay decay_rate layer_decay",
+    "depth_of depth depths",
     "stretch T_mult t_mul cycle_mul cycle_mult mult",
     "m_mul cycle_decay",
     "n num_cycles cycle_limit cycles times",
@@ -67,7 +68,7 @@ FORMULAS = _each(
         "n num": "steps={}; every={}; factor={}",
         "transition_steps decay_steps": "steps={}; every={}; factor=f, and .stretch(n) if f is the factor of n steps",
         "stable_steps num_stable_steps": "steps=warmup_steps + {} + decay_steps",
-        "optimizer": "base_lr=<the rate of the optimizer>; initial_learning_rate=<the rate of the optimizer>",
+        "optimizer": "base_lr=<its learning rate>; initial_learning_rate=<its learning rate>; factory=optax.adamw",
         "lr learning_rate schedule momentum weight_decay b1 b2": "factory=optax.adamw, then scheduled(optax.adamw)({}=...)",
     }
 )

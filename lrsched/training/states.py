@@ -97,6 +97,7 @@ def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str
     0.1 0.09
     """
     part = _rate("next_learning_rate", state, schedule, at)
+    schedule = None if schedule is None else as_schedule("next_learning_rate", "schedule", schedule)
     if not part.leaves:
         return jnp.asarray(part.used)
     if not part.applied:
@@ -319,6 +320,7 @@ def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> 
 
 def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
     """The value that the last update used, of a count by its schedule."""
+    schedule = None if schedule is None else as_schedule(call, "schedule", schedule)
     return _of_count(call, part, schedule, 1) if part.used is None else part.used
 
 
@@ -331,7 +333,7 @@ def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> 
             f"{call}(...): expected a rate at {part.where}, got only a count of updates. Hint: write {call}(state, schedule),"
             " or use lrsched.scale_by_learning_rate, which keeps the rate."
         )
-    return as_schedule(call, "schedule", schedule)(jnp.maximum(part.leaves["count",] - before, 0))
+    return schedule(jnp.maximum(part.leaves["count",] - before, 0))
 
 
 def _live(call: str, state: Tree, name: str, at: str | None) -> Part:
