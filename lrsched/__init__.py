@@ -120,4 +120,4 @@ if not _typing.TYPE_CHECKING:  # to a type checker, any name would be an attribu
         # These packages are imported on first use.
         if name in ("dialects", "lab"):
             return importlib.import_module(f"lrsched.{name}")
-        raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name))
+        raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name), name=name)

@@ -72,6 +72,7 @@ def test_grid_is_the_product_of_its_lists():
     assert list(batch) == [ls.warmup_cosine(p, w, 100) for p, w in zip(*numbers, strict=True)]
     assert batch[-1] == list(batch)[-1] == batch[np.int64(5)] == batch[jnp.int32(5)]
     assert batch[1:6:2] == ls.stack(list(batch)[1:6:2])
+    assert (len(batch), len(batch[1:6:2]), len(ls.stack([batch, batch]))) == (6, 3, 2)
     with pytest.raises(IndexError, match=r"at least one schedule of the 6"):
         batch[6:]
     with pytest.raises(IndexError, match=r"batch\[6\]: expected an index below 6"):
@@ -88,6 +89,7 @@ ONE = r"expected one schedule, got a batch of shape \(3,\)"
 REFUSED = [
     (lambda: ls.stack([]), r"stack\(\.\.\.\): expected at least one schedule"),
     (lambda: ls.stack([LINES[0], BATCH]), r"batch shapes: \(\), \(3,\)"),
+    (lambda: len(LINES[0]), r"len\(schedule=Linear\(.*\): expected a batch of schedules.* Hint: schedule.length is the number"),
     *(
         (lambda use=use: use(LINES[0]), "a single schedule cannot be indexed or iterated: expected a batch of schedules")
         for use in (lambda s: s[0], lambda s: s[1:], list, lambda s: 3 in s)
@@ -99,6 +101,8 @@ REFUSED = [
     (lambda: jax.jit(lambda i: BATCH[i](0))(1), r"expected a whole number or a slice. Hint: .*jax.tree.map"),
     (lambda: ls.grid(ls.Linear, start=0, end=1, steps=10), r"grid\(\.\.\.\): expected at least one argument"),
     (lambda: ls.grid(ls.Linear, start=0, end=[], steps=10), "none that is empty"),
+    (lambda: ls.grid(COSINE, start=[0, 1]), r"grid\(function=Cosine\(.*: expected a function that makes a sch"),  # pyright: ignore
+    (lambda: ls.grid(ls.Linear, [0, 1], 1, 10), "expected function, got 4 values. Hint: give the others by name"),  # pyright: ignore
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),
     (lambda: ls.clocks.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
     *((lambda f=f: f(BATCH, ls.clocks.init(LINES[0])), ONE) for f in (ls.clocks.evaluate, ls.clocks.tick, ls.clocks.bind)),

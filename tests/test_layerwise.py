@@ -93,6 +93,9 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"factors": {"embed": 1, "blocks": 2}}, "expected an entry for each parameter, got none for 'head/kernel'"),
     ({"factors": {**FACTORS, "haed": 1}}, "got 'haed', which covers none.*'head/kernel'"),
     ({"factors": {**FACTORS, "blocks": np.ones(4)}}, r"in 'blocks/attention/bias', of the shape \(3,\), got the shape"),
+    ({"decay": 1.9, "depth_of": 0}, r"\(decay=1.9\): expected decay > 0 and <= 1. Hint: 0.65 to 0.9 are usual"),
+    ({"factors": 1, "live": "yes"}, r"layerwise\(live='yes'\): expected True or False"),
+    ({"factors": 1, "flip_sign": 3}, r"layerwise\(flip_sign=3\): expected True or False"),
     ({"decay": 0.5, "depth_of": lambda _: None}, r"depth_of\['blocks/attention/bias'\]=None\): expected a number"),
 ]
 test_mistakes = refused(

@@ -34,10 +34,20 @@ NAMES = [
     (lambda: ls.reduce_on_plateau(min_lr=1e-5), "Hint: min_scale=min_lr / rate."),
     (lambda: ls.multi_step(0.1, boundaries_and_scales={9: 0.1}), "Hint: lrsched.dialects.optax.piecewise_constant_schedule"),
     (lambda: ls.clocks.replay(COSINE, metrics=[1.0]), "Hint: write observations for metrics."),
-    (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, end, steps, got 2 values."),
-    (lambda: ls.wsd(0.1, steps=99), "wsd(...): expected peak, warmup_steps, steps, decay_steps, got 1 value and steps."),
+    (lambda: ls.Geometric(0.1, 9), "Geometric(...): expected start, end, steps, got only start, end. Hint: add steps=<value>."),
+    (lambda: ls.wsd(0.1, steps=99), "got only peak, steps. Hint: add warmup_steps=<value>, decay_steps=<value>."),
     (lambda: torch.ExponentialLR(0.1, 0.9, -1), "ExponentialLR(...): expected base_lr, gamma, got 3 values."),
     (lambda: COSINE.reverse(9), "reverse(...): expected no arguments, got 1 value."),
+    (lambda: ls.warmup_cosine(0.1, 9), "warmup_steps, steps, got only peak, warmup_steps. Hint: add steps=<value>."),
+    (lambda: ls.Cosine(), "got none. Hint: add start=<value>, end=<value>, steps=<value>."),
+    (lambda: COSINE.take(), "take(...): expected steps, got none. Hint: add steps=<value>."),
+    (lambda: ls.minimum(COSINE), "minimum(...): expected a, b, got only a. Hint: add b=<value>."),
+    (lambda: torch.OneCycleLR(0.1, max_lr=0.2), "OneCycleLR(...): expected max_lr once, got it by position and by name."),
+    (lambda: torch.StepLR(optimizer=0.1, step_size=30), "Hint: base_lr=<its learning rate>."),
+    (lambda: keras.CosineDecay(optimizer=0.1), "Hint: initial_learning_rate=<its learning rate>."),
+    (lambda: ls.wsd(0.1, 9, 99, decay=9), "Hint: write decay_steps for decay."),
+    (lambda: ls.warmup_cosine(0.1, 9, length=99), "Hint: write steps for length."),
+    (lambda: ls.wsd(0.1, 9, stable_steps=9), "Hint: steps=warmup_steps + stable_steps + decay_steps."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
     (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),
 ]
@@ -47,6 +57,13 @@ ATTRIBUTES = [
     (lambda: torch.ReduceLROnPlateau(0.1).state_dict(), "Hint: a schedule has no state; describe(schedule)"),
     (lambda: ls.reduce_on_plateau().init({}), "in optax.chain, scale_by_learning_rate(schedule), after an optimizer with"),
     (lambda: ls.ReduceLROnPlateau, "lrsched.dialects.keras.ReduceLROnPlateau or lrsched.dialects.torch.ReduceLROnPlateau."),
+    (lambda: COSINE.strech(2), "'Cosine' object has no attribute 'strech'. Hint: schedule.stretch."),
+    (lambda: COSINE.lenght, "Hint: schedule.length."),
+    (lambda: COSINE.maximum(0.1), "Hint: maximum(schedule, other)."),
+    (lambda: ls.warmup_cosine(0.1, 9, 99).peak, "Hint: warmup_cosine(...) made it, and its arguments are not kept: call it"),
+    (lambda: ls.reduce_on_plateau().factor, "call it again with factor=<value>."),
+    (lambda: ls.repeat, "module 'lrsched' has no attribute 'repeat'. Hint: schedule.repeat(...)."),
+    (lambda: ls.set_learning_rate, "Hint: replace_schedule(state, schedule), of one with live=True."),
     (lambda: COSINE.stop_, "'Cosine' object has no attribute 'stop_'"),
     (lambda: ls.cosine, "module 'lrsched' has no attribute 'cosine'. Hint: lrsched.Cosine."),
     (lambda: ls.WSD, "Hint: lrsched.wsd."),
@@ -91,7 +108,7 @@ def test_every_function_of_a_schedule_names_its_arguments():
 
 
 def test_protocols_that_ask_for_attributes_go_on_as_ever():
-    assert not any(hasattr(COSINE, name) for name in ("step", "update", "init", "__jax_array__", "_repr_html_", "__len__"))
+    assert not any(hasattr(COSINE, name) for name in ("step", "update", "init", "__jax_array__", "_repr_html_"))
     assert getattr(COSINE, "get_lr", None) is None
     assert not hasattr(ls, "cosine")
     assert list(inspect.signature(ls.Cosine).parameters) == ["start", "end", "steps"]

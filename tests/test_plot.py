@@ -147,7 +147,7 @@ def test_a_replay_marks_where_it_fired():
 MISTAKES: list[Any] = [
     (lambda: ls.plot(), r"plot\(\.\.\.\): expected at least one schedule"),
     (lambda: ls.plot(optax.sgd(0.1)), r"plot\(schedules=GradientTransformation"),  # pyright: ignore[reportArgumentType]
-    (lambda: ls.plot(LINE, labels="line"), r"plot\(labels='line'\): expected a list of names. Hint: labels=\['line'\]"),
+    (lambda: ls.plot(LINE, labels="line"), r"plot\(labels='line'\): expected a list of names. Hint: labels=\['a', 'b'\]"),
     (lambda: ls.plot(LINE, steps=2.5), r"plot\(steps=2.5\): expected a whole"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.plot(LINE, 100), r"plot\(schedules=100\): expected a schedule. Hint: plot\(s, steps=100\) for so many steps"),
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),

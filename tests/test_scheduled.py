@@ -252,9 +252,16 @@ def test_it_is_written_by_optax_and_by_nnx():
     assert used(optimizer) == {"learning_rate": 0.125, "momentum": 0.25}
 
 
+ANY: Any = [({"a": RATE}, "{'a': .*}"), ((RATE, RATE), ".*"), (ls.Plateau(), r"Plateau\(\)")]
 MISTAKES: Any = [
     (lambda: ls.scheduled(RATE), r"Hint: as in scheduled\(optax.adamw\)\(learning_rate=schedule\)."),  # pyright: ignore
-    (lambda: ls.scheduled(optax.adamw)(b1=RATE), r"\): expected .* Hint: missing a required argument: 'lear"),  # pyright: ignore
+    (lambda: ls.scheduled(optax.adamw, RATE), r"static_args=.*names of arguments. Hint: .*scheduled\(adamw\)\(learning_rate="),  # pyright: ignore
+    (lambda: ls.scheduled(optax.adamw, learning_rate=RATE), r"factory=optax.adamw, then scheduled\(optax.adamw\)\(learning_r"),  # pyright: ignore
+    (lambda: ls.scheduled(optax.adamw)(lr=RATE), r"\(lr=...\): expected learning_rate, .* Hint: write learning_rate for lr"),  # pyright: ignore
+    (lambda: ls.scheduled(optax.adamw, live=3), r"scheduled\(live=3\): expected True or False"),  # pyright: ignore
+    *((lambda x=x: ls.scheduled(optax.adamw)(x), rf"\(learning_rate={says}\): expected a number or a sch") for x, says in ANY),
+    (lambda: SGD.update(PARAMS, PARAMS, FIRST), r"\(state=.*: expected the state that init gave. Hint: update\(updates, state"),
+    (lambda: ls.scheduled(optax.adamw)(b1=RATE), r"\): expected learning_rate, got only b1. Hint: add learning_rate="),  # pyright: ignore
     (lambda: ls.scheduled(optax.sgd)(ls.Linear(0.0, np.ones(3), 10)), "=...\\): expected one schedule, got a batch"),
     (lambda: ls.scheduled(optax.adamw, static_args="rate"), "expected static_args among learning_rate, .* got rate"),
     (lambda: ls.scheduled(optax.adamw)("0.1"), r"\(learning_rate='0\.1'\): expected a number or a schedule"),  # pyright: ignore

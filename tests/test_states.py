@@ -98,10 +98,17 @@ def test_a_container_that_cannot_be_rebuilt_is_refused():
         ls.observe(LIVE.init(PARAMS))
     asked = {"a schedule": lambda x: ls.observe(x, value=1.0), "a live schedule": lambda x: ls.replace_schedule(x, NEW)}
     asked |= {"a rate": ls.learning_rate, "clocks": ls.readings}
-    for nothing in (SimpleNamespace(opt_state=None), object(), 3, lambda: LIVE.init(PARAMS), optax.adam(0.1).init(PARAMS), ()):
+    for nothing in (SimpleNamespace(opt_state=None), object(), lambda: LIVE.init(PARAMS), optax.adam(0.1).init(PARAMS), ()):
         for what, ask in asked.items():
             with pytest.raises(ValueError, match=f"expected {what} .*in this state, got none"):
                 ask(nothing)
+    for wrong, hint in ((S, "makes one, which comes before the schedule"), (LIVE, "makes one."), (3, "makes one."), (None, "")):
+        for ask in (*asked.values(), ls.get_schedule, ls.hyperparameters, ls.learning_rates, ls.next_learning_rate):
+            with pytest.raises(TypeError, match=rf"\(state=.*\): expected the state of an optimizer. Hint: .*{hint}"):
+                ask(wrong)
+    for ask in (ls.learning_rate, ls.learning_rates, ls.next_learning_rate):
+        with pytest.raises(TypeError, match=r"learning_rates?\(schedule='b1'\): expected a schedule"):
+            ask(LIVE.init(PARAMS), "b1")  # pyright: ignore[reportArgumentType]
 
 
 # flax.nnx: variables, which change in place, and states of names and numbers

@@ -42,7 +42,7 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
 
     @functools.wraps(function)
     def with_checks(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = bound(call, signature, args, kwargs)
+        given = bound(call, signature, args, kwargs).arguments
         for name in rest:
             given |= given.pop(name, {})
         given = {name: check(call, name, value, hints.get(name)) for name, value in given.items()}

@@ -13,12 +13,14 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.combinators import Choice
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 
 
+@explained
 def stack(schedules: Sequence[ScheduleLike]) -> Schedule:
     """A batch of schedules: those of one structure are stacked, and several structures become a `Choice`.
 
@@ -94,6 +96,7 @@ def member(batch: Schedule, i: SupportsIndex | slice) -> Schedule:
     return one
 
 
+@explained
 def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedule, dict[str, np.ndarray]]:
     """A batch of schedules over the Cartesian product of the list arguments.
 
@@ -103,7 +106,7 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
             For an argument that is itself a list, such as milestones, pass a list of lists.
 
     Returns:
-        The batch of shape (n,), which can be indexed and iterated like a list of schedules; the last axis moves fastest.
+        The batch of shape (n,), to be indexed, sliced and iterated like a list of schedules; the last axis moves fastest.
         And the points: for each axis the array of its n values (of objects, if they are lists of different lengths).
 
     >>> import lrsched as ls
@@ -111,6 +114,9 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     >>> print(s(0), points["peak"], points["warmup_steps"])
     [0.1 0.  0.2 0. ] [0.1 0.1 0.2 0.2] [ 0 10  0 10]
     """
+    if isinstance(function, Schedule) or not callable(function):
+        hint = "grid(Cosine, start=[0.1, 0.2], end=0.0, steps=100)"
+        raise TypeError(unexpected("grid", "function", function, "a function that makes a schedule", hint))
     ranks = {name: 1 if isinstance(x, (list, tuple, range)) else getattr(x, "ndim", 0) for name, x in arguments.items()}
     axes = {name: list(value) for name, value in arguments.items() if ranks[name] == 1}
     if not axes or not all(axes.values()):

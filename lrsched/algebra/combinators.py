@@ -254,7 +254,7 @@ class Choice(Schedule):
     Clocks tick only in the branch that is chosen.
 
     Args:
-        branches: a tuple of schedules.
+        branches: a list of schedules.
         index: the number of a branch, from 0, rounded.
 
     >>> import lrsched as ls
@@ -267,7 +267,7 @@ class Choice(Schedule):
 
     def _check(self) -> None:
         if not isinstance(self.branches, tuple) or not self.branches:
-            raise TypeError(unexpected("Choice", "branches", self.branches, "a tuple of at least one schedule"))
+            raise TypeError(unexpected("Choice", "branches", self.branches, "a list of at least one schedule"))
         if surely(np.greater_equal, self.index, len(self.branches)):
             raise ValueError(unexpected("Choice", "index", self.index, f"index < {len(self.branches)}", "counted from 0"))
 

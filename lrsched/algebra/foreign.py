@@ -14,30 +14,35 @@ R = TypeVar("R")
 # Groups of arguments with the same meaning, ours and those of dialects. If a call lacks an argument, the error names the first
 # one of its group that the call has; an argument in several groups belongs to the first.
 ALIKE = (
-    "schedule lr_schedule schedule_fn step_size_fn lr learning_rate",
-    "start value init_lr initial_lr initial_learning_rate init_value",
-    "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value",
-    "peak high max_lr peak_lr peak_value warmup_target max a_max max_value",
+    "schedule lr_schedule schedule_fn step_size_fn lr learning_rate new new_schedule",
+    "start value init_lr initial_lr initial_learning_rate init_value initial begin",
+    "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value final floor",
+    "peak high max_lr peak_lr peak_value warmup_target max a_max max_value max_momentum",
     "peak peak_value start value base_lr lr learning_rate init_lr initial_lr initial_learning_rate init_value max_lr",
-    "low base_lr",
-    "decay_steps num_decay_steps decay_iters",
+    "low base_lr base_momentum",
+    "decay_steps num_decay_steps decay_iters cooldown_steps cooldown decay",
     "steps T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
-    " epochs num_epochs transition_steps decay_steps",
+    " epochs num_epochs transition_steps decay_steps length duration horizon total",
     "every decay_t transition_steps decay_steps step_size",
     "up step_size_up step_size",
     "down step_size_down",
     "warmup_steps num_warmup_steps warmup warmup_iters warmup_t warmup_epochs",
-    "factor rate gamma decay decay_rate",
-    "stretch T_mult t_mul cycle_mul cycle_mult",
+    "factor rate gamma decay decay_rate layer_decay",
+    "depth_of depth depths",
+    "stretch T_mult t_mul cycle_mul cycle_mult mult",
     "m_mul cycle_decay",
     "n num_cycles cycle_limit cycles times",
     "milestones steps boundaries decay_t",
     "observations losses metrics",
+    "monitor metric metric_name",
     "shape decay_type",
     "constant constant_lr",
     "warmup_shape warmup_type",
     "anneal anneal_strategy",
-    "power exponent",
+    "power exponent degree",
+    "pct_start pct_warmup warmup",
+    "kind interpolation",
+    "fn f function",
     "threshold rtol",
     "dim d_model model_size",
 )
@@ -53,14 +58,18 @@ FORMULAS = _each(
     {
         "start init_lr initial_lr initial_learning_rate init_value": "div_factor=peak / {}",
         "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr": "min_scale={} / rate",
-        "alpha min_lr_ratio min_lr_rate": "end={} * peak",
+        "alpha min_lr_ratio min_lr_rate min_ratio": "end={} * peak",
         "epochs num_epochs": "steps={} * steps_per_epoch",
         "warmup_epochs": "warmup_steps={} * steps_per_epoch",
-        "warmup_ratio": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
+        "warmup_ratio warmup_fraction": "warmup_steps=round({} * steps); num_warmup_steps=round({} * num_training_steps)",
         "gamma decay m_mul cycle_decay": "scale={}, which scales the low end as well",
+        "decay_ratio decay_fraction": "decay_steps=round({} * steps)",
         "min_delta": 'threshold={}, and threshold_mode="abs"',
         "n num": "steps={}; every={}; factor={}",
         "transition_steps decay_steps": "steps={}; every={}; factor=f, and .stretch(n) if f is the factor of n steps",
+        "stable_steps num_stable_steps": "steps=warmup_steps + {} + decay_steps",
+        "optimizer": "base_lr=<its learning rate>; initial_learning_rate=<its learning rate>; factory=optax.adamw",
+        "lr learning_rate schedule momentum weight_decay b1 b2": "factory=optax.adamw, then scheduled(optax.adamw)({}=...)",
     }
 )
 _NO_COUNTER = (
@@ -93,17 +102,23 @@ ATTRIBUTES = _each(  # attributes of a schedule
         "update": f"lrsched.clocks.tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
         "shift": "schedule.delay(steps) or schedule.drop(steps)",
         "scale": "schedule * number",
-        "cycle": "schedule.repeat()",
-        "join": "schedule >> other",
+        "cycle loop restart": "schedule.repeat()",
+        "join concat append extend followed_by": "schedule >> other",
         "clamp": "schedule.clip(low, high)",
+        "min minimum": "minimum(schedule, other)",
+        "max maximum floor": "maximum(schedule, other)",
+        "hold until cut truncate": "schedule.take(steps)",
+        "total_steps num_steps T_max": "schedule.length",
+        "replace": "make it again with other numbers; replace_schedule(state, new) is for one in an optimizer's state",
         "warmup": "Linear(0.0, peak, steps) >> schedule",
-        "anneal": "schedule.cooldown(steps, end)",
+        "anneal decay": "schedule.cooldown(steps, end)",
     }
 ) | {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe", "expanded")}
 
 NAMES = _each(  # names in the module; those of dialects are in `views.names`
     {
-        "get_lr get_last_lr current_learning_rate": _READ,
+        "get_lr get_last_lr current_learning_rate get_learning_rate": _READ,
+        "set_lr set_learning_rate set_schedule update_schedule": "replace_schedule(state, schedule), of one with live=True",
         "cosine_annealing cosine_decay cosine_schedule": "Cosine(start, end, steps)",
         "cosine_warmup cosine_with_warmup": "warmup_cosine(peak, warmup_steps, steps)",
         "linear_decay decay": "Linear(start, 0.0, steps)",
@@ -125,6 +140,12 @@ NAMES = _each(  # names in the module; those of dialects are in `views.names`
         "adam adamw sgd schedule_free": "optax.adamw(schedule); optimizers are those of optax",
         "lr_find lr_finder range_test": "lrsched.lab.range_test",
         "compare": "lrsched.lab.compare",
+        "min": "minimum(a, b)",
+        "max": "maximum(a, b)",
+        "save load dump dumps loads to_yaml from_yaml": "to_json(schedule) and from_json(text), or to_dict and from_dict",
+        "show draw plot_schedule": "plot(schedule)",
+        "scale_by_schedule": "scale_by_learning_rate(schedule)",
+        "vmap batch sweep": "grid(warmup_cosine, peak=[1e-3, 1e-2], warmup_steps=10, steps=100) makes a batch",
         "chain": "a >> b is one schedule after the other, a * b their product; optax.chain is for transforms",
         "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
         "MultiSteps": "accumulate(optax.MultiSteps(...))",
@@ -149,7 +170,19 @@ def meant(name: str, public: Collection[str], texts: Mapping[str, str]) -> str:
 
 def _close(name: str, names: Collection[str]) -> list[str]:
     """The nearest name, if it is close enough."""
-    return difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+    return [ours for ours in names if sorted(ours) == sorted(name)][:1] or difflib.get_close_matches(name, names, 1, 0.8)
+
+
+@functools.cache
+def attribute_meant(cls: type, recipe: Callable[..., Any] | None, name: str) -> str:
+    """What to write for an attribute that a schedule does not have; empty if nothing is near, or if its class has it."""
+    public = [ours for ours in (*dir(cls), *inspect.signature(cls).parameters) if ours[0] != "_"]
+    if name.startswith("_") or name in public:
+        return ""
+    if recipe and name in inspect.signature(recipe).parameters:
+        return f"{recipe.__name__}(...) made it, and its arguments are not kept: call it again with {name}=<value>"
+    hint = meant(name, public, ATTRIBUTES)
+    return f"schedule.{hint}" if hint in public else hint
 
 
 def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
@@ -167,23 +200,26 @@ def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
     return with_hint
 
 
-def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
     """The arguments of a call by name, or an error that says which do not fit."""
     try:
-        return signature.bind(*args, **kwargs).arguments
+        return signature.bind(*args, **kwargs)
     except TypeError:
         parameters = [one for name, one in signature.parameters.items() if name != "self"]
         names = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-        if all(one.kind is not one.VAR_KEYWORD for one in parameters):
-            for name in kwargs:
-                if name not in names:
-                    raise TypeError(_unknown_argument(call, name, names)) from None
+        takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        if unknown := [name for name in kwargs if name not in names and not takes_others]:
+            raise TypeError(_unknown_argument(call, unknown[0], names)) from None
         count = len(args) - ("self" in signature.parameters)
+        given, twice = [*names[:count], *kwargs], [name for name in names[:count] if name in kwargs]
         needed = [name for name in names if signature.parameters[name].default is inspect.Parameter.empty]
-        expected = needed if {*needed} - {*names[:count], *kwargs} else names
-        values = [f"{count} value{'s' * (count > 1)}"] * (count > 0)
-        got = " and ".join([*values, *kwargs]) or "none"
-        raise TypeError(f"{call}(...): expected {', '.join(expected) or 'no arguments'}, got {got}.") from None
+        if twice:
+            raise TypeError(f"{call}(...): expected {twice[0]} once, got it by position and by name.") from None
+        if missing := [f"{name}=<value>" for name in needed if name not in given]:
+            got = f"got only {', '.join(given)}" if given else "got none"
+            raise TypeError(f"{call}(...): expected {', '.join(needed)}, {got}. Hint: add {', '.join(missing)}.") from None
+        got = f"got {count} value{'s' * (count > 1)}" + ". Hint: give the others by name" * takes_others
+        raise TypeError(f"{call}(...): expected {', '.join(names) or 'no arguments'}, {got}.") from None
 
 
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:

@@ -80,7 +80,7 @@ class Spec:
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:
             expected = "a list of numbers" if self.rank else "a number"
             hint = "" if self.rank else hint
-            if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
+            if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", value, re.IGNORECASE):
                 hint = f"float({value!r}); YAML reads 3e-4 as text, and 3.0e-4 as a number"
             raise TypeError(unexpected(call, name, value, expected, hint))
         if numerics.is_concrete(kept):
@@ -218,6 +218,10 @@ class Node:
     _recipe: ClassVar[str] = ""  # set on an instance: the call of the recipe that made it
     _numbers: ClassVar[tuple[tuple[dataclasses.Field[Any], Spec], ...]] = ()
     _children: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *_args: Any, **_fields: Any) -> None:  # `node` gives each class its own
+        name, hint = type(self).__name__, "decorate your own class with lrsched.node; Function(f) makes a schedule of f"
+        raise TypeError(f"{name}(...): expected a class of nodes, got {name}. Hint: {hint}.")
 
     @property
     def _maker(self) -> str:

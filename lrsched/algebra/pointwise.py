@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Node, checked, child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.powers import power
@@ -40,7 +41,7 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
     schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
     if schedule is None:
         hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
-        hint = _CLOCK if isinstance(x, Node) else hint
+        hint = _CLOCK if isinstance(x, Node) else "parse(text) reads an expression" if isinstance(x, str) else hint
         raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
     return schedule
 
@@ -57,6 +58,7 @@ def operated(operator: str, *operands: Any) -> Schedule:
     return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
 
 
+@explained
 def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
     """The lower of two schedules at every step: `t ↦ min(a(t), b(t))`, as long as the longer of the two.
 
@@ -70,6 +72,7 @@ def minimum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
     return Pointwise("min", (as_schedule("minimum", "a", a, 0.0), as_schedule("minimum", "b", b, 0.0)))
 
 
+@explained
 def maximum(a: ScheduleLike, b: ScheduleLike) -> Schedule:
     """The higher of two schedules at every step: `t ↦ max(a(t), b(t))`, with `a`, `b` and the length as in `minimum`.
 

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.foreign import ATTRIBUTES, explained
+from lrsched.algebra.foreign import attribute_meant, explained
 from lrsched.algebra.meshes import put_like, sharded_like
 from lrsched.algebra.node import Node, Spec, each_number
 from lrsched.algebra.numerics import Condition, Number, Real
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import NAMES, unexpected
 
 Spans: TypeAlias = Iterator[tuple["Schedule", Real, Condition]]  # (part, its own time, whether it is running)
 
@@ -65,9 +65,10 @@ class Schedule(_Hyperparameter):
         for name in self._children:
             if name != "clock":  # the only child that is not a schedule
                 lift, value = functools.partial(_combinators().as_schedule, self._maker, name), getattr(self, name)
-                self.__dict__[name] = tuple(map(lift, value)) if isinstance(value, tuple) else lift(value)
+                self.__dict__[name] = tuple(map(lift, value)) if isinstance(value, (tuple, list)) else lift(value)
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
-            if isinstance(schedule, Schedule) and _combinators().driven_parts(schedule):
+            is_clock = schedule is vars(self).get("clock")
+            if isinstance(schedule, Schedule) and not is_clock and _combinators().driven_parts(schedule):
                 hint = f"{self._maker} bends time; do it before .on(clock), or keep the driven factor apart"
                 raise TypeError(unexpected(self._maker, "schedule", schedule, "a schedule that is not driven", hint))
         super().__post_init__()
@@ -115,13 +116,24 @@ class Schedule(_Hyperparameter):
     if not TYPE_CHECKING:  # to a type checker, any name would be an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name in ATTRIBUTES:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}. Hint: {ATTRIBUTES[name]}.")
-            return object.__getattribute__(self, name)  # raises as usual
+            if not (hint := attribute_meant(type(self), NAMES.get(self._recipe.partition("(")[0]), name)):
+                return object.__getattribute__(self, name)  # raises as usual
+            text = f"{type(self).__name__!r} object has no attribute {name!r}. Hint: {hint}."
+            raise AttributeError(text, name=name)  # without obj, for which Python adds a hint of its own
 
-    def __bool__(self) -> bool:
-        expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
+    def __bool__(self, *_other: object) -> bool:
+        expected = "a comparison with ==, or a call with a step"
+        hint = "a schedule is neither true nor false, nor less than another: minimum(s, r) and maximum(s, r) are schedules"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
+
+    __lt__ = __le__ = __gt__ = __ge__ = __bool__
+
+    def __len__(self) -> int:
+        """The number of schedules in a batch, along its first axis."""
+        if not self.batch_shape:
+            hint = "schedule.length is the number of steps"
+            raise TypeError(unexpected("len", "schedule", self, "a batch of schedules, such as grid(...) makes", hint))
+        return self.batch_shape[0]
 
     def __getitem__(self, i: SupportsIndex | slice) -> Schedule:
         """The member i of a batch along its first axis, or the batch of a slice; `list(stack(schedules)) == schedules`.

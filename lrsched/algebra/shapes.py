@@ -6,6 +6,8 @@ done (p = 1 - q). Each is accurate on its own, so nothing cancels near an end, a
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -18,7 +20,7 @@ from lrsched.algebra.noise import truncated_normal, uniform
 from lrsched.algebra.numerics import Number, maximum, pick, pick_time, row_of, where
 from lrsched.algebra.powers import Progress, exponential
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.written import NAMES, shown, unexpected
+from lrsched.algebra.written import NAMES, function_source, shown, unexpected
 
 
 @node
@@ -349,7 +351,7 @@ class Function(Schedule):
         arguments: numbers, each of them a leaf like the numbers of any other schedule.
 
     Raises:
-        TypeError: if fn cannot be called; on a call, if it does not return a number.
+        TypeError: if fn cannot be called with these arguments; on a call, if it does not return a number.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -375,6 +377,13 @@ class Function(Schedule):
         for name, maker in NAMES.items():
             if self.fn is maker:
                 raise TypeError(f"Function(fn={name}): expected a function of time. Hint: call it: {name}().")
+        with contextlib.suppress(ValueError):  # of a function without a signature
+            signature = inspect.signature(self.fn)
+            try:
+                signature.bind(0.0, *self.arguments)
+            except TypeError as error:
+                text = f"Function(fn={function_source(self.fn)}): expected a function of time, got one with {error}"
+                raise TypeError(f"{text}. Hint: call it, if it makes such a function.") from None
 
     def at(self, t: Real) -> Real:
         time = numerics.as_value(t)

@@ -133,7 +133,8 @@ class Counter(Clock):
     whole schedule on it: `(warmup >> decay).on(Counter("tokens"))`.
 
     Args:
-        monitor: the name of its observations, numbers from 0 to 2**53. A traced number below 0, or a NaN, adds nothing.
+        monitor: the name of its observations, numbers from 0 to 2**53: for `jax.jit` an int32, or a float32 if they are larger.
+            A traced number below 0, or a NaN, adds nothing.
 
     Raises:
         TypeError: on a tick, if the observation is not a scalar.

@@ -277,8 +277,13 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
     pairs = {path: found[way] for place, path in wanted.items() for way in reversed(_ways(place)) if way in found}
     missing = [path for path in wanted.values() if path not in pairs]
     surplus = sorted({*found.values()} - {*pairs.values()})
-    problems += [(path, matched if path in other.leaves else "not in the checkpoint") for path in missing]
-    problems += [(path, matched if path in mine.leaves else "only in the checkpoint") for path in surplus]
+    sides = ((mine, other, missing, "not", "without"), (other, mine, surplus, "only", "with"))
+    for own, side, paths, where, how in sides:
+        known = {place[:i] for place in side.paths for i in range(len(place) + 1)}
+        for path in paths:  # of a part that is missing as a whole, only the path of the part
+            part = next((path[:i] for i in range(1, len(path)) if own.place(path)[:i] not in known), path)
+            problem = f"{where} in the checkpoint" + f", which was made {how} live=True" * (part in own.live)
+            problems.append((path, matched) if path in side.leaves else (part, problem))
     hint = [_NAMES] if problems else []
     for path, there in pairs.items():
         if not _fits(other.leaves[there], mine.leaves[path]):
@@ -286,7 +291,7 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
             problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
     if problems:
         head = "restore(...): expected a checkpoint of the structure of the template, got another:"
-        lines = [f"    {_text(path)}: {problem}" for path, problem in sorted(problems)]
+        lines = [f"    {_text(path)}: {problem}" for path, problem in sorted({*problems})]
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
         raise ValueError("\n".join([head, *lines[:_MOST], *more, *hint]))
     return pairs

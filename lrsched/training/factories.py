@@ -15,7 +15,8 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.foreign import explained
+from lrsched.algebra.foreign import bound, explained
+from lrsched.algebra.node import Node, checked_flag
 from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
@@ -79,17 +80,18 @@ def scheduled(
     signature = inspect.signature(partial.func)
     parameters = signature.parameters
     call = f"scheduled({getattr(partial.func, '__name__', None) or shown(partial.func)})"
-    static = {static_args} if isinstance(static_args, str) else set(static_args)
+    names = (static_args,) if isinstance(static_args, str) else static_args
+    if isinstance(names, Schedule) or not isinstance(names, Iterable):
+        hint = f"the arguments of the optimizer go into a call of their own: {call}(learning_rate=schedule)"
+        raise TypeError(unexpected("scheduled", "static_args", names, "names of arguments", hint))
+    static, live = set(names), checked_flag("scheduled", "live", live)
     if (unknown := sorted(static.difference(parameters))) and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ValueError(f"{call}: expected static_args among {', '.join(parameters)}, got {', '.join(unknown)}.")
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
-        try:
-            bound = signature.bind(*partial.args, *args, **(partial.keywords | kwargs))
-        except TypeError as error:
-            raise TypeError(f"{call}(...): expected arguments of the factory, got others. Hint: {error}.") from None
-        given = _by_name(bound)
+        given_to = bound(call, signature, (*partial.args, *args), partial.keywords | kwargs)
+        given = _by_name(given_to)
         places = {name: parameters.get(name, _EXTRA) for name in given if name.split("[")[0] not in static}
         schedules, numbers = _schedules_and_numbers(call, given, places)
         warned = set[str]()  # shared, so that the hyperparameters together warn once
@@ -98,7 +100,7 @@ def scheduled(
         def transform(values: dict[str, jax.Array]) -> optax.GradientTransformationExtraArgs:
             values = {name: _like_python(x) for name, x in values.items()} if hyperparam_dtype is None else values
             now = list((given | values).items())
-            made: Any = partial.func(*(x for _, x in now[: len(bound.args)]), **dict(now[len(bound.args) :]))
+            made: Any = partial.func(*(x for _, x in now[: len(given_to.args)]), **dict(now[len(given_to.args) :]))
             if not hasattr(made, "init") or not hasattr(made, "update"):
                 raise TypeError(f"{call}(...): expected an optax transformation from the factory, got {shown(made)}.")
             if isinstance(made, optax.MultiSteps):  # its own gradient_transformation() drops the observations
@@ -141,6 +143,9 @@ def _injected(
     def update_fn(
         updates: optax.Updates, state: optax.InjectStatefulHyperparamsState, params: optax.Params | None = None, **extra: Any
     ) -> tuple[optax.Updates, optax.InjectStatefulHyperparamsState]:
+        if not hasattr(state, "hyperparams_states"):
+            hint = "update(updates, state, params)"
+            raise TypeError(unexpected(call, "state", state, "the state that init gave", hint))
         states, before = state.hyperparams_states, state.hyperparams
         names = sorted({*numbers, *schedules})
         if strange := sorted(before.keys() ^ set(names)):
@@ -206,8 +211,9 @@ def _schedules_and_numbers(
                 raise ValueError(unexpected(call, name, value, "a number"))
             if wants_float or jnp.issubdtype(getattr(value, "dtype", type(value)), jnp.floating):
                 numbers[name] = value
-        elif wants_float and (isinstance(value, (str, list)) or numerics.is_number(value)):
-            hint = "" if isinstance(value, str) else "for groups of parameters, one optimizer each in optax.partition"
+        elif wants_float and (isinstance(value, (str, list, tuple, dict, Node)) or numerics.is_number(value)):
+            groups = not isinstance(value, (str, Node))
+            hint = "for groups of parameters, one optimizer each in optax.partition" * groups
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float

@@ -39,15 +39,15 @@ def layerwise(
 
     Args:
         schedule: the rate at depth 0, as in `scale_by_learning_rate`.
-        decay: the factor from each layer to the one below it, > 0; usually 0.65 to 0.9.
+        decay: the factor from each layer to the one below it, > 0 and <= 1; usually 0.65 to 0.9.
         depth_of: the depths, with `decay`.
         factors: the factors themselves, >= 0, in the same form, instead of `decay` and `depth_of`.
         flip_sign, live, start: as in `scale_by_learning_rate`.
 
     Raises:
         TypeError: if a depth or a factor is not a number, or not exactly one of depths and factors is given.
-        ValueError: if the schedule is a batch, the decay is not above 0, or a factor is below 0; from `init` and `update`, if a
-            parameter has no entry, an entry has no parameter, or an array does not fit the stacked layers.
+        ValueError: if the schedule is a batch, the decay is not above 0 and at most 1, or a factor is below 0; from `init` and
+            `update`, if a parameter has no entry, an entry has no parameter, or an array does not fit the stacked layers.
 
     >>> import jax.numpy as jnp
     >>> import lrsched as ls
@@ -63,7 +63,8 @@ def layerwise(
     given = {name: x for name, x in (("decay", decay), ("depth_of", depth_of), ("factors", factors)) if x is not None}
     if given.keys() not in ({"factors"}, {"decay", "depth_of"}):
         raise TypeError(f"layerwise(...): expected factors, or decay and depth_of, got {' and '.join(given) or 'neither'}.")
-    base = None if decay is None else checked("layerwise", "decay", decay, gt=0)
+    hint = "0.65 to 0.9 are usual; factors may be above 1"
+    base = None if decay is None else checked("layerwise", "decay", decay, gt=0, le=1, hint=hint)
     argument, bounds = ("factors", {"ge": 0}) if base is None else ("depth_of", {})
     wanted = given[argument]
 

@@ -17,7 +17,8 @@ import numpy as np
 import optax
 
 from lrsched.algebra import numerics
-from lrsched.algebra.written import shown
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.written import shown, unexpected
 
 Path: TypeAlias = tuple[str, ...]  # ("opt_state", "1", "step"): attributes, keys and indices, as checkpoints name them
 Tree: TypeAlias = Any  # a pytree, or an object that holds one
@@ -81,8 +82,12 @@ class Part(NamedTuple):
         return any(path[:1] == (field,) for path in self.leaves)
 
 
-def parts_of(state: Tree) -> list[Part]:
-    """All hyperparameters in a state, in tree order."""
+def parts_of(state: Tree, call: str = "") -> list[Part]:
+    """All hyperparameters in a state, in tree order. With a call, anything else in place of the state raises an error."""
+    wrong = (Schedule, optax.GradientTransformation, str, type(None))
+    if call and (isinstance(state, wrong) or numerics.is_number(state)):
+        hint = "optimizer.init(params) makes one" + ", which comes before the schedule" * isinstance(state, Schedule)
+        raise TypeError(unexpected(call, "state", state, "the state of an optimizer", hint))
     kinds = (AppliedState, optax.ScaleByScheduleState)
     found = {path: without_variables(x) for path, x in leaves_of(state, lambda x: isinstance(x, kinds)).items()}
     leaves = {(*path, *inner): leaf for path, x in found.items() for inner, leaf in by_path(x).items()}

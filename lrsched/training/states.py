@@ -12,6 +12,7 @@ import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
+from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown
@@ -96,6 +97,7 @@ def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str
     0.1 0.09
     """
     part = _rate("next_learning_rate", state, schedule, at)
+    schedule = None if schedule is None else as_schedule("next_learning_rate", "schedule", schedule)
     if not part.leaves:
         return jnp.asarray(part.used)
     if not part.applied:
@@ -123,7 +125,7 @@ def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Arra
     >>> print({name: float(x) for name, x in ls.hyperparameters(state).items()})
     {'learning_rate': 0.10000000149011612, 'momentum': 0.8999999761581421}
     """
-    call, parts = "hyperparameters", [part for part in parts_of(state) if part.used is not None]
+    call, parts = "hyperparameters", [part for part in parts_of(state, "hyperparameters") if part.used is not None]
     parts = meant(call, parts, at, f"hyperparameters in this state, got none. {_MAKE}.")
     names = sorted({part.name for part in parts})
     return {name: _used(call, only(call, f"value of {name}", [x for x in parts if x.name == name]), None) for name in names}
@@ -158,7 +160,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
     """
     if isinstance(state, ScheduleState):
         state = AppliedState(*state, jnp.full((), jnp.nan), ())
-    parts = [part for part in parts_of(state) if part.has("clocks")]
+    parts = [part for part in parts_of(state, "readings") if part.has("clocks")]
     parts = meant("readings", parts, at, "clocks in this state, got none. Hint: its schedules are functions of the step alone.")
     several = len({part.label for part in parts}) > 1
     found, times = dict[str, Any](), collections.Counter[str]()
@@ -279,12 +281,12 @@ def observe(
     >>> print(ls.next_learning_rate(state))
     0.05
     """
+    parts = [part for part in parts_of(state, "observe") if part.applied]
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule, observations = None, schedule
     given = merged("observe", observations, named)
     if not given:
         raise TypeError("observe(...): expected an observation, got none. Hint: observe(state, value=<number>).")
-    parts = [part for part in parts_of(state) if part.applied]
     parts = meant("observe", parts, at, f"a schedule in this state, got none. {_MAKE}, with live=True.")
     ready = [(part, *_present("observe", part, schedule)) for part in parts if part.has("clocks")]
     monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
@@ -305,7 +307,7 @@ _MAKE = "Hint: make the optimizer with lrsched.scheduled(optax.adamw)(...), or c
 
 
 def _rates(call: str, state: Tree, at: str | None = None) -> list[Part]:
-    parts = [part for part in parts_of(state) if part.name == "learning_rate"]
+    parts = [part for part in parts_of(state, call) if part.name == "learning_rate"]
     return meant(call, parts, at, f"a rate in this state, got none. {_MAKE}.")
 
 
@@ -318,6 +320,7 @@ def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> 
 
 def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
     """The value that the last update used; for a count, computed from its schedule."""
+    schedule = None if schedule is None else as_schedule(call, "schedule", schedule)
     return _of_count(call, part, schedule, 1) if part.used is None else part.used
 
 
@@ -335,7 +338,8 @@ def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> 
 
 def _live(call: str, state: Tree, name: str, at: str | None) -> Part:
     """The one part that has a live schedule, or is a plain number."""
-    parts = [part for part in parts_of(state) if part.live or not part.leaves]
+    checked_choice(call, "name", name, ())
+    parts = [part for part in parts_of(state, call) if part.live or not part.leaves]
     found = [part for part in parts if part.name == name]
     got = f"only those of {', '.join(sorted({part.name for part in parts}))}" if parts else "none"
     missing = f"a live schedule of {name} in this state, got {got}. Hint: make the transform with live=True."

@@ -14,6 +14,7 @@ import optax
 
 from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
+from lrsched.algebra.node import checked_flag
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
@@ -149,6 +150,7 @@ def scaled_by(
     applied: Applied, flip_sign: bool, scale: Callable[[jax.Array, optax.Updates], optax.Updates]
 ) -> optax.GradientTransformationExtraArgs:
     """The transform that scales updates by the value of a schedule, with `scale(value, updates)`."""
+    flip_sign = checked_flag(applied.call, "flip_sign", flip_sign)
 
     def update_fn(
         updates: optax.Updates, state: AppliedState, params: optax.Params | None = None, **observations: Any
@@ -183,7 +185,7 @@ def applied_as(
     call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule", warned: set[str] | None = None
 ) -> Applied:
     """The schedule that a transform applies, after checking the user's arguments."""
-    schedule = as_schedule(call, name, schedule)
+    schedule, live = as_schedule(call, name, schedule), checked_flag(call, "live", live)
     if batch := schedule.batch_shape:
         raise ValueError(
             f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import inspect
+import functools
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +15,7 @@ from lrsched.algebra.pointwise import as_schedule, maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.sequence import join
 from lrsched.algebra.written import NAMES, unexpected
-from lrsched.views.names import foreign_names, named
+from lrsched.views.names import METHODS, foreign_names, named
 
 _MOST = 2000  # calls and operators: more than anyone writes, and still read in seconds
 _LEVELS = 150  # of nodes: deeper ones exceed Python's recursion limit when called or printed
@@ -32,13 +32,15 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.UAdd: operator.pos,
 }
 _LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules that may stand before a name
-_FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (join, maximum, minimum, stack, float)}
-_FUNCTIONS |= {"int": lambda x: float(int(x)), "round": lambda x: float(round(x))}
-_METHODS = {  # the methods that make schedules
-    name
-    for name, method in inspect.getmembers(Schedule, inspect.isfunction)
-    if name[0] != "_" and inspect.signature(method).return_annotation == "Schedule"
-}
+
+
+def _of(function: Callable[..., Any], number: Any) -> float:
+    """`float`, `int` or `round` of a number, which may be a text, such as "inf"."""
+    return float(function(float(number)))
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (join, maximum, minimum, stack)}
+_FUNCTIONS |= {name.__name__: foreign.explained(functools.partial(_of, name), name.__name__) for name in (float, int, round)}
 
 
 def parse(text: str) -> Schedule:
@@ -75,6 +77,7 @@ def parse(text: str) -> Schedule:
         raise ValueError("parse(text=...): expected fewer levels of brackets and operators.") from None
     if not isinstance(value, (Schedule, float)):
         hint = " Hint: it gives a schedule and more; print the schedule, and write that." * isinstance(value, tuple)
+        hint = " Hint: from_json reads JSON." if isinstance(value, dict) else hint
         kind = type(value).__name__
         raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {kind}.{hint}")
     level, levels = [schedule := as_schedule("parse", "text", value)], 0
@@ -112,7 +115,7 @@ class _Reader:
                 value = self.read(links[-1].left)
                 for link in reversed(links):
                     if type(link.op) not in _OPERATORS:
-                        raise self.mistake(link, "there are the operators + - * / // >> @ and ** for a power")
+                        raise self.mistake(link, "expected one of the operators + - * / // ** >> @")
                     value = self.tried(link, _OPERATORS[type(link.op)], value, self.read(link.right))
                 return value
             case ast.Call(func=function) if dotted := _dotted(function):
@@ -120,18 +123,20 @@ class _Reader:
                 name = ".".join([*[one for one in modules if one not in _LEFT_OUT][:1], name])
                 maker = _FUNCTIONS.get(name) or named(name)
                 if maker is None:
-                    raise self.unknown(function, name, "makes no schedule", {**_FUNCTIONS, **NAMES}, foreign_names())
+                    raise self.unknown(function, "name", name, {**_FUNCTIONS, **NAMES}, foreign_names() | METHODS)
                 return self.call(tree, maker)
             case ast.Call(func=ast.Attribute(value=owner, attr=name) as function):
                 schedule = self.read(owner)
                 if not isinstance(schedule, Schedule):
-                    raise self.mistake(owner, f"{name} is a method of schedules, and this is none")
-                if name not in _METHODS:
-                    raise self.unknown(function, name, "is no method of a schedule", _METHODS, foreign.ATTRIBUTES)
+                    raise self.mistake(owner, f"{name} is a method of schedules, and this is not a schedule")
+                if name not in METHODS:
+                    raise self.unknown(function, "method", name, METHODS, foreign.ATTRIBUTES)
                 return self.call(tree, getattr(schedule, name))
             case ast.Name(id=name):
-                raise self.mistake(tree, f"{name} is no number and no call; a function of your own is not read")
-        raise self.mistake(tree, "this is no part of a schedule: there are numbers, lists, operators and calls")
+                hint = "functions and variables of your own are not read"
+                hint = f'float("{name}")' if name in ("inf", "nan") else f"{name}(...)" if named(name) else hint
+                raise self.mistake(tree, f"expected a number or a call, got the name {name}. Hint: {hint}")
+        raise self.mistake(tree, "expected numbers, strings, lists, dicts, operators and calls, got other Python code")
 
     def call(self, tree: ast.Call, function: Callable[..., Any]) -> Any:
         names = [keyword.arg for keyword in tree.keywords]
@@ -148,10 +153,10 @@ class _Reader:
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self.mistake(tree, str(error)) from None
 
-    def unknown(self, tree: ast.expr, name: str, problem: str, names: Collection[str], texts: Mapping[str, str]) -> ValueError:
-        hint = foreign.meant(name, names, texts)
+    def unknown(self, tree: ast.expr, kind: str, name: str, names: Collection[str], texts: Mapping[str, str]) -> ValueError:
+        hint = foreign.meant(name, names, texts) or METHODS.get(foreign.meant(name, METHODS, {}), "")
         more = f"; did you mean {hint}?" if hint in names else f". Hint: {hint}." if hint else ""
-        return self.mistake(tree, f"{name} {problem}{more}")
+        return self.mistake(tree, f"unknown {kind} {name}{more}")
 
     def mistake(self, tree: ast.expr, problem: str) -> ValueError:
         line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # offsets count bytes

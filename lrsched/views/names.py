@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import types
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 from lrsched.algebra import foreign
 from lrsched.algebra.combinators import Moved
+from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Ramp
 from lrsched.algebra.written import NAMES
 
@@ -29,6 +31,13 @@ def named(name: str) -> Callable[..., Any] | None:
     if name not in NAMES:
         _dialects()
     return NAMES.get(name)
+
+
+METHODS = {  # of schedules, that make schedules
+    name: f"schedule.{name}(...)"
+    for name, method in inspect.getmembers(Schedule, inspect.isfunction)
+    if name[0] != "_" and inspect.signature(method).return_annotation == "Schedule"
+}
 
 
 def foreign_names() -> dict[str, str]:
@@ -51,7 +60,7 @@ def missing_name(module: dict[str, Any], name: str) -> str:
     """The error text for a name that a module does not have, with the name probably meant."""
     owner, own, hint = module["__name__"], own_names(module), ""
     if not name.startswith("_"):
-        texts = foreign.NAMES if name in foreign.NAMES else foreign_names()
+        texts = foreign.NAMES if name in foreign.NAMES else foreign_names() | METHODS
         hint = foreign.meant(name, own, texts if owner == "lrsched" else {}) or foreign.meant(name, (), texts)
         hint = f". Hint: {owner}.{hint}." if hint in own else hint and f". Hint: {hint}."
     return f"module {owner!r} has no attribute {name!r}{hint}"
@@ -61,6 +70,6 @@ def explain_names(module: dict[str, Any]) -> None:
     """Gives a module a `__getattr__` with hints that type checkers do not see."""
 
     def missing(name: str) -> NoReturn:
-        raise AttributeError(missing_name(module, name))
+        raise AttributeError(missing_name(module, name), name=name)  # without obj, for which Python adds a hint of its own
 
     module["__getattr__"] = missing

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lrsched.algebra.foreign import explained
+from lrsched.algebra.node import checked_flag
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
@@ -82,12 +83,15 @@ def plot(
             raise TypeError(unexpected("plot", "schedules", one, "a schedule", hint))
     given = [as_schedule("plot", "schedules", schedule) for schedule in given]
     checked_steps("plot", steps)
+    log = log if log is None else checked_flag("plot", "log", log)
+    if ax is not None and not isinstance(ax, pyplot("plot").Axes):
+        raise TypeError(unexpected("plot", "ax", ax, "the Axes of matplotlib", "figure, ax = plt.subplots()"))
     looks = [[seen(member, by_step=steps is not None) for member in members(schedule)] for schedule in given]
     if len({axis for look in looks for *_, axis in look}) > 1:  # not a single clock
         looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
     every = [each for look in looks for each in look]
-    if isinstance(labels, str):
-        raise TypeError(unexpected("plot", "labels", labels, "a list of names", f"labels=[{labels!r}]"))
+    if isinstance(labels, str) or not isinstance(labels, Sequence | None):
+        raise TypeError(unexpected("plot", "labels", labels, "a list of names", "labels=['a', 'b']"))
     if labels is not None and len(labels) not in (len(given), len(every)):
         each = f"{len(given)} schedules" + f", or of {len(every)} members" * (len(every) > len(given))
         raise ValueError(f"plot(labels=...): expected one label for each of {each}, got {len(labels)}.")
@@ -235,6 +239,8 @@ def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple
     >>> metric, value = ls.plot_replay(ls.reduce_on_plateau(patience=1), [3.0, 2.0, 2.0, 2.0, 2.0])
     """
     values, readings = replayed(schedule, observations, every, "plot_replay")
+    if not values.size:
+        raise ValueError("plot_replay(observations=...): expected at least one observation, got none.")
     tables = observations if isinstance(observations, dict) else {"metric": observations}
     figure, (above, below) = pyplot("plot_replay").subplots(2, sharex=True, layout="constrained")
     for i, (name, table) in enumerate(tables.items()):

@@ -14,7 +14,7 @@ from lrsched.algebra.driven import Driven, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
-from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, Noise, Ramp
+from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, Noise, Polynomial, Ramp
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
@@ -254,11 +254,13 @@ def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
 
 
 def _swapped_arguments(found: Summary, tree: list[Schedule]) -> Iterator[str]:
-    first, end = float(found.values[0]), found.phases[-1].last
-    is_count = 0 < first < 1 and 10 <= end == round(end) > _FAR * first  # looks like a number of steps
-    if is_count and any(isinstance(part, Ramp) and known(part.end) == end for part in tree):
-        size = number(end / first)
-        yield f"the end, {number(end)}, is ×{size} of the start: is the order of the arguments start, end, steps?"
+    for part in (part for part in tree if isinstance(part, Ramp) and known(part.steps) > 0):
+        first, end = known(part.start), known(part.end)
+        if 0 < first < 1 and 10 <= end == round(end) > _FAR * first and found.peak == end:
+            size = number(end / first)
+            yield f"{shown(part)} rises to ×{size} of its start: is {number(end)} a number of steps, in the wrong place?"
+        if isinstance(part, Polynomial) and known(part.power) > max(10.0, known(part.steps)):
+            yield f"{shown(part)} has a power above its steps: its arguments are start, end, steps, power"
 
 
 def _high_end(found: Summary, moving: list[Phase]) -> Iterator[str]:
