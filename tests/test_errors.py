@@ -46,6 +46,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.wsd("1E-3", 1, 9, 1), "Hint: float('1E-3'); YAML reads 3e-4 as text, and 3.0e-4 as a number."),  # pyright: ignore
     (lambda: ls.wsd(".5", 1, 9, 1), "Hint: float('.5'); YAML"),
     *((lambda x=x: ls.Linear(x, 0, 9), f"Linear(start={x!r}): expected a number.") for x in ("e", "E-", "...", "-", "")),
+    (lambda: ls.Linear(1.0, 0.0, 1e31), "Linear(steps=1e+31)", "a finite number, |steps| <= 1.0e+30"),
     (lambda: ls.Constant(1e39), "Constant(value=1e+39)", "a finite number, |value| <= 1.7e+38"),
     (lambda: ls.Piecewise([5, 3], [1.0, 2.0]), "Piecewise(steps=[5, 3])", "that rise from 0 or later", "sort them"),
     (lambda: ls.Piecewise([], []), "Piecewise(steps=[])", "a list of numbers"),

@@ -211,6 +211,12 @@ def test_rates_are_mapped_and_differentiated(make):
     np.testing.assert_allclose([values, slopes], [[-0.075, -0.15], [-0.75, -0.75]], rtol=1e-6)
 
 
+def test_a_value_that_is_no_number_was_not_written():
+    optimizer = ls.scheduled(optax.sgd)(ls.Linear(0.0, 0.5, 10) / ls.Linear(0.0, 1.0, 10))  # 0 / 0 at first
+    state = jax.lax.fori_loop(0, 2, lambda _, state: optimizer.update(PARAMS, state)[1], optimizer.init(PARAMS))
+    assert ls.learning_rate(state) == 0.5
+
+
 SGD: Any = ls.scheduled(optax.sgd)(RATE, momentum=0.5)
 FIRST = SGD.init(PARAMS)
 jitted = jax.jit(SGD.update)

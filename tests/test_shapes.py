@@ -44,7 +44,20 @@ def test_ends_are_exactly_as_given_at_every_traced_length():
         assert {*np.asarray(stops), float(starts[0])} == {np.float32(0.3)}, name
 
 
+def of_type(dtype: Any) -> Any:
+    return ls.Function(lambda t, x: (x + 0 * jnp.asarray(t, jnp.float32)).astype(dtype), 100.0)
+
+
 EXTREME = {
+    (of_type(bool) + of_type(bool), 1): 2.0,
+    (-of_type(np.uint32), 1): -100.0,
+    (of_type(np.int8) + of_type(np.int8), 1): 200.0,
+    (of_type(np.int32) * 1e8 * of_type(np.int32), 1): 1e12,
+    (of_type(np.float16) * of_type(np.float16) * of_type(np.float16), 1): 1e6,
+    (ls.Linear(1.0, 2.0, 7 / 3).repeat(stretch=1.0), 1001): 1.0,
+    (ls.Linear(1.0, 2.0, 7 / 3).repeat(500, stretch=1.0), 1001): 1.0,
+    (ls.monotone(1.0, 10_000, points=48), 10_000): 0.0,
+    (ls.wsd(1e-9, 10, 10_000, 1000, 0.0, 100.0, "exponential"), 9000): 1e-9,
     (ls.Exponential(1e-30, 1.3e38), 1): 1.3e8,
     (ls.Exponential(1.0, 0.0), 4 * 10**8): 0.0,
     (ls.Constant(0.0, 0) ** ls.Time(), 4 * 10**8): 0.0,
@@ -58,7 +71,7 @@ EXTREME = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_extreme_numbers_of_powers(way):
+def test_extreme_numbers_and_types(way):
     values = called({key: key[0] for key in EXTREME}, way, {key: np.asarray([key[1]]) for key in EXTREME})
     for key, value in values.items():
         np.testing.assert_allclose(value, [EXTREME[key]], rtol=2e-5, err_msg=str(key))

@@ -30,7 +30,7 @@ class Extended:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.broadcast_shapes(*map(np.shape, jax.tree.leaves(self)))
+        return jnp.broadcast_shapes(*map(np.shape, jax.tree.leaves(self)))  # which may be symbolic
 
     @property
     def ndim(self) -> int:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
+from lrsched.algebra.double import MOST
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 
@@ -85,7 +86,7 @@ class Spec:
             raise TypeError(unexpected(call, name, value, expected, hint))
         if numerics.is_concrete(kept):
             known = np.asarray(numerics.to_float64(kept), np.float64)
-            most = numerics.largest() / 2  # leaves room to compute
+            most = MOST if self.unit else numerics.largest() / 2  # leaves room to compute
             if not self.infinite and not np.all(np.abs(known) <= most):
                 expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {most:.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))

@@ -283,7 +283,8 @@ def result(value: Real, shape: tuple[int, ...]) -> jax.Array:
     """A value as a strongly typed JAX array with the shape of the steps, and no negative zero."""
     if is_concrete(value):
         array = np.asarray(saturated(to_float64(value)), float_type()) + float_type()(0)
-        return jnp.asarray(array if array.shape == shape else np.broadcast_to(array, shape))
+        xp = np if all(isinstance(n, int) for n in shape) else jnp  # a symbolic shape, of jax.export
+        return jnp.asarray(array if array.shape == shape else xp.broadcast_to(array, shape))
     zero = np.zeros((), float_type())  # a compiler simplifies x + 0 to x, but not 0 - (0 - x)
     return jnp.broadcast_to(zero - (zero - to_float(value)), shape)
 
@@ -343,7 +344,7 @@ def row_of(points: Real, t: Real) -> Any:
     if points.shape[-1] < _FEW:
         reached = [jnp.asarray(t >= points[i], np.int32) for i in range(1, last + 1)]
         return sum(reached, start=jnp.zeros(np.shape(t), np.int32))
-    low, most = jnp.zeros(np.shape(t), np.int32), last
+    low, most = jnp.where(t >= points[0], np.int32(0), np.int32(0)), last  # on the mesh axes of both, as in shard_map loops are
     if is_concrete(points) and isinstance(t, BoundedInt):
         low, most = _bucket(to_float64(points), t)
 

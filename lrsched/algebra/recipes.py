@@ -187,7 +187,9 @@ RAMPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
     "cosine": Cosine,
     "1-sqrt": OneMinusSqrt,
     "geometric": Geometric,
-    "exponential": lambda start, end, steps: (2.0 ** Linear(1.0, 0.0, steps) - 1.0) * (start - end) + end,
+    "exponential": lambda start, end, steps: (
+        (2.0 ** Linear(1.0, 0.0, steps) - 1.0) * start + (2.0 - 2.0 ** Linear(1.0, 0.0, steps)) * end
+    ),
 }
 _WARMUPS: dict[str, Callable[[Real, Real, Number], Schedule]] = {
     "linear": Linear,

@@ -126,11 +126,9 @@ class Sequence(Schedule):
         return t if k + 1 == len(self.parts) else minimum(t, self.parts[k].length)
 
     def spans(self, t: Real) -> Spans:
-        begun = True
+        begun = [True, *(t >= start for start in self._starts[1:]), False]
         for k, part in enumerate(self.parts):
-            running = begun & (t < self._starts[k + 1]) if k + 1 < len(self.parts) else begun
-            yield part, self._own(k, t), running
-            begun = t >= self._starts[k + 1] if k + 1 < len(self.parts) else False
+            yield part, self._own(k, t), begun[k] & (begun[k + 1] ^ True)
 
     def _spans_of_groups(self, t: Real) -> Spans:
         """Like `spans`, with each group as one part that has the numbers of the last member to begin."""

@@ -288,8 +288,8 @@ class Piecewise(Schedule):
         if self.kind == "constant" or np.shape(self.steps) == (1,):
             return pick(self.values, row_of(self.steps, t))
         row = row_of(self.steps[:-1], t)
-        progress = Progress(t - pick_time(self.steps, row), pick_time(self.steps[1:] - self.steps[:-1], row))
-        start, end = pick(self.values, row), pick(self.values, row + 1)
+        (begin, start), (stop, end) = ((pick_time(self.steps, k), pick(self.values, k)) for k in (row, row + 1))
+        progress = Progress(t - begin, stop - begin)
         first, second = WAYS[self.kind].weights(progress)
         return where(t >= self.steps[0], start * first + end * second, start)
 
@@ -402,4 +402,4 @@ class Function(Schedule):
         if jnp.shape(value) not in ((), np.shape(time)):
             expected = f"a function elementwise over times, for shape {np.shape(time)}"
             raise TypeError(f"{shown(self)}: expected {expected}, got {np.shape(value)}.")
-        return value
+        return numerics.to_float64(value) if numerics.is_concrete(value) else numerics.to_float(value)

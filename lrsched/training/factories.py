@@ -136,8 +136,9 @@ def _injected(
     def followed(written: numerics.Number, before: AppliedState, after: AppliedState) -> tuple[jax.Array, AppliedState]:
         """The value of a schedule and its state, or the number that was written in its place."""
         # If the number differs from the value used before, the user has written it. An infinite `used` records that.
-        is_written = recorded(written) != recorded(before.used)
-        value = jnp.where(is_written, recorded(written), recorded(after.used))
+        now, last = recorded(written), recorded(before.used)
+        is_written = (now != last) & ~(jnp.isnan(now) & jnp.isnan(last))
+        value = jnp.where(is_written, now, recorded(after.used))
         return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
 
     def update_fn(

@@ -21,12 +21,14 @@ def test_one_program_of_all_has_their_values():
     """The numbers of every second are captured, those of the others received, and both of PyTorch's."""
     known, live = [*PURE[::2], *TORCH], [*PURE[1::2], *TORCH]
     arguments, tree = jax.tree.flatten((list(map(packed, live)), STEPS, METRIC))
+    steps = jax.ShapeDtypeStruct(export.symbolic_shape("n"), STEPS.dtype)  # of any number
+    shapes = jax.tree.leaves((list(map(packed, live)), steps, METRIC))
 
     def values(*arguments):
         received, steps, metric = jax.tree.unflatten(tree, arguments)
         return [s(steps) for s in (*known, *received)], [ls.clocks.replay(s, metric) for s in DRIVEN]
 
-    exported = export.export(jax.jit(values), platforms=PLATFORMS)(*arguments)
+    exported = export.export(jax.jit(values), platforms=PLATFORMS)(*shapes)
     assert exported.platforms == PLATFORMS
     at_steps, replayed = export.deserialize(exported.serialize()).call(*arguments)
     for found, s in zip(at_steps, [*known, *live], strict=True):

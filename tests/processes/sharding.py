@@ -21,6 +21,7 @@ import lrsched as ls
 from lrsched.dialects import torch
 from lrsched.training.live import packed
 
+shard_map: Any = getattr(jax, "shard_map", None)
 N = 600
 BY_CONTEXT = not hasattr(jax.sharding, "auto_axes")  # JAX 0.6 maps over sharded arrays only inside of a mesh's context
 LAYOUTS = ((1, P("x")), (2, P("x", "y")), (2, P(None, ("x", "y"))), (2, P("y")))
@@ -44,6 +45,11 @@ def placed(mesh: Any, layout: int) -> Any:
     return jax.device_put(steps, NamedSharding(mesh, spec))
 
 
+def by_hand(call: Any, t: Any, specs: Any) -> Any:
+    """Each device by itself."""
+    return jax.jit(shard_map(call, mesh=t.sharding.mesh, in_specs=specs, out_specs=t.sharding.spec))
+
+
 # Each gets a schedule and steps.
 WAYS: dict[str, Any] = {
     "known": lambda s, t: jax.jit(lambda t: s(t))(t),
@@ -52,19 +58,20 @@ WAYS: dict[str, Any] = {
     "live": lambda s, t: WAYS["traced"](packed(s), t),
     "mapped": jax.jit(lambda s, t: jax.vmap(s)(t)),
     "known, mapped": lambda s, t: jax.jit(jax.vmap(s))(t),
+    "by hand": lambda s, t: by_hand(lambda s, t: s(t), t, (P(), t.sharding.spec))(s, t),
     "slope": lambda s, t: jax.jit(lambda t: jax.jvp(s, (t,), (jnp.ones_like(t),))[0])(t.astype(np.float32)),
 }
 if BY_CONTEXT:  # nor does it map over steps with explicit axes
-    del WAYS["mapped"], WAYS["known, mapped"]
-OF_STEPS = ("mapped", "known, mapped", "slope")  # not of a batch of schedules
-OF_TRACED = ("traced", "live", "mapped")  # of many parts they take minutes to compile, sharded or not
+    del WAYS["mapped"], WAYS["known, mapped"], WAYS["by hand"]
+OF_STEPS = ("mapped", "known, mapped", "by hand", "slope")  # not of a batch of schedules
+OF_TRACED = ("traced", "live", "mapped", "by hand")  # of many parts they take minutes to compile, sharded or not
 
 
 def mistakes(k: int, name: str, schedule: Any, mesh: Any) -> Iterator[str]:
     """What is wrong on a mesh, for every way of calling, each with another layout."""
     batch = schedule.batch_shape
     for i, (way, call) in enumerate(WAYS.items()):
-        if (batch and way in OF_STEPS) or (name == "parts alike" and way in OF_TRACED):
+        if (batch and way in OF_STEPS) or (name == "parts alike" and way in OF_TRACED) or (name, way) == ("chain", "by hand"):
             continue
         steps = placed(mesh, k + i)
         case = f"{name}, {way}, {steps.sharding.spec}"
