@@ -112,22 +112,6 @@ def test_an_array_of_steps_is_elementwise(s):
     assert s([]).shape == (0,)
 
 
-BEGIN = ls.Linear(0.0, 1.0, 7.0)
-ODD = [
-    (ls.OneMinusSqrt(-1.0, 2.4, 0.75).repeat(), 10**9 + 3.25),
-    (ls.Piecewise([3.75, 8.5], [-3.2, 1.2], "cosine").repeat(1, stretch=2.0), 7.0),
-    (BEGIN.take(2.0**32).reverse(), 2**31 - 1),
-    (BEGIN.repeat(stretch=1 + 2.0**-10), 20_000),
-    (ls.Linear(-2.0, -0.2, 5.75).repeat(stretch=1.0, scale=-1.0).staircase(0.5), 2**31 - 1),
-    (ls.Linear(0.0, 1.0, 2**30).staircase(0.25), 10**9),
-]
-
-
-@pytest.mark.parametrize(("s", "step"), ODD, ids=str)
-def test_the_meaning_holds_at_odd_lengths_and_steps(s, step):
-    assert_eager(s([step]), truth_of(s, [step]), size(s))
-
-
 @given(schedules)
 def test_from_its_length_on_a_schedule_stands_still(s):
     assume(math.isfinite(s.length))

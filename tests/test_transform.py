@@ -186,16 +186,6 @@ def test_a_first_state_of_a_transform_is_donated(name):
     assert all(np.all(np.isfinite(rate)) for rate in ls.learning_rates(state).values())
 
 
-@pytest.mark.parametrize("name", DRIVEN)
-def test_a_first_state_of_clocks_is_donated(name):
-    s = DRIVEN[name]
-    first = ls.clocks.init(s)
-    for state in (CLOCKS[name].init(), first, ls.clocks.init(s, step=5), ls.clocks.tick(s, first, value=1.0)):
-        assert_no_buffer_twice(state)
-    tick = jax.jit(lambda state: ls.clocks.tick(s, state, value=1.0), donate_argnums=0)
-    assert int(tick(tick(first)).step) == 2
-
-
 def test_the_arguments_are_not_donated_with_the_state():
     """A state is made of copies: the numbers of the schedule, and the count to start from, outlive it."""
     count, peak = jnp.int32(5), jnp.float32(0.5)

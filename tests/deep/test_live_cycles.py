@@ -13,11 +13,9 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import x64
-from meaning import meaning, meanings
 
 import lrsched as ls
 from lrsched.training.live import packed
@@ -84,45 +82,3 @@ def test_a_cycle_begins_at_its_step(way):
 @pytest.mark.parametrize("value", [lambda s, t: s(t), lambda s, t: jax.jit(s)(t)], ids=["eager", "captured"])
 def test_more_cycles_than_a_table_holds(value):
     check(ls.Linear(0.0, 1.0, 2.5).repeat(2500, stretch=float(received(1.0001))), value, 2.5, 1.0001, 2500)
-
-
-def flat(first: float, second: float) -> Any:
-    return ls.Constant(1.0, first) >> ls.Constant(2.0, second)
-
-
-def turns(first: int, second: int, stretch: float) -> list[Fraction]:
-    """Where the two parts of each of 40 cycles end."""
-    growths = [received(stretch) ** i for i in range(40)]
-    starts = itertools.accumulate(((first + second) * x for x in growths), initial=Fraction(0))
-    return [start + x * growth for start, growth in zip(starts, growths, strict=False) for x in (first, first + second)]
-
-
-COMPOSED = {
-    "parts": lambda a, b, k: flat(a, b).repeat(stretch=k),
-    "stretched": lambda a, b, k: flat(a, b).repeat(stretch=k).stretch(3),
-    "before others": lambda a, b, k: flat(a, b).repeat(3, stretch=k) >> flat(a, b),
-    "cycles of cycles": lambda a, b, k: flat(a, b).repeat(2, stretch=2).repeat(3, stretch=k),
-    "stairs": lambda a, b, k: flat(a, b).staircase(3).repeat(stretch=k),
-}
-
-
-@pytest.mark.parametrize("name", COMPOSED)
-def test_what_is_inside_a_live_cycle_turns_at_its_step(name):
-    chex.clear_trace_counter()
-    value = jax.jit(chex.assert_max_traces(1)(lambda s, t: s(t)))
-    for first, second, stretch in itertools.product((30, 100_000_007), (12, 70_000_001), (1.1, 1.5, 2.0)):
-        near = [math.ceil(k * x) + i for x in turns(first, second, stretch) for k in (1, 3) for i in (-1, 0)]
-        steps = np.resize(np.asarray([t for t in near if t < END], np.int32), 320)
-        s = COMPOSED[name](first, second, float(received(stretch)))
-        found = value(packed(s), steps)
-        np.testing.assert_array_equal(found, meanings(s, steps), err_msg=f"{first} {second} {stretch}")
-
-
-def test_the_slopes_of_a_live_cycle():
-    slopes, small = jax.jit(jax.grad(lambda s, t: s(t), allow_int=True)), 2.0**-30
-    for length, stretch, t in ((10.0, 1.5, 60), (7.25, 1.0, 100), (3.0, 1.0001, 3000), (1000.0, 1.2, 123_456)):
-        k = float(received(stretch))
-        s, longer, slower = (ls.Linear(1.0, 0.0, length + a).repeat(stretch=k + b) for a, b in ((0, 0), (small, 0), (0, small)))
-        found = slopes(packed(s), jnp.int32(t))
-        expected = [float((meaning(other, t) - meaning(s, t)) / small) for other in (longer, slower)]
-        np.testing.assert_allclose([found.schedule.steps.high, found.stretch_.high], expected, rtol=1e-4)

@@ -8,10 +8,11 @@ import functools
 import inspect
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from cases import CASES, RECIPES, SHAPES
-from helpers import as_argument, as_float32, bits, called, ulps
+from helpers import WAYS, as_argument, as_float32, bits, called, said, started, ulps
 from meaning import meanings
 from nested import node_classes
 
@@ -65,6 +66,36 @@ def test_traced_numbers(name):
         known = case.known(n) if name in SHAPES else {}
         for t, value in zip(steps.tolist(), values, strict=True):
             assert t not in known or bits(value) == bits(np.float32(known[t]))
+
+
+FAR_OUT = {
+    (ls.Linear(0.0, 1.0, 1.5e9).repeat(), 1_500_000_100): 100 / 1.5e9,
+    (ls.Linear(0.0, 1.0, 2e9).staircase(1.2e9), 1_200_000_100): 0.6,
+    (ls.Linear(0.0, 1.0, 7).repeat(3_000_001), 21_000_007): 1.0,
+    (ls.Linear(0.0, 1.0, 2).repeat(scale=-1.0), 2**25 + 3): -0.5,
+    (ls.Linear(0.0, 1.0, 2.5).repeat(), 10**8 + 3): 0.2,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_cycles_and_stairs_far_out(way):
+    found = called({key: key[0] for key in FAR_OUT}, way, {key: np.asarray([key[1]], np.int32) for key in FAR_OUT})
+    for key, expected in FAR_OUT.items():
+        np.testing.assert_allclose(found[key], [expected], rtol=1e-6, err_msg=str(key))
+
+
+def test_a_multiple_is_reached_however_it_is_rounded():
+    t = np.arange(1000)
+    thirds, weeks = ls.step_decay(1.0, every=100 / 3, factor=0.5), (ls.Constant(1.0, 0.07) >> ls.Constant(2.0)).stretch(100)
+    for call in (lambda s: s, jax.jit):
+        np.testing.assert_array_equal(call(thirds)(t), (0.5 ** (3 * t // 100)).astype(np.float32))
+        np.testing.assert_array_equal(call(weeks)(np.array([6, 7])), [1.0, 2.0])
+
+
+def test_ends_are_exact_where_a_division_is_not():
+    """With the division of a GPU: the program prints a quotient that is not exact, and no end that is not exact."""
+    (quotient,) = said(started("inexact_division.py")).splitlines()
+    assert quotient == "41 / 41 = 0.9999999403953552"
 
 
 def test_every_shape_and_every_recipe_has_a_case():

@@ -17,11 +17,8 @@ from benchmarks import (
     law,
     law_report,
     main_job,
-    report,
-    results,
 )
 from benchmarks.evidence_report import Evidence
-from benchmarks.timing import Row
 from lrsched.lab import bakeoff
 from lrsched.lab.workloads import WORKLOADS
 
@@ -38,16 +35,6 @@ def test_both_sides_of_a_call_have_equal_values(pair):
 def test_every_breakage_still_fits_the_code():
     for fault in breakages.BREAKAGES:
         compile(fault.applied((breakages.ROOT / fault.file).read_text()), fault.file, "exec")
-
-
-def test_a_table_has_a_row_for_each_figure(tmp_path):
-    slow = Row("slow", 2.6, 1.5, "3 ms", reason="a power is two loops")
-    rows = [Row("fast", 1.0, 1.5, "1 ms"), slow, Row("gone", None, 1.0, "")]
-    measured = results.Measured("2026-01-02", {"processor": "A processor", "cores": 1}, {"Python": "3.11.7"}, rows)
-    results.save({"cpu": {"bulk": measured}}, tmp_path / "results.json")
-    text = report.tables(results.load(tmp_path / "results.json"), {"eager": "Calls", "bulk": "Many steps"})
-    assert "`--only bulk`: CPU goals: 1 met, 1 missed" in text
-    assert "| slow | ≤ 1.5 | **2.6 ×**, missed | 3 ms; missed because a power is two loops |" in text
 
 
 @pytest.mark.parametrize("name", [name for name in main_job.NAMES if name != "reduce on plateau"])
