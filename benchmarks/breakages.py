@@ -54,7 +54,7 @@ BREAKAGES = (
         f"{ALGEBRA}/numerics.py",
         "asarray(t >= points[i]",
         "asarray(t > points[i]",
-        "shapes",
+        "operators",
     ),
     Breakage(
         "a long table loses its last row",

@@ -16,7 +16,6 @@ import numpy as np
 from nested import nodes
 
 import lrsched as ls
-from lrsched.algebra import node as library
 from lrsched.algebra.node import Node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.sequence import Sequence
@@ -28,36 +27,13 @@ def rising(t, a, b):
 
 # Examples of numbers, by the name of the parameter. All are exact in float32.
 ANY_NUMBER = 0.5
-NUMBERS = {
-    name: number
-    for number, names in (
-        (-2.0, "lb"),
-        (-1.0, "lowest"),
-        (-0.5, "exponent"),
-        (0.0625, "atol"),
-        (0.125, "min_scale"),
-        (0.25, "end pct_start"),
-        (0.75, "a constant pct_final"),
-        (0.875, "rate"),
-        (1.0, "highest index patience ub"),
-        (1.25, "high stretch"),
-        (1.5, "peak"),
-        (2.0, "cooldown reset warmup window"),
-        (2.5, "power"),
-        (3.0, "n"),
-        (4.0, "seed"),
-        (5.0, "up"),
-        (6.0, "cooldown_steps down"),
-        (7.0, "every"),
-        (8.0, "anneal_steps div_factor"),
-        (10.0, "warmup_steps"),
-        (12.0, "decay_steps"),
-        (16.0, "final_div_factor timescale"),
-        (40.0, "steps"),
-        (64.0, "dim"),
-    )
-    for name in names.split()
-}
+EXAMPLES = """
+    lb -2 | lowest -1 | exponent -0.5 | atol 0.0625 | min_scale 0.125 | end 0.25 | pct_start 0.25 | a 0.75 | constant 0.75
+    pct_final 0.75 | rate 0.875 | highest 1 | index 1 | patience 1 | ub 1 | high 1.25 | stretch 1.25 | peak 1.5 | cooldown 2
+    reset 2 | warmup 2 | window 2 | power 2.5 | n 3 | seed 4 | up 5 | cooldown_steps 6 | down 6 | every 7 | anneal_steps 8
+    div_factor 8 | warmup_steps 10 | decay_steps 12 | final_div_factor 16 | timescale 16 | steps 40 | dim 64
+"""
+NUMBERS = {name: float(number) for name, number in map(str.split, EXAMPLES.strip().replace("\n", "|").split("|"))}
 LISTS = ("boundaries", "milestones", "steps", "values")  # parameters that are lists of numbers, where no annotation says so
 POINTS = [5.0, 12.0, 20.0]  # the example of a list
 RECEIVER = ls.Cosine(0.5, 2.0, 8) >> ls.Linear(2.0, 0.75, 16)  # whose methods are called; never 0, so that it can divide
@@ -256,11 +232,6 @@ def boundaries(schedule: Any) -> list[float]:
 def structure(schedule: Any) -> Any:
     """What schedules have in common that one compiled program does for."""
     return jax.tree.structure(schedule), tuple(np.shape(x) for x in jax.tree.leaves(schedule))
-
-
-def specs(node: Node) -> list[library.Spec]:
-    """The specs of the numbers of a tree of nodes, in the order of its leaves."""
-    return list(library.specs(node))
 
 
 def _kind(node: Any) -> Any:

@@ -21,13 +21,10 @@ STEPS = np.arange(0, 1210, 37)  # of optax, which takes one at a time
 METRICS = [3.0, 2.0, 2.0, 2.0, 2.0, 1.9999, 1.5, np.nan, 1.6, 1.7, 1.4, 1.2, 1.3, 1.2, 1.1999, 1.2, 1.1, *[1.1] * 9]  # above 0
 
 
-def text(page: str) -> str:
-    return (PAGES / f"coming_from_{page}.md").read_text()
-
-
 def rows(page: str) -> list[list[str]]:
     """The cells of every table of a page, as code."""
-    return [line[1:-1].split("` | `") for line in re.findall(r"^\| (`.*`) \|$", text(page), re.MULTILINE)]
+    text = (PAGES / f"coming_from_{page}.md").read_text()
+    return [line[1:-1].split("` | `") for line in re.findall(r"^\| (`.*`) \|$", text, re.MULTILINE)]
 
 
 def values(schedule: Any) -> np.ndarray:

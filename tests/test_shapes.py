@@ -102,6 +102,3 @@ def test_a_recipe_follows_its_formula(way):
 def test_a_warm_up_beside_traced_numbers():
     values = jax.vmap(lambda n: ls.warmup_cosine(1.0, n, 100)(jnp.arange(2)))(jnp.asarray([0, 10]))
     np.testing.assert_allclose(values, [[1, (1 + np.cos(np.pi / 100)) / 2], [0, 0.1]], rtol=1e-6)
-    values = jax.jit(lambda steps: ls.warmup_cosine(1.0, 500, steps)(np.asarray([1, 250, 500])))(1e9)
-    np.testing.assert_allclose(values, [0.002, 0.5, 1.0], rtol=1e-6)
-    assert jax.jit(lambda steps: ls.warmup_cosine(1.0, 1, steps)(0))(2.0**25) == 0.0

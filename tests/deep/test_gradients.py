@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from helpers import x64
 from hypothesis import given, settings
-from signatures import FEW, boundaries, pure, specs
+from signatures import FEW, boundaries, pure
 
 import lrsched as ls
+from lrsched.algebra.node import specs
 from lrsched.algebra.schedule import Schedule
 
 # Steps that are exact in float32 and lie on no boundary of the examples; no step of an example comes near them.

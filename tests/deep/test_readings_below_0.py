@@ -26,14 +26,9 @@ class UpAndDown(ls.Clock):
         return state
 
 
-def cubic(t):
-    return t * t * t + 1
-
-
 SCHEDULES = [
     *{pure(call.make()): None for call in FEW if call.name != "Function"},  # its example is singular there
     *(kind(4.0, 1.0, 2, *way.examples[0]) for kind, way in RAMPS.items()),
-    ls.Function(cubic),
     TIME.take(2),
     RAMP.drop(1),
     TIME.stretch(2).drop(3),
