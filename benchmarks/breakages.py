@@ -47,7 +47,7 @@ BREAKAGES = (
         f"{ALGEBRA}/sequence.py",
         "bisect_right(self._starts, t)",
         "bisect_left(self._starts, t)",
-        "operators",
+        "live",
     ),
     Breakage(
         "a table switches a step late",
@@ -82,7 +82,7 @@ BREAKAGES = (
         f"{ALGEBRA}/combinators.py",
         "lambda steps: steps + self.steps",
         "lambda steps: steps",
-        "operators",
+        "laws",
     ),
     Breakage(
         "patience runs out one observation early",
@@ -148,6 +148,7 @@ BREAKAGES = (
         f"{ALGEBRA}/numerics.py",
         "jnp.zeros_like(value)) * change / b",
         "jnp.zeros_like(value)) * 0 / b",
+        "shapes",
     ),
     Breakage(
         "a live number keeps only 24 bits",
