@@ -76,8 +76,8 @@ def compare(
     Raises:
         TypeError: if an argument has the wrong type, or `train` uses traced values as Python values.
         ValueError: if there is no such baseline, a peak is not above 0, a schedule's own peak beside `peaks` is not 1, or
-            `train` draws random numbers of NumPy or Python, does not use its schedule or its key, returns something else, or, with
-            a `folder`, gets numbers from a callback.
+            `train` draws random numbers of NumPy or Python, does not use its schedule or its key, returns something else, or,
+            with a `folder`, gets numbers from a callback.
         MemoryError: if that many runs do not fit in the memory of the device, with the `batch_size` to try.
 
     >>> import jax, jax.numpy as jnp, lrsched as ls
