@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from lrsched.lab.compare.result import Comparison
 
 
+_SHORTEST = 10  # updates: shorter runs have no room for a warm-up of a tenth
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One clear line, without the usage."""
@@ -94,7 +97,9 @@ def _compare_parser() -> _Parser:
     )
     parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
     _add_runs(parser, "those of the workload", "those of the workload")
-    parser.add_argument("--rungs", type=_at_least(1), default=1, metavar="N", help="3 tries peaks in shorter runs (default: 1)")
+    parser.add_argument(
+        "--rungs", type=_at_least(1, 4), default=1, metavar="N", help="3 tries peaks in shorter runs (default: 1)"
+    )
     parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
     _add_files(parser, None, "everything goes (default: comparison-WORKLOAD, here)")
     parser.set_defaults(run=_compare)
@@ -106,7 +111,7 @@ _COMMANDS = {"show": _show_parser, "compare": _compare_parser}
 
 def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
     """The options that choose the runs, with the texts for their defaults."""
-    parser.add_argument("--steps", type=_at_least(10), metavar="N", help=f"updates in a run (default: {steps})")
+    parser.add_argument("--steps", type=_at_least(_SHORTEST), metavar="N", help=f"updates in a run (default: {steps})")
     parser.add_argument("--seeds", type=_at_least(2), default=8, metavar="N", help="runs of each kind (default: 8)")
     parser.add_argument("--peaks", type=_rate, nargs="+", metavar="RATE", help=f"peak rates (default: {peaks})")
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="seed of all randomness (default: 0)")
@@ -251,6 +256,11 @@ def _compare(options: argparse.Namespace) -> int:
 
     workload = WORKLOADS[options.workload]
     steps, folder = options.steps or workload.steps, Path(options.out or f"comparison-{workload.name}")
+    if steps < (needed := _SHORTEST * 3 ** (options.rungs - 1)):
+        parser.error(
+            f"argument --rungs: expected at least {needed} updates for {options.rungs} rungs, so that the shortest runs have"
+            f" {_SHORTEST}, got {steps}. Hint: fewer --rungs, or --steps {needed}."
+        )
     peaks = _prepare(options, folder, (), options.peaks or workload.peaks)
     settings = {"workload": workload.name, "steps": steps}
     try:

@@ -254,6 +254,7 @@ REFUSED = [
     ({"window": 0}, "compare(window=0): expected window >= 1"),
     ({"rungs": 2}, "compare(steps=None): expected a number of updates"),
     ({"steps": 9}, "compare(steps=9): expected a number of updates for functions of it"),
+    ({"folder": 8}, "compare(folder=8): expected a path"),
     ({"mesh": 8}, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),
     (of(rate=0.2), "expected schedules with a peak of 1, got 'rate' with one of 0.2: Constant(0.2). Hint: divide"),
     (of(w=ls.warmup_cosine(1e-3, 5, 30)), "got 'w' with one of 0.001: warmup_cosine(0.001, 5, 30). Hint: divide"),

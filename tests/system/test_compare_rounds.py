@@ -82,6 +82,7 @@ def test_only_what_a_disk_lost_or_changed_is_trained_again(tmp_path):
     two.write_bytes(two.read_bytes()[:100])
     assert again() == (first, 8)
     three.unlink()
+    np.savez(three, another=1)
     assert again() == (first, 4)
 
 
@@ -102,10 +103,61 @@ def test_a_folder_grows_by_seeds_peaks_and_schedules(tmp_path):
     assert trains(schedules=constant, seed=1)[1] == 6
 
 
-def test_another_train_makes_its_own_runs(tmp_path):
-    expected = metrics(compare(descend))
-    compare(folder=tmp_path)
-    assert metrics(compare(descend, folder=tmp_path)) == expected
+def clocked(pace):
+    @ls.node
+    class Paced(ls.Clock):
+        monitor = "value"
+
+        def init(self):
+            return jnp.zeros((), jnp.int32)
+
+        def tick(self, state, steps, observations):  # noqa: ARG002 - the signature of a clock
+            return state + pace * ("value" in observations)
+
+        def read(self, state):
+            return state
+
+    return SCHEDULES | {"own": ls.Exponential(1.0, 0.9).on(Paced())}
+
+
+def shifted(by):
+    return lambda schedule, key: {**(found := descend(schedule, key)), "loss": found["loss"] + by}
+
+
+def named(name):
+    return lambda schedule, key: {**(found := descend(schedule, key)), name: 2.0 * found["loss"]}
+
+
+OTHERS = {  # options of two comparisons
+    "train": ({}, {"train": descend}),
+    "number": ({"train": shifted(1.0)}, {"train": shifted(1.0 + 2.0**-23)}),
+    "data": ({"train": shifted(np.ones(30))}, {"train": shifted(np.arange(30.0))}),
+    "name of a metric": ({"train": named("double")}, {"train": named("doubled")}),
+    "code of a clock": ({"train": descend, "schedules": clocked(1)}, {"train": descend, "schedules": clocked(2)}),
+}
+
+
+INLINE = "jax_use_simplified_jaxpr_constants"  # of newer JAX: data stands in the program, not beside it
+
+
+@pytest.mark.parametrize("inline", [False, True] if INLINE in jax.config.values else [False])
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_program_makes_its_own_runs(tmp_path, request, other, inline):
+    first, second = OTHERS[other]
+    if inline:
+        request.addfinalizer(lambda before=jax.config.values[INLINE]: jax.config.update(INLINE, before))
+        jax.config.update(INLINE, True)
+    compare(folder=tmp_path, **first)
+    assert metrics(compare(folder=tmp_path, **second)) == metrics(compare(**second))
+
+
+def test_what_calls_back_into_python_is_not_kept(tmp_path):
+    def calls(schedule, key):
+        found = descend(schedule, key)
+        return {**found, "test": jax.pure_callback(lambda x: x, found["test"], found["test"], vmap_method="sequential")}
+
+    with pytest.raises(ValueError, match=r"expected train\(schedule, key\) in JAX alone, got a pure_callback: whether its"):
+        compare(calls, folder=tmp_path)
 
 
 def test_more_runs_than_fit_are_refused_with_a_number_to_try():

@@ -90,6 +90,7 @@ BAD = {
     "--comapre": "unrecognized arguments: --comapre. Hint: did you mean compare?",
     "--seed 3 compare --workload chars": "unrecognized arguments: compare --workload chars. Hint: ",
     "compare": "the following arguments are required: --workload",
+    "compare --workload tabular --steps 89 --rungs 3": "argument --rungs: expected at least 90 updates for 3 rungs, so that",
     "compare --workload digits --peaks 0.1 0.1": "argument --peaks: expected different rates, got",
 }
 

@@ -76,7 +76,8 @@ def compare(
     Raises:
         TypeError: if an argument has the wrong type, or `train` uses traced values as Python values.
         ValueError: if there is no such baseline, a peak is not above 0, a schedule's own peak beside `peaks` is not 1, or
-            `train` draws random numbers of NumPy or Python, does not use its schedule or its key, or returns something else.
+            `train` draws random numbers of NumPy or Python, does not use its schedule or its key, returns something else, or,
+            with a `folder`, gets numbers from a callback.
         MemoryError: if that many runs do not fit in the memory of the device, with the `batch_size` to try.
 
     >>> import jax, jax.numpy as jnp, lrsched as ls
@@ -101,6 +102,8 @@ def compare(
     if not isinstance(mesh, Mesh | None):
         hint = "jax.make_mesh((jax.device_count(),), ('runs',))"
         raise TypeError(unexpected("compare", "mesh", mesh, "a mesh", hint))
+    if not isinstance(folder, str | Path | None):
+        raise TypeError(unexpected("compare", "folder", folder, "a path"))
     is_function = callable(schedules) and not isinstance(schedules, Schedule)
     if is_function != (steps is not None) or (rungs > 1 and steps is None):
         hint = "with steps=, train and schedules are functions of the number of updates, and with rungs= they must be"

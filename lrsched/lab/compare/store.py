@@ -15,11 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr  # pyright: ignore[reportPrivateImportUsage]
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal  # pyright: ignore[reportPrivateImportUsage]
 
-from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Schedule
-from lrsched.clocks.running import bind, init
 from lrsched.lab.compare.contract import Train, traced
 
 Runs = dict[str, dict[str, np.ndarray]]  # the metrics of each run
@@ -35,9 +33,9 @@ def finished(folder: Path, names: Sequence[str]) -> Runs:
         try:
             with path.open("rb") as file, np.load(file) as arrays:
                 metrics = {name.removeprefix(_METRIC): arrays[name] for name in arrays}
+            found.update(by_run(metrics.pop(_RUNS).tolist(), metrics))
         except Exception:  # a damaged file, for which decoders raise a dozen kinds of errors: its runs are made again
             continue
-        found.update(by_run(metrics.pop(_RUNS).tolist(), metrics))
     return {name: found[name] for name in names if name in found}
 
 
@@ -62,31 +60,26 @@ def by_run(names: Sequence[str], metrics: dict[str, np.ndarray]) -> Runs:
 def identities(train: Train, schedules: Sequence[Schedule], keys: np.ndarray) -> list[str]:
     """A name for the run with each schedule and each key, in this order: a hash of all that its numbers depend on.
 
-    That is the version of JAX, the kind of device, the programs of `train` and of the schedule, their data, and all numbers.
+    That is the version of JAX, the kind of device, the program of `train` with the schedule, its data, and all numbers.
     """
-    key = jax.random.wrap_key_data(keys[0])
-    program, _ = traced(train, lambda numbers: Constant(*numbers), [jnp.ones(())], key)  # the same one for all schedules
-    about = f"{jax.__version__} {jax.default_backend()} {_fingerprint(program)}"
+    about = f"{jax.__version__} {jax.default_backend()}"
     programs: dict[Any, str] = {}  # of each structure, of which there are few
     found = []
     for schedule in schedules:
-        leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, schedule))
-        kind = structure, *(leaf.shape for leaf in leaves)
+        numbers, structure = jax.tree.flatten(schedule)
+        kind = structure, *map(np.shape, numbers)
         if kind not in programs:
-            rate = jax.make_jaxpr(lambda schedule, step: bind(schedule, init(schedule))(step))(schedule, 0)
-            programs[kind] = about + _without_addresses(kind) + _fingerprint(rate)
-        numbers = b"".join(np.asarray(leaf).tobytes() for leaf in leaves)
-        found += [hashlib.sha256(programs[kind].encode() + numbers + key.tobytes()).hexdigest()[:32] for key in keys]
+            given = [*map(jnp.asarray, numbers)]
+            program, metrics = traced(train, structure.unflatten, given, jax.random.wrap_key_data(keys[0]))
+            programs[kind] = f"{about} {metrics} {_fingerprint(program)}"
+        known = b"".join(np.asarray(x).tobytes() for x in numbers)
+        found += [hashlib.sha256(programs[kind].encode() + known + key.tobytes()).hexdigest()[:32] for key in keys]
     return found
 
 
-def _without_addresses(x: Any) -> str:
-    return re.sub(r"0x[0-9a-f]+", "0x", str(x))
-
-
 def _fingerprint(jaxpr: ClosedJaxpr) -> str:
-    """A hash of a program and of the data that it closes over."""
-    found = hashlib.sha256(_without_addresses(jaxpr).encode())
+    """A hash of a program and of the data that it closes over, without addresses in memory."""
+    found = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "0x", str(jaxpr)).encode())
     for constant in _constants(jaxpr):
         is_key = jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
         values = np.asarray(jax.random.key_data(constant) if is_key else constant)
@@ -99,8 +92,15 @@ def _constants(part: Any) -> Iterator[Any]:
     if isinstance(part, ClosedJaxpr):
         yield from part.consts
         part = part.jaxpr
+    if isinstance(part, Literal) and np.ndim(part.val):  # with `jax_use_simplified_jaxpr_constants`
+        yield part.val
     if isinstance(part, Jaxpr):
-        part = [list(equation.params.values()) for equation in part.eqns]
+        if calls := [x.primitive.name for x in part.eqns if x.outvars and "callback" in x.primitive.name]:
+            raise ValueError(
+                f"compare(folder=...): expected train(schedule, key) in JAX alone, got a {calls[0]}: whether its function has"
+                " changed since the runs in the folder is unknown. Hint: use jax.numpy, or leave folder out."
+            )
+        part = [*part.outvars, *(x for equation in part.eqns for x in (*equation.invars, *equation.params.values()))]
     if isinstance(part, (list, tuple)):
         for inner in part:
             yield from _constants(inner)
