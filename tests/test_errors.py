@@ -67,7 +67,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Greedy(highest=-1, lowest=[-2, 0]), "Greedy(lowest=array([-2.,  0.])): expected lowest <= highest"),
     (lambda: ls.one_cycle(1.0, 100, pct_final=0.2), "one_cycle(pct_final=0.2)", "pct_final >= pct_start=0.3"),
     (lambda: LINE / 0, "Linear(0.0, 1.0, 10) / 0.0", "a divisor other than 0"),
-    (lambda: max(LINE, 0.1), "a schedule is neither true nor false, nor less than another: minimum(s, r)"),
+    (lambda: max(LINE, 0.1), "a schedule is not less than another: minimum(s, r)"),
     (lambda: LINE.clip(0.9, 0.1), "clip(low=0.9, high=0.1)", "low <= high", "swap the two"),
     (lambda: LINE.then("a"), "then(other='a')", "a schedule, a number or a function of the step", "parse(text) reads"),
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),

@@ -40,7 +40,8 @@ def constant_schedule(value):  # a name and an argument of optax, and another me
 
 
 def test_any_other_function_of_the_step_is_wrapped():
-    for function in (constant_schedule(0.5), lambda t: jnp.sqrt(t), functools.partial(jnp.multiply, 0.1)):
+    shown_as_another = functools.wraps(lambda t, rate: t * rate)(lambda t: 0.1 * t)
+    for function in (constant_schedule(0.5), lambda t: jnp.sqrt(t), functools.partial(jnp.multiply, 0.1), shown_as_another):
         wrapped = from_optax(function)
         assert isinstance(wrapped, ls.Function)
         np.testing.assert_allclose(wrapped([*range(5)]), [np.asarray(function(t)) for t in range(5)], rtol=1e-6)

@@ -259,6 +259,15 @@ def root(x: Real) -> Real:
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, jnp.ones_like(x))), jnp.zeros_like(x))
 
 
+def on_axes_of(others: Any, tree: Any) -> Any:
+    """A tree on the mesh axes of others as well: inside shard_map a loop must begin with numbers on the axes of its results."""
+    for x in jax.tree.leaves(others):
+        if not is_concrete(x):
+            below = jnp.any(x < 0)
+            tree = jax.tree.map(functools.partial(jnp.where, below), tree, tree)
+    return tree
+
+
 def parted(part: Real, whole: Real) -> tuple[jax.Array, jax.Array]:
     """A traced part of a whole, and the rest, rounded so that both add up to the whole exactly."""
     # The difference below half of the whole is exact. A compiler may fuse the product behind `part` with the subtraction, and

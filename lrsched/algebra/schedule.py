@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, SupportsIndex, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -121,12 +121,15 @@ class Schedule(_Hyperparameter):
             text = f"{type(self).__name__!r} object has no attribute {name!r}. Hint: {hint}."
             raise AttributeError(text, name=name)  # without obj, for which Python adds a hint of its own
 
-    def __bool__(self, *_other: object) -> bool:
-        expected = "a comparison with ==, or a call with a step"
-        hint = "a schedule is neither true nor false, nor less than another: minimum(s, r) and maximum(s, r) are schedules"
+    def __bool__(self) -> bool:
+        expected, hint = "a comparison with ==, or a call with a step", "a schedule is neither true nor false"
         raise TypeError(unexpected("bool", "schedule", self, expected, hint))
 
-    __lt__ = __le__ = __gt__ = __ge__ = __bool__
+    def _compared(self, _other: object) -> NoReturn:
+        hint = "a schedule is not less than another: minimum(s, r) and maximum(s, r) are schedules"
+        raise TypeError(unexpected("compare", "schedule", self, "a comparison with ==", hint))
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
 
     def __len__(self) -> int:
         """The number of schedules in a batch, along its first axis."""

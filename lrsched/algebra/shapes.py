@@ -377,8 +377,10 @@ class Function(Schedule):
         for name, maker in NAMES.items():
             if self.fn is maker:
                 raise TypeError(f"Function(fn={name}): expected a function of time. Hint: call it: {name}().")
+        if hasattr(getattr(self.fn, "func", self.fn), "__wrapped__"):
+            return  # its signature may be that of the function inside, which a wrapper can give more arguments
         with contextlib.suppress(ValueError):  # of a function without a signature
-            signature = inspect.signature(self.fn)
+            signature = inspect.signature(self.fn, follow_wrapped=False)
             try:
                 signature.bind(0.0, *self.arguments)
             except TypeError as error:

@@ -262,7 +262,8 @@ def replayed(
         state, last = update(state, observed)
         return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), before, last)
 
-    values = jax.jit(lambda state, tables: jax.lax.scan(updates, state, tables)[1])(init(schedule), tables)
+    first = numerics.on_axes_of((schedule, tables), init(schedule))
+    values = jax.jit(lambda state, tables: jax.lax.scan(updates, state, tables)[1])(first, tables)
     return jax.tree.map(jnp.ravel, values)
 
 

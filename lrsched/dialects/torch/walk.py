@@ -112,11 +112,14 @@ def _walked(scheduler: Scheduler, steps: Any, begin: int, rate: Real) -> Any:
         t, _ = numerics.time_of(begin + i * _BLOCK + np.arange(_BLOCK, dtype=np.int32))
         wide = map(numerics.as_double, scheduler.change(t))
         changes = Change(*(jax.tree.map(lambda x: jnp.broadcast_to(x, (_BLOCK,)), x) for x in wide))
+        rate = numerics.on_axes_of(changes, rate)
         rate, rates = jax.lax.scan(lambda rate, change: (change.scale * rate + change.offset,) * 2, rate, changes)
         row = steps - begin - i * _BLOCK
         found = numerics.to_float(rates)[jnp.clip(row, 0, _BLOCK - 1)]
         return rate, jnp.where((row >= 0) & (row < _BLOCK), found, values)
 
     blocks = (jnp.max(steps, initial=0) - begin) // _BLOCK + 1
-    start = jax.tree.map(jnp.asarray, numerics.as_double(rate)), jnp.zeros(np.shape(steps), numerics.float_type())
-    return jax.lax.fori_loop(0, blocks, block, start)[1]
+    changes = scheduler.change(numerics.time_of(np.int32(begin))[0])
+    rate = numerics.on_axes_of(changes, jax.tree.map(jnp.asarray, numerics.as_double(rate)))
+    values = numerics.on_axes_of((rate, steps), jnp.zeros(np.shape(steps), numerics.float_type()))
+    return jax.lax.fori_loop(0, blocks, block, (rate, values))[1]
