@@ -42,7 +42,7 @@ def tables(results: Results, titles: Mapping[str, str]) -> str:
     for name, title in titles.items():
         rows = {platform: results[platform][name].rows for platform in platforms if name in results[platform]}
         if rows:
-            parts.append(f"### {title}\n\n`--only {name}`: {_counts(rows)}.\n\n{_table(rows, platforms)}")
+            parts.append(f"### {title}\n\n`--only {name}`: {_counts(rows)}.\n\n{_table(rows, list(rows))}")
     return "\n".join(parts)
 
 
