@@ -12,6 +12,7 @@ import pytest
 from helpers import x64
 
 import lrsched as ls
+from lrsched.algebra.double import double
 
 TYPES = [np.uint8, np.int16, np.uint32, np.int32, np.int64, np.float32, np.float64, ml_dtypes.bfloat16, ml_dtypes.int4]
 
@@ -93,3 +94,9 @@ def test_variables_inside_of_jit():
             np.testing.assert_allclose(value, truth, rtol=1e-6)
     table = jax.jit(lambda a: ls.Piecewise([Variable(a), 8], [1.0, Variable(a / 2)]).values)(3.0)
     np.testing.assert_array_equal(table, [1.0, 1.5])
+
+
+def test_a_float64_is_split_without_a_float32_and_back():
+    """A GPU's compiler takes such a pair of conversions for the number itself, and its last digits would be lost."""
+    with x64():
+        assert "new_dtype=float64" not in str(jax.make_jaxpr(double)(np.float64(0.1)))
