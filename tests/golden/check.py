@@ -101,6 +101,12 @@ def values(record: Record, schedule: ls.Schedule) -> np.ndarray:
 
 def agree(peer: str, record: Record, schedule: ls.Schedule) -> bool:
     """To 1e-6 relative, and 1e-12 of the largest value; 1e-7 for a cosine of Keras, which is a float32."""
-    theirs = np.asarray(record["values"])
+    mine, theirs = values(record, schedule), np.asarray(record["values"])
+    largest = np.max(np.abs(theirs))
+    if peer == "timm" and "cycle_mul" in str(record["arguments"]):
+        # timm rounds a logarithm, and so may begin a cycle one step late: at a jump either side is right.
+        before = np.asarray(schedule(np.maximum(np.arange(len(theirs)) - 2.0**-20, 0.0)), np.float64)
+        is_late = (np.abs(mine - before) > 1e-3 * largest) & (np.abs(theirs - before) <= 1e-5 * largest)
+        mine = np.where(is_late, theirs, mine)
     hair = 1e-7 if peer == "keras" and record["call"].startswith("Cosine") else 1e-12
-    return bool(np.all(np.abs(values(record, schedule) - theirs) <= 1e-6 * np.abs(theirs) + hair * np.max(np.abs(theirs))))
+    return bool(np.all(np.abs(mine - theirs) <= 1e-6 * np.abs(theirs) + hair * largest))
