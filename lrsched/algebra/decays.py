@@ -15,10 +15,11 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, minimum
 from lrsched.algebra.recipes import RAMPS
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.shapes import Cosine, Linear, Piecewise, Time
+from lrsched.algebra.shapes import Cosine, Geometric, Linear, Piecewise, Time
 from lrsched.algebra.written import unexpected
 
 Ratios = Annotated[list[Number], Spec(ge=0, le=1, rank=1, hint="each value by the one before")]
+Bend = Annotated[Number, Spec(ge=-40, le=40)]
 Exponent = Annotated[Number, Spec(le=0, hint="the power of a decay")]
 
 
@@ -41,14 +42,14 @@ def rex(start: Value, end: Value, steps: Length) -> Schedule:
 
 
 @recipe
-def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Value = 3.0) -> Schedule:
+def tanh_decay(start: Value, end: Value, steps: Length, lb: Bend = -7.0, ub: Bend = 3.0) -> Schedule:
     """A hyperbolic tangent: `end + ½(start - end)(1 - tanh(lb + (ub - lb) · t / steps))`, and `end` after that.
 
     Args:
         start: nearly the value at step 0, since the tanh begins above -1.
         end: the value from step `steps` on, after a small jump, since the tanh ends below 1.
         steps: its length in steps.
-        lb, ub: where the tanh begins and ends, lb < ub.
+        lb, ub: where the tanh begins and ends, -40 <= lb < ub <= 40.
 
     >>> import lrsched as ls
     >>> print(ls.tanh_decay(1.0, 0.0, 10)([0, 7, 9, 10]))
@@ -61,7 +62,7 @@ def tanh_decay(start: Value, end: Value, steps: Length, lb: Value = -7.0, ub: Va
     if surely(np.greater_equal, lb, ub):
         raise ValueError(unexpected("tanh_decay", "lb", lb, f"lb < ub, got ub={ub}", "where the tanh begins and ends"))
     low: Real = end
-    left = 1.0 / (1.0 + math.e ** Linear(2.0 * lb, 2.0 * ub, steps))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
+    left = 1.0 / (1.0 + Geometric(math.e ** (2.0 * lb), math.e ** (2.0 * ub), steps))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
     return left * (start - low) + low >> Constant(end, 0.0)
 
 

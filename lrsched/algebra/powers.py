@@ -70,7 +70,11 @@ class Progress:
             return sine(math.pi / 2 * self.left) ** 2, sine(math.pi / 2 * self.done) ** 2
         rest = where(self._ended, 0.0, self._rest)
         is_done = to_float(self._now) < to_float(rest)
-        square = jnp.square(self._fraction(where(is_done, self._now, rest)))
+        part, length = double(where(is_done, self._now, rest)), double(numerics.maximum(self._length, numerics.LEAST))
+        fraction = self._fraction(part)  # its square would double its rounding error
+        (head, tail), (long, short) = split(fraction), split(length.high)
+        error = ((part.high - head * long) - head * short - tail * length.high) + (part.low - fraction * length.low)
+        square = head * head + (tail * (head + fraction) + fraction * error * (2 / length.high))
         small = square * _series(square, _SINE_SQUARED)
         large = 1 - small
         return jnp.where(is_done, large, small), jnp.where(is_done, small, large)
