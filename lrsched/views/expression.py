@@ -77,7 +77,7 @@ def parse(text: str) -> Schedule:
         raise ValueError("parse(text=...): expected fewer levels of brackets and operators.") from None
     if not isinstance(value, (Schedule, float)):
         hint = " Hint: it gives a schedule and more; print the schedule, and write that." * isinstance(value, tuple)
-        hint = " Hint: from_json reads JSON." if isinstance(value, dict) else hint
+        hint = " Hint: from_dict(json.loads(text)) reads JSON." if isinstance(value, dict) else hint
         kind = type(value).__name__
         raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {kind}.{hint}")
     level, levels = [schedule := as_schedule("parse", "text", value)], 0
