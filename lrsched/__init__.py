@@ -7,7 +7,7 @@
   infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
   reduce_on_plateau.
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since; `lrsched.clocks` runs them by hand.
-- Optax: scale_by_learning_rate, scheduled, layerwise, accumulate, as_stateful.
+- Optax: scale_by_learning_rate, scheduled, layerwise, accumulate.
 - States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
 - Views: plot, plot_replay, summary, latex, parse, expanded, to_dict, from_dict.
@@ -72,7 +72,7 @@ from lrsched.training.states import (
     readings,
     replace_schedule,
 )
-from lrsched.training.transform import as_stateful, scale_by_learning_rate
+from lrsched.training.transform import scale_by_learning_rate
 from lrsched.views.codec import from_dict, to_dict
 from lrsched.views.expression import parse
 from lrsched.views.latex import latex
@@ -101,7 +101,7 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since",
     # Optax
-    "scale_by_learning_rate", "scheduled", "layerwise", "accumulate", "as_stateful",
+    "scale_by_learning_rate", "scheduled", "layerwise", "accumulate",
     # States and checkpoints
     "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule", "replace_schedule",
     "observe", "describe", "resume", "restore",

@@ -17,6 +17,7 @@ from signatures import POINTS, arguments
 import lrsched as ls
 from lrsched.algebra.arguments import spec_of
 from lrsched.dialects import keras, optax, timm, torch, transformers
+from lrsched.dialects.optax import as_stateful
 
 INF, NAN = math.inf, math.nan
 BAD = (NAN, INF, -INF, "a", None, True, 1j)
@@ -72,7 +73,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: LINE.then("a"), "then(other='a')", "a schedule, a number or a function of the step", "parse(text) reads"),
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),
     (lambda: ls.join([LINE, LINE, LINE], [5, 3]), "join(boundaries=[5, 3])", "that rise", "Hint: sort them"),
-    (lambda: LINE.then(ls.as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
+    (lambda: LINE.then(as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),

@@ -139,7 +139,7 @@ LISTS = [
     lambda: keras.ReduceLROnPlateau([0.1, 0.2]),
 ]
 BATCH = ls.Linear([1e-3, 1e-4], 0.0, 10)
-TAKE_ONE = (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), ls.as_stateful, lambda s: ls.layerwise(s, 0.9, {}))
+TAKE_ONE = (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), optax_dialect.as_stateful, lambda s: ls.layerwise(s, 0.9, {}))
 GROUPS = [
     *((call, r"expected one number. Hint: .*optax.partition.*stack") for call in LISTS),
     (lambda: torch.LambdaLR(0.1, [np.sqrt, np.sqrt]), r"LambdaLR\(lr_lambda=.*optax.partition"),

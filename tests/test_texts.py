@@ -215,7 +215,7 @@ LINEAR = '{"node": "Linear", "start": 0, "end": 1, "steps": 10}'
 NO_JSON = {
     LINEAR: "expected .* got {'end': 1, 'node': 'Linear', ",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
-    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): r"a valid Pointwise at schedule, .*operator=\['\+'\]",
+    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "a valid Pointwise at schedule",
     whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 .*, got version 2",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",

@@ -57,7 +57,7 @@ PAGES = {  # the public names of lrsched
         tanh_decay inverse_time power_decay monotone cosine_restarts triangular one_cycle one_cycle_momentum reduce_on_plateau
     """,
     "Clocks": "Clock Steps Plateau SinceBest Greedy Smoothed Counter Since",
-    "Optax": "scale_by_learning_rate scheduled layerwise accumulate as_stateful",
+    "Optax": "scale_by_learning_rate scheduled layerwise accumulate",
     "States and checkpoints": """
         learning_rate learning_rates next_learning_rate hyperparameters readings get_schedule replace_schedule observe describe
         resume restore
