@@ -4,7 +4,7 @@
   InverseSqrt, Piecewise, Time, Noise, Function, Choice.
 - Operators and methods: Schedule, join, minimum, maximum, Driven.
 - Recipes: step_decay, multi_step, warmup_constant, warmup_linear, warmup_cosine, warmup_inverse_sqrt, noam, wsd,
-  infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
+  infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle,
   reduce_on_plateau.
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since; `lrsched.clocks` runs them by hand.
 - Optax: scale_by_learning_rate, scheduled, layerwise, accumulate.
@@ -29,7 +29,6 @@ from lrsched.algebra.recipes import (
     multi_step,
     noam,
     one_cycle,
-    one_cycle_momentum,
     step_decay,
     triangular,
     warmup_constant,
@@ -97,7 +96,7 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     # Recipes
     "step_decay", "multi_step", "warmup_constant", "warmup_linear", "warmup_cosine", "warmup_inverse_sqrt", "noam", "wsd",
     "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "monotone", "cosine_restarts", "triangular", "one_cycle",
-    "one_cycle_momentum", "reduce_on_plateau",
+    "reduce_on_plateau",
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since",
     # Optax
