@@ -10,7 +10,7 @@
 - Optax: scale_by_learning_rate, scheduled, layerwise, accumulate.
 - States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
-- Views: plot, plot_replay, summary, latex, parse, expanded, to_dict, from_dict.
+- Views: plot, summary, latex, parse, expanded, to_dict, from_dict.
 - Batches and nodes: grid, stack, node, leaf.
 - `lrsched.lab`: comparisons, range tests, predicted loss curves.
 - `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
@@ -75,7 +75,7 @@ from lrsched.training.transform import scale_by_learning_rate
 from lrsched.views.codec import from_dict, to_dict
 from lrsched.views.expression import parse
 from lrsched.views.latex import latex
-from lrsched.views.plotting import plot, plot_replay
+from lrsched.views.plotting import plot
 from lrsched.views.summary import summary
 from lrsched.views.text import expanded
 
@@ -105,7 +105,7 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule", "replace_schedule",
     "observe", "describe", "resume", "restore",
     # Views
-    "plot", "plot_replay", "summary", "latex", "parse", "expanded", "to_dict", "from_dict",
+    "plot", "summary", "latex", "parse", "expanded", "to_dict", "from_dict",
     # Batches and nodes
     "grid", "stack", "node", "leaf",
 ]

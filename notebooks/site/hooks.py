@@ -61,7 +61,7 @@ PAGES = {  # the public names of lrsched
         learning_rate learning_rates next_learning_rate hyperparameters readings get_schedule replace_schedule observe describe
         resume restore
     """,
-    "Views": "plot plot_replay summary latex parse expanded to_dict from_dict",
+    "Views": "plot summary latex parse expanded to_dict from_dict",
     "Batches and nodes": "grid stack node leaf",
 }
 
