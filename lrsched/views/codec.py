@@ -144,5 +144,5 @@ def _wrong(place: str, expected: str, got: str) -> ValueError:
     return ValueError(f"from_dict(tree=...): expected {expected} at {place}, got {got}.")
 
 
-def _briefly(value: Json) -> str:
+def _briefly(value: Any) -> str:
     return reprlib.repr(value)[:100]
