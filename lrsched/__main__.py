@@ -36,22 +36,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _at_least(least: int, bits: int = 32) -> Callable[[str], int]:
-    def whole(text: str) -> int:
+def _number(expected: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
+    def read(text: str) -> float:
         with contextlib.suppress(ValueError):
-            number = float(text)  # also 1e5
-            if number.is_integer() and least <= number < 2**bits:
-                return int(number)
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least {least} and below 2**{bits}, got {text!r}.")
+            if holds(number := float(text)):  # also 1e5
+                return int(number) if "whole" in expected else number
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}.")
 
-    return whole
+    return read
 
 
-def _rate(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected rates above 0, such as 0.01 0.1, got {text!r}.")
+def _at_least(least: int, bits: int = 32) -> Callable[[str], float]:
+    expected = f"a whole number, at least {least} and below 2**{bits}"
+    return _number(expected, lambda x: x.is_integer() and least <= x < 2**bits)
+
+
+_rate = _number("rates above 0, such as 0.01 0.1", lambda x: 0 < x < math.inf)
 
 
 _TEXTS = {  # what each command does, for --help
