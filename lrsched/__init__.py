@@ -79,11 +79,6 @@ from lrsched.views.plotting import plot
 from lrsched.views.summary import summary
 from lrsched.views.text import expanded
 
-if _typing.TYPE_CHECKING:
-    from lrsched import clocks as clocks
-    from lrsched import dialects as dialects
-    from lrsched import lab as lab
-
 __version__ = "0.1.0"
 
 # fmt: off
@@ -111,12 +106,15 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
 ]
 # fmt: on
 
-if not _typing.TYPE_CHECKING:  # to a type checker, any name would be an attribute
+if _typing.TYPE_CHECKING:
+    from lrsched import clocks as clocks
+    from lrsched import dialects as dialects
+    from lrsched import lab as lab
+else:  # hidden from type checkers, to which any name would be an attribute
 
     def __getattr__(name: str) -> object:
         import importlib
 
-        # These packages are imported on first use.
-        if name in ("dialects", "lab"):
+        if name in ("dialects", "lab"):  # imported on first use
             return importlib.import_module(f"lrsched.{name}")
         raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name), name=name)
