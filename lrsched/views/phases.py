@@ -62,13 +62,7 @@ class Phases:
 
 @functools.singledispatch
 def phases(schedule: Any) -> Phases:
-    """The phases of a schedule, on its own time. A new class of nodes inherits from a shape, or registers here.
-
-    Args:
-        schedule: one schedule of known numbers, pure or driven.
-
-    Raises:
-        TypeError: for a node of a class that is not registered.
+    """The phases of one schedule, on its own time. A new class of nodes inherits from a shape, or registers here.
 
     >>> import lrsched as ls
     >>> print(*phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans)
