@@ -4,13 +4,13 @@
   InverseSqrt, Piecewise, Time, Noise, Function, Choice.
 - Operators and methods: Schedule, join, minimum, maximum, Driven.
 - Recipes: step_decay, multi_step, warmup_constant, warmup_linear, warmup_cosine, warmup_inverse_sqrt, noam, wsd,
-  infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle, one_cycle_momentum,
+  infinite, rex, tanh_decay, inverse_time, power_decay, monotone, cosine_restarts, triangular, one_cycle,
   reduce_on_plateau.
 - Clocks: Clock, Steps, Plateau, SinceBest, Greedy, Smoothed, Counter, Since; `lrsched.clocks` runs them by hand.
-- Optax: scale_by_learning_rate, scheduled, layerwise, accumulate, as_stateful.
+- Optax: scale_by_learning_rate, scheduled, layerwise, accumulate.
 - States and checkpoints: learning_rate, learning_rates, next_learning_rate, hyperparameters, readings, get_schedule,
   replace_schedule, observe, describe, resume, restore.
-- Views: plot, plot_replay, summary, latex, parse, expanded, to_json, from_json, to_dict, from_dict.
+- Views: plot, summary, latex, parse, expanded, to_dict, from_dict.
 - Batches and nodes: grid, stack, node, leaf.
 - `lrsched.lab`: comparisons, range tests, predicted loss curves.
 - `lrsched.dialects`: the schedules of PyTorch, optax, transformers, timm and Keras.
@@ -29,7 +29,6 @@ from lrsched.algebra.recipes import (
     multi_step,
     noam,
     one_cycle,
-    one_cycle_momentum,
     step_decay,
     triangular,
     warmup_constant,
@@ -72,18 +71,13 @@ from lrsched.training.states import (
     readings,
     replace_schedule,
 )
-from lrsched.training.transform import as_stateful, scale_by_learning_rate
-from lrsched.views.codec import from_dict, from_json, to_dict, to_json
+from lrsched.training.transform import scale_by_learning_rate
+from lrsched.views.codec import from_dict, to_dict
 from lrsched.views.expression import parse
 from lrsched.views.latex import latex
-from lrsched.views.plotting import plot, plot_replay
+from lrsched.views.plotting import plot
 from lrsched.views.summary import summary
 from lrsched.views.text import expanded
-
-if _typing.TYPE_CHECKING:
-    from lrsched import clocks as clocks
-    from lrsched import dialects as dialects
-    from lrsched import lab as lab
 
 __version__ = "0.1.0"
 
@@ -97,27 +91,30 @@ __all__ = [  # noqa: RUF022 - in groups, as in the docstring
     # Recipes
     "step_decay", "multi_step", "warmup_constant", "warmup_linear", "warmup_cosine", "warmup_inverse_sqrt", "noam", "wsd",
     "infinite", "rex", "tanh_decay", "inverse_time", "power_decay", "monotone", "cosine_restarts", "triangular", "one_cycle",
-    "one_cycle_momentum", "reduce_on_plateau",
+    "reduce_on_plateau",
     # Clocks
     "Clock", "Steps", "Plateau", "SinceBest", "Greedy", "Smoothed", "Counter", "Since",
     # Optax
-    "scale_by_learning_rate", "scheduled", "layerwise", "accumulate", "as_stateful",
+    "scale_by_learning_rate", "scheduled", "layerwise", "accumulate",
     # States and checkpoints
     "learning_rate", "learning_rates", "next_learning_rate", "hyperparameters", "readings", "get_schedule", "replace_schedule",
     "observe", "describe", "resume", "restore",
     # Views
-    "plot", "plot_replay", "summary", "latex", "parse", "expanded", "to_json", "from_json", "to_dict", "from_dict",
+    "plot", "summary", "latex", "parse", "expanded", "to_dict", "from_dict",
     # Batches and nodes
     "grid", "stack", "node", "leaf",
 ]
 # fmt: on
 
-if not _typing.TYPE_CHECKING:  # to a type checker, any name would be an attribute
+if _typing.TYPE_CHECKING:
+    from lrsched import clocks as clocks
+    from lrsched import dialects as dialects
+    from lrsched import lab as lab
+else:  # hidden from type checkers, to which any name would be an attribute
 
     def __getattr__(name: str) -> object:
         import importlib
 
-        # These packages are imported on first use.
-        if name in ("dialects", "lab"):
+        if name in ("dialects", "lab"):  # imported on first use
             return importlib.import_module(f"lrsched.{name}")
         raise AttributeError(importlib.import_module("lrsched.views.names").missing_name(globals(), name), name=name)

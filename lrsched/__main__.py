@@ -36,77 +36,65 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _at_least(least: int, bits: int = 32) -> Callable[[str], int]:
-    def whole(text: str) -> int:
+def _number(expected: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
+    def read(text: str) -> float:
         with contextlib.suppress(ValueError):
-            number = float(text)  # also 1e5
-            if number.is_integer() and least <= number < 2**bits:
-                return int(number)
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least {least} and below 2**{bits}, got {text!r}.")
+            if holds(number := float(text)):  # also 1e5
+                return int(number) if "whole" in expected else number
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}.")
 
-    return whole
+    return read
 
 
-def _rate(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected rates above 0, such as 0.01 0.1, got {text!r}.")
+def _at_least(least: int, bits: int = 32) -> Callable[[str], float]:
+    expected = f"a whole number, at least {least} and below 2**{bits}"
+    return _number(expected, lambda x: x.is_integer() and least <= x < 2**bits)
+
+
+_rate = _number("rates above 0, such as 0.01 0.1", lambda x: 0 < x < math.inf)
+
+
+_TEXTS = {  # what each command does, for --help
+    "": "Trains a small network on handwritten digits with a constant rate and with the seven schedulers that guides to PyTorch"
+    " name, over a grid of peak rates and several seeds, in one compiled program, and compares them.",
+    "show": "Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
+    "compare": "Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
+    " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
+    " It takes minutes; interrupted, it continues where it stopped when it is called again.",
+}
+_COMMANDS = [name for name in _TEXTS if name]
 
 
 def _program() -> str:
     return "lrsched" if Path(sys.argv[0]).stem == "lrsched" else "python -m lrsched"
 
 
-def _bakeoff_parser() -> _Parser:
-    parser = _Parser(
-        prog=_program(),
-        description="Trains a small network on handwritten digits with a constant rate and with the seven schedulers that"
-        " guides to PyTorch name, over a grid of peak rates and several seeds, in one compiled program, and compares them.",
-    )
-    parser.add_argument("--version", action="version", version=f"lrsched {__version__}")
-    _add_runs(parser, "1000", "8, from 0.01 to 1.28")
-    _add_files(parser, ".", "bakeoff.png and bakeoff.json go (default: here)")
-    commands = "show draws schedules in the terminal, compare compares eleven of them on another workload; add --help to one."
-    parser.add_argument_group("commands", commands)
-    parser.set_defaults(run=_bakeoff, steps=1000)
+def _parser(command: str) -> _Parser:
+    parser = _Parser(prog=f"{_program()} {command}".strip(), description=_TEXTS[command])
+    if command == "show":
+        steps = "updates in the run (default: its length, or a quarter more if it ends at its highest value)"
+        hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; it is only parsed, never executed"
+        parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
+        parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help=steps)
+        parser.add_argument("--json", action="store_true", help="print only the schedule as JSON, several as a list")
+        _add_files(parser, None, "schedule.png and schedule.json go (default: none are written)")
+        parser.set_defaults(run=_show)
+    elif command == "compare":
+        rungs, size = "3 tries peaks in shorter runs (default: 1)", "runs at a time (default: that of the workload)"
+        parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
+        _add_runs(parser, "those of the workload", "those of the workload")
+        parser.add_argument("--rungs", type=_at_least(1, 4), default=1, metavar="N", help=rungs)
+        parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help=size)
+        _add_files(parser, None, "everything goes (default: comparison-WORKLOAD, here)")
+        parser.set_defaults(run=_compare)
+    else:
+        parser.add_argument("--version", action="version", version=f"lrsched {__version__}")
+        _add_runs(parser, "1000", "8, from 0.01 to 1.28")
+        _add_files(parser, ".", "bakeoff.png and bakeoff.json go (default: here)")
+        others = "show draws schedules in the terminal, compare compares eleven of them on another workload; add --help to one."
+        parser.add_argument_group("commands", others)
+        parser.set_defaults(run=_bakeoff, steps=1000)
     return parser
-
-
-def _show_parser() -> _Parser:
-    parser = _Parser(
-        prog=f"{_program()} show",
-        description="Draws schedules in the terminal, and prints their phases, peaks, ends and means, and likely mistakes.",
-    )
-    steps = "updates in the run (default: its length, or a quarter more if it ends at its highest value)"
-    hint = "such as 'Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)'; it is only parsed, never executed"
-    parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help=hint)
-    parser.add_argument("--steps", type=_at_least(1, 53), metavar="N", help=steps)
-    parser.add_argument("--json", action="store_true", help="print the schedule as JSON, several as a list, and nothing else")
-    _add_files(parser, None, "schedule.png and schedule.json go (default: none are written)")
-    parser.set_defaults(run=_show)
-    return parser
-
-
-def _compare_parser() -> _Parser:
-    parser = _Parser(
-        prog=f"{_program()} compare",
-        description="Compares eleven schedules, each tuned in the same way, on a real workload: a convolutional network on"
-        " handwritten digits, a transformer on the source code of Python's standard library, or a regression on patients."
-        " It takes minutes; interrupted, it continues where it stopped when it is called again.",
-    )
-    parser.add_argument("--workload", choices=("digits", "chars", "tabular"), required=True, help="the task")
-    _add_runs(parser, "those of the workload", "those of the workload")
-    parser.add_argument(
-        "--rungs", type=_at_least(1, 4), default=1, metavar="N", help="3 tries peaks in shorter runs (default: 1)"
-    )
-    parser.add_argument("--batch-size", type=_at_least(1), metavar="N", help="runs at a time (default: that of the workload)")
-    _add_files(parser, None, "everything goes (default: comparison-WORKLOAD, here)")
-    parser.set_defaults(run=_compare)
-    return parser
-
-
-_COMMANDS = {"show": _show_parser, "compare": _compare_parser}
 
 
 def _add_runs(parser: argparse.ArgumentParser, steps: str, peaks: str) -> None:
@@ -122,43 +110,38 @@ def _add_files(parser: argparse.ArgumentParser, folder: str | None, files: str) 
     parser.add_argument("--png", metavar="FILE", help="draw the picture into this file as well")
 
 
-def _writable(parser: argparse.ArgumentParser, folder: Path, names: Sequence[str]) -> None:
-    """Makes the folder if it is missing, and ends the command if the files cannot be written there."""
+def _check_writable(folder: Path) -> None:
+    """Makes the folder if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        for path in (folder / name for name in names):
-            if path.exists():
-                path.open("ab").close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        parser.error(f"argument --out: expected a folder to write into, got {str(folder)!r}. Hint: {error.strerror}.")
+        expected = f"argument --out: expected a folder to write into, got {str(folder)!r}"
+        raise ValueError(f"{expected}. Hint: {error.strerror}.") from None
 
 
-def _needs(parser: argparse.ArgumentParser, extra: str, *modules: str) -> None:
+def _check_installed(extra: str, *modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        parser.error(f"expected {' and '.join(missing)}, got none. Hint: python -m pip install 'lrsched-jax[{extra}]'.")
+        raise ValueError(f"expected {' and '.join(missing)}, got none. Hint: python -m pip install 'lrsched-jax[{extra}]'.")
 
 
-def _draw(options: argparse.Namespace, figure: Any) -> None:
-    """Draws into the file of `--png`, and ends the command if that fails."""
+def _draw(file: str, figure: Any) -> None:
     try:
-        figure.savefig(options.png)
+        figure.savefig(file)
     except (OSError, ValueError) as error:
-        options.parser.error(f"argument --png: expected a file to write, got {options.png!r}. Hint: {error}.")
+        raise ValueError(f"argument --png: expected a file to write, got {file!r}. Hint: {error}.") from None
 
 
-def _prepare(options: argparse.Namespace, folder: Path, names: Sequence[str], peaks: Sequence[float]) -> tuple[float, ...]:
-    """The peaks. Ends the command before any training if they are not distinct, or if the results cannot be written."""
+def _prepare(options: argparse.Namespace, folder: Path, peaks: Sequence[float]) -> tuple[float, ...]:
+    """The peaks. Raises an error before any training if they are not distinct, or if the results cannot be written."""
     if len(set(peaks)) < len(peaks):
-        got = " ".join(f"{peak:g}" for peak in peaks)
-        options.parser.error(f"argument --peaks: expected different rates, got {got}.")
-    _writable(options.parser, folder, names)
+        raise ValueError(f"argument --peaks: expected different rates, got {' '.join(f'{peak:g}' for peak in peaks)}.")
+    _check_writable(folder)
     if options.png:
         from matplotlib.figure import Figure
 
-        _draw(options, Figure())
+        _draw(options.png, Figure())
     return tuple(peaks)
 
 
@@ -168,14 +151,13 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without × or │ shows ? instead
     command = arguments[0] if arguments and not arguments[0].startswith("-") else ""
-    parser = _COMMANDS.get(command, _bakeoff_parser)()
+    parser = _parser(command if command in _COMMANDS else "")
     if command and command not in _COMMANDS:
         hint = _nearest(command, _COMMANDS) or f" Hint: {parser.prog} show 'Linear(...)'."
         parser.error(f"expected {' or '.join(_COMMANDS)}, got {command!r}.{hint}")
     if command == "show":  # -Linear(0, 1, 10) is not an option
         arguments = [f" {one}" if re.match(r"-[-+*/.\w\s]*\(", one) else one for one in arguments]
     options, unknown = parser.parse_known_args(arguments[bool(command) :])
-    options.parser = parser
     if unknown:
         later = next((one for one in unknown if one in _COMMANDS), "")
         known = [name for action in parser._actions for name in action.option_strings]
@@ -184,6 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = options.run(options)
         print(end="", flush=True)
+    except (ValueError, MemoryError) as error:  # a bad argument, or too many runs at a time
+        parser.error(str(error))
     except OSError as error:
         if sys.stdout:  # otherwise Python would try again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -200,27 +184,23 @@ def _nearest(text: str, names: Collection[str]) -> str:
 
 
 def _show(options: argparse.Namespace) -> int:
-    parser: _Parser = options.parser
-    try:
-        schedules = [parse(text) for text in options.expressions]
-        found = [summary(schedule, options.steps) for schedule in schedules]
-        content: Any = [*map(to_dict, schedules)] if schedules[1:] else to_dict(schedules[0])
-    except ValueError as error:
-        parser.error(str(error))
-    written = json.dumps(content, indent=2)
+    schedules = [parse(text) for text in options.expressions]
+    found = [summary(schedule, options.steps) for schedule in schedules]
+    trees = [*map(to_dict, schedules)]
+    written = json.dumps(trees if trees[1:] else trees[0], indent=2)
     paths: list[Path | str] = []
     if options.png or options.out:
-        _needs(parser, "plot", "matplotlib")
+        _check_installed("plot", "matplotlib")
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4), layout="constrained")
         plot(*schedules, steps=options.steps, ax=figure.subplots())
         if options.png:
-            _draw(options, figure)
+            _draw(options.png, figure)
             paths.append(options.png)
         if options.out:
             picture, text = files = [Path(options.out, name) for name in ("schedule.png", "schedule.json")]
-            _writable(parser, Path(options.out), (picture.name, text.name))
+            _check_writable(Path(options.out))
             figure.savefig(picture)
             text.write_text(f"{written}\n", encoding="utf-8")
             paths += files
@@ -234,22 +214,20 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _bakeoff(options: argparse.Namespace) -> int:
-    parser = options.parser
-    _needs(parser, "lab", "matplotlib", "rich", "sklearn")
+    _check_installed("lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import bakeoff
 
     folder = Path(options.out)
-    peaks = _prepare(options, folder, bakeoff.FILES, options.peaks or bakeoff.DENSE.peaks)
+    peaks = _prepare(options, folder, options.peaks or bakeoff.DENSE.peaks)
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)
-    _report(options, comparison, paths, f"on a larger network:\n    {parser.prog} compare --workload digits")
+    _report(options, comparison, paths, f"on a larger network:\n    {_program()} compare --workload digits")
     return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    parser: _Parser = options.parser
-    _needs(parser, "lab", "matplotlib", "rich", "sklearn")
+    _check_installed("lab", "matplotlib", "rich", "sklearn")
     from lrsched.lab import bakeoff
     from lrsched.lab.compare.compare import compare
     from lrsched.lab.workloads import WORKLOADS
@@ -257,14 +235,13 @@ def _compare(options: argparse.Namespace) -> int:
     workload = WORKLOADS[options.workload]
     steps, folder = options.steps or workload.steps, Path(options.out or f"comparison-{workload.name}")
     if steps < (needed := _SHORTEST * 3 ** (options.rungs - 1)):
-        parser.error(
+        raise ValueError(
             f"argument --rungs: expected at least {needed} updates for {options.rungs} rungs, so that the shortest runs have"
             f" {_SHORTEST}, got {steps}. Hint: fewer --rungs, or --steps {needed}."
         )
-    peaks = _prepare(options, folder, (), options.peaks or workload.peaks)
-    settings = {"workload": workload.name, "steps": steps}
+    peaks = _prepare(options, folder, options.peaks or workload.peaks)
+    _check_settings(folder, f"--workload {workload.name} --steps {steps}")
     try:
-        _check_settings(parser, folder, settings)
         comparison = compare(
             workload.make_train,
             bakeoff.schedules,
@@ -276,31 +253,21 @@ def _compare(options: argparse.Namespace) -> int:
             batch_size=options.batch_size or workload.batch_size,
             folder=folder / "rounds",
         )
-        paths = comparison.save(folder)
-    except (ValueError, MemoryError, OSError) as error:  # a folder of another comparison, too many runs at a time, a full disk
-        parser.error(str(error))
     except KeyboardInterrupt:
         print(f"stopped; what is finished is kept in {str(folder)!r}, and the same command continues", file=sys.stderr)
         return 130  # as shells do after an interrupt
-    _report(options, comparison, paths, "on a model of yours: lrsched.lab.compare")
+    _report(options, comparison, comparison.save(folder), "on a model of yours: lrsched.lab.compare")
     return 0
 
 
-def _check_settings(parser: argparse.ArgumentParser, folder: Path, settings: dict[str, Any]) -> None:
-    """Writes the settings into the folder, or ends the command if it holds runs with other settings."""
-    path = folder / "settings.json"
+def _check_settings(folder: Path, settings: str) -> None:
+    """Writes the settings into the folder, or raises an error if it holds runs with other settings."""
+    path = folder / "settings.txt"
     if not path.exists():
-        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    there = None
-    with contextlib.suppress(ValueError):
-        there = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(there, dict):
-        parser.error(f"argument --out: expected settings in {str(path)!r}, got none. Hint: --out FOLDER writes into another.")
-    other = [name for name in settings if there.get(name) != settings[name]]
-    before, now = (" ".join(f"--{name} {these.get(name)}" for name in other) for these in (there, settings))
-    if other:
-        parser.error(
-            f"argument --out: expected a folder for {now}, got {str(folder)!r} with the runs of {before}.\n"
+        path.write_text(settings + "\n", encoding="utf-8")
+    if (before := path.read_text(encoding="utf-8").strip()) != settings:
+        raise ValueError(
+            f"argument --out: expected a folder for {settings}, got {str(folder)!r} with the runs of {before}.\n"
             f"Hint: --out FOLDER makes these elsewhere, and {before} continues with those."
         )
 

@@ -238,12 +238,6 @@ def one_cycle(t, peak, steps, pct_start, div_factor, final_div_factor, anneal, t
     return along(t, (rise, way, start, peak), *(three if three_phase else [(steps - rise, way, peak, end)]))
 
 
-def one_cycle_momentum(t, steps, low, high, pct_start, anneal, three_phase, pct_final):
-    rise = exact(pct_start * steps)
-    back = (exact(pct_final * steps) if pct_final else 2 * rise) if three_phase else steps
-    return along(t, (rise, WAYS[anneal], high, low), (back - rise, WAYS[anneal], low, high))
-
-
 class Recipe(NamedTuple):
     """A call of a recipe, with n in it."""
 
@@ -312,8 +306,7 @@ CALLS = {
     "one_cycle linear": "one_cycle(0.3, n, 0.25, div_factor=10, final_div_factor=100, anneal='linear')",
     "one_cycle three lines": "one_cycle(0.3, n, 0.25, three_phase=True, anneal='linear')",
     "one_cycle uneven": "one_cycle(0.3, n, 0.25, three_phase=True, pct_final=0.75, anneal='linear')",
-    "one_cycle_momentum": "one_cycle_momentum(n)",
-    "one_cycle_momentum three lines": "one_cycle_momentum(n, 0.5, 0.9, 0.25, three_phase=True, anneal='linear')",
+    "one_cycle momentum": "one_cycle(0.85, n, div_factor=0.9, final_div_factor=1.0)",
 }
 RECIPES = {name: Recipe(text) for name, text in CALLS.items()}
 CASES = SHAPES | {name: recipe.case() for name, recipe in RECIPES.items()}

@@ -15,7 +15,7 @@ from lrsched.algebra.driven import driven_parts
 
 PAGES = Path(__file__).parents[1] / "notebooks"
 DIALECTS = {"pytorch": "torch", "optax": "optax", "hugging_face": "transformers", "timm": "timm", "keras": "keras"}
-LIVE = {"from_torch", "state_from_torch", "from_optax", "from_timm", "create_scheduler", "deserialize"}
+LIVE = {"from_torch", "state_from_torch", "from_optax", "as_stateful", "from_timm", "create_scheduler", "deserialize"}
 IN_PROSE = LIVE | {"InPlace"}
 STEPS = np.arange(0, 1210, 37)  # of optax, which takes one at a time
 METRICS = [3.0, 2.0, 2.0, 2.0, 2.0, 1.9999, 1.5, np.nan, 1.6, 1.7, 1.4, 1.2, 1.3, 1.2, 1.1999, 1.2, 1.1, *[1.1] * 9]  # above 0

@@ -17,6 +17,7 @@ from signatures import POINTS, arguments
 import lrsched as ls
 from lrsched.algebra.arguments import spec_of
 from lrsched.dialects import keras, optax, timm, torch, transformers
+from lrsched.dialects.optax import as_stateful
 
 INF, NAN = math.inf, math.nan
 BAD = (NAN, INF, -INF, "a", None, True, 1j)
@@ -72,7 +73,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: LINE.then("a"), "then(other='a')", "a schedule, a number or a function of the step", "parse(text) reads"),
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),
     (lambda: ls.join([LINE, LINE, LINE], [5, 3]), "join(boundaries=[5, 3])", "that rise", "Hint: sort them"),
-    (lambda: LINE.then(ls.as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
+    (lambda: LINE.then(as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),
@@ -170,15 +171,14 @@ def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
 OUTER = [
     (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
     (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),
-    (lambda: ls.plot_replay(DRIVEN, [1.0], every=0), "plot_replay(every=0): expected every >= 1"),
-    *((lambda x=x: ls.plot_replay(LINE, x), "plot_replay(observations=...): expected at least one") for x in ([], {"a": []})),
+    (lambda: ls.plot(DRIVEN, observations=[1.0], every=0), "plot(every=0): expected every >= 1"),
+    *((lambda x=x: ls.plot(LINE, observations=x), "plot(observations=...): expected at least one") for x in ([], {"a": []})),
     (lambda: ls.plot(LINE, ax=3), "plot(ax=3): expected the Axes of matplotlib", "Hint: figure, ax = plt.subplots()."),
     (lambda: ls.plot(LINE, log="log"), "plot(log='log'): expected True or False"),
     (lambda: ls.plot(LINE, labels=3), "plot(labels=3): expected a list of names"),
     (lambda: ls.get_schedule({}, LINE), "get_schedule(name=Linear(0.0, 1.0, 10)): expected a string"),
     (lambda: ls.scale_by_learning_rate(0.1, live="yes"), "scale_by_learning_rate(live='yes'): expected True or False"),
     (lambda: ls.scale_by_learning_rate(0.1, flip_sign=3), "scale_by_learning_rate(flip_sign=3): expected True or False"),
-    (lambda: ls.plot_replay(None, [1.0]), "plot_replay(schedule=None): expected a schedule"),
     (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),
     (lambda: ls.clocks.evaluate(LINE, None), "evaluate(state=None): expected the state that init(schedule) makes"),
     (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),

@@ -85,14 +85,14 @@ def test_the_schedule_of_a_state_is_the_one_given(s):
 
 
 def test_every_hyperparameter_is_live():
-    rate, momentum = ls.one_cycle(0.1, 100), ls.one_cycle_momentum(100)
+    rate, momentum, other = ls.one_cycle(0.1, 100), ls.one_cycle(0.8, 100, 0.3, 0.8, 1.0), ls.one_cycle(0.8, 200, 0.3, 0.8, 1.0)
     job = Job(ls.scheduled(optax.sgd, live=True)(rate, momentum=momentum))
     job.run()
     assert (ls.get_schedule(job.state), ls.get_schedule(job.state, "momentum")) == (rate, momentum)
-    job.state = ls.replace_schedule(job.state, ls.one_cycle_momentum(200), "momentum")
+    job.state = ls.replace_schedule(job.state, other, "momentum")
     job.run()
     found = ls.hyperparameters(job.state)
-    np.testing.assert_allclose([found["momentum"], found["learning_rate"]], [ls.one_cycle_momentum(200)(1), rate(1)], rtol=1e-6)
+    np.testing.assert_allclose([found["momentum"], found["learning_rate"]], [other(1), rate(1)], rtol=1e-6)
 
 
 def test_a_sweep_starts_from_one_optimizer():

@@ -139,7 +139,7 @@ LISTS = [
     lambda: keras.ReduceLROnPlateau([0.1, 0.2]),
 ]
 BATCH = ls.Linear([1e-3, 1e-4], 0.0, 10)
-TAKE_ONE = (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), ls.as_stateful, lambda s: ls.layerwise(s, 0.9, {}))
+TAKE_ONE = (ls.scale_by_learning_rate, ls.scheduled(optax.adamw), optax_dialect.as_stateful, lambda s: ls.layerwise(s, 0.9, {}))
 GROUPS = [
     *((call, r"expected one number. Hint: .*optax.partition.*stack") for call in LISTS),
     (lambda: torch.LambdaLR(0.1, [np.sqrt, np.sqrt]), r"LambdaLR\(lr_lambda=.*optax.partition"),
@@ -155,6 +155,6 @@ test_rates_by_group_are_refused = refused(GROUPS)
 def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
     batch = torch.StepLR(np.array([0.1, 0.2]), 30)
     assert batch == ls.stack([torch.StepLR(0.1, 30), torch.StepLR(0.2, 30)])
-    assert ls.parse(repr(batch)) == ls.from_json(ls.to_json(batch)) == batch
+    assert ls.parse(repr(batch)) == ls.from_dict(ls.to_dict(batch)) == batch
     assert optax_dialect.linear_schedule(np.array([0.1, 0.2]), 0.0, 100) == ls.Linear([0.1, 0.2], 0.0, 100)
     assert timm.MultiStepLRScheduler(0.1, [30, 80]) == ls.multi_step(0.1, [29, 79], 1.0)  # a list is no batch there

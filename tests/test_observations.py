@@ -15,6 +15,7 @@ from helpers import refused, x64
 
 import lrsched as ls
 from lrsched.clocks.observations import check_spelling
+from lrsched.dialects.optax import as_stateful
 
 pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.ones(3), "b": jnp.ones(2)}
@@ -112,7 +113,7 @@ MAKERS: dict[str, Any] = {
     "chain": lambda s: optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s)),
     "scheduled": lambda s: ls.scheduled(optax.adamw)(s, weight_decay=0.1 * s),
     "layerwise": lambda s: ls.layerwise(s, 0.5, lambda _: 0),
-    "stateful": lambda s: optax.inject_hyperparams(optax.sgd)(ls.as_stateful(s)),
+    "stateful": lambda s: optax.inject_hyperparams(optax.sgd)(as_stateful(s)),
     "masked": lambda s: optax.masked(ls.scale_by_learning_rate(s), {"w": True, "b": False}),
     "partition": lambda s: optax.partition({"x": ls.scale_by_learning_rate(s), "y": optax.sgd(0.1)}, {"w": "x", "b": "y"}),
 }

@@ -57,10 +57,11 @@ def test_a_jump_is_drawn_as_a_jump():
         assert np.ptp(y[here]) > 0.2 * max(y)
 
 
-def test_phases_are_marked():
-    def marked(ax):
-        return [segment[0][0] for lines in ax.collections for segment in lines.get_segments()]
+def marked(ax):
+    return [segment[0][0] for lines in ax.collections for segment in lines.get_segments()]
 
+
+def test_phases_are_marked():
     assert marked(ls.plot(ls.warmup_cosine(1.0, 10, 100), steps=50)) == [10]
     assert marked(ls.plot(ls.join([LINE] * 50, range(10, 500, 10)))) == []  # too many to be read
 
@@ -137,11 +138,15 @@ def test_a_batch_with_its_points():
 def test_a_replay_marks_where_it_fired():
     s = ls.Linear(1.0, 0.0, 40) * ls.reduce_on_plateau(factor=0.5, patience=1)
     losses = np.array([3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, np.nan])
-    above, below = ls.plot_replay(s, losses, every=3)
+    below = ls.plot(s, observations=losses, every=3)
+    above = below.figure.axes[0]
     np.testing.assert_allclose(np.asarray(below.lines[0].get_ydata(), float), ls.clocks.replay(s, losses, 3))
     for axes in (above, below):
-        assert sorted(int(np.asarray(line.get_xdata())[0]) for line in axes.lines[1:]) == [11, 17, 26]
+        assert marked(axes) == [11, 17, 26]
     np.testing.assert_array_equal(above.lines[0].get_xdata(), np.arange(10) * 3 + 2)
+    both = ls.plot(s, 2 * s, observations=losses, ax=plt.figure().subplots())
+    assert (len(both.figure.axes), marked(both)) == (1, [])
+    np.testing.assert_allclose(drawn(both)[1][1], 2 * np.asarray(ls.clocks.replay(s, losses)))
 
 
 MISTAKES: list[Any] = [
@@ -150,6 +155,8 @@ MISTAKES: list[Any] = [
     (lambda: ls.plot(LINE, labels="line"), r"plot\(labels='line'\): expected a list of names. Hint: labels=\['a', 'b'\]"),
     (lambda: ls.plot(LINE, steps=2.5), r"plot\(steps=2.5\): expected a whole"),  # pyright: ignore[reportArgumentType]
     (lambda: ls.plot(LINE, 100), r"plot\(schedules=100\): expected a schedule. Hint: plot\(s, steps=100\) for so many steps"),
+    (lambda: ls.plot(LINE, every=2), r"plot\(every=2\): expected observations="),
+    (lambda: ls.plot(PLATEAU, observations=[1.0], steps=3), r"plot\(steps=3\): expected None, since the observations give"),
     (lambda: ls.plot(LINE, points={"peak": [1]}), r"plot\(points=\.\.\.\): expected a single batch"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), points={"peak": [1]}), "expected the points that grid gave, with 2 values each"),
     (lambda: ls.plot(ls.stack([LINE, LINE]), labels=["a"] * 3), "each of 1 schedules, or of 2 members, got 3"),

@@ -65,7 +65,7 @@ def test_several_expressions_and_their_files(capsys, tmp_path):
     assert (tmp_path / "both.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert shell.main(["show", EXPRESSION, "--out", str(tmp_path / "made")]) == 0
     assert (tmp_path / "made" / "schedule.png").exists()
-    assert ls.from_json((tmp_path / "made" / "schedule.json").read_text()) == ls.parse(EXPRESSION)
+    assert ls.from_dict(json.loads((tmp_path / "made" / "schedule.json").read_text())) == ls.parse(EXPRESSION)
     assert f"wrote {tmp_path / 'made' / 'schedule.json'}" in capsys.readouterr().out
     assert shell.main(["show", EXPRESSION, "1e-3", "--json"]) == 0
     assert [*map(ls.from_dict, json.loads(capsys.readouterr().out))] == [ls.parse(EXPRESSION), ls.Constant(1e-3)]

@@ -15,6 +15,7 @@ from flax.serialization import to_state_dict
 from helpers import updated
 
 import lrsched as ls
+from lrsched.dialects.optax import as_stateful
 
 pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.ones(3), "b": jnp.ones(2)}
@@ -292,7 +293,7 @@ def test_a_schedule_starts_at_the_count_of_another_optimizer(name):
 
 def test_a_start_may_be_a_number_or_traced_and_is_checked_where_it_is_known():
     for start in (7, np.int64(7), jnp.int32(7)):
-        injected = optax.inject_hyperparams(optax.sgd)(ls.as_stateful(RATE, start=start))
+        injected = optax.inject_hyperparams(optax.sgd)(as_stateful(RATE, start=start))
         for optimizer in (ls.scale_by_learning_rate(S, start=start), ls.scheduled(optax.sgd, start=start)(RATE), injected):
             assert ls.learning_rate(optimizer.init(PARAMS)) == RATE(7)
     first, later = optax.adam(0.1).init(PARAMS), updated(optax.adam(RATE), PARAMS, 2)[1]

@@ -110,7 +110,7 @@ RECIPES = """
     wsd(1e-3, 10, 100, 20, end=1e-5, shape='cosine') | wsd(1e-3, 10, 100, 20, end=1e-5, shape='geometric')
     cosine_restarts(0.1, 0.0, 25) | cosine_restarts(0.1, 0.0, 20, stretch=4, scale=0.5) | triangular(0.01, 0.1, 25)
     triangular(0.01, 0.1, 25, mode='triangular2') | triangular(0.01, 0.1, 25, mode='exp_range') | one_cycle(0.1, 100)
-    one_cycle(0.1, 100, three_phase=True) | one_cycle_momentum(100) | one_cycle_momentum(100, anneal='linear')
+    one_cycle(0.1, 100, three_phase=True) | one_cycle(0.8, 100, div_factor=0.9, final_div_factor=1)
     rex(0.1, 0.0, 100) | tanh_decay(0.1, 0.0, 100) | inverse_time(0.1, 0.05) | power_decay(0.02, 4.0, tokens=512)
     infinite(0.1, 0.01, 10, 30) | infinite(0.1, 0.01, 10, 30, 100, 20, end=1e-4)
     step_decay(0.1, 30, 0.1) | multi_step(0.1, [30, 80], 0.1) | 0.1 * reduce_on_plateau() | Constant(0.1)

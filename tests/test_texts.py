@@ -43,6 +43,14 @@ OTHERS = [  # batches, tables, and odd numbers
 EVERY: Any = {**{str(call): call.make() for call in FEW}, **{repr(s)[:100]: s for s in [*TORCH, *OTHERS]}}
 
 
+def read_json(text: str) -> ls.Schedule:
+    return ls.from_dict(json.loads(text))
+
+
+def through_json(s: ls.Schedule) -> ls.Schedule:
+    return read_json(json.dumps(ls.to_dict(s), indent=2, allow_nan=False))
+
+
 def has_function(s: Any) -> bool:
     return any(isinstance(one, Function) for one in nodes(s))
 
@@ -60,7 +68,7 @@ def test_every_node_comes_back(name):
     assert eval(repr(s), NAMES) == s
     assert has_function(s) or ls.parse(repr(s)) == s
     assert pickle.loads(pickle.dumps(s)) == copy.deepcopy(s) == s
-    assert has_function(s) or ls.from_json(ls.to_json(s)) == s
+    assert has_function(s) or through_json(s) == s
 
 
 def test_every_class_of_nodes_has_a_name():
@@ -77,7 +85,7 @@ def test_nodes_of_ones_own_have_their_names():
         value: float = ls.leaf()
 
     s = 2 * Mine(1.0)
-    assert ls.parse(repr(s)) == ls.from_json(ls.to_json(s)) == s
+    assert ls.parse(repr(s)) == through_json(s) == s
 
     @ls.node
     class Linear(ls.Clock):
@@ -85,19 +93,19 @@ def test_nodes_of_ones_own_have_their_names():
 
     assert ls.parse("Linear(0, 1, 2)") == ls.Linear(0, 1, 2)
     with pytest.raises(ValueError, match="expected one class of nodes called Linear, got two"):
-        ls.to_json(ls.Time().on(Linear()))
+        ls.to_dict(ls.Time().on(Linear()))
 
 
 @given(schedules)
 def test_nested_schedules_come_back(s):
     if has_function(s):
         with pytest.raises(ValueError, match="expected no functions, which JSON cannot hold, got inverse_time in a Function"):
-            ls.to_json(s)
+            ls.to_dict(s)
         with pytest.raises(ValueError, match="got the name inverse_time"):
             ls.parse(repr(s))
         return
-    back = ls.from_json(ls.to_json(s))
-    assert back == s == ls.parse(repr(s)) == ls.from_dict(json.loads(json.dumps(ls.to_dict(s), indent=2)))
+    back = through_json(s)
+    assert back == s == ls.parse(repr(s))
     assert (jax.tree.structure(back), repr(back)) == (jax.tree.structure(s), repr(s))
 
 
@@ -146,7 +154,7 @@ def test_expressions_of_people_are_read():
     assert ls.parse("tf.keras.optimizers.schedules.CosineDecay(0.1, 100)") == keras.CosineDecay(0.1, 100)
     text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "factor": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
-    assert ls.from_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
+    assert read_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
 
 
 def test_a_table_prints_as_a_list_of_whole_steps():
@@ -161,10 +169,10 @@ def test_a_table_prints_as_a_list_of_whole_steps():
 
 test_mistakes = refused(
     [
-        (lambda: ls.to_json(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
-        (lambda: jax.jit(lambda x: ls.to_json(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
+        (lambda: ls.to_dict(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
+        (lambda: jax.jit(lambda x: ls.to_dict(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
         (lambda: ls.parse(3), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
-        (lambda: ls.from_json(b"{}"), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
+        (lambda: ls.from_dict("{}"), r"got '{}'. Hint: from_dict\(json.loads"),  # pyright: ignore[reportArgumentType]
     ]
 )
 NO_EXPRESSION = {
@@ -195,7 +203,7 @@ NO_EXPRESSION = {
     "warmup_cosine": r"got the name warmup_cosine. Hint: warmup_cosine\(...\)",
     "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected number, got 2 values",
     "Linear(0, 1, int('a'))": "could not convert string to float: 'a'",
-    '{"schedule": {"node": "Time"}}': "from_json reads JSON",
+    '{"schedule": {"node": "Time"}}': r"from_dict\(json.loads\(text\)\) reads JSON",
 }
 
 
@@ -205,19 +213,17 @@ def whole(schedule: str) -> str:
 
 LINEAR = '{"node": "Linear", "start": 0, "end": 1, "steps": 10}'
 NO_JSON = {
-    "": "expected JSON",
-    LINEAR: "expected .* got {'end': 1.0, 'node': 'Linear', ",
+    LINEAR: "expected .* got {'end': 1, 'node': 'Linear', ",
     whole(LINEAR.replace("10", "NaN")): "expected a finite number",
-    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "expected a string or a boolean",
-    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 of the form, got version 2",
-    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 1, "lrsched": 1'): "'schedule': {.*}, and one of them twice",
+    whole(f'{{"node": "Pointwise", "operator": ["+"], "parts": [{LINEAR}]}}'): "a valid Pointwise at schedule",
+    whole(LINEAR).replace('"lrsched": 1', '"lrsched": 2'): "expected version 1 .*, got version 2",
     whole(LINEAR.replace("Linear", "Moved")): "expected the name of a class of nodes",
     whole('{"node": "Drop", "schedule": 1}'): "expected a Drop with schedule, steps",
-    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'end': 1.0, 'steps': 10.0",
-    whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10.0\): expected steps >= 0",
+    whole(LINEAR.replace('"start": 0, ', "")): "a Linear with start, end, steps at schedule, got {'end': 1, 'steps': 10",
+    whole(LINEAR.replace("10", "-10")): r"a valid Linear at schedule, got an error: Linear\(steps=-10\): expected steps >= 0",
     whole('{"node": "Sequence", "parts": []}'): "expected at least one part",
     whole('{"node": "Plateau"}'): "expected a schedule at schedule, got a Plateau",
-    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'end': 1.0, 'node'",
+    whole(f'{{"node": "Sequence", "parts": {LINEAR}}}'): "expected a list of nodes at schedule.parts, got {'end': 1, 'node'",
     whole(f'{{"node": "Pointwise", "operator": "+", "parts": [{LINEAR}]}}'): "expected a valid Pointwise",
     whole('{"node": "Function", "fn": "print", "arguments": []}'): "expected a valid Function",
     whole('{"node": "Sequence", "parts": [3]}'): r"expected a node, .*, at schedule.parts\[0\], got 3",
@@ -226,7 +232,7 @@ NO_JSON = {
 
 @pytest.mark.parametrize(
     ("read", "text", "message"),
-    [*((ls.parse, *item) for item in NO_EXPRESSION.items()), *((ls.from_json, *item) for item in NO_JSON.items())],
+    [*((ls.parse, *item) for item in NO_EXPRESSION.items()), *((read_json, *item) for item in NO_JSON.items())],
 )
 def test_hostile_text_is_one_clear_error(read, text, message):
     with pytest.raises(ValueError, match=message) as raised:
@@ -240,8 +246,8 @@ def test_huge_text_is_refused():
         (ls.parse, "(" * 100_000 + "1" + ")" * 100_000),
         (ls.parse, "Time()" + " + 1" * 200_000),
         (ls.parse, " >> ".join(["Linear(0, 1, 1)"] * 2900)),
-        (ls.from_json, whole(take * 200_000 + LINEAR + "}" * 200_000)),
-        (ls.from_json, whole(LINEAR.replace("10", "9" * 1_000_000))),
+        (read_json, whole(take * 900 + LINEAR + "}" * 900)),
+        (read_json, whole(LINEAR.replace("10", "9" * 400))),
     ):
         with pytest.raises(ValueError, match=r"expected|nested") as raised:
             read(text)

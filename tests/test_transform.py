@@ -12,6 +12,7 @@ from helpers import avals, bits
 
 import lrsched as ls
 from lrsched.dialects import optax as dialect
+from lrsched.dialects.optax import as_stateful
 
 pytestmark = pytest.mark.usefixtures("relaxing")  # optax and flax mix types
 PARAMS: Any = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0]]), "b": (jnp.asarray([0.1, 0.2, -0.3]), jnp.float32(1.0))}
@@ -55,7 +56,7 @@ def test_a_schedule_of_optax_is_followed_and_ours_are_ones_of_optax():
     twins = run(ours(ADAM))[0], run(ours(ADAM, schedule=theirs))[0], run(optax.adam(theirs))[0]
     for others in twins[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-8), twins[0], others)
-    for make in (ls.as_stateful, lambda f: f):
+    for make in (as_stateful, lambda f: f):
         _, state = run(optax.inject_hyperparams(optax.adamw)(make(theirs), b1=ls.Linear(0.8, 0.9, 10)), 4)
         np.testing.assert_allclose([ls.learning_rate(state), state.hyperparams["b1"]], [float(theirs(3)), 0.83], rtol=1e-6)
 
@@ -64,7 +65,7 @@ def test_an_immediate_plateau_scales_as_that_of_optax():
     numbers = {"factor": 0.5, "patience": 2, "rtol": 0.01, "atol": 0.05, "cooldown": 1, "accumulation_size": 2}
     s = dialect.reduce_on_plateau(**numbers)
     scale: Any = optax.scale
-    stateful = optax.inject_hyperparams(scale)(ls.as_stateful(s))
+    stateful = optax.inject_hyperparams(scale)(as_stateful(s))
     ours: Any = (ls.scale_by_learning_rate(s, flip_sign=False), ls.scheduled(scale)(s), stateful)
     losses = 2 - np.log1p(np.arange(40, dtype=np.float32)) / 8
 
@@ -107,7 +108,7 @@ def test_a_schedule_of_optax_with_a_state_is_followed(theirs):
             found.append(updates["w"][0, 0])
         return found
 
-    for optimizer in (ours(schedule=s), ls.scheduled(optax.sgd, live=True)(s), sgd(ls.as_stateful(s)), accumulated):
+    for optimizer in (ours(schedule=s), ls.scheduled(optax.sgd, live=True)(s), sgd(as_stateful(s)), accumulated):
         np.testing.assert_array_equal(rates(optimizer), rates(sgd(theirs)))
     state = ls.clocks.tick(s, ls.clocks.tick(s, ls.clocks.init(s), metrics[0]), metrics[0])
     assert ls.clocks.evaluate(s, state) == theirs(state.clocks[0].schedule)
@@ -163,7 +164,7 @@ TRANSFORMS: dict[str, Any] = {
     "sharing": ls.scheduled(sharing)(ALIKE),
     "layerwise": ls.layerwise(ALIKE, 0.5, len, live=True),
     "accumulate": ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(ALIKE), 2)),
-    "stateful": optax.inject_hyperparams(optax.sgd)(ls.as_stateful(ALIKE, live=True)),
+    "stateful": optax.inject_hyperparams(optax.sgd)(as_stateful(ALIKE, live=True)),
     "chain": optax.chain(ADAM, ls.scale_by_learning_rate(ALIKE), ls.scale_by_learning_rate(ALIKE, live=True)),
     "partition": optax.partition(dict.fromkeys("xy", ls.scale_by_learning_rate(ALIKE)), {"w": "x", "b": "y"}),
 }

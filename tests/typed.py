@@ -21,12 +21,12 @@ def calls() -> None:
     state = ls.replace_schedule(optimizer.init({"w": jnp.zeros(3)}), s)
     rate: jax.Array = ls.learning_rate(state)
     batch, _ = ls.grid(ls.wsd, peak=[1e-3, 1e-2], warmup_steps=10, steps=100, decay_steps=20)
-    text: str = ls.to_json(batch)
+    tree: dict[str, object] = ls.to_dict(batch)
     peak: float = ls.summary(s).peak
     ls.scheduled(optax.adamw)(learning_rate=joined, weight_decay=10 * joined)
     tokens = joined.on(ls.Counter("tokens"))
     ls.clocks.tick(tokens, ls.clocks.init(tokens), tokens=512)
-    print(value, rate, text, peak, jax.vmap(lambda one: one(jnp.arange(3)))(batch), ls.dialects.torch.StepLR(0.1, 30))
+    print(value, rate, tree, peak, jax.vmap(lambda one: one(jnp.arange(3)))(batch), ls.dialects.torch.StepLR(0.1, 30))
 
 
 def mistakes(s: ls.Schedule) -> None:

@@ -87,6 +87,7 @@ INSTEAD = _each(  # what to write for an argument that the call has in no form
     }
 )
 
+_AS_TEXT = "json.dumps(to_dict(schedule)), and from_dict(json.loads(text))"
 _READ = "schedule(t) is the value of update t, and learning_rate(state) what the last update used"
 _IN_CHAIN = "scale_by_learning_rate(schedule), after an optimizer with flip_sign=False"
 ATTRIBUTES = _each(  # attributes of a schedule
@@ -98,6 +99,7 @@ ATTRIBUTES = _each(  # attributes of a schedule
             " one is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give"
         ),
         "get_config from_config serialize": "to_dict(schedule) and from_dict(data)",
+        "to_json": _AS_TEXT,
         "init": f"lrsched.clocks.init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
         "update": f"lrsched.clocks.tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
         "shift": "schedule.delay(steps) or schedule.drop(steps)",
@@ -113,7 +115,7 @@ ATTRIBUTES = _each(  # attributes of a schedule
         "warmup": "Linear(0.0, peak, steps) >> schedule",
         "anneal decay": "schedule.cooldown(steps, end)",
     }
-) | {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_json", "to_dict", "describe", "expanded")}
+) | {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_dict", "describe", "expanded")}
 
 NAMES = _each(  # names in the module; those of dialects are in `views.names`
     {
@@ -142,7 +144,7 @@ NAMES = _each(  # names in the module; those of dialects are in `views.names`
         "compare": "lrsched.lab.compare",
         "min": "minimum(a, b)",
         "max": "maximum(a, b)",
-        "save load dump dumps loads to_yaml from_yaml": "to_json(schedule) and from_json(text), or to_dict and from_dict",
+        "save load dump dumps loads to_json from_json to_yaml from_yaml": _AS_TEXT,
         "show draw plot_schedule": "plot(schedule)",
         "scale_by_schedule": "scale_by_learning_rate(schedule)",
         "vmap batch sweep": "grid(warmup_cosine, peak=[1e-3, 1e-2], warmup_steps=10, steps=100) makes a batch",

@@ -166,7 +166,7 @@ def node(cls: type[T]) -> type[T]:
         cls: a subclass of `Clock`, whose numbers are fields made with `leaf`; see `help(lrsched.Clock)`.
 
     Returns:
-        The class; its constructor validates numbers. `parse` and `from_json` find it by name, unless lrsched uses that
+        The class; its constructor validates numbers. `parse` and `from_dict` find it by name, unless lrsched uses that
         name.
 
     >>> import jax

@@ -320,7 +320,8 @@ def one_cycle(
     """One rise to a high peak and one long fall far below the start: Smith's one-cycle policy.
 
     It goes from start to peak in `pct_start · steps` steps, then to end at step `steps`. With three phases it returns to start
-    at step `pct_final · steps`, and goes to end from there.
+    at step `pct_final · steps`, and goes to end from there. The momentum that falls from `high` to `low` while the rate rises,
+    and then returns, is `one_cycle(low, steps, div_factor=low / high, final_div_factor=1.0)`.
 
     Args:
         peak: the highest value.
@@ -334,59 +335,23 @@ def one_cycle(
     >>> import lrsched as ls
     >>> print(ls.one_cycle(1.0, 100, pct_start=0.25, div_factor=10.0, anneal="linear")([0, 25, 100]))
     [1.e-01 1.e+00 1.e-05]
+    >>> print(ls.one_cycle(0.85, 100, div_factor=0.85 / 0.95, final_div_factor=1.0)([0, 30, 100]))
+    [0.95 0.85 0.95]
 
     References:
         Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120). The phases of PyTorch's `OneCycleLR` end one step
         earlier, at `pct_start · steps - 1` and `steps - 1`.
     """
-    ramp, (rise, *back, rest) = _phases("one_cycle", steps, pct_start, anneal, three_phase, pct_final)
-    start = numerics.saturated(numerics.divide(peak, div_factor))
-    end = numerics.saturated(numerics.divide(start, final_div_factor))
-    if back:
-        return ramp(start, peak, rise) >> ramp(peak, start, *back) >> ramp(start, end, rest)
-    return ramp(start, peak, rise) >> ramp(peak, end, rest)
-
-
-@recipe
-def one_cycle_momentum(
-    steps: Length,
-    low: Value = 0.85,
-    high: Value = 0.95,
-    pct_start: Fraction = 0.3,
-    anneal: Literal["cosine", "linear"] = "cosine",
-    three_phase: bool = False,
-    pct_final: Fraction | None = None,
-) -> Schedule:
-    """The momentum for `one_cycle`: from `high` down to `low` while the rate rises, and back up while it falls.
-
-    Args:
-        low, high: the values at the peak of the learning rate, and at the start and the end.
-        steps, pct_start, anneal, three_phase, pct_final: as in `one_cycle`; in a third phase it stays at `high`.
-
-    >>> import lrsched as ls
-    >>> print(ls.one_cycle_momentum(100, pct_start=0.25)([0, 25, 100]))
-    [0.95 0.85 0.95]
-
-    References:
-        Smith and Topin, *Super-convergence*, 2018 (arXiv 1708.07120); PyTorch's `OneCycleLR`, whose phases end one
-        step earlier.
-    """
-    ramp, (rise, *back, rest) = _phases("one_cycle_momentum", steps, pct_start, anneal, three_phase, pct_final)
-    if back:
-        return ramp(high, low, rise) >> ramp(low, high, *back) >> Constant(high, rest)
-    return ramp(high, low, rise) >> ramp(low, high, rest)
-
-
-def _phases(
-    call: str, steps: Number, pct_start: Number, anneal: str, three_phase: bool, pct_final: Number | None
-) -> tuple[Callable[[Real, Real, Number], Schedule], list[Real]]:
-    """The ramp of a one-cycle policy, and the lengths of its rise, its return if there are three phases, and the rest."""
     if pct_final is not None and surely(np.greater, pct_start, pct_final):
         expected = f"pct_final >= pct_start={shown(pct_start)}"
-        raise ValueError(unexpected(call, "pct_final", pct_final, expected, "where the second of three phases ends"))
+        raise ValueError(unexpected("one_cycle", "pct_final", pct_final, expected, "where the second of three phases ends"))
     if pct_final is None and three_phase:
-        checked(call, "pct_start", pct_start, ge=0, le=0.5, hint="three phases rise and fall back in as many steps")
+        checked("one_cycle", "pct_start", pct_start, ge=0, le=0.5, hint="three phases rise and fall back in as many steps")
         pct_final = 2.0 * pct_start
-    before, rest = divided(call, steps, pct_start=(pct_start if pct_final is None else pct_final) * steps)
-    rise = pct_start * steps
-    return RAMPS[anneal], [before, rest] if pct_final is None else [rise, before - rise, rest]
+    ramp, rise = RAMPS[anneal], pct_start * steps
+    before, rest = divided("one_cycle", steps, pct_start=rise if pct_final is None else pct_final * steps)
+    start = numerics.saturated(numerics.divide(peak, div_factor))
+    end = numerics.saturated(numerics.divide(start, final_div_factor))
+    if pct_final is None:
+        return ramp(start, peak, before) >> ramp(peak, end, rest)
+    return ramp(start, peak, rise) >> ramp(peak, start, before - rise) >> ramp(start, end, rest)

@@ -1,7 +1,8 @@
 """optax's schedules, exactly: every function of `optax.schedules`, and `contrib.reduce_on_plateau`, as a schedule.
 
 Names, argument order and defaults are optax's, and so is the value at every step, but without float32 rounding.
-To switch, change one import; `from_optax` translates a schedule that optax has already made.
+To switch, change one import; `from_optax` translates a schedule that optax has already made, and `as_stateful`
+makes an `optax.StatefulSchedule`.
 
 `reduce_on_plateau` is a schedule like the others, not a transformation: in a chain write
 `lrsched.scale_by_learning_rate(reduce_on_plateau(...), flip_sign=False)`.
@@ -51,8 +52,10 @@ import numpy as np
 import lrsched as ls
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import checked_argument
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.pointwise import as_schedule, is_stateful
+from lrsched.algebra.schedule import ScheduleLike
 from lrsched.dialects.shared import (
     Count,
     Factor,
@@ -70,7 +73,8 @@ from lrsched.dialects.shared import (
     peer,
 )
 from lrsched.dialects.stateful import Stateful
-from lrsched.training.transform import Applied
+from lrsched.training.parts import Tree
+from lrsched.training.transform import Applied, applied_as
 from lrsched.views.names import explain_names
 
 _Part = Annotated[Plain, Spec(ge=0, le=1, hint="a fraction of transition_steps")]
@@ -261,6 +265,26 @@ def reduce_on_plateau(
     return ls.reduce_on_plateau(
         factor, "min", patience - 1, rtol, mode, cooldown, "value", min_scale, size, atol, immediate=True
     )
+
+
+@explained
+def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
+    """A driven or live schedule in the form that `optax.inject_hyperparams` takes. `lrsched.scheduled` does not need it.
+
+    Args:
+        schedule, live, start: as in `lrsched.scale_by_learning_rate`.
+
+    Raises:
+        TypeError: if it is not a schedule, number or function.
+        ValueError: if it is a batch.
+
+    >>> import optax
+    >>> import lrsched as ls
+    >>> from lrsched.dialects.optax import as_stateful
+    >>> s = as_stateful(0.1 * ls.reduce_on_plateau(patience=5))
+    >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=s)
+    """
+    return applied_as("as_stateful", schedule, live, start)
 
 
 def from_optax(schedule: Callable[..., Any]) -> ls.Schedule:

@@ -64,12 +64,12 @@ def scheduled(
     >>> import jax.numpy as jnp, optax
     >>> import lrsched as ls
     >>> rate = ls.one_cycle(peak=0.1, steps=100)
-    >>> optimizer = ls.scheduled(optax.adamw)(rate, b1=ls.one_cycle_momentum(steps=100), weight_decay=0.1 * rate)
+    >>> optimizer = ls.scheduled(optax.adamw)(rate, b1=1.0 - rate, weight_decay=0.1 * rate)
     >>> params = jnp.ones(3)
     >>> updates, state = optimizer.update(params, optimizer.init(params), params)
     >>> for name, value in ls.hyperparameters(state).items():
     ...     print(name, value)
-    b1 0.95
+    b1 0.996
     learning_rate 0.004
     weight_decay 0.0004
     """

@@ -162,25 +162,6 @@ def scaled_by(
     return optax.GradientTransformationExtraArgs(lambda _: applied.init(), update_fn)  # pyright: ignore[reportArgumentType]
 
 
-@explained
-def as_stateful(schedule: ScheduleLike, *, live: bool = False, start: Tree = 0) -> Applied:
-    """A driven or live schedule in the form that `optax.inject_hyperparams` takes. `scheduled` does not need it.
-
-    Args:
-        schedule, live, start: as in `scale_by_learning_rate`.
-
-    Raises:
-        TypeError: if it is not a schedule, number or function.
-        ValueError: if it is a batch.
-
-    >>> import optax
-    >>> import lrsched as ls
-    >>> s = ls.as_stateful(0.1 * ls.reduce_on_plateau(patience=5))
-    >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=s)
-    """
-    return applied_as("as_stateful", schedule, live, start)
-
-
 def applied_as(
     call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule", warned: set[str] | None = None
 ) -> Applied:

@@ -31,6 +31,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+_NAME = re.compile(r"([^\W\d]\w*\.)*[^\W\d]\w*")  # a name, including the modules before it
 _LEFT_OUT = {"ls", "lrsched", "dialects", "torch", "optim", "lr_scheduler", "tf"}  # modules that may stand before a name
 
 
@@ -77,7 +78,7 @@ def parse(text: str) -> Schedule:
         raise ValueError("parse(text=...): expected fewer levels of brackets and operators.") from None
     if not isinstance(value, (Schedule, float)):
         hint = " Hint: it gives a schedule and more; print the schedule, and write that." * isinstance(value, tuple)
-        hint = " Hint: from_json reads JSON." if isinstance(value, dict) else hint
+        hint = " Hint: from_dict(json.loads(text)) reads JSON." if isinstance(value, dict) else hint
         kind = type(value).__name__
         raise ValueError(f"parse(text=...): expected the expression of a schedule, got one of type {kind}.{hint}")
     level, levels = [schedule := as_schedule("parse", "text", value)], 0
@@ -118,7 +119,7 @@ class _Reader:
                         raise self.mistake(link, "expected one of the operators + - * / // ** >> @")
                     value = self.tried(link, _OPERATORS[type(link.op)], value, self.read(link.right))
                 return value
-            case ast.Call(func=function) if dotted := _dotted(function):
+            case ast.Call(func=function) if _NAME.fullmatch(dotted := ast.unparse(function)):
                 *modules, name = dotted.split(".")
                 name = ".".join([*[one for one in modules if one not in _LEFT_OUT][:1], name])
                 maker = _FUNCTIONS.get(name) or named(name)
@@ -162,16 +163,6 @@ class _Reader:
         line = self.text.split("\n")[tree.lineno - 1].encode()[: tree.col_offset]  # offsets count bytes
         segment = ast.get_source_segment(self.text, tree) or ""
         return _mistake(self.text, problem, tree.lineno, len(line.decode()), len(segment.split("\n")[0]))
-
-
-def _dotted(tree: ast.expr) -> str:
-    """A name, including the modules before it; empty for anything else."""
-    match tree:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=owner, attr=name):
-            return f"{dotted}.{name}" if (dotted := _dotted(owner)) else ""
-    return ""
 
 
 def _mistake(text: str, problem: str, lineno: int, begin: int, width: int = 1) -> ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,12 +27,11 @@ _LAST_STEP = 2**53  # float64 is exact up to here
 
 
 class Span(NamedTuple):
-    """A stretch of time, the name of the part that runs in it, and the value of that part at its end."""
+    """A stretch of time, and the name of the part that runs in it."""
 
     start: float
     stop: float
     name: str
-    end: Callable[[], float]
 
 
 @dataclasses.dataclass
@@ -50,31 +49,24 @@ class Phases:
 
     def moved(self, by: float, factor: float = 1.0) -> Phases:
         """The same phases at the times `factor · t + by`, from 0 on."""
-        spans = [Span(max(start * factor + by, 0.0), stop * factor + by, name, end) for start, stop, name, end in self.spans]
+        spans = [Span(max(start * factor + by, 0.0), stop * factor + by, name) for start, stop, name in self.spans]
         return Phases(spans, self.corners * factor + by, max(self.reach * factor + by, 0.0))
 
-    def until(self, end: float, schedule: Schedule) -> Phases:
+    def until(self, end: float) -> Phases:
         """The same phases up to an end, until which the schedule holds its last value."""
-        last = functools.partial(value_at, schedule, end)
-        spans = [span if span.stop <= end else span._replace(stop=end, end=last) for span in self.spans]
-        held = Span(max((span.stop for span in spans), default=0.0), end, "held", last)
+        spans = [span._replace(stop=min(span.stop, end)) for span in self.spans]
+        held = Span(max((span.stop for span in spans), default=0.0), end, "held")
         corners, reach = [*self.corners[self.corners <= end], end], end if math.isfinite(end) else self.reach
         return Phases([*spans, held], corners, reach)
 
 
 @functools.singledispatch
 def phases(schedule: Any) -> Phases:
-    """The phases of a schedule, on its own time. A new class of nodes inherits from a shape, or registers here.
-
-    Args:
-        schedule: one schedule of known numbers, pure or driven.
-
-    Raises:
-        TypeError: for a node of a class that is not registered.
+    """The phases of one schedule, on its own time. A new class of nodes inherits from a shape, or registers here.
 
     >>> import lrsched as ls
-    >>> [span[:3] for span in phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans]
-    [(0.0, 5.0, 'held'), (5.0, 15.0, 'Linear')]
+    >>> print(*phases(ls.Linear(0.0, 1.0, 10).delay(5)).spans)
+    Span(start=0.0, stop=5.0, name='held') Span(start=5.0, stop=15.0, name='Linear')
     """
     name = type(schedule).__name__
     raise TypeError(
@@ -88,11 +80,6 @@ def known(number: numerics.Number) -> float:
     return float(numerics.to_float64(number))
 
 
-def value_at(schedule: Schedule, time: float) -> float:
-    """The value at a known time, not rounded; NaN for a driven schedule, and at an infinite time."""
-    return math.nan if driven_parts(schedule) or math.isinf(time) else known(schedule.at(time))
-
-
 def name_of(schedule: Schedule) -> str:
     """The name of a phase: the class of a shape, the expression of a node with parts."""
     text = repr(schedule) if any(isinstance(part, Schedule) for part in schedule._nodes()) else ""
@@ -102,11 +89,8 @@ def name_of(schedule: Schedule) -> str:
 def one_phase(schedule: Schedule, reach: float = _STILL, corners: Iterable[float] = (), name: str = "") -> Phases:
     """One phase, from 0 to the length, which is also the reach if it is finite."""
     length = known(schedule.length)
-    return Phases(
-        [Span(0.0, length, name or name_of(schedule), functools.partial(value_at, schedule, length))],
-        [*corners, length],
-        length if math.isfinite(length) else reach,
-    )
+    span = Span(0.0, length, name or name_of(schedule))
+    return Phases([span], [*corners, length], length if math.isfinite(length) else reach)
 
 
 # Subclasses inherit this: new ramps and new subclasses of `Moved` have phases.
@@ -115,7 +99,7 @@ for _shape in (shapes.Ramp, shapes.Geometric, shapes.Time, shapes.Noise, shapes.
 phases.register(pointwise.Constant, lambda s: one_phase(s, 0.0))
 phases.register(shapes.Piecewise, lambda s: one_phase(s, corners=numerics.to_float64(s.steps)))
 phases.register(shapes.InverseSqrt, lambda s: one_phase(s, _TIMESCALES * known(s.timescale)))
-phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.steps), s.schedule))
+phases.register(combinators.Take, lambda s: phases(s.schedule).until(known(s.steps)))
 phases.register(combinators.Drop, lambda s: phases(s.schedule).moved(-known(s.steps)))
 phases.register(combinators.Stretch, lambda s: phases(s.schedule).moved(0.0, known(s.factor)))
 phases.register(shapes.CosineWave, lambda s: one_phase(s, 2 * _CYCLES * known(s.steps), known(s.steps) * np.arange(_MOST)))
@@ -155,7 +139,7 @@ def _(schedule: combinators.Staircase) -> Phases:
 @phases.register
 def _(schedule: Sequence) -> Phases:
     *others, last = schedule.parts
-    found = [*(phases(part).until(known(part.length), part) for part in others), phases(last)]
+    found = [*(phases(part).until(known(part.length)) for part in others), phases(last)]
     found = [one.moved(known(start)) for one, start in zip(found, schedule._starts, strict=True)]
     corners = np.concatenate([[0.0], *(one.corners for one in found)])
     return Phases([span for one in found for span in one.spans], corners, found[-1].reach)
@@ -163,39 +147,29 @@ def _(schedule: Sequence) -> Phases:
 
 @phases.register
 def _(schedule: pointwise.Pointwise) -> Phases:
-    parts, found = schedule.parts, [phases(part).until(known(schedule.length), part) for part in schedule.parts]
+    parts, found = schedule.parts, [phases(part).until(known(schedule.length)) for part in schedule.parts]
     moving = [k for k, part in enumerate(parts) if not isinstance(part, pointwise.Constant)] or [0]
     named = range(2) if schedule.operator == "**" else moving  # the numbers of a power are part of its name
     spans, begin = [], 0.0
     for end in sorted({span.stop for k in moving for span in found[k].spans}):
         here = [next(span for span in one.spans if span.stop >= end) for one in found]
         names = [here[k].name if k in moving else f"{known(parts[k].value):.4g}" for k in named]  # pyright: ignore
-        spans.append(Span(begin, end, f" {schedule.operator} ".join(names), functools.partial(_together, schedule, here, end)))
+        spans.append(Span(begin, end, f" {schedule.operator} ".join(names)))
         begin = end
     return Phases(spans, np.concatenate([one.corners for one in found]), max(one.reach for one in found))
-
-
-def _together(schedule: pointwise.Pointwise, spans: list[Span], end: float) -> float:
-    pairs = zip(spans, schedule.parts, strict=True)
-    ends = [span.end() if span.stop == end else value_at(part, end) for span, part in pairs]
-    return math.nan if any(map(math.isnan, ends)) else known(pointwise.OPERATORS[schedule.operator](*ends))
 
 
 @phases.register
 def _(schedule: combinators.Delay) -> Phases:
     steps, found = known(schedule.steps), phases(schedule.schedule).moved(known(schedule.steps))
-    held = Span(0.0, steps, "held", functools.partial(value_at, schedule, 0.0))
-    return Phases([held, *found.spans], [steps, *found.corners], found.reach)
+    return Phases([Span(0.0, steps, "held"), *found.spans], [steps, *found.corners], found.reach)
 
 
 @phases.register
 def _(schedule: combinators.Reverse) -> Phases:
     length = known(schedule.length)
-    found = phases(schedule.schedule).until(length, schedule.schedule)
-    spans = [
-        Span(length - stop, length - start, name, functools.partial(value_at, schedule, length - start))
-        for start, stop, name, _ in reversed(found.spans)
-    ]
+    found = phases(schedule.schedule).until(length)
+    spans = [Span(length - stop, length - start, name) for start, stop, name in reversed(found.spans)]
     return Phases(spans, length - found.corners, found.reach)
 
 

@@ -1,5 +1,6 @@
 """Pictures of schedules. matplotlib is imported only when it is needed."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +27,7 @@ STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (7, 2, 1, 2)
 # The style of each line, the colour bar, and further lines of the legend.
 Looks: TypeAlias = "tuple[list[dict[str, Any]], dict[str, Any], list[Line2D]]"
 
+Line: TypeAlias = tuple[np.ndarray, np.ndarray]  # times and values
 _POINTS = 20_000  # the most steps to draw; evenly spaced in a longer run
 _MOST_LABELS = 20  # lines: with more there is a colour scale
 _MOST_TICKS = 30  # labels on a colour scale
@@ -41,12 +43,14 @@ def plot(
     ax: "Axes | None" = None,
     points: Mapping[str, Any] | None = None,
     log: bool | None = None,
+    observations: Any = None,
+    every: int = 1,
 ) -> "Axes":
     """Draws schedules over their steps, each with its own colour and line style, or on a colour scale if there are over 20.
 
     Corners and jumps are drawn exactly, and dotted lines mark the phases of a single schedule. If only clocks move a driven
     schedule and `steps` is None, it is drawn over the reading of its one clock, or of the one with an end. Other driven
-    schedules are drawn in their state before any observation. The axis label says which. `plot_replay` draws on metrics.
+    schedules are drawn in their state before any observation, or on recorded `observations`. The axis label says which.
 
     Args:
         schedules: schedules, numbers or functions of the step; or a list, or a dict of them by name. A batch has one line for
@@ -60,16 +64,22 @@ def plot(
             are many numbers; the others set the line styles, if there are few.
         log: whether the value axis is logarithmic (if any value is positive). None: only if all values are positive and a
             linear axis would hide most of them.
+        observations: recorded metrics, an array of shape (n,) or a dict of such arrays by name, as in `lrsched.clocks.replay`.
+            They are drawn as well, above the values, unless `ax` is given. A dotted line marks each observation that moved a
+            clock of a single schedule, or the first of several in a row.
+        every: the number of updates per observation.
 
     Returns:
-        The Axes.
+        The Axes of the values; with observations, `.figure.axes[0]` are those of the metrics.
 
     Raises:
         ImportError: if matplotlib is missing.
-        ValueError: if `steps` is not a number of steps, or `points` are not those of the batch.
+        TypeError: if an argument has the wrong type; if both `steps` and `observations` are given, or `every` without them.
+        ValueError: if `steps` is not a number of steps, if `points` are not those of the batch, or as `lrsched.clocks.replay`.
 
     >>> import lrsched as ls
     >>> axes = ls.plot({"cosine": ls.warmup_cosine(0.1, 10, 100), "constant": ls.Constant(0.05)})
+    >>> axes = ls.plot(ls.reduce_on_plateau(patience=1), observations=[3.0, 2.0, 2.0, 2.0, 2.0])
     """
     is_several = len(schedules) == 1 and (isinstance(schedules[0], Mapping) or type(schedules[0]) in (list, tuple))
     given: Any = schedules[0] if is_several else schedules
@@ -84,46 +94,90 @@ def plot(
     given = [as_schedule("plot", "schedules", schedule) for schedule in given]
     checked_steps("plot", steps)
     log = log if log is None else checked_flag("plot", "log", log)
+    if observations is not None and steps is not None:
+        raise TypeError(unexpected("plot", "steps", steps, "None, since the observations give the number of steps"))
+    if observations is None and every != 1:
+        raise TypeError(unexpected("plot", "every", every, "observations=..., since it is the number of updates for each"))
     if ax is not None and not isinstance(ax, pyplot("plot").Axes):
         raise TypeError(unexpected("plot", "ax", ax, "the Axes of matplotlib", "figure, ax = plt.subplots()"))
-    looks = [[seen(member, by_step=steps is not None) for member in members(schedule)] for schedule in given]
-    if len({axis for look in looks for *_, axis in look}) > 1:  # not a single clock
-        looks = [[seen(member, by_step=True) for member in members(schedule)] for schedule in given]
-    every = [each for look in looks for each in look]
+    groups = [members(schedule) for schedule in given]
+    single = list(itertools.chain(*groups))
     if isinstance(labels, str) or not isinstance(labels, Sequence | None):
         raise TypeError(unexpected("plot", "labels", labels, "a list of names", "labels=['a', 'b']"))
-    if labels is not None and len(labels) not in (len(given), len(every)):
-        each = f"{len(given)} schedules" + f", or of {len(every)} members" * (len(every) > len(given))
+    if labels is not None and len(labels) not in (len(given), len(single)):
+        each = f"{len(given)} schedules" + f", or of {len(single)} members" * (len(single) > len(given))
         raise ValueError(f"plot(labels=...): expected one label for each of {each}, got {len(labels)}.")
-    pures = [pure for pure, *_ in every]
-    ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
-    count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
-    lines = [_line(pure, found.corners, count, axis) for pure, found, axis in every]
+    if observations is None:
+        lines, marks, axis = _over_time(single, steps)
+    else:
+        lines, marks, axis = *_replayed(single, observations, every), "step"
     if points is not None:
         styles, bar, legend = _by_points(given, points)
     else:
-        is_batch = len(every) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(every))
-        counts, name = ([1] * len(every), "member") if is_batch else ([*map(len, looks)], "schedule")
+        is_batch = len(single) > len(given) and (len(given) == 1 if labels is None else len(labels) == len(single))
+        counts, name = ([1] * len(single), "member") if is_batch else ([*map(len, groups)], "schedule")
         texts = [f"member {k}" if is_batch else shown(given[k], 60) if len(given) > 1 else "" for k in range(len(counts))]
         styles, bar, legend = _by_order(counts, name, labels, texts)
-    axes: Axes = pyplot("plot").subplots(layout="constrained")[1] if ax is None else ax
-    xlabel = max((axis for *_, axis in every), key=len)
+    if ax is not None:
+        above, axes = [], ax
+    else:
+        rows = 1 if observations is None else 2
+        _, every_axes = pyplot("plot").subplots(rows, sharex=True, squeeze=False, layout="constrained")
+        *above, axes = every_axes.flat
+    drawstyle = "default" if observations is None and axis.startswith("step") else "steps-post"
     for (times, values), style in zip(lines, styles, strict=True):
-        axes.plot(times, values, **style, drawstyle="default" if xlabel.startswith("step") else "steps-post")
-    ends = [span.stop for span in every[0][1].spans if span.stop <= count]
-    if len(every) == 1 and 0 < len(ends) <= _MOST_ENDS:
-        whole = axes.get_xaxis_transform()  # spans the axes from bottom to top
-        axes.vlines(ends, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
+        axes.plot(times, values, **style, drawstyle=drawstyle)
+    for part in above:
+        _draw_metrics(part, observations, every)
+    for part in (*above, axes):
+        whole = part.get_xaxis_transform()  # spans the axes from bottom to top
+        part.vlines(marks, 0, 1, transform=whole, colors="0.6", linestyles=":", linewidth=0.8, zorder=0)
+        part.grid(alpha=0.3)
     _scale(axes, np.concatenate([values for _, values in lines]), log)
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel(axis)
     axes.set_ylabel("value")
-    axes.grid(alpha=0.3)
     if bar:
-        axes.figure.colorbar(**bar, ax=axes)
+        axes.figure.colorbar(**bar, ax=[*above, axes])
     legend = [*axes.get_legend_handles_labels()[0], *legend]
     if legend:
         axes.legend(handles=legend, fontsize="small")
     return axes
+
+
+def _over_time(schedules: list[Schedule], steps: int | None) -> tuple[list[Line], list[float], str]:
+    """The lines of schedules over their own time, the ends of the phases of a single one, and the name of the time."""
+    looks = [seen(one, by_step=steps is not None) for one in schedules]
+    if len({axis for *_, axis in looks}) > 1:  # not a single clock
+        looks = [seen(one, by_step=True) for one in schedules]
+    pures = [pure for pure, *_ in looks]
+    ending = [pure for pure in pures if 0 < known(pure.length) < math.inf]
+    count = math.ceil(1.05 * max(map(horizon, ending or pures))) if steps is None else int(steps)
+    lines = [_line(pure, found.corners, count, axis) for pure, found, axis in looks]
+    ends = [span.stop for span in looks[0][1].spans if span.stop <= count]
+    return lines, ends if len(looks) == 1 and len(ends) <= _MOST_ENDS else [], max((axis for *_, axis in looks), key=len)
+
+
+def _replayed(schedules: list[Schedule], observations: Any, every: int) -> tuple[list[Line], list[float]]:
+    """The lines of schedules on recorded metrics, and the steps at which a clock of a single one moved."""
+    found = [replayed(one, observations, every, "plot") for one in schedules]
+    if not found[0][0].size:
+        raise ValueError("plot(observations=...): expected at least one observation, got none.")
+    marks: set[float] = set()
+    for reading in found[0][1] if len(found) == 1 else []:
+        moves = np.flatnonzero(np.diff(np.asarray(reading)))
+        if moves.size and moves[0] > 0:
+            marks |= {*moves[np.diff(moves, prepend=-2) > 1].tolist()}  # the first of several in a row
+    return [(np.arange(values.size), np.asarray(values)) for values, _ in found], sorted(marks)
+
+
+def _draw_metrics(axes: "Axes", observations: Any, every: int) -> None:
+    tables = observations if isinstance(observations, dict) else {"metric": observations}
+    for i, (name, table) in enumerate(tables.items()):
+        at = np.arange(1, len(table) + 1) * every - 1
+        axes.plot(at, np.asarray(table), label=name, color=COLOURS[i % len(COLOURS)], linestyle=STYLES[i % len(STYLES)])
+    axes.set_ylabel(next(iter(tables)) if len(tables) == 1 else "metrics")
+    if len(tables) > 1:
+        axes.legend(fontsize="small")
 
 
 def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
@@ -145,7 +199,7 @@ def members(schedule: Schedule) -> list[Schedule]:
     return [one for member in schedule for one in members(member)] if schedule.batch_shape else [schedule]
 
 
-def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> tuple[np.ndarray, np.ndarray]:
+def _line(schedule: Schedule, corners: np.ndarray, count: int, axis: str) -> Line:
     """Times and values: every step, or many of them, every corner, and the time just before a jump.
 
     A reading of a clock has only whole numbers.
@@ -215,54 +269,6 @@ def _coloured(keys: list[Any], texts: list[str], name: str, most: int) -> Looks:
     scale = ScalarMappable((LogNorm if 0 < 10 * low <= high else Normalize)(low, high), "viridis")
     colours = scale.to_rgba(np.asarray(keys, np.float64))
     return [{"color": colour} for colour in colours], {"mappable": scale, "label": name}, []
-
-
-@explained
-def plot_replay(schedule: Schedule, observations: Any, every: int = 1) -> "tuple[Axes, Axes]":
-    """Draws a driven schedule on recorded metrics: metrics above, values below.
-
-    A dotted line marks each observation that moved a clock, or the first of several in a row.
-
-    Args:
-        schedule: the schedule.
-        observations: an array of shape (n,), or a dict of such arrays by name, as in `replay`.
-        every: the number of updates per observation.
-
-    Returns:
-        The Axes of the metrics, and those of the values.
-
-    Raises:
-        ImportError: if matplotlib is missing.
-        TypeError, ValueError: as `replay`.
-
-    >>> import lrsched as ls
-    >>> metric, value = ls.plot_replay(ls.reduce_on_plateau(patience=1), [3.0, 2.0, 2.0, 2.0, 2.0])
-    """
-    values, readings = replayed(schedule, observations, every, "plot_replay")
-    if not values.size:
-        raise ValueError("plot_replay(observations=...): expected at least one observation, got none.")
-    tables = observations if isinstance(observations, dict) else {"metric": observations}
-    figure, (above, below) = pyplot("plot_replay").subplots(2, sharex=True, layout="constrained")
-    for i, (name, table) in enumerate(tables.items()):
-        metric = np.asarray(table)
-        at = np.arange(1, len(metric) + 1) * every - 1
-        above.plot(at, metric, label=name, color=COLOURS[i % len(COLOURS)], linestyle=STYLES[i % len(STYLES)])
-    below.plot(np.asarray(values), color=COLOURS[0], drawstyle="steps-post")
-    moves = [np.flatnonzero(np.diff(np.asarray(reading))) for reading in readings]
-    moves = [moved[np.diff(moved, prepend=-2) > 1] for moved in moves]  # the first of several in a row
-    for step in np.unique(np.concatenate([moved for moved in moves if moved.size and moved[0] > 0] or [[]])):
-        for axes in (above, below):
-            axes.axvline(step, color="0.4", linestyle=":", linewidth=1)
-    above.set_ylabel(next(iter(tables)) if len(tables) == 1 else "metrics")
-    if len(tables) > 1:
-        above.legend(fontsize="small")
-    _scale(below, np.asarray(values), log=False)
-    below.set_ylabel("value")
-    below.set_xlabel("step")
-    for axes in (above, below):
-        axes.grid(alpha=0.3)
-    figure.align_ylabels()
-    return above, below
 
 
 def pyplot(call: str) -> Any:

@@ -23,13 +23,7 @@ def report(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
 
 
 def curve(found: Summary, width: int = WIDTH, plain: bool = False) -> str:
-    """The values of a schedule over the steps of its summary, drawn in characters.
-
-    Args:
-        found: the summary.
-        width: the maximum number of characters in a line, at least 30.
-        plain: whether to draw with asterisks, for a terminal without Braille.
-    """
+    """The values over the steps of a summary, drawn in characters: asterisks if `plain`, for a terminal without Braille."""
     width, values = max(width, NARROWEST), np.nan_to_num(found.values)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     labels = {0: f"{high:.4g}", HEIGHT - 1: f"{low:.4g}"}

@@ -18,7 +18,7 @@ from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, N
 from lrsched.algebra.written import shown
 from lrsched.clocks.observations import monitored_by
 from lrsched.clocks.running import bind, clocks_of, init
-from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, phases, seen, single
+from lrsched.views.phases import Phases, Span, checked_steps, horizon, known, seen, single
 
 _MOST_STEPS = 200_000  # the most steps to evaluate; evenly spaced in a longer run
 _JUMP = 2.0
@@ -133,7 +133,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
     grid = np.unique(np.concatenate([grid, np.clip(corners, 0, count - 1)]))
     values = np.asarray(pure(grid), np.float64)
     top = int(np.argmax(values))
-    spans = inside.until(math.inf, pure).spans
+    spans = inside.until(math.inf).spans
     ends = [stop if math.isfinite(stop) else max(count - 1, start) for start, stop, *_ in spans]
     before = [end * (1 - _NEAR) if end == stop else end for end, (_, stop, *_) in zip(ends, spans, strict=True)]
     reached = np.asarray(pure([[start for start, *_ in spans], before, ends]), np.float64)
@@ -155,7 +155,7 @@ def summary(schedule: ScheduleLike, steps: float | None = None) -> Summary:
 
 def _phase(span: Span, reached: np.ndarray, grid: np.ndarray, values: np.ndarray) -> Phase:
     """A phase, from its values at its start, just before its stop, at its stop, and at all updates."""
-    start, stop, shape, _ = span
+    start, stop, shape = span
     first, before, at_stop = map(float, reached)
     inside = values[(start <= grid) & (grid < stop)]
     sizes = np.abs([first, before, *inside])
@@ -201,7 +201,7 @@ def _warnings(found: Summary, pure: Schedule, inside: Phases, given: bool) -> It
     yield from unreached
     yield from _short(found.schedule)
     yield from itertools.islice(_swapped_warmups(moving, found.steps, tree), 1)
-    yield from [] if pointless or any(isinstance(part, Noise) for part in tree) else _jumps(found, pure)
+    yield from [] if pointless or any(isinstance(part, Noise) for part in tree) else _jumps(found, tree)
     if found.lowest < 0:
         yield f"the value falls to {number(found.lowest)}, below 0, where updates go uphill: clip it, or correct its end"
     yield from _swapped_arguments(found, tree)
@@ -237,20 +237,30 @@ def _short(schedule: Schedule) -> Iterator[str]:
                 yield f"{shown(part)}: {field.name}={number(length)} is less than one step: {hint}"
 
 
-def _jumps(found: Summary, pure: Schedule) -> Iterator[str]:
+def _jumps(found: Summary, tree: list[Schedule]) -> Iterator[str]:
+    """Warns about jumps between phases, except restarts, steps of a decay, and the last drop of a table."""
     for before, after in itertools.pairwise(found.phases):
         low, high = sorted((abs(before.last), abs(after.first)))
         falls = after.first <= before.first and before.shape == after.shape
-        wanted = falls and (before.last < after.first or before.shape == "Constant")  # a restart, or a step of a decay
+        wanted = falls and (before.last < after.first or before.shape == "Constant")
         if high > max(_JUMP * low, found.peak / _FAR) and after.start < found.steps and after.shape != "held" and not wanted:
-            ends = [span.end() for span in phases(pure).spans if span.stop == after.start]
-            if any(math.isclose(end, after.first, rel_tol=1e-5) for end in ends):
-                continue  # the last drop of a table, where the next part begins
-            size = f"×{number(after.first / before.last)}" if before.last else "from 0"
+            factor = after.first / before.last if before.last else math.inf
+            if any(math.isclose(factor, drop, rel_tol=1e-5) for drop in _last_drops(tree)):
+                continue
+            size = f"×{number(factor)}" if before.last else "from 0"
             yield (
                 f"a jump at step {number(after.start)}, from {number(before.last)} to {number(after.first)} ({size}): the"
                 f" optimizer's averages are of another rate; let {after.shape} start where {before.shape} ends"
             )
+
+
+def _last_drops(tree: list[Schedule]) -> Iterator[float]:
+    """The factors by which parts change at their own end, where it is a jump and not the end of a ramp to 0."""
+    for part in (part for part in tree if 0 < known(part.length) < math.inf):
+        times = known(part.length) * np.array([0.5, 1 - _NEAR, 1.0])
+        inside, before, end = np.asarray(bind(part, init(part))(times), np.float64)
+        if abs(before) > 1e-6 * abs(inside) and end != before:
+            yield end / before
 
 
 def _swapped_arguments(found: Summary, tree: list[Schedule]) -> Iterator[str]:

@@ -43,7 +43,6 @@ CURVES = """
     rex(1.0, 0.0, 80) | tanh_decay(1.0, 0.0, 80) | inverse_time(1.0, 0.05) | power_decay(1.0, 3.0)
     infinite(1.0, 0.4, 10, 30, 100, 20, end=0.04) | monotone(1.0, 100, 15, ratios=[1.0, 0.9, 0.8, 0.4, 0.1])
     cosine_restarts(1.0, 0.0, 14, stretch=2.0) | triangular(0.1, 1.0, 20, mode='triangular2') | one_cycle(1.0, 100)
-    one_cycle_momentum(100)
 """
 
 PAGES = {  # the public names of lrsched
@@ -54,15 +53,15 @@ PAGES = {  # the public names of lrsched
     "Operators and methods": "Schedule join minimum maximum Driven",
     "Recipes": """
         step_decay multi_step warmup_constant warmup_linear warmup_cosine warmup_inverse_sqrt noam wsd infinite rex
-        tanh_decay inverse_time power_decay monotone cosine_restarts triangular one_cycle one_cycle_momentum reduce_on_plateau
+        tanh_decay inverse_time power_decay monotone cosine_restarts triangular one_cycle reduce_on_plateau
     """,
     "Clocks": "Clock Steps Plateau SinceBest Greedy Smoothed Counter Since",
-    "Optax": "scale_by_learning_rate scheduled layerwise accumulate as_stateful",
+    "Optax": "scale_by_learning_rate scheduled layerwise accumulate",
     "States and checkpoints": """
         learning_rate learning_rates next_learning_rate hyperparameters readings get_schedule replace_schedule observe describe
         resume restore
     """,
-    "Views": "plot plot_replay summary latex parse expanded to_json from_json to_dict from_dict",
+    "Views": "plot summary latex parse expanded to_dict from_dict",
     "Batches and nodes": "grid stack node leaf",
 }
 
