@@ -193,7 +193,7 @@ NO_EXPRESSION = {
     "max(Time(), 1)": r"unknown name max. Hint: maximum\(a, b\)",
     "Linear(0, 1, inf)": r'got the name inf. Hint: float\("inf"\)',
     "warmup_cosine": r"got the name warmup_cosine. Hint: warmup_cosine\(...\)",
-    "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected number, got 2 values",
+    "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected number, got too many positional arguments",
     "Linear(0, 1, int('a'))": "could not convert string to float: 'a'",
     '{"schedule": {"node": "Time"}}': "from_json reads JSON",
 }

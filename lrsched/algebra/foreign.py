@@ -204,22 +204,18 @@ def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs
     """The arguments of a call by name, or an error that says which do not fit."""
     try:
         return signature.bind(*args, **kwargs)
-    except TypeError:
+    except TypeError as error:
         parameters = [one for name, one in signature.parameters.items() if name != "self"]
         names = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters)
         if unknown := [name for name in kwargs if name not in names and not takes_others]:
             raise TypeError(_unknown_argument(call, unknown[0], names)) from None
-        count = len(args) - ("self" in signature.parameters)
-        given, twice = [*names[:count], *kwargs], [name for name in names[:count] if name in kwargs]
+        given = [*names[: len(args) - ("self" in signature.parameters)], *kwargs]
         needed = [name for name in names if signature.parameters[name].default is inspect.Parameter.empty]
-        if twice:
-            raise TypeError(f"{call}(...): expected {twice[0]} once, got it by position and by name.") from None
-        if missing := [f"{name}=<value>" for name in needed if name not in given]:
+        if len({*given}) == len(given) and (missing := [f"{name}=<value>" for name in needed if name not in given]):
             got = f"got only {', '.join(given)}" if given else "got none"
             raise TypeError(f"{call}(...): expected {', '.join(needed)}, {got}. Hint: add {', '.join(missing)}.") from None
-        got = f"got {count} value{'s' * (count > 1)}" + ". Hint: give the others by name" * takes_others
-        raise TypeError(f"{call}(...): expected {', '.join(names) or 'no arguments'}, {got}.") from None
+        raise TypeError(f"{call}(...): expected {', '.join(names) or 'no arguments'}, got {error}.") from None
 
 
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:
