@@ -19,9 +19,8 @@
 import typing as _typing
 
 from lrsched.algebra.batch import grid, stack
-from lrsched.algebra.combinators import Choice
+from lrsched.algebra.combinators import Choice, Driven
 from lrsched.algebra.decays import infinite, inverse_time, monotone, power_decay, rex, tanh_decay
-from lrsched.algebra.driven import Driven
 from lrsched.algebra.node import leaf, node
 from lrsched.algebra.pointwise import Constant, maximum, minimum
 from lrsched.algebra.recipes import (

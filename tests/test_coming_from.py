@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import lrsched as ls
-from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.combinators import driven_parts
 
 PAGES = Path(__file__).parents[1] / "notebooks"
 DIALECTS = {"pytorch": "torch", "optax": "optax", "hugging_face": "transformers", "timm": "timm", "keras": "keras"}

@@ -13,8 +13,7 @@ from signatures import FEW, nodes
 from test_texts import TORCH
 
 import lrsched as ls
-from lrsched.algebra.combinators import Repeat
-from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.combinators import Repeat, driven_parts
 from lrsched.algebra.shapes import Function, Noise
 from lrsched.dialects import torch
 from lrsched.views.formula import formula

@@ -25,7 +25,7 @@ from meaning import meanings as truth_of
 from nested import counts, finite, node_classes, nodes, options, positive_counts, schedules, size, times, values
 
 import lrsched as ls
-from lrsched.algebra.driven import Driven
+from lrsched.algebra.combinators import Driven
 
 HUGE = [1000, 2**20, 2**24 + 1, 10**9, 2**30 + 1, 2**31 - 1]
 WHOLE = np.array([*range(24), 26, 30, 47, 60, 61, 100, 128, *HUGE])

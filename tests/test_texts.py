@@ -198,10 +198,10 @@ NO_EXPRESSION = {
     "(1).take(3)": "take is a method of schedules",
     "clpi(Time(), 0)": r"unknown name clpi. Hint: schedule.clip\(...\)",
     "Time().clpi(0)": "unknown method clpi; did you mean clip",
-    "max(Time(), 1)": r"unknown name max. Hint: maximum\(a, b\)",
+    "max(Time(), 1)": r"unknown name max. Hint: maximum\(schedule, other\)",
     "Linear(0, 1, inf)": r'got the name inf. Hint: float\("inf"\)',
     "warmup_cosine": r"got the name warmup_cosine. Hint: warmup_cosine\(...\)",
-    "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected number, got 2 values",
+    "Linear(0, 1, round(2.567, 2))": r"round\(...\): expected number, got too many positional arguments",
     "Linear(0, 1, int('a'))": "could not convert string to float: 'a'",
     '{"schedule": {"node": "Time"}}': r"from_dict\(json.loads\(text\)\) reads JSON",
 }

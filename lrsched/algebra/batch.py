@@ -86,11 +86,7 @@ def member(batch: Schedule, i: SupportsIndex | slice) -> Schedule:
         raise TypeError(f"batch[{shown(i)}]: expected a whole number or a slice. Hint: {hint}.")
     if not -size <= operator.index(i) < size:
         raise IndexError(f"batch[{i}]: expected an index below {size}, the number of schedules.")
-
-    def entry(leaf):
-        return float(leaf[i]) if isinstance(leaf[i], np.floating) else leaf[i]
-
-    one = jax.tree.map(entry, batch)
+    one = jax.tree.map(lambda leaf: numerics.given(leaf[i]), batch)
     if isinstance(one, Choice) and isinstance(one.index, float):
         return one.branches[int(one._chosen())]
     return one
@@ -117,19 +113,18 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
     if isinstance(function, Schedule) or not callable(function):
         hint = "grid(Cosine, start=[0.1, 0.2], end=0.0, steps=100)"
         raise TypeError(unexpected("grid", "function", function, "a function that makes a schedule", hint))
-    ranks = {name: 1 if isinstance(x, (list, tuple, range)) else getattr(x, "ndim", 0) for name, x in arguments.items()}
-    axes = {name: list(value) for name, value in arguments.items() if ranks[name] == 1}
+    several = (list, tuple, range)
+    axes = {name: list(x) for name, x in arguments.items() if isinstance(x, several) or getattr(x, "ndim", 0) == 1}
     if not axes or not all(axes.values()):
         raise ValueError(
             f"grid(...): expected at least one argument that is a list, and none that is empty, got {shown(arguments)}."
         )
-    fixed = {name: value for name, value in arguments.items() if name not in axes}
     points = list(itertools.product(*axes.values()))
     schedules = []
     for point in points:
         values = dict(zip(axes, point, strict=True))
         try:
-            schedule = function(**fixed, **values)
+            schedule = function(**(arguments | values))
         except (TypeError, ValueError) as error:
             error.add_note(f"in grid(...) at {values}; an argument that is itself a list goes into a list of lists")
             raise
@@ -139,13 +134,7 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
                 " Hint: an axis is a list, a tuple, a range or an array of rank 1."
             )
         schedules.append(schedule)
-    return stack(schedules), {name: _column([point[i] for point in points]) for i, name in enumerate(axes)}
-
-
-def _column(values: list[Any]) -> np.ndarray:
-    """The values as an array; an object array if they are lists of different lengths."""
-    if len({np.shape(value) for value in values}) == 1:
-        return np.asarray(values)
-    column = np.empty(len(values), object)
-    column[:] = values
-    return column
+    columns = dict(zip(axes, zip(*points, strict=True), strict=True))
+    return stack(schedules), {
+        name: np.asarray(x, None if len({*map(np.shape, x)}) == 1 else object) for name, x in columns.items()
+    }

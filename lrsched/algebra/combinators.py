@@ -1,32 +1,35 @@
-"""Schedules at another time, repeated or chosen. `Schedule` gets all nodes for its operators and methods from this module."""
+"""Schedules at another time, repeated, chosen or driven; and the module from which `Schedule` gets all nodes."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from lrsched.algebra import numerics
 from lrsched.algebra.arguments import check_count
 from lrsched.algebra.cycles import growing_cycle
-from lrsched.algebra.driven import Driven, driven_parts  # noqa: F401 - for the methods of schedules
-from lrsched.algebra.node import child, choice, leaf, node, surely
+from lrsched.algebra.node import Node, child, choice, leaf, node, surely
 from lrsched.algebra.numerics import Number, ceil, clip, maximum, minimum, ratio, rounded, snapped, where
 from lrsched.algebra.pointwise import Pointwise, as_schedule, clipped, operated  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.powers import Progress, grown
 from lrsched.algebra.schedule import Real, Schedule, Spans, running_value
 from lrsched.algebra.sequence import sequence, unless_endless  # noqa: F401 - for the methods of schedules
 from lrsched.algebra.shapes import WAYS
-from lrsched.algebra.written import unexpected
+from lrsched.algebra.written import shown, unexpected
 
 
 @node
 class Moved(Schedule):
-    """The base of nodes that evaluate a schedule at another time."""
+    """The base of nodes that evaluate a schedule at another time; the method that makes one has its name in lower case."""
 
     schedule: Schedule = child()
+
+    def __init_subclass__(cls) -> None:
+        cls._call = cls.__name__.lower()
 
     def moved(self, t: Real) -> Real:
         raise NotImplementedError(f"{type(self).__name__}: expected a method moved(t).")
@@ -38,8 +41,6 @@ class Moved(Schedule):
 @node
 class Take(Moved):
     """`t ↦ schedule(min(t, steps))`, of length `steps`."""
-
-    _call = "take"
 
     steps: Number = leaf(ge=0, unit="steps")
 
@@ -58,8 +59,6 @@ class Take(Moved):
 class Drop(Moved):
     """`t ↦ schedule(t + steps)`, shorter by `steps`."""
 
-    _call = "drop"
-
     steps: Number = leaf(ge=0, unit="steps")
 
     def moved(self, t: Real) -> Real:
@@ -73,8 +72,6 @@ class Drop(Moved):
 @node
 class Delay(Moved):
     """`t ↦ schedule(max(t - steps, 0))`, longer by `steps`."""
-
-    _call = "delay"
 
     steps: Number = leaf(ge=0, unit="steps")
 
@@ -93,8 +90,6 @@ class Delay(Moved):
 class Stretch(Moved):
     """`t ↦ schedule(t / factor)`, `factor` times as long."""
 
-    _call = "stretch"
-
     factor: Number = leaf(gt=0, unit="times", hint="2 makes it twice as long, 0.5 half as long")
 
     def moved(self, t: Real) -> Real:
@@ -109,8 +104,6 @@ class Stretch(Moved):
 class Staircase(Moved):
     """`t ↦ schedule(every · ⌊t / every⌋)`, with the length of the schedule rounded up to whole stairs."""
 
-    _call = "staircase"
-
     every: Number = leaf(gt=0, unit="steps", hint="the number of updates between two moves")
 
     def moved(self, t: Real) -> Real:
@@ -124,8 +117,6 @@ class Staircase(Moved):
 @node
 class Reverse(Moved):
     """`t ↦ schedule(length - t)`, and `schedule(0)` after its length."""
-
-    _call = "reverse"
 
     def _check(self) -> None:
         _check_end(self)
@@ -147,8 +138,6 @@ def _check_end(node: Reverse | Repeat | Cooldown) -> None:
 @node
 class Warp(Moved):
     """`t ↦ schedule(time(t))`, as long as `time`; a time below 0 counts as 0."""
-
-    _call = "warp"
 
     time: Schedule = child()
 
@@ -289,3 +278,56 @@ class Choice(Schedule):
         for i, branch in enumerate(self.branches):
             running = chosen == float(i)
             yield branch, where(running, t, minimum(t, 0.0)), running
+
+
+@node
+class Driven(Schedule):
+    """A schedule whose time is the reading of a clock, not the step: `schedule.on(clock)`.
+
+    It cannot be called, since its value depends on observations: `lrsched.clocks.evaluate(s, state)` is its value, and
+    `lrsched.clocks.bind(s, state)` an ordinary schedule.
+
+    A reading may be negative. At such a time `Time()` is t, `Function(f)` is f(t) and `Exponential(a, r)` is a · r^t. All other
+    shapes, `repeat`, `staircase`, `reverse`, `delay` and warps have their value at 0. Operators, `take`, `stretch` and `drop`
+    pass the time on, and a sequence passes it to its first part.
+
+    Args:
+        schedule: the schedule, which must not be driven itself.
+        clock: a `lrsched.Clock`, such as `Plateau()`.
+
+    >>> import lrsched as ls
+    >>> s = ls.Driven(ls.Linear(0.0, 1.0, 10), ls.Steps())
+    >>> print(ls.clocks.evaluate(s, ls.clocks.tick(s, ls.clocks.init(s))))
+    0.1
+    """
+
+    _call = "on"
+
+    schedule: Schedule = child()
+    clock: Any = child()
+
+    def _check(self) -> None:
+        checked_clock("on", self.clock)
+
+    def at(self, t: Real) -> Real:
+        del t
+        raise TypeError(
+            f"schedule(step): expected a schedule of the step alone, got {shown(self)}, which depends on what its clock has"
+            " observed. Hint: in an optax chain, scale_by_learning_rate(s) runs the clocks; by hand, lrsched.clocks.init,"
+            " tick and evaluate(s, state) do."
+        )
+
+
+def checked_clock(call: str, clock: object) -> None:
+    """Raises a TypeError for anything but a clock whose class is a node."""
+    if not isinstance(clock, Node) or not all(hasattr(clock, name) for name in ("init", "tick", "read")):
+        raise TypeError(unexpected(call, "clock", clock, "a clock, such as Plateau(patience=5)"))
+    if "_numbers" not in vars(type(clock)):
+        name = type(clock).__name__
+        raise TypeError(f"{call}(clock={name}(...)): expected a node. Hint: decorate the class with lrsched.node.")
+
+
+def driven_parts(schedule: Schedule) -> list[Driven]:
+    """The driven parts of a schedule, in the order of the tree."""
+    leaves = jax.tree.leaves(schedule, is_leaf=lambda x: isinstance(x, Driven))
+    return [leaf for leaf in leaves if isinstance(leaf, Driven)]

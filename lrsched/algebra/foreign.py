@@ -72,79 +72,59 @@ FORMULAS = _each(
         "lr learning_rate schedule momentum weight_decay b1 b2": "factory=optax.adamw, then scheduled(optax.adamw)({}=...)",
     }
 )
-_NO_COUNTER = (
-    "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there; a driven one moves"
-    " with clocks.tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
-)
-INSTEAD = _each(  # what to write for an argument that the call has in no form
-    {
-        "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
-        "last_epoch": _NO_COUNTER,
-        "optimizer": "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)",
-        "staircase": "schedule.staircase(every)",
-        "transition_begin": "schedule.delay(steps)",
-        "verbose": "print(schedule) shows the schedule, and learning_rate(state) the rate in use",
-    }
-)
 
 _AS_TEXT = "json.dumps(to_dict(schedule)), and from_dict(json.loads(text))"
 _READ = "schedule(t) is the value of update t, and learning_rate(state) what the last update used"
 _IN_CHAIN = "scale_by_learning_rate(schedule), after an optimizer with flip_sign=False"
-ATTRIBUTES = _each(  # attributes of a schedule
+NAMES = _each(  # attributes of a schedule, names in the module, and other arguments; names of dialects are in `views.names`
     {
-        "step last_epoch": _NO_COUNTER,
-        "get_last_lr get_lr lr learning_rate value base_lrs": _READ,
+        "step last_epoch": (
+            "a schedule has no counter: schedule(t) is the value of update t, and schedule.drop(t) begins there; a driven one"
+            " moves with clocks.tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
+        ),
+        "get_last_lr get_lr lr learning_rate value base_lrs current_learning_rate get_learning_rate": _READ,
+        "set_lr set_learning_rate set_schedule update_schedule": "replace_schedule(state, schedule), of one with live=True",
         "state_dict load_state_dict": (
             "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints; the state of a driven"
             " one is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give"
         ),
         "get_config from_config serialize": "to_dict(schedule) and from_dict(data)",
-        "to_json": _AS_TEXT,
+        "save load dump dumps loads to_json from_json to_yaml from_yaml": _AS_TEXT,
         "init": f"lrsched.clocks.init(schedule), for tick and evaluate; in optax.chain, {_IN_CHAIN}",
         "update": f"lrsched.clocks.tick(schedule, state, value=...); in optax.chain, {_IN_CHAIN}",
-        "shift": "schedule.delay(steps) or schedule.drop(steps)",
+        "optimizer": "a schedule holds no optimizer: give it to one, as in optax.adamw(schedule)",
+        "verbose": "print(schedule) shows the schedule, and learning_rate(state) the rate in use",
+        "staircase": "schedule.staircase(every)",
+        "transition_begin shift": "schedule.delay(steps) or schedule.drop(steps)",
         "scale": "schedule * number",
         "cycle loop restart": "schedule.repeat()",
-        "join concat append extend followed_by": "schedule >> other",
+        "join append extend followed_by Sequential sequence concat": "a >> b, or join(schedules, boundaries)",
         "clamp": "schedule.clip(low, high)",
         "min minimum": "minimum(schedule, other)",
         "max maximum floor": "maximum(schedule, other)",
         "hold until cut truncate": "schedule.take(steps)",
         "total_steps num_steps T_max": "schedule.length",
         "replace": "make it again with other numbers; replace_schedule(state, new) is for one in an optimizer's state",
-        "warmup": "Linear(0.0, peak, steps) >> schedule",
-        "anneal decay": "schedule.cooldown(steps, end)",
-    }
-) | {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_dict", "describe", "expanded")}
-
-NAMES = _each(  # names in the module; those of dialects are in `views.names`
-    {
-        "get_lr get_last_lr current_learning_rate get_learning_rate": _READ,
-        "set_lr set_learning_rate set_schedule update_schedule": "replace_schedule(state, schedule), of one with live=True",
+        "warmup linear_warmup": "Linear(0.0, peak, steps) >> schedule",
+        "anneal cooldown": "schedule.cooldown(steps, end)",
+        "linear_decay decay": "Linear(start, 0.0, steps), or schedule.cooldown(steps, end)",
         "cosine_annealing cosine_decay cosine_schedule": "Cosine(start, end, steps)",
         "cosine_warmup cosine_with_warmup": "warmup_cosine(peak, warmup_steps, steps)",
-        "linear_decay decay": "Linear(start, 0.0, steps)",
         "linear_with_warmup linear_warmup_decay": "warmup_linear(peak, warmup_steps, steps)",
-        "warmup linear_warmup": ATTRIBUTES["warmup"],
         "sgdr warm_restarts": "cosine_restarts(start, end, steps)",
-        "step": "step_decay(start, every, factor)",
         "poly polynomial_decay": "Polynomial(start, end, steps, power)",
         "cyclic cyclical": "triangular(low, high, up)",
-        "cooldown": ATTRIBUTES["anneal"],
         "piecewise_constant": "Piecewise(steps, values)",
+        "boundaries_and_scales": "lrsched.dialects.optax.piecewise_constant_schedule, or Piecewise(steps, values)",
         "piecewise_linear": 'Piecewise(steps, values, kind="linear")',
         "rsqrt inv_sqrt": "InverseSqrt(value, timescale)",
         "trapezoidal trapezoid warmup_stable_decay": "wsd(peak, warmup_steps, steps, decay_steps)",
         "Scheduler LRScheduler LearningRateScheduler LearningRateSchedule LRSchedule Lambda LambdaSchedule": (
             "Schedule, and Function(f) of a function f"
         ),
-        "Sequential sequence concat": "a >> b, or join(schedules, boundaries)",
         "adam adamw sgd schedule_free": "optax.adamw(schedule); optimizers are those of optax",
         "lr_find lr_finder range_test": "lrsched.lab.range_test",
         "compare": "lrsched.lab.compare",
-        "min": "minimum(a, b)",
-        "max": "maximum(a, b)",
-        "save load dump dumps loads to_json from_json to_yaml from_yaml": _AS_TEXT,
         "show draw plot_schedule": "plot(schedule)",
         "scale_by_schedule": "scale_by_learning_rate(schedule)",
         "vmap batch sweep": "grid(warmup_cosine, peak=[1e-3, 1e-2], warmup_steps=10, steps=100) makes a batch",
@@ -154,7 +134,9 @@ NAMES = _each(  # names in the module; those of dialects are in `views.names`
         "unstack": "list(batch) has the members of a batch",
         "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
     }
-) | {name: f"lrsched.clocks.{name}" for name in ("init", "evaluate", "tick", "bind", "replay")}
+)
+NAMES |= {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_dict", "describe", "expanded")}
+NAMES |= {name: f"lrsched.clocks.{name}" for name in ("evaluate", "tick", "bind", "replay")}
 NAMES |= {name: f"from lrsched.dialects import {name}" for name in ("torch", "optax", "transformers", "timm", "keras")}
 
 
@@ -183,7 +165,7 @@ def attribute_meant(cls: type, recipe: Callable[..., Any] | None, name: str) -> 
         return ""
     if recipe and name in inspect.signature(recipe).parameters:
         return f"{recipe.__name__}(...) made it, and its arguments are not kept: call it again with {name}=<value>"
-    hint = meant(name, public, ATTRIBUTES)
+    hint = meant(name, public, NAMES)
     return f"schedule.{hint}" if hint in public else hint
 
 
@@ -206,22 +188,18 @@ def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs
     """The arguments of a call by name, or an error that says which do not fit."""
     try:
         return signature.bind(*args, **kwargs)
-    except TypeError:
+    except TypeError as error:
         parameters = [one for name, one in signature.parameters.items() if name != "self"]
         names = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters)
         if unknown := [name for name in kwargs if name not in names and not takes_others]:
             raise TypeError(_unknown_argument(call, unknown[0], names)) from None
-        count = len(args) - ("self" in signature.parameters)
-        given, twice = [*names[:count], *kwargs], [name for name in names[:count] if name in kwargs]
+        given = [*names[: len(args) - ("self" in signature.parameters)], *kwargs]
         needed = [name for name in names if signature.parameters[name].default is inspect.Parameter.empty]
-        if twice:
-            raise TypeError(f"{call}(...): expected {twice[0]} once, got it by position and by name.") from None
-        if missing := [f"{name}=<value>" for name in needed if name not in given]:
+        if len({*given}) == len(given) and (missing := [f"{name}=<value>" for name in needed if name not in given]):
             got = f"got only {', '.join(given)}" if given else "got none"
             raise TypeError(f"{call}(...): expected {', '.join(needed)}, {got}. Hint: add {', '.join(missing)}.") from None
-        got = f"got {count} value{'s' * (count > 1)}" + ". Hint: give the others by name" * takes_others
-        raise TypeError(f"{call}(...): expected {', '.join(names) or 'no arguments'}, {got}.") from None
+        raise TypeError(f"{call}(...): expected {', '.join(names) or 'no arguments'}, got {error}.") from None
 
 
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:
@@ -229,8 +207,8 @@ def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:
     alike = [ours for group in ALIKE if name in group.split() for ours in group.split() if ours in names]
     if formulas:
         hint = formulas[0].format(name)
-    elif ours := next(iter(alike or ([] if name in INSTEAD else _close(name, names))), ""):
+    elif ours := next(iter(alike or _close(name, names)), ""):
         hint = f"write {ours} for {name}"
     else:
-        hint = INSTEAD.get(name, "")
+        hint = NAMES.get(name, "")
     return f"{call}({name}=...): expected {', '.join(names)}.{hint and f' Hint: {hint}.'}"

@@ -26,10 +26,10 @@ from lrsched.algebra.written import NAMES, mimebundle, source, unexpected
 T = TypeVar("T")
 
 _BOUNDS: dict[str, tuple[str, Callable[..., Any]]] = {  # the text in errors, and the test
-    "ge": (">= {}", np.greater_equal),
-    "gt": ("> {}", np.greater),
-    "le": ("<= {}", np.less_equal),
-    "lt": ("< {}", np.less),
+    "ge": (">= {:.10g}", np.greater_equal),
+    "gt": ("> {:.10g}", np.greater),
+    "le": ("<= {:.10g}", np.less_equal),
+    "lt": ("< {:.10g}", np.less),
     "nonzero": ("!= 0", lambda x, _: x != 0),
     "integer": ("whole", lambda x, _: x == np.round(x)),
     "rising": ("that rise from 0 or later", lambda x, _: np.diff(x, prepend=0.0, axis=-1) >= 0),
@@ -91,14 +91,9 @@ class Spec:
                 expected = f"{'a list of finite numbers' if self.rank else 'a finite number'}, |{name}| <= {most:.1e}"
                 raise ValueError(unexpected(call, name, value, expected, hint))
             if not self.holds(known):
-                expected = " and ".join(_BOUNDS[key][0].format(_written(bound)) for key, bound in self._bounds().items())
+                expected = " and ".join(_BOUNDS[key][0].format(bound) for key, bound in self._bounds().items())
                 raise ValueError(unexpected(call, name, value, f"{name} {expected}", hint))
         return kept
-
-
-def _written(bound: float) -> str:
-    """A bound in an error: a whole number in full, and one right next to a whole number as that number."""
-    return f"{bound:.9g}" if bound == round(bound) else f"{bound:g}"
 
 
 def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
@@ -108,10 +103,9 @@ def checked(call: str, name: str, value: Any, **bounds: Any) -> Any:
 
 def checked_choice(call: str, name: str, value: object, options: Collection[str]) -> None:
     """Raises an error if an argument is not one of the options, or, without options, not a string."""
-    if not options and not isinstance(value, str):
-        raise TypeError(unexpected(call, name, value, "a string"))
-    if options and not (isinstance(value, str) and value in options):
-        raise ValueError(unexpected(call, name, value, " or ".join(map(repr, options))))
+    if not isinstance(value, str) or (options and value not in options):
+        kind = ValueError if options else TypeError
+        raise kind(unexpected(call, name, value, " or ".join(map(repr, options)) or "a string"))
 
 
 def checked_flag(call: str, name: str, value: object) -> bool:

@@ -22,39 +22,30 @@ from lrsched.algebra.written import shown, unexpected
 _CLOCK = "a clock drives a schedule: schedule.on(clock), or schedule * reduce_on_plateau()"
 
 
-def lifted(x: Any, steps: Number = math.inf) -> Schedule | None:
-    """A schedule itself, a number as a `Constant`, a function of the step as a `Function`; None for anything else."""
-    if isinstance(x, Schedule):
-        return x
-    if numerics.is_number(x):
-        return Constant(x, steps)
-    return Function(x) if callable(x) and not isinstance(x, type) and not is_stateful(x) else None
-
-
 def is_stateful(x: Any) -> bool:
     """Whether it is an optax schedule with a state: a function of the state, not of the step."""
     return hasattr(x, "init") and hasattr(x, "update")
 
 
 def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = math.inf) -> Schedule:
-    """An argument as a schedule, or an error that names it."""
-    schedule = lifted(checked(call, name, x) if numerics.is_number(x) else x, steps)
-    if schedule is None:
-        hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
-        hint = _CLOCK if isinstance(x, Node) else "parse(text) reads an expression" if isinstance(x, str) else hint
-        raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
-    return schedule
+    """An argument as a schedule: a number as a `Constant`, a function as a `Function`; or an error that names it."""
+    if isinstance(x, Schedule):
+        return x
+    if numerics.is_number(x):
+        return Constant(checked(call, name, x), steps)
+    if callable(x) and not isinstance(x, type) and not is_stateful(x):
+        return Function(x)
+    hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
+    hint = _CLOCK if isinstance(x, Node) else "parse(text) reads an expression" if isinstance(x, str) else hint
+    raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
 
 
 def operated(operator: str, *operands: Any) -> Schedule:
-    """An operator on two operands; `NotImplemented` if one of them is not a schedule, number or function."""
-    for x in operands:
-        if isinstance(x, Node) and not isinstance(x, Schedule):
-            raise TypeError(unexpected(operator, "operand", x, "a schedule, a number or a function of the step", _CLOCK))
-    # Beside an operator on values, a number adds nothing to the length.
-    a, b = (lifted(x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
-    if a is None or b is None:
+    """An operator on two operands; `NotImplemented` if one of them is nothing that could be a schedule."""
+    if not all(isinstance(x, Node) or callable(x) or numerics.is_number(x) for x in operands):
         return NotImplemented
+    # Beside an operator on values, a number adds nothing to the length.
+    a, b = (as_schedule(operator, "operand", x, math.inf if operator in (">>", "@") else 0.0) for x in operands)
     return a.then(b) if operator == ">>" else a.warp(b) if operator == "@" else Pointwise(operator, (a, b))
 
 

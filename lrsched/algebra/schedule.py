@@ -103,8 +103,8 @@ class Schedule(_Hyperparameter):
         >>> print(ls.Linear(0.0, 1.0, 10)(4))
         0.4
         """
-        if batch := self.batch_shape:
-            return _call_batch(self, batch, step)
+        if self.batch_shape:
+            return _call_batch(self, step)
         return sharded_like(step, lambda schedule, step: value_at(schedule, *numerics.time_of(step)), self)
 
     @functools.cached_property
@@ -410,10 +410,9 @@ def running_value(spans: Spans) -> Real:
     return value
 
 
-def _call_batch(schedule: Schedule, batch: tuple[int, ...], step: Any) -> jax.Array:
-    leaves, step = jax.tree.leaves(schedule), numerics.array_of(step)
+def _call_batch(batch: Schedule, step: Any) -> jax.Array:
+    leaves, step = jax.tree.leaves(batch), numerics.array_of(step)
     if not numerics.is_concrete(*leaves) or not (isinstance(step, (list, tuple)) or numerics.is_concrete(step)):
-        return functools.reduce(lambda call, _: jax.vmap(call), batch, lambda one: one(step))(schedule)
-    members = (jax.tree.map(lambda x, i=i: np.asarray(x, np.float64)[i], schedule) for i in np.ndindex(*batch))
-    values = np.stack([member(step) for member in members])
-    return put_like(step, jnp.asarray(values.reshape(*batch, *values.shape[1:])))
+        return jax.vmap(lambda one: one(step))(batch)
+    on_host = jax.tree.map(lambda x: np.asarray(x, np.float64), batch)
+    return put_like(step, jnp.asarray(np.stack([one(step) for one in on_host])))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lrsched.algebra import numerics
-from lrsched.algebra.driven import checked_clock
+from lrsched.algebra.combinators import checked_clock
 from lrsched.algebra.node import Node, child, choice, node
 from lrsched.algebra.numerics import Number
 from lrsched.clocks.counts import Count, advanced, count_of, counted, no_count, zero

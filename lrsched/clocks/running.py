@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.combinators import Driven, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked, each_number, surely
 from lrsched.algebra.numerics import Number

@@ -131,7 +131,7 @@ class _Reader:
                 if not isinstance(schedule, Schedule):
                     raise self.mistake(owner, f"{name} is a method of schedules, and this is not a schedule")
                 if name not in METHODS:
-                    raise self.unknown(function, "method", name, METHODS, foreign.ATTRIBUTES)
+                    raise self.unknown(function, "method", name, METHODS, foreign.NAMES)
                 return self.call(tree, getattr(schedule, name))
             case ast.Name(id=name):
                 hint = "functions and variables of your own are not read"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrsched.algebra import combinators, numerics, shapes
-from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.combinators import Driven, driven_parts
 from lrsched.algebra.pointwise import Constant, Pointwise
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from lrsched.algebra import combinators, numerics, pointwise, shapes
-from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.combinators import Driven, driven_parts
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence
 from lrsched.algebra.written import shown, unexpected

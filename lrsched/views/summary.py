@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Delay, Drop, Repeat, Stretch, Warp
-from lrsched.algebra.driven import Driven, driven_parts
+from lrsched.algebra.combinators import Delay, Driven, Drop, Repeat, Stretch, Warp, driven_parts
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands

@@ -19,7 +19,7 @@ from optax import GradientTransformationExtraArgs, adam, contrib
 from torch_cases import WITHOUT_FUNCTIONS
 
 import lrsched as ls
-from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.combinators import driven_parts
 from lrsched.dialects import keras, optax, timm, torch, transformers
 
 

@@ -24,7 +24,7 @@ from signatures import (
 
 import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.combinators import driven_parts
 from lrsched.algebra.schedule import Schedule
 
 observed = jax.jit(jax.vmap(lambda schedule: ls.clocks.replay(schedule, METRIC)))  # of driven schedules

@@ -7,7 +7,7 @@ from signatures import FEW, METRIC, STEPS, pure
 from torch_cases import EXAMPLES
 
 import lrsched as ls
-from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.combinators import driven_parts
 from lrsched.dialects import torch
 from lrsched.training.live import packed
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsched.algebra.driven import driven_parts
+from lrsched.algebra.combinators import driven_parts
 from lrsched.views.plotting import COLOURS, STYLES, pyplot
 
 if TYPE_CHECKING:
