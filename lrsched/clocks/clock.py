@@ -65,6 +65,7 @@ class Clock(Node):
 
     combine: ClassVar[str] = "mean"
     immediate: bool = False
+    _unit: ClassVar[str] = "{self.__class__.__name__}"
 
     @property
     def monitors(self) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ class Clock(Node):
     @property
     def unit(self) -> str:
         """The name of the quantity that it counts, for plots and summaries."""
-        return type(self).__name__
+        return self._unit.format(self=self)
 
     def init(self) -> Any:
         """The first state."""
@@ -109,9 +110,7 @@ class Steps(Clock):
     0.4
     """
 
-    @property
-    def unit(self) -> str:
-        return "updates"
+    _unit: ClassVar[str] = "updates"
 
     def init(self) -> jax.Array:
         return zero()
@@ -150,12 +149,9 @@ class Counter(Clock):
     """
 
     combine: ClassVar[str] = "count"  # an exact sum
+    _unit: ClassVar[str] = "{self.monitor}"
 
     monitor: str = choice()
-
-    @property
-    def unit(self) -> str:
-        return self.monitor
 
     def init(self) -> Count:
         return no_count()
@@ -220,9 +216,7 @@ class Since(Around):
         TypeError: if it is not a clock.
     """
 
-    @property
-    def unit(self) -> str:
-        return f"updates since the first change of {self.clock.unit}"
+    _unit: ClassVar[str] = "updates since the first change of {self.clock.unit}"
 
     def init(self) -> SinceState:
         return SinceState(self.clock.init(), jnp.zeros((), bool), zero())

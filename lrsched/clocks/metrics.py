@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -131,10 +131,7 @@ class Plateau(OfMetric):
     window: Number = leaf(ge=1, unit="observations", default=1.0)
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
     immediate: bool = static(default=False)
-
-    @property
-    def unit(self) -> str:
-        return f"plateaus of {self.monitor}"
+    _unit: ClassVar[str] = "plateaus of {self.monitor}"
 
     def init(self) -> PlateauState:
         # Each in its own buffer, or the state could not be donated.
@@ -205,10 +202,7 @@ class SinceBest(OfMetric):
     threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="rel")
     monitor: str = choice(default="value")
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
-
-    @property
-    def unit(self) -> str:
-        return f"observations since the best {self.monitor}"
+    _unit: ClassVar[str] = "observations since the best {self.monitor}"
 
     def init(self) -> SinceBestState:
         return SinceBestState(self.worst(), zero())
@@ -277,15 +271,12 @@ class Greedy(OfMetric):
     reset: Number = leaf(gt=0, unit="reductions", default=_FAR)
     monitor: str = choice(default="value")
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
+    _unit: ClassVar[str] = "reductions minus raises for {self.monitor}"
 
     def _check(self) -> None:
         if surely(np.greater, self.lowest, self.highest):
             hint = "the bounds of the reading"
             raise ValueError(unexpected("Greedy", "lowest", self.lowest, f"lowest <= highest={shown(self.highest)}", hint))
-
-    @property
-    def unit(self) -> str:
-        return f"reductions minus raises for {self.monitor}"
 
     def init(self) -> GreedyState:
         good, bad, wait, stuck, moves = (zero() for _ in range(5))
@@ -350,6 +341,7 @@ class Smoothed(Around):
     """
 
     window: int = static(default=50)
+    _unit: ClassVar[str] = "{self.clock.unit}"
 
     def _check(self) -> None:
         super()._check()
@@ -366,10 +358,6 @@ class Smoothed(Around):
     @property
     def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a mean of exact counts is not exact
         return "sum" if self.clock.combine == "count" else self.clock.combine
-
-    @property
-    def unit(self) -> str:
-        return self.clock.unit
 
     def init(self) -> SmoothedState:
         recent = {name: jnp.zeros(self.window, numerics.float_type()) for name in self.monitors}
