@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any, NamedTuple
 
 import jax
@@ -10,9 +11,10 @@ import optax
 
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.written import unexpected
+from lrsched.clocks.clock import Clock
 from lrsched.clocks.observations import WAYS, Gathered, Observations, gather, merged, nothing_gathered, warn_of_missing
 from lrsched.training.parts import AppliedState, leaves_of
-from lrsched.training.transform import finding_clocks, typed_as
+from lrsched.training.transform import FINDERS, typed_as
 
 
 class AccumulateState(NamedTuple):
@@ -20,16 +22,9 @@ class AccumulateState(NamedTuple):
 
     gathered: dict[str, Gathered]
     multi_steps: Any  # an `optax.MultiStepsState`
-
-    @property
-    def mini_step(self) -> jax.Array:
-        """The number of small batches so far in the next update; `optax.MultiSteps.has_updated` reads it."""
-        return self.multi_steps.mini_step
-
-    @property
-    def gradient_step(self) -> jax.Array:
-        """The number of updates so far."""
-        return self.multi_steps.gradient_step
+    # `optax.MultiSteps.has_updated` reads these.
+    mini_step = property(lambda self: self.multi_steps.mini_step)
+    gradient_step = property(lambda self: self.multi_steps.gradient_step)
 
 
 def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
@@ -67,8 +62,9 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
     warned = set[str]()
 
     def init_fn(params: optax.Params) -> AccumulateState:
-        with finding_clocks() as clocks:
-            state = multi_steps.init(params)
+        clocks, context = list[Clock](), contextvars.copy_context()
+        context.run(FINDERS.set, (*FINDERS.get(), clocks))
+        state = context.run(multi_steps.init, params)
         applied = leaves_of(state, lambda x: isinstance(x, AppliedState)).values()
         if len(clocks) < sum(len(x.clocks) for x in applied if isinstance(x, AppliedState)):
             raise ValueError(

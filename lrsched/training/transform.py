@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -26,6 +25,8 @@ from lrsched.training.live import packed
 from lrsched.training.parts import AppliedState, Tree, counts_of
 
 T = TypeVar("T")
+# The lists that collect the clocks of all transforms whose `init` runs; see `accumulate`.
+FINDERS: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextVar("finders", default=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +41,14 @@ class Applied:
 
     def init(self) -> AppliedState:
         """The first state. Each of its leaves has its own buffer."""
-        for clocks in _finders.get():
+        for clocks in FINDERS.get():
             clocks += clocks_of(self.schedule)
         state = init(self.schedule, self.start)
         return AppliedState(*state, evaluate(self.schedule, state), packed(self.schedule) if self.live else ())
 
     def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
         """The value for the next update, given its observations."""
-        given = merged(self.call, observations, named)
-        if given:
-            return self._after(state, given).used
-        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))  # when optax makes a first state
+        return self._after(state, merged(self.call, observations, named)).used
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
@@ -65,36 +63,20 @@ class Applied:
 
     def present(self, state: AppliedState) -> Schedule:
         """The current schedule: the one in the state, if it is live."""
-        structures = {name: jax.tree.structure(getattr(state, name, None)) for name in self._structures}
-        if wrong := [name for name, structure in self._structures.items() if structures[name] != structure]:
-            one = f"one with {wrong[0]}={shown(getattr(state, wrong[0], None))}"
-            got = one if isinstance(state, AppliedState) else shown(state)
+        clocks, live = (getattr(state, name, None) for name in ("clocks", "live"))
+        if jax.tree.structure((clocks, live)) != self._structure:
             raise ValueError(
                 f"{self.call}(...{', live=True' * self.live}): expected the state that init gave for {shown(self.schedule)},"
-                f" got {got}. Hint: replace_schedule(state, new) changes what a live schedule gives, and"
+                f" got one with live={shown(live)} and clocks={shown(clocks)}."
+                " Hint: replace_schedule(state, new) changes what a live schedule gives, and"
                 " restore(optimizer.init(params), state, on_change='replace') goes on from a checkpoint with another schedule."
             )
         return state.live if self.live else self.schedule
 
     @functools.cached_property
-    def _structures(self) -> dict[str, Any]:
+    def _structure(self) -> Any:
         clocks = tuple(clock.init() for clock in clocks_of(self.schedule))
-        live = packed(self.schedule) if self.live else ()
-        return {"live": jax.tree.structure(live), "clocks": jax.tree.structure(clocks)}
-
-
-_finders: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextVar("finders", default=())
-
-
-@contextlib.contextmanager
-def finding_clocks() -> Iterator[list[Clock]]:
-    """The clocks of all transforms whose `init` runs inside the context."""
-    clocks: list[Clock] = []
-    token = _finders.set((*_finders.get(), clocks))
-    try:
-        yield clocks
-    finally:
-        _finders.reset(token)
+        return jax.tree.structure((clocks, packed(self.schedule) if self.live else ()))
 
 
 def typed_as(old: Tree, new: T) -> T:
