@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -29,8 +30,8 @@ _NAMES = (
     'Hint: added="..." names parts that only the template has, removed="..." those that only the checkpoint has;'
     ' on_change="replace" takes the live schedules of the template.'
 )
+_CHOICES = 'Hint: on_change="keep" continues with that of the checkpoint, on_change="replace" with the new one.'
 _WIDTH = 110  # the most characters of a schedule that an error shows
-_MOST_WORDS = 300  # the most words to compare, from the first difference on
 _WORD = re.compile(r"[\d.]+e-\d+|[\w.]+|.", re.DOTALL)
 
 
@@ -68,8 +69,8 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     Args:
         saved: the text that `describe` gave.
         schedule: the schedule of the program that continues.
-        on_change: what to do if they differ: "raise", "keep" the one in the checkpoint, or "replace" it with this one. Numbers
-            count as equal if a live state would round them to the same value, and functions if they have the same name.
+        on_change: what to do if they differ: "raise", "keep" the one in the checkpoint, or "replace" it with this one. Their
+            texts are compared: numbers may be rounded as in a live state, and functions are equal if they have the same name.
 
     Raises:
         TypeError: if `saved` is not a text, or `schedule` is not a schedule.
@@ -92,15 +93,12 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     if not isinstance(saved, str):
         raise TypeError(unexpected("resume", "saved", saved, "the text that describe gave", "resume(saved, schedule)"))
     made = as_schedule("resume", "schedule", schedule)
-    if on_change == "replace" or _is_same(saved, made):
+    now = describe(made)
+    if on_change == "replace" or saved in (now, describe(unpacked(packed(made)))):
         return made
     if on_change == "raise":
-        lines = [
-            "resume(...): expected the schedule of the checkpoint, got another:",
-            *side_by_side(saved, describe(made)),
-            'Hint: on_change="keep" continues with that of the checkpoint, on_change="replace" with the new one.',
-        ]
-        raise ValueError("\n".join(lines))
+        head = "resume(...): expected the schedule of the checkpoint, got another:"
+        raise ValueError("\n".join([head, *side_by_side(saved, now), _CHOICES]))
     try:
         return parse(saved)
     except ValueError as error:
@@ -110,34 +108,22 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
         ) from None
 
 
-def _is_same(saved: str, now: Schedule) -> bool:
-    live = unpacked(packed(now))  # rounded as in a live state
-    if saved in (describe(now), describe(live)):
-        return True
-    try:
-        return parse(saved) in (now, live)
-    except ValueError:  # a function, or a class that is not defined: only the text can be compared
-        return False
-
-
 def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
     """Two texts one above the other, with marks under each word of the second that differs."""
-    old, new = _WORD.findall(saved), _WORD.findall(now)
-    pairs = enumerate(zip(old, new, strict=False))
-    first = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
-    same, old, new = "".join(new[:first]), old[first : first + _MOST_WORDS], new[first : first + _MOST_WORDS]
-    begin = max(0, len(same) - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
-    before, width = "..." if begin else "", max(map(len, heads))
+    pairs = zip(_WORD.findall(saved), _WORD.findall(now), strict=False)
+    same = sum(len(a) for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    begin = max(0, same - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
+    end, before, width = begin + _WIDTH, "..." * (begin > 0), max(map(len, heads))
     rows = [
-        f"    {head:{width}}  {before}{text[begin : begin + _WIDTH]}{'...' if len(text) > begin + _WIDTH else ''}"
+        f"    {head:{width}}  {before}{text[begin:end]}{'...' * (len(text) > end)}"
         for head, text in zip(heads, (saved, now), strict=True)
     ]
-    marks = " " * (len(same) - begin)
+    old, new = (_WORD.findall(text[begin : end + _WIDTH]) for text in (saved, now))
+    marks = " " * (4 + width + 2 + len(before))
     for what, _, _, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         marks += (" " if what == "equal" else "^") * len("".join(new[start:stop]))
         marks = marks[:-1] + "^" if what == "delete" else marks  # under the text before it
-    more = " and more" * (not saved.endswith(now[begin + _WIDTH :]))
-    return [*rows, (" " * (4 + width + 2 + len(before)) + marks[:_WIDTH]).rstrip() + more]
+    return [*rows, marks[: len(rows[1])].rstrip() + " and more" * (not saved.endswith(now[end:]))]
 
 
 def restore(
@@ -241,10 +227,9 @@ class _Side:
     @functools.cached_property
     def live(self) -> list[Path]:
         """The paths of our transforms' live schedules, found next to a `step` and a `used`, except in named parts."""
-        leaves = {way for path in self.leaves for way in _ways(path)}
-        live = dict.fromkeys(path[: i + 1] for path in self.leaves for i, key in enumerate(path) if key == "live")
-        beside = [(path, {(*path[:-1], field) for field in ("step", "used")}) for path in live]
-        return [path for path, fields in beside if fields <= leaves and not _is_in(path, self.named)]
+        parts = dict.fromkeys(path[: i + 1] for path in self.leaves for i in range(len(path)))
+        found = [path for path in parts if path[-1] == "live" and not _is_in(path, self.named)]
+        return [path for path in found if {(*path[:-1], field) for field in ("step", "used")} <= parts.keys()]
 
     def place(self, path: Path) -> Path:
         """The path with its elements counted without the named ones: leaves at the same place belong together."""
@@ -310,15 +295,11 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
             lines += [f"  {_text(live)}", *side_by_side(then, now)]
         else:
             lines.append(f"  {_text(live)}: other numbers in the checkpoint than in the template")
-    keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
-    advice = f"Hint: {keep} continues with that of the checkpoint, {replace} with the new one."
+    text = "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, _CHOICES])
     if lines and on_change == "raise":
-        raise ValueError(
-            "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, advice])
-        )
+        raise ValueError(text)
     if lines:
-        head = "restore(...) continues with the live schedule of the checkpoint, and the template has another one:"
-        warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)
+        warnings.warn(f"{text} Without on_change, it continues with that of the checkpoint.", stacklevel=3)
 
 
 def _kind(leaf: object) -> str:
