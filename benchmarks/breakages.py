@@ -121,7 +121,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a rejected small batch is observed",
-        f"{TRAINING}/accumulation.py",
+        f"{TRAINING}/transform.py",
         "jnp.where(rejected, old, new)",
         "jnp.where(rejected, new, new)",
         "observations",

@@ -56,9 +56,7 @@ from lrsched.algebra.shapes import (
     Time,
 )
 from lrsched.clocks.clock import Clock, Counter, Since, Steps
-from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed
-from lrsched.clocks.recipes import reduce_on_plateau
-from lrsched.training.accumulation import accumulate
+from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed, reduce_on_plateau
 from lrsched.training.checkpoint import describe, restore, resume
 from lrsched.training.factories import scheduled
 from lrsched.training.layerwise import layerwise
@@ -72,7 +70,7 @@ from lrsched.training.states import (
     readings,
     replace_schedule,
 )
-from lrsched.training.transform import as_stateful, scale_by_learning_rate
+from lrsched.training.transform import accumulate, as_stateful, scale_by_learning_rate
 from lrsched.views.codec import from_dict, from_json, to_dict, to_json
 from lrsched.views.expression import parse
 from lrsched.views.latex import latex
