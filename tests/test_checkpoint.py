@@ -252,7 +252,7 @@ REFUSED: list[tuple[Any, str]] = [
     (lambda: ls.resume(ls.describe(ls.get_schedule(rate(THIRD, True))), ls.Constant(1 / 3 + 1e-12)), "checkpoint, got another"),
     (lambda: ls.resume(None, SCHEDULE), r"resume\(saved=None\): expected the text that describe gave"),  # pyright: ignore
     (lambda: ls.resume(FUNCTION, 0.2 * ls.Function(decayed)), "the schedule of the checkpoint, got another"),
-    (lambda: ls.resume(FUNCTION, SCHEDULE, "keep"), "an expression .*, got an error: .* got the name decayed"),
+    (lambda: ls.resume(FUNCTION, SCHEDULE, "keep"), "an expression for parse, got an error: .* got the name decayed"),
     (lambda: ls.restore(LIVE_COSINE, chain(RAMP, True)), r"1/live: Linear\(0.1, .* in the checkpoint, Cosine\(0.1, 0.0, 100\)"),
     (lambda: ls.restore(dict.fromkeys("abcdefghijkl", 1), {}), r"(?s)of the template, got another.* and \d+ more\nHint"),
     (lambda: ls.restore(chain(), chain(a=jnp.ones(4))), r"0/mu/a: float32\[4\] in the checkpoint, float32\[3\] in the temp"),

@@ -21,7 +21,7 @@ from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.training.live import packed, unpacked
-from lrsched.training.parts import Path, Tree, by_path, placed_as, without_variables
+from lrsched.training.parts import Path, Tree, by_path, placed_as, text_of, without_variables
 from lrsched.views.expression import parse
 
 T = TypeVar("T")
@@ -102,10 +102,8 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     try:
         return parse(saved)
     except ValueError as error:
-        raise ValueError(
-            "resume(on_change='keep'): expected an expression that parse can read for the schedule of the checkpoint, got an"
-            f" error: {error}\nHint: write that schedule in the program."
-        ) from None
+        hint = "Hint: write that schedule in the program."
+        raise ValueError(f"resume(on_change='keep'): expected an expression for parse, got an error: {error}\n{hint}") from None
 
 
 def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
@@ -178,22 +176,18 @@ def restore(
     """
     checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
     mine, other = _Side("added", "template", template, added), _Side("removed", "checkpoint", loaded, removed)
-    pairs = _checked_pairs(mine, other, on_change == "replace")
-    needed = [path for path in mine.leaves if path not in pairs or (on_change == "raise" and _is_in(path, mine.live))]
+    found = _found(mine, other, on_change == "replace")
+    needed = [path for path in mine.leaves if path not in found or (on_change == "raise" and _is_in(path, mine.live))]
     if without := [path for path in needed if isinstance(mine.leaves[path], jax.ShapeDtypeStruct)]:
         raise ValueError(
-            f"restore(template=...): expected a value at {_text(without[0])}, got none."
+            f"restore(template=...): expected a value at {text_of(without[0])}, got none."
             " Hint: make the template with optimizer.init(params), not with jax.eval_shape."
         )
-    values = mine.leaves | {path: _placed(other.leaves[there], mine.leaves[path]) for path, there in pairs.items()}
+    values = mine.leaves | found
     restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
     if on_change in ("warn", "raise"):
         _compare_live(mine, values, restored, on_change)
     return restored
-
-
-def _text(path: Path) -> str:
-    return "/".join(path) or "the top"
 
 
 def _is_in(path: Path, parts: Iterable[Path]) -> bool:
@@ -247,8 +241,8 @@ def _ways(place: Path) -> tuple[Path, ...]:
     return (place, (*place, "value"), *([place[:-1]] if place[-1:] == ("value",) else []))
 
 
-def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
-    """The leaves that belong together, or a ValueError that lists the others."""
+def _found(mine: _Side, other: _Side, replace: bool) -> dict[Path, Any]:
+    """The values of the checkpoint by their paths in the template, or a ValueError that lists what does not fit."""
     problems: list[tuple[Path, str]] = []
     apart = [mine.place(path) for path in mine.live if replace]
     for path in mine.live:
@@ -269,17 +263,18 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
             part = next((path[:i] for i in range(1, len(path)) if own.place(path)[:i] not in known), path)
             problem = f"{where} in the checkpoint" + f", which was made {how} live=True" * (part in own.live)
             problems.append((path, matched) if path in side.leaves else (part, problem))
-    hint = [_NAMES] if problems else []
+    hint, values = [_NAMES] if problems else [], dict[Path, Any]()
     for path, there in pairs.items():
-        if not _fits(other.leaves[there], mine.leaves[path]):
-            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"
+        values[path] = _read(other.leaves[there], mine.leaves[path])
+        if values[path] is None:
+            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {text_of(there)}"
             problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
     if problems:
         head = "restore(...): expected a checkpoint of the structure of the template, got another:"
-        lines = [f"    {_text(path)}: {problem}" for path, problem in sorted({*problems})]
+        lines = [f"    {text_of(path)}: {problem}" for path, problem in sorted({*problems})]
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
         raise ValueError("\n".join([head, *lines[:_MOST], *more, *hint]))
-    return pairs
+    return values
 
 
 def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_change: str) -> None:
@@ -292,9 +287,9 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
             continue
         if live in schedules:
             then, now = (describe(unpacked(x)) for x in (schedules[live], mine.schedules[mine.place(live)]))
-            lines += [f"  {_text(live)}", *side_by_side(then, now)]
+            lines += [f"  {text_of(live)}", *side_by_side(then, now)]
         else:
-            lines.append(f"  {_text(live)}: other numbers in the checkpoint than in the template")
+            lines.append(f"  {text_of(live)}: other numbers in the checkpoint than in the template")
     text = "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, _CHOICES])
     if lines and on_change == "raise":
         raise ValueError(text)
@@ -308,17 +303,13 @@ def _kind(leaf: object) -> str:
     return type(leaf).__name__ if dtype is None or shape is None else f"{dtype}[{','.join(map(str, shape))}]"
 
 
-def _fits(found: Any, wanted: object) -> bool:
-    """Whether shape and type agree; a Python number may have become an array."""
-    if isinstance(wanted, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
-        return np.asarray(found).dtype.kind == np.asarray(wanted).dtype.kind
-    return _kind(found) == _kind(wanted)
-
-
-def _placed(found: Any, like: Any) -> Any:
-    """A value read, converted to the template's type: a Python number, or a NumPy or JAX array with the same sharding."""
-    if isinstance(like, (bool, int, float, complex)):
-        return type(like)(np.asarray(found).item())
+def _read(found: Any, like: Any) -> Any:
+    """A value as a Python number, a NumPy array or a JAX array, like the template's; None if shape or type differ."""
+    if isinstance(like, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
+        number = np.asarray(found)  # a Python number may have become an array
+        return type(like)(number.item()) if number.dtype.kind == np.asarray(like).dtype.kind else None
+    if _kind(found) != _kind(like):
+        return None
     if not hasattr(like, "dtype"):
         return found
     if isinstance(like, (np.ndarray, np.generic)):
