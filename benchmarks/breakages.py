@@ -107,7 +107,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a count loses its last digits",
-        f"{CLOCKS}/counts.py",
+        f"{CLOCKS}/clock.py",
         "Count(*two_sum(high, low), lower)",
         "Count(*two_sum(high, low), 0 * lower)",
         "clocks",

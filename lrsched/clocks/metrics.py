@@ -16,8 +16,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
 from lrsched.algebra.written import shown, unexpected
-from lrsched.clocks.clock import Around, Clock, Observed
-from lrsched.clocks.counts import advanced, as_number, zero
+from lrsched.clocks.clock import Around, Clock, Observed, advanced, as_number, zero
 
 Mode = Literal["min", "max"]
 ThresholdMode = Literal["rel", "abs", "rel_signed"]

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 
 from lrsched.algebra import numerics
 from lrsched.algebra.written import unexpected
-from lrsched.clocks.clock import Clock
-from lrsched.clocks.counts import as_number, count_of, counted, no_count, zero
+from lrsched.clocks.clock import Clock, as_number, count_of, counted, no_count, zero
 
 Observations: TypeAlias = Mapping[str, Any]  # scalars by name, or None if not observed; or `Gathered`
 
@@ -105,30 +104,29 @@ def users_level() -> int:
 # Gathering: the observations since the last update, for clocks that see one number per update.
 
 
+WAYS = {"mean": jnp.add, "sum": jnp.add, "max": jnp.maximum, "count": counted}  # the ways to combine two totals
+
+
 class Gathered(NamedTuple):
     """The observations of one name since the last update: their number, and a total for each way to combine them."""
 
     seen: jax.Array
     totals: dict[str, Any]
 
+    @classmethod
+    def nothing(cls, ways: Iterable[str]) -> Gathered:
+        first = {way: jnp.full((), -jnp.inf if way == "max" else 0.0, numerics.float_type()) for way in ways}
+        return cls(zero(), {way: no_count() if way == "count" else x for way, x in first.items()})
+
+    def plus(self, name: str, value: Any) -> Gathered:
+        """With one more observation, or all those of another `Gathered`."""
+        if not isinstance(value, Gathered):
+            call = f"accumulate({name}=...)"
+            number = jnp.asarray(numerics.to_float(as_number(call, value)))
+            value = Gathered(jnp.int32(1), {way: count_of(call, value) if way == "count" else number for way in self.totals})
+        totals = {way: WAYS[way](total, value.totals[way]) for way, total in self.totals.items()}
+        return Gathered(self.seen + value.seen, totals)
+
     def combined(self, how: str) -> Any:
         total = self.totals[how]
         return total / numerics.to_float(jnp.maximum(self.seen, 1)) if how == "mean" else total
-
-
-WAYS = {"mean": jnp.add, "sum": jnp.add, "max": jnp.maximum, "count": counted}  # the ways to combine two totals
-
-
-def nothing_gathered(ways: Iterable[str]) -> Gathered:
-    first = {way: jnp.full((), -jnp.inf if way == "max" else 0.0, numerics.float_type()) for way in ways}
-    return Gathered(zero(), {way: no_count() if way == "count" else x for way, x in first.items()})
-
-
-def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
-    """Adds one more observation, or all those of another `Gathered`."""
-    if not isinstance(value, Gathered):
-        call = f"accumulate({name}=...)"
-        number = jnp.asarray(numerics.to_float(as_number(call, value)))
-        value = Gathered(jnp.int32(1), {way: count_of(call, value) if way == "count" else number for way in gathered.totals})
-    totals = {way: WAYS[way](total, value.totals[way]) for way, total in gathered.totals.items()}
-    return Gathered(gathered.seen + value.seen, totals)

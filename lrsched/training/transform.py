@@ -16,21 +16,11 @@ from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice, checked_flag
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.observations import (
-    WAYS,
-    Gathered,
-    Observations,
-    gather,
-    merged,
-    monitored_by,
-    nothing_gathered,
-    warn_of_missing,
-)
-from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, tick_with
+from lrsched.clocks.observations import WAYS, Gathered, Observations, merged, monitored_by, warn_of_missing
+from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, one_schedule, tick_with
 from lrsched.training.live import packed
 from lrsched.training.parts import AppliedState, Tree, counts_of, leaves_of
 
@@ -67,12 +57,6 @@ class Applied:
         return typed_as(state, self._after(state, given))
 
     def _after(self, state: AppliedState, given: Observations) -> AppliedState:
-        present, now = self.present(state), ScheduleState(state.step, state.clocks)
-        after = tick_with(present, now, 1, given)
-        return AppliedState(*after, evaluate(present, during(present, now, after)), state.live)
-
-    def present(self, state: AppliedState) -> Schedule:
-        """The current schedule: the one in the state, if it is live."""
         clocks, live = (getattr(state, name, None) for name in ("clocks", "live"))
         if jax.tree.structure((clocks, live)) != self._structure:
             raise ValueError(
@@ -81,7 +65,9 @@ class Applied:
                 " Hint: replace_schedule(state, new) changes what a live schedule gives, and"
                 " restore(optimizer.init(params), state, on_change='replace') goes on from a checkpoint with another schedule."
             )
-        return state.live if self.live else self.schedule
+        present, now = state.live if self.live else self.schedule, ScheduleState(state.step, state.clocks)
+        after = tick_with(present, now, 1, given)
+        return AppliedState(*after, evaluate(present, during(present, now, after)), state.live)
 
     @functools.cached_property
     def _structure(self) -> Any:
@@ -177,12 +163,7 @@ def applied_as(
     call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule", warned: set[str] | None = None
 ) -> Applied:
     """The schedule that a transform applies, after checking the user's arguments."""
-    schedule, live = as_schedule(call, name, schedule), checked_flag(call, "live", live)
-    if batch := schedule.batch_shape:
-        raise ValueError(
-            f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
-            " function that jax.vmap maps over the batch; for groups of parameters, optax.partition with one schedule each."
-        )
+    schedule, live = one_schedule(call, schedule, name), checked_flag(call, "live", live)
     return Applied(call, schedule, live, updates_made(call, start), set() if warned is None else warned)
 
 
@@ -263,7 +244,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         for clock in clocks:
             checked_choice(type(clock).__name__, "combine", clock.combine, WAYS)
         ways = {name: sorted({clock.combine for clock in clocks if name in clock.monitors}) for name in monitored_by(clocks)}
-        return AccumulateState({name: nothing_gathered(those) for name, those in ways.items()}, state)
+        return AccumulateState({name: Gathered.nothing(those) for name, those in ways.items()}, state)
 
     def update_fn(
         updates: optax.Updates,
@@ -278,7 +259,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         gathered = dict(state.gathered)
         for name, before in state.gathered.items():
             if given.get(name) is not None:
-                gathered[name] = gather(name, before, given[name])
+                gathered[name] = before.plus(name, given[name])
                 if name in named and "mean" in before.totals:  # for other transforms, the mean so far
                     named[name] = gathered[name].combined("mean")
         if mapping := {**(observations or {}), **gathered}:
@@ -286,7 +267,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
         updates, after = multi_steps.update(updates, state.multi_steps, params, **named)
         done = after.gradient_step != state.gradient_step
         rejected = ~done & (after.mini_step == state.mini_step)
-        fresh = {name: nothing_gathered(one.totals) for name, one in gathered.items()}
+        fresh = {name: Gathered.nothing(one.totals) for name, one in gathered.items()}
         kept = jax.tree.map(
             lambda new, old, first: jnp.where(done, first, jnp.where(rejected, old, new)), gathered, state.gathered, fresh
         )
