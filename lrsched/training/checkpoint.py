@@ -134,12 +134,8 @@ def restore(
 ) -> T:
     """The contents of a checkpoint in the structure of a template, after a check that they fit.
 
-    Leaves are matched by their paths, so `loaded` may come from pickle, or be the nested dicts and lists of orbax and
-    `flax.serialization.msgpack_restore`.
-
-    A live schedule (`live=True`) is in both the template and the checkpoint. `on_change` chooses between them, as in `resume`:
-
-        state = ls.restore(optimizer.init(params), saved, on_change="replace")  # the new schedule, and the old step and clocks
+    Leaves are matched by their paths. A live schedule is in both the template and the checkpoint: `on_change` chooses between
+    them, as in `resume`. The step and the clocks are always those of the checkpoint.
 
     Name parts that only one side has in `added` or `removed`, by the path that an error shows, or by the end of paths, such as
     "clocks/0" or "clocks", for all parts whose path ends in that. The elements after a named element of a list or a tuple (or
@@ -148,7 +144,7 @@ def restore(
     Args:
         template: a tree with the wanted structure, shapes and types: `optimizer.init(params)`, or, to compute nothing,
             `jax.eval_shape(optimizer.init, params)`.
-        loaded: the contents of the checkpoint.
+        loaded: the contents of the checkpoint, from pickle, or the nested dicts of orbax and flax's `msgpack_restore`.
         on_change: what to do if the numbers of a live schedule differ from the template's by more than float32 rounding: "warn"
             or "keep" the one in the checkpoint, "raise", or "replace" it with the one in the template.
         added: the name, or names, of parts that only the template has. They keep its values: a new schedule begins at step

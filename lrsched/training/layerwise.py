@@ -89,7 +89,7 @@ def layerwise(
                 "layerwise(...): expected an entry for each parameter, and a parameter for each entry, got none for"
                 f" {', '.join(map(repr, alone))}. Hint: the parameters are {shown([*paths])}; '' covers all others."
             )
-        return [(x, _fitting(known[covering[path][0]], path, x) if paths[path] else None) for path, x in leaves]
+        return [(x, None if _is_masked(x) else _fitting(known[covering[path][0]], path, x)) for path, x in leaves]
 
     def scale(rate: jax.Array, updates: optax.Updates) -> optax.Updates:
         new = [x if f is None else (rate * f).astype(x.dtype) * x for x, f in with_factors(updates)]

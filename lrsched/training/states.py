@@ -15,7 +15,7 @@ from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import Observations, check_monitored, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, evaluate, tick_with
 from lrsched.training.checkpoint import side_by_side
@@ -223,9 +223,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     numbers = packed(as_schedule("replace_schedule", "new", new))
     if not part.leaves:
         if isinstance(new, Schedule) or callable(new):
-            raise ValueError(
-                f"replace_schedule(name={name!r}): expected a number, as was given to scheduled, got {shown(new)}."
-            )
+            raise ValueError(unexpected("replace_schedule", "new", new, f"a number for {name}, as was given to scheduled"))
         return with_leaves(state, {part.path: placed_as(part.used, jnp.full_like(part.used, new))})
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
     old, new_shapes = ({path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (part.leaves, changes))
