@@ -107,7 +107,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a count loses its last digits",
-        f"{CLOCKS}/counts.py",
+        f"{CLOCKS}/clock.py",
         "Count(*two_sum(high, low), lower)",
         "Count(*two_sum(high, low), 0 * lower)",
         "clocks",
@@ -121,7 +121,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a rejected small batch is observed",
-        f"{TRAINING}/accumulation.py",
+        f"{TRAINING}/transform.py",
         "jnp.where(rejected, old, new)",
         "jnp.where(rejected, new, new)",
         "observations",

@@ -54,9 +54,7 @@ from lrsched.algebra.shapes import (
     Time,
 )
 from lrsched.clocks.clock import Clock, Counter, Since, Steps
-from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed
-from lrsched.clocks.recipes import reduce_on_plateau
-from lrsched.training.accumulation import accumulate
+from lrsched.clocks.metrics import Greedy, Plateau, SinceBest, Smoothed, reduce_on_plateau
 from lrsched.training.checkpoint import describe, restore, resume
 from lrsched.training.factories import scheduled
 from lrsched.training.layerwise import layerwise
@@ -70,7 +68,7 @@ from lrsched.training.states import (
     readings,
     replace_schedule,
 )
-from lrsched.training.transform import scale_by_learning_rate
+from lrsched.training.transform import accumulate, scale_by_learning_rate
 from lrsched.views.codec import from_dict, to_dict
 from lrsched.views.expression import parse
 from lrsched.views.latex import latex

@@ -104,7 +104,7 @@ REFUSED = [
     (lambda: ls.grid(COSINE, start=[0, 1]), r"grid\(function=Cosine\(.*: expected a function that makes a sch"),  # pyright: ignore
     (lambda: ls.grid(ls.Linear, [0, 1], 1, 10), "expected function, got too many positional arguments"),  # pyright: ignore
     (lambda: ls.Choice((LINES[0], LINES[1]), 2), r"Choice\(index=2\.0\): expected index < 2"),
-    (lambda: ls.clocks.init(BATCH), rf"init\(\.\.\.\): {ONE}. Hint: map it with jax.vmap"),
+    (lambda: ls.clocks.init(BATCH), rf"init\(schedule=\.\.\.\): {ONE}. Hint: map over it with jax.vmap"),
     *((lambda f=f: f(BATCH, ls.clocks.init(LINES[0])), ONE) for f in (ls.clocks.evaluate, ls.clocks.tick, ls.clocks.bind)),
     (lambda: BATCH.take(np.array([1.0, -1.0, 1.0])), r"take\(steps=array.*\): expected steps >= 0"),
     (lambda: BATCH + np.ones(2), r"expected batches of one shape, got \(2,\), \(3,\)"),

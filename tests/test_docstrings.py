@@ -14,7 +14,7 @@ METHODS = {
     if not name.startswith("_")
 }
 NEED_NO_EXAMPLE = {"at", "spans", "line", "init", "tick", "read", "report", "ScheduleState"}  # what others call, or make
-MADE_HERE = ("lrsched.algebra.shapes", "lrsched.algebra.recipes", "lrsched.algebra.decays", "lrsched.clocks.recipes")
+MADE_HERE = ("lrsched.algebra.shapes", "lrsched.algebra.recipes", "lrsched.algebra.decays", "lrsched.clocks.metrics")
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])

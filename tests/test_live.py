@@ -124,8 +124,8 @@ MISTAKES: list[tuple[Any, str]] = [
     (lambda: ls.observe(GIVEN, value=1.0), r"expected the schedule of the state at .*, got none. Hint: .* live=True"),
     (lambda: ls.observe(GIVEN, HALVE * HALVE, value=1.0), "expected the state of"),
     (lambda: ls.observe(jax.vmap(lambda _: DRIVEN)(jnp.ones(2)), value=1.0), r"a batch of them. Hint: map it with jax\.vmap"),
-    (lambda: ls.observe(DRIVEN, value=1.0, loss=1.0), r"no clock in this state monitors 'loss' \(monitored: 'value'\)"),
-    (lambda: ls.observe(PURE, value=1.0), "nothing, as its schedules have no clocks"),
+    (lambda: ls.observe(DRIVEN, value=1.0, loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
+    (lambda: ls.observe(PURE, value=1.0), r"observe\(...\): no clock monitors 'value' \(monitored: none\)"),
 ]
 
 

@@ -263,8 +263,8 @@ def test_the_state_of_another_transform_is_refused():
     pure, live, other = (ls.scale_by_learning_rate(s, live=live) for s, live in ((RATE, False), (RATE, True), (S, True)))
     for mine, theirs, message in (
         (live, other, r"live=True\): expected the state that init gave for Linear.*, got one with live=Linear.* Hint:"),
-        (ls.scale_by_learning_rate(S), pure, r"for Linear.*, got one with clocks=\(\)\. Hint:"),
-        (pure, ls.scale_by_learning_rate(S), r"got one with clocks=\(PlateauState"),
+        (ls.scale_by_learning_rate(S), pure, r"for Linear.*, got one with live=\(\) and clocks=\(\)\. Hint:"),
+        (pure, ls.scale_by_learning_rate(S), r"got one with live=\(\) and clocks=\(PlateauState"),
         (live, pure, r"got one with live=\(\)"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,20 +1,22 @@
-"""Clocks that observe a metric: plateaus, observations since the best one, and a greedy controller."""
+"""Clocks that observe a metric: plateaus, observations since the best one, a greedy controller; and `reduce_on_plateau`."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.node import checked, choice, leaf, node, static, surely
+from lrsched.algebra.arguments import recipe
+from lrsched.algebra.node import Spec, checked, choice, leaf, node, static, surely
 from lrsched.algebra.numerics import Number
+from lrsched.algebra.schedule import Schedule
+from lrsched.algebra.shapes import Exponential
 from lrsched.algebra.written import shown, unexpected
-from lrsched.clocks.clock import Around, Clock, Observed
-from lrsched.clocks.counts import advanced, as_number, zero
+from lrsched.clocks.clock import Around, Clock, Observed, advanced, as_number, zero
 
 Mode = Literal["min", "max"]
 ThresholdMode = Literal["rel", "abs", "rel_signed"]
@@ -28,6 +30,7 @@ class OfMetric(Clock):
     threshold_mode: ThresholdMode
     monitor: str
     atol: Number
+    observed: Any  # a method: the next state, from the state and a value
 
     def tick(self, state: Any, steps: Number, observations: Observed) -> Any:
         del steps
@@ -36,9 +39,6 @@ class OfMetric(Clock):
             return state
         call = f"{type(self).__name__}(monitor={self.monitor!r})"
         return self.observed(state, jnp.asarray(numerics.to_float(as_number(call, value))))
-
-    def observed(self, state: Any, value: jax.Array) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}: expected a method observed(state, value).")
 
     def worst(self) -> jax.Array:
         """The best so far before any observation."""
@@ -131,10 +131,7 @@ class Plateau(OfMetric):
     window: Number = leaf(ge=1, unit="observations", default=1.0)
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
     immediate: bool = static(default=False)
-
-    @property
-    def unit(self) -> str:
-        return f"plateaus of {self.monitor}"
+    _unit: ClassVar[str] = "plateaus of {self.monitor}"
 
     def init(self) -> PlateauState:
         # Each in its own buffer, or the state could not be donated.
@@ -205,10 +202,7 @@ class SinceBest(OfMetric):
     threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="rel")
     monitor: str = choice(default="value")
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
-
-    @property
-    def unit(self) -> str:
-        return f"observations since the best {self.monitor}"
+    _unit: ClassVar[str] = "observations since the best {self.monitor}"
 
     def init(self) -> SinceBestState:
         return SinceBestState(self.worst(), zero())
@@ -277,15 +271,12 @@ class Greedy(OfMetric):
     reset: Number = leaf(gt=0, unit="reductions", default=_FAR)
     monitor: str = choice(default="value")
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
+    _unit: ClassVar[str] = "reductions minus raises for {self.monitor}"
 
     def _check(self) -> None:
         if surely(np.greater, self.lowest, self.highest):
             hint = "the bounds of the reading"
             raise ValueError(unexpected("Greedy", "lowest", self.lowest, f"lowest <= highest={shown(self.highest)}", hint))
-
-    @property
-    def unit(self) -> str:
-        return f"reductions minus raises for {self.monitor}"
 
     def init(self) -> GreedyState:
         good, bad, wait, stuck, moves = (zero() for _ in range(5))
@@ -350,14 +341,11 @@ class Smoothed(Around):
     """
 
     window: int = static(default=50)
+    _unit: ClassVar[str] = "{self.clock.unit}"
 
     def _check(self) -> None:
         super()._check()
-        window = checked("Smoothed", "window", self.window, ge=1, integer=True, unit="observations")
-        if np.ndim(window):
-            hint = "it is the size of an array; make a clock for each window"
-            raise TypeError(unexpected("Smoothed", "window", self.window, "one number", hint))
-        self.__dict__["window"] = int(window)
+        self.__dict__["window"] = int(checked("Smoothed", "window", self.window, ge=1, integer=True, unit="observations"))
 
     @property
     def immediate(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -366,10 +354,6 @@ class Smoothed(Around):
     @property
     def combine(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a mean of exact counts is not exact
         return "sum" if self.clock.combine == "count" else self.clock.combine
-
-    @property
-    def unit(self) -> str:
-        return self.clock.unit
 
     def init(self) -> SmoothedState:
         recent = {name: jnp.zeros(self.window, numerics.float_type()) for name in self.monitors}
@@ -395,3 +379,50 @@ class Smoothed(Around):
 
     def report(self, state: SmoothedState) -> dict[str, Any]:
         return self.clock.report(state.clock)
+
+
+Scale: TypeAlias = Annotated[Number, Spec(ge=0, le=1, hint="a scale that reduces")]
+Count: TypeAlias = Annotated[Number, Spec(ge=0, unit="observations")]
+Window: TypeAlias = Annotated[Number, Spec(ge=1, unit="observations")]
+Margin: TypeAlias = Annotated[Number, Spec(ge=0, hint="how much better counts as better")]
+
+
+@recipe
+def reduce_on_plateau(
+    factor: Scale = 0.1,
+    mode: Mode = "min",
+    patience: Count = 10,
+    threshold: Margin = 1e-4,
+    threshold_mode: ThresholdMode = "rel",
+    cooldown: Count = 0,
+    monitor: str = "value",
+    min_scale: Scale = 0.0,
+    window: Window = 1,
+    atol: Margin = 0.0,
+    immediate: bool = False,
+) -> Schedule:
+    """A factor for a schedule, reduced by `factor` after each plateau: `max(factor^plateaus, min_scale)`.
+
+    Pass the metric to `update` as `value=...`, to `observe` between updates, or to `tick`.
+
+    Args:
+        factor: the factor of each reduction, in [0, 1].
+        min_scale: the lowest scale, in [0, 1].
+        mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate: see `Plateau`.
+
+    Raises:
+        ValueError: if factor or min_scale is not in [0, 1], or as `Plateau` does.
+
+    >>> import lrsched as ls
+    >>> s = ls.Linear(1.0, 0.0, 100) * ls.reduce_on_plateau(factor=0.5, patience=0)
+    >>> state = ls.clocks.init(s)
+    >>> for loss in [2.0, 2.0]:
+    ...     state = ls.clocks.tick(s, state, value=loss)
+    >>> print(ls.clocks.evaluate(s, state))
+    0.49
+
+    References:
+        PyTorch's `ReduceLROnPlateau`, with the same counting; see `Plateau` for the margins.
+    """
+    clock = Plateau(mode, patience, threshold, threshold_mode, cooldown, monitor, window, atol, immediate)
+    return Exponential(1.0, factor).clip(min_scale, 1.0).on(clock)

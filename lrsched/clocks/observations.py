@@ -13,8 +13,7 @@ import jax.numpy as jnp
 
 from lrsched.algebra import numerics
 from lrsched.algebra.written import unexpected
-from lrsched.clocks.clock import Clock
-from lrsched.clocks.counts import as_number, count_of, counted, no_count
+from lrsched.clocks.clock import Clock, as_number, count_of, counted, no_count, zero
 
 Observations: TypeAlias = Mapping[str, Any]  # scalars by name, or None if not observed; or `Gathered`
 
@@ -47,15 +46,14 @@ def check_spelling(call: str, monitored: Iterable[str], observations: Observatio
                 )
 
 
-def check_monitored(call: str, monitored: Iterable[str], observations: Observations) -> None:
-    """Raises a TypeError if there are clocks and observations, but no observation is monitored."""
+def check_monitored(call: str, monitored: Iterable[str], observations: Observations, every: bool = False) -> None:
+    """Raises a TypeError if a name is misspelt, or if names are given and none is monitored, or with `every`, one is not."""
     monitored = set(monitored)
     check_spelling(call, monitored, observations)
-    if monitored and observations and not monitored & set(observations):
-        raise TypeError(
-            f"{call}(...): no clock monitors {_listed(observations)} (monitored: {_listed(monitored)})."
-            f" Hint: pass {min(monitored)}=<number>, or {min(monitored)}=None where there is none yet."
-        )
+    unknown = [name for name in observations if name not in monitored]
+    if unknown and (every or (monitored and len(unknown) == len(observations))):
+        hint = f" Hint: pass {min(monitored)}=<number>, or {min(monitored)}=None where there is none yet." if monitored else ""
+        raise TypeError(f"{call}(...): no clock monitors {_listed(unknown)} (monitored: {_listed(monitored) or 'none'}).{hint}")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -106,32 +104,29 @@ def users_level() -> int:
 # Gathering: the observations since the last update, for clocks that see one number per update.
 
 
+WAYS = {"mean": jnp.add, "sum": jnp.add, "max": jnp.maximum, "count": counted}  # the ways to combine two totals
+
+
 class Gathered(NamedTuple):
     """The observations of one name since the last update: their number, and a total for each way to combine them."""
 
     seen: jax.Array
     totals: dict[str, Any]
 
+    @classmethod
+    def nothing(cls, ways: Iterable[str]) -> Gathered:
+        first = {way: jnp.full((), -jnp.inf if way == "max" else 0.0, numerics.float_type()) for way in ways}
+        return cls(zero(), {way: no_count() if way == "count" else x for way, x in first.items()})
+
+    def plus(self, name: str, value: Any) -> Gathered:
+        """With one more observation, or all those of another `Gathered`."""
+        if not isinstance(value, Gathered):
+            call = f"accumulate({name}=...)"
+            number = jnp.asarray(numerics.to_float(as_number(call, value)))
+            value = Gathered(jnp.int32(1), {way: count_of(call, value) if way == "count" else number for way in self.totals})
+        totals = {way: WAYS[way](total, value.totals[way]) for way, total in self.totals.items()}
+        return Gathered(self.seen + value.seen, totals)
+
     def combined(self, how: str) -> Any:
         total = self.totals[how]
         return total / numerics.to_float(jnp.maximum(self.seen, 1)) if how == "mean" else total
-
-
-# The ways to combine: a function of two totals, and the total of no observations.
-WAYS = {"mean": (jnp.add, 0.0), "sum": (jnp.add, 0.0), "max": (jnp.maximum, -jnp.inf), "count": (counted, None)}
-
-
-def nothing_gathered(ways: Iterable[str]) -> Gathered:
-    first = {way: WAYS[way][1] for way in ways}
-    totals = {way: no_count() if x is None else jnp.full((), x, numerics.float_type()) for way, x in first.items()}
-    return Gathered(jnp.zeros((), jnp.int32), totals)
-
-
-def gather(name: str, gathered: Gathered, value: Any) -> Gathered:
-    """Adds one more observation, or all those of another `Gathered`."""
-    if not isinstance(value, Gathered):
-        call = f"accumulate({name}=...)"
-        number = jnp.asarray(numerics.to_float(as_number(call, value)))
-        value = Gathered(jnp.int32(1), {way: count_of(call, value) if way == "count" else number for way in gathered.totals})
-    totals = {way: WAYS[way][0](total, value.totals[way]) for way, total in gathered.totals.items()}
-    return Gathered(gathered.seen + value.seen, totals)

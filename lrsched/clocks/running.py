@@ -27,8 +27,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import Constant, as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike, ready, value_at
 from lrsched.algebra.written import shown, unexpected
-from lrsched.clocks.clock import Clock
-from lrsched.clocks.counts import advanced
+from lrsched.clocks.clock import Clock, advanced
 from lrsched.clocks.observations import Gathered, Observations, check_monitored, merged, monitored_by
 
 S = TypeVar("S")
@@ -58,7 +57,7 @@ def init(schedule: ScheduleLike, step: Number = 0) -> ScheduleState:
     >>> print(ls.clocks.evaluate(s, ls.clocks.init(s, step=4)))
     0.4
     """
-    schedule = _checked("init", schedule)
+    schedule = one_schedule("init", schedule)
     clocks = clocks_of(schedule)
     first = ScheduleState(jnp.zeros((), jnp.int32), tuple(clock.init() for clock in clocks))
     if isinstance(step, int) and step == 0:
@@ -126,7 +125,7 @@ def tick(
     >>> print(state.step, ls.clocks.evaluate(s, state))
     1 0.5
     """
-    schedule = _checked("tick", schedule, state)
+    schedule = _fitting("tick", schedule, state)
     monitored = monitored_by(clocks_of(schedule))
     given = merged("tick", observations, named)
     steps = numerics.array_of(steps)
@@ -189,7 +188,7 @@ _CONSTANT = Constant(0.0)
 
 
 def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
-    schedule = _checked(call, schedule, state)
+    schedule = _fitting(call, schedule, state)
     readings = iter([clock.read(x) for clock, x in zip(clocks_of(schedule), state.clocks, strict=True)])
 
     def value(part: object) -> object:
@@ -236,7 +235,7 @@ def replayed(
     schedule: ScheduleLike, observations: Any, every: int, call: str = "replay"
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The values of a replay, and the readings of each clock, in tree order."""
-    schedule = _checked(call, schedule)
+    schedule = one_schedule(call, schedule)
     every = int(checked(call, "every", every, ge=1, integer=True, unit="updates"))
     clocks = clocks_of(schedule)
     names = monitored_by(clocks)
@@ -285,13 +284,17 @@ def _where(condition: bool | jax.Array, new: S, old: S) -> S:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _checked(call: str, given: ScheduleLike, state: Any = ...) -> Schedule:
-    """The schedule, checked to be a single one, and to fit the state."""
-    schedule = as_schedule(call, "schedule", given)
+def one_schedule(call: str, given: ScheduleLike, name: str = "schedule") -> Schedule:
+    schedule = as_schedule(call, name, given)
     if batch := schedule.batch_shape:
-        raise ValueError(f"{call}(...): expected one schedule, got a batch of shape {batch}. Hint: map it with jax.vmap.")
-    if state is ...:
-        return schedule
+        hint = "map over it with jax.vmap, and make an optimizer inside; for groups, optax.partition with one schedule each"
+        raise ValueError(f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: {hint}.")
+    return schedule
+
+
+def _fitting(call: str, given: ScheduleLike, state: Any) -> Schedule:
+    """The schedule, if the state may be its own."""
+    schedule = one_schedule(call, given)
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(unexpected(call, "state", state, "the state that init(schedule) makes"))
     if (parts := len(driven_parts(schedule))) != (clocks := len(state.clocks)):

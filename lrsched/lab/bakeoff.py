@@ -10,7 +10,7 @@ from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import multi_step, one_cycle, step_decay, triangular, warmup_cosine, warmup_linear, wsd
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Cosine, Exponential
-from lrsched.clocks.recipes import reduce_on_plateau
+from lrsched.clocks.metrics import reduce_on_plateau
 from lrsched.lab.compare import picture
 from lrsched.lab.compare.compare import compare
 from lrsched.lab.compare.result import Comparison

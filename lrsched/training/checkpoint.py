@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -20,7 +21,7 @@ from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.training.live import packed, unpacked
-from lrsched.training.parts import Path, Tree, by_path, placed_as, without_variables
+from lrsched.training.parts import Path, Tree, by_path, placed_as, text_of, without_variables
 from lrsched.views.expression import parse
 
 T = TypeVar("T")
@@ -29,8 +30,8 @@ _NAMES = (
     'Hint: added="..." names parts that only the template has, removed="..." those that only the checkpoint has;'
     ' on_change="replace" takes the live schedules of the template.'
 )
+_CHOICES = 'Hint: on_change="keep" continues with that of the checkpoint, on_change="replace" with the new one.'
 _WIDTH = 110  # the most characters of a schedule that an error shows
-_MOST_WORDS = 300  # the most words to compare, from the first difference on
 _WORD = re.compile(r"[\d.]+e-\d+|[\w.]+|.", re.DOTALL)
 
 
@@ -68,8 +69,8 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     Args:
         saved: the text that `describe` gave.
         schedule: the schedule of the program that continues.
-        on_change: what to do if they differ: "raise", "keep" the one in the checkpoint, or "replace" it with this one. Numbers
-            count as equal if a live state would round them to the same value, and functions if they have the same name.
+        on_change: what to do if they differ: "raise", "keep" the one in the checkpoint, or "replace" it with this one. Their
+            texts are compared: numbers may be rounded as in a live state, and functions are equal if they have the same name.
 
     Raises:
         TypeError: if `saved` is not a text, or `schedule` is not a schedule.
@@ -92,52 +93,35 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
     if not isinstance(saved, str):
         raise TypeError(unexpected("resume", "saved", saved, "the text that describe gave", "resume(saved, schedule)"))
     made = as_schedule("resume", "schedule", schedule)
-    if on_change == "replace" or _is_same(saved, made):
+    now = describe(made)
+    if on_change == "replace" or saved in (now, describe(unpacked(packed(made)))):
         return made
     if on_change == "raise":
-        lines = [
-            "resume(...): expected the schedule of the checkpoint, got another:",
-            *side_by_side(saved, describe(made)),
-            'Hint: on_change="keep" continues with that of the checkpoint, on_change="replace" with the new one.',
-        ]
-        raise ValueError("\n".join(lines))
+        head = "resume(...): expected the schedule of the checkpoint, got another:"
+        raise ValueError("\n".join([head, *side_by_side(saved, now), _CHOICES]))
     try:
         return parse(saved)
     except ValueError as error:
-        raise ValueError(
-            "resume(on_change='keep'): expected an expression that parse can read for the schedule of the checkpoint, got an"
-            f" error: {error}\nHint: write that schedule in the program."
-        ) from None
-
-
-def _is_same(saved: str, now: Schedule) -> bool:
-    live = unpacked(packed(now))  # rounded as in a live state
-    if saved in (describe(now), describe(live)):
-        return True
-    try:
-        return parse(saved) in (now, live)
-    except ValueError:  # a function, or a class that is not defined: only the text can be compared
-        return False
+        hint = "Hint: write that schedule in the program."
+        raise ValueError(f"resume(on_change='keep'): expected an expression for parse, got an error: {error}\n{hint}") from None
 
 
 def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "now")) -> list[str]:
     """Two texts one above the other, with marks under each word of the second that differs."""
-    old, new = _WORD.findall(saved), _WORD.findall(now)
-    pairs = enumerate(zip(old, new, strict=False))
-    first = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
-    same, old, new = "".join(new[:first]), old[first : first + _MOST_WORDS], new[first : first + _MOST_WORDS]
-    begin = max(0, len(same) - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
-    before, width = "..." if begin else "", max(map(len, heads))
+    pairs = zip(_WORD.findall(saved), _WORD.findall(now), strict=False)
+    same = sum(len(a) for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    begin = max(0, same - _WIDTH // 2) if max(len(saved), len(now)) > _WIDTH else 0
+    end, before, width = begin + _WIDTH, "..." * (begin > 0), max(map(len, heads))
     rows = [
-        f"    {head:{width}}  {before}{text[begin : begin + _WIDTH]}{'...' if len(text) > begin + _WIDTH else ''}"
+        f"    {head:{width}}  {before}{text[begin:end]}{'...' * (len(text) > end)}"
         for head, text in zip(heads, (saved, now), strict=True)
     ]
-    marks = " " * (len(same) - begin)
+    old, new = (_WORD.findall(text[begin : end + _WIDTH]) for text in (saved, now))
+    marks = " " * (4 + width + 2 + len(before))
     for what, _, _, start, stop in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         marks += (" " if what == "equal" else "^") * len("".join(new[start:stop]))
         marks = marks[:-1] + "^" if what == "delete" else marks  # under the text before it
-    more = " and more" * (not saved.endswith(now[begin + _WIDTH :]))
-    return [*rows, (" " * (4 + width + 2 + len(before)) + marks[:_WIDTH]).rstrip() + more]
+    return [*rows, marks[: len(rows[1])].rstrip() + " and more" * (not saved.endswith(now[end:]))]
 
 
 def restore(
@@ -150,12 +134,8 @@ def restore(
 ) -> T:
     """The contents of a checkpoint in the structure of a template, after a check that they fit.
 
-    Leaves are matched by their paths, so `loaded` may come from pickle, or be the nested dicts and lists of orbax and
-    `flax.serialization.msgpack_restore`.
-
-    A live schedule (`live=True`) is in both the template and the checkpoint. `on_change` chooses between them, as in `resume`:
-
-        state = ls.restore(optimizer.init(params), saved, on_change="replace")  # the new schedule, and the old step and clocks
+    Leaves are matched by their paths. A live schedule is in both the template and the checkpoint: `on_change` chooses between
+    them, as in `resume`. The step and the clocks are always those of the checkpoint.
 
     Name parts that only one side has in `added` or `removed`, by the path that an error shows, or by the end of paths, such as
     "clocks/0" or "clocks", for all parts whose path ends in that. The elements after a named element of a list or a tuple (or
@@ -164,7 +144,7 @@ def restore(
     Args:
         template: a tree with the wanted structure, shapes and types: `optimizer.init(params)`, or, to compute nothing,
             `jax.eval_shape(optimizer.init, params)`.
-        loaded: the contents of the checkpoint.
+        loaded: the contents of the checkpoint, from pickle, or the nested dicts of orbax and flax's `msgpack_restore`.
         on_change: what to do if the numbers of a live schedule differ from the template's by more than float32 rounding: "warn"
             or "keep" the one in the checkpoint, "raise", or "replace" it with the one in the template.
         added: the name, or names, of parts that only the template has. They keep its values: a new schedule begins at step
@@ -192,22 +172,18 @@ def restore(
     """
     checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
     mine, other = _Side("added", "template", template, added), _Side("removed", "checkpoint", loaded, removed)
-    pairs = _checked_pairs(mine, other, on_change == "replace")
-    needed = [path for path in mine.leaves if path not in pairs or (on_change == "raise" and _is_in(path, mine.live))]
+    found = _found(mine, other, on_change == "replace")
+    needed = [path for path in mine.leaves if path not in found or (on_change == "raise" and _is_in(path, mine.live))]
     if without := [path for path in needed if isinstance(mine.leaves[path], jax.ShapeDtypeStruct)]:
         raise ValueError(
-            f"restore(template=...): expected a value at {_text(without[0])}, got none."
+            f"restore(template=...): expected a value at {text_of(without[0])}, got none."
             " Hint: make the template with optimizer.init(params), not with jax.eval_shape."
         )
-    values = mine.leaves | {path: _placed(other.leaves[there], mine.leaves[path]) for path, there in pairs.items()}
+    values = mine.leaves | found
     restored = jax.tree.unflatten(jax.tree.structure(template), list(values.values()))
     if on_change in ("warn", "raise"):
         _compare_live(mine, values, restored, on_change)
     return restored
-
-
-def _text(path: Path) -> str:
-    return "/".join(path) or "the top"
 
 
 def _is_in(path: Path, parts: Iterable[Path]) -> bool:
@@ -241,10 +217,9 @@ class _Side:
     @functools.cached_property
     def live(self) -> list[Path]:
         """The paths of our transforms' live schedules, found next to a `step` and a `used`, except in named parts."""
-        leaves = {way for path in self.leaves for way in _ways(path)}
-        live = dict.fromkeys(path[: i + 1] for path in self.leaves for i, key in enumerate(path) if key == "live")
-        beside = [(path, {(*path[:-1], field) for field in ("step", "used")}) for path in live]
-        return [path for path, fields in beside if fields <= leaves and not _is_in(path, self.named)]
+        parts = dict.fromkeys(path[: i + 1] for path in self.leaves for i in range(len(path)))
+        found = [path for path in parts if path[-1] == "live" and not _is_in(path, self.named)]
+        return [path for path in found if {(*path[:-1], field) for field in ("step", "used")} <= parts.keys()]
 
     def place(self, path: Path) -> Path:
         """The path with its elements counted without the named ones: leaves at the same place belong together."""
@@ -262,8 +237,8 @@ def _ways(place: Path) -> tuple[Path, ...]:
     return (place, (*place, "value"), *([place[:-1]] if place[-1:] == ("value",) else []))
 
 
-def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]:
-    """The leaves that belong together, or a ValueError that lists the others."""
+def _found(mine: _Side, other: _Side, replace: bool) -> dict[Path, Any]:
+    """The values of the checkpoint by their paths in the template, or a ValueError that lists what does not fit."""
     problems: list[tuple[Path, str]] = []
     apart = [mine.place(path) for path in mine.live if replace]
     for path in mine.live:
@@ -284,17 +259,18 @@ def _checked_pairs(mine: _Side, other: _Side, replace: bool) -> dict[Path, Path]
             part = next((path[:i] for i in range(1, len(path)) if own.place(path)[:i] not in known), path)
             problem = f"{where} in the checkpoint" + f", which was made {how} live=True" * (part in own.live)
             problems.append((path, matched) if path in side.leaves else (part, problem))
-    hint = [_NAMES] if problems else []
+    hint, values = [_NAMES] if problems else [], dict[Path, Any]()
     for path, there in pairs.items():
-        if not _fits(other.leaves[there], mine.leaves[path]):
-            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {_text(there)}"
+        values[path] = _read(other.leaves[there], mine.leaves[path])
+        if values[path] is None:
+            kind, at = _kind(other.leaves[there]), "" if path == there else f" at {text_of(there)}"
             problems.append((path, f"{kind}{at} in the checkpoint, {_kind(mine.leaves[path])} in the template"))
     if problems:
         head = "restore(...): expected a checkpoint of the structure of the template, got another:"
-        lines = [f"    {_text(path)}: {problem}" for path, problem in sorted({*problems})]
+        lines = [f"    {text_of(path)}: {problem}" for path, problem in sorted({*problems})]
         more = [f"    and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
         raise ValueError("\n".join([head, *lines[:_MOST], *more, *hint]))
-    return pairs
+    return values
 
 
 def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_change: str) -> None:
@@ -307,18 +283,14 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
             continue
         if live in schedules:
             then, now = (describe(unpacked(x)) for x in (schedules[live], mine.schedules[mine.place(live)]))
-            lines += [f"  {_text(live)}", *side_by_side(then, now)]
+            lines += [f"  {text_of(live)}", *side_by_side(then, now)]
         else:
-            lines.append(f"  {_text(live)}: other numbers in the checkpoint than in the template")
-    keep, replace = (f'restore(..., on_change="{word}")' for word in ("keep", "replace"))
-    advice = f"Hint: {keep} continues with that of the checkpoint, {replace} with the new one."
+            lines.append(f"  {text_of(live)}: other numbers in the checkpoint than in the template")
+    text = "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, _CHOICES])
     if lines and on_change == "raise":
-        raise ValueError(
-            "\n".join(["restore(...): expected the live schedule of the checkpoint, got another:", *lines, advice])
-        )
+        raise ValueError(text)
     if lines:
-        head = "restore(...) continues with the live schedule of the checkpoint, and the template has another one:"
-        warnings.warn("\n".join([head, *lines, advice]), stacklevel=3)
+        warnings.warn(f"{text} Without on_change, it continues with that of the checkpoint.", stacklevel=3)
 
 
 def _kind(leaf: object) -> str:
@@ -327,17 +299,13 @@ def _kind(leaf: object) -> str:
     return type(leaf).__name__ if dtype is None or shape is None else f"{dtype}[{','.join(map(str, shape))}]"
 
 
-def _fits(found: Any, wanted: object) -> bool:
-    """Whether shape and type agree; a Python number may have become an array."""
-    if isinstance(wanted, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
-        return np.asarray(found).dtype.kind == np.asarray(wanted).dtype.kind
-    return _kind(found) == _kind(wanted)
-
-
-def _placed(found: Any, like: Any) -> Any:
-    """A value read, converted to the template's type: a Python number, or a NumPy or JAX array with the same sharding."""
-    if isinstance(like, (bool, int, float, complex)):
-        return type(like)(np.asarray(found).item())
+def _read(found: Any, like: Any) -> Any:
+    """A value as a Python number, a NumPy array or a JAX array, like the template's; None if shape or type differ."""
+    if isinstance(like, (bool, int, float, complex)) and np.shape(found) == () and not isinstance(found, str):
+        number = np.asarray(found)  # a Python number may have become an array
+        return type(like)(number.item()) if number.dtype.kind == np.asarray(like).dtype.kind else None
+    if _kind(found) != _kind(like):
+        return None
     if not hasattr(like, "dtype"):
         return found
     if isinstance(like, (np.ndarray, np.generic)):

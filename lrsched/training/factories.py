@@ -22,7 +22,7 @@ from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
 from lrsched.training.parts import AppliedState, Tree
-from lrsched.training.transform import Applied, applied_as, typed_as
+from lrsched.training.transform import applied_as, typed_as
 
 P = ParamSpec("P")
 
@@ -107,61 +107,44 @@ def scheduled(
                 made = optax.GradientTransformationExtraArgs(made.init, made.update)  # pyright: ignore[reportArgumentType]
             return optax.with_extra_args_support(made)
 
-        return _injected(call, applied, numbers, given, transform, hyperparam_dtype)
+        def recorded(value: numerics.Number) -> jax.Array:
+            return jnp.array(value, numerics.float_type() if hyperparam_dtype is None else hyperparam_dtype).reshape(())
+
+        def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
+            states = {name: one.init() for name, one in applied.items()}
+            values: dict[str, Any] = {name: recorded(x) for name, x in numbers.items()}
+            values |= {name: recorded(state.used) for name, state in states.items()}
+            count = jnp.zeros((), jnp.int32)
+            state = optax.InjectStatefulHyperparamsState(count, values, states, transform(values).init(params))
+            return _buffers_of_its_own(state, (params, given))
+
+        def update_fn(
+            updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any
+        ) -> tuple[optax.Updates, optax.InjectStatefulHyperparamsState]:
+            if not hasattr(state, "hyperparams_states"):
+                hint = "update(updates, state, params)"
+                raise TypeError(unexpected(call, "state", state, "the state that init gave", hint))
+            states, before = state.hyperparams_states, state.hyperparams
+            names = sorted({*numbers, *applied})
+            if strange := sorted(before.keys() ^ set(names)):
+                raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {strange[0]!r}.")
+            if wrong := [name for name in names if not numerics.is_number(before[name])]:
+                raise TypeError(f"{call}: expected a number in hyperparams[{wrong[0]!r}], got {shown(before[wrong[0]])}.")
+            values, after = {name: recorded(before[name]) for name in numbers}, dict[str, AppliedState]()
+            for name, one in applied.items():
+                new = one.update(states[name], **extra)
+                # If the number differs from the value used before, the user has written it. An infinite `used` records that.
+                now, last = recorded(before[name]), recorded(states[name].used)
+                is_written = (now != last) & ~(jnp.isnan(now) & jnp.isnan(last))
+                values[name] = jnp.where(is_written, now, recorded(new.used))
+                after[name] = new._replace(used=jnp.where(is_written, jnp.full_like(new.used, jnp.inf), new.used))
+            updates, inner = transform(values).update(updates, state.inner_state, params, **extra)
+            count, inner = optax.safe_increment(state.count), typed_as(state.inner_state, inner)
+            return updates, state._replace(count=count, hyperparams=values, hyperparams_states=after, inner_state=inner)
+
+        return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
     return make
-
-
-def _injected(
-    call: str,
-    schedules: Mapping[str, Applied],
-    numbers: Mapping[str, numerics.Number],
-    given: Tree,
-    made: Callable[[dict[str, Any]], optax.GradientTransformationExtraArgs],
-    dtype: jax.typing.DTypeLike | None,
-) -> optax.GradientTransformationExtraArgs:
-    """The transformation that a factory makes, for each update, from the current values of schedules and numbers."""
-
-    def recorded(value: numerics.Number) -> jax.Array:
-        return jnp.array(value, numerics.float_type() if dtype is None else dtype).reshape(())
-
-    def init_fn(params: optax.Params) -> optax.InjectStatefulHyperparamsState:
-        states = {name: s.init() for name, s in schedules.items()}
-        values: dict[str, Any] = {name: recorded(x) for name, x in numbers.items()}
-        values |= {name: recorded(state.used) for name, state in states.items()}
-        count = jnp.zeros((), jnp.int32)
-        state = optax.InjectStatefulHyperparamsState(count, values, states, made(values).init(params))
-        return _buffers_of_its_own(state, (params, given))
-
-    def followed(written: numerics.Number, before: AppliedState, after: AppliedState) -> tuple[jax.Array, AppliedState]:
-        """The value of a schedule and its state, or the number that was written in its place."""
-        # If the number differs from the value used before, the user has written it. An infinite `used` records that.
-        now, last = recorded(written), recorded(before.used)
-        is_written = (now != last) & ~(jnp.isnan(now) & jnp.isnan(last))
-        value = jnp.where(is_written, now, recorded(after.used))
-        return value, after._replace(used=jnp.where(is_written, jnp.full_like(after.used, jnp.inf), after.used))
-
-    def update_fn(
-        updates: optax.Updates, state: optax.InjectStatefulHyperparamsState, params: optax.Params | None = None, **extra: Any
-    ) -> tuple[optax.Updates, optax.InjectStatefulHyperparamsState]:
-        if not hasattr(state, "hyperparams_states"):
-            hint = "update(updates, state, params)"
-            raise TypeError(unexpected(call, "state", state, "the state that init gave", hint))
-        states, before = state.hyperparams_states, state.hyperparams
-        names = sorted({*numbers, *schedules})
-        if strange := sorted(before.keys() ^ set(names)):
-            raise KeyError(f"{call}: expected the hyperparameters {', '.join(names)}, got {strange[0]!r}.")
-        if wrong := [name for name in names if not numerics.is_number(before[name])]:
-            raise TypeError(f"{call}: expected a number in hyperparams[{wrong[0]!r}], got {shown(before[wrong[0]])}.")
-        values = {name: recorded(before[name]) for name in numbers}
-        after = {name: s.update(states[name], **extra) for name, s in schedules.items()}
-        for name in schedules:
-            values[name], after[name] = followed(before[name], states[name], after[name])
-        new, inner = made(values).update(updates, state.inner_state, params, **extra)
-        count, inner = optax.safe_increment(state.count), typed_as(state.inner_state, inner)
-        return new, state._replace(count=count, hyperparams=values, hyperparams_states=after, inner_state=inner)
-
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]
 
 
 @functools.partial(jax.jit, inline=True)
@@ -177,15 +160,6 @@ _BRACKETS = re.compile(r"(\w*)\[([^][]*)\]")
 _FLOAT = re.compile(r"(?!.*\b(int|Callable)\b).*\b(float|Float|\w*Schedule)\b")
 _ARRAY = re.compile(r"\b(float|Float|Scalar|Array|ArrayLike|ndarray|number|Number|Numeric|\w*Schedule)\b")
 _ANYTHING = re.compile(r"(\b(_empty|typing|Any|object|None|NoneType)\b|\W)*")
-
-
-def _text(annotation: object) -> str:
-    """An annotation as text, without the contents of brackets, except those of unions."""
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    text = text.replace(str(optax.Schedule), "Schedule")
-    while (less := _BRACKETS.sub(lambda m: m[2] if m[1] in ("Optional", "Union") else m[1], text)) != text:
-        text = less
-    return text
 
 
 def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
@@ -226,7 +200,10 @@ def _schedules_and_numbers(
 
 def _wants_float(place: inspect.Parameter) -> bool | None:
     """Whether the argument is a float, by its default or annotation; None if they do not say."""
-    text, default = _text(place.annotation), place.default
+    annotation, default = place.annotation, place.default
+    text = (annotation.__name__ if isinstance(annotation, type) else str(annotation)).replace(str(optax.Schedule), "Schedule")
+    while (less := _BRACKETS.sub(lambda m: m[2] if m[1] in ("Optional", "Union") else m[1], text)) != text:
+        text = less  # without the contents of brackets, except those of unions
     if isinstance(default, float) or _FLOAT.match(text):
         return True
     is_function = callable(default) and default is not place.empty
@@ -249,7 +226,6 @@ class OfCount:
     fn: Callable[[Any], Any]
 
     def __call__(self, time: Any) -> Any:
-        """The value at a time."""
         return self.fn(jnp.asarray(time).astype(jnp.int32))
 
 

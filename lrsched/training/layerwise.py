@@ -77,26 +77,19 @@ def layerwise(
     if len(entries) < len(leaves):
         raise ValueError(unexpected("layerwise", argument, wanted, "one entry for each path"))
 
-    def factor_of(path: str) -> Number:
-        if callable(wanted):
-            return factor(path, wanted(path))
-        covering = [entry for entry in entries if _begins(entry, path)]
-        if not covering:
-            raise ValueError(
-                f"layerwise(...): expected an entry for each parameter, got none for {path!r}. Hint: there are"
-                f" {shown(list(entries))}; one for '' covers all others."
-            )
-        return entries[max(covering, key=len)]
-
     def with_factors(tree: Tree) -> list[tuple[Tree, jax.Array | None]]:
         """The leaves of a tree, and for each a factor in a shape that fits, or None if it is masked."""
         leaves = _by_path(tree)
-        if unused := [entry for entry in entries if not any(_begins(entry, path) for path, _ in leaves)]:
+        paths = {path: not _is_masked(x) for path, x in leaves}
+        known = {path: factor(path, wanted(path)) for path in paths if paths[path]} if callable(wanted) else entries
+        covering = {path: [entry for entry in _prefixes(path) if entry in known] for path in paths}
+        unused = known.keys() - set[str]().union(*covering.values())
+        if alone := [*(path for path in paths if paths[path] and not covering[path]), *sorted(unused)]:
             raise ValueError(
-                f"layerwise(...): expected each entry to cover a parameter, got {', '.join(map(repr, unused))}, which covers"
-                f" none. Hint: the parameters are {shown([path for path, _ in leaves])}."
+                "layerwise(...): expected an entry for each parameter, and a parameter for each entry, got none for"
+                f" {', '.join(map(repr, alone))}. Hint: the parameters are {shown([*paths])}; '' covers all others."
             )
-        return [(x, None if _is_masked(x) else _fitting(factor_of(path), path, x)) for path, x in leaves]
+        return [(x, None if _is_masked(x) else _fitting(known[covering[path][0]], path, x)) for path, x in leaves]
 
     def scale(rate: jax.Array, updates: optax.Updates) -> optax.Updates:
         new = [x if f is None else (rate * f).astype(x.dtype) * x for x, f in with_factors(updates)]
@@ -115,8 +108,10 @@ def _is_masked(x: object) -> bool:
     return isinstance(x, optax.MaskedNode)
 
 
-def _begins(entry: str, path: str) -> bool:
-    return not entry or f"{path}/".startswith(f"{entry}/")
+def _prefixes(path: str) -> list[str]:
+    """The first parts of a path, the longest first."""
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(len(parts), -1, -1)]
 
 
 def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
@@ -126,10 +121,8 @@ def _by_path(tree: Tree) -> list[tuple[str, Tree]]:
 
 def _fitting(factor: Number, path: str, x: Number) -> jax.Array:
     """A factor in the shape of the leaf that it scales; an array has one factor for each stacked layer."""
-    if np.ndim(factor) and np.shape(x)[:1] != np.shape(factor):
-        raise ValueError(
-            f"layerwise(...): expected one number for each of the layers stacked in {path!r}, of the shape {np.shape(x)},"
-            f" got the shape {np.shape(factor)}."
-        )
+    there, got = np.shape(x), np.shape(factor)
+    if got and got != there[:1]:
+        raise ValueError(f"layerwise(...): expected a number per layer in {path!r}, of the shape {there}, got the shape {got}.")
     factor = jnp.asarray(numerics.to_float(factor))
     return factor.reshape(*factor.shape, *(1,) * (np.ndim(x) - 1)) if factor.ndim else factor

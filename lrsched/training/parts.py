@@ -64,8 +64,7 @@ class Part(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The path, as errors show it and `at` accepts it."""
-        return "/".join(self.path) or "the top"
+        return text_of(self.path)
 
     @property
     def applied(self) -> bool:
@@ -157,6 +156,11 @@ def only(call: str, what: str, parts: list[Part]) -> Part:
 def path_of(keys: jax.tree_util.KeyPath) -> Path:
     """The path of a leaf: its keys, without the kinds of their containers."""
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in keys)
+
+
+def text_of(path: Path) -> str:
+    """A path, as errors show it and `at` accepts it."""
+    return "/".join(path) or "the top"
 
 
 def by_path(tree: Tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[Path, Any]:

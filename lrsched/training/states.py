@@ -15,8 +15,8 @@ from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
-from lrsched.algebra.written import shown
-from lrsched.clocks.observations import Observations, check_spelling, merged, monitored_by
+from lrsched.algebra.written import shown, unexpected
+from lrsched.clocks.observations import Observations, check_monitored, merged, monitored_by
 from lrsched.clocks.running import ScheduleState, clocks_of, evaluate, tick_with
 from lrsched.training.checkpoint import side_by_side
 from lrsched.training.live import packed, unpacked
@@ -97,11 +97,8 @@ def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str
     0.1 0.09
     """
     part = _rate("next_learning_rate", state, schedule, at)
-    schedule = None if schedule is None else as_schedule("next_learning_rate", "schedule", schedule)
-    if not part.leaves:
-        return jnp.asarray(part.used)
     if not part.applied:
-        return _of_count("next_learning_rate", part, schedule, 0)
+        return jnp.asarray(_used("next_learning_rate", part, schedule, 0))
     present, now = _present("next_learning_rate", part, schedule)
     call = evaluate
     for _ in np.shape(now.step):  # a batch of states
@@ -226,9 +223,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     numbers = packed(as_schedule("replace_schedule", "new", new))
     if not part.leaves:
         if isinstance(new, Schedule) or callable(new):
-            raise ValueError(
-                f"replace_schedule(name={name!r}): expected a number, as was given to scheduled, got {shown(new)}."
-            )
+            raise ValueError(unexpected("replace_schedule", "new", new, f"a number for {name}, as was given to scheduled"))
         return with_leaves(state, {part.path: placed_as(part.used, jnp.full_like(part.used, new))})
     changes = {("live", *path): x for path, x in by_path(numbers).items()}
     old, new_shapes = ({path: jnp.shape(x) for path, x in one.items() if path[0] == "live"} for one in (part.leaves, changes))
@@ -290,10 +285,7 @@ def observe(
     parts = meant("observe", parts, at, f"a schedule in this state, got none. {_MAKE}, with live=True.")
     ready = [(part, *_present("observe", part, schedule)) for part in parts if part.has("clocks")]
     monitored = monitored_by(clock for _, present, _ in ready for clock in clocks_of(present))
-    check_spelling("observe", monitored, given)
-    if unknown := [name for name in given if name not in monitored]:
-        there = ", ".join(map(repr, monitored)) or "nothing, as its schedules have no clocks"
-        raise TypeError(f"observe(...): no clock in this state monitors {', '.join(map(repr, unknown))} (monitored: {there}).")
+    check_monitored("observe", monitored, given, every=True)
     if any(np.ndim(now.step) for _, _, now in ready):
         raise ValueError("observe(...): expected one state, got a batch of them. Hint: map it with jax.vmap.")
     changes: dict[Path, jax.Array] = {}
@@ -318,14 +310,11 @@ def _rate(call: str, state: Tree, schedule: Schedule | None, at: str | None) -> 
     return only(call, "rate", needing if schedule is not None and len(needing) == 1 else parts)
 
 
-def _used(call: str, part: Part, schedule: Schedule | None) -> jax.Array:
-    """The value that the last update used; for a count, computed from its schedule."""
+def _used(call: str, part: Part, schedule: Schedule | None, before: int = 1) -> jax.Array:
+    """The value that the last update used; of a part that keeps only a count, the schedule at the count minus `before`."""
     schedule = None if schedule is None else as_schedule(call, "schedule", schedule)
-    return _of_count(call, part, schedule, 1) if part.used is None else part.used
-
-
-def _of_count(call: str, part: Part, schedule: Schedule | None, before: int) -> jax.Array:
-    """The value of a schedule at optax's count minus `before`."""
+    if part.used is not None and (before or not part.leaves):
+        return part.used
     if part.leaves.keys() != {("count",)}:
         raise ValueError(f"{call}(...): expected a schedule of this library at {part.where}, got another.")
     if schedule is None:
@@ -357,6 +346,7 @@ def _present(call: str, part: Part, schedule: Schedule | None) -> tuple[Schedule
                 " live=True, and pass the whole optimizer; or give the schedule as well."
             )
         return state.live, ScheduleState(state.step, state.clocks)
+    schedule = as_schedule(call, "schedule", schedule)
     template = Applied(call, schedule, part.live).init()
     if state is None and by_path(template).keys() == part.leaves.keys():
         state = jax.tree.unflatten(jax.tree.structure(template), [part.leaves[path] for path in by_path(template)])

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from lrsched.algebra import numerics
 from lrsched.algebra.foreign import explained
-from lrsched.algebra.node import checked_flag
+from lrsched.algebra.node import checked_choice, checked_flag
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
-from lrsched.algebra.written import shown
+from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.clock import Clock
-from lrsched.clocks.observations import Observations, merged, monitored_by, warn_of_missing
-from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, tick_with
+from lrsched.clocks.observations import WAYS, Gathered, Observations, merged, monitored_by, warn_of_missing
+from lrsched.clocks.running import ScheduleState, clocks_of, count_of_updates, during, evaluate, init, one_schedule, tick_with
 from lrsched.training.live import packed
-from lrsched.training.parts import AppliedState, Tree, counts_of
+from lrsched.training.parts import AppliedState, Tree, counts_of, leaves_of
 
 T = TypeVar("T")
+# The lists that collect the clocks of all transforms whose `init` runs; see `accumulate`.
+_finders: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextVar("finders", default=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +48,7 @@ class Applied:
 
     def __call__(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> jax.Array:
         """The value for the next update, given its observations."""
-        given = merged(self.call, observations, named)
-        if given:
-            return self._after(state, given).used
-        return evaluate(self.present(state), ScheduleState(state.step, state.clocks))  # when optax makes a first state
+        return self._after(state, merged(self.call, observations, named)).used
 
     def update(self, state: AppliedState, /, *, observations: Observations | None = None, **named: object) -> AppliedState:
         """The state after an update."""
@@ -59,42 +57,22 @@ class Applied:
         return typed_as(state, self._after(state, given))
 
     def _after(self, state: AppliedState, given: Observations) -> AppliedState:
-        present, now = self.present(state), ScheduleState(state.step, state.clocks)
+        clocks, live = (getattr(state, name, None) for name in ("clocks", "live"))
+        if jax.tree.structure((clocks, live)) != self._structure:
+            raise ValueError(
+                f"{self.call}(...{', live=True' * self.live}): expected the state that init gave for {shown(self.schedule)},"
+                f" got one with live={shown(live)} and clocks={shown(clocks)}."
+                " Hint: replace_schedule(state, new) changes what a live schedule gives, and"
+                " restore(optimizer.init(params), state, on_change='replace') goes on from a checkpoint with another schedule."
+            )
+        present, now = state.live if self.live else self.schedule, ScheduleState(state.step, state.clocks)
         after = tick_with(present, now, 1, given)
         return AppliedState(*after, evaluate(present, during(present, now, after)), state.live)
 
-    def present(self, state: AppliedState) -> Schedule:
-        """The current schedule: the one in the state, if it is live."""
-        structures = {name: jax.tree.structure(getattr(state, name, None)) for name in self._structures}
-        if wrong := [name for name, structure in self._structures.items() if structures[name] != structure]:
-            one = f"one with {wrong[0]}={shown(getattr(state, wrong[0], None))}"
-            got = one if isinstance(state, AppliedState) else shown(state)
-            raise ValueError(
-                f"{self.call}(...{', live=True' * self.live}): expected the state that init gave for {shown(self.schedule)},"
-                f" got {got}. Hint: replace_schedule(state, new) changes what a live schedule gives, and"
-                " restore(optimizer.init(params), state, on_change='replace') goes on from a checkpoint with another schedule."
-            )
-        return state.live if self.live else self.schedule
-
     @functools.cached_property
-    def _structures(self) -> dict[str, Any]:
+    def _structure(self) -> Any:
         clocks = tuple(clock.init() for clock in clocks_of(self.schedule))
-        live = packed(self.schedule) if self.live else ()
-        return {"live": jax.tree.structure(live), "clocks": jax.tree.structure(clocks)}
-
-
-_finders: contextvars.ContextVar[tuple[list[Clock], ...]] = contextvars.ContextVar("finders", default=())
-
-
-@contextlib.contextmanager
-def finding_clocks() -> Iterator[list[Clock]]:
-    """The clocks of all transforms whose `init` runs inside the context."""
-    clocks: list[Clock] = []
-    token = _finders.set((*_finders.get(), clocks))
-    try:
-        yield clocks
-    finally:
-        _finders.reset(token)
+        return jax.tree.structure((clocks, packed(self.schedule) if self.live else ()))
 
 
 def typed_as(old: Tree, new: T) -> T:
@@ -166,12 +144,7 @@ def applied_as(
     call: str, schedule: ScheduleLike, live: bool, start: Tree, name: str = "schedule", warned: set[str] | None = None
 ) -> Applied:
     """The schedule that a transform applies, after checking the user's arguments."""
-    schedule, live = as_schedule(call, name, schedule), checked_flag(call, "live", live)
-    if batch := schedule.batch_shape:
-        raise ValueError(
-            f"{call}({name}=...): expected one schedule, got a batch of shape {batch}. Hint: make the optimizer inside the"
-            " function that jax.vmap maps over the batch; for groups of parameters, optax.partition with one schedule each."
-        )
+    schedule, live = one_schedule(call, schedule, name), checked_flag(call, "live", live)
     return Applied(call, schedule, live, updates_made(call, start), set() if warned is None else warned)
 
 
@@ -190,3 +163,95 @@ def updates_made(call: str, start: Tree) -> Number:
             )
         start = counts[0]
     return count_of_updates(f"{call}(start=...)", start)
+
+
+# Gradient accumulation: what clocks observe when one update consists of several small batches.
+
+
+class AccumulateState(NamedTuple):
+    """The state of `accumulate`: the observations since the last update, by name, and the state of `optax.MultiSteps`."""
+
+    gathered: dict[str, Gathered]
+    multi_steps: Any  # an `optax.MultiStepsState`
+    # `optax.MultiSteps.has_updated` reads these.
+    mini_step = property(lambda self: self.multi_steps.mini_step)
+    gradient_step = property(lambda self: self.multi_steps.gradient_step)
+
+
+def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
+    """Lets the clocks inside `optax.MultiSteps` observe all small batches of an update, not only the last one.
+
+    Without it, a `Counter` inside `MultiSteps(optimizer, k)` counts only 1/k of the tokens, and nothing can detect that.
+
+    Each clock sees one number per update, combined as its `combine` says: a `Plateau` sees the mean, a `Counter` the exact
+    sum. Small batches without an observation, or rejected by `should_skip_update_fn`, do not count. Other transforms that
+    take a monitored name receive the mean so far.
+
+    Args:
+        multi_steps: the accumulation, with the optimizer inside.
+
+    Raises:
+        TypeError: if it is not an `optax.MultiSteps`; from `update`, as `scale_by_learning_rate`.
+        ValueError: from `init`, if a clock has an unknown `combine`.
+
+    Warns:
+        UserWarning: from `update`, once, if a monitored name is missing.
+
+    >>> import jax.numpy as jnp, optax
+    >>> import lrsched as ls
+    >>> s = ls.Linear(1.0, 0.0, 1000).on(ls.Counter("tokens"))
+    >>> optimizer = ls.accumulate(optax.MultiSteps(ls.scale_by_learning_rate(s), 4))
+    >>> state = optimizer.init(jnp.ones(3))
+    >>> for _ in range(12):  # three updates, of 400 tokens each
+    ...     _, state = optimizer.update(jnp.ones(3), state, tokens=100)
+    >>> print(ls.learning_rate(state))
+    0.2
+    """
+    if not isinstance(multi_steps, optax.MultiSteps):
+        hint = "accumulate(optax.MultiSteps(optimizer, 4))"
+        raise TypeError(unexpected("accumulate", "multi_steps", multi_steps, "an optax.MultiSteps", hint))
+    warned = set[str]()
+
+    def init_fn(params: optax.Params) -> AccumulateState:
+        clocks, context = list[Clock](), contextvars.copy_context()
+        context.run(_finders.set, (*_finders.get(), clocks))
+        state = context.run(multi_steps.init, params)
+        applied = leaves_of(state, lambda x: isinstance(x, AppliedState)).values()
+        if len(clocks) < sum(len(x.clocks) for x in applied if isinstance(x, AppliedState)):
+            raise ValueError(
+                "accumulate(...): expected an optimizer whose init runs each time, got one that is compiled inside."
+                " Hint: jit the init of accumulate(...) instead."
+            )
+        for clock in clocks:
+            checked_choice(type(clock).__name__, "combine", clock.combine, WAYS)
+        ways = {name: sorted({clock.combine for clock in clocks if name in clock.monitors}) for name in monitored_by(clocks)}
+        return AccumulateState({name: Gathered.nothing(those) for name, those in ways.items()}, state)
+
+    def update_fn(
+        updates: optax.Updates,
+        state: AccumulateState,
+        params: optax.Params | None = None,
+        *,
+        observations: Observations | None = None,
+        **named: Any,
+    ) -> tuple[optax.Updates, AccumulateState]:
+        given = merged("accumulate", observations, named)
+        warn_of_missing("accumulate", state.gathered, given, warned)
+        gathered = dict(state.gathered)
+        for name, before in state.gathered.items():
+            if given.get(name) is not None:
+                gathered[name] = before.plus(name, given[name])
+                if name in named and "mean" in before.totals:  # for other transforms, the mean so far
+                    named[name] = gathered[name].combined("mean")
+        if mapping := {**(observations or {}), **gathered}:
+            named["observations"] = mapping
+        updates, after = multi_steps.update(updates, state.multi_steps, params, **named)
+        done = after.gradient_step != state.gradient_step
+        rejected = ~done & (after.mini_step == state.mini_step)
+        fresh = {name: Gathered.nothing(one.totals) for name, one in gathered.items()}
+        kept = jax.tree.map(
+            lambda new, old, first: jnp.where(done, first, jnp.where(rejected, old, new)), gathered, state.gathered, fresh
+        )
+        return updates, AccumulateState(typed_as(state.gathered, kept), after)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyright: ignore[reportArgumentType]

@@ -12,8 +12,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.pointwise import maximum, minimum
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Exponential
-from lrsched.clocks.metrics import Plateau
-from lrsched.clocks.recipes import Count
+from lrsched.clocks.metrics import Count, Plateau
 from lrsched.dialects.shared import one_number, reductions
 from lrsched.dialects.torch.scheduler import BASE
 
