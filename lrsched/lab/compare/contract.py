@@ -25,9 +25,7 @@ _EXAMPLE = """
         return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
 
 
-def traced(
-    train: Train, schedule_of: Callable[[list[Any]], Schedule], numbers: list[Any], key: jax.Array
-) -> tuple[ClosedJaxpr, list[str]]:
+def traced(train: Train, schedule_of: Callable[[Any], Schedule], numbers: Any, key: jax.Array) -> tuple[ClosedJaxpr, list[str]]:
     """One run as a program of the numbers of its schedule and of its key, and the names of its metrics."""
     plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
     before = _random_state()

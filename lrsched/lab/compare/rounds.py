@@ -1,11 +1,10 @@
 """Makes the runs of a comparison in rounds: one compiled program makes some runs at a time, on one device or on a mesh."""
 
-import contextlib
 import dataclasses
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,11 +44,11 @@ class Rounds:
         folder, seeds, count = self.folder, len(keys), len(schedules) * len(keys)
         differing, schedule_of = _split(stack(schedules))
 
-        def arguments(runs: Any) -> tuple[list[np.ndarray], np.ndarray]:
-            return [x[runs // seeds] for x in differing], keys[runs % seeds]
+        def arguments(runs: Any) -> tuple[dict[int, np.ndarray], np.ndarray]:
+            return {i: x[runs // seeds] for i, x in differing.items()}, keys[runs % seeds]
 
-        def one(numbers: list[Any], key_data: Any) -> dict[str, jax.Array]:
-            made = jaxpr_as_fun(program)(*numbers, jax.random.wrap_key_data(key_data))
+        def one(numbers: dict[int, Any], key_data: Any) -> dict[str, jax.Array]:
+            made = jaxpr_as_fun(program)(*numbers.values(), jax.random.wrap_key_data(key_data))
             return dict(zip(metrics, made, strict=True))
 
         program, metrics = traced(train, schedule_of, arguments(0)[0], jax.random.wrap_key_data(keys[0]))
@@ -60,10 +59,11 @@ class Rounds:
         todo = np.asarray([run for run in range(count) if names[run] not in results], np.int32)
         if len(todo):
             size = min(self.size or (math.ceil(count / _ROUNDS) if folder else count), count)
-            devices = 1 if self.mesh is None else self.mesh.size
-            size = math.ceil(size / devices) * devices
-            with _explained(size):
-                make = _compiled(one, arguments, size, self.mesh)
+            mesh = self.mesh or Mesh([jnp.zeros(()).device], "runs")
+            mesh = Mesh(mesh.devices, mesh.axis_names)  # without axes of type "explicit"
+            size = math.ceil(size / mesh.size) * mesh.size
+            try:
+                make = _compiled(one, arguments, size, mesh)
                 begun = time.perf_counter()
                 self.seconds["compiling"] += begun - start
                 for first in range(0, len(todo), size):
@@ -73,77 +73,61 @@ class Rounds:
                     if folder is not None and jax.process_index() == 0:
                         store.add(folder, of_round, made)
                     results |= store.by_run(of_round, made)
-                self.seconds["running"] += time.perf_counter() - begun
+            except jax.errors.JaxRuntimeError as error:
+                # The texts of GPUs, and of CPUs in JAX 0.6.
+                if not any(text in str(error) for text in ("RESOURCE_EXHAUSTED", "Out of memory")):
+                    raise
+                hint = f"batch_size={size // 2}, the same in more rounds" if size > 1 else "a smaller model, or smaller batches"
+                raise MemoryError(
+                    f"compare(batch_size=...): expected {size} runs at a time to fit in memory, got an error. Hint: {hint}."
+                ) from error
+            self.seconds["running"] += time.perf_counter() - begun
         phase(f"trained {count} runs", 1.0, 1.0)
         found = {name: np.stack([results[run][name] for run in names]) for name in metrics}
         return {name: values.reshape(len(schedules), seeds, *values.shape[1:]) for name, values in found.items()}
 
 
-def _split(batch: Schedule) -> tuple[list[np.ndarray], Callable[[list[Any]], Schedule]]:
-    """The numbers that differ between schedules, and a function that makes a schedule of its own.
+def _split(batch: Schedule) -> tuple[dict[int, np.ndarray], Callable[[dict[int, Any]], Schedule]]:
+    """The numbers that differ between schedules, by their place in one, and a function that makes a schedule of its own.
 
     The others stay known while tracing: the main job's program is half as long as with all numbers traced.
     """
-    leaves, structure = [*map(np.asarray, jax.tree.leaves(batch))], jax.tree.structure(batch)
-    is_shared = [bool(np.all(x == x[0])) for x in leaves]
-    if all(is_shared):  # then nothing would show that `train` uses its schedule
-        is_shared = [False] * len(leaves)
+    every = dict(enumerate(map(np.asarray, jax.tree.leaves(batch))))
+    # If none differs, all are passed: else nothing would show that `train` uses its schedule.
+    differing = {i: x for i, x in every.items() if not np.all(x == x[0])} or every
 
-    def schedule_of(numbers: list[Any]) -> Schedule:
-        own = iter(numbers)
-        known = [x[0] if x.ndim > 1 else float(x[0]) for x in leaves]
-        return structure.unflatten([x if shared else next(own) for x, shared in zip(known, is_shared, strict=True)])
+    def schedule_of(numbers: dict[int, Any]) -> Schedule:
+        known = {i: x[0] if x.ndim > 1 else float(x[0]) for i, x in every.items()}
+        return jax.tree.structure(batch).unflatten((known | numbers).values())
 
-    differing = [np.asarray(jnp.asarray(x)) for x, shared in zip(leaves, is_shared, strict=True) if not shared]
-    return differing, schedule_of
+    return {i: np.asarray(jnp.asarray(x)) for i, x in differing.items()}, schedule_of
 
 
 def _compiled(
-    one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh | None
+    one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A function of the numbers of up to `size` runs, which makes them, equally many on each device of a mesh.
 
     `one` is a function of the arguments of one run; `arguments` gives those of several, by their numbers. The result is the
     metrics of those runs, in every process of the mesh.
     """
-    many = jax.vmap(one)
-    if mesh is not None:
-        mesh = Mesh(mesh.devices, mesh.axis_names)  # without axes of type "explicit"
-        shares = PartitionSpec(mesh.axis_names)
-        # Values that begin equal on all devices, such as zeros, may differ later, so JAX must not check which are equal.
-        many = jax.shard_map(many, mesh=mesh, in_specs=shares, out_specs=shares, check_vma=False)
+    each = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    # Values that begin equal on all devices, such as zeros, may differ later, so JAX must not check which are equal.
+    many = jax.shard_map(jax.vmap(one), mesh=mesh, in_specs=each.spec, out_specs=each.spec, check_vma=False)
 
     def placed(runs: np.ndarray) -> Any:
-        if mesh is None:
-            return arguments(runs)
-        each = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         given = arguments(runs)
         return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, each, lambda index: x[index]), given)
 
     def make(runs: np.ndarray) -> dict[str, np.ndarray]:
         made = program(*placed(np.resize(runs, size)))
-        several = mesh is not None and mesh.is_multi_process
-        made = multihost_utils.process_allgather(made, tiled=True) if several else jax.device_get(made)
+        made = multihost_utils.process_allgather(made, tiled=True) if mesh.is_multi_process else jax.device_get(made)
         # NumPy has no bfloat16 and similar types; all of their values are float32.
         made = {name: x.astype(np.float32) if x.dtype.kind == "V" else x for name, x in made.items()}
         return {name: values[: len(runs)] for name, values in made.items()}
 
     program = jax.jit(many).lower(*placed(np.zeros(size, np.int32))).compile()
     return make
-
-
-@contextlib.contextmanager
-def _explained(size: int) -> Iterator[None]:
-    """An error of the device that has no memory for so many runs names another number to try."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if not any(text in str(error) for text in ("RESOURCE_EXHAUSTED", "Out of memory")):  # of GPUs; of CPUs in JAX 0.6
-            raise
-        hint = f"batch_size={size // 2}, the same in more rounds" if size > 1 else "a smaller model, or smaller batches"
-        raise MemoryError(
-            f"compare(batch_size=...): expected {size} runs at a time to fit in memory, got an error. Hint: {hint}."
-        ) from error
 
 
 def _from_first(make: Callable[[], T]) -> T:
