@@ -159,7 +159,7 @@ class Comparison:
         return f"<Comparison of {counts}; best: {self.ranking[0]}>"
 
     def _repr_html_(self) -> str:
-        return table.html(self)
+        return table.page(self)
 
     def columns(self, curves: bool = False) -> dict[str, np.ndarray]:
         """Tidy columns: name → array with a value for each run, or, with `curves`, for each evaluation.
