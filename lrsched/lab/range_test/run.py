@@ -112,20 +112,18 @@ def range_test(
     functions = {"loss_fn": loss_fn, "factory": optimizer, "init": init, "has_state": has_state}
     with progress.bar(show_progress) as phase:
         phase(f"range test, {steps} rates", 0.0, 1.0)
-        losses = np.array(_sweep(ramp, model, batches, np.uint32(seed), **functions, steps=steps, seeds=seeds))
+        losses = np.asarray(_sweep(ramp, model, batches, np.uint32(seed), **functions, steps=steps, seeds=seeds))
     if not np.all(np.isfinite(losses[..., 0])):
         raise ValueError(
             "range_test(loss_fn=...): expected a finite loss before the first update, got one that is not."
             " Hint: look at the parameters and at the first batch."
         )
     smoothed = smooth(losses, smoothing)
-    stops = [stop_of(run, divergence) for run in np.atleast_2d(smoothed)]
-    ends = [steps if last is None else last + 1 for last in stops]
-    for end, *curves in zip(ends, np.atleast_2d(losses), np.atleast_2d(smoothed), strict=True):
-        for curve in curves:
-            curve[end:] = np.nan
-    end = max(ends)
-    return RangeTest(np.asarray(ramp(np.arange(end))), losses[..., :end], smoothed[..., :end], steps, tuple(stops))
+    stops = tuple(stop_of(run, divergence) for run in np.atleast_2d(smoothed))
+    ends = np.asarray([steps if last is None else last + 1 for last in stops])
+    is_after = (np.arange(steps) >= ends[:, None]).reshape(losses.shape)
+    losses, smoothed = (np.where(is_after, np.nan, x)[..., : ends.max()] for x in (losses, smoothed))
+    return RangeTest(np.asarray(ramp(np.arange(ends.max()))), losses, smoothed, steps, stops)
 
 
 def _check_loss_fn(loss_fn: Any, has_state: bool) -> None:
@@ -221,7 +219,7 @@ def _sweep(
     return run(jax.random.key(seed)) if seeds is None else jax.vmap(run)(jax.random.split(jax.random.key(seed), seeds))
 
 
-def _accumulated(memory: Any) -> list[jax.Array]:
+def _accumulated(memory: Any) -> list[Any]:
     """The number of batches that each `optax.MultiSteps` in the state of an optimizer has for its next update."""
     leaves = jax.tree.leaves(memory, is_leaf=lambda x: isinstance(x, optax.MultiStepsState))
     return [x.mini_step for x in leaves if isinstance(x, optax.MultiStepsState)]
