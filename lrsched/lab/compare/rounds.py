@@ -6,7 +6,6 @@ of another `train` have other identities, so that a folder may hold several comp
 
 import dataclasses
 import hashlib
-import io
 import math
 import os
 import pickle
@@ -172,11 +171,10 @@ def _finished(folder: Path, names: Sequence[str]) -> Runs:
 def _add(folder: Path, names: Sequence[str], metrics: dict[str, np.ndarray]) -> None:
     """Keeps the metrics of the named runs: in a file that is whole or not there at all, renamed when it is on the disk."""
     named: dict[str, Any] = {_METRIC + name: values for name, values in metrics.items()}
-    np.savez_compressed(content := io.BytesIO(), **{_RUNS: np.asarray(names), **named})
     path = folder / f"round-{names[0]}.npz"
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        file.write(content.getvalue())
+        np.savez_compressed(file, **{_RUNS: np.asarray(names), **named})
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
