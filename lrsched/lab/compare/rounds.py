@@ -66,11 +66,10 @@ class Rounds:
         todo = np.asarray([run for run in range(count) if names[run] not in results], np.int32)
         if len(todo):
             size = min(self.size or (math.ceil(count / _ROUNDS) if folder else count), count)
-            mesh = self.mesh or Mesh([jnp.zeros(()).device], "runs")
-            mesh = Mesh(mesh.devices, mesh.axis_names)  # without axes of type "explicit"
-            size = math.ceil(size / mesh.size) * mesh.size
+            devices = 1 if self.mesh is None else self.mesh.size
+            size = math.ceil(size / devices) * devices
             try:
-                make = _compiled(one, arguments, size, mesh)
+                make = _compiled(one, arguments, size, self.mesh)
                 begun = time.perf_counter()
                 self.seconds["compiling"] += begun - start
                 for first in range(0, len(todo), size):
@@ -111,23 +110,30 @@ def _split(batch: Schedule) -> tuple[dict[int, np.ndarray], Callable[[dict[int, 
 
 
 def _compiled(
-    one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh
+    one: Callable[..., Any], arguments: Callable[[np.ndarray], Any], size: int, mesh: Mesh | None
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A function of the numbers of up to `size` runs, which makes them, equally many on each device, and returns their metrics.
 
     `one` is a function of the arguments of one run; `arguments` gives those of several, by their numbers.
     """
-    each = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    # Values that begin equal on all devices, such as zeros, may differ later, so JAX must not check which are equal.
-    many = jax.shard_map(jax.vmap(one), mesh=mesh, in_specs=each.spec, out_specs=each.spec, check_vma=False)
+    many = jax.vmap(one)
+    if mesh is not None:
+        mesh = Mesh(mesh.devices, mesh.axis_names)  # without axes of type "explicit"
+        shares = PartitionSpec(mesh.axis_names)
+        # Values that begin equal on all devices, such as zeros, may differ later, so JAX must not check which are equal.
+        many = jax.shard_map(many, mesh=mesh, in_specs=shares, out_specs=shares, check_vma=False)
 
     def placed(runs: np.ndarray) -> Any:
+        if mesh is None:
+            return arguments(runs)
+        each = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         given = arguments(runs)
         return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, each, lambda index: x[index]), given)
 
     def make(runs: np.ndarray) -> dict[str, np.ndarray]:
         made = program(*placed(np.resize(runs, size)))
-        made = multihost_utils.process_allgather(made, tiled=True) if mesh.is_multi_process else jax.device_get(made)
+        several = mesh is not None and mesh.is_multi_process
+        made = multihost_utils.process_allgather(made, tiled=True) if several else jax.device_get(made)
         # NumPy has no bfloat16 and similar types; all of their values are float32.
         made = {name: x.astype(np.float32) if x.dtype.kind == "V" else x for name, x in made.items()}
         return {name: values[: len(runs)] for name, values in made.items()}
