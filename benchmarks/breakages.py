@@ -173,7 +173,7 @@ BREAKAGES = (
     ),
     Breakage(
         "the runs of a finished round are repeated",
-        "lrsched/lab/compare/store.py",
+        "lrsched/lab/compare/rounds.py",
         'glob("round-*.npz")',
         'glob("round_*.npz")',
     ),

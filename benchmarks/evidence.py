@@ -102,7 +102,8 @@ def _data(workload: Workload) -> dict[str, Any]:
     source = python if workload.name == "chars" else f"scikit-learn {metadata.version('scikit-learn')}"
     for array in map(np.ascontiguousarray, jax.tree.leaves(splits)):
         digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
-    return {"source": source, "rows": splits.rows(), "sha256": digest.hexdigest()}
+    rows = {name: len(jax.tree.leaves(split)[0]) for name, split in splits._asdict().items()}
+    return {"source": source, "rows": rows, "sha256": digest.hexdigest()}
 
 
 def _gains(short: Comparison, whole: Comparison) -> list[dict[str, Any]]:

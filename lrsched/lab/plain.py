@@ -1,7 +1,5 @@
-"""Whole numbers as arguments, results for JSON, and tables for notebooks."""
+"""Whole numbers as arguments, and results for JSON."""
 
-import html
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +28,3 @@ def plain(value: Any) -> Any:
         return array.tolist()
     shortest = array.astype(str).astype(np.float64)  # of a float32 few decimals
     return np.where(np.isfinite(array), shortest.astype(object), None).tolist()
-
-
-def html_table(caption: str, rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
-    """A heading and rows of cells, with notes below."""
-    tags = ["th", *["td"] * (len(rows) - 1)]
-    lines = ("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True))
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    below = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-    return f"<table><caption>{html.escape(caption)}</caption>{body}</table>{below}"

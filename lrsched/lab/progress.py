@@ -1,8 +1,4 @@
-"""A progress bar that compiled programs can move.
-
-`with bar() as phase:` shows it on standard error. `phase(text, start, stop)` begins a phase, in which `report(done, total)`
-moves the bar from `start` to `stop`, also from a jitted and vmapped scan.
-"""
+"""A progress bar: in `with bar() as phase`, `phase(text, start, stop)` begins a phase, and `report(done, total)` moves it."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import lrsched as ls
 from lrsched import lab
 from lrsched.lab.compare import statistics, table
-from lrsched.lab.compare.trials import Trial
+from lrsched.lab.compare.result import Trial
 
 PEAKS = [0.1, 0.5, 1.6, 2.5]
 SCHEDULES = {

@@ -249,7 +249,7 @@ def test_other_numbers_compile_nothing():
 def test_what_it_shows(seeded):
     result = range_test()
     assert "1 of 1 runs diverged" in str(result)
-    assert "5 of 5 runs diverged" in seeded._repr_html_()
+    assert "5 of 5 runs diverged" in str(seeded)
     assert max(map(len, f"{result}\n{seeded}".splitlines())) <= 80
     frame = seeded.to_pandas()
     np.testing.assert_array_equal(frame.loss[frame.seed == 1], seeded.losses[1, : (frame.seed == 1).sum()])

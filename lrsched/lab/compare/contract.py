@@ -18,16 +18,8 @@ Train = Callable[[Schedule, jax.Array], Any]
 
 COLUMNS = ("schedule", "setting", "peak", "seed", "best", "diverged", "evaluation")  # these identify a run
 
-_EXAMPLE = """
-    def train(schedule, key):
-        params = ...  # drawn from key
-        ...           # e.g. jax.lax.scan over the steps, with schedule(step) as the rate
-        return {"loss": losses, "validation": scores, "test": score}  # or only losses"""
 
-
-def traced(
-    train: Train, schedule_of: Callable[[list[Any]], Schedule], numbers: list[Any], key: jax.Array
-) -> tuple[ClosedJaxpr, list[str]]:
+def traced(train: Train, schedule_of: Callable[[Any], Schedule], numbers: Any, key: jax.Array) -> tuple[ClosedJaxpr, list[str]]:
     """One run as a program of the numbers of its schedule and of its key, and the names of its metrics."""
     plain: Any = getattr(train, "__wrapped__", train) if isinstance(train, jax.stages.Wrapped) else train
     before = _random_state()
@@ -75,7 +67,8 @@ def _metrics(returned: Any) -> dict[str, jax.Array]:
     splits = {"loss", "validation", "test"}
     if not is_numeric or not ({"loss"} <= set(metrics) <= {"loss", "step", "learning_rate"} or set(metrics) >= splits):
         got = {name: _type(x) for name, x in metrics.items()} if isinstance(metrics, Mapping) else _type(metrics)
-        raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(splits)}, got {got}. Hint:{_EXAMPLE}")
+        hint = 'return {"loss": losses, "validation": scores, "test": score}, or only losses'
+        raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(splits)}, got {got}. Hint: {hint}.")
     if taken := [name for name in metrics if name in COLUMNS]:
         raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")
     shapes = {name: np.shape(value) for name, value in metrics.items()}

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsched.algebra.schedule import Schedule
 from lrsched.lab.compare import picture, statistics, table
-from lrsched.lab.compare.trials import Trial
 from lrsched.lab.plain import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame  # pyright: ignore[reportMissingImports]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A schedule that is trained with from every seed."""
+
+    name: str
+    setting: str  # of a member of a batch, such as "warmup_steps=20"; "" for a single schedule
+    peak: float  # its highest value
+    schedule: Schedule  # with that peak
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +169,7 @@ class Comparison:
         return f"<Comparison of {counts}; best: {self.ranking[0]}>"
 
     def _repr_html_(self) -> str:
-        return table.html(self)
+        return table.page(self)
 
     def columns(self, curves: bool = False) -> dict[str, np.ndarray]:
         """Tidy columns: name → array with a value for each run, or, with `curves`, for each evaluation.

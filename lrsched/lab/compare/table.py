@@ -1,12 +1,11 @@
 """The table of a comparison, as text and as HTML."""
 
+import html
 import math
 import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from lrsched.lab.plain import html_table
 
 if TYPE_CHECKING:
     from lrsched.lab.compare.result import Comparison
@@ -32,9 +31,14 @@ def text(found: "Comparison") -> str:
     return "\n".join([_title(found).center(whole).rstrip(), lines[0], "─" * whole, *lines[1:], "", *notes, ""])
 
 
-def html(found: "Comparison") -> str:
-    """The same for a notebook."""
-    return html_table(_title(found), _cells(found), _notes(found))
+def page(found: "Comparison") -> str:
+    """The same as HTML, for a notebook."""
+    rows = _cells(found)
+    tags = ["th", *["td"] * (len(rows) - 1)]
+    lines = ("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in _notes(found))
+    return f"<table><caption>{html.escape(_title(found))}</caption>{body}</table>{notes}"
 
 
 def verdict(found: "Comparison") -> str:

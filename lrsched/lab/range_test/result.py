@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsched.lab.plain import html_table
 from lrsched.lab.range_test.rules import LAST, RULES, read
 from lrsched.views.plotting import COLOURS, pyplot
 
@@ -76,22 +75,14 @@ class RangeTest:
         return {name: _quantiles(values, *_BAND) for name, values in self.by_seed.items()}
 
     def __repr__(self) -> str:
-        rows = (f"{rule:8} {rate:>10}   {spread}".rstrip() for rule, rate, spread in self._cells())
-        return "\n".join([self._headline(), *rows, textwrap.fill(self._advice(), 80)])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._headline(), self._cells(), [self._advice()])
-
-    def _headline(self) -> str:
         swept = f"{len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
-        return f"range test: {swept}; {len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
-
-    def _cells(self) -> list[tuple[str, str, str]]:
+        diverged = f"{len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
         rows = [("rule", "rate", "" if self.seeds is None else f"{_SHARE} of seeds")]
         for name, rate in self.suggestions.items():
             spread = "" if self.seeds is None or np.isnan(rate) else "{:.3g} to {:.3g}".format(*self.spread[name])
             rows.append((name, "none" if np.isnan(rate) else f"{rate:.3g}", spread))
-        return rows
+        table = (f"{rule:8} {rate:>10}   {spread}".rstrip() for rule, rate, spread in rows)
+        return "\n".join([f"range test: {swept}; {diverged}", *table, textwrap.fill(self._advice(), 80)])
 
     def _advice(self) -> str:
         reasons = collections.Counter(filter(None, self.reasons))

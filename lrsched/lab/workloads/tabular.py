@@ -4,7 +4,6 @@ Least squares reach an R² of 0.58 on the validation split, and of 0.34 on the t
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,27 +13,23 @@ import optax
 from lrsched.lab.workloads.training import Params, Splits, Workload, bundled, dense, through_dense
 
 
-class Split(NamedTuple):
-    """Inputs of shape (n, 10) and targets of shape (n,), each with mean 0 and variance 1 over the training split."""
-
-    inputs: np.ndarray
-    targets: np.ndarray
-
-
 @functools.cache
 def load() -> Splits:
-    """The patients, shuffled with a fixed seed, in splits of 242 for training, 100 for validation and 100 for the test."""
+    """The patients, shuffled with a fixed seed, in splits of 242 for training, 100 for validation and 100 for the test.
+
+    A split is a pair: inputs (n, 10) and targets (n,), each with mean 0 and variance 1 over the training split.
+    """
     parts = (slice(0, 242), slice(242, 342), slice(342, None))
     data = []
     for values in bundled("diabetes", scaled=False):  # scikit-learn scales with the test patients, too
         mean, deviation = values[parts[0]].mean(axis=0), values[parts[0]].std(axis=0)
         data.append(((values - mean) / deviation).astype(np.float32))
-    return Splits(*(Split(*(values[part] for values in data)) for part in parts))
+    return Splits(*(tuple(values[part] for values in data) for part in parts))
 
 
-def _measure(params: Params, split: Split) -> tuple[jax.Array, jax.Array]:
-    outputs = through_dense(params, split.inputs)[:, 0]
-    targets = jnp.asarray(split.targets, outputs.dtype)
+def _measure(params: Params, split: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, jax.Array]:
+    outputs = through_dense(params, split[0])[:, 0]
+    targets = jnp.asarray(split[1], outputs.dtype)
     loss = jnp.mean((outputs - targets) ** 2)
     return loss, 1.0 - loss / jnp.var(targets)
 

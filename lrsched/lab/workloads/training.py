@@ -27,10 +27,6 @@ class Splits(NamedTuple):
     validation: Any
     test: Any
 
-    def rows(self) -> dict[str, int]:
-        """The number of rows of each split."""
-        return {name: len(jax.tree.leaves(split)[0]) for name, split in self._asdict().items()}
-
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
@@ -80,7 +76,7 @@ class Workload:
         """
         steps, splits = self.steps if steps is None else steps, self.load()
         ends = np.unique(np.linspace(0, steps, min(EVALUATIONS, steps) + 1).round().astype(np.int32))
-        examples = splits.rows()["train"]
+        examples = len(jax.tree.leaves(splits.train)[0])
 
         def update(schedule: Schedule, key: jax.Array, step: jax.Array, carry: Any) -> Any:
             params, memory, state, total, _ = carry
@@ -117,11 +113,8 @@ class Workload:
 
 def bundled(name: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """The inputs and targets of a data set in scikit-learn, shuffled with a fixed seed."""
-    try:
-        from sklearn import datasets
-    except ImportError:
-        hint = "python -m pip install 'lrsched-jax[lab]'"
-        raise ImportError(f"workload {name!r}: expected scikit-learn, which has the data, got none. Hint: {hint}.") from None
+    from sklearn import datasets
+
     load: Any = getattr(datasets, f"load_{name}")
     inputs, targets = map(np.asarray, load(return_X_y=True, **options))
     order = np.random.default_rng(0).permutation(len(targets))
