@@ -10,7 +10,6 @@ the algebra. `notebooks/coming_from_pytorch.md` shows each beside the algebra, a
 StepLR(0.1, 30) step_decay(0.1, 30, 0.1) [0.1  0.01]
 """
 
-import lrsched.dialects.torch.seen
 from lrsched.dialects.torch.chains import ChainedScheduler as ChainedScheduler
 from lrsched.dialects.torch.chains import SequentialLR as SequentialLR
 from lrsched.dialects.torch.cyclic import SWALR as SWALR
@@ -18,7 +17,7 @@ from lrsched.dialects.torch.cyclic import CosineAnnealingLR as CosineAnnealingLR
 from lrsched.dialects.torch.cyclic import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
 from lrsched.dialects.torch.cyclic import CyclicLR as CyclicLR
 from lrsched.dialects.torch.cyclic import OneCycleLR as OneCycleLR
-from lrsched.dialects.torch.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from lrsched.dialects.torch.scheduler import InPlace as InPlace
 from lrsched.dialects.torch.schedulers import ConstantLR as ConstantLR
 from lrsched.dialects.torch.schedulers import ExponentialLR as ExponentialLR
 from lrsched.dialects.torch.schedulers import LambdaLR as LambdaLR
@@ -26,10 +25,10 @@ from lrsched.dialects.torch.schedulers import LinearLR as LinearLR
 from lrsched.dialects.torch.schedulers import MultiplicativeLR as MultiplicativeLR
 from lrsched.dialects.torch.schedulers import MultiStepLR as MultiStepLR
 from lrsched.dialects.torch.schedulers import PolynomialLR as PolynomialLR
+from lrsched.dialects.torch.schedulers import ReduceLROnPlateau as ReduceLROnPlateau
 from lrsched.dialects.torch.schedulers import StepLR as StepLR
 from lrsched.dialects.torch.translate import from_torch as from_torch
 from lrsched.dialects.torch.translate import state_from_torch as state_from_torch
-from lrsched.dialects.torch.walk import InPlace as InPlace
 from lrsched.views.names import explain_names as _explain_names
 
 _explain_names(globals())

@@ -1,6 +1,6 @@
 """PyTorch's schedulers one by one: the same names, arguments, order and defaults, with `base_lr` for the optimizer.
 
-Each has a closed form (`composed`), and for chains the factor of each step (`ratio`).
+Each class has a closed form (`composed`), and for chains the factor of each step (`ratio`).
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jax
 
+import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import is_empty
-from lrsched.algebra.node import leaf, node, static, surely
+from lrsched.algebra.arguments import Factor, is_empty, recipe
+from lrsched.algebra.node import Spec, checked, leaf, node, static, surely
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.recipes import multi_step, step_decay
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.shapes import Exponential, Function, Linear, Polynomial
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE, Change, Multiplying, Scheduler, entries
-from lrsched.dialects.torch.walk import InPlace
+from lrsched.clocks.recipes import Count
+from lrsched.dialects.shared import GROUPS, one_number, reductions
+from lrsched.dialects.torch.scheduler import BASE, InPlace, Multiplying, Scheduler, entries
 
 _NEVER = 1e30  # steps: more than any time
 
@@ -55,9 +53,6 @@ class LambdaLR(Scheduler):
     >>> from lrsched.dialects.torch import LambdaLR
     >>> print(LambdaLR(1.0, lambda epoch: 0.5 ** epoch)([0, 1, 2]))
     [1.   0.5  0.25]
-
-    References:
-        PyTorch's `LambdaLR`. In the algebra: `base_lr * Function(lr_lambda)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -68,7 +63,7 @@ class LambdaLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Constant(self.base_lr, 0.0) * Function(self.lr_lambda)
+        return ls.Constant(self.base_lr, 0.0) * ls.Function(self.lr_lambda)
 
 
 @node
@@ -89,9 +84,6 @@ class MultiplicativeLR(Multiplying):
     >>> from lrsched.dialects.torch import MultiplicativeLR
     >>> print(MultiplicativeLR(1.0, lambda epoch: 0.5)([0, 1, 2]))
     [1.   0.5  0.25]
-
-    References:
-        PyTorch's `MultiplicativeLR`. In the algebra, for a constant function: `Exponential(base_lr, 0.5)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -104,21 +96,14 @@ class MultiplicativeLR(Multiplying):
     def composed(self) -> Schedule:
         rate = _constant(self.lr_lambda)
         if rate is not None and rate >= 0:
-            return Exponential(self.base_lr, rate)
-        return Constant(self.base_lr, 0.0) * InPlace(dataclasses.replace(self, base_lr=1.0))
+            return ls.Exponential(self.base_lr, rate)
+        return ls.Constant(self.base_lr, 0.0) * InPlace(dataclasses.replace(self, base_lr=1.0))
 
     def ratio(self, t: Real) -> Real:
-        return numerics.where(t < 1, 1.0, self._factor.at(t))
-
-    @property
-    def _factor(self) -> Schedule:
-        return Function(self.lr_lambda)
-
-    def started_change(self, t: Real) -> Change:
-        return Change(self._factor.at(t), 0.0)
+        return numerics.where(t < 1, 1.0, ls.Function(self.lr_lambda).at(t))
 
     def continued(self, rate: Schedule) -> Schedule:
-        return rate * (self._factor @ Constant(0.0)) * self.multiplier
+        return rate * (ls.Function(self.lr_lambda) @ ls.Constant(0.0)) * self.multiplier
 
 
 def _constant(fn: Callable[[Any], Any]) -> Any:
@@ -141,9 +126,6 @@ class StepLR(Multiplying):
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
     [0.5   0.5   0.05  0.005]
-
-    References:
-        PyTorch's `StepLR`. In the algebra: `step_decay(base_lr, step_size, gamma)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -152,7 +134,7 @@ class StepLR(Multiplying):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return step_decay(self.base_lr, self.step_size, self.gamma)
+        return ls.step_decay(self.base_lr, self.step_size, self.gamma)
 
     def ratio(self, t: Real) -> Real:
         drops, before = (numerics.floor_ratio(u, self.step_size) for u in (t, numerics.maximum(t - 1.0, 0.0)))
@@ -171,9 +153,6 @@ class MultiStepLR(Multiplying):
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
     [0.5   0.05  0.005]
-
-    References:
-        PyTorch's `MultiStepLR`. In the algebra: `multi_step(base_lr, milestones, gamma)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -188,8 +167,8 @@ class MultiStepLR(Multiplying):
     @functools.cached_property
     def composed(self) -> Schedule:
         if self.milestones is None:
-            return Constant(self.base_lr, 0.0)
-        return multi_step(self.base_lr, numerics.ascending(self.milestones), self.gamma)
+            return ls.Constant(self.base_lr, 0.0)
+        return ls.multi_step(self.base_lr, numerics.ascending(self.milestones), self.gamma)
 
     def ratio(self, t: Real) -> Real:
         ratio = 1.0
@@ -212,9 +191,6 @@ class ConstantLR(Multiplying):
     >>> from lrsched.dialects.torch import ConstantLR
     >>> print(ConstantLR(0.5, factor=0.5, total_iters=4)([0, 3, 4]))
     [0.25 0.25 0.5 ]
-
-    References:
-        PyTorch's `ConstantLR`. In the algebra: `Constant(factor * base_lr, total_iters) >> Constant(base_lr)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -230,7 +206,7 @@ class ConstantLR(Multiplying):
         return self._held(self.total_iters)
 
     def _held(self, steps: Number) -> Schedule:
-        return Constant(self.base_lr * self.factor, steps) >> Constant(self.base_lr, 0.0)
+        return ls.Constant(self.base_lr * self.factor, steps) >> ls.Constant(self.base_lr, 0.0)
 
 
 @node
@@ -248,9 +224,6 @@ class LinearLR(Multiplying):
     >>> from lrsched.dialects.torch import LinearLR
     >>> print(LinearLR(0.5, start_factor=0.5, total_iters=4)([0, 2, 4]))
     [0.25  0.375 0.5  ]
-
-    References:
-        PyTorch's `LinearLR`. In the algebra: `Linear(s * base_lr, e * base_lr, total_iters)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -261,7 +234,7 @@ class LinearLR(Multiplying):
     @functools.cached_property
     def composed(self) -> Schedule:
         start, end = ((self.base_lr * factor) for factor in (self.start_factor, self.end_factor))
-        return Linear(start, end, _or_never(self.total_iters))
+        return ls.Linear(start, end, _or_never(self.total_iters))
 
     def ratio(self, t: Real) -> Real:
         if surely(lambda factor: factor == 0, self.start_factor):
@@ -282,9 +255,6 @@ class ExponentialLR(Multiplying):
     >>> from lrsched.dialects.torch import ExponentialLR
     >>> print(ExponentialLR(1.0, gamma=0.5)([0, 1, 2]))
     [1.   0.5  0.25]
-
-    References:
-        PyTorch's `ExponentialLR`. In the algebra: `Exponential(base_lr, gamma)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -292,7 +262,7 @@ class ExponentialLR(Multiplying):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Exponential(self.base_lr, self.gamma)
+        return ls.Exponential(self.base_lr, self.gamma)
 
     def ratio(self, t: Real) -> Real:
         return numerics.where(t < 1, 1.0, self.gamma)
@@ -312,9 +282,6 @@ class PolynomialLR(Multiplying):
     >>> from lrsched.dialects.torch import PolynomialLR
     >>> print(PolynomialLR(1.0, total_iters=4, power=2.0)([0, 2, 4]))
     [1.   0.25 0.  ]
-
-    References:
-        PyTorch's `PolynomialLR`. In the algebra: `Polynomial(base_lr, 0.0, total_iters, power)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -325,4 +292,65 @@ class PolynomialLR(Multiplying):
     def composed(self) -> Schedule:
         flat = self.power == 0.0
         steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
-        return Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
+        return ls.Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
+
+
+@functools.partial(recipe, check=one_number)
+def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
+    base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
+    mode: Literal["min", "max"] = "min",
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.1,
+    patience: Count = 10,
+    threshold: Factor = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: Count = 0,
+    min_lr: Factor = 0.0,
+    eps: Factor = 1e-8,
+) -> Schedule:
+    """The base rate, reduced by a factor whenever a metric stops improving: `max(base_lr · factor^k, min_lr)`.
+
+    k counts the plateaus of the metric, as long as a reduction exceeds `eps`: see `lrsched.Plateau`. The schedule is driven:
+    pass the metric to the `update` of an optax chain as `value=...`, or to `lrsched.clocks.tick`. Inside `jit` a metric is a
+    float32, and one equal to the best minus an absolute threshold is a tie, not better. PyTorch's float64 rounding decides
+    such ties of decimals, so up to a quarter of exact ties differ; outside `jit` none do.
+
+    Args:
+        base_lr: the rate of the optimizer.
+        mode: "min" for a loss, "max" for a score.
+        factor: the factor of each reduction, in [0, 1).
+        patience: the number of observations without improvement to tolerate before a reduction, >= 0.
+        threshold: the margin of a better metric, >= 0, and below 1 in mode "min" with relative thresholds.
+        threshold_mode: "rel" or "abs"; a relative margin has the sign of the metric, as in PyTorch.
+        cooldown: the number of observations after a plateau that do not count, >= 0.
+        min_lr: the lowest rate, >= 0.
+        eps: reductions no larger than this are not made, >= 0.
+
+    Raises:
+        ValueError: if the factor is not in [0, 1), the threshold leaves nothing to improve, or a number is negative.
+
+    >>> import lrsched as ls
+    >>> from lrsched.dialects.torch import ReduceLROnPlateau
+    >>> s = ReduceLROnPlateau(1.0, factor=0.5, patience=0)
+    >>> state = ls.clocks.init(s)
+    >>> for loss in [2.0, 2.0]:
+    ...     state = ls.clocks.tick(s, state, value=loss)
+    >>> print(ls.clocks.evaluate(s, state))
+    0.5
+
+    References:
+        PyTorch's `ReduceLROnPlateau`, which counts a constant metric below 0 as better every time. In the algebra, without
+        that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
+    """
+    if mode == "min" and threshold_mode == "rel":
+        checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
+    clock = ls.Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
+    # Never above the base rate, even if the lowest rate is.
+    rate = ls.minimum(base_lr, ls.maximum(ls.Exponential(base_lr, factor), min_lr))
+    return rate.take(_reductions(base_lr, factor, min_lr, eps)).on(clock)
+
+
+def _reductions(base: Any, factor: Any, low: Any, eps: Any) -> Any:
+    """The number of reductions that exceed eps; each is smaller than the one before."""
+    last = numerics.maximum(eps / (1.0 - factor), low + eps)  # the rate that is reduced by exactly eps
+    count = reductions(base, last, numerics.maximum(factor, 1e-30))
+    return numerics.clip(numerics.ceil(count), 0.0, 2.0**30)

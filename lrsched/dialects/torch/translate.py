@@ -25,7 +25,6 @@ from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.shared import tidy
 from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
 from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
-from lrsched.dialects.torch.plateau import ReduceLROnPlateau
 from lrsched.dialects.torch.schedulers import (
     ConstantLR,
     ExponentialLR,
@@ -34,6 +33,7 @@ from lrsched.dialects.torch.schedulers import (
     MultiplicativeLR,
     MultiStepLR,
     PolynomialLR,
+    ReduceLROnPlateau,
     StepLR,
 )
 
