@@ -36,10 +36,6 @@ class SequentialLR(Scheduler):
     child, where PyTorch raises: its clock ticks while it runs. In PyTorch a `OneCycleLR` or a `CyclicLR` also overwrites the
     base rate of the other children (`initial_lr`); here each child keeps its own.
 
-    Args:
-        schedulers: a list of schedules, of this dialect or any other.
-        milestones: the steps at which the second, third, … begins: one fewer, rising.
-
     Raises:
         TypeError: if they are not schedules.
         ValueError: if there are none, the milestones do not rise, or the counts do not match.
@@ -125,9 +121,6 @@ class ChainedScheduler(Scheduler):
 
     A plateau (where PyTorch raises), and any other child from outside this dialect, multiplies the result by its own value
     over the base rate. The product of whole schedules is `a * b`.
-
-    Args:
-        schedulers: a list of schedules, at least one of this dialect. All of this dialect must have the same base rate.
 
     Raises:
         TypeError: if they are not schedules.

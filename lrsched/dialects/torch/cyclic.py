@@ -23,11 +23,6 @@ from lrsched.dialects.torch.schedulers import function_of_steps
 class CosineAnnealingLR(Scheduler):
     """A cosine wave: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · t / T_max))`, rising again after T_max.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        T_max: the number of steps down, half a period, > 0.
-        eta_min: the lowest rate.
-
     >>> from lrsched.dialects.torch import CosineAnnealingLR
     >>> print(CosineAnnealingLR(1.0, T_max=4)([0, 2, 4, 6, 8]))
     [1.  0.5 0.  0.5 1. ]
@@ -54,13 +49,8 @@ class CosineAnnealingLR(Scheduler):
 class CosineAnnealingWarmRestarts(Scheduler):
     """Cosine waves down, each from the base rate: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · T_cur / T_i))`.
 
-    T_cur is the time since the last restart, and T_i = T_0 · T_mult^i the length of cycle i.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        T_0: the number of steps of the first cycle, a whole number > 0.
-        T_mult: the length of each cycle over that of the one before, a whole number >= 1.
-        eta_min: the lowest rate.
+    T_cur is the time since the last restart, and T_i = T_0 · T_mult^i the length of cycle i. PyTorch's `step(t)` finds the
+    cycle with a logarithm, and sometimes gets it wrong, as for T_0 = 1, T_mult = 3, t = 121; here it is right.
 
     >>> from lrsched.dialects.torch import CosineAnnealingWarmRestarts
     >>> print(CosineAnnealingWarmRestarts(1.0, T_0=4, T_mult=2)([0, 2, 4, 8, 12]))
@@ -84,19 +74,6 @@ class CyclicLR(Scheduler):
     h rises from 0 to 1 in `step_size_up` steps and falls back in `step_size_down` steps. g is 1 in mode "triangular",
     `½^cycle` in mode "triangular2", and `gamma^t` in mode "exp_range"; or else `scale_fn(c)` for the cycle c = 1, 2, …, or
     `scale_fn(t)`, depending on the scale mode.
-
-    Args:
-        base_lr: the lowest rate.
-        max_lr: the highest rate.
-        step_size_up: the number of steps of the rise, > 0.
-        step_size_down: the number of steps of the fall, >= 0; if None, the same as for the rise.
-        mode: "triangular", "triangular2" or "exp_range".
-        gamma: the factor per step in mode "exp_range", >= 0.
-        scale_fn: a function of the cycle or of the step, in place of the mode.
-        scale_mode: "cycle" or "iterations".
-        cycle_momentum: whether there is a matching momentum, the schedule `.momentum`.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
 
     >>> from lrsched.dialects.torch import CyclicLR
     >>> s = CyclicLR(1.0, 5.0, step_size_up=4)
@@ -157,20 +134,6 @@ class OneCycleLR(Scheduler):
 
     The rise ends at step `pct_start · N - 1` and the fall at step N - 1; after that the value is held. With three phases it
     is back at its start at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
-
-    Args:
-        max_lr: the highest rate.
-        total_steps: the number N of steps, a whole number > 0, or None.
-        epochs: the number of epochs, a whole number > 0, in place of the total.
-        steps_per_epoch: the number of steps per epoch, a whole number > 0, in place of the total.
-        pct_start: the fraction of the steps that the rise takes, in [0, 1].
-        anneal_strategy: "cos" or "linear".
-        cycle_momentum: whether there is a matching momentum, the schedule `.momentum`.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
-        div_factor: the highest rate over the first, > 0.
-        final_div_factor: the first rate over the last, > 0.
-        three_phase: whether it first returns to the start, symmetrically, before the last fall.
 
     Raises:
         ValueError: if there is no length.
@@ -243,14 +206,8 @@ class SWALR(Scheduler):
     """From the current rate to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
 
     p is `min(t / anneal_epochs, 1)`, and w = p if the strategy is "linear". Alone it starts from the base rate; as a later
-    child of a sequence it starts from the rate before it, as in PyTorch. Each keeps its own `swa_lr`; in PyTorch the last one
-    constructed sets the `swa_lr` of all on one optimizer.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        swa_lr: the rate at which it ends.
-        anneal_epochs: the number of steps that this takes, >= 0.
-        anneal_strategy: "cos" or "linear".
+    child of a sequence it starts from the rate before it, as PyTorch's does, in `torch.optim.swa_utils`. Each keeps its own
+    `swa_lr`; in PyTorch the last one constructed sets the `swa_lr` of all on one optimizer.
 
     >>> from lrsched.dialects.torch import SWALR
     >>> print(SWALR(1.0, swa_lr=0.5, anneal_epochs=4)([0, 2, 4, 5]))

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib
-import inspect
 import itertools
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -29,7 +28,7 @@ from lrsched.algebra.node import child, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Condition, Real, Schedule, ready
 from lrsched.algebra.written import shown, unexpected
-from lrsched.dialects.shared import GROUPS
+from lrsched.dialects.shared import GROUPS, documented
 from lrsched.views.formula import Formula, Where, formula, written
 from lrsched.views.phases import Phases, name_of, one_phase, phases
 
@@ -75,13 +74,6 @@ def entries(table: Any) -> list[Any]:
     return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
 
 
-_SOURCE = """
-
-References:
-    PyTorch's class of this name. Its row in notebooks/coming_from_pytorch.md, and `.composed`, show it in the algebra.
-"""
-
-
 class Scheduler(Schedule):
     """The base of schedules with PyTorch names. Alone it equals `composed`; in a chain it replaces the current rate.
 
@@ -91,7 +83,8 @@ class Scheduler(Schedule):
     _instead: ClassVar[str] = BASE  # the hint for an optimizer
 
     def __init_subclass__(cls) -> None:
-        cls.__doc__ = f"{inspect.getdoc(cls)}{_SOURCE}"
+        if cls.__module__.startswith(f"{__package__}."):  # not a user's subclass
+            documented(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         del kwargs

@@ -21,7 +21,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import unexpected
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.shared import GROUPS, one_number, reductions
+from lrsched.dialects.shared import GROUPS, documented, one_number, reductions
 from lrsched.dialects.torch.scheduler import BASE, InPlace, Multiplying, Scheduler, entries
 
 _NEVER = 1e30  # steps: more than any time
@@ -42,10 +42,6 @@ def function_of_steps(call: str, name: str, fn: Any) -> Any:
 @node
 class LambdaLR(Scheduler):
     """The base rate times a function of the step: `base_lr · lr_lambda(t)`.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        lr_lambda: a function of the step, or of an array of steps: arithmetic and `jax.numpy`, with `jnp.where` for `if`.
 
     Raises:
         TypeError: if lr_lambda is not a function.
@@ -73,10 +69,6 @@ class MultiplicativeLR(Multiplying):
     A later child of a sequence continues from the rate before it, and multiplies at its first step as well, as in PyTorch. If
     the function returns the same number at every step, this is an `Exponential`. Any other product has no closed form, and
     past 1,048,576 steps the time of a call grows with the step: if you know the product, pass it to `LambdaLR`.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        lr_lambda: a function of the step, or of an array of steps: arithmetic and `jax.numpy`, with `jnp.where` for `if`.
 
     Raises:
         TypeError: if lr_lambda is not a function.
@@ -118,11 +110,6 @@ def _constant(fn: Callable[[Any], Any]) -> Any:
 class StepLR(Multiplying):
     """Multiplies by gamma every `step_size` steps: `base_lr · gamma^⌊t / step_size⌋`.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        step_size: the number of steps between two drops, > 0.
-        gamma: the factor of each drop, >= 0.
-
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
     [0.5   0.5   0.05  0.005]
@@ -144,11 +131,6 @@ class StepLR(Multiplying):
 @node
 class MultiStepLR(Multiplying):
     """Multiplies by gamma at every milestone: `base_lr · gamma^#{m : m <= t}`.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        milestones: a list of steps, in any order; one listed twice counts twice, and one at 0 from the start.
-        gamma: the factor of each drop, >= 0.
 
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
@@ -183,11 +165,6 @@ class ConstantLR(Multiplying):
 
     With a total of 0 it keeps the fraction for ever, as in PyTorch; if a sequence starts it later, it has the full rate.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        factor: the fraction, in [0, 1]. (0 divides by zero in PyTorch at step `total_iters`.)
-        total_iters: the number of steps, >= 0.
-
     >>> from lrsched.dialects.torch import ConstantLR
     >>> print(ConstantLR(0.5, factor=0.5, total_iters=4)([0, 3, 4]))
     [0.25 0.25 0.5 ]
@@ -214,12 +191,6 @@ class LinearLR(Multiplying):
     """A straight line between two fractions of the rate: `base_lr · (s + (e - s) · min(t / total_iters, 1))`.
 
     With a total of 0 it keeps the first fraction for ever, as in PyTorch.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        start_factor: the fraction s at step 0, in [0, 1]. (PyTorch forbids 0.)
-        end_factor: the fraction e from step `total_iters` on, in [0, 1].
-        total_iters: the number of steps, >= 0.
 
     >>> from lrsched.dialects.torch import LinearLR
     >>> print(LinearLR(0.5, start_factor=0.5, total_iters=4)([0, 2, 4]))
@@ -248,10 +219,6 @@ class LinearLR(Multiplying):
 class ExponentialLR(Multiplying):
     """A constant ratio from step to step: `base_lr · gamma^t`.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        gamma: the factor per step, >= 0.
-
     >>> from lrsched.dialects.torch import ExponentialLR
     >>> print(ExponentialLR(1.0, gamma=0.5)([0, 1, 2]))
     [1.   0.5  0.25]
@@ -274,11 +241,6 @@ class PolynomialLR(Multiplying):
 
     With a total of 0 it stays at the base rate for ever, as in PyTorch.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        total_iters: the number of steps, >= 0, after which the rate is 0.
-        power: the exponent, >= 0; with 0 the rate stays at the base rate, too.
-
     >>> from lrsched.dialects.torch import PolynomialLR
     >>> print(PolynomialLR(1.0, total_iters=4, power=2.0)([0, 2, 4]))
     [1.   0.25 0.  ]
@@ -296,6 +258,7 @@ class PolynomialLR(Multiplying):
 
 
 @functools.partial(recipe, check=one_number)
+@documented
 def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
     mode: Literal["min", "max"] = "min",
@@ -312,18 +275,8 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     k counts the plateaus of the metric, as long as a reduction exceeds `eps`: see `lrsched.Plateau`. The schedule is driven:
     pass the metric to the `update` of an optax chain as `value=...`, or to `lrsched.clocks.tick`. Inside `jit` a metric is a
     float32, and one equal to the best minus an absolute threshold is a tie, not better. PyTorch's float64 rounding decides
-    such ties of decimals, so up to a quarter of exact ties differ; outside `jit` none do.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        mode: "min" for a loss, "max" for a score.
-        factor: the factor of each reduction, in [0, 1).
-        patience: the number of observations without improvement to tolerate before a reduction, >= 0.
-        threshold: the margin of a better metric, >= 0, and below 1 in mode "min" with relative thresholds.
-        threshold_mode: "rel" or "abs"; a relative margin has the sign of the metric, as in PyTorch.
-        cooldown: the number of observations after a plateau that do not count, >= 0.
-        min_lr: the lowest rate, >= 0.
-        eps: reductions no larger than this are not made, >= 0.
+    such ties of decimals, so up to a quarter of exact ties differ; outside `jit` none do. As in PyTorch, a constant metric
+    below 0 is better every time if the threshold is relative.
 
     Raises:
         ValueError: if the factor is not in [0, 1), the threshold leaves nothing to improve, or a number is negative.
@@ -336,10 +289,6 @@ def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
     ...     state = ls.clocks.tick(s, state, value=loss)
     >>> print(ls.clocks.evaluate(s, state))
     0.5
-
-    References:
-        PyTorch's `ReduceLROnPlateau`, which counts a constant metric below 0 as better every time. In the algebra, without
-        that: `base_lr * reduce_on_plateau(factor, mode, patience, …)`.
     """
     if mode == "min" and threshold_mode == "rel":
         checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
