@@ -282,7 +282,7 @@ formula.register(Scheduler, lambda schedule, t, where: formula(schedule.composed
 def _(schedule: InPlace, t: Formula, where: Where) -> Formula:
     scheduler = schedule.scheduler
     if isinstance(scheduler, Multiplying):  # a MultiplicativeLR
-        factor = formula(ls.Function(scheduler.lr_lambda), Formula("j"), where)
+        factor = formula(ls.Function(scheduler.lr_lambda), Formula("j"), where)  # pyright: ignore[reportAttributeAccessIssue]
         return Formula(rf"{written(scheduler.base).text} \cdot \prod_{{j=1}}^{{{t.text}}} {factor.text}")
     rule = rf"\text{{{type(scheduler).__name__} applied to }} u_{{j - 1}}"
     where[schedule, rf"{rule},\quad u_{{-1}} = {written(scheduler.base).text}"] = Formula("u_{j}")
