@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import is_empty
 from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real, Schedule, Spans, ready
 from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
 from lrsched.dialects.torch.scheduler import ALONE, Change, InPlace, Scheduler, entries, setting
-
-
-def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
-    if isinstance(schedulers, Schedule) or not isinstance(schedulers, (list, tuple)):
-        raise TypeError(unexpected(call, "schedulers", schedulers, "a list of schedules"))
-    if not schedulers:
-        raise ValueError(unexpected(call, "schedulers", schedulers, "at least one schedule"))
-    return tuple(schedulers)
 
 
 @node
@@ -48,13 +40,8 @@ class SequentialLR(Scheduler):
 
     _instead = ALONE
 
-    schedulers: tuple[Schedule, ...] = child()
+    schedulers: Sequence[Schedule] | tuple[Schedule, ...] = child()  # kept as a tuple
     milestones: Any = leaf(rank=1, rising=True, unit="steps", optional=True)
-
-    def __init__(self, schedulers: Any, milestones: Any) -> None:
-        parts = _checked_children("SequentialLR", schedulers)
-        self.__dict__.update(schedulers=parts, milestones=None if len(parts) == 1 and is_empty(milestones) else milestones)
-        self.__post_init__()
 
     def _check(self) -> None:
         count = len(entries(self.milestones))
@@ -134,11 +121,7 @@ class ChainedScheduler(Scheduler):
 
     _instead = ALONE
 
-    schedulers: tuple[Schedule, ...] = child()
-
-    def __init__(self, schedulers: Any) -> None:
-        self.__dict__.update(schedulers=_checked_children("ChainedScheduler", schedulers))
-        self.__post_init__()
+    schedulers: Sequence[Schedule] | tuple[Schedule, ...] = child()  # kept as a tuple
 
     def _check(self) -> None:
         if not self._in_turn:

@@ -22,7 +22,7 @@ import optax
 
 import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import check_count
+from lrsched.algebra.arguments import check_count, is_empty
 from lrsched.algebra.double import BoundedInt
 from lrsched.algebra.node import child, node
 from lrsched.algebra.numerics import Number
@@ -74,6 +74,14 @@ def entries(table: Any) -> list[Any]:
     return [] if table is None else [table[..., i][()] for i in range(np.shape(table)[-1])]
 
 
+def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
+    if isinstance(schedulers, Schedule) or not isinstance(schedulers, (list, tuple)):
+        raise TypeError(unexpected(call, "schedulers", schedulers, "a list of schedules"))
+    if not schedulers:
+        raise ValueError(unexpected(call, "schedulers", schedulers, "at least one schedule"))
+    return tuple(schedulers)
+
+
 class Scheduler(Schedule):
     """The base of schedules with PyTorch names. Alone it equals `composed`; in a chain it replaces the current rate.
 
@@ -93,6 +101,11 @@ class Scheduler(Schedule):
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
+        for name in self._children:
+            self.__dict__[name] = _checked_children(self._maker, getattr(self, name))
+        for field, spec in self._numbers:
+            if spec.rank and is_empty(getattr(self, field.name)):
+                self.__dict__[field.name] = None
         numbers = {field.name: getattr(self, field.name) for field, spec in self._numbers if not spec.rank}
         lists = [name for name, x in numbers.items() if type(x) in (list, tuple)]  # an optimizer is a named tuple
         if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):  # rates by group, not a batch

@@ -15,7 +15,7 @@ import jax
 
 import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import Factor, is_empty, recipe
+from lrsched.algebra.arguments import Factor, recipe
 from lrsched.algebra.node import Spec, checked, leaf, node, static, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real, Schedule
@@ -140,11 +140,6 @@ class MultiStepLR(Multiplying):
     base_lr: Number = leaf(ge=0, hint=BASE)
     milestones: Any = leaf(ge=0, unit="steps", rank=1, optional=True)  # None for an empty list
     gamma: Number = leaf(exact=True, ge=0, default=0.1)
-
-    def __init__(self, base_lr: Number, milestones: Any, gamma: Number = 0.1) -> None:
-        milestones = None if is_empty(milestones) else milestones
-        self.__dict__.update(base_lr=base_lr, milestones=milestones, gamma=gamma)
-        self.__post_init__()
 
     @functools.cached_property
     def composed(self) -> Schedule:
