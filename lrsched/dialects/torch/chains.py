@@ -16,7 +16,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real, Schedule, Spans, ready
 from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
-from lrsched.dialects.torch.scheduler import ALONE, Change, InPlace, Scheduler, entries, setting
+from lrsched.dialects.torch.scheduler import Change, InPlace, Scheduler, entries, setting
 
 
 @node
@@ -37,8 +37,6 @@ class SequentialLR(Scheduler):
     >>> print(SequentialLR(schedulers=[warmup, decay], milestones=[3])([0, 1, 2, 3, 4]))
     [0.1 0.2 0.3 0.4 0.2]
     """
-
-    _instead = ALONE
 
     schedulers: Sequence[Schedule] | tuple[Schedule, ...] = child()  # kept as a tuple
     milestones: Any = leaf(rank=1, rising=True, unit="steps", optional=True)
@@ -118,8 +116,6 @@ class ChainedScheduler(Scheduler):
     >>> print(chain([0, 1, 2, 3]))
     [0.5   0.25  0.25  0.125]
     """
-
-    _instead = ALONE
 
     schedulers: Sequence[Schedule] | tuple[Schedule, ...] = child()  # kept as a tuple
 

@@ -15,8 +15,7 @@ from lrsched.algebra.node import choice, leaf, node, static
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real, Schedule, ready
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler, moved
-from lrsched.dialects.torch.schedulers import function_of_steps
+from lrsched.dialects.torch.scheduler import BASE, Change, Scheduler, moved
 
 
 @node
@@ -81,8 +80,6 @@ class CyclicLR(Scheduler):
     [1. 3. 5. 3. 1.] [0.9 0.8 0.9]
     """
 
-    _instead = ALONE
-
     base_lr: Number = leaf()
     max_lr: Number = leaf()
     step_size_up: Number = leaf(gt=0, unit="steps", default=2000.0)
@@ -96,10 +93,6 @@ class CyclicLR(Scheduler):
     cycle_momentum: bool = static(default=True)
     base_momentum: Number = leaf(default=0.8)
     max_momentum: Number = leaf(default=0.9)
-
-    def _check(self) -> None:
-        if self.scale_fn is not None:
-            function_of_steps("CyclicLR", "scale_fn", self.scale_fn)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -143,8 +136,6 @@ class OneCycleLR(Scheduler):
     >>> print(s([0, 1, 2, 9]), s.momentum)
     [1.0e-01 5.5e-01 1.0e+00 1.0e-05] Linear(0.95, 0.85, 2) >> Linear(0.85, 0.95, 7)
     """
-
-    _instead = ALONE
 
     max_lr: Number = leaf()
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)

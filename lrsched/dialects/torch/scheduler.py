@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import importlib
 import itertools
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def moved(values: Schedule, t: Real) -> Real:
 
 
 BASE = "the rate of the optimizer, in the place of the optimizer"
-ALONE = "its rates are arguments, so that there is no optimizer"
+_ALONE = "its rates are arguments, so that there is no optimizer"
 
 
 def entries(table: Any) -> list[Any]:
@@ -88,8 +88,6 @@ class Scheduler(Schedule):
     A known number that is not finite, or not within the bounds stated in `Args`, raises a ValueError.
     """
 
-    _instead: ClassVar[str] = BASE  # the hint for an optimizer
-
     def __init_subclass__(cls) -> None:
         if cls.__module__.startswith(f"{__package__}."):  # not a user's subclass
             documented(cls)
@@ -97,7 +95,8 @@ class Scheduler(Schedule):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         del kwargs
         if args and (hasattr(args[0], "param_groups") or isinstance(args[0], optax.GradientTransformation)):
-            raise TypeError(unexpected(cls.__name__, "optimizer", args[0], "no optimizer", cls._instead))
+            hint = BASE if any(spec.hint == BASE for _, spec in cls._numbers) else _ALONE
+            raise TypeError(unexpected(cls.__name__, "optimizer", args[0], "no optimizer", hint))
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -113,6 +112,11 @@ class Scheduler(Schedule):
         super().__post_init__()
         for field, spec in self._numbers:
             check_count(self._maker, field.name, getattr(self, field.name), spec)
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            fn = getattr(self, field.name)
+            if "Callable" in str(field.type) and not (callable(fn) or fn is field.default):
+                hint = GROUPS if isinstance(fn, list) else ""
+                raise TypeError(unexpected(self._maker, field.name, fn, "a function of the step", hint))
 
     @functools.cached_property
     def composed(self) -> Schedule:

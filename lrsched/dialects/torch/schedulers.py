@@ -21,7 +21,7 @@ from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real, Schedule
 from lrsched.algebra.written import unexpected
 from lrsched.clocks.recipes import Count
-from lrsched.dialects.shared import GROUPS, documented, one_number, reductions
+from lrsched.dialects.shared import documented, one_number, reductions
 from lrsched.dialects.torch.scheduler import BASE, InPlace, Multiplying, Scheduler, entries
 
 _NEVER = 1e30  # steps: more than any time
@@ -30,13 +30,6 @@ _NEVER = 1e30  # steps: more than any time
 def _or_never(steps: Number) -> Any:
     """A number of steps; PyTorch never reaches the end of 0 steps."""
     return numerics.where(steps == 0.0, _NEVER, steps)
-
-
-def function_of_steps(call: str, name: str, fn: Any) -> Any:
-    """The function, if it is one."""
-    if not callable(fn):
-        raise TypeError(unexpected(call, name, fn, "a function of the step", GROUPS if isinstance(fn, list) else ""))
-    return fn
 
 
 @node
@@ -53,9 +46,6 @@ class LambdaLR(Scheduler):
 
     base_lr: Number = leaf(ge=0, hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
-
-    def _check(self) -> None:
-        function_of_steps("LambdaLR", "lr_lambda", self.lr_lambda)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -80,9 +70,6 @@ class MultiplicativeLR(Multiplying):
 
     base_lr: Number = leaf(ge=0, hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
-
-    def _check(self) -> None:
-        function_of_steps("MultiplicativeLR", "lr_lambda", self.lr_lambda)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -199,8 +186,7 @@ class LinearLR(Multiplying):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        start, end = ((self.base_lr * factor) for factor in (self.start_factor, self.end_factor))
-        return ls.Linear(start, end, _or_never(self.total_iters))
+        return ls.Linear(self.base_lr * self.start_factor, self.base_lr * self.end_factor, _or_never(self.total_iters))
 
     def ratio(self, t: Real) -> Real:
         if surely(lambda factor: factor == 0, self.start_factor):
