@@ -104,7 +104,7 @@ class Scheduler(Schedule):
             self.__dict__[name] = _checked_children(self._maker, getattr(self, name))
         for field, spec in self._numbers:
             if spec.rank and is_empty(getattr(self, field.name)):
-                self.__dict__[field.name] = None
+                self.__dict__[field.name] = None  # a table has at least one entry
         numbers = {field.name: getattr(self, field.name) for field, spec in self._numbers if not spec.rank}
         lists = [name for name, x in numbers.items() if type(x) in (list, tuple)]  # an optimizer is a named tuple
         if lists and len(lists) < max(2, sum(x is not None for x in numbers.values())):  # rates by group, not a batch
