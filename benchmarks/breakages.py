@@ -166,7 +166,7 @@ BREAKAGES = (
     ),
     Breakage(
         "PyTorch's margin is that of another mode",
-        "lrsched/dialects/torch/plateau.py",
+        "lrsched/dialects/torch/schedulers.py",
         '"rel_signed" if threshold_mode == "rel" else "abs"',
         "threshold_mode",
         "torch",

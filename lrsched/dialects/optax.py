@@ -42,7 +42,6 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -56,6 +55,7 @@ from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import Spec, checked
 from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import ScheduleLike
+from lrsched.algebra.written import NAMES
 from lrsched.dialects.shared import (
     Count,
     Factor,
@@ -198,10 +198,8 @@ def warmup_cosine_decay_schedule(
     exponent: Number = 1.0,
 ) -> ls.Schedule:
     """A straight line to the peak, then half a cosine wave to `end_value` at step `decay_steps`; to 0 if the peak is 0."""
-    call, hint = "warmup_cosine_decay_schedule", "they include the warm-up"
-    expect(
-        decay_steps > warmup_steps, call, "decay_steps > warmup_steps", hint, warmup_steps=warmup_steps, decay_steps=decay_steps
-    )
+    call, lengths = "warmup_cosine_decay_schedule", {"warmup_steps": warmup_steps, "decay_steps": decay_steps}
+    expect(decay_steps > warmup_steps, call, "decay_steps > warmup_steps", "they include the warm-up", **lengths)
     end = numerics.where(peak_value == 0, 0.0, end_value)
     return ls.Linear(init_value, peak_value, warmup_steps) >> _cosine(peak_value, end, decay_steps - warmup_steps, exponent)
 
@@ -335,8 +333,8 @@ def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
     """The schedule, from the name of the factory and the arguments in its closure."""
     function: Any = schedule
     factory = function.__qualname__.partition(".<locals>.")[0]
-    arguments = dict(zip(function.__code__.co_freevars, map(_content, function.__closure__), strict=True))
-    arguments.pop("clip_fn", None)  # not an argument, but made from them
+    cells = zip(function.__code__.co_freevars, function.__closure__, strict=True)
+    arguments = {name: cell.cell_contents for name, cell in cells if name != "clip_fn"}  # which is made from them, or never set
     if factory == "join_schedules":
         ends = arguments["boundaries"]
         parts = [from_optax(part) for part in arguments["schedules"][: len(ends) + 1]]  # optax ignores any others
@@ -353,26 +351,7 @@ def _translated(schedule: Callable[[Any], Any]) -> ls.Schedule:
             return ls.Piecewise(arguments["bounds"], arguments["values"], kind)
         scales = dict(zip(arguments["boundaries"], arguments["scales"], strict=True))
         return piecewise_interpolate_schedule(kind, arguments["init_value"], scales)
-    return _FACTORIES[factory](**arguments)
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # a variable that was never set
-        return None
-
-
-_FACTORIES: dict[str, Callable[..., ls.Schedule]] = {
-    factory.__name__: factory
-    for factory in (
-        constant_schedule,
-        polynomial_schedule,
-        piecewise_constant_schedule,
-        exponential_decay,
-        cosine_decay_schedule,
-    )
-}
+    return NAMES[f"optax.{factory}"](**arguments)
 
 
 def _delayed(schedule: ls.Schedule, steps: Number) -> ls.Schedule:
@@ -400,15 +379,9 @@ def _table(call: str, kind: Any, init_value: Number, boundaries_and_scales: Mapp
 def _phases(call: str, steps: Number, **fractions: Number) -> Any:
     """The steps at which phases end: whole ones, as in optax."""
     ends = [numerics.floor(x * steps) for x in fractions.values()]
+    given, hint = {"transition_steps": steps, **fractions}, "more steps, or other fractions"
     for end, later in itertools.pairwise([*ends, steps]):
-        expect(
-            end < later,
-            call,
-            "phases of at least one step",
-            "more steps, or other fractions",
-            transition_steps=steps,
-            **fractions,
-        )
+        expect(end < later, call, "phases of at least one step", hint, **given)
     return numerics.table([0.0, *ends, steps])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeAlias, TypeVar
 
@@ -53,27 +55,37 @@ def one_number(call: str, name: str, value: Any, hint: Any) -> Any:
     return checked_argument(call, name, value, hint)
 
 
-_FOOTER = """
+_SOURCE = """
 
 Args:
-    help(lrsched.dialects.{module}) lists all arguments, with their units and bounds.
+{arguments}
 
 References:
     The function or class of this name of {module}. Its row in notebooks/coming_from_{page}.md is an example.
 """
 
 
+def documented(thing: R) -> R:
+    """A function or class of another framework: its docstring gets its arguments from that of its dialect, and its source."""
+    module = thing.__module__.split(".")[2]
+    listed = re.findall(
+        r"^    ([\w, ]+)(: .+(?:\n {8}.+)*)", str(sys.modules[f"lrsched.dialects.{module}"].__doc__), re.MULTILINE
+    )
+    own = [([x for x in names.split(", ") if x in thing.__annotations__], meaning) for names, meaning in listed]
+    arguments = "\n".join(f"    {', '.join(names)}{meaning}" for names, meaning in own if names)
+    page = {"transformers": "hugging_face", "torch": "pytorch"}.get(module, module)
+    thing.__doc__ = inspect.cleandoc(str(thing.__doc__)) + _SOURCE.format(arguments=arguments, module=module, page=page)
+    return thing
+
+
 def peer(function: Callable[P, R]) -> Callable[P, R]:
     """A function of another framework: it gets its numbers unchanged, and `repr` names its module."""
-    module = function.__module__.split(".")[2]
-    page = "hugging_face" if module == "transformers" else module
-    function.__doc__ = f"{inspect.getdoc(function)}{_FOOTER.format(module=module, page=page)}"
 
     def checked(call: str, name: str, value: Any, hint: Any) -> Any:
         kept = one_number(call, name, value, hint)
         return kept if isinstance(kept, str) else value
 
-    return recipe(function, module, checked)
+    return recipe(documented(function), function.__module__.split(".")[2], checked)
 
 
 def is_plain(x: Any) -> bool:

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import is_empty
 from lrsched.algebra.node import child, leaf, node
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.schedule import Real, Schedule, Spans, ready
-from lrsched.algebra.sequence import join
 from lrsched.algebra.written import shown, unexpected
 from lrsched.dialects.torch.cyclic import CyclicLR, OneCycleLR
-from lrsched.dialects.torch.scheduler import ALONE, Change, Scheduler, entries, setting
-from lrsched.dialects.torch.walk import InPlace
-
-
-def _checked_children(call: str, schedulers: Any) -> tuple[Schedule, ...]:
-    if isinstance(schedulers, Schedule) or not isinstance(schedulers, (list, tuple)):
-        raise TypeError(unexpected(call, "schedulers", schedulers, "a list of schedules"))
-    if not schedulers:
-        raise ValueError(unexpected(call, "schedulers", schedulers, "at least one schedule"))
-    return tuple(schedulers)
+from lrsched.dialects.torch.scheduler import Change, InPlace, Scheduler, entries, setting
 
 
 @node
@@ -38,10 +28,6 @@ class SequentialLR(Scheduler):
     child, where PyTorch raises: its clock ticks while it runs. In PyTorch a `OneCycleLR` or a `CyclicLR` also overwrites the
     base rate of the other children (`initial_lr`); here each child keeps its own.
 
-    Args:
-        schedulers: a list of schedules, of this dialect or any other.
-        milestones: the steps at which the second, third, … begins: one fewer, rising.
-
     Raises:
         TypeError: if they are not schedules.
         ValueError: if there are none, the milestones do not rise, or the counts do not match.
@@ -50,20 +36,10 @@ class SequentialLR(Scheduler):
     >>> warmup, decay = LinearLR(0.4, start_factor=0.25, total_iters=3), ExponentialLR(0.4, gamma=0.5)
     >>> print(SequentialLR(schedulers=[warmup, decay], milestones=[3])([0, 1, 2, 3, 4]))
     [0.1 0.2 0.3 0.4 0.2]
-
-    References:
-        PyTorch's `SequentialLR`. In the algebra: `join(schedules, milestones)`, or `a >> b`.
     """
 
-    _instead = ALONE
-
-    schedulers: tuple[Schedule, ...] = child()
+    schedulers: Sequence[Schedule] | tuple[Schedule, ...] = child()  # kept as a tuple
     milestones: Any = leaf(rank=1, rising=True, unit="steps", optional=True)
-
-    def __init__(self, schedulers: Any, milestones: Any) -> None:
-        parts = _checked_children("SequentialLR", schedulers)
-        self.__dict__.update(schedulers=parts, milestones=None if len(parts) == 1 and is_empty(milestones) else milestones)
-        self.__post_init__()
 
     def _check(self) -> None:
         count = len(entries(self.milestones))
@@ -79,11 +55,6 @@ class SequentialLR(Scheduler):
         return first.base if isinstance(first, Scheduler) else ready(first).at(0.0)
 
     @functools.cached_property
-    def _plain(self) -> Schedule:
-        """The children in sequence, each from its own base rate: which of them runs when."""
-        return join(self.schedulers, entries(self.milestones))
-
-    @functools.cached_property
     def composed(self) -> Schedule:
         return self._from(self.schedulers[0])
 
@@ -91,11 +62,12 @@ class SequentialLR(Scheduler):
         parts, steps = [first], entries(self.milestones)
         for k, milestone in enumerate(steps):
             later = self.schedulers[k + 1]
-            if isinstance(later, Scheduler) and not _is_known_to_be_0(milestone):
-                before = join(parts, steps[:k]) @ Constant(milestone - 1.0, 0.0)
+            begins_at_0 = numerics.is_concrete(milestone) and np.all(np.equal(milestone, 0))
+            if isinstance(later, Scheduler) and not begins_at_0:
+                before = ls.join(parts, steps[:k]) @ ls.Constant(milestone - 1.0, 0.0)
                 later = later.continued(before)
             parts.append(later)
-        return join(parts, steps)
+        return ls.join(parts, steps)
 
     def continued(self, rate: Schedule) -> Schedule:
         first = self.schedulers[0]
@@ -110,17 +82,16 @@ class SequentialLR(Scheduler):
         found = _change(first, t).unless(t < 1, setting(first.at(0.0)))
         for one, milestone in zip(later, entries(self.milestones), strict=True):
             own = numerics.maximum(t - milestone, 0.0)
-            started = one.started_change(own) if isinstance(one, Scheduler) else setting(one.at(own))
+            started = _change(one, own)
+            if isinstance(one, Scheduler):  # its first step is linear in the rate before it
+                at_0, at_1 = (ready(one.continued(ls.Constant(rate, 0.0))).at(0.0) for rate in (0.0, 1.0))
+                started = started.unless(own < 1, Change(at_1 - at_0, at_0))
             found = found.unless(t >= milestone, started)
         return found
 
     def spans(self, t: Any) -> Spans:
         first, *later = self.schedulers
-        yield from self._plain.spans(t) if later else ((first, t, True),)
-
-    @property
-    def length(self) -> Any:
-        return self._plain.length
+        yield from ls.join(self.schedulers, entries(self.milestones)).spans(t) if later else ((first, t, True),)
 
 
 @node
@@ -136,9 +107,6 @@ class ChainedScheduler(Scheduler):
     A plateau (where PyTorch raises), and any other child from outside this dialect, multiplies the result by its own value
     over the base rate. The product of whole schedules is `a * b`.
 
-    Args:
-        schedulers: a list of schedules, at least one of this dialect. All of this dialect must have the same base rate.
-
     Raises:
         TypeError: if they are not schedules.
         ValueError: if none is of this dialect, or their base rates differ.
@@ -147,18 +115,9 @@ class ChainedScheduler(Scheduler):
     >>> chain = ChainedScheduler([ConstantLR(1.0, factor=0.5, total_iters=2), ExponentialLR(1.0, gamma=0.5)])
     >>> print(chain([0, 1, 2, 3]))
     [0.5   0.25  0.25  0.125]
-
-    References:
-        PyTorch's `ChainedScheduler`. In the algebra: `a * b / base_lr`.
     """
 
-    _instead = ALONE
-
-    schedulers: tuple[Schedule, ...] = child()
-
-    def __init__(self, schedulers: Any) -> None:
-        self.__dict__.update(schedulers=_checked_children("ChainedScheduler", schedulers))
-        self.__post_init__()
+    schedulers: Sequence[Schedule] | tuple[Schedule, ...] = child()  # kept as a tuple
 
     def _check(self) -> None:
         if not self._in_turn:
@@ -183,12 +142,12 @@ class ChainedScheduler(Scheduler):
     @property
     def _others(self) -> list[Schedule]:
         """The other children, as factors of the result."""
-        return [s / Constant(self.base, 0.0) for s in self.schedulers if not isinstance(s, Scheduler)]
+        return [s / ls.Constant(self.base, 0.0) for s in self.schedulers if not isinstance(s, Scheduler)]
 
     @functools.cached_property
     def composed(self) -> Schedule:
         if (multiplier := self.multiplier) is not None:
-            return Constant(self.base, 0.0) * multiplier
+            return ls.Constant(self.base, 0.0) * multiplier
         alone = ChainedScheduler(self._in_turn) if self._others else self
         return functools.reduce(operator.mul, self._others, InPlace(alone))
 
@@ -217,7 +176,3 @@ class ChainedScheduler(Scheduler):
 
 def _change(schedule: Schedule, t: Real) -> Change:
     return schedule.change(t) if isinstance(schedule, Scheduler) else setting(schedule.at(t))
-
-
-def _is_known_to_be_0(milestone: Any) -> bool:
-    return numerics.is_concrete(milestone) and bool(np.all(np.equal(milestone, 0)))

@@ -9,33 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 
+import lrsched as ls
 from lrsched.algebra import numerics
 from lrsched.algebra.node import choice, leaf, node, static
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.recipes import triangular
 from lrsched.algebra.schedule import Real, Schedule, ready
-from lrsched.algebra.shapes import Cosine, CosineWave, Function, Linear, Time
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.torch.scheduler import ALONE, BASE, Change, Scheduler, moved
-from lrsched.dialects.torch.schedulers import function_of_steps
+from lrsched.dialects.torch.scheduler import BASE, Change, Scheduler, moved
 
 
 @node
 class CosineAnnealingLR(Scheduler):
     """A cosine wave: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · t / T_max))`, rising again after T_max.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        T_max: the number of steps down, half a period, > 0.
-        eta_min: the lowest rate.
-
     >>> from lrsched.dialects.torch import CosineAnnealingLR
     >>> print(CosineAnnealingLR(1.0, T_max=4)([0, 2, 4, 6, 8]))
     [1.  0.5 0.  0.5 1. ]
-
-    References:
-        PyTorch's `CosineAnnealingLR`. In the algebra `CosineWave(base_lr, eta_min, T_max)`, and without the rise `Cosine`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -44,12 +33,12 @@ class CosineAnnealingLR(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return CosineWave(self.base_lr, self.eta_min, self.T_max)
+        return ls.CosineWave(self.base_lr, self.eta_min, self.T_max)
 
     def change(self, t: Real) -> Change:
         # The distance from eta_min is multiplied by the ratio of two heights of the wave. At the first step of a rise, where
         # the height before is 0, the rate rises instead by the height that this step has from the base rate.
-        height, low = ready(CosineWave(1.0, 0.0, self.T_max)), numerics.as_value(self.eta_min)
+        height, low = ready(ls.CosineWave(1.0, 0.0, self.T_max)), numerics.as_value(self.eta_min)
         rises, scale = height.at(numerics.maximum(t - 1.0, 0.0)) == 0.0, moved(height, t)
         first = (self.base_lr - low) * height.at(self.T_max + 1.0)
         return Change(scale, numerics.where(rises, first, (1.0 - scale) * low))
@@ -59,22 +48,12 @@ class CosineAnnealingLR(Scheduler):
 class CosineAnnealingWarmRestarts(Scheduler):
     """Cosine waves down, each from the base rate: `eta_min + (base_lr - eta_min) · ½(1 + cos(π · T_cur / T_i))`.
 
-    T_cur is the time since the last restart, and T_i = T_0 · T_mult^i the length of cycle i.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        T_0: the number of steps of the first cycle, a whole number > 0.
-        T_mult: the length of each cycle over that of the one before, a whole number >= 1.
-        eta_min: the lowest rate.
+    T_cur is the time since the last restart, and T_i = T_0 · T_mult^i the length of cycle i. PyTorch's `step(t)` finds the
+    cycle with a logarithm, and sometimes gets it wrong, as for T_0 = 1, T_mult = 3, t = 121; here it is right.
 
     >>> from lrsched.dialects.torch import CosineAnnealingWarmRestarts
     >>> print(CosineAnnealingWarmRestarts(1.0, T_0=4, T_mult=2)([0, 2, 4, 8, 12]))
     [1.  0.5 1.  0.5 1. ]
-
-    References:
-        PyTorch's `CosineAnnealingWarmRestarts`, whose `step(t)` finds the cycle with a logarithm, and sometimes
-        gets it wrong, as for T_0 = 1, T_mult = 3, t = 121; here it is right. In the algebra:
-        `cosine_restarts(base_lr, eta_min, T_0, stretch=T_mult)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -84,7 +63,7 @@ class CosineAnnealingWarmRestarts(Scheduler):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Cosine(self.base_lr, self.eta_min, self.T_0).repeat(stretch=self.T_mult)
+        return ls.Cosine(self.base_lr, self.eta_min, self.T_0).repeat(stretch=self.T_mult)
 
 
 @node
@@ -95,29 +74,11 @@ class CyclicLR(Scheduler):
     `½^cycle` in mode "triangular2", and `gamma^t` in mode "exp_range"; or else `scale_fn(c)` for the cycle c = 1, 2, …, or
     `scale_fn(t)`, depending on the scale mode.
 
-    Args:
-        base_lr: the lowest rate.
-        max_lr: the highest rate.
-        step_size_up: the number of steps of the rise, > 0.
-        step_size_down: the number of steps of the fall, >= 0; if None, the same as for the rise.
-        mode: "triangular", "triangular2" or "exp_range".
-        gamma: the factor per step in mode "exp_range", >= 0.
-        scale_fn: a function of the cycle or of the step, in place of the mode.
-        scale_mode: "cycle" or "iterations".
-        cycle_momentum: whether there is a matching momentum, the schedule `.momentum`.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
-
     >>> from lrsched.dialects.torch import CyclicLR
     >>> s = CyclicLR(1.0, 5.0, step_size_up=4)
     >>> print(s([0, 2, 4, 6, 8]), s.momentum([0, 4, 8]))
     [1. 3. 5. 3. 1.] [0.9 0.8 0.9]
-
-    References:
-        PyTorch's `CyclicLR`. In the algebra: `triangular(base_lr, max_lr, step_size_up, step_size_down, mode, gamma)`.
     """
-
-    _instead = ALONE
 
     base_lr: Number = leaf()
     max_lr: Number = leaf()
@@ -133,10 +94,6 @@ class CyclicLR(Scheduler):
     base_momentum: Number = leaf(default=0.8)
     max_momentum: Number = leaf(default=0.9)
 
-    def _check(self) -> None:
-        if self.scale_fn is not None:
-            function_of_steps("CyclicLR", "scale_fn", self.scale_fn)
-
     @functools.cached_property
     def composed(self) -> Schedule:
         return self._between(self.base_lr, self.max_lr)
@@ -151,11 +108,11 @@ class CyclicLR(Scheduler):
         down = self.step_size_up if self.step_size_down is None else self.step_size_down
         if self.scale_fn is None:
             gamma = self.gamma if self.mode == "exp_range" else 1.0
-            return triangular(low, high, self.step_size_up, down, self.mode, gamma)
+            return ls.triangular(low, high, self.step_size_up, down, self.mode, gamma)
         cycle = self.step_size_up + down
-        count = Time().staircase(cycle) / Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else Time()
-        scale = Function(self.scale_fn) @ count
-        return triangular(low, high, self.step_size_up, down) * scale + Constant(low, 0.0) * (1.0 - scale)
+        count = ls.Time().staircase(cycle) / ls.Constant(cycle, 0.0) + 1.0 if self.scale_mode == "cycle" else ls.Time()
+        scale = ls.Function(self.scale_fn) @ count
+        return ls.triangular(low, high, self.step_size_up, down) * scale + ls.Constant(low, 0.0) * (1.0 - scale)
 
 
 def _check_momentum(schedule: CyclicLR | OneCycleLR) -> None:
@@ -171,20 +128,6 @@ class OneCycleLR(Scheduler):
     The rise ends at step `pct_start · N - 1` and the fall at step N - 1; after that the value is held. With three phases it
     is back at its start at step `2 · pct_start · N - 2`. (PyTorch raises after step N.)
 
-    Args:
-        max_lr: the highest rate.
-        total_steps: the number N of steps, a whole number > 0, or None.
-        epochs: the number of epochs, a whole number > 0, in place of the total.
-        steps_per_epoch: the number of steps per epoch, a whole number > 0, in place of the total.
-        pct_start: the fraction of the steps that the rise takes, in [0, 1].
-        anneal_strategy: "cos" or "linear".
-        cycle_momentum: whether there is a matching momentum, the schedule `.momentum`.
-        base_momentum: the lowest momentum, at the highest rate.
-        max_momentum: the highest momentum, at the lowest rate.
-        div_factor: the highest rate over the first, > 0.
-        final_div_factor: the first rate over the last, > 0.
-        three_phase: whether it first returns to the start, symmetrically, before the last fall.
-
     Raises:
         ValueError: if there is no length.
 
@@ -192,12 +135,7 @@ class OneCycleLR(Scheduler):
     >>> s = OneCycleLR(1.0, total_steps=10, anneal_strategy="linear", div_factor=10.0)
     >>> print(s([0, 1, 2, 9]), s.momentum)
     [1.0e-01 5.5e-01 1.0e+00 1.0e-05] Linear(0.95, 0.85, 2) >> Linear(0.85, 0.95, 7)
-
-    References:
-        PyTorch's `OneCycleLR`. In the algebra: `one_cycle(max_lr, total_steps, …)`, whose phases end at whole fractions.
     """
-
-    _instead = ALONE
 
     max_lr: Number = leaf()
     total_steps: Number | None = leaf(ge=1, integer=True, unit="steps", optional=True, default=None)
@@ -240,14 +178,14 @@ class OneCycleLR(Scheduler):
             total = numerics.extended(total)  # a float32 would not hold the ends of the phases
         last, rise = total - 1.0, self.pct_start * total - 1.0
         ends = [0.0, rise, 2.0 * rise, last] if self.three_phase else [0.0, rise, last]
-        ramp = Cosine if self.anneal_strategy == "cos" else Linear
+        ramp = ls.Cosine if self.anneal_strategy == "cos" else ls.Linear
         parts = []
         for i, (begin, end) in enumerate(itertools.pairwise(ends)):
             # If a phase ends before step 0, the next one is assumed to have begun there.
             steps, gone = numerics.maximum(end - begin, 0.0), numerics.maximum(-begin, 0.0)
             # A last phase without steps is never entered.
             stop = numerics.where(steps == 0.0, values[i], values[i + 1]) if end is last else values[i + 1]
-            part = Constant(values[i], steps) if values[i] is values[i + 1] else ramp(values[i], stop, steps)
+            part = ls.Constant(values[i], steps) if values[i] is values[i + 1] else ramp(values[i], stop, steps)
             parts.append(part if numerics.is_concrete(gone) and not np.any(gone) else part.drop(gone))
         whole = functools.reduce(Schedule.then, parts)
         is_whole = numerics.is_concrete(whole.length, last) and np.all(np.equal(whole.length, last))
@@ -259,21 +197,12 @@ class SWALR(Scheduler):
     """From the current rate to `swa_lr`, where it stays: `rate · (1 - w) + swa_lr · w` with `w = ½(1 - cos(π · p))`.
 
     p is `min(t / anneal_epochs, 1)`, and w = p if the strategy is "linear". Alone it starts from the base rate; as a later
-    child of a sequence it starts from the rate before it, as in PyTorch. Each keeps its own `swa_lr`; in PyTorch the last one
-    constructed sets the `swa_lr` of all on one optimizer.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        swa_lr: the rate at which it ends.
-        anneal_epochs: the number of steps that this takes, >= 0.
-        anneal_strategy: "cos" or "linear".
+    child of a sequence it starts from the rate before it, as PyTorch's does, in `torch.optim.swa_utils`. Each keeps its own
+    `swa_lr`; in PyTorch the last one constructed sets the `swa_lr` of all on one optimizer.
 
     >>> from lrsched.dialects.torch import SWALR
     >>> print(SWALR(1.0, swa_lr=0.5, anneal_epochs=4)([0, 2, 4, 5]))
     [1.   0.75 0.5  0.5 ]
-
-    References:
-        PyTorch's `SWALR`, in `torch.optim.swa_utils`. In the algebra: `Cosine(rate, swa_lr, anneal_epochs)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -282,7 +211,7 @@ class SWALR(Scheduler):
     anneal_strategy: Literal["cos", "linear"] = choice("cos", "linear", default="cos")
 
     def _ramp(self, start: Number, stop: Number) -> Schedule:
-        return (Cosine if self.anneal_strategy == "cos" else Linear)(start, stop, self.anneal_epochs)
+        return (ls.Cosine if self.anneal_strategy == "cos" else ls.Linear)(start, stop, self.anneal_epochs)
 
     @functools.cached_property
     def composed(self) -> Schedule:
@@ -291,9 +220,6 @@ class SWALR(Scheduler):
     def change(self, t: Real) -> Change:
         scale = numerics.where(t >= self.anneal_epochs, 0.0, moved(self._ramp(1.0, 0.0), t))
         return Change(scale, (1.0 - scale) * self.swa_lr)
-
-    def started_change(self, t: Real) -> Change:
-        return self.change(t)
 
     def continued(self, rate: Schedule) -> Schedule:
         return rate * self._ramp(1.0, 0.0) + self._ramp(0.0, self.swa_lr)

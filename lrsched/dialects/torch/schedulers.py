@@ -1,6 +1,6 @@
 """PyTorch's schedulers one by one: the same names, arguments, order and defaults, with `base_lr` for the optimizer.
 
-Each has a closed form (`composed`), and for chains the factor of each step (`ratio`).
+Each class has a closed form (`composed`), and for chains the factor of each step (`ratio`).
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jax
 
+import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.arguments import is_empty
-from lrsched.algebra.node import leaf, node, static, surely
+from lrsched.algebra.arguments import Factor, recipe
+from lrsched.algebra.node import Spec, checked, leaf, node, static, surely
 from lrsched.algebra.numerics import Number
-from lrsched.algebra.pointwise import Constant
-from lrsched.algebra.recipes import multi_step, step_decay
 from lrsched.algebra.schedule import Real, Schedule
-from lrsched.algebra.shapes import Exponential, Function, Linear, Polynomial
 from lrsched.algebra.written import unexpected
-from lrsched.dialects.shared import GROUPS
-from lrsched.dialects.torch.scheduler import BASE, Change, Multiplying, Scheduler, entries
-from lrsched.dialects.torch.walk import InPlace
+from lrsched.clocks.metrics import Count
+from lrsched.dialects.shared import documented, one_number, reductions
+from lrsched.dialects.torch.scheduler import BASE, InPlace, Multiplying, Scheduler, entries
 
 _NEVER = 1e30  # steps: more than any time
 
@@ -34,20 +32,9 @@ def _or_never(steps: Number) -> Any:
     return numerics.where(steps == 0.0, _NEVER, steps)
 
 
-def function_of_steps(call: str, name: str, fn: Any) -> Any:
-    """The function, if it is one."""
-    if not callable(fn):
-        raise TypeError(unexpected(call, name, fn, "a function of the step", GROUPS if isinstance(fn, list) else ""))
-    return fn
-
-
 @node
 class LambdaLR(Scheduler):
     """The base rate times a function of the step: `base_lr · lr_lambda(t)`.
-
-    Args:
-        base_lr: the rate of the optimizer.
-        lr_lambda: a function of the step, or of an array of steps: arithmetic and `jax.numpy`, with `jnp.where` for `if`.
 
     Raises:
         TypeError: if lr_lambda is not a function.
@@ -55,20 +42,14 @@ class LambdaLR(Scheduler):
     >>> from lrsched.dialects.torch import LambdaLR
     >>> print(LambdaLR(1.0, lambda epoch: 0.5 ** epoch)([0, 1, 2]))
     [1.   0.5  0.25]
-
-    References:
-        PyTorch's `LambdaLR`. In the algebra: `base_lr * Function(lr_lambda)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
 
-    def _check(self) -> None:
-        function_of_steps("LambdaLR", "lr_lambda", self.lr_lambda)
-
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Constant(self.base_lr, 0.0) * Function(self.lr_lambda)
+        return ls.Constant(self.base_lr, 0.0) * ls.Function(self.lr_lambda)
 
 
 @node
@@ -79,46 +60,29 @@ class MultiplicativeLR(Multiplying):
     the function returns the same number at every step, this is an `Exponential`. Any other product has no closed form, and
     past 1,048,576 steps the time of a call grows with the step: if you know the product, pass it to `LambdaLR`.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        lr_lambda: a function of the step, or of an array of steps: arithmetic and `jax.numpy`, with `jnp.where` for `if`.
-
     Raises:
         TypeError: if lr_lambda is not a function.
 
     >>> from lrsched.dialects.torch import MultiplicativeLR
     >>> print(MultiplicativeLR(1.0, lambda epoch: 0.5)([0, 1, 2]))
     [1.   0.5  0.25]
-
-    References:
-        PyTorch's `MultiplicativeLR`. In the algebra, for a constant function: `Exponential(base_lr, 0.5)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
     lr_lambda: Callable[[Any], Any] = static()
 
-    def _check(self) -> None:
-        function_of_steps("MultiplicativeLR", "lr_lambda", self.lr_lambda)
-
     @functools.cached_property
     def composed(self) -> Schedule:
         rate = _constant(self.lr_lambda)
         if rate is not None and rate >= 0:
-            return Exponential(self.base_lr, rate)
-        return Constant(self.base_lr, 0.0) * InPlace(dataclasses.replace(self, base_lr=1.0))
+            return ls.Exponential(self.base_lr, rate)
+        return ls.Constant(self.base_lr, 0.0) * InPlace(dataclasses.replace(self, base_lr=1.0))
 
     def ratio(self, t: Real) -> Real:
-        return numerics.where(t < 1, 1.0, self._factor.at(t))
-
-    @property
-    def _factor(self) -> Schedule:
-        return Function(self.lr_lambda)
-
-    def started_change(self, t: Real) -> Change:
-        return Change(self._factor.at(t), 0.0)
+        return numerics.where(t < 1, 1.0, ls.Function(self.lr_lambda).at(t))
 
     def continued(self, rate: Schedule) -> Schedule:
-        return rate * (self._factor @ Constant(0.0)) * self.multiplier
+        return rate * (ls.Function(self.lr_lambda) @ ls.Constant(0.0)) * self.multiplier
 
 
 def _constant(fn: Callable[[Any], Any]) -> Any:
@@ -133,17 +97,9 @@ def _constant(fn: Callable[[Any], Any]) -> Any:
 class StepLR(Multiplying):
     """Multiplies by gamma every `step_size` steps: `base_lr · gamma^⌊t / step_size⌋`.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        step_size: the number of steps between two drops, > 0.
-        gamma: the factor of each drop, >= 0.
-
     >>> from lrsched.dialects.torch import StepLR
     >>> print(StepLR(0.5, step_size=30, gamma=0.1)([0, 29, 30, 60]))
     [0.5   0.5   0.05  0.005]
-
-    References:
-        PyTorch's `StepLR`. In the algebra: `step_decay(base_lr, step_size, gamma)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -152,7 +108,7 @@ class StepLR(Multiplying):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return step_decay(self.base_lr, self.step_size, self.gamma)
+        return ls.step_decay(self.base_lr, self.step_size, self.gamma)
 
     def ratio(self, t: Real) -> Real:
         drops, before = (numerics.floor_ratio(u, self.step_size) for u in (t, numerics.maximum(t - 1.0, 0.0)))
@@ -163,33 +119,20 @@ class StepLR(Multiplying):
 class MultiStepLR(Multiplying):
     """Multiplies by gamma at every milestone: `base_lr · gamma^#{m : m <= t}`.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        milestones: a list of steps, in any order; one listed twice counts twice, and one at 0 from the start.
-        gamma: the factor of each drop, >= 0.
-
     >>> from lrsched.dialects.torch import MultiStepLR
     >>> print(MultiStepLR(0.5, [30, 80], gamma=0.1)([29, 30, 80]))
     [0.5   0.05  0.005]
-
-    References:
-        PyTorch's `MultiStepLR`. In the algebra: `multi_step(base_lr, milestones, gamma)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
     milestones: Any = leaf(ge=0, unit="steps", rank=1, optional=True)  # None for an empty list
     gamma: Number = leaf(exact=True, ge=0, default=0.1)
 
-    def __init__(self, base_lr: Number, milestones: Any, gamma: Number = 0.1) -> None:
-        milestones = None if is_empty(milestones) else milestones
-        self.__dict__.update(base_lr=base_lr, milestones=milestones, gamma=gamma)
-        self.__post_init__()
-
     @functools.cached_property
     def composed(self) -> Schedule:
         if self.milestones is None:
-            return Constant(self.base_lr, 0.0)
-        return multi_step(self.base_lr, numerics.ascending(self.milestones), self.gamma)
+            return ls.Constant(self.base_lr, 0.0)
+        return ls.multi_step(self.base_lr, numerics.ascending(self.milestones), self.gamma)
 
     def ratio(self, t: Real) -> Real:
         ratio = 1.0
@@ -204,17 +147,9 @@ class ConstantLR(Multiplying):
 
     With a total of 0 it keeps the fraction for ever, as in PyTorch; if a sequence starts it later, it has the full rate.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        factor: the fraction, in [0, 1]. (0 divides by zero in PyTorch at step `total_iters`.)
-        total_iters: the number of steps, >= 0.
-
     >>> from lrsched.dialects.torch import ConstantLR
     >>> print(ConstantLR(0.5, factor=0.5, total_iters=4)([0, 3, 4]))
     [0.25 0.25 0.5 ]
-
-    References:
-        PyTorch's `ConstantLR`. In the algebra: `Constant(factor * base_lr, total_iters) >> Constant(base_lr)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -230,7 +165,7 @@ class ConstantLR(Multiplying):
         return self._held(self.total_iters)
 
     def _held(self, steps: Number) -> Schedule:
-        return Constant(self.base_lr * self.factor, steps) >> Constant(self.base_lr, 0.0)
+        return ls.Constant(self.base_lr * self.factor, steps) >> ls.Constant(self.base_lr, 0.0)
 
 
 @node
@@ -239,18 +174,9 @@ class LinearLR(Multiplying):
 
     With a total of 0 it keeps the first fraction for ever, as in PyTorch.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        start_factor: the fraction s at step 0, in [0, 1]. (PyTorch forbids 0.)
-        end_factor: the fraction e from step `total_iters` on, in [0, 1].
-        total_iters: the number of steps, >= 0.
-
     >>> from lrsched.dialects.torch import LinearLR
     >>> print(LinearLR(0.5, start_factor=0.5, total_iters=4)([0, 2, 4]))
     [0.25  0.375 0.5  ]
-
-    References:
-        PyTorch's `LinearLR`. In the algebra: `Linear(s * base_lr, e * base_lr, total_iters)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -260,8 +186,7 @@ class LinearLR(Multiplying):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        start, end = ((self.base_lr * factor) for factor in (self.start_factor, self.end_factor))
-        return Linear(start, end, _or_never(self.total_iters))
+        return ls.Linear(self.base_lr * self.start_factor, self.base_lr * self.end_factor, _or_never(self.total_iters))
 
     def ratio(self, t: Real) -> Real:
         if surely(lambda factor: factor == 0, self.start_factor):
@@ -275,16 +200,9 @@ class LinearLR(Multiplying):
 class ExponentialLR(Multiplying):
     """A constant ratio from step to step: `base_lr · gamma^t`.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        gamma: the factor per step, >= 0.
-
     >>> from lrsched.dialects.torch import ExponentialLR
     >>> print(ExponentialLR(1.0, gamma=0.5)([0, 1, 2]))
     [1.   0.5  0.25]
-
-    References:
-        PyTorch's `ExponentialLR`. In the algebra: `Exponential(base_lr, gamma)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -292,7 +210,7 @@ class ExponentialLR(Multiplying):
 
     @functools.cached_property
     def composed(self) -> Schedule:
-        return Exponential(self.base_lr, self.gamma)
+        return ls.Exponential(self.base_lr, self.gamma)
 
     def ratio(self, t: Real) -> Real:
         return numerics.where(t < 1, 1.0, self.gamma)
@@ -304,17 +222,9 @@ class PolynomialLR(Multiplying):
 
     With a total of 0 it stays at the base rate for ever, as in PyTorch.
 
-    Args:
-        base_lr: the rate of the optimizer.
-        total_iters: the number of steps, >= 0, after which the rate is 0.
-        power: the exponent, >= 0; with 0 the rate stays at the base rate, too.
-
     >>> from lrsched.dialects.torch import PolynomialLR
     >>> print(PolynomialLR(1.0, total_iters=4, power=2.0)([0, 2, 4]))
     [1.   0.25 0.  ]
-
-    References:
-        PyTorch's `PolynomialLR`. In the algebra: `Polynomial(base_lr, 0.0, total_iters, power)`.
     """
 
     base_lr: Number = leaf(ge=0, hint=BASE)
@@ -325,4 +235,52 @@ class PolynomialLR(Multiplying):
     def composed(self) -> Schedule:
         flat = self.power == 0.0
         steps = numerics.where(flat, _NEVER, _or_never(self.total_iters))
-        return Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
+        return ls.Polynomial(self.base_lr, 0.0, steps, numerics.where(flat, 1.0, self.power))
+
+
+@functools.partial(recipe, check=one_number)
+@documented
+def ReduceLROnPlateau(  # noqa: N802 - PyTorch's name
+    base_lr: Annotated[Number, Spec(ge=0, hint=BASE)],
+    mode: Literal["min", "max"] = "min",
+    factor: Annotated[Number, Spec(ge=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.1,
+    patience: Count = 10,
+    threshold: Factor = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: Count = 0,
+    min_lr: Factor = 0.0,
+    eps: Factor = 1e-8,
+) -> Schedule:
+    """The base rate, reduced by a factor whenever a metric stops improving: `max(base_lr · factor^k, min_lr)`.
+
+    k counts the plateaus of the metric, as long as a reduction exceeds `eps`: see `lrsched.Plateau`. The schedule is driven:
+    pass the metric to the `update` of an optax chain as `value=...`, or to `lrsched.clocks.tick`. Inside `jit` a metric is a
+    float32, and one equal to the best minus an absolute threshold is a tie, not better. PyTorch's float64 rounding decides
+    such ties of decimals, so up to a quarter of exact ties differ; outside `jit` none do. As in PyTorch, a constant metric
+    below 0 is better every time if the threshold is relative.
+
+    Raises:
+        ValueError: if the factor is not in [0, 1), the threshold leaves nothing to improve, or a number is negative.
+
+    >>> import lrsched as ls
+    >>> from lrsched.dialects.torch import ReduceLROnPlateau
+    >>> s = ReduceLROnPlateau(1.0, factor=0.5, patience=0)
+    >>> state = ls.clocks.init(s)
+    >>> for loss in [2.0, 2.0]:
+    ...     state = ls.clocks.tick(s, state, value=loss)
+    >>> print(ls.clocks.evaluate(s, state))
+    0.5
+    """
+    if mode == "min" and threshold_mode == "rel":
+        checked("ReduceLROnPlateau", "threshold", threshold, ge=0, lt=1, hint="no loss is better by all of itself")
+    clock = ls.Plateau(mode, patience, threshold, "rel_signed" if threshold_mode == "rel" else "abs", cooldown)
+    # Never above the base rate, even if the lowest rate is.
+    rate = ls.minimum(base_lr, ls.maximum(ls.Exponential(base_lr, factor), min_lr))
+    return rate.take(_reductions(base_lr, factor, min_lr, eps)).on(clock)
+
+
+def _reductions(base: Any, factor: Any, low: Any, eps: Any) -> Any:
+    """The number of reductions that exceed eps; each is smaller than the one before."""
+    last = numerics.maximum(eps / (1.0 - factor), low + eps)  # the rate that is reduced by exactly eps
+    count = reductions(base, last, numerics.maximum(factor, 1e-30))
+    return numerics.clip(numerics.ceil(count), 0.0, 2.0**30)

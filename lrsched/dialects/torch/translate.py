@@ -17,31 +17,17 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import jax.numpy as jnp
 
+import lrsched as ls
 from lrsched.algebra import numerics
-from lrsched.algebra.schedule import Schedule
-from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import function_source, shown, unexpected
-from lrsched.clocks.running import ScheduleState, init
 from lrsched.dialects.shared import tidy
-from lrsched.dialects.torch.chains import ChainedScheduler, SequentialLR
-from lrsched.dialects.torch.cyclic import SWALR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
-from lrsched.dialects.torch.plateau import ReduceLROnPlateau
-from lrsched.dialects.torch.schedulers import (
-    ConstantLR,
-    ExponentialLR,
-    LambdaLR,
-    LinearLR,
-    MultiplicativeLR,
-    MultiStepLR,
-    PolynomialLR,
-    StepLR,
-)
+from lrsched.dialects.torch import chains, cyclic, schedulers
 
 _RELATIVE, _OF_INITIAL = 1e-5, 1e-7  # how far the optimizer's rate may be from ours; more is not rounding
 _OVERWRITING = ("LambdaLR", "CyclicLR", "OneCycleLR", "CosineAnnealingWarmRestarts")  # the others modify the rate
 
 
-def from_torch(scheduler: Any, group: int = 0) -> Schedule:
+def from_torch(scheduler: Any, group: int = 0) -> ls.Schedule:
     """The schedule of a live PyTorch scheduler from its current step on: `t ↦ the rate after t more calls of step()`.
 
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)  # … and 40 times scheduler.step()
@@ -74,7 +60,7 @@ def _dialect(name: str) -> Any:
     return importlib.import_module(f"lrsched.dialects.{name}")
 
 
-def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
+def state_from_torch(scheduler: Any, group: int = 0) -> ls.clocks.ScheduleState:
     """The state for `from_torch(scheduler, group)`: at step 0, with the observations of a plateau so far.
 
         schedule, state = from_torch(plateau), state_from_torch(plateau)
@@ -96,13 +82,13 @@ def state_from_torch(scheduler: Any, group: int = 0) -> ScheduleState:
     source = _source("state_from_torch", scheduler, group)
     if source.name == "GreedyLR":
         source.fails(TypeError, "no GreedyLR of transformers, got one. Hint: init(from_torch(scheduler)) counts anew")
-    state = init(_from_now(source))
+    state = ls.clocks.init(_from_now(source))
     if source.name != "ReduceLROnPlateau":
         return state
     (first,) = state.clocks
     seen = {"best": "best", "bad": "num_bad_epochs", "cooldown": "cooldown_counter"}
     counted = {name: jnp.asarray(source.number(theirs), getattr(first, name).dtype) for name, theirs in seen.items()}
-    return ScheduleState(state.step, (first._replace(**counted),))
+    return ls.clocks.ScheduleState(state.step, (first._replace(**counted),))
 
 
 class _Source(NamedTuple):
@@ -206,7 +192,7 @@ def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
         source.fails(TypeError, f"a function as {argument} for group {source.group}, got {shown(fn)}. {hint}")
     try:
         hash(fn)  # since it becomes part of the structure
-        jax.eval_shape(Function(fn).at, jax.ShapeDtypeStruct((3,), numerics.float_type()))
+        jax.eval_shape(ls.Function(fn).at, jax.ShapeDtypeStruct((3,), numerics.float_type()))
     except Exception as error:  # a foreign function may raise anything
         reason = str(error).partition("\n")[0]
         got = f"{argument}={function_source(fn)} ({type(error).__name__}: {reason})"
@@ -214,13 +200,13 @@ def _traceable(source: _Source, argument: str, fn: Any) -> Callable[[Any], Any]:
     return fn
 
 
-def _of_lambda(source: _Source) -> Schedule:
+def _of_lambda(source: _Source) -> ls.Schedule:
     fn = source.entry("lr_lambdas")
     theirs = _dialect("transformers")._schedule_of_lambda(source.base, fn)
-    return LambdaLR(source.base, _traceable(source, "lr_lambda", fn)) if theirs is None else theirs
+    return schedulers.LambdaLR(source.base, _traceable(source, "lr_lambda", fn)) if theirs is None else theirs
 
 
-def _cyclic(source: _Source) -> Schedule:
+def _cyclic(source: _Source) -> ls.Schedule:
     total = source.number("total_size")
     up = tidy(total * source.number("step_ratio"))
     custom = source.get("_scale_fn_custom")
@@ -232,17 +218,17 @@ def _cyclic(source: _Source) -> Schedule:
     if source.get("cycle_momentum"):
         momenta = {name: float(source.entry(f"{name}s")) for name in ("base_momentum", "max_momentum")}
     down = None if 2 * up == total else tidy(total - up)
-    return CyclicLR(source.base, float(source.entry("max_lrs")), up, down, **scale, **momenta)
+    return cyclic.CyclicLR(source.base, float(source.entry("max_lrs")), up, down, **scale, **momenta)
 
 
-def _one_cycle(source: _Source) -> Schedule:
+def _one_cycle(source: _Source) -> ls.Schedule:
     # PyTorch keeps only the total: the rates are in the group, and the ends of the phases give the fractions.
     high, first, last = map(source.of_group, ("max_lr", "initial_lr", "min_lr"))
     phases, total = source.get("_schedule_phases"), source.number("total_steps")
     momenta: dict[str, Any] = {"cycle_momentum": False}
     if source.get("cycle_momentum"):
         momenta = {name: source.of_group(name) for name in ("base_momentum", "max_momentum")}
-    return OneCycleLR(
+    return cyclic.OneCycleLR(
         high,
         total,
         pct_start=tidy((float(phases[0]["end_step"]) + 1) / total),
@@ -260,11 +246,7 @@ def _ratio(a: float, b: float) -> float:
     return tidy(a / b)
 
 
-def _swalr(source: _Source) -> Schedule:
-    return SWALR(source.base, source.of_group("swa_lr"), source.number("anneal_epochs"), source.get("_anneal_strategy"))
-
-
-def _to_present_rate(source: _Source, made: float) -> Schedule:
+def _to_present_rate(source: _Source, made: float) -> ls.Schedule:
     """The schedule from the base rate that leads to the current rate.
 
     PyTorch documents this use of SWALR: made at the start of training, and stepped once another scheduler has ended.
@@ -276,16 +258,16 @@ def _to_present_rate(source: _Source, made: float) -> Schedule:
     return _from_start(source._replace(other_base=(source.rate - of_0) / (of_1 - of_0)))
 
 
-def _plateau(source: _Source) -> Schedule:
+def _plateau(source: _Source) -> ls.Schedule:
     numbers = {name: source.number(name) for name in ("factor", "patience", "threshold", "cooldown", "eps")}
     others: dict[str, Any] = {name: source.get(name) for name in ("mode", "threshold_mode")} | numbers
     # PyTorch rebuilds the list from the default if groups were added later.
     is_renewed = source.group >= len(source.get("min_lrs")) and source.get("default_min_lr") is not None
     low = source.number("default_min_lr") if is_renewed else float(source.entry("min_lrs"))
-    return ReduceLROnPlateau(source.rate, min_lr=low, **others)
+    return schedulers.ReduceLROnPlateau(source.rate, min_lr=low, **others)
 
 
-def _greedy(source: _Source) -> Schedule:
+def _greedy(source: _Source) -> ls.Schedule:
     make = _dialect("transformers").GreedyLR
     defaults = {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
     given = {name: x for name, x in vars(source.scheduler).items() if name in defaults} | {"verbose": False}
@@ -298,35 +280,37 @@ def _greedy(source: _Source) -> Schedule:
     return schedule
 
 
-_DRIVEN: dict[str, Callable[[_Source], Schedule]] = {"ReduceLROnPlateau": _plateau, "GreedyLR": _greedy}
+_DRIVEN: dict[str, Callable[[_Source], ls.Schedule]] = {"ReduceLROnPlateau": _plateau, "GreedyLR": _greedy}
 # The schedule of each scheduler, from its start on.
-_SCHEDULES: dict[str, Callable[[_Source], Schedule]] = {
-    "ChainedScheduler": lambda s: ChainedScheduler([_from_start(child) for child in s.children]),
-    "ConstantLR": lambda s: ConstantLR(s.base, s.number("factor"), s.whole("total_iters")),
-    "CosineAnnealingLR": lambda s: CosineAnnealingLR(s.base, *map(s.number, ("T_max", "eta_min"))),
-    "CosineAnnealingWarmRestarts": lambda s: CosineAnnealingWarmRestarts(s.base, *map(s.number, ("T_0", "T_mult", "eta_min"))),
+_SCHEDULES: dict[str, Callable[[_Source], ls.Schedule]] = {
+    "ChainedScheduler": lambda s: chains.ChainedScheduler([_from_start(child) for child in s.children]),
+    "ConstantLR": lambda s: schedulers.ConstantLR(s.base, s.number("factor"), s.whole("total_iters")),
+    "CosineAnnealingLR": lambda s: cyclic.CosineAnnealingLR(s.base, *map(s.number, ("T_max", "eta_min"))),
+    "CosineAnnealingWarmRestarts": lambda s: cyclic.CosineAnnealingWarmRestarts(
+        s.base, *map(s.number, ("T_0", "T_mult", "eta_min"))
+    ),
     "CyclicLR": _cyclic,
-    "ExponentialLR": lambda s: ExponentialLR(s.base, s.number("gamma")),
+    "ExponentialLR": lambda s: schedulers.ExponentialLR(s.base, s.number("gamma")),
     "LambdaLR": _of_lambda,
-    "LinearLR": lambda s: LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
-    "MultiplicativeLR": lambda s: MultiplicativeLR(s.base, _traceable(s, "lr_lambda", s.entry("lr_lambdas"))),
-    "MultiStepLR": lambda s: MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
+    "LinearLR": lambda s: schedulers.LinearLR(s.base, s.number("start_factor"), s.number("end_factor"), s.whole("total_iters")),
+    "MultiplicativeLR": lambda s: schedulers.MultiplicativeLR(s.base, _traceable(s, "lr_lambda", s.entry("lr_lambdas"))),
+    "MultiStepLR": lambda s: schedulers.MultiStepLR(s.base, s.steps("milestones"), s.number("gamma")),
     "OneCycleLR": _one_cycle,
-    "PolynomialLR": lambda s: PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
-    "SequentialLR": lambda s: SequentialLR([_from_start(child) for child in s.children], s.steps("_milestones")),
-    "StepLR": lambda s: StepLR(s.base, s.whole("step_size"), s.number("gamma")),
-    "SWALR": _swalr,
+    "PolynomialLR": lambda s: schedulers.PolynomialLR(s.base, s.whole("total_iters"), s.number("power")),
+    "SequentialLR": lambda s: chains.SequentialLR([_from_start(child) for child in s.children], s.steps("_milestones")),
+    "StepLR": lambda s: schedulers.StepLR(s.base, s.whole("step_size"), s.number("gamma")),
+    "SWALR": lambda s: cyclic.SWALR(s.base, s.of_group("swa_lr"), s.number("anneal_epochs"), s.get("_anneal_strategy")),
 }
 _KNOWN = (*_SCHEDULES, *_DRIVEN)
 
 
-def _from_start(source: _Source) -> Schedule:
+def _from_start(source: _Source) -> ls.Schedule:
     if source.name in _DRIVEN:
         source.fails(TypeError, "no plateau within another scheduler, got one. Hint: build that one of this dialect by hand")
     return _SCHEDULES[source.name](source)
 
 
-def _from_now(source: _Source) -> Schedule:
+def _from_now(source: _Source) -> ls.Schedule:
     if source.name in _DRIVEN:
         return _DRIVEN[source.name](source)
     made = _steps_made(source)
@@ -337,11 +321,20 @@ def _from_now(source: _Source) -> Schedule:
 
 
 def _steps_made(source: _Source) -> float:
-    """The number of steps made so far, or, for warm restarts, the time."""
+    """The number of steps made so far, or, for warm restarts, the time, since PyTorch continues from that."""
     if source.name == "ChainedScheduler":
-        return _steps_of_all(source)
+        counts = [_steps_made(child) for child in source.children]
+        if len(set(counts)) > 1:
+            made = ", ".join(f"{child.name}: {count:g}" for child, count in zip(source.children, counts, strict=True))
+            source.fails(ValueError, f"schedulers at one step, got {made}. Hint: build it by hand, with .drop(steps) of each")
+        return counts[0]
     if source.name == "CosineAnnealingWarmRestarts":
-        return _time_of_restarts(source)
+        start, (length, ratio, now) = 0.0, map(source.number, ("T_0", "T_mult", "T_cur"))
+        if ratio <= 1:
+            return source.number("last_epoch") + now % 1
+        while length < source.number("T_i"):
+            start, length = start + length, length * ratio
+        return start + now
     # SWALR counts its calls; all others use the epoch.
     count = source.number("_step_count") - 1 if source.name == "SWALR" else source.number("last_epoch")
     if count < 0 or not count.is_integer():
@@ -349,26 +342,7 @@ def _steps_made(source: _Source) -> float:
     return count
 
 
-def _steps_of_all(source: _Source) -> float:
-    counts = [_steps_made(child) for child in source.children]
-    if len(set(counts)) > 1:
-        made = ", ".join(f"{child.name}: {count:g}" for child, count in zip(source.children, counts, strict=True))
-        source.fails(ValueError, f"schedulers at one step, got {made}. Hint: build it by hand, with .drop(steps) of each")
-    return counts[0]
-
-
-def _time_of_restarts(source: _Source) -> float:
-    """The time, from the length of the current cycle and the time within it, since PyTorch continues from these."""
-    length, ratio, now = source.number("T_0"), source.number("T_mult"), source.number("T_cur")
-    if ratio <= 1:
-        return source.number("last_epoch") + now % 1
-    start = 0.0
-    while length < source.number("T_i"):
-        start, length = start + length, length * ratio
-    return start + now
-
-
-def _check_rate(source: _Source, schedule: Schedule) -> None:
+def _check_rate(source: _Source, schedule: ls.Schedule) -> None:
     rate, ours = source.rate, float(schedule(0))
     initial = source.get("optimizer").param_groups[source.group].get("initial_lr", rate)
     if abs(ours - rate) <= _RELATIVE * abs(rate) + _OF_INITIAL * abs(float(initial)):
