@@ -114,60 +114,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
         (lambda x=x: LINE(x), "schedule(step=...): expected a number or an array of numbers")
         for x in ("5", None, True, 1j, NAN, LINE, [[1], [2, 3]])
     ),
-]
-
-
-@pytest.mark.parametrize("fn", [lambda t: 1.0 if t < 5 else 0.5, lambda t: math.exp(-t)])
-@pytest.mark.parametrize("make", [ls.Function, lambda fn: torch.LambdaLR(0.1, fn)])
-def test_a_function_that_takes_no_arrays_says_what_to_write(make, fn):
-    schedule = make(fn)
-    for call in (lambda: schedule([1, 7]), lambda: jax.jit(schedule)(7)):
-        with pytest.raises((TypeError, ValueError)) as raised:
-            call()
-        text = "".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
-        assert "write jax.numpy.where(t < 5, a, b)" in text
-        assert type(schedule).__name__ in text
-    assert schedule(7) is not None  # one known step is no matter
-
-
-# Recipes and dialects refuse counts between 0 and 1: they are ratios, or arguments in the wrong order.
-
-
-def test_no_recipe_takes_a_count_between_0_and_1():
-    found = 0
-    for call, name in arguments():
-        hints = typing.get_type_hints(call.function, include_extras=True) if inspect.isfunction(call.function) else {}
-        if (spec := spec_of(hints.get(name))) is not None and spec.unit:
-            given, found = [0.5, *POINTS[1:]] if isinstance(call.numbers[name], list) else 0.5, found + 1
-            with pytest.raises(ValueError, match=rf"{call.name}\({name}=.*: expected {name} >= 1.* Hint: "):
-                call.make(**{name: given})
-    assert found > 20
-
-
-RATIOS = [
-    (lambda: ls.warmup_cosine(1e-3, 0.1, 1000), "warmup_cosine(warmup_steps=0.1)", "warmup_steps=round(0.1 * total_steps)"),
-    (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
-    (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
-    (lambda: keras.PiecewiseConstantDecay([0.3, 9], [1, 0.5, 0.1]), "PiecewiseConstantDecay(boundaries=[0.3, 9.0])", "round("),
-    (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
-    (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
-    (lambda: optax.piecewise_constant_schedule(1.0, {0.3: 0.5}), "piecewise_constant_schedule(boundaries=[0.3])", "round(0.3"),
-    (lambda: timm.create_scheduler_v2(0.1, decay_milestones=[0.3]), "create_scheduler_v2(decay_milestones=[0.3])", "of epochs"),
-    (lambda: torch.CosineAnnealingLR(0.1, 0.5), "CosineAnnealingLR(T_max=0.5)", "T_max=round(0.5 * total_steps)"),
-]
-
-
-def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
-    assert ls.warmup_cosine(1e-3, 0, 1000)(0) == np.float32(1e-3)
-    assert ls.wsd(1e-3, 1, 10.5, 2.5).length == 10.5
-    assert jax.jit(lambda n: ls.warmup_cosine(1.0, n, 1000)(1))(0.1) < 1
-    assert transformers.get_scheduler("linear", 1.0, 0.1, 1000)(50) == 0.5
-    assert timm.create_scheduler_v2(0.1, "wsd", 10, decay_epochs=0.2)[0].length == 10
-    assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time
-
-
-# The error names the function that the user called, not an inner one.
-OUTER = [
+    # The error names the function that the user called, not an inner one.
     (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
     (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),
     (lambda: ls.plot_replay(DRIVEN, [1.0], every=0), "plot_replay(every=0): expected every >= 1"),
@@ -183,15 +130,57 @@ OUTER = [
     (lambda: ls.clocks.evaluate(LINE, None), "evaluate(state=None): expected the state that init(schedule) makes"),
     (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),
 ]
+# Recipes and dialects refuse counts between 0 and 1: they are ratios, or arguments in the wrong order.
+RATIOS = [
+    (lambda: ls.warmup_cosine(1e-3, 0.1, 1000), "warmup_cosine(warmup_steps=0.1)", "warmup_steps=round(0.1 * total_steps)"),
+    (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
+    (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
+    (lambda: keras.PiecewiseConstantDecay([0.3, 9], [1, 0.5, 0.1]), "PiecewiseConstantDecay(boundaries=[0.3, 9.0])", "round("),
+    (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
+    (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
+    (lambda: optax.piecewise_constant_schedule(1.0, {0.3: 0.5}), "piecewise_constant_schedule(boundaries=[0.3])", "round(0.3"),
+    (lambda: timm.create_scheduler_v2(0.1, decay_milestones=[0.3]), "create_scheduler_v2(decay_milestones=[0.3])", "of epochs"),
+    (lambda: torch.CosineAnnealingLR(0.1, 0.5), "CosineAnnealingLR(T_max=0.5)", "T_max=round(0.5 * total_steps)"),
+]
+CALLS += [(call, f"{says}: expected ", " >= 1", "Hint: ", *hint) for call, says, *hint in RATIOS]
 
 
-ERRORS = [*CALLS, *OUTER, *((call, f"{says}: expected ", " >= 1", "Hint: ", *hint) for call, says, *hint in RATIOS)]
+@pytest.mark.parametrize("fn", [lambda t: 1.0 if t < 5 else 0.5, lambda t: math.exp(-t)])
+@pytest.mark.parametrize("make", [ls.Function, lambda fn: torch.LambdaLR(0.1, fn)])
+def test_a_function_that_takes_no_arrays_says_what_to_write(make, fn):
+    schedule = make(fn)
+    for call in (lambda: schedule([1, 7]), lambda: jax.jit(schedule)(7)):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            call()
+        text = "".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
+        assert "write jax.numpy.where(t < 5, a, b)" in text
+        assert type(schedule).__name__ in text
+    assert schedule(7) is not None  # one known step is no matter
 
 
-@pytest.mark.parametrize(
-    ("call", "fragments"), [(call, words) for call, *words in ERRORS], ids=[words[0] for _, *words in ERRORS]
-)
-def test_an_error_says_what_it_is_about(call, fragments):
+def test_no_recipe_takes_a_count_between_0_and_1():
+    found = 0
+    for call, name in arguments():
+        hints = typing.get_type_hints(call.function, include_extras=True) if inspect.isfunction(call.function) else {}
+        if (spec := spec_of(hints.get(name))) is not None and spec.unit:
+            given, found = [0.5, *POINTS[1:]] if isinstance(call.numbers[name], list) else 0.5, found + 1
+            with pytest.raises(ValueError, match=rf"{call.name}\({name}=.*: expected {name} >= 1.* Hint: "):
+                call.make(**{name: given})
+    assert found > 20
+
+
+def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
+    assert ls.warmup_cosine(1e-3, 0, 1000)(0) == np.float32(1e-3)
+    assert ls.wsd(1e-3, 1, 10.5, 2.5).length == 10.5
+    assert jax.jit(lambda n: ls.warmup_cosine(1.0, n, 1000)(1))(0.1) < 1
+    assert transformers.get_scheduler("linear", 1.0, 0.1, 1000)(50) == 0.5
+    assert timm.create_scheduler_v2(0.1, "wsd", 10, decay_epochs=0.2)[0].length == 10
+    assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time
+
+
+@pytest.mark.parametrize("error", CALLS, ids=[words for _, words, *_ in CALLS])
+def test_an_error_says_what_it_is_about(error):
+    call, *fragments = error
     with pytest.raises((TypeError, ValueError)) as raised:
         call()
     assert [words for words in fragments if words not in str(raised.value)] == [], raised.value

@@ -75,8 +75,6 @@ ATTRIBUTES = [
     (lambda: optax_dialect.warmup_cosine, "Hint: lrsched.dialects.optax.warmup_cosine_decay_schedule."),
     (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
 ]
-
-
 test_an_argument_of_others_is_a_type_error_with_ours = refused(NAMES, TypeError, literal=True)
 test_a_name_of_others_is_an_attribute_error_with_ours = refused(ATTRIBUTES, AttributeError, literal=True)
 

@@ -27,8 +27,6 @@ def ours(s: Any = S, **options: Any) -> Any:
     return optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, **options))
 
 
-# Wrappers and containers
-
 LIVE: Any = ls.scale_by_learning_rate(S, live=True)
 WRAPPERS = {
     "alone": LIVE,
@@ -157,9 +155,6 @@ def test_states_of_names_and_arrays():
             assert ls.learning_rates(holder, RATE) == {"learning_rate": RATE(0)}
 
 
-# Groups
-
-
 def test_a_group_that_keeps_only_a_count():
     _, state = updated(optax.partition({"a": optax.adamw(RATE), "b": ours(0.5)}, LABELS), PARAMS, 3)
     with pytest.raises(ValueError, match=r"expected one rate, got 2, at .*_states/a/.*_states/b/.*say which with at="):
@@ -230,9 +225,6 @@ def test_rates_have_labels_that_are_matched_whole(state, rates):
         ls.learning_rate(state, at="inn")
 
 
-# Readers
-
-
 def test_readings_of_every_clock():
     stop, greedy = ls.Since(ls.Counter("stop")), ls.Smoothed(ls.Greedy(patience=0, monitor="kl"), 2)
     clocks = [ls.Counter("tokens"), ls.Plateau(patience=5), ls.SinceBest(monitor="loss"), greedy, stop, ls.Steps()]
@@ -253,9 +245,6 @@ def test_readings_of_every_clock():
     np.testing.assert_allclose([in_jit[name] for name in expected], list(expected.values()), rtol=1e-6)
 
 
-# States that do not fit
-
-
 def test_the_state_of_another_transform_is_refused():
     with pytest.raises(KeyError):  # since it would do nothing
         optax.tree_utils.tree_set(LIVE.init(PARAMS), learning_rate=0.5)
@@ -269,8 +258,6 @@ def test_the_state_of_another_transform_is_refused():
         with pytest.raises(ValueError, match=message):
             mine.update(PARAMS, theirs.init(PARAMS), value=None)
 
-
-# Starts at a later step
 
 OLD = {
     "injected": optax.inject_hyperparams(optax.adamw)(RATE),

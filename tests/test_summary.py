@@ -10,6 +10,28 @@ from nested import schedules
 import lrsched as ls
 
 WHOLE = ls.Linear(0.1, 1.0, 10) >> ls.Constant(1.0, 30) >> ls.Cosine(1.0, 0.1, 60)
+PHASES = """
+    (Linear(0, 1, 10) >> Constant(1.0, 30) >> Cosine(1, 0, 60)).take(20) | 0 Linear, 10 Constant, 20 held
+    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).reverse() | 0 Cosine, 30 Linear, 40 held
+    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).staircase(5) | 0 Staircase, 40 held
+    Linear(0, 1, 10).delay(5).stretch(3) | 0 held, 15 Linear, 45 held
+    Linear(0, 1, 10) * Cosine(1, 0, 20) | 0 Linear * Cosine, 10 held * Cosine, 20 held
+    0.1 * Linear(1, 0, 100) ** 2 | 0 Linear ** 2, 100 held
+    Linear(1, 0, 100).cooldown(5, 1.0, 'cosine') | 0 Linear, 100 Cosine, 105 held
+    Linear(0, 1, 9) >> reduce_on_plateau().take(90) | 0 Linear, 9 reduce_on_plateau, 99 held
+    Cosine(1, 0, 5).repeat(3) | 0 Cosine(1.0, 0.0, 5).repeat(3), 15 held
+    Choice((Time(), Linear(0, 1, 10)), 1) | 0 Linear, 10 held
+    OneCycleLR(0.1, 1000) | 0 Cosine, 299 Cosine, 999 held
+"""
+VALUES = """
+    warmup_cosine(1e-3, 100, 1000).staircase(30) | 0 → 0.0009988 → 3.046e-07, 0
+    Piecewise([0, 50, 100], [0, 0.5, 0], 'linear') | 0 → 0.5 → 0, 0
+    triangular(0.0, 0.1, 10).take(60) | 0 … 0.1, 0
+    Linear(0.1, 0.0, 10) >> Linear(0.1, 0.0, 20) | 0.1 → 0, 0.1 → 0, 0
+    Geometric(1.0, 1e-10, 9) >> Constant(1.0) | 1 → 1e-10, 1
+    1 / Linear(0.0, 1.0, 10) >> Constant(0.5) | 3.403e+38 → 1, 0.5
+    Linear(0, 1e-3, 100) >> Constant(1e-3, 800) >> Linear(1e-3, 0, 100) | 0 → 0.001, 0.001, 0.001 → 0, 0
+"""
 
 
 def phases(s):
@@ -36,24 +58,10 @@ def test_the_phases_of_a_sequence():
     assert (long.peak, long.peak_step) == (1.0, 101)
 
 
-PHASES = """
-    (Linear(0, 1, 10) >> Constant(1.0, 30) >> Cosine(1, 0, 60)).take(20) | 0 Linear, 10 Constant, 20 held
-    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).reverse() | 0 Cosine, 30 Linear, 40 held
-    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).staircase(5) | 0 Staircase, 40 held
-    Linear(0, 1, 10).delay(5).stretch(3) | 0 held, 15 Linear, 45 held
-    Linear(0, 1, 10) * Cosine(1, 0, 20) | 0 Linear * Cosine, 10 held * Cosine, 20 held
-    0.1 * Linear(1, 0, 100) ** 2 | 0 Linear ** 2, 100 held
-    Linear(1, 0, 100).cooldown(5, 1.0, 'cosine') | 0 Linear, 100 Cosine, 105 held
-    Linear(0, 1, 9) >> reduce_on_plateau().take(90) | 0 Linear, 9 reduce_on_plateau, 99 held
-    Cosine(1, 0, 5).repeat(3) | 0 Cosine(1.0, 0.0, 5).repeat(3), 15 held
-    Choice((Time(), Linear(0, 1, 10)), 1) | 0 Linear, 10 held
-    OneCycleLR(0.1, 1000) | 0 Cosine, 299 Cosine, 999 held
-"""
-
-
-@pytest.mark.parametrize(("text", "expected"), rows(PHASES))
-def test_the_phases_of_others(text, expected):
-    assert ", ".join(f"{start:g} {shape}" for start, _, shape in phases(ls.parse(text))) == expected
+@pytest.mark.parametrize(("text", "expected"), [*rows(PHASES), *rows(VALUES)])
+def test_the_phases_of_others_and_their_values(text, expected):
+    found = ls.summary(ls.parse(text)).phases
+    assert expected in (", ".join(f"{x.start:g} {x.shape}" for x in found), ", ".join(x.values for x in found))
 
 
 # A schedule that looks like a mistake, its warning, and a schedule without one.
@@ -164,22 +172,6 @@ def test_a_probable_mistake_has_a_warning(wrong, steps, message, right, enough):
 def test_a_right_schedule_has_no_warning(text):
     for steps in (None, 100) if text in cells(RECIPES) else [RIGHT.get(text)]:
         assert not warnings_of(text, steps)
-
-
-VALUES = """
-    warmup_cosine(1e-3, 100, 1000).staircase(30) | 0 → 0.0009988 → 3.046e-07, 0
-    Piecewise([0, 50, 100], [0, 0.5, 0], 'linear') | 0 → 0.5 → 0, 0
-    triangular(0.0, 0.1, 10).take(60) | 0 … 0.1, 0
-    Linear(0.1, 0.0, 10) >> Linear(0.1, 0.0, 20) | 0.1 → 0, 0.1 → 0, 0
-    Geometric(1.0, 1e-10, 9) >> Constant(1.0) | 1 → 1e-10, 1
-    1 / Linear(0.0, 1.0, 10) >> Constant(0.5) | 3.403e+38 → 1, 0.5
-    Linear(0, 1e-3, 100) >> Constant(1e-3, 800) >> Linear(1e-3, 0, 100) | 0 → 0.001, 0.001, 0.001 → 0, 0
-"""
-
-
-@pytest.mark.parametrize(("text", "values"), rows(VALUES))
-def test_the_values_of_a_phase(text, values):
-    assert ", ".join(phase.values for phase in ls.summary(ls.parse(text)).phases) == values
 
 
 @pytest.mark.parametrize("schedule", [ls.Cosine(1e-3, 0, 1e12).on(ls.Counter("tokens")), ls.Linear(1e-3, 0, 3e9)], ids=repr)

@@ -22,6 +22,10 @@ import lrsched as ls
 from lrsched.algebra.driven import driven_parts
 from lrsched.dialects import keras, optax, timm, torch, transformers
 
+LEFT_OUT = {"get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
+NOISE = {"noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
+OTHERS = {"last_epoch", "initialize", "t_in_epochs", "kwargs", "others"} | NOISE
+
 
 @pytest.mark.parametrize("peer", DIALECTS)
 def test_values_are_theirs_at_every_step_and_past_the_end(peer):
@@ -176,11 +180,6 @@ def test_an_array_of_numbers_is_a_batch(make):
 def test_a_function_may_be_the_decay_of_timm():
     mine = timm.WSDLRScheduler(0.5, 10, 4, 0.1, decay_fn=lambda p: 1 - p * p)
     np.testing.assert_allclose(mine([6, 8, 10, 12]), [0.5, 0.1 + 0.4 * 0.75, 0.1, 0.1], rtol=1e-6)
-
-
-LEFT_OUT = {"get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
-NOISE = {"noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
-OTHERS = {"last_epoch", "initialize", "t_in_epochs", "kwargs", "others"} | NOISE
 
 
 @pytest.mark.parametrize("peer", DIALECTS)

@@ -134,9 +134,6 @@ def test_runs_that_are_lost_count_before_scores_and_means_are_over_the_others():
     np.testing.assert_allclose([line.get_ydata() for line in curves.lines], [[0.15], [0.3]], rtol=1e-6)
 
 
-# Sweeps
-
-
 def losses_only(schedule, key):
     return descend(schedule, key)["loss"]
 
@@ -202,9 +199,6 @@ def test_halving_ends_with_the_whole_runs_of_those_that_were_best_in_short_ones(
     assert found.chosen == whole.chosen
     np.testing.assert_allclose(found.at_best("loss", "linear"), whole.at_best("loss", "linear"), rtol=1e-6)
     assert "of 15 settings 6 and then 3 went on to longer runs." in " ".join(str(found).split())
-
-
-# The figures
 
 
 def test_a_level_is_reached_where_the_curve_stays():

@@ -19,8 +19,6 @@ from matplotlib import pyplot as plt
 from lrsched import lab
 from lrsched.lab.range_test import rules
 
-plt.switch_backend("Agg")
-
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(7, 8, 3)).astype(np.float32)
 BATCHES = (
@@ -125,17 +123,11 @@ def test_a_loss_that_is_no_number_stops_it():
     assert np.isfinite(result.losses).tolist() == [*[True] * (len(result.losses) - 1), False]
 
 
-# Batches
-
-
 def test_stacked_batches_a_list_and_iterators_are_the_same():
     expected = range_test()
     every = [batch_number(i) for i in range(7)]
     for batches in (every, iter(every), (batch for batch in every), dict(enumerate(every)).values()):
         np.testing.assert_array_equal(range_test(batches=batches).losses, expected.losses)
-
-
-# Parameters
 
 
 def test_what_is_no_array_of_floats_is_passed_on_as_it_is():
@@ -200,9 +192,6 @@ def test_models_with_a_state_and_dropout(model):
         np.testing.assert_allclose(range_test(loss_fn, given, has_state=True, seed=7).losses, losses, rtol=1e-3)
 
 
-# Seeds
-
-
 @pytest.fixture(scope="module")
 def seeded():
     return range_test(params=init, seeds=5, seed=3)
@@ -226,9 +215,6 @@ def test_seeds_are_what_a_loop_over_them_gives(optimizer):
             np.testing.assert_allclose(seeded.by_seed[name][s], rate, rtol=0.3, err_msg=name)
 
 
-# Compilation
-
-
 def test_other_numbers_compile_nothing():
     calls = []
 
@@ -241,9 +227,6 @@ def test_other_numbers_compile_nothing():
     for expected, options in ((1, {}), (1, other | data), (2, {"seeds": 3}), (2, {"seeds": 3} | other)):
         range_test(counted, **options)
         assert len(calls) == expected
-
-
-# What is shown
 
 
 def test_what_it_shows(seeded):
@@ -262,9 +245,6 @@ def test_what_it_shows(seeded):
         np.testing.assert_array_equal(lines[name].get_xdata(), [rate, rate])
     assert seeded.plot(ax) is ax
     plt.close("all")
-
-
-# The suggestions
 
 
 def test_slide_stops_where_the_curve_is_straight_again():
@@ -316,9 +296,6 @@ def test_the_valley_is_the_longest_of_all_subsequences(losses):
     index = -minus_end - length + length // 3 + length // 6
     found = rules.valley(np.arange(1.0, n + 1), np.asarray(losses, float))
     np.testing.assert_equal(found, index + 1.0 if index >= 0 else math.nan)
-
-
-# What is refused
 
 
 REFUSED = [
