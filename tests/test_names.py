@@ -150,9 +150,11 @@ GROUPS = [
 test_rates_by_group_are_refused = refused(GROUPS)
 
 
-def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
-    batch = torch.StepLR(np.array([0.1, 0.2]), 30)
-    assert batch == ls.stack([torch.StepLR(0.1, 30), torch.StepLR(0.2, 30)])
-    assert ls.parse(repr(batch)) == ls.from_json(ls.to_json(batch)) == batch
+def test_a_batch_is_written_with_arrays_or_stack():
+    onecycle = optax_dialect.linear_onecycle_schedule
+    for make in (lambda x: torch.StepLR(x, 30), torch.ReduceLROnPlateau, lambda x: onecycle(400 * x, x)):
+        batch = make(np.array([0.1, 0.2]))
+        assert batch == ls.stack([make(0.1), make(0.2)])
+        assert ls.parse(repr(batch)) == ls.from_json(ls.to_json(batch)) == batch
     assert optax_dialect.linear_schedule(np.array([0.1, 0.2]), 0.0, 100) == ls.Linear([0.1, 0.2], 0.0, 100)
     assert timm.MultiStepLRScheduler(0.1, [30, 80]) == ls.multi_step(0.1, [29, 79], 1.0)  # a list is no batch there

@@ -5,7 +5,6 @@
 
 import enum
 import inspect
-import re
 import unittest
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch_cases import WITHOUT_FUNCTIONS
 
 import lrsched as ls
 from lrsched.algebra.driven import driven_parts
-from lrsched.dialects import keras, optax, timm, torch, transformers
+from lrsched.dialects import keras, optax, timm, transformers
 
 LEFT_OUT = {"get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
 NOISE = {"noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
@@ -138,7 +137,7 @@ BAD: list[tuple[Any, str]] = [
         "deserialize(registered_name='mine>CosineDecay'): expected a class of Keras",
     ),
 ]
-test_what_has_no_meaning_raises = refused([(call, re.escape(message)) for call, message in BAD])
+test_what_has_no_meaning_raises = refused(BAD, literal=True)
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0.0701, 71), (0.5, 500), (0, 0), (1, 1), (10.5, 10)])
@@ -170,11 +169,6 @@ def test_a_string_of_another_type_prints_as_text():
     kind: Any = enum.Enum("Kind", {"COSINE": "cosine"}, type=str)  # as SchedulerType of transformers
     for s in (transformers.get_scheduler(kind.COSINE, 0.1, 10, 100), keras.ReduceLROnPlateau(0.1, mode=np.str_("min"))):
         assert ls.parse(repr(s)) == s
-
-
-@pytest.mark.parametrize("make", [lambda x: optax.linear_onecycle_schedule(400 * x, x), torch.ReduceLROnPlateau])
-def test_an_array_of_numbers_is_a_batch(make):
-    assert make(np.array([0.1, 0.2])) == ls.stack([make(0.1), make(0.2)])
 
 
 def test_a_function_may_be_the_decay_of_timm():

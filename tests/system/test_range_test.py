@@ -1,8 +1,8 @@
 """`lrsched.lab.range_test` beside a plain loop, on losses whose stable rates are known, and what it refuses."""
 
+import functools
 import itertools
 import math
-import re
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from helpers import refused
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
@@ -330,13 +331,8 @@ REFUSED = [
     ({"has_state": True, "loss_fn": lambda p, s, b: (fit(p, b), s)}, "expected a pair (params, state)"),
     ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), (s, s))}, "(loss, state)"),
 ]
-
-
-@pytest.mark.usefixtures("relaxing")
-@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_what_cannot_be_tested_is_refused(options, message):
-    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
-        range_test(**options)
+CALLS = [(functools.partial(range_test, **options), message) for options, message in REFUSED]
+test_what_cannot_be_tested_is_refused = pytest.mark.usefixtures("relaxing")(refused(CALLS, literal=True))
 
 
 def test_an_error_of_the_loss_says_where_it_was():
