@@ -48,9 +48,15 @@ class Case(NamedTuple):
         between = np.linspace(0, n, 60).astype(np.int64)
         return np.unique(np.clip([*near, *between, n + n // 9], 0, 2**31 - 1)).astype(np.int32)
 
+    @functools.cache  # noqa: B019 - the cases live as long as the tests
     def known(self, n: int) -> dict[int, float]:
         """The values at and around its boundaries that are numbers as they were given, by their steps."""
-        return _known(self, n)
+        if any(getattr(node, "operator", "min") not in ("min", "max") for node in self.nodes()):
+            return {}  # of what is computed with, nothing is as given
+        given = {float(x) for leaf in jax.tree.leaves(self.make(n)) for x in np.ravel(leaf) if np.isfinite(x)}
+        near = sorted({math.ceil(b) + i for b in (0, *self.boundaries(n)) for i in (-1, 0, 1)})
+        truth = {t: self.truth(n, t) for t in near if 0 <= t < 2**31}
+        return {t: x for t, true in truth.items() for x in given if abs(true - x) <= 1e-50 * abs(x)}
 
     @property
     def power(self) -> bool:
@@ -61,19 +67,6 @@ class Case(NamedTuple):
     def nodes(self) -> list[Any]:
         schedule = self.make(1000)
         return nodes(getattr(schedule, "composed", schedule))  # of a dialect
-
-
-@functools.cache
-def _known(case: Case, n: int) -> dict[int, float]:
-    if any(getattr(node, "operator", "min") not in ("min", "max") for node in case.nodes()):
-        return {}  # of what is computed with, nothing is as given
-    given = {float(x) for leaf in jax.tree.leaves(case.make(n)) for x in np.ravel(leaf) if np.isfinite(x)}
-    near = sorted({math.ceil(b) + i for b in (0, *case.boundaries(n)) for i in (-1, 0, 1)})
-    truth = {t: case.truth(n, t) for t in near if 0 <= t < 2**31}
-    return {t: x for t, true in truth.items() for x in given if abs(true - x) <= 1e-50 * abs(x)}
-
-
-# Shapes
 
 
 def ramps(kind: Any, ends: tuple[float, float], more: tuple[float, ...]) -> Case:

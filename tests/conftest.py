@@ -4,6 +4,8 @@ The core ring is what lies in this folder, with the examples of the docstrings; 
 what is marked as theirs in this folder.
 """
 
+import os
+
 import helpers
 import hypothesis
 import jax
@@ -14,6 +16,7 @@ PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.e
 hypothesis.settings.register_profile("lrsched", derandomize=True, deadline=None, max_examples=40, phases=PHASES)
 hypothesis.settings.load_profile("lrsched")
 
+os.environ.setdefault("MPLBACKEND", "Agg")  # pictures without a window
 RINGS = ("deep", "system")
 CORE = "not deep and not system"
 collect_ignore = ["golden", "processes"]  # programs

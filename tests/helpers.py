@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import lrsched as ls
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -74,6 +77,27 @@ def said(process: "subprocess.Popen[str]") -> str:
         process.kill()
     assert process.returncode == 0, errors[-3000:]
     return printed
+
+
+def exits(capsys: Any, command: Any, *arguments: str) -> str:
+    """What a command says as it ends with the code 2."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        command(list(arguments))
+    return capsys.readouterr().err
+
+
+class Variable:
+    """Converts to an array, as variables of other libraries do."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __jax_array__(self) -> Any:
+        return jnp.asarray(self.value)
+
+
+def live(s: Any) -> Any:
+    return ls.scale_by_learning_rate(s, live=True)
 
 
 def avals(tree: Any) -> Any:

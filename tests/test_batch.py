@@ -109,8 +109,6 @@ REFUSED = [
     (lambda: BATCH.take(np.array([1.0, -1.0, 1.0])), r"take\(steps=array.*\): expected steps >= 0"),
     (lambda: BATCH + np.ones(2), r"expected batches of one shape, got \(2,\), \(3,\)"),
 ]
-
-
 test_mistakes = refused(REFUSED)
 
 

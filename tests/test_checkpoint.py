@@ -34,6 +34,15 @@ MAKERS = {
         {"x": optax.adam(0.1), "y": ls.layerwise(s, 0.5, len, live=live)}, {"a": "x", "b": "y"}
     ),
 }
+FORMATS = {
+    "orbax": lambda state, template, folder: through_orbax(ocp.StandardCheckpointer, state, folder, template),
+    "orbax, without a template": lambda state, template, folder: ls.restore(
+        template, through_orbax(ocp.PyTreeCheckpointer, state, folder)
+    ),
+    "flax": lambda state, template, _: flax.serialization.from_bytes(template, flax.serialization.to_bytes(state)),
+    "flax, without a template": lambda state, template, _: ls.restore(template, dicts(state)),
+    "pickle": lambda state, template, _: ls.restore(template, pickle.loads(pickle.dumps(state))),
+}
 
 
 @functools.cache
@@ -79,17 +88,6 @@ def assert_equal(a: Any, b: Any) -> None:
     assert leaves(a) == leaves(b)
 
 
-FORMATS = {
-    "orbax": lambda state, template, folder: through_orbax(ocp.StandardCheckpointer, state, folder, template),
-    "orbax, without a template": lambda state, template, folder: ls.restore(
-        template, through_orbax(ocp.PyTreeCheckpointer, state, folder)
-    ),
-    "flax": lambda state, template, _: flax.serialization.from_bytes(template, flax.serialization.to_bytes(state)),
-    "flax, without a template": lambda state, template, _: ls.restore(template, dicts(state)),
-    "pickle": lambda state, template, _: ls.restore(template, pickle.loads(pickle.dumps(state))),
-}
-
-
 @pytest.mark.filterwarnings("ignore")  # orbax warns of what it is going to change
 @pytest.mark.parametrize("through", [pytest.param(x, marks=[pytest.mark.system] * x.startswith("orbax")) for x in FORMATS])
 @pytest.mark.parametrize(("maker", "live"), [("chain", False), ("chain", True), ("scheduled", True), ("partition", True)])
@@ -98,9 +96,6 @@ def test_a_state_comes_back_equal_and_goes_on(maker, live, through, tmp_path):
     restored = FORMATS[through](state, first, tmp_path)
     assert_equal(restored, state)
     assert_equal(on(restored), on(state))
-
-
-# Descriptions of schedules
 
 
 def decayed(t: Any) -> Any:
@@ -126,9 +121,6 @@ def test_long_schedules_are_shown_where_they_differ():
     _, saved, now, marks, _ = str(raised.value).split("\n")
     assert max(map(len, (saved, now))) < 140
     assert (saved[marks.index("^")], now[marks.index("^")], marks.split()) == ("3", "7", ["^^^", "^^^", "and", "more"])
-
-
-# Restored states
 
 
 def chain(s: Any = PLATEAU, live: bool = False, links: Any = (ADAM,), **params: Any) -> Any:
@@ -212,8 +204,6 @@ def test_a_live_schedule_that_differs_is_shown_kept_or_replaced(name, read):
     assert leaves(ls.restore(old, state, on_change="raise")) == leaves(old)  # of equal ones there is nothing to say
 
 
-# Parts that only one side has
-
 DECAY, TRACE = optax.add_decayed_weights(1e-4), optax.trace(0.9)
 ADAMW = optax.adamw(optax.linear_schedule(1.0, 0.0, 9)).init(PARAMS)
 BOTH, NEW = {"added": "clocks/1", "removed": "clocks/0"}, {"added": "clocks/0", "on_change": "replace"}
@@ -243,8 +233,6 @@ def test_parts_are_added_and_removed(change):
     with pytest.raises(ValueError, match=r"(?s)of the structure of the template, got another:.*\nHint: added="):
         ls.restore(template, before)
 
-
-# Errors
 
 THIRD = ls.Constant(1 / 3)
 TWO, LIVE_COSINE, FUNCTION = chain(PLATEAU * LATER), chain(COSINE, True), ls.describe(0.1 * ls.Function(decayed))

@@ -37,7 +37,7 @@ def values(schedule: Any) -> np.ndarray:
 
 @pytest.mark.usefixtures("relaxing")
 @pytest.mark.parametrize("page", DIALECTS)
-def test_columns_are_equal(page):
+def test_columns_are_equal_and_every_name_has_its_row(page):
     """The last column but one is the dialect's, with the rate in place of the optimizer."""
     dialect: Any = importlib.import_module(f"lrsched.dialects.{DIALECTS[page]}")
     names = vars(dialect) | {"optimizer": 0.1, "optax": dialect}
@@ -48,11 +48,7 @@ def test_columns_are_equal(page):
             np.testing.assert_allclose(values(eval(call, dict(names))), found, rtol=1e-6, atol=1e-9, err_msg=call)
         if page == "optax" and "plateau" not in ours:
             np.testing.assert_allclose(values(eval(theirs[0], {"optax": optax})), found[STEPS], rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("page", DIALECTS)
-def test_every_name_of_a_dialect_has_its_row(page):
-    dialect = importlib.import_module(f"lrsched.dialects.{DIALECTS[page]}")
+    # Every name of a dialect has its row.
     public = {name for name, x in vars(dialect).items() if name[0] != "_" and f"{x}".startswith(("<function", "<class"))}
     made_here = {name for name in public if getattr(dialect, name).__module__.startswith(dialect.__name__)}
     called = set(re.findall(r"\w+(?=\()", str(rows(page))))

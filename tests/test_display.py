@@ -6,7 +6,6 @@ import io
 from xml.etree import ElementTree as ET
 
 import jax
-import matplotlib as mpl
 import numpy as np
 from matplotlib import image
 from matplotlib import pyplot as plt
@@ -14,7 +13,17 @@ from signatures import FEW
 
 import lrsched as ls
 
-mpl.use("Agg")
+PLATEAU, TOKENS = ls.reduce_on_plateau(), ls.Cosine(3e-4, 0.0, 1e9).on(ls.Counter("tokens"))
+FACTS = [
+    (ls.Piecewise([0, 30, 60, 90], [0.1, 0.03, 0.01, 0.003]), "starts at 0.1, peaks at 0.1 in step 0, ends at 0.003<"),
+    (ls.Exponential(0.1, 0.5), "goes on for ever"),
+    (ls.Linear(0.0, 0.1, 10) >> PLATEAU, "&#x27;value&#x27;; drawn over steps (before any observation of &#x27;value&#x27;)"),
+    (TOKENS, "lasts 1e+09 tokens, starts at 0.0003, peaks at 0.0003 at 0, ends at 0<"),
+    (TOKENS, "depends on the metric &#x27;tokens&#x27;; drawn over tokens<"),
+    (ls.Cosine(np.linspace(0.1, 1, 60), 0.0, 100), "60 schedules, with peaks from 0.1 to 1<"),
+    (ls.Constant(np.linspace(0.1, 1, 501)), "the first 500 of 501 schedules, with peaks from 0.1 to 0.9982<"),
+    (ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="<script>alert(1)</script>")), "&lt;script"),
+]
 
 
 def bundle(s):
@@ -31,19 +40,6 @@ def test_a_curve_the_formula_and_the_facts():
     assert "lasts 100 steps, starts at 0, peaks at 0.1 in step 10, ends at 0<" in page
     picture = base64.b64decode(page.split("base64,")[1].split('"')[0])
     assert np.ptp(image.imread(io.BytesIO(picture))[..., :3]) > 0.5  # something is drawn
-
-
-PLATEAU, TOKENS = ls.reduce_on_plateau(), ls.Cosine(3e-4, 0.0, 1e9).on(ls.Counter("tokens"))
-FACTS = [
-    (ls.Piecewise([0, 30, 60, 90], [0.1, 0.03, 0.01, 0.003]), "starts at 0.1, peaks at 0.1 in step 0, ends at 0.003<"),
-    (ls.Exponential(0.1, 0.5), "goes on for ever"),
-    (ls.Linear(0.0, 0.1, 10) >> PLATEAU, "&#x27;value&#x27;; drawn over steps (before any observation of &#x27;value&#x27;)"),
-    (TOKENS, "lasts 1e+09 tokens, starts at 0.0003, peaks at 0.0003 at 0, ends at 0<"),
-    (TOKENS, "depends on the metric &#x27;tokens&#x27;; drawn over tokens<"),
-    (ls.Cosine(np.linspace(0.1, 1, 60), 0.0, 100), "60 schedules, with peaks from 0.1 to 1<"),
-    (ls.Constant(np.linspace(0.1, 1, 501)), "the first 500 of 501 schedules, with peaks from 0.1 to 0.9982<"),
-    (ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="<script>alert(1)</script>")), "&lt;script"),
-]
 
 
 def test_every_class_of_nodes_is_shown_with_its_facts(monkeypatch):

@@ -115,7 +115,34 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
         (lambda x=x: LINE(x), "schedule(step=...): expected a number or an array of numbers")
         for x in ("5", None, True, 1j, NAN, LINE, [[1], [2, 3]])
     ),
+    # The error names the function that the user called, not an inner one.
+    (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
+    (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),
+    (lambda: ls.plot(DRIVEN, observations=[1.0], every=0), "plot(every=0): expected every >= 1"),
+    *((lambda x=x: ls.plot(LINE, observations=x), "plot(observations=...): expected at least one") for x in ([], {"a": []})),
+    (lambda: ls.plot(LINE, ax=3), "plot(ax=3): expected the Axes of matplotlib", "Hint: figure, ax = plt.subplots()."),
+    (lambda: ls.plot(LINE, log="log"), "plot(log='log'): expected True or False"),
+    (lambda: ls.plot(LINE, labels=3), "plot(labels=3): expected a list of names"),
+    (lambda: ls.get_schedule({}, LINE), "get_schedule(name=Linear(0.0, 1.0, 10)): expected a string"),
+    (lambda: ls.scale_by_learning_rate(0.1, live="yes"), "scale_by_learning_rate(live='yes'): expected True or False"),
+    (lambda: ls.scale_by_learning_rate(0.1, flip_sign=3), "scale_by_learning_rate(flip_sign=3): expected True or False"),
+    (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),
+    (lambda: ls.clocks.evaluate(LINE, None), "evaluate(state=None): expected the state that init(schedule) makes"),
+    (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),
 ]
+# Recipes and dialects refuse counts between 0 and 1: they are ratios, or arguments in the wrong order.
+RATIOS = [
+    (lambda: ls.warmup_cosine(1e-3, 0.1, 1000), "warmup_cosine(warmup_steps=0.1)", "warmup_steps=round(0.1 * total_steps)"),
+    (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
+    (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
+    (lambda: keras.PiecewiseConstantDecay([0.3, 9], [1, 0.5, 0.1]), "PiecewiseConstantDecay(boundaries=[0.3, 9.0])", "round("),
+    (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
+    (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
+    (lambda: optax.piecewise_constant_schedule(1.0, {0.3: 0.5}), "piecewise_constant_schedule(boundaries=[0.3])", "round(0.3"),
+    (lambda: timm.create_scheduler_v2(0.1, decay_milestones=[0.3]), "create_scheduler_v2(decay_milestones=[0.3])", "of epochs"),
+    (lambda: torch.CosineAnnealingLR(0.1, 0.5), "CosineAnnealingLR(T_max=0.5)", "T_max=round(0.5 * total_steps)"),
+]
+CALLS += [(call, f"{says}: expected ", " >= 1", "Hint: ", *hint) for call, says, *hint in RATIOS]
 
 
 @pytest.mark.parametrize("fn", [lambda t: 1.0 if t < 5 else 0.5, lambda t: math.exp(-t)])
@@ -131,9 +158,6 @@ def test_a_function_that_takes_no_arrays_says_what_to_write(make, fn):
     assert schedule(7) is not None  # one known step is no matter
 
 
-# Recipes and dialects refuse counts between 0 and 1: they are ratios, or arguments in the wrong order.
-
-
 def test_no_recipe_takes_a_count_between_0_and_1():
     found = 0
     for call, name in arguments():
@@ -145,19 +169,6 @@ def test_no_recipe_takes_a_count_between_0_and_1():
     assert found > 20
 
 
-RATIOS = [
-    (lambda: ls.warmup_cosine(1e-3, 0.1, 1000), "warmup_cosine(warmup_steps=0.1)", "warmup_steps=round(0.1 * total_steps)"),
-    (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
-    (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
-    (lambda: keras.PiecewiseConstantDecay([0.3, 9], [1, 0.5, 0.1]), "PiecewiseConstantDecay(boundaries=[0.3, 9.0])", "round("),
-    (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
-    (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
-    (lambda: optax.piecewise_constant_schedule(1.0, {0.3: 0.5}), "piecewise_constant_schedule(boundaries=[0.3])", "round(0.3"),
-    (lambda: timm.create_scheduler_v2(0.1, decay_milestones=[0.3]), "create_scheduler_v2(decay_milestones=[0.3])", "of epochs"),
-    (lambda: torch.CosineAnnealingLR(0.1, 0.5), "CosineAnnealingLR(T_max=0.5)", "T_max=round(0.5 * total_steps)"),
-]
-
-
 def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
     assert ls.warmup_cosine(1e-3, 0, 1000)(0) == np.float32(1e-3)
     assert ls.wsd(1e-3, 1, 10.5, 2.5).length == 10.5
@@ -167,31 +178,9 @@ def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
     assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time
 
 
-# The error names the function that the user called, not an inner one.
-OUTER = [
-    (lambda: ls.resume(LINE, ls.describe(LINE)), "resume(saved=Linear(0.0, 1.0, 10)): ", "Hint: resume(saved, schedule)."),
-    (lambda: ls.resume("", [LINE, LINE]), "resume(schedule=[Linear", "expected a schedule, a number or a function"),
-    (lambda: ls.plot(DRIVEN, observations=[1.0], every=0), "plot(every=0): expected every >= 1"),
-    *((lambda x=x: ls.plot(LINE, observations=x), "plot(observations=...): expected at least one") for x in ([], {"a": []})),
-    (lambda: ls.plot(LINE, ax=3), "plot(ax=3): expected the Axes of matplotlib", "Hint: figure, ax = plt.subplots()."),
-    (lambda: ls.plot(LINE, log="log"), "plot(log='log'): expected True or False"),
-    (lambda: ls.plot(LINE, labels=3), "plot(labels=3): expected a list of names"),
-    (lambda: ls.get_schedule({}, LINE), "get_schedule(name=Linear(0.0, 1.0, 10)): expected a string"),
-    (lambda: ls.scale_by_learning_rate(0.1, live="yes"), "scale_by_learning_rate(live='yes'): expected True or False"),
-    (lambda: ls.scale_by_learning_rate(0.1, flip_sign=3), "scale_by_learning_rate(flip_sign=3): expected True or False"),
-    (lambda: ls.reduce_on_plateau(monitor=3), "reduce_on_plateau(monitor=3): expected a string"),
-    (lambda: ls.clocks.evaluate(LINE, None), "evaluate(state=None): expected the state that init(schedule) makes"),
-    (lambda: ls.stack(3), "stack(schedules=3): expected a list of schedules"),
-]
-
-
-ERRORS = [*CALLS, *OUTER, *((call, f"{says}: expected ", " >= 1", "Hint: ", *hint) for call, says, *hint in RATIOS)]
-
-
-@pytest.mark.parametrize(
-    ("call", "fragments"), [(call, words) for call, *words in ERRORS], ids=[words[0] for _, *words in ERRORS]
-)
-def test_an_error_says_what_it_is_about(call, fragments):
+@pytest.mark.parametrize("error", CALLS, ids=[words for _, words, *_ in CALLS])
+def test_an_error_says_what_it_is_about(error):
+    call, *fragments = error
     with pytest.raises((TypeError, ValueError)) as raised:
         call()
     assert [words for words in fragments if words not in str(raised.value)] == [], raised.value

@@ -1,16 +1,28 @@
-"""Packages import only from the packages below them, and files never in a circle: CONTRIBUTING, where things are."""
+"""Packages import only from those below them, files never in a circle, and every public name is documented."""
 
 import ast
 import graphlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import lrsched
 
 ROOT = Path(lrsched.__file__).parent
 FLOORS = ["algebra", "clocks", "views", "training", "dialects", "lab", "__main__"]
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
+PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in (lrsched, lrsched.clocks) for name in module.__all__}
+METHODS = {
+    f"{owner.__name__}.{name}": value
+    for owner in (lrsched.Schedule, lrsched.Clock)
+    for name, value in inspect.getmembers(owner, inspect.isfunction)
+    if not name.startswith("_")
+}
+NEED_NO_EXAMPLE = {"at", "spans", "line", "init", "tick", "read", "report", "ScheduleState"}  # what others call, or make
+MADE_HERE = ("lrsched.algebra.shapes", "lrsched.algebra.recipes", "lrsched.algebra.decays", "lrsched.clocks.metrics")
 
 
 def first(path):
@@ -71,3 +83,22 @@ def test_the_public_face_lists_its_names_and_imports_little():
     code = f"import sys; from lrsched import *; import lrsched as ls; {live}; print([m for m in {others} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
+def test_is_documented(name):
+    """In one line, with every argument, and an example that runs."""
+    value = (PUBLIC | METHODS)[name]
+    text = inspect.getdoc(value) or ""
+    first, *rest = text.split("\n")
+    assert first.endswith((".", ":", "?")), first
+    assert not rest or not rest[0], f"{name}: one line, then an empty one"
+    if name.split(".")[-1] in NEED_NO_EXAMPLE:
+        return
+    assert ">>> " in text, f"{name} has no example"
+    parameters = [p for p in inspect.signature(value).parameters if p != "self" and not p.startswith("_")]
+    for parameter in parameters if value not in (lrsched.Clock, lrsched.Schedule) else ():
+        assert f"{parameter}:" in text or f"{parameter}," in text or f"`{parameter}`" in text, f"{name}: {parameter}"
+    if getattr(value, "__module__", "") in MADE_HERE and parameters:
+        assert "Args:" in text, f"{name} does not say its arguments"
+        assert "`" in text.split("Args:")[0], f"{name} has no formula"

@@ -18,6 +18,18 @@ from lrsched.algebra.shapes import Function, Noise
 from lrsched.dialects import torch
 from lrsched.views.formula import formula
 
+CASES = re.compile(r"\\begin{cases} ((?:(?!\\begin{cases}).)*?) \\end{cases}")
+WRITTEN = [
+    (ls.Linear(0.0, 1e-3, 100), r"\begin{cases} 0.001 \cdot \frac{t}{100} & UNTIL 100 \\ 0.001 & REST \end{cases}"),
+    (ls.Constant(3e-5), r"3 \cdot 10^{-5}"),
+    (ls.Exponential(1e-5, 0.5), r"10^{-5} \cdot 0.5^{t}"),
+    (2 * ls.Time() + 1, r"2 \cdot t + 1"),
+    (-(1 + ls.Time()), r"-\left(1 + t\right)"),
+    (ls.Constant(0.0) / ls.Linear(0, 0, 0), r"\text{undefined}"),
+    (ls.step_decay(0.1, 30, 0.5), r"0.1 \cdot 0.5^{\left\lfloor \frac{t}{30} \right\rfloor}"),
+    (ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="val_loss")), r"0.5^{p},\quad p = \text{plateaus of val\_loss}"),
+]
+
 
 def has_formula(s: Any) -> bool:
     """Whether it is one schedule, and every node in it has one, which is optional: without it `latex` raises."""
@@ -87,9 +99,6 @@ def assert_has_the_values(text: str, s: Any, steps: Any, tolerance: float) -> No
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * scale / 10, err_msg=text)
 
 
-CASES = re.compile(r"\\begin{cases} ((?:(?!\\begin{cases}).)*?) \\end{cases}")
-
-
 @pytest.mark.parametrize("name", MADE)
 def test_every_formula_is_that_of_the_schedule_and_is_rendered(name):
     s = MADE[name]
@@ -113,18 +122,6 @@ def test_generated_schedules_have_formulas(s):
 
 def test_most_nodes_have_formulas():
     assert len({type(one) for s in MADE.values() for one in nodes(s) if isinstance(one, ls.Schedule)}) >= 24
-
-
-WRITTEN = [
-    (ls.Linear(0.0, 1e-3, 100), r"\begin{cases} 0.001 \cdot \frac{t}{100} & UNTIL 100 \\ 0.001 & REST \end{cases}"),
-    (ls.Constant(3e-5), r"3 \cdot 10^{-5}"),
-    (ls.Exponential(1e-5, 0.5), r"10^{-5} \cdot 0.5^{t}"),
-    (2 * ls.Time() + 1, r"2 \cdot t + 1"),
-    (-(1 + ls.Time()), r"-\left(1 + t\right)"),
-    (ls.Constant(0.0) / ls.Linear(0, 0, 0), r"\text{undefined}"),
-    (ls.step_decay(0.1, 30, 0.5), r"0.1 \cdot 0.5^{\left\lfloor \frac{t}{30} \right\rfloor}"),
-    (ls.Exponential(1.0, 0.5).on(ls.Plateau(monitor="val_loss")), r"0.5^{p},\quad p = \text{plateaus of val\_loss}"),
-]
 
 
 @pytest.mark.parametrize(("s", "text"), WRITTEN)

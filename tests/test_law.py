@@ -7,7 +7,6 @@ import itertools
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 import pytest
 from helpers import refused
@@ -16,8 +15,6 @@ import lrsched as ls
 from lrsched import lab
 from lrsched.lab.law.laws import LAWS
 from lrsched.lab.law.result import FittedLaw, Parameter
-
-mpl.use("Agg")
 
 N = 3000
 STEPS = np.arange(300, N, 50)

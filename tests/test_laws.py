@@ -1,6 +1,6 @@
-"""The laws of the algebra, and the meaning of every node, on generated nested schedules, outside of jit.
+"""The laws of the algebra outside of jit, and the meaning of every node, on generated nested schedules.
 
-`deep/test_compiled_meaning.py` has the meaning in compiled code.
+In compiled code they have their meaning too, so that the laws follow.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import nested
 import numpy as np
 import pytest
 from helpers import x64
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from meaning import length, value
 from meaning import meanings as truth_of
@@ -33,6 +33,16 @@ FRACTIONAL = np.append(np.arange(0, 22, 0.25), [26.5, 30.25, 47.75, 61.5, 100.25
 STEPS = np.concatenate([WHOLE, FRACTIONAL.ravel(), [10**9 + 0.25, 2**31 - 1.25]])
 PRECISIONS = {"float32": contextlib.nullcontext, "float64": x64}
 in_both = pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
+FAR = {
+    "delayed": lambda s: (s.delay(10**9), 10**9 + np.arange(-2, 40)),
+    "stretched": lambda s: (s.stretch(2**20), np.add.outer(2**18 * np.arange(40), [-1, 0, 1, 77777])),
+    "stretched oddly": lambda s: (s.stretch(3 * 2**18 + 4), np.add.outer((3 * 2**16 + 1) * np.arange(40), [-1, 0, 1])),
+    "last": lambda s: (ls.Constant(0.3, 2**31 - 50) >> s, 2**31 - 50 + np.arange(-2, 50)),
+    "repeated": lambda s: (s.take(10**8 + 0.25).repeat(), np.add.outer(10**8 * np.array([0, 1, 4, 20]), np.arange(-2, 30))),
+    "warped": lambda s: (s @ ((ls.Time() - 2**30) / 2**18), 2**30 + np.add.outer(2**16 * np.arange(40), [-1, 0, 1])),
+    "reversed": lambda s: (s.take(2**31 - 1).reverse(), 2**31 - 1 - np.arange(0, 40)),
+}
+NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
 
 
 def law(*strategies: Any) -> Any:
@@ -67,9 +77,6 @@ def assert_eager(actual: Any, truth: Any, scale: float) -> None:
     np.testing.assert_allclose(actual, truth, rtol=relative, atol=absolute)
 
 
-# The meaning of every node
-
-
 @in_both
 @settings(max_examples=60)
 @given(s=schedules)
@@ -77,17 +84,6 @@ def test_a_value_is_the_meaning(precision, s):
     with precision():
         assert_eager(s(STEPS), truth_of(s, STEPS), size(s))
         assert s.length == float(length(s))
-
-
-FAR = {
-    "delayed": lambda s: (s.delay(10**9), 10**9 + np.arange(-2, 40)),
-    "stretched": lambda s: (s.stretch(2**20), np.add.outer(2**18 * np.arange(40), [-1, 0, 1, 77777])),
-    "stretched oddly": lambda s: (s.stretch(3 * 2**18 + 4), np.add.outer((3 * 2**16 + 1) * np.arange(40), [-1, 0, 1])),
-    "last": lambda s: (ls.Constant(0.3, 2**31 - 50) >> s, 2**31 - 50 + np.arange(-2, 50)),
-    "repeated": lambda s: (s.take(10**8 + 0.25).repeat(), np.add.outer(10**8 * np.array([0, 1, 4, 20]), np.arange(-2, 30))),
-    "warped": lambda s: (s @ ((ls.Time() - 2**30) / 2**18), 2**30 + np.add.outer(2**16 * np.arange(40), [-1, 0, 1])),
-    "reversed": lambda s: (s.take(2**31 - 1).reverse(), 2**31 - 1 - np.arange(0, 40)),
-}
 
 
 def moved(s: Any, move: str) -> Any:
@@ -101,6 +97,47 @@ def moved(s: Any, move: str) -> Any:
 def test_a_value_far_away_is_the_meaning(s, move):
     far, steps, scale = moved(s, move)
     assert_eager(far(steps), truth_of(far, steps), scale)
+
+
+def few(examples: int) -> Any:
+    """Settings for so many examples, without shrinking, which would take minutes."""
+    return settings(max_examples=examples, phases=[Phase.generate])
+
+
+def assert_compiled(actual: Any, truth: Any, scale: float) -> None:
+    """Equal within 8 units in the last place of the terms; in float64 compilers have coarser powers and logarithms."""
+    assert actual.dtype == float_type()
+    ulps = 8 if float_type() == np.float32 else 64
+    np.testing.assert_allclose(actual, truth, rtol=0, atol=ulps * float(np.finfo(float_type()).eps) * max(scale, 1e-30))
+
+
+def kinds_of_steps() -> list[Any]:
+    """Whole and huge steps, and a matrix of fractional steps, each in one call and under `vmap`."""
+    whole, fractional = WHOLE.astype(np.int32), FRACTIONAL.astype(float_type())
+    together, mapped = lambda s, t: s(t), lambda s, t: jax.vmap(s)(t)
+    return [(whole, together), (fractional, mapped), (whole, mapped), (fractional, together)]
+
+
+@pytest.mark.deep
+@in_both
+@few(20)
+@given(s=schedules, kind=st.sampled_from(range(4)), is_known=st.booleans())
+def test_a_compiled_value_is_the_meaning(precision, s, kind, is_known):
+    with precision():
+        steps, call = kinds_of_steps()[kind]
+        steps = steps[steps <= 2**20] if steps.dtype.kind == "i" and not is_known else steps
+        found = jax.jit(lambda t: call(s, t))(jnp.asarray(steps)) if is_known else jax.jit(call)(s, steps)
+        assert_compiled(found, truth_of(s, steps), size(s))
+
+
+@pytest.mark.deep
+@in_both
+@few(6)
+@given(s=schedules, move=st.sampled_from(list(FAR)))
+def test_a_compiled_value_far_away_is_the_meaning(precision, s, move):
+    far, steps, scale = moved(s, move)
+    with precision():
+        assert_compiled(jax.jit(lambda t: far(t))(steps), truth_of(far, steps), scale)
 
 
 @given(schedules)
@@ -211,11 +248,6 @@ def test_reverse_turns_the_order_around(a, b, n, m):
     a, b = a.take(n), b.take(m)
     # Off every boundary, because a reversed jump takes its other side.
     yield (a >> b).reverse(), b.reverse() >> a.reverse(), np.arange(0, 60, 0.25) + 1 / 1024
-
-
-# Schedules as values
-
-NAMES = {name: getattr(ls, name) for name in dir(ls)} | {"inverse_time": nested.inverse_time}
 
 
 @given(schedules, schedules)

@@ -21,6 +21,13 @@ DEPTHS: Any = {"embed": 4, "blocks": np.array([3, 2, 1]), "head": 0}
 STACKED = np.array([0.125, 0.25, 0.5])
 FACTORS = {"embed": 0.0625, "blocks": STACKED, "head": 1}
 RATE = ls.Linear(0.5, 0.0, 4)
+WAYS: dict[str, Any] = {
+    "function": {"decay": 0.5, "depth_of": lambda path: DEPTHS[path.split("/")[0]]},
+    "dict": {"decay": 0.5, "depth_of": DEPTHS},
+    "the longest path wins": {"decay": 0.5, "depth_of": {"": 4, "blocks": np.array([3, 2, 1]), "head": 7, "head/kernel": 0}},
+    "factors": {"factors": FACTORS},
+    "factors by function": {"factors": lambda path: FACTORS[path.split("/")[0]]},
+}
 
 
 def updated(optimizer: Any, params: Any = PARAMS) -> Any:
@@ -34,15 +41,6 @@ def is_as_expected(updates: Any) -> None:
         np.testing.assert_allclose(np.float32(u), np.broadcast_to(-0.375 * factor, x.shape), rtol=1e-6)
 
     jax.tree_util.tree_map_with_path(check, PARAMS, updates)
-
-
-WAYS: dict[str, Any] = {
-    "function": {"decay": 0.5, "depth_of": lambda path: DEPTHS[path.split("/")[0]]},
-    "dict": {"decay": 0.5, "depth_of": DEPTHS},
-    "the longest path wins": {"decay": 0.5, "depth_of": {"": 4, "blocks": np.array([3, 2, 1]), "head": 7, "head/kernel": 0}},
-    "factors": {"factors": FACTORS},
-    "factors by function": {"factors": lambda path: FACTORS[path.split("/")[0]]},
-}
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import refused, relaxed, x64
+from helpers import live, refused, relaxed, x64
 from hypothesis import given
 from nested import schedules
 from signatures import FEW, pure
@@ -23,10 +23,14 @@ from lrsched.training.live import packed
 GRADS = {"w": jnp.ones(3)}
 WSD = ls.wsd(0.1, 10, 1000, 100)
 HALVE = 0.1 * ls.reduce_on_plateau(factor=0.5, patience=1)
-
-
-def live(s) -> Any:
-    return ls.scale_by_learning_rate(s, live=True)
+LENGTHS: Any = [
+    (edge, [2**31 - 2, 2**30 + 0.5, 33.4], [1]),
+    (lambda n: edge(n).delay(n / 2).take(n * 2).drop(n / 4), [2**30 + 0.5, 33.4], [1.25]),
+    (lambda n: edge(n).stretch(1563.0), [100_003], [1563]),
+    (lambda n: torch.OneCycleLR(1.0, epochs=2, steps_per_epoch=n, anneal_strategy="linear"), [10**9 + 7], [2]),
+    (lambda n: ls.step_decay(1.0, n, 0.5), [1_000_000_007], [1, 2]),
+    (lambda n: ls.wsd(0.1, 4, n, 5), [5000, 150, 1_000_000_007], [0.5, 1]),
+]
 
 
 class Job:
@@ -56,16 +60,6 @@ def test_a_live_schedule_has_the_values_of_the_schedule():
         np.testing.assert_allclose(packed(s)(steps), s(steps), rtol=2e-6, atol=1e-6, err_msg=repr(s))
 
 
-LENGTHS: Any = [
-    (edge, [2**31 - 2, 2**30 + 0.5, 33.4], [1]),
-    (lambda n: edge(n).delay(n / 2).take(n * 2).drop(n / 4), [2**30 + 0.5, 33.4], [1.25]),
-    (lambda n: edge(n).stretch(1563.0), [100_003], [1563]),
-    (lambda n: torch.OneCycleLR(1.0, epochs=2, steps_per_epoch=n, anneal_strategy="linear"), [10**9 + 7], [2]),
-    (lambda n: ls.step_decay(1.0, n, 0.5), [1_000_000_007], [1, 2]),
-    (lambda n: ls.wsd(0.1, 4, n, 5), [5000, 150, 1_000_000_007], [0.5, 1]),
-]
-
-
 @pytest.mark.parametrize(("make", "lengths", "boundaries"), LENGTHS)
 def test_lengths_stay_exact_and_compile_nothing(make, lengths, boundaries):
     job = Job(live(make(10)))
@@ -89,13 +83,14 @@ def test_every_hyperparameter_is_live():
     job = Job(ls.scheduled(optax.sgd, live=True)(rate, momentum=momentum))
     job.run()
     assert (ls.get_schedule(job.state), ls.get_schedule(job.state, "momentum")) == (rate, momentum)
-    job.state = ls.replace_schedule(job.state, other, "momentum")
+    written = job.state._replace(hyperparams={**job.state.hyperparams, "momentum": jnp.float32(0.5)})
+    job.state = ls.replace_schedule(written, other, "momentum")  # in place of the number, too
     job.run()
     found = ls.hyperparameters(job.state)
     np.testing.assert_allclose([found["momentum"], found["learning_rate"]], [other(1), rate(1)], rtol=1e-6)
 
 
-def test_a_sweep_starts_from_one_optimizer():
+def test_a_sweep_starts_from_one_optimizer_and_a_batch_is_observed_under_vmap():
     optimizer, grads = live(ls.warmup_cosine(0.1, 10, 100)), {"w": jnp.ones((4, 3))}
     sweep, _ = ls.grid(ls.warmup_cosine, peak=[0.1, 0.2], warmup_steps=[0, 20], steps=100)
     state = ls.replace_schedule(jax.vmap(optimizer.init)(grads), sweep)
@@ -105,9 +100,6 @@ def test_a_sweep_starts_from_one_optimizer():
         _, state = update(grads, state)
     np.testing.assert_allclose(ls.learning_rate(state), sweep(14), rtol=1e-6)
     np.testing.assert_allclose(ls.next_learning_rate(state), sweep(15), rtol=1e-6)
-
-
-def test_a_batch_is_observed_under_vmap():
     batch = jax.vmap(live(HALVE).init)({"w": jnp.ones((2, 3))})
     for _ in range(3):
         batch = jax.vmap(lambda state, loss: ls.observe(state, value=loss))(batch, jnp.asarray([1.0, jnp.nan]))
@@ -127,8 +119,6 @@ MISTAKES: list[tuple[Any, str]] = [
     (lambda: ls.observe(DRIVEN, value=1.0, loss=1.0), r"no clock monitors 'loss' \(monitored: 'value'\)"),
     (lambda: ls.observe(PURE, value=1.0), r"observe\(...\): no clock monitors 'value' \(monitored: none\)"),
 ]
-
-
 test_mistakes = refused(MISTAKES)
 
 

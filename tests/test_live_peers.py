@@ -17,6 +17,15 @@ from lrsched.dialects.optax import from_optax
 from lrsched.dialects.torch import from_torch, state_from_torch
 
 RECORDS = recording("optax")["records"]
+ATTRIBUTES = {
+    "base_values": [0.1, 0.02],
+    "noise_range_t": None,
+    "warmup_t": 3,
+    "warmup_lr_init": 1e-5,
+    "warmup_prefix": False,
+    "param_group_field": "lr",
+    "optimizer": SimpleNamespace(param_groups=[{}, {"lr_scale": 0.5}]),
+}
 
 
 @pytest.mark.deep
@@ -133,17 +142,6 @@ def test_a_live_greedy_scheduler_begins_with_its_first_rate():
         state_from_torch(greedy())
 
 
-ATTRIBUTES = {
-    "base_values": [0.1, 0.02],
-    "noise_range_t": None,
-    "warmup_t": 3,
-    "warmup_lr_init": 1e-5,
-    "warmup_prefix": False,
-    "param_group_field": "lr",
-    "optimizer": SimpleNamespace(param_groups=[{}, {"lr_scale": 0.5}]),
-}
-
-
 def test_a_live_scheduler_of_timm_has_its_arguments_as_attributes():
     cosine = {"t_initial": 30, "lr_min": 1e-4, "cycle_mul": 2.0, "cycle_decay": 0.5, "cycle_limit": 2, "k_decay": 1.5}
     scheduler = live("CosineLRScheduler", "timm.scheduler.cosine_lr", **ATTRIBUTES, **cosine)
@@ -167,8 +165,6 @@ REFUSED = [
     (live("StepLRScheduler", "timm.scheduler.x", **STEPS), 2, "a group from 0 to 1"),
     (live("StepLRScheduler", "timm.scheduler.x", **STEPS | {"param_group_field": "b1"}), 0, "expected a scheduler of the rate"),
 ]
-
-
 test_what_timm_has_not_is_refused = refused(
     [(functools.partial(timm.from_timm, scheduler, group), words) for scheduler, group, words in REFUSED]
 )

@@ -75,8 +75,6 @@ ATTRIBUTES = [
     (lambda: optax_dialect.warmup_cosine, "Hint: lrsched.dialects.optax.warmup_cosine_decay_schedule."),
     (lambda: ls.qwertyuiop, "module 'lrsched' has no attribute 'qwertyuiop'"),
 ]
-
-
 test_an_argument_of_others_is_a_type_error_with_ours = refused(NAMES, TypeError, literal=True)
 test_a_name_of_others_is_an_attribute_error_with_ours = refused(ATTRIBUTES, AttributeError, literal=True)
 
@@ -151,9 +149,11 @@ GROUPS = [
 test_rates_by_group_are_refused = refused(GROUPS)
 
 
-def test_a_batch_of_pytorchs_schedulers_is_written_with_arrays_or_stack():
-    batch = torch.StepLR(np.array([0.1, 0.2]), 30)
-    assert batch == ls.stack([torch.StepLR(0.1, 30), torch.StepLR(0.2, 30)])
-    assert ls.parse(repr(batch)) == ls.from_dict(ls.to_dict(batch)) == batch
+def test_a_batch_is_written_with_arrays_or_stack():
+    onecycle = optax_dialect.linear_onecycle_schedule
+    for make in (lambda x: torch.StepLR(x, 30), torch.ReduceLROnPlateau, lambda x: onecycle(400 * x, x)):
+        batch = make(np.array([0.1, 0.2]))
+        assert batch == ls.stack([make(0.1), make(0.2)])
+        assert ls.parse(repr(batch)) == ls.from_dict(ls.to_dict(batch)) == batch
     assert optax_dialect.linear_schedule(np.array([0.1, 0.2]), 0.0, 100) == ls.Linear([0.1, 0.2], 0.0, 100)
     assert timm.MultiStepLRScheduler(0.1, [30, 80]) == ls.multi_step(0.1, [29, 79], 1.0)  # a list is no batch there

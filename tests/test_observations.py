@@ -11,7 +11,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
-from helpers import refused, x64
+from helpers import Variable, live, refused, x64
 
 import lrsched as ls
 from lrsched.clocks.observations import check_spelling
@@ -22,10 +22,10 @@ PARAMS: Any = {"w": jnp.ones(3), "b": jnp.ones(2)}
 NANS = jax.tree.map(lambda x: x * jnp.nan, PARAMS)
 RATE, PLATEAU = ls.Linear(1.0, 0.0, 1000), ls.reduce_on_plateau(factor=0.5, patience=0)
 TOKENS = RATE.on(ls.Counter("tokens"))
-
-
-def live(s: Any) -> Any:
-    return ls.scale_by_learning_rate(s, live=True)
+TYPOS = [("val_loss", "val_los"), ("val_loss", "valLoss"), ("value", "vaule"), ("loss/eval", "loss/evla")]
+OTHERS = """val_loss loss, val_loss value, val_loss train_loss, val_loss val_acc, loss_a loss_b, loss1 loss2, loss loss2,
+    loss vloss, value grad, mse mae, val_acc val_auc, fid fad, steps step, grads grad, tokens token, d_loss g_loss, kl lr,
+    top1 top5, group_10 group_11, value value_fn, group_a_loss group_b_loss"""
 
 
 def run(optimizer: Any, observed: Any, grads: Any = None, jit: bool = True) -> list[Any]:
@@ -44,9 +44,6 @@ def gathered(s: Any, n: Any, observed: Any, grads: Any = None, **options: Any) -
     return {name: [float(x[name]) for x in found] for name in found[0]}
 
 
-# Names
-
-
 @pytest.mark.parametrize("name", ["steps", "state", "observations", "self", "val loss"])
 def test_a_clock_may_monitor_any_name(name):
     s, optimizer = RATE.on(ls.Counter(name)), optax.chain(optax.scale_by_adam(), live(RATE.on(ls.Counter(name))))
@@ -57,12 +54,6 @@ def test_a_clock_may_monitor_any_name(name):
     np.testing.assert_allclose([ls.learning_rate(state), ls.next_learning_rate(state)], [1.0, 0.6], rtol=1e-6)
     [_, state] = run(ls.accumulate(optax.MultiSteps(optimizer, 2)), [{"observations": {name: 200}}] * 2)
     np.testing.assert_allclose(ls.next_learning_rate(state), 0.6, rtol=1e-6)
-
-
-TYPOS = [("val_loss", "val_los"), ("val_loss", "valLoss"), ("value", "vaule"), ("loss/eval", "loss/evla")]
-OTHERS = """val_loss loss, val_loss value, val_loss train_loss, val_loss val_acc, loss_a loss_b, loss1 loss2, loss loss2,
-    loss vloss, value grad, mse mae, val_acc val_auc, fid fad, steps step, grads grad, tokens token, d_loss g_loss, kl lr,
-    top1 top5, group_10 group_11, value value_fn, group_a_loss group_b_loss"""
 
 
 @pytest.mark.parametrize(("meant", "given"), TYPOS)
@@ -83,9 +74,6 @@ def test_another_name_is_for_others():
     for meant, given in (pair.split() for pair in OTHERS.split(",")):
         check_spelling("update", [meant], {given: 1.0})
         check_spelling("update", [given], {meant: 1.0})
-
-
-# optax's contract
 
 
 def test_extra_arguments_for_others_are_ignored():
@@ -161,16 +149,6 @@ def test_a_train_state_of_flax_warns_and_a_pure_schedule_never_does():
         run(ls.scale_by_learning_rate(s), [{}])
 
 
-class Holds:
-    """As a variable of Keras: an array to JAX."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __jax_array__(self):
-        return jnp.asarray(self.value)
-
-
 def test_anything_that_is_an_array_to_jax_is_observed():
     s = PLATEAU * TOKENS
 
@@ -178,9 +156,9 @@ def test_anything_that_is_an_array_to_jax_is_observed():
         state = ls.clocks.tick(s, ls.clocks.init(s), value=loss, tokens=tokens)
         return ls.clocks.evaluate(s, ls.clocks.tick(s, state, value=loss, tokens=tokens))
 
-    for call, kind in ((twice, Holds), (nnx.jit(twice), nnx.Variable)):
+    for call, kind in ((twice, Variable), (nnx.jit(twice), nnx.Variable)):
         np.testing.assert_allclose(call(kind(jnp.float32(1)), kind(jnp.float32(200))), 0.3, rtol=1e-6)
-    [state] = run(live(s), [{"value": Holds(1.0), "tokens": Holds(200)}], jit=False)
+    [state] = run(live(s), [{"value": Variable(1.0), "tokens": Variable(200)}], jit=False)
     np.testing.assert_allclose(ls.next_learning_rate(state), 0.8, rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""The meaning of every operator in each way of calling it, boundaries to the exact step, and the kinds of operands."""
+"""Every operator in each way of calling it, boundaries to the exact step, kinds of operands, and what compiles anew."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import WAYS, as_float32, called, refused, ulps
 from meaning import meanings
-from signatures import FEW, pure
+from signatures import FEW, pure, several
 
 import lrsched as ls
 
@@ -84,15 +84,8 @@ def test_there_is_always_a_number(way):
         assert called({"s": 1 - ls.Time().take(n) / n}, way, np.arange(64))["s"][n] == 0
 
 
-# Operands
-
-
 def rising(t):
     return 2.0 * t
-
-
-def test_an_array_is_a_batch_as_an_operand():
-    assert isinstance(np.array([1.0, 2.0]) * RAMP, ls.Schedule)  # and no array of objects
 
 
 class Greedy:
@@ -129,7 +122,8 @@ def test_a_number_and_a_function_stand_for_schedules(expression):
     assert eval(expression, {**names, "half": 0.5, "f": rising}) == eval(expression, {**names, **schedules})
 
 
-def test_a_constant_lasts_for_ever_and_a_number_beside_an_operator_does_not():
+def test_a_constant_lasts_for_ever_and_a_number_beside_an_operator_does_not_and_an_array_is_a_batch():
+    assert isinstance(np.array([1.0, 2.0]) * RAMP, ls.Schedule)  # and no array of objects
     assert ls.Constant(0.5).length == (RAMP + ls.Constant(0.5)).length == math.inf
     assert (RAMP + 0.5).length == RAMP.length
 
@@ -172,3 +166,30 @@ def test_a_repeat_is_replaced_by_the_names_of_its_arguments():
     assert s.stretch(2).length == 2 * s.length
     with pytest.raises(ValueError, match=r"steps=-20\): expected steps >= 0"):
         dataclasses.replace(RAMP, steps=-20)
+
+
+def counted(function):
+    """The function, compiled, and a list of its traces."""
+    traces = []
+    return jax.jit(lambda *x: traces.append(x) or function(*x)), traces
+
+
+def test_other_numbers_trace_nothing_anew():
+    """A schedule is an argument like any other: of every node, once for Python numbers, and once for arrays."""
+    for call in FEW:
+        received, traces = counted(lambda _: 0.0)
+        for numbers in ({}, *({name: x.tolist()} for name in call.numbers for x in several(call, name))):
+            received(call.make(**numbers))
+            received(jax.tree.map(np.float32, call.make(**numbers)))
+        assert len(traces) <= 2, str(call)  # tables are arrays anyway
+
+
+def test_no_value_is_special():
+    """A number that is 0, 1 or whole, or of another type, is as much a number as any other."""
+    called, traces = counted(lambda s, t: s(t))
+    for x in (0, 1.0, -1, 0.5, np.float32(3), np.int64(2), 1e30):
+        called(ls.Linear(x, x, abs(x)) * x + x >> ls.Constant(x, abs(x)), 3)
+        y = abs(x) or 2.3
+        called(ls.Linear(0, 1, 4).repeat(3, stretch=y, scale=y).stretch(y).staircase(y), 3)
+        called(ls.stack([ls.Linear(0, x, 10), ls.Cosine(x, 0, 5)]), 3)
+    assert len(traces) == 3

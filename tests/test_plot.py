@@ -3,18 +3,23 @@
 import sys
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import optax
 import pytest
 from helpers import refused
+from matplotlib import pyplot as plt
 
 import lrsched as ls
 
-mpl.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
 LINE, WAVE, PLATEAU = ls.Linear(0.0, 1.0, 10), ls.Cosine(1.0, 0.0, 40), ls.reduce_on_plateau()
+TOKENS = ls.Cosine(1.0, 0.1, 1e9).on(ls.Counter("tokens"))
+DRIVEN = [  # and the axis, the last time that is drawn, and the value there
+    (3e-4 * TOKENS, "tokens", 1.05e9, 3e-5),
+    (TOKENS * PLATEAU, "tokens (before any observation of 'value')", 1.05e9, 0.1),
+    (0.1 * PLATEAU, "plateaus of value", 4, 1e-5),
+    (WAVE * PLATEAU, "step (before any observation of 'value')", 42, 0.0),
+    ([PLATEAU, WAVE], "step (before any observation of 'value')", 42, 1.0),  # no single clock
+]
 
 
 @pytest.fixture(autouse=True)
@@ -75,16 +80,6 @@ def test_the_scale_is_logarithmic_where_the_values_ask_for_it():
     assert 0 < low < 0.1 < high
     assert ls.plot(ls.Linear(-1.0, 0.0, 10), log=True).get_yscale() == "linear"
     assert ls.plot(ls.warmup_cosine(0.1, 10, 1000), log=True).get_ylim()[0] > 1e-6
-
-
-TOKENS = ls.Cosine(1.0, 0.1, 1e9).on(ls.Counter("tokens"))
-DRIVEN = [  # and the axis, the last time that is drawn, and the value there
-    (3e-4 * TOKENS, "tokens", 1.05e9, 3e-5),
-    (TOKENS * PLATEAU, "tokens (before any observation of 'value')", 1.05e9, 0.1),
-    (0.1 * PLATEAU, "plateaus of value", 4, 1e-5),
-    (WAVE * PLATEAU, "step (before any observation of 'value')", 42, 0.0),
-    ([PLATEAU, WAVE], "step (before any observation of 'value')", 42, 1.0),  # no single clock
-]
 
 
 @pytest.mark.parametrize(("s", "axis", "last", "value"), DRIVEN)

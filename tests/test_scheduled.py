@@ -19,6 +19,17 @@ PARAMS: Any = {"w": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "b": jnp.ones(3)}
 HALF_PARAMS = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
 RATE, HALF, KEY = ls.Linear(0.1, 0.0, 10), ls.Linear(0.5, 0.0, 10), jax.random.key(0)
 PLATEAU = ls.reduce_on_plateau(0.5, patience=0)
+SCHEDULED = [
+    (optax.adamw, {"learning_rate": RATE, "b1": HALF, "weight_decay": 0.1 * RATE}),
+    (optax.sgd, {"learning_rate": RATE, "momentum": HALF, "nesterov": True}),
+    (optax.adafactor, {"learning_rate": RATE, "min_dim_size_to_factor": 2, "decay_rate": 0.9}),
+    (optax.add_decayed_weights, {"weight_decay": RATE}),
+]
+ADAM, ADAGRAD = {"b1": 0.8, "b2": 0.999, "weight_decay": 0.3}, {"initial_accumulator_value": 0.3}
+TWINS = [(optax.adamw, ADAM, "standard"), (optax.adagrad, ADAGRAD, "standard"), (optax.lion, {"b1": 0.7}, "strict")]
+SGD: Any = ls.scheduled(optax.sgd)(RATE, momentum=0.5)
+FIRST = SGD.init(PARAMS)
+jitted = jax.jit(SGD.update)
 
 
 def used(state: Any) -> dict[str, float]:
@@ -36,16 +47,6 @@ def close(a: Any, b: Any, **tolerance: Any) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(np.float32(x), np.float32(y), **tolerance), a, b)
 
 
-# The optimizer of optax, made anew for each update
-
-SCHEDULED = [
-    (optax.adamw, {"learning_rate": RATE, "b1": HALF, "weight_decay": 0.1 * RATE}),
-    (optax.sgd, {"learning_rate": RATE, "momentum": HALF, "nesterov": True}),
-    (optax.adafactor, {"learning_rate": RATE, "min_dim_size_to_factor": 2, "decay_rate": 0.9}),
-    (optax.add_decayed_weights, {"weight_decay": RATE}),
-]
-
-
 @pytest.mark.parametrize(("factory", "arguments"), SCHEDULED, ids=lambda x: getattr(x, "__name__", ""))
 def test_it_is_the_optimizer_made_anew_for_each_update(factory, arguments):
     optimizer: Any = ls.scheduled(factory)(**arguments)
@@ -59,10 +60,6 @@ def test_it_is_the_optimizer_made_anew_for_each_update(factory, arguments):
         close(updates, expected, rtol=2e-5, atol=1e-6)
 
 
-ADAM, ADAGRAD = {"b1": 0.8, "b2": 0.999, "weight_decay": 0.3}, {"initial_accumulator_value": 0.3}
-TWINS = [(optax.adamw, ADAM, "standard"), (optax.adagrad, ADAGRAD, "standard"), (optax.lion, {"b1": 0.7}, "strict")]
-
-
 @pytest.mark.parametrize(("factory", "arguments", "promotion"), TWINS, ids=lambda x: getattr(x, "__name__", ""))
 def test_on_bfloat16_it_is_the_optimizer_of_optax(factory, arguments, promotion):
     with jax.numpy_dtype_promotion(promotion):
@@ -74,9 +71,6 @@ def test_on_bfloat16_it_is_the_optimizer_of_optax(factory, arguments, promotion)
     assert avals(state.inner_state) == avals(theirs)
     assert ":f32[2,3]" not in jaxpr  # nothing of the size of the parameters is widened
     assert ":bf16[2,3]" in jaxpr
-
-
-# Factories
 
 
 def in_strings(rate: "optax.ScalarOrSchedule", size: "int" = 2, scale: "float | None" = None):
@@ -199,9 +193,6 @@ def test_static_arguments_and_the_type_are_as_in_optax():
     assert recorded(optimizer) == {"learning_rate": 0.1, "b1": 0.5}
 
 
-# The state
-
-
 @pytest.mark.parametrize("make", [ls.scale_by_learning_rate, ls.scheduled(optax.sgd)])
 def test_rates_are_mapped_and_differentiated(make):
     def after(rate):
@@ -215,11 +206,6 @@ def test_a_value_that_is_no_number_was_not_written():
     optimizer = ls.scheduled(optax.sgd)(ls.Linear(0.0, 0.5, 10) / ls.Linear(0.0, 1.0, 10))  # 0 / 0 at first
     state = jax.lax.fori_loop(0, 2, lambda _, state: optimizer.update(PARAMS, state)[1], optimizer.init(PARAMS))
     assert ls.learning_rate(state) == 0.5
-
-
-SGD: Any = ls.scheduled(optax.sgd)(RATE, momentum=0.5)
-FIRST = SGD.init(PARAMS)
-jitted = jax.jit(SGD.update)
 
 
 def assigned(state: Any, name: str, x: Any) -> Any:

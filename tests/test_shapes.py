@@ -13,6 +13,14 @@ from meaning import RAMPS
 import lrsched as ls
 from lrsched.algebra.shapes import Ramp
 
+EDGES = """
+    step_decay(0.3, 30, 1.1) | step_decay(0.3, 7, 0.0) | multi_step(0.3, [0, 7, 7, 30], 0.1) | multi_step(0.3, [9], -2.0)
+    | warmup_cosine(0.3, 6.5, 60.25, 0.1, 0.01) | warmup_cosine(0.3, 0, 60, end=0.1) | warmup_cosine(0.3, 60, 60, end=0.1)
+    | triangular(0.1, 1.1, 6, 0) | triangular(0.1, 1.1, 0, 9) | one_cycle(0.5, 100, 0.0, 10.0) | one_cycle(0.5, 100, 1.0, 10.0)
+    | one_cycle(0.5, 100, 0.5, 10.0, three_phase=True) | one_cycle(0.5, 60.5, 0.3, 10.0, 100.0)
+"""
+OF_1000 = np.unique([*range(110), *(b + i for b in (200, 300, 333, 600, 800, 1000) for i in range(-3, 4)), 5000])
+
 
 def ramps(start: Any, stop: Any, steps: Any) -> dict[str, Any]:
     found = {
@@ -78,17 +86,6 @@ def test_a_list_with_a_traced_entry_keeps_the_digits_of_the_others():
     far = 2**24 + 1
     assert jax.jit(lambda t: (ls.Time().take(2**26) - 2**24)([far, t]))(3.0)[0] == 1
     assert jax.jit(lambda t: ls.Piecewise([0, far, t], [0.0, 1.0, 2.0])(jnp.array([far - 1, far])))(1e8).tolist() == [0, 1]
-
-
-# Recipes
-
-EDGES = """
-    step_decay(0.3, 30, 1.1) | step_decay(0.3, 7, 0.0) | multi_step(0.3, [0, 7, 7, 30], 0.1) | multi_step(0.3, [9], -2.0)
-    | warmup_cosine(0.3, 6.5, 60.25, 0.1, 0.01) | warmup_cosine(0.3, 0, 60, end=0.1) | warmup_cosine(0.3, 60, 60, end=0.1)
-    | triangular(0.1, 1.1, 6, 0) | triangular(0.1, 1.1, 0, 9) | one_cycle(0.5, 100, 0.0, 10.0) | one_cycle(0.5, 100, 1.0, 10.0)
-    | one_cycle(0.5, 100, 0.5, 10.0, three_phase=True) | one_cycle(0.5, 60.5, 0.3, 10.0, 100.0)
-"""
-OF_1000 = np.unique([*range(110), *(b + i for b in (200, 300, 333, 600, 800, 1000) for i in range(-3, 4)), 5000])
 
 
 def test_a_recipe_follows_its_formula():

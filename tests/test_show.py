@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import exits
 from hypothesis import given
 from nested import schedules
 
@@ -17,6 +18,14 @@ from lrsched import __main__ as shell
 from lrsched.views.show import HEIGHT, NARROWEST, WIDTH, curve
 
 EXPRESSION = "Linear(0, 1e-3, 100) >> Cosine(1e-3, 0, 900)"
+MISTAKES = [
+    (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
+    (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
+    (["Time()", "--steps", "1e17"], "at least 1 and below 2**53, got '1e17'"),
+    (["Time()", "--step-s", "9"], "unrecognized arguments: --step-s 9. Hint: did you mean --steps?"),
+    (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
+    ([], "the following arguments are required: EXPRESSION"),
+]
 
 
 def tops(text):
@@ -42,9 +51,7 @@ def test_the_curve_is_where_the_values_are():
         best = np.asarray(s(np.clip(steps, 0, found.steps - 1))).max(axis=1)
         expected = (best - low) / (high - low) * HEIGHT
         assert np.max(np.abs(heights - expected)) <= 1.1
-
-
-def test_a_warm_up_of_ten_steps_in_a_million_is_seen():
+    # A warm-up of ten steps in a million is seen.
     assert tops(curve(ls.summary(ls.Linear(0, 1, 10) >> ls.Cosine(1, 0, 10**6))))[0] == HEIGHT
 
 
@@ -85,22 +92,9 @@ def test_a_driven_schedule_names_its_axis_and_moves_at_whole_readings():
     assert rows[0] == "*" * (len(rows[10]) // 2 + 1)  # 0.1 until the first plateau, and 0.01 from there to the second
 
 
-MISTAKES = [
-    (["Linear(0, 1e-3, 100) >> Cosin(1e-3, 0, 900)"], "did you mean Cosine?\n    Linear(0, 1e-3, 100) >> Cosin(1e-3"),
-    (["Time()", "--steps", "1.5"], "expected a whole number, at least 1"),
-    (["Time()", "--steps", "1e17"], "at least 1 and below 2**53, got '1e17'"),
-    (["Time()", "--step-s", "9"], "unrecognized arguments: --step-s 9. Hint: did you mean --steps?"),
-    (["Time()", "--png", "curve.nonsense"], "argument --png: expected a file to write, got 'curve.nonsense'"),
-    ([], "the following arguments are required: EXPRESSION"),
-]
-
-
 @pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=str)
 def test_a_mistake_is_pointed_at_and_the_exit_code_is_2(arguments, said, capsys):
-    with pytest.raises(SystemExit) as raised:
-        shell.main(["show", *arguments])
-    assert raised.value.code == 2
-    error = capsys.readouterr().err
+    error = exits(capsys, shell.main, "show", *arguments)
     assert said in error
     assert "Traceback" not in error
 
@@ -109,9 +103,7 @@ def test_without_matplotlib_only_the_picture_is_refused(monkeypatch, capsys):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "matplotlib" else real(name, *more))
     assert shell.main(["show", EXPRESSION]) == 0
-    with pytest.raises(SystemExit):
-        shell.main(["show", EXPRESSION, "--png", "curve.png"])
-    assert "python -m pip install 'lrsched-jax[plot]'" in capsys.readouterr().err
+    assert "python -m pip install 'lrsched-jax[plot]'" in exits(capsys, shell.main, "show", EXPRESSION, "--png", "curve.png")
 
 
 def test_a_pipe_that_is_closed_ends_it_quietly():

@@ -28,8 +28,6 @@ def ours(s: Any = S, **options: Any) -> Any:
     return optax.chain(optax.scale_by_adam(), ls.scale_by_learning_rate(s, **options))
 
 
-# Wrappers and containers
-
 LIVE: Any = ls.scale_by_learning_rate(S, live=True)
 WRAPPERS = {
     "alone": LIVE,
@@ -45,13 +43,6 @@ WRAPPERS = {
 def held(decorate: Any, base: type = object) -> Any:
     """A class with one field."""
     return decorate(type("Held", (base,), {"__annotations__": {"opt_state": Any}, "__module__": __name__}))
-
-
-@jax.jit
-def twice_observed(state: Any, peak: Any, loss: Any) -> Any:
-    """The state after two observations, with another peak, all of them traced."""
-    state = ls.replace_schedule(state, ls.Linear(peak, 0.0, 10) * PLATEAU)
-    return ls.observe(ls.observe(state, value=loss), value=loss)
 
 
 class Ordinary:
@@ -81,7 +72,9 @@ def test_a_state_is_read_replaced_and_observed(name):
     np.testing.assert_allclose([ls.next_learning_rate(x) for x in (observed, replaced, state)], [0.4, 0.8, 0.1], rtol=1e-6)
     assert ls.readings(observed)["value/plateaus"] == 1
     if name in ("chain", "dict of two", "equinox"):
-        np.testing.assert_allclose(ls.next_learning_rate(twice_observed(state, 0.8, 1.0)), 0.4, rtol=1e-6)
+        other = jax.jit(lambda state, peak: ls.replace_schedule(state, ls.Linear(peak, 0.0, 10) * PLATEAU))(state, 0.8)
+        twice = jax.jit(lambda state, loss: ls.observe(ls.observe(state, value=loss), value=loss))(other, 1.0)
+        np.testing.assert_allclose(ls.next_learning_rate(twice), 0.4, rtol=1e-6)
     if name in WRAPPERS:
         assert jax.tree.structure(observed) == jax.tree.structure(state)
         _, now = updated(optimizer, PARAMS, 2, observed, value=None)
@@ -158,9 +151,6 @@ def test_states_of_names_and_arrays():
             assert ls.learning_rates(holder, RATE) == {"learning_rate": RATE(0)}
 
 
-# Groups
-
-
 def test_a_group_that_keeps_only_a_count():
     _, state = updated(optax.partition({"a": optax.adamw(RATE), "b": ours(0.5)}, LABELS), PARAMS, 3)
     with pytest.raises(ValueError, match=r"expected one rate, got 2, at .*_states/a/.*_states/b/.*say which with at="):
@@ -231,9 +221,6 @@ def test_rates_have_labels_that_are_matched_whole(state, rates):
         ls.learning_rate(state, at="inn")
 
 
-# Readers
-
-
 def test_readings_of_every_clock():
     stop, greedy = ls.Since(ls.Counter("stop")), ls.Smoothed(ls.Greedy(patience=0, monitor="kl"), 2)
     clocks = [ls.Counter("tokens"), ls.Plateau(patience=5), ls.SinceBest(monitor="loss"), greedy, stop, ls.Steps()]
@@ -254,9 +241,6 @@ def test_readings_of_every_clock():
     np.testing.assert_allclose([in_jit[name] for name in expected], list(expected.values()), rtol=1e-6)
 
 
-# States that do not fit
-
-
 def test_the_state_of_another_transform_is_refused():
     with pytest.raises(KeyError):  # since it would do nothing
         optax.tree_utils.tree_set(LIVE.init(PARAMS), learning_rate=0.5)
@@ -270,8 +254,6 @@ def test_the_state_of_another_transform_is_refused():
         with pytest.raises(ValueError, match=message):
             mine.update(PARAMS, theirs.init(PARAMS), value=None)
 
-
-# Starts at a later step
 
 OLD = {
     "injected": optax.inject_hyperparams(optax.adamw)(RATE),

@@ -1,18 +1,63 @@
-"""Summaries: phases, numbers and warnings."""
+"""Phases, the number of steps that a view shows by default, and summaries: numbers and warnings."""
 
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
+from meaning import length
 from nested import schedules
 
 import lrsched as ls
+from lrsched.algebra.shapes import Linear, Ramp
+from lrsched.views.phases import horizon, phases, seen
 
+RAMP = ls.Linear(1.0, 0.0, 100)
+TWO = ls.Linear(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
+CORNERS = [
+    (TWO.reverse(), [0, 30, 40]),
+    (TWO.delay(5).stretch(2), [10, 30, 90]),
+    (TWO @ (ls.Time() * 2.0).take(7), [0, 7]),
+    (ls.Piecewise([3, 5], [1.0, 2.0]) + ls.Linear(0, 1, 4), [3, 4, 5]),
+    (TWO.repeat(2, stretch=0.5), [0, 10, 40, 45, 60]),
+]
+HORIZONS = [
+    (RAMP, 100),  # it has come to its end
+    (RAMP.reverse(), 125),  # it goes on from there
+    (ls.multi_step(0.1, [30, 80], 0.1), 100),  # the last drop is seen
+    (ls.Constant(1.0), 1000),
+    (ls.Exponential(1.0, 0.1).stretch(30).staircase(30), 90),
+    (ls.noam(512, 4000), 40_000),
+    (ls.cosine_restarts(1.0, 0.0, 100_000), 400_000),  # four cycles
+    (ls.reduce_on_plateau(), 3),
+    (ls.Linear(1.0, 0.0, 2.0**80), 2**53),
+]
 WHOLE = ls.Linear(0.1, 1.0, 10) >> ls.Constant(1.0, 30) >> ls.Cosine(1.0, 0.1, 60)
+PHASES = """
+    (Linear(0, 1, 10) >> Constant(1.0, 30) >> Cosine(1, 0, 60)).take(20) | 0 Linear, 10 Constant, 20 held
+    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).reverse() | 0 Cosine, 30 Linear, 40 held
+    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).staircase(5) | 0 Staircase, 40 held
+    Linear(0, 1, 10).delay(5).stretch(3) | 0 held, 15 Linear, 45 held
+    Linear(0, 1, 10) * Cosine(1, 0, 20) | 0 Linear * Cosine, 10 held * Cosine, 20 held
+    0.1 * Linear(1, 0, 100) ** 2 | 0 Linear ** 2, 100 held
+    Linear(1, 0, 100).cooldown(5, 1.0, 'cosine') | 0 Linear, 100 Cosine, 105 held
+    Linear(0, 1, 9) >> reduce_on_plateau().take(90) | 0 Linear, 9 reduce_on_plateau, 99 held
+    Cosine(1, 0, 5).repeat(3) | 0 Cosine(1.0, 0.0, 5).repeat(3), 15 held
+    Choice((Time(), Linear(0, 1, 10)), 1) | 0 Linear, 10 held
+    OneCycleLR(0.1, 1000) | 0 Cosine, 299 Cosine, 999 held
+"""
+VALUES = """
+    warmup_cosine(1e-3, 100, 1000).staircase(30) | 0 → 0.0009988 → 3.046e-07, 0
+    Piecewise([0, 50, 100], [0, 0.5, 0], 'linear') | 0 → 0.5 → 0, 0
+    triangular(0.0, 0.1, 10).take(60) | 0 … 0.1, 0
+    Linear(0.1, 0.0, 10) >> Linear(0.1, 0.0, 20) | 0.1 → 0, 0.1 → 0, 0
+    Geometric(1.0, 1e-10, 9) >> Constant(1.0) | 1 → 1e-10, 1
+    1 / Linear(0.0, 1.0, 10) >> Constant(0.5) | 3.403e+38 → 1, 0.5
+    Linear(0, 1e-3, 100) >> Constant(1e-3, 800) >> Linear(1e-3, 0, 100) | 0 → 0.001, 0.001, 0.001 → 0, 0
+"""
 
 
-def phases(s):
+def spans(s):
     return [(phase.start, phase.stop, phase.shape) for phase in ls.summary(s).phases]
 
 
@@ -36,24 +81,10 @@ def test_the_phases_of_a_sequence():
     assert (long.peak, long.peak_step) == (1.0, 101)
 
 
-PHASES = """
-    (Linear(0, 1, 10) >> Constant(1.0, 30) >> Cosine(1, 0, 60)).take(20) | 0 Linear, 10 Constant, 20 held
-    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).reverse() | 0 Cosine, 30 Linear, 40 held
-    (Linear(0, 1, 10) >> Cosine(1, 0, 30)).staircase(5) | 0 Staircase, 40 held
-    Linear(0, 1, 10).delay(5).stretch(3) | 0 held, 15 Linear, 45 held
-    Linear(0, 1, 10) * Cosine(1, 0, 20) | 0 Linear * Cosine, 10 held * Cosine, 20 held
-    0.1 * Linear(1, 0, 100) ** 2 | 0 Linear ** 2, 100 held
-    Linear(1, 0, 100).cooldown(5, 1.0, 'cosine') | 0 Linear, 100 Cosine, 105 held
-    Linear(0, 1, 9) >> reduce_on_plateau().take(90) | 0 Linear, 9 reduce_on_plateau, 99 held
-    Cosine(1, 0, 5).repeat(3) | 0 Cosine(1.0, 0.0, 5).repeat(3), 15 held
-    Choice((Time(), Linear(0, 1, 10)), 1) | 0 Linear, 10 held
-    OneCycleLR(0.1, 1000) | 0 Cosine, 299 Cosine, 999 held
-"""
-
-
-@pytest.mark.parametrize(("text", "expected"), rows(PHASES))
-def test_the_phases_of_others(text, expected):
-    assert ", ".join(f"{start:g} {shape}" for start, _, shape in phases(ls.parse(text))) == expected
+@pytest.mark.parametrize(("text", "expected"), [*rows(PHASES), *rows(VALUES)])
+def test_the_phases_of_others_and_their_values(text, expected):
+    found = ls.summary(ls.parse(text)).phases
+    assert expected in (", ".join(f"{x.start:g} {x.shape}" for x in found), ", ".join(x.values for x in found))
 
 
 # A schedule that looks like a mistake, its warning, and a schedule without one.
@@ -166,22 +197,6 @@ def test_a_right_schedule_has_no_warning(text):
         assert not warnings_of(text, steps)
 
 
-VALUES = """
-    warmup_cosine(1e-3, 100, 1000).staircase(30) | 0 → 0.0009988 → 3.046e-07, 0
-    Piecewise([0, 50, 100], [0, 0.5, 0], 'linear') | 0 → 0.5 → 0, 0
-    triangular(0.0, 0.1, 10).take(60) | 0 … 0.1, 0
-    Linear(0.1, 0.0, 10) >> Linear(0.1, 0.0, 20) | 0.1 → 0, 0.1 → 0, 0
-    Geometric(1.0, 1e-10, 9) >> Constant(1.0) | 1 → 1e-10, 1
-    1 / Linear(0.0, 1.0, 10) >> Constant(0.5) | 3.403e+38 → 1, 0.5
-    Linear(0, 1e-3, 100) >> Constant(1e-3, 800) >> Linear(1e-3, 0, 100) | 0 → 0.001, 0.001, 0.001 → 0, 0
-"""
-
-
-@pytest.mark.parametrize(("text", "values"), rows(VALUES))
-def test_the_values_of_a_phase(text, values):
-    assert ", ".join(phase.values for phase in ls.summary(ls.parse(text)).phases) == values
-
-
 @pytest.mark.parametrize("schedule", [ls.Cosine(1e-3, 0, 1e12).on(ls.Counter("tokens")), ls.Linear(1e-3, 0, 3e9)], ids=repr)
 def test_more_than_an_int32_can_count(schedule):
     found = ls.summary(schedule)
@@ -201,11 +216,11 @@ def test_driven_schedules():
     assert (found.final, found.axis) == (pytest.approx(0.1), "step (before any observation of 'value')")
     assert ls.summary(ls.Linear(1.0, 0.0, 100).on(ls.Steps()), 50).final == pytest.approx(0.51)
     found = ls.summary(ls.Linear(0.0, 1e-3, 1000).on(ls.Counter("tokens")) * 0.5)
-    assert phases(found.schedule) == [(0, 1000, "Linear"), (1000, math.inf, "held")]
+    assert spans(found.schedule) == [(0, 1000, "Linear"), (1000, math.inf, "held")]
     assert str(found).splitlines()[-1] == "peak 0.0005 at 1000, final 0.0005, mean 0.0002998 over 1250 tokens"
     ends = ls.Linear(1e-2, 0.0, 2000).on(ls.Counter("tokens"))
     found = ls.summary(ends * ls.reduce_on_plateau())
-    assert phases(found.schedule)[0] == (0, 2000, "Linear * reduce_on_plateau")
+    assert spans(found.schedule)[0] == (0, 2000, "Linear * reduce_on_plateau")
     assert found.axis == "tokens (before any observation of 'value')"
     said = f"{ends} does not move here: a summary of it alone shows how it does"
     for moves in (ls.Linear(0.0, 1e-2, 10) >> ends, ls.warmup_cosine(0.1, 10, 100) * ends):
@@ -235,3 +250,51 @@ def test_a_function_is_a_schedule_and_text_is_none():
     for steps in (0, -1, 2.5, True, 1e300, math.inf, math.nan):
         with pytest.raises(ValueError, match=r"summary\(steps=.*\): expected a whole number of updates"):
             ls.summary(WHOLE, steps=steps)  # pyright: ignore[reportArgumentType]
+
+
+def test_corners_and_how_far_to_look():
+    for s, corners in CORNERS:
+        np.testing.assert_array_equal(phases(s).corners, corners, err_msg=repr(s))
+    for s, steps in HORIZONS:
+        assert horizon(seen(s)[0]) == steps, s
+
+
+@given(schedules)
+def test_there_is_always_something_to_see(s):
+    assert 1 <= horizon(s) <= 2**53
+    assert math.isinf(length(s)) or horizon(s) >= min(length(s), 2**53)
+    corners = phases(s).corners
+    assert len(corners) <= 1000
+    assert np.all(np.diff(corners) > 0)
+
+
+@ls.node
+class Smoothstep(Ramp):
+    weights = Linear.weights
+
+
+def test_a_new_ramp_has_phases_and_no_formula():
+    s = Smoothstep(0.0, 1.0, 10) >> ls.Cosine(1.0, 0.0, 30)
+    assert [phase.shape for phase in ls.summary(s).phases] == ["Smoothstep", "Cosine", "held"]
+    with pytest.raises(TypeError, match=r"expected a node with a formula, got Smoothstep\(0.0, 1.0, 10\)"):
+        ls.latex(s)
+    assert "s(t)" not in s._repr_mimebundle_()["text/html"]
+
+
+@ls.node
+class Unknown(ls.Schedule):
+    value: float = ls.leaf()
+
+    @property
+    def length(self):
+        return 0.0
+
+    def at(self, t):
+        del t
+        return self.value
+
+
+@pytest.mark.parametrize("call", [phases, ls.summary, ls.plot, ls.latex])
+def test_a_node_that_nobody_knows_is_an_error(call):
+    with pytest.raises(TypeError, match=r"got Unknown\(1.0\). Hint: .*Unknown .*register"):
+        call(ls.Linear(0.0, 1.0, 10) + Unknown(1.0))

@@ -109,8 +109,6 @@ def test_nested_schedules_come_back(s):
     assert (jax.tree.structure(back), repr(back)) == (jax.tree.structure(s), repr(s))
 
 
-# Expressions
-
 TEXTS = """
     Constant(0.1) | Constant(0.1, 0) | Cosine(1.0, 0.0, 2.5) | Linear([0.0, 1.0], [1.0, 1.0], [5, 10])
     Piecewise([0, 10], [1.0, 0.1]) | Piecewise([0, 10], [1.0, 0.1], 'linear')
@@ -155,16 +153,6 @@ def test_expressions_of_people_are_read():
     text = '{"schedule": {"node": "Driven", "schedule": {"node": "Exponential", "start": 1, "factor": 0.5}, "clock":'
     driven = ls.Exponential(1, 0.5).on(ls.Plateau(patience=3))
     assert read_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
-
-
-def test_a_table_prints_as_a_list_of_whole_steps():
-    for steps in (np.array([20, 40]), range(20, 60, 20), [20.0, 40.0]):
-        assert repr(ls.multi_step(0.1, steps, 0.5)) == "multi_step(0.1, [20, 40], 0.5)"
-    text = "optax.piecewise_constant_schedule(0.1, {20: 0.5})"
-    assert repr(ls.parse(text)) == text
-
-
-# Errors
 
 
 test_mistakes = refused(
@@ -280,7 +268,8 @@ def test_a_change_of_a_recipe_prints_what_it_is():
     milestones = [30, 60]
     s = ls.multi_step(0.1, milestones, 0.1)
     milestones[0] = 20
-    assert repr(s) == "multi_step(0.1, [30, 60], 0.1)"
+    for same in (s, *(ls.multi_step(0.1, steps, 0.1) for steps in (np.array([30, 60]), range(30, 90, 30), [30.0, 60.0]))):
+        assert repr(same) == "multi_step(0.1, [30, 60], 0.1)"
 
 
 def test_traced_and_donated_numbers_print_their_type():

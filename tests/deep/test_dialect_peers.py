@@ -5,7 +5,6 @@
 
 import enum
 import inspect
-import re
 import unittest
 from typing import Any
 
@@ -20,7 +19,11 @@ from torch_cases import WITHOUT_FUNCTIONS
 
 import lrsched as ls
 from lrsched.algebra.combinators import driven_parts
-from lrsched.dialects import keras, optax, timm, torch, transformers
+from lrsched.dialects import keras, optax, timm, transformers
+
+LEFT_OUT = {"get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
+NOISE = {"noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
+OTHERS = {"last_epoch", "initialize", "t_in_epochs", "kwargs", "others"} | NOISE
 
 
 @pytest.mark.parametrize("peer", DIALECTS)
@@ -134,7 +137,7 @@ BAD: list[tuple[Any, str]] = [
         "deserialize(registered_name='mine>CosineDecay'): expected a class of Keras",
     ),
 ]
-test_what_has_no_meaning_raises = refused([(call, re.escape(message)) for call, message in BAD])
+test_what_has_no_meaning_raises = refused(BAD, literal=True)
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0.0701, 71), (0.5, 500), (0, 0), (1, 1), (10.5, 10)])
@@ -168,19 +171,9 @@ def test_a_string_of_another_type_prints_as_text():
         assert ls.parse(repr(s)) == s
 
 
-@pytest.mark.parametrize("make", [lambda x: optax.linear_onecycle_schedule(400 * x, x), torch.ReduceLROnPlateau])
-def test_an_array_of_numbers_is_a_batch(make):
-    assert make(np.array([0.1, 0.2])) == ls.stack([make(0.1), make(0.2)])
-
-
 def test_a_function_may_be_the_decay_of_timm():
     mine = timm.WSDLRScheduler(0.5, 10, 4, 0.1, decay_fn=lambda p: 1 - p * p)
     np.testing.assert_allclose(mine([6, 8, 10, 12]), [0.5, 0.1 + 0.4 * 0.75, 0.1, 0.1], rtol=1e-6)
-
-
-LEFT_OUT = {"get_adafactor_schedule", "LearningRateSchedule", "serialize", "scheduler_kwargs"}
-NOISE = {"noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed"}
-OTHERS = {"last_epoch", "initialize", "t_in_epochs", "kwargs", "others"} | NOISE
 
 
 @pytest.mark.parametrize("peer", DIALECTS)

@@ -7,20 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from signatures import (
-    CALLS,
-    FEW,
-    METRIC,
-    SEVERAL,
-    STEPS,
-    Call,
-    accepts,
-    arguments,
-    boundaries,
-    pure,
-    several,
-    structure,
-)
+from signatures import CALLS, FEW, METRIC, SEVERAL, STEPS, Call, accepts, arguments, boundaries, pure, several, structure
 
 import lrsched as ls
 from lrsched.algebra import numerics
@@ -28,6 +15,9 @@ from lrsched.algebra.combinators import driven_parts
 from lrsched.algebra.schedule import Schedule
 
 observed = jax.jit(jax.vmap(lambda schedule: ls.clocks.replay(schedule, METRIC)))  # of driven schedules
+SIZES = [1e-300, 1e-45, 1e-30, 1e-9, 0.1, 1 / 3, 1, 1.5, 2, 2.5, 3, 7, 2**24 + 1, 2**31 - 1, 2**31, 1e12, 1e30, 1.7e38]
+POOL = [0.0, *SIZES, *(-x for x in SIZES)]
+NUMBER = 20  # of cases of each call
 
 
 def mapped(call: Call, name: str, numbers: Any) -> tuple[Any, Any]:
@@ -59,11 +49,6 @@ def test_mapping_over_every_number_is_a_loop():
         for x, y in zip(mapped(call, name, jnp.asarray(numbers, jnp.float32)), wanted, strict=True):
             size = float(np.max(np.abs(y), initial=0.0, where=np.isfinite(y)))
             np.testing.assert_allclose(x, y, rtol=2e-5, atol=1e-6 * size, err_msg=f"{call} over {name}")
-
-
-SIZES = [1e-300, 1e-45, 1e-30, 1e-9, 0.1, 1 / 3, 1, 1.5, 2, 2.5, 3, 7, 2**24 + 1, 2**31 - 1, 2**31, 1e12, 1e30, 1.7e38]
-POOL = [0.0, *SIZES, *(-x for x in SIZES)]
-NUMBER = 20  # of cases of each call
 
 
 @functools.cache

@@ -19,6 +19,14 @@ from lrsched.algebra.schedule import Schedule
 # Steps that are exact in float32 and lie on no boundary of the examples; no step of an example comes near them.
 SMOOTH_STEPS = np.array([0.40625, 3.59375, 6.40625, 9.28125, 13.84375, 18.59375, 27.71875, 37.15625, 57.90625])
 ROWS = 400  # in every call: without jit each new shape takes time
+PARTLY_KNOWN = [
+    ls.Exponential(2.0, 0.9),
+    ls.Geometric(0.1, 1.0, 50).reverse(),
+    ls.Polynomial(1.0, 0.1, 60, 2.5),
+    (ls.Cosine(1.0, 0.0, 11.5) >> ls.Linear(0.0, 1.0, 30)).stretch(1.3),
+    ls.Cosine(1.0, 0.0, 4.7).repeat(stretch=2.0, scale=0.5),
+    ls.Linear(0.0, 1.0, 10) @ (ls.Exponential(10.0, 0.9) / (1 + ls.Time())),
+]
 
 
 class Row(NamedTuple):
@@ -143,16 +151,6 @@ def test_gradients_are_finite_in_hard_cases(name):
     schedule, steps = HARD[name]
     rows = [Row(jax.tree.leaves(schedule), step) for step in steps]
     assert_finite(schedule, rows, *derivatives(schedule, rows))
-
-
-PARTLY_KNOWN = [
-    ls.Exponential(2.0, 0.9),
-    ls.Geometric(0.1, 1.0, 50).reverse(),
-    ls.Polynomial(1.0, 0.1, 60, 2.5),
-    (ls.Cosine(1.0, 0.0, 11.5) >> ls.Linear(0.0, 1.0, 30)).stretch(1.3),
-    ls.Cosine(1.0, 0.0, 4.7).repeat(stretch=2.0, scale=0.5),
-    ls.Linear(0.0, 1.0, 10) @ (ls.Exponential(10.0, 0.9) / (1 + ls.Time())),
-]
 
 
 @pytest.mark.parametrize("schedule", PARTLY_KNOWN, ids=repr)

@@ -9,22 +9,12 @@ import ml_dtypes
 import numpy as np
 import optax
 import pytest
-from helpers import x64
+from helpers import Variable, x64
 
 import lrsched as ls
 from lrsched.algebra.double import double
 
 TYPES = [np.uint8, np.int16, np.uint32, np.int32, np.int64, np.float32, np.float64, ml_dtypes.bfloat16, ml_dtypes.int4]
-
-
-class Variable:
-    """Converts to an array, as variables of other libraries do."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __jax_array__(self):
-        return jnp.asarray(self.value)
 
 
 def forms(kind: Any, number: Any) -> Iterator[Any]:

@@ -22,6 +22,11 @@ from lrsched.training.live import packed
 
 END = 2**31 - 1
 NEAR = Fraction(1, 2**8)  # of a step: nearer to a start than this, either cycle is right
+KINDS = {
+    "live": (contextlib.nullcontext, packed),
+    "traced": (contextlib.nullcontext, lambda s: s),
+    "live in float64": (x64, packed),
+}
 
 
 def received(x: float) -> Fraction:
@@ -57,13 +62,6 @@ def check(s: Any, value: Any, length: float, stretch: float, count: int | None) 
             exact = min(max((t - starts[i]) / lengths[i], Fraction(0)), Fraction(1))
             errors.append(abs(Fraction(found) - exact) - NEAR / lengths[i] - 4 * exact / 2**24)
         assert min(errors) <= 0, (s, t, found, right)
-
-
-KINDS = {
-    "live": (contextlib.nullcontext, packed),
-    "traced": (contextlib.nullcontext, lambda s: s),
-    "live in float64": (x64, packed),
-}
 
 
 @pytest.mark.parametrize("way", KINDS)

@@ -14,11 +14,6 @@ import lrsched as ls
 from lrsched.algebra.sequence import _MANY
 from lrsched.training.live import packed
 
-
-def sequence(parts):
-    return functools.reduce(ls.Schedule.then, parts)
-
-
 KINDS = [
     ls.Linear,
     ls.Cosine,
@@ -29,6 +24,10 @@ KINDS = [
     lambda a, b, n: ls.Polynomial(a, b, n, 1.5),
     lambda a, _, n: ls.Exponential(a, 0.9).take(n),
 ]
+
+
+def sequence(parts):
+    return functools.reduce(ls.Schedule.then, parts)
 
 
 def various(n, fractional):

@@ -21,6 +21,13 @@ from lrsched.algebra import decays, recipes, shapes
 
 LENGTHS = (10**3, 10**5, 2**31 - 2)
 TRACED_LENGTHS = (10**3, 2**24)  # beyond, a float32 does not hold every length
+FAR_OUT = {
+    (ls.Linear(0.0, 1.0, 1.5e9).repeat(), 1_500_000_100): 100 / 1.5e9,
+    (ls.Linear(0.0, 1.0, 2e9).staircase(1.2e9), 1_200_000_100): 0.6,
+    (ls.Linear(0.0, 1.0, 7).repeat(3_000_001), 21_000_007): 1.0,
+    (ls.Linear(0.0, 1.0, 2).repeat(scale=-1.0), 2**25 + 3): -0.5,
+    (ls.Linear(0.0, 1.0, 2.5).repeat(), 10**8 + 3): 0.2,
+}
 
 
 @functools.cache
@@ -73,15 +80,6 @@ def test_traced_numbers(name):
         known = case.known(n) if name in SHAPES else {}
         for t, value in zip(steps.tolist(), values, strict=True):
             assert t not in known or bits(value) == bits(np.float32(known[t]))
-
-
-FAR_OUT = {
-    (ls.Linear(0.0, 1.0, 1.5e9).repeat(), 1_500_000_100): 100 / 1.5e9,
-    (ls.Linear(0.0, 1.0, 2e9).staircase(1.2e9), 1_200_000_100): 0.6,
-    (ls.Linear(0.0, 1.0, 7).repeat(3_000_001), 21_000_007): 1.0,
-    (ls.Linear(0.0, 1.0, 2).repeat(scale=-1.0), 2**25 + 3): -0.5,
-    (ls.Linear(0.0, 1.0, 2.5).repeat(), 10**8 + 3): 0.2,
-}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -57,9 +57,6 @@ def make_update(schedule: Any, live: bool = False, mean: Any = lambda x: x) -> t
     return optimizer, update
 
 
-# On several devices
-
-
 def trained(params: Any, state: Any, update: Any, put: Any = jnp.asarray) -> list[Any]:
     """What the schedule did at every update: the rate, the plateaus and the examples so far."""
     update, trace = jax.jit(update), []
@@ -104,8 +101,6 @@ def mapped() -> Any:
     local = shard_map(update, mesh=mesh, in_specs=(P(), P(), P("data"), P("data")), out_specs=(P(), P()))
     return trained(begin(), optimizer.init(begin()), local)
 
-
-# Killed and resumed
 
 EVERY = 8  # updates between two checkpoints
 

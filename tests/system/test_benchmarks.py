@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 from helpers import relaxed
 
-from benchmarks import (
-    breakages,
-    digits_optax,
-    eager,
-    evidence,
-    evidence_report,
-    law,
-    law_report,
-    main_job,
-)
+from benchmarks import breakages, digits_optax, eager, evidence, evidence_report, law, law_report, main_job
 from benchmarks.evidence_report import Evidence
 from lrsched.lab import bakeoff
 from lrsched.lab.workloads import WORKLOADS
@@ -43,17 +34,6 @@ def test_the_peers_have_the_schedules_of_the_main_job(name):
     with relaxed():
         theirs = jax.vmap(digits_optax.schedule_of(name, 0.08, 100))(np.arange(100))
         np.testing.assert_allclose(np.broadcast_to(theirs, 100), expected, rtol=2e-4)
-
-
-def test_the_evidence_is_measured_and_written(tmp_path, monkeypatch):
-    every = bakeoff.schedules
-    monkeypatch.setattr(bakeoff, "schedules", lambda n: {name: every(n)[name] for name in ("constant", "one-cycle")})
-    monkeypatch.setattr(evidence, "SHORTER", (0.5,))
-    assert evidence.main(["--workload", "tabular", "--seeds", "2", "--steps", "20", "--out", str(tmp_path)]) == 0
-    kept = json.loads((tmp_path / "evidence.json").read_text())["tabular"]
-    assert [(row["name"], set(row["shorter"])) for row in kept["rows"]] == [("constant", {"0.5"}), ("one-cycle", {"0.5"})]
-    assert (tmp_path / "evidence.md").read_text() == evidence_report.text({"tabular": Evidence(**kept)})
-    assert (tmp_path / "evidence_tabular.png").exists()
 
 
 def test_the_evidence_that_is_committed_is_what_its_numbers_say():

@@ -1,10 +1,12 @@
-"""Runs that are killed with SIGKILL, at random and while they write, end as a run that was not killed: bit for bit.
+"""Runs that are killed with SIGKILL end as one that was not killed, and several devices and processes do as one: bit for bit.
 
 `LRSCHED_KILLS=20 python -m pytest tests/system/test_killed.py` kills twenty times.
 """
 
+import json
 import os
 import random
+import socket
 
 import jax
 import numpy as np
@@ -54,3 +56,28 @@ def test_a_killed_run_ends_as_if_nothing_had_been(number, undisturbed, tmp_path)
     assert resumed % EVERY == 0
     assert resumed >= last - EVERY  # from the last checkpoint that was written
     assert jax.tree.map(bits, result) == jax.tree.map(bits, undisturbed)
+
+
+def start(way, devices, *arguments):
+    return started("training.py", way, *arguments, devices=devices)
+
+
+def test_eight_devices_and_two_processes_do_as_one():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    one, *others = start("one", 1), start("sharded", 8), start("mapped", 8), *(start("processes", 4, i, port) for i in range(2))
+    try:
+        found, *rest = [json.loads(said(process).splitlines()[-1]) for process in (one, *others)]
+    finally:
+        for process in (one, *others):
+            process.kill()
+    trace = found["did"]
+    assert len({rate for rate, *_ in trace}) > 100
+    assert len({plateaus for _, plateaus, *_ in trace}) > 3
+    assert rest == [{"devices": 8, "did": trace}] * 4
+
+
+def test_steps_sharded_over_four_devices():
+    """They give the values of those on one, sharded as the steps are."""
+    assert said(started("sharding.py", devices=4)) == ""

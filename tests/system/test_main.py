@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import relaxed
+from helpers import exits
 
 import lrsched as ls
 from lrsched import __main__ as shell
@@ -19,10 +19,7 @@ from lrsched.lab import bakeoff
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _as_a_user():
-    with relaxed():
-        yield
+pytestmark = pytest.mark.usefixtures("relaxing")
 
 
 def test_the_main_job_writes_a_picture_and_every_runs_numbers(tmp_path, capsys):
@@ -63,10 +60,8 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
     assert shell.main([*command, "--out", str(tmp_path)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "rounds").iterdir()} == before
     assert capsys.readouterr().out == said
-    with pytest.raises(SystemExit):
-        shell.main([*command, "--steps", "30", "--out", str(tmp_path)])
     problem = f"--steps 30, got {str(tmp_path)!r} with the runs of --workload tabular --steps 20.\nHint: --out FOLDER makes"
-    assert problem in capsys.readouterr().err
+    assert problem in exits(capsys, shell.main, *command, "--steps", "30", "--out", str(tmp_path))
 
 
 def test_the_candidates_have_a_peak_of_1():
@@ -93,10 +88,7 @@ BAD = {
 
 @pytest.mark.parametrize("arguments", BAD)
 def test_a_bad_value_is_one_line_and_exit_code_2(arguments, capsys):
-    with pytest.raises(SystemExit) as stop:
-        shell.main(arguments.split())
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].partition(": ")[2].startswith(BAD[arguments])
+    assert exits(capsys, shell.main, *arguments.split()).splitlines()[-1].partition(": ")[2].startswith(BAD[arguments])
 
 
 def test_show_takes_what_begins_with_a_minus():
@@ -126,7 +118,5 @@ def test_the_script_is_the_same_command(monkeypatch, capsys):
 def test_what_is_not_installed_is_one_line_before_any_training(tmp_path, capsys, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("rich", "sklearn") else found(name))
-    with pytest.raises(SystemExit, match="2"):
-        shell.main(["--out", str(tmp_path)])
     said = "python -m lrsched: expected rich and sklearn, got none. Hint: python -m pip install 'lrsched-jax[lab]'.\n"
-    assert capsys.readouterr().err == said
+    assert exits(capsys, shell.main, "--out", str(tmp_path)) == said

@@ -32,7 +32,6 @@ def blocks(text: str) -> list[str]:
 def test_blocks_run(page, tmp_path, monkeypatch):
     """Each block of the README by itself, and the blocks of another page one after the other."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
     names: dict[str, Any] = {}
     with relaxed():
         for block in blocks(PAGES[page]):

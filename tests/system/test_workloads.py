@@ -14,6 +14,9 @@ import lrsched as ls
 from lrsched.lab.workloads import WORKLOADS, Splits, chars, digits, tabular
 
 KEY = jax.random.key(0)
+RUNS = {"dense": (100, 0.04, 0.4), "digits": (150, 0.04, 0.5), "chars": (150, 0.016, 0.5), "tabular": (100, 0.008, 0.4)}
+EVERY = {"dense": digits.DENSE, **WORKLOADS}
+DATA = np.arange(1.0, 5.0, dtype=np.float32)
 
 
 def rows(split):
@@ -41,10 +44,6 @@ def test_a_character_changes_no_prediction_before_it():
         assert np.all(np.abs(after - before)[:, place:].max(axis=-1) > 0)  # and every one from it on
 
 
-RUNS = {"dense": (100, 0.04, 0.4), "digits": (150, 0.04, 0.5), "chars": (150, 0.016, 0.5), "tabular": (100, 0.008, 0.4)}
-EVERY = {"dense": digits.DENSE, **WORKLOADS}
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_runs_learn_even_beside_one_that_diverges(name):
     """Two keys, and between them a rate that is far too high."""
@@ -56,12 +55,6 @@ def test_runs_learn_even_beside_one_that_diverges(name):
     assert np.isnan(loss[1, -1])
     assert np.all(loss[[0, 2], -1] < loss[[0, 2], 0])
     assert np.all(validation[[0, 2], -1] > validation[[0, 2], 0] + better)
-
-
-# The training loop
-
-
-DATA = np.arange(1.0, 5.0, dtype=np.float32)
 
 
 def line():
