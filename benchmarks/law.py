@@ -113,7 +113,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float, float]:
 
 
 def published(data: Path) -> dict[str, Any]:
-    """Both laws against the published parameters, on the published split, and the schedules that they design."""
+    """The laws against the published parameters, on the published split, and the schedules that they design."""
     sizes: dict[str, Any] = {}
     for size, values in PARAMETERS.items():
         fitted = [curve(data, size, name) for name in TRAIN]
@@ -126,7 +126,7 @@ def published(data: Path) -> dict[str, Any]:
             "parameters": {name: one._asdict() for name, one in law.parameters.items()},
             "multi-power": errors(law, tests),
             "published": errors(theirs, tests),
-            "momentum": errors(lab.fit_law(fitted, "momentum"), tests),
+            **{kind: errors(lab.fit_law(fitted, kind), tests) for kind in ("momentum", "combined")},
             "designs": {"fitted": designs(law), "published": designs(theirs)},
         }
     return {"sizes": sizes}

@@ -22,9 +22,9 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
     """Fits a law of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·G`.
 
     S(t) is the sum of the rates of the updates 0 to t, and ηₖ the rate of update k. In the "multi-power" law
-    `G = 1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta`, in the "momentum" law `G = 1 - exp(-(t - k + 1) / memory)`. Two or three
-    runs are enough, such as a cosine, a constant rate, and a rate that falls in the middle of the run. The law does not
-    extrapolate to other peaks, batch sizes or models.
+    `G = 1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta`, in the "momentum" law `G = 1 - exp(-(t - k + 1) / memory)`, and in the
+    "combined" law a mean of both, with weights odds : 1. Two or three runs are enough, such as a cosine, a constant rate, and
+    a rate that falls in the middle of the run. The law does not extrapolate to other peaks, batch sizes or models.
 
     The fit minimizes the sum of `huber(log(loss) - log(L(t)))`. The exponents, C and the memory have weak log-normal priors.
     `print(law)` names the parameters that the prior decides. Points in the warm-up are left out, because the law does not
@@ -34,7 +34,7 @@ def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
         curves: (schedule, steps, losses) for each run: a schedule, a function of the step or an array with the rate of every
             update from 0 on; the numbers of the updates at which a loss was recorded, rising; and the losses, above 0. The
             mean over many batches is better than the loss of one batch.
-        law: "multi-power" or "momentum".
+        law: "multi-power", "momentum" or "combined".
 
     Returns:
         A `FittedLaw`: `print(law)` shows the parameters with 95 % intervals, `law.predict` predicts a loss curve, and

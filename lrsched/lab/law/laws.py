@@ -64,22 +64,37 @@ class Law:
         return constant + scale * path.area**-alpha - gain * drops
 
 
+def _power(area: jax.Array, steps: jax.Array, rate: jax.Array, c: Any, beta: Any, gamma: Any) -> jax.Array:
+    del steps
+    return 1.0 - (1.0 + c * rate**-gamma * area) ** -beta
+
+
+def _momentum(area: jax.Array, steps: jax.Array, rate: jax.Array, memory: Any) -> jax.Array:
+    del area, rate
+    return -jnp.expm1(-steps / memory)
+
+
+def _combined(
+    area: jax.Array, steps: jax.Array, rate: jax.Array, c: Any, beta: Any, gamma: Any, memory: Any, odds: Any
+) -> jax.Array:
+    return (odds * _power(area, steps, rate, c, beta, gamma) + _momentum(area, steps, rate, memory)) / (odds + 1.0)
+
+
 # The medians of C, beta and gamma are those that Luo et al. published for three sizes of language models. The widths, and the
-# median of alpha, were chosen by predicting each curve of the training split from the other two.
+# other medians, were chosen by predicting each curve of the training split from the other two.
+_ALPHA = {"alpha": (0.5, 0.3)}
+_SHAPE = {"C": (2.05, 0.3), "beta": (0.59, 0.3), "gamma": (0.64, 0.3)}
+_POWER, _MEMORY = "1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta", "1 - exp(-(t - k + 1) / memory)"
 LAWS = {
     law.name: law
     for law in (
+        Law("multi-power", _POWER, _ALPHA | _SHAPE, _power),
+        Law("momentum", _MEMORY, _ALPHA | {"memory": (1000.0, 1.5)}, _momentum),
         Law(
-            "multi-power",
-            "1 - (1 + C·ηₖ^-gamma·(S(t) - Sₖ₋₁))^-beta",
-            {"alpha": (0.5, 0.3), "C": (2.05, 0.3), "beta": (0.59, 0.3), "gamma": (0.64, 0.3)},
-            lambda area, steps, rate, c, beta, gamma: 1.0 - (1.0 + c * rate**-gamma * area) ** -beta,  # noqa: ARG005 - all laws take these
-        ),
-        Law(
-            "momentum",
-            "1 - exp(-(t - k + 1) / memory)",
-            {"alpha": (0.5, 0.3), "memory": (1000.0, 1.5)},
-            lambda area, steps, rate, memory: -jnp.expm1(-steps / memory),  # noqa: ARG005 - all laws take these
+            "combined",
+            f"(odds·({_POWER}) + {_MEMORY}) / (odds + 1)",
+            _ALPHA | _SHAPE | {"memory": (1000.0, 1.0), "odds": (1.0, 0.6)},
+            _combined,
         ),
     )
 }
