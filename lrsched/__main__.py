@@ -110,11 +110,14 @@ def _add_files(parser: argparse.ArgumentParser, folder: str | None, files: str) 
     parser.add_argument("--png", metavar="FILE", help="draw the picture into this file as well")
 
 
-def _check_writable(folder: Path) -> None:
-    """Makes the folder if it is missing."""
+def _check_writable(folder: Path, names: Sequence[str] = ()) -> None:
+    """Makes the folder if it is missing, and raises an error if the files cannot be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+        for path in (folder / name for name in names):
+            if path.exists():
+                path.open("ab").close()
     except OSError as error:
         expected = f"argument --out: expected a folder to write into, got {str(folder)!r}"
         raise ValueError(f"{expected}. Hint: {error.strerror}.") from None
@@ -133,11 +136,11 @@ def _draw(file: str, figure: Any) -> None:
         raise ValueError(f"argument --png: expected a file to write, got {file!r}. Hint: {error}.") from None
 
 
-def _prepare(options: argparse.Namespace, folder: Path, peaks: Sequence[float]) -> tuple[float, ...]:
+def _prepare(options: argparse.Namespace, folder: Path, peaks: Sequence[float], names: Sequence[str] = ()) -> tuple[float, ...]:
     """The peaks. Raises an error before any training if they are not distinct, or if the results cannot be written."""
     if len(set(peaks)) < len(peaks):
         raise ValueError(f"argument --peaks: expected different rates, got {' '.join(f'{peak:g}' for peak in peaks)}.")
-    _check_writable(folder)
+    _check_writable(folder, names)
     if options.png:
         from matplotlib.figure import Figure
 
@@ -218,7 +221,7 @@ def _bakeoff(options: argparse.Namespace) -> int:
     from lrsched.lab import bakeoff
 
     folder = Path(options.out)
-    peaks = _prepare(options, folder, options.peaks or bakeoff.DENSE.peaks)
+    peaks = _prepare(options, folder, options.peaks or bakeoff.DENSE.peaks, bakeoff.FILES)
     comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)

@@ -83,6 +83,8 @@ def test_grid_is_the_product_of_its_lists():
     batch, points = ls.grid(ls.multi_step, start=np.array([1.0, 2.0]), milestones=[[5], [5, 10]], factor=0.5)
     np.testing.assert_array_equal(batch(12), [0.5, 0.25, 1, 0.5])
     assert list(points["milestones"]) == [[5], [5, 10], [5], [5, 10]]
+    _, points = ls.grid(lambda x: ls.Constant(np.sum(x)), x=[np.ones(2), np.ones((2, 3))])
+    assert [*map(np.shape, points["x"])] == [(2,), (2, 3)]
 
 
 ONE = r"expected one schedule, got a batch of shape \(3,\)"

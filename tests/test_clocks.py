@@ -252,5 +252,6 @@ MISTAKES: list[Any] = [
     (lambda: ls.clocks.replay(TWO, LOSSES), "expected a dict, since clocks monitor loss, score"),
     (lambda: ls.clocks.replay(HALVES, LOSSES, 0), r"replay\(every=0\): expected every >= 1 and whole"),
     (lambda: ls.Smoothed(ls.Plateau(), 2.5), r"Smoothed\(window=2.5\): expected window >= 1 and whole"),  # pyright: ignore
+    (lambda: ls.Smoothed(ls.Plateau(), [3, 4]), r"Smoothed\(window=\[3, 4\]\): expected one number"),  # pyright: ignore
 ]
 test_mistakes = refused(MISTAKES)

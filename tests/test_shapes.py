@@ -29,6 +29,14 @@ def ramps(start: Any, stop: Any, steps: Any) -> dict[str, Any]:
     return found | {"waves": ls.Piecewise([0, steps], [start, stop], kind="cosine")}
 
 
+def test_traced_bounds_of_a_tanh_count_as_the_nearest_that_are_allowed():
+    slopes = jax.jit(jax.grad(lambda lb, ub, t: ls.tanh_decay(1.0, 0.1, 8, lb, ub)(t), argnums=(0, 1, 2)))
+    values = jax.jit(lambda lb, ub, t: ls.tanh_decay(1.0, 0.1, 8, lb, ub)(t))
+    for lb, ub, middle in ((-60.0, 60.0, 0.55), (-60.0, 3.0, 1.0), (-7.0, 60.0, 0.1)):
+        np.testing.assert_allclose(values(lb, ub, 4.0), middle, rtol=1e-6)
+        assert np.all(np.isfinite([slopes(lb, ub, t) for t in (0.0, 4.0, 8.0)]))
+
+
 def test_ends_are_exactly_as_given_at_every_traced_length():
     def ends(n: Any) -> Any:
         return {name: (s(0), s(n)) for name, s in ramps(0.1, 0.3, n).items()}

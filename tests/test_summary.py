@@ -114,6 +114,8 @@ WARNINGS = """
     Linear(0, 0.01, 10) >> Linear(0.01, 1, 90) | from 0.01 to 1 after step 10 (×100) | Linear(0, 0.1, 10) >> Linear(0.1, 1, 90)
     Linear(0.5, 0.1, 9) >> Cosine(0.2, 0.0, 90) | the warm-up goes down, from 0.5 | Linear(0.5, 0.1, 9) >> Cosine(0.1, 0, 90)
     Cosine(1, 0, 9) >> Cosine(1, 0, 9).take(5) >> Linear(0, 1, 9) | jump at step 14 | multi_step(1, [9], 0.1) * Linear(1, 2, 99)
+    multi_step(1, [9], 0.1).take(30) >> Constant(0.01) | step 30, from 0.1 to 0.01 (×0.1) | multi_step(1, [9], 0.1) * Time()
+    Linear(1, 0.5, 9) >> Linear(0.05, 0, 9) >> multi_step(1, [9], 0.1) | step 9, from 0.5 to 0.05 (×0.1) | Linear(1, 0.5, 9)
     multi_step(0.1, [30, 60], 0.1) >> Constant(5.0) | a jump at step 60, from 0.01 to 5 (×500) | multi_step(0.1, [30, 60], 0.1)
     cosine_restarts(0.1, 0.0, 10).take(30) >> Constant(0.0, 30) | the last 30 of 60 updates use 0 | cosine_restarts(0.1, 0, 9)
 """

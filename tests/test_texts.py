@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 import pickle
 import re
@@ -158,6 +159,7 @@ def test_expressions_of_people_are_read():
 test_mistakes = refused(
     [
         (lambda: ls.to_dict(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
+        (lambda: ls.to_dict(functools.reduce(lambda one, _: one.stretch(1.5), range(1500), ls.Time())), "a few hundred levels"),
         (lambda: jax.jit(lambda x: ls.to_dict(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
         (lambda: ls.parse(3), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
         (lambda: ls.from_dict("{}"), r"got '{}'. Hint: from_dict\(json.loads"),  # pyright: ignore[reportArgumentType]

@@ -134,7 +134,13 @@ def grid(function: Callable[..., Schedule], /, **arguments: Any) -> tuple[Schedu
                 " Hint: an axis is a list, a tuple, a range or an array of rank 1."
             )
         schedules.append(schedule)
-    columns = dict(zip(axes, zip(*points, strict=True), strict=True))
-    return stack(schedules), {
-        name: np.asarray(x, None if len({*map(np.shape, x)}) == 1 else object) for name, x in columns.items()
-    }
+    return stack(schedules), {name: _column([point[i] for point in points]) for i, name in enumerate(axes)}
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """The values as an array; an object array, which NumPy fills without looking into them, if their shapes differ."""
+    if len({*map(np.shape, values)}) == 1:
+        return np.asarray(values)
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column

@@ -62,7 +62,9 @@ def tanh_decay(start: Value, end: Value, steps: Length, lb: Bend = -7.0, ub: Ben
     if surely(np.greater_equal, lb, ub):
         raise ValueError(unexpected("tanh_decay", "lb", lb, f"lb < ub, got ub={ub}", "where the tanh begins and ends"))
     low: Real = end
-    left = 1.0 / (1.0 + Geometric(math.e ** (2.0 * lb), math.e ** (2.0 * ub), steps))  # ½(1 - tanh x) is 1 / (1 + exp(2x))
+    # ½(1 - tanh x) is 1 / (1 + exp(2x)), which a float32 holds; traced bounds count as the nearest that are allowed.
+    first, last = (math.e ** (2.0 * numerics.clip(x, -41.0, 41.0)) for x in (lb, ub))
+    left = 1.0 / (1.0 + Geometric(first, last, steps))
     return left * (start - low) + low >> Constant(end, 0.0)
 
 

@@ -345,7 +345,10 @@ class Smoothed(Around):
 
     def _check(self) -> None:
         super()._check()
-        self.__dict__["window"] = int(checked("Smoothed", "window", self.window, ge=1, integer=True, unit="observations"))
+        window = checked("Smoothed", "window", self.window, ge=1, integer=True, unit="observations")
+        if np.ndim(window):
+            raise TypeError(unexpected("Smoothed", "window", self.window, "one number", "make a clock for each window"))
+        self.__dict__["window"] = int(window)
 
     @property
     def immediate(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -46,7 +46,11 @@ def to_dict(schedule: ScheduleLike) -> dict[str, Any]:
     >>> ls.from_dict(json.loads(json.dumps(ls.to_dict(s)))) == s
     True
     """
-    return {"lrsched": VERSION, "schedule": _written(as_schedule("to_dict", "schedule", schedule))}
+    made = as_schedule("to_dict", "schedule", schedule)
+    try:
+        return {"lrsched": VERSION, "schedule": _written(made)}
+    except RecursionError:
+        raise ValueError("to_dict(schedule=...): expected nodes in a few hundred levels at most, got more.") from None
 
 
 def from_dict(tree: Mapping[str, Any]) -> Schedule:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from lrsched.algebra.combinators import Delay, Driven, Drop, Repeat, Stretch, Warp, driven_parts
+from lrsched.algebra.combinators import Cooldown, Delay, Driven, Drop, Repeat, Stretch, Warp, driven_parts
 from lrsched.algebra.foreign import explained
+from lrsched.algebra.pointwise import Pointwise
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.sequence import Sequence, operands
 from lrsched.algebra.shapes import CosineWave, Geometric, InverseSqrt, Linear, Noise, Polynomial, Ramp
@@ -254,8 +255,10 @@ def _jumps(found: Summary, tree: list[Schedule]) -> Iterator[str]:
 
 
 def _last_drops(tree: list[Schedule]) -> Iterator[float]:
-    """The factors by which parts change at their own end, where it is a jump and not the end of a ramp to 0."""
-    for part in (part for part in tree if 0 < known(part.length) < math.inf):
+    """The factors by which parts that others follow change at their end, where it is a jump and not the end of a ramp to 0."""
+    owners = [owner for owner in tree if isinstance(owner, (Sequence, Pointwise, Cooldown))]
+    parts = [part for one in owners for part in [*one._nodes()][: -1 if isinstance(one, Sequence) else None]]
+    for part in (part for part in parts if isinstance(part, Schedule) and 0 < known(part.length) < math.inf):
         times = known(part.length) * np.array([0.5, 1 - _NEAR, 1.0])
         inside, before, end = np.asarray(bind(part, init(part))(times), np.float64)
         if abs(before) > 1e-6 * abs(inside) and end != before:

@@ -120,3 +120,6 @@ def test_what_is_not_installed_is_one_line_before_any_training(tmp_path, capsys,
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("rich", "sklearn") else found(name))
     said = "python -m lrsched: expected rich and sklearn, got none. Hint: python -m pip install 'lrsched-jax[lab]'.\n"
     assert exits(capsys, shell.main, "--out", str(tmp_path)) == said
+    monkeypatch.undo()
+    (tmp_path / "bakeoff.json").mkdir()
+    assert "argument --out: expected a folder to write into" in exits(capsys, shell.main, "--out", str(tmp_path))
