@@ -20,6 +20,7 @@ from lrsched.algebra.node import checked_choice
 from lrsched.algebra.pointwise import as_schedule
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
+from lrsched.clocks.observations import users_level
 from lrsched.training.live import packed, unpacked
 from lrsched.training.parts import Path, Tree, by_path, placed_as, text_of, without_variables
 from lrsched.views.expression import parse
@@ -124,6 +125,7 @@ def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "
     return [*rows, marks[: len(rows[1])].rstrip() + " and more" * (not saved.endswith(now[end:]))]
 
 
+@explained
 def restore(
     template: T,
     loaded: Any,
@@ -290,7 +292,7 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
     if lines and on_change == "raise":
         raise ValueError(text)
     if lines:
-        warnings.warn(f"{text} Without on_change, it continues with that of the checkpoint.", stacklevel=3)
+        warnings.warn(f"{text} Without on_change, it continues with that of the checkpoint.", stacklevel=users_level())
 
 
 def _kind(leaf: object) -> str:
