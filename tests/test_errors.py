@@ -75,6 +75,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.join([LINE, LINE, LINE], [5, 3]), "join(boundaries=[5, 3])", "that rise", "Hint: sort them"),
     (lambda: LINE.then(as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
     (lambda: LINE.then(optimizers.adam(0.1)), "then(other=Gradient", "an optimizer takes a schedule, as in optax.adamw"),
+    (lambda: LINE.then(ls.grid(ls.Constant, value=[1.0, 2.0])), "then(other=(Constant(", "batch, points = grid(...)"),
     (lambda: as_stateful(LINE)(3), "as_stateful(state=3): expected the state that init gave", "of optax.inject_hyperparams"),
     (
         lambda: ls.clocks.replay(ls.reduce_on_plateau(), {"loss": [1.0]}),

@@ -17,7 +17,7 @@ import numpy as np
 
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice
-from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
 from lrsched.clocks.observations import users_level
@@ -157,7 +157,7 @@ def restore(
         A tree with the template's structure and the checkpoint's values, sharded over several devices like the template.
 
     Raises:
-        TypeError: if a name is not a string.
+        TypeError: if a name is not a string, or the template is an optimizer instead of its state.
         ValueError: if any other part is missing, surplus, or of another shape or type (the error lists them); if a name matches
             nothing, or a part that both sides have; if a live schedule differs and `on_change` is "raise", or has another
             structure and is not replaced. (Dicts do not keep the structure of a schedule; `resume` checks it.)
@@ -173,6 +173,10 @@ def restore(
     1
     """
     checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
+    if is_stateful(template):  # an optimizer
+        raise TypeError(
+            unexpected("restore", "template", template, "the state of an optimizer", "optimizer.init(params) makes one")
+        )
     mine, other = _Side("added", "template", template, added), _Side("removed", "checkpoint", loaded, removed)
     found = _found(mine, other, on_change == "replace")
     needed = [path for path in mine.leaves if path not in found or (on_change == "raise" and _is_in(path, mine.live))]
