@@ -74,6 +74,18 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.join([LINE, LINE, LINE], [5]), "join(...)", "one boundary fewer", "got 3 schedules and 1"),
     (lambda: ls.join([LINE, LINE, LINE], [5, 3]), "join(boundaries=[5, 3])", "that rise", "Hint: sort them"),
     (lambda: LINE.then(as_stateful(LINE)), "then(other=Applied(", "state is in clocks"),
+    (lambda: LINE.then(optimizers.adam(0.1)), "then(other=Gradient", "an optimizer takes a schedule, as in optax.adamw"),
+    (lambda: LINE.then(ls.grid(ls.Constant, value=[1.0, 2.0])), "then(other=(Constant(", "batch, points = grid(...)"),
+    (lambda: as_stateful(LINE)(3), "as_stateful(state=3): expected the state that init gave", "of optax.inject_hyperparams"),
+    (
+        lambda: ls.clocks.replay(ls.reduce_on_plateau(), {"loss": [1.0]}),
+        "no clock monitors 'loss'",
+        "write observations={'value': ...}",
+    ),
+    (
+        lambda: ls.clocks.replay(ls.reduce_on_plateau(), [1.0, "a"]),
+        "replay(observations['value']=[1.0, 'a']): expected numbers.",
+    ),
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),

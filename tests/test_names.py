@@ -48,6 +48,20 @@ NAMES = [
     (lambda: ls.wsd(0.1, 9, 99, decay=9), "Hint: write decay_steps for decay."),
     (lambda: ls.warmup_cosine(0.1, 9, length=99), "Hint: write steps for length."),
     (lambda: ls.wsd(0.1, 9, stable_steps=9), "Hint: steps=warmup_steps + stable_steps + decay_steps."),
+    (lambda: ls.one_cycle(0.1, 9, max_momentum=0.9), "Hint: a momentum is a schedule of its own, such as one_cycle(low,"),
+    (lambda: ls.one_cycle(0.1, 9, end=0.0), "Hint: final_div_factor=peak / div_factor / end."),
+    (lambda: ls.Cosine(0.1, stop=0.0, steps=9), "Hint: write end for stop."),
+    (lambda: ls.Cosine(0.1, 0.0, 9, restart=True), "Hint: schedule.repeat()."),
+    (lambda: ls.Cosine(0.1, 0.0, step=9), "Hint: write steps for step."),
+    (lambda: ls.reduce_on_plateau(lr=0.1), "Hint: lr * reduce_on_plateau(...)."),
+    (lambda: ls.clocks.tick(ls.reduce_on_plateau(), value=1.0), "got only schedule, value. Hint: add state=<value>."),
+    (lambda: ls.restore(optax.sgd(0.1), {}), "expected the state of an optimizer. Hint: optimizer.init(params) makes one."),
+    (lambda: ls.restore({}), "restore(...): expected template, loaded, got only template."),
+    (lambda: ls.lab.range_test(abs, {}, [], num_iter=9), "Hint: write steps for num_iter."),
+    (lambda: ls.lab.range_test(abs, {}, [], start_lr=9), "Hint: write start for start_lr."),
+    (lambda: ls.lab.range_test(abs, {}, [], end_lr=9), "Hint: write stop for end_lr."),
+    (lambda: ls.lab.range_test(abs, {}, [], max_lr=9), "Hint: stop=max_lr."),
+    (lambda: ls.lab.compare(abs, {}, lrs=[0.1]), "Hint: write peaks for lrs."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
     (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),
 ]
@@ -63,7 +77,10 @@ ATTRIBUTES = [
     (lambda: ls.warmup_cosine(0.1, 9, 99).peak, "Hint: warmup_cosine(...) made it, and its arguments are not kept: call it"),
     (lambda: ls.reduce_on_plateau().factor, "call it again with factor=<value>."),
     (lambda: ls.repeat, "module 'lrsched' has no attribute 'repeat'. Hint: schedule.repeat(...)."),
-    (lambda: ls.set_learning_rate, "Hint: replace_schedule(state, schedule), of one with live=True."),
+    (lambda: ls.set_learning_rate, "Hint: replace_schedule(state, schedule), if it has live=True."),
+    (lambda: ls.one_cycle(0.1, 9).momentum, "Hint: a momentum is a schedule of its own, such as one_cycle(low,"),
+    (lambda: ls.lab.lr_find, "module 'lrsched.lab' has no attribute 'lr_find'. Hint: lrsched.lab.range_test."),
+    (lambda: ls.Step, "Hint: step_decay(start, every, factor); Steps() is a clock."),
     (lambda: COSINE.stop_, "'Cosine' object has no attribute 'stop_'"),
     (lambda: ls.cosine, "module 'lrsched' has no attribute 'cosine'. Hint: lrsched.Cosine."),
     (lambda: ls.WSD, "Hint: lrsched.wsd."),
@@ -88,7 +105,7 @@ def test_the_table_names_what_there_is():
     for path in re.findall(r"lrsched\.([\w.]+)\.(\w+)", " ".join(texts)):
         assert hasattr(importlib.import_module(f"lrsched.{path[0]}"), path[1]), path
     assert not [name for name in foreign.NAMES if hasattr(COSINE, name) and hasattr(ls, name)]
-    functions = [f for module in (ls, keras, optax_dialect, timm, torch, transformers) for f in vars(module).values()]
+    functions = [f for module in (ls, ls.lab, keras, optax_dialect, timm, torch, transformers) for f in vars(module).values()]
     functions = [f for f in functions if inspect.isfunction(f) or inspect.isclass(f)]
     parameters = {name for f in functions for name in inspect.signature(f).parameters}
     written = {one.partition("=")[0] for ours in foreign.FORMULAS.values() for one in ours.split("; ")}

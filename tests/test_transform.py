@@ -115,7 +115,7 @@ def test_a_schedule_of_optax_with_a_state_is_followed(theirs):
     assert ls.resume(ls.describe(s), s) is s
     with pytest.raises(TypeError, match=r"\(steps=0\): expected no value without an update. Hint: give them to update"):
         ls.clocks.tick(s, state, steps=0, value=1.0)
-    with pytest.raises(TypeError, match=r"scheduled\(sgd\)\(learning_rate=.*from_optax makes one"):
+    with pytest.raises(TypeError, match=r"scheduled\(sgd\)\(learning_rate=.*from_optax\(x\) translates"):
         ls.scheduled(optax.sgd)(theirs)
 
 

@@ -15,14 +15,15 @@ R = TypeVar("R")
 # one of its group that the call has; an argument in several groups belongs to the first.
 ALIKE = (
     "schedule lr_schedule schedule_fn step_size_fn lr learning_rate new new_schedule",
-    "start value init_lr initial_lr initial_learning_rate init_value initial begin",
-    "end low stop eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value final floor",
-    "peak high max_lr peak_lr peak_value warmup_target max a_max max_value max_momentum",
+    "start value init_lr initial_lr initial_learning_rate init_value initial begin start_lr",
+    "end low eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr min a_min min_value final floor",
+    "stop end end_lr end_value",
+    "peak high max_lr peak_lr peak_value warmup_target max a_max max_value",
     "peak peak_value start value base_lr lr learning_rate init_lr initial_lr initial_learning_rate init_value max_lr",
-    "low base_lr base_momentum",
+    "low base_lr",
     "decay_steps num_decay_steps decay_iters cooldown_steps cooldown decay",
     "steps T_max T_0 total_steps total_iters num_steps num_training_steps first_decay_steps max_steps max_iters t_initial"
-    " epochs num_epochs transition_steps decay_steps length duration horizon total",
+    " epochs num_epochs num_iter transition_steps decay_steps length duration horizon total",
     "every decay_t transition_steps decay_steps step_size",
     "up step_size_up step_size",
     "down step_size_down",
@@ -34,6 +35,7 @@ ALIKE = (
     "n num_cycles cycle_limit cycles times",
     "milestones steps boundaries decay_t",
     "observations losses metrics",
+    "peaks lrs learning_rates rates peak_lrs",
     "monitor metric metric_name",
     "shape decay_type",
     "constant constant_lr",
@@ -57,7 +59,10 @@ def _each(texts: Mapping[str, str]) -> dict[str, str]:
 FORMULAS = _each(
     {
         "start init_lr initial_lr initial_learning_rate init_value": "div_factor=peak / {}",
-        "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr": "min_scale={} / rate",
+        "eta_min min_lr lr_min lr_end end_lr end_value end_learning_rate final_lr end": (
+            "min_scale={} / rate; final_div_factor=peak / div_factor / {}"
+        ),
+        "max_lr": "stop={}",
         "alpha min_lr_ratio min_lr_rate min_ratio": "end={} * peak",
         "epochs num_epochs": "steps={} * steps_per_epoch",
         "warmup_epochs": "warmup_steps={} * steps_per_epoch",
@@ -83,7 +88,7 @@ NAMES = _each(  # attributes of a schedule, names in the module, and other argum
             " moves with clocks.tick(schedule, state, value=...), or in an optimizer with observe(state, value=...)"
         ),
         "get_last_lr get_lr lr learning_rate value base_lrs current_learning_rate get_learning_rate": _READ,
-        "set_lr set_learning_rate set_schedule update_schedule": "replace_schedule(state, schedule), of one with live=True",
+        "set_lr set_learning_rate set_schedule update_schedule": "replace_schedule(state, schedule), if it has live=True",
         "state_dict load_state_dict": (
             "a schedule has no state; describe(schedule) and resume(saved, schedule) are for checkpoints; the state of a driven"
             " one is what clocks.init(schedule) and clocks.tick(schedule, state, value=...) give"
@@ -132,6 +137,10 @@ NAMES = _each(  # attributes of a schedule, names in the module, and other argum
         "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
         "MultiSteps": "accumulate(optax.MultiSteps(...))",
         "unstack": "list(batch) has the members of a batch",
+        "Step StepDecay": "step_decay(start, every, factor); Steps() is a clock",
+        "momentum cycle_momentum base_momentum max_momentum": (
+            "a momentum is a schedule of its own, such as one_cycle(low, steps, div_factor=low / high, final_div_factor=1.0)"
+        ),
         "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
     }
 )
@@ -205,9 +214,12 @@ def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs
 def _unknown_argument(call: str, name: str, names: Collection[str]) -> str:
     formulas = [text for text in FORMULAS.get(name, "").split("; ") if text.partition("=")[0] in names]
     alike = [ours for group in ALIKE if name in group.split() for ours in group.split() if ours in names]
+    near = [ours for ours in _close(name, names) if name not in NAMES or ours.startswith(name)]
     if formulas:
         hint = formulas[0].format(name)
-    elif ours := next(iter(alike or _close(name, names)), ""):
+    elif NAMES.get(name) is _READ and call in ("reduce_on_plateau", "noam"):  # factors of a rate
+        hint = f"{name} * {call}(...)"
+    elif ours := next(iter(alike or near), ""):
         hint = f"write {ours} for {name}"
     else:
         hint = NAMES.get(name, "")

@@ -19,6 +19,9 @@ from lrsched.algebra.schedule import Condition, Real, Schedule, ScheduleLike, Sp
 from lrsched.algebra.shapes import Function
 from lrsched.algebra.written import shown, unexpected
 
+_STATEFUL = "state is in clocks: lrsched.dialects.optax.from_optax(x) translates a stateful schedule of optax"
+_OPTIMIZER = "an optimizer takes a schedule, as in optax.adamw(schedule); optax.chain(a, b) is for transforms"
+_BATCH = "join(schedules, boundaries) makes one of several; grid gives a pair, batch, points = grid(...)"
 _CLOCK = "a clock drives a schedule: schedule.on(clock), or schedule * reduce_on_plateau()"
 
 
@@ -35,7 +38,8 @@ def as_schedule(call: str, name: str, x: ScheduleLike | None, steps: Number = ma
         return Constant(checked(call, name, x), steps)
     if callable(x) and not isinstance(x, type) and not is_stateful(x):
         return Function(x)
-    hint = "state is in clocks; lrsched.dialects.optax.from_optax makes one of what has an update" * is_stateful(x)
+    hint = (_STATEFUL if callable(x) else _OPTIMIZER) * is_stateful(x)
+    hint = _BATCH if isinstance(x, tuple) and x and isinstance(x[0], Schedule) else hint
     hint = _CLOCK if isinstance(x, Node) else "parse(text) reads an expression" if isinstance(x, str) else hint
     raise TypeError(unexpected(call, name, x, "a schedule, a number or a function of the step", hint))
 

@@ -52,7 +52,10 @@ def check_monitored(call: str, monitored: Iterable[str], observations: Observati
     check_spelling(call, monitored, observations)
     unknown = [name for name in observations if name not in monitored]
     if unknown and (every or (monitored and len(unknown) == len(observations))):
-        hint = f" Hint: pass {min(monitored)}=<number>, or {min(monitored)}=None where there is none yet." if monitored else ""
+        name = min(monitored, default="")
+        recorded = f"write observations={{{name!r}: ...}}, or give this schedule's clock that name with monitor="
+        hint = recorded if call in ("replay", "plot") else f"pass {name}=<number>, or {name}=None where there is none yet"
+        hint = f" Hint: {hint}." if monitored else ""
         raise TypeError(f"{call}(...): no clock monitors {_listed(unknown)} (monitored: {_listed(monitored) or 'none'}).{hint}")
 
 

@@ -95,6 +95,7 @@ def evaluate(schedule: ScheduleLike, state: ScheduleState) -> jax.Array:
     return _bind("evaluate", schedule, state)(state.step)
 
 
+@explained
 def tick(
     schedule: ScheduleLike,
     state: ScheduleState,
@@ -245,6 +246,8 @@ def replayed(
         observations = {(names or ["value"])[0]: observations}
     check_monitored(call, names, observations)
     tables = {name: values if isinstance(values, jax.Array) else np.asarray(values) for name, values in observations.items()}
+    if wrong := [name for name, table in tables.items() if table.dtype.kind in "OSU"]:
+        raise TypeError(unexpected(call, f"observations[{wrong[0]!r}]", observations[wrong[0]], "numbers"))
     shapes = {name: np.shape(table) for name, table in tables.items()}
     if [len(shape) for shape in set(shapes.values())] != [1]:
         raise ValueError(f"{call}(observations=...): expected arrays of one shape (n,), got {shapes or 'none'}.")
@@ -298,6 +301,6 @@ def _fitting(call: str, given: ScheduleLike, state: Any) -> Schedule:
     if not hasattr(state, "step") or not hasattr(state, "clocks"):
         raise TypeError(unexpected(call, "state", state, "the state that init(schedule) makes"))
     if (parts := len(driven_parts(schedule))) != (clocks := len(state.clocks)):
-        expected = f"a state of {parts} clocks, as {shown(schedule)} has"
+        expected = f"a state of {parts} clock{'s' * (parts != 1)}, as {shown(schedule)} has"
         raise ValueError(f"{call}(...): expected {expected}, got {clocks} of another schedule. Hint: init(schedule).")
     return schedule

@@ -8,3 +8,6 @@ from lrsched.lab.law.result import FittedLaw as FittedLaw
 from lrsched.lab.progress import report as report
 from lrsched.lab.range_test.result import RangeTest as RangeTest
 from lrsched.lab.range_test.run import range_test as range_test
+from lrsched.views.names import explain_names as _explain_names
+
+_explain_names(globals())

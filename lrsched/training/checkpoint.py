@@ -17,9 +17,10 @@ import numpy as np
 
 from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked_choice
-from lrsched.algebra.pointwise import as_schedule
+from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule, ScheduleLike
 from lrsched.algebra.written import shown, unexpected
+from lrsched.clocks.observations import users_level
 from lrsched.training.live import packed, unpacked
 from lrsched.training.parts import Path, Tree, by_path, placed_as, text_of, without_variables
 from lrsched.views.expression import parse
@@ -124,6 +125,7 @@ def side_by_side(saved: str, now: str, heads: tuple[str, str] = ("checkpoint", "
     return [*rows, marks[: len(rows[1])].rstrip() + " and more" * (not saved.endswith(now[end:]))]
 
 
+@explained
 def restore(
     template: T,
     loaded: Any,
@@ -155,7 +157,7 @@ def restore(
         A tree with the template's structure and the checkpoint's values, sharded over several devices like the template.
 
     Raises:
-        TypeError: if a name is not a string.
+        TypeError: if a name is not a string, or the template is an optimizer instead of its state.
         ValueError: if any other part is missing, surplus, or of another shape or type (the error lists them); if a name matches
             nothing, or a part that both sides have; if a live schedule differs and `on_change` is "raise", or has another
             structure and is not replaced. (Dicts do not keep the structure of a schedule; `resume` checks it.)
@@ -171,6 +173,10 @@ def restore(
     1
     """
     checked_choice("restore", "on_change", on_change, ("warn", "raise", "keep", "replace"))
+    if is_stateful(template):  # an optimizer
+        raise TypeError(
+            unexpected("restore", "template", template, "the state of an optimizer", "optimizer.init(params) makes one")
+        )
     mine, other = _Side("added", "template", template, added), _Side("removed", "checkpoint", loaded, removed)
     found = _found(mine, other, on_change == "replace")
     needed = [path for path in mine.leaves if path not in found or (on_change == "raise" and _is_in(path, mine.live))]
@@ -290,7 +296,7 @@ def _compare_live(mine: _Side, values: dict[Path, Any], restored: Tree, on_chang
     if lines and on_change == "raise":
         raise ValueError(text)
     if lines:
-        warnings.warn(f"{text} Without on_change, it continues with that of the checkpoint.", stacklevel=3)
+        warnings.warn(f"{text} Without on_change, it continues with that of the checkpoint.", stacklevel=users_level())
 
 
 def _kind(leaf: object) -> str:

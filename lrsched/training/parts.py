@@ -136,7 +136,7 @@ def meant(call: str, parts: list[Part], at: str | None, missing: str) -> list[Pa
         if found := [part for part in parts if fits(part)]:
             return found
     there = ", ".join(dict.fromkeys(part.label or part.where for part in parts))
-    raise ValueError(f"{call}(at={at!r}): expected one of {there}, or whole keys of a path.")
+    raise ValueError(f"{call}(at={at!r}): expected a label or the keys of a path (there: {there}).")
 
 
 def only(call: str, what: str, parts: list[Part]) -> Part:

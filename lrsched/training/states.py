@@ -106,6 +106,7 @@ def next_learning_rate(state: Tree, schedule: Schedule | None = None, *, at: str
     return call(present, now)
 
 
+@explained
 def hyperparameters(state: Tree, *, at: str | None = None) -> dict[str, jax.Array]:
     """All hyperparameters that the last update used, by name.
 
@@ -171,6 +172,7 @@ def readings(state: Tree, schedule: Schedule | None = None, *, at: str | None = 
     return found
 
 
+@explained
 def get_schedule(state: Tree, name: str = "learning_rate", *, at: str | None = None) -> Schedule:
     """The live schedule in an optimizer state, with the shortest decimals that round to the numbers there.
 
@@ -241,6 +243,7 @@ def replace_schedule(state: Tree, new: ScheduleLike, name: str = "learning_rate"
     return with_leaves(state, leaves)
 
 
+@explained
 def observe(
     state: Tree,
     schedule: Schedule | Observations | None = None,

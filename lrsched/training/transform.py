@@ -59,8 +59,12 @@ class Applied:
     def _after(self, state: AppliedState, given: Observations) -> AppliedState:
         clocks, live = (getattr(state, name, None) for name in ("clocks", "live"))
         if jax.tree.structure((clocks, live)) != self._structure:
+            expected = f"the state that init gave for {shown(self.schedule)}"
+            if self.call == "as_stateful" and not hasattr(state, "clocks"):
+                hint = "a stateful schedule is an argument of optax.inject_hyperparams(optax.sgd), not of optax.sgd itself"
+                raise TypeError(unexpected(self.call, "state", state, expected, hint))
             raise ValueError(
-                f"{self.call}(...{', live=True' * self.live}): expected the state that init gave for {shown(self.schedule)},"
+                f"{self.call}(...{', live=True' * self.live}): expected {expected},"
                 f" got one with live={shown(live)} and clocks={shown(clocks)}."
                 " Hint: replace_schedule(state, new) changes what a live schedule gives, and"
                 " restore(optimizer.init(params), state, on_change='replace') goes on from a checkpoint with another schedule."
@@ -178,6 +182,7 @@ class AccumulateState(NamedTuple):
     gradient_step = property(lambda self: self.multi_steps.gradient_step)
 
 
+@explained
 def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExtraArgs:
     """Lets the clocks inside `optax.MultiSteps` observe all small batches of an update, not only the last one.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import optimize, stats  # comes with JAX
 
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.written import unexpected
 from lrsched.lab.law.curves import Run, recorded
 from lrsched.lab.law.laws import LAWS, Law, Path, path, points
@@ -18,6 +19,7 @@ _ALIKE = 10.0  # so many neighbouring points weigh as much as one against the pr
 _STARTS, _REFINED = 256, 3  # random starts of the search; the best are refined
 
 
+@explained
 def fit_law(curves: Sequence[Run], law: str = "multi-power") -> FittedLaw:
     """Fits a law of the loss as a function of the schedule: `L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·G`.
 

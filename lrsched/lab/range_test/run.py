@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lrsched.algebra.foreign import explained
 from lrsched.algebra.node import checked, checked_flag
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function, Geometric
@@ -24,6 +25,7 @@ from lrsched.lab.range_test.rules import LAST, smooth, stop_of
 Factory: TypeAlias = Callable[[Any], optax.GradientTransformation | optax.MultiSteps]
 
 
+@explained
 def range_test(
     loss_fn: Callable[..., Any],
     params: Any,
