@@ -109,6 +109,7 @@ def test_a_description_is_json_and_resumes():
         assert [ls.resume(saved, s, on_change) for on_change in ("raise", "keep", "replace")] == [s] * 3
         assert ls.resume(saved, other, "replace") is other
     assert ls.resume(saved, other, "keep") == s
+    assert ls.resume("Linear(0, 1,10)", ls.Linear(0.0, 1.0, 10)).length == 10  # a text written by hand
     assert "0x" not in ls.describe(ls.Function(functools.partial(decayed)))  # the same in every process
 
 

@@ -95,7 +95,11 @@ def resume(saved: str, schedule: ScheduleLike, on_change: Literal["raise", "keep
         raise TypeError(unexpected("resume", "saved", saved, "the text that describe gave", "resume(saved, schedule)"))
     made = as_schedule("resume", "schedule", schedule)
     now = describe(made)
-    if on_change == "replace" or saved in (now, describe(unpacked(packed(made)))):
+    try:
+        written = describe(parse(saved))  # of a text in another form, such as one written by hand
+    except ValueError:
+        written = saved
+    if on_change == "replace" or written in (now, describe(unpacked(packed(made)))):
         return made
     if on_change == "raise":
         head = "resume(...): expected the schedule of the checkpoint, got another:"
