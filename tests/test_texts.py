@@ -6,6 +6,7 @@ import functools
 import json
 import pickle
 import re
+import sys
 from typing import Any
 
 import flax.serialization
@@ -156,10 +157,20 @@ def test_expressions_of_people_are_read():
     assert read_json(text + ' {"node": "Plateau", "patience": 3}}, "lrsched": 1}') == driven
 
 
+def deep():
+    """A schedule of more levels than Python's limit of calls lets anyone write."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        return functools.reduce(lambda one, _: one.stretch(1.5), range(1500), ls.Time())
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 test_mistakes = refused(
     [
         (lambda: ls.to_dict(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
-        (lambda: ls.to_dict(functools.reduce(lambda one, _: one.stretch(1.5), range(1500), ls.Time())), "a few hundred levels"),
+        (lambda: ls.to_dict(deep()), "a few hundred levels"),
         (lambda: jax.jit(lambda x: ls.to_dict(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
         (lambda: ls.parse(3), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
         (lambda: ls.from_dict("{}"), r"got '{}'. Hint: from_dict\(json.loads"),  # pyright: ignore[reportArgumentType]

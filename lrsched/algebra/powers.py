@@ -70,11 +70,14 @@ class Progress:
             return sine(math.pi / 2 * self.left) ** 2, sine(math.pi / 2 * self.done) ** 2
         rest = where(self._ended, 0.0, self._rest)
         is_done = to_float(self._now) < to_float(rest)
-        part, length = double(where(is_done, self._now, rest)), double(numerics.maximum(self._length, numerics.LEAST))
-        fraction = self._fraction(part)  # its square would double its rounding error
-        (head, tail), (long, short) = split(fraction), split(length.high)
-        error = ((part.high - head * long) - head * short - tail * length.high) + (part.low - fraction * length.low)
-        square = head * head + (tail * (head + fraction) + fraction * error * (2 / length.high))
+        part = where(is_done, self._now, rest)
+        fraction = self._fraction(part)
+        square = jnp.square(fraction)
+        if is_concrete(self._length):  # the square doubles the rounding error of the fraction, so here it is corrected
+            part, length, (head, tail) = double(part), double(self._length), split(fraction)
+            (long, short), least = split(length.high), numerics.maximum(length.high, numerics.LEAST)
+            error = ((part.high - head * long) - head * short - tail * length.high) + (part.low - fraction * length.low)
+            square = head * head + (tail * (head + fraction) + fraction * error * (2 / least))
         small = square * _series(square, _SINE_SQUARED)
         large = 1 - small
         return jnp.where(is_done, large, small), jnp.where(is_done, small, large)
