@@ -20,6 +20,7 @@ from lrsched.algebra.written import shown, unexpected
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=Callable[..., Any])
 Plain: TypeAlias = float | np.ndarray | jax.Array
 Number: TypeAlias = Annotated[Plain, Spec()]
 Numbers: TypeAlias = Annotated[Sequence[Plain], Spec(rank=1)]
@@ -61,11 +62,11 @@ Args:
 {arguments}
 
 References:
-    The function or class of this name of {module}. Its row in notebooks/coming_from_{page}.md is an example.
+    `{name}` of {module}. Its row in notebooks/coming_from_{page}.md is an example.
 """
 
 
-def documented(thing: R) -> R:
+def documented(thing: T) -> T:
     """A function or class of another framework: its docstring gets its arguments from that of its dialect, and its source."""
     module = thing.__module__.split(".")[2]
     listed = re.findall(
@@ -74,7 +75,8 @@ def documented(thing: R) -> R:
     own = [([x for x in names.split(", ") if x in thing.__annotations__], meaning) for names, meaning in listed]
     arguments = "\n".join(f"    {', '.join(names)}{meaning}" for names, meaning in own if names)
     page = {"transformers": "hugging_face", "torch": "pytorch"}.get(module, module)
-    thing.__doc__ = inspect.cleandoc(str(thing.__doc__)) + _SOURCE.format(arguments=arguments, module=module, page=page)
+    source = _SOURCE.format(arguments=arguments, name=thing.__name__, module=module, page=page)
+    thing.__doc__ = inspect.cleandoc(str(thing.__doc__)) + source
     return thing
 
 
