@@ -10,7 +10,7 @@ Args:
     lr_min, min_lr: the lowest rate, >= 0, which is held after the end.
     cycle_limit: the number of cycles, >= 1.
     cycle_mul, cycle_decay: the length of each cycle over that of the one before, and the same ratio for peaks.
-    lb, ub: the arguments of the tanh at the start and the end of a cycle.
+    lb, ub: the arguments of the tanh at the start and the end of a cycle, from -40 to 40.
     k_decay, power, decay_power, stable_power: exponents, > 0: of the fraction done of a cycle, of a polynomial, and of the
         shapes "power" in `WSDLRScheduler`.
     decay_t: in `StepLRScheduler` the steps between two drops, > 0; in `MultiStepLRScheduler` a rising list of steps; in
