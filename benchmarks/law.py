@@ -36,6 +36,7 @@ PARAMETERS = {  # as published: L0, A, alpha, B, C, beta, gamma
     "100": (2.6514477, 0.60115152, 0.45295811, 437.9464276, 2.13245612, 0.59785199, 0.65523644),
     "400": (2.37474466, 0.65421216, 0.42878731, 523.42464371, 2.02462735, 0.59350493, 0.63472457),
 }
+OTHERS = ("momentum", "combined")  # laws beside the default
 OWN = {"chars": 0.008, "digits": 0.04}  # workloads, and their peaks
 SHORT, LONG = 500, 1000  # steps of the runs that are fitted, and of those that are designed
 SEEDS = {"curves": 4, "designed": 10}
@@ -126,7 +127,7 @@ def published(data: Path) -> dict[str, Any]:
             "parameters": {name: one._asdict() for name, one in law.parameters.items()},
             "multi-power": errors(law, tests),
             "published": errors(theirs, tests),
-            **{kind: errors(lab.fit_law(fitted, kind), tests) for kind in ("momentum", "combined")},
+            **{kind: errors(lab.fit_law(fitted, kind), tests) for kind in OTHERS},
             "designs": {"fitted": designs(law), "published": designs(theirs)},
         }
     return {"sizes": sizes}
@@ -170,9 +171,8 @@ def own(name: str, short: int, long: int, seeds: int, designed_seeds: int) -> di
     warm = short // 10
     fitted, other, longer = schedules(peak, warm, short, long)
     runs = curves(measured(fitted | other, short, seeds, "constant"))
-    (law, *seconds), (momentum, *_) = (
-        timed(lambda kind=kind: lab.fit_law([runs[x] for x in fitted], kind)) for kind in ("multi-power", "momentum")
-    )
+    law, *seconds = timed(lambda: lab.fit_law([runs[x] for x in fitted]))
+    others = {kind: lab.fit_law([runs[x] for x in fitted], kind) for kind in OTHERS}
     tests = {key: _after(runs[key], warm) for key in other}
     tests |= {key: _after(x, warm) for key, x in curves(measured(longer, long, seeds, "constant, longer")).items()}
     table = law.optimize(ls.monotone(peak, long, warm, points=16))
@@ -194,7 +194,7 @@ def own(name: str, short: int, long: int, seeds: int, designed_seeds: int) -> di
         "seconds": seconds,
         "law": str(law),
         "errors": errors(law, tests),
-        "momentum": errors(momentum, tests),
+        **{kind: errors(other, tests) for kind, other in others.items()},
         "losses": {key: [float(x[2][0]), float(x[2][-1])] for key, x in tests.items()},
         "ends": {key: [float(law.predict(s, steps[-1])), float(loss[-1])] for key, (s, steps, loss) in tests.items()},
         "designs": {"designed wsd": repr(design), "designed table": repr(table)},

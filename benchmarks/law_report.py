@@ -127,7 +127,7 @@ def _own(name: str, found: dict[str, Any]) -> str:
             key,
             f"{first:.3f} to {last:.3f}",
             f"{found['errors']['curves'][key]:.4f}",
-            f"{found['momentum']['curves'][key]:.4f}",
+            *(f"{found[kind]['curves'][key]:.4f}" for kind in ("momentum", "combined")),
             f"{found['ends'][key][0]:.4f}",
             f"{found['ends'][key][1]:.4f}",
         ]
@@ -154,13 +154,14 @@ def _own(name: str, found: dict[str, Any]) -> str:
 The fit sees three runs of {short} steps: the validation loss, averaged over {found["seeds"][0]} seeds.
 It predicts the other schedules, the longer ones over {long} steps. Peak {found["peak"]:g}. Measured on {found["date"]}.
 Mean error {found["errors"]["mae"]:.4f}, worst relative error {found["errors"]["worst"]:.4f}; with the momentum law
-{found["momentum"]["mae"]:.4f} and {found["momentum"]["worst"]:.4f}.
+{found["momentum"]["mae"]:.4f} and {found["momentum"]["worst"]:.4f}, with the combined law {found["combined"]["mae"]:.4f} and
+{found["combined"]["worst"]:.4f}.
 
 ```
 {found["law"]}
 ```
 
-{_table(["schedule", "its losses", "mean error", "momentum law", "end, predicted", "end, measured"], errors)}
+{_table(["schedule", "its losses", "mean error", "momentum law", "combined law", "end, predicted", "end, measured"], errors)}
 Then schedules of {long} steps were designed with the law, and trained from {found["seeds"][1]} seeds next to others. One of
 these has twice the peak, because a cosine often does better with a higher one; the law does not model that. The gain is the
 difference in test score ({found["score"]}), seed by seed, with its 95 % interval; above 0, the schedule in the row is better.
