@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from benchmarks import digits_optax, digits_torch, machine
 from benchmarks.optional import absent
@@ -74,8 +75,9 @@ def measured_here(repeats: int) -> list[Row]:
         missing = []
         peers.insert(0, Loop(name, digits_torch.on_its_fastest_device(), NAMES, 1 / 15))
     measured: dict[str, list[Sides]] = {peer.name: [] for peer in peers}
+    mesh = bakeoff.every_device()  # as the command does
     for _ in range(rounds):
-        seconds, accuracy, compiling = _ours()
+        seconds, accuracy, compiling = _ours(mesh)
         for peer in peers:
             theirs, their_accuracy = _theirs(peer)
             measured[peer.name].append(Sides(seconds, theirs, accuracy, their_accuracy, compiling))
@@ -86,12 +88,12 @@ def _title(peer: str) -> str:
     return f"the main job's {RUNS} runs, against a loop of {peer}"
 
 
-def _ours() -> tuple[float, float, float]:
+def _ours(mesh: Mesh | None) -> tuple[float, float, float]:
     """The time of the main job, the mean accuracy at the end of its runs with that peak, and the time that compiling takes."""
     jax.clear_caches()
     gc.collect()
     begin = time.perf_counter()
-    comparison = bakeoff.run(STEPS, SEEDS, DENSE.peaks, 0, show_progress=False)
+    comparison = bakeoff.run(STEPS, SEEDS, DENSE.peaks, 0, mesh, show_progress=False)
     seconds = time.perf_counter() - begin
     accuracies = comparison.metrics["validation"][DENSE.peaks.index(PEAK) :: len(DENSE.peaks), :, -1]
     return seconds, float(np.mean(accuracies)), seconds - comparison.seconds["running"]

@@ -222,7 +222,7 @@ def _bakeoff(options: argparse.Namespace) -> int:
 
     folder = Path(options.out)
     peaks = _prepare(options, folder, options.peaks or bakeoff.DENSE.peaks, bakeoff.FILES)
-    comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed)
+    comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed, bakeoff.every_device())
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)
     _report(options, comparison, paths, f"on a larger network:\n    {_program()} compare --workload digits")
@@ -254,6 +254,7 @@ def _compare(options: argparse.Namespace) -> int:
             seeds=options.seeds,
             seed=options.seed,
             batch_size=options.batch_size or workload.batch_size,
+            mesh=bakeoff.every_device(),
             folder=folder / "rounds",
         )
     except KeyboardInterrupt:

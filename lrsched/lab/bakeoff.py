@@ -1,10 +1,15 @@
 """The schedules that the commands compare, each with a peak of 1, and the main job."""
 
+import contextlib
 import json
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import jax
+from jax.sharding import Mesh
 
 from lrsched.algebra.pointwise import Constant
 from lrsched.algebra.recipes import multi_step, one_cycle, step_decay, triangular, warmup_cosine, warmup_linear, wsd
@@ -43,10 +48,22 @@ def schedules(steps: int) -> dict[str, Schedule]:
     }
 
 
-def run(steps: int, seeds: int, peaks: tuple[float, ...], seed: int, show_progress: bool = True) -> Comparison:
+def every_device() -> Mesh | None:
+    """All devices of JAX, if there are several. Each core of a CPU becomes one, unless JAX has already begun to use it."""
+    # XLA runs the small matrix products of a batch of runs on one core.
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", cores)
+    return jax.make_mesh((jax.device_count(),), ("runs",)) if jax.device_count() > 1 else None
+
+
+def run(
+    steps: int, seeds: int, peaks: tuple[float, ...], seed: int, mesh: Mesh | None = None, show_progress: bool = True
+) -> Comparison:
     """Compares those of the guides on handwritten digits, in `8 · len(peaks) · seeds` runs."""
-    options = {"peaks": peaks, "seeds": seeds, "seed": seed, "batch_size": DENSE.batch_size, "show_progress": show_progress}
-    return compare(DENSE.make_train(steps), guide(steps), **options)
+    options: dict[str, Any] = {"peaks": peaks, "seeds": seeds, "seed": seed, "mesh": mesh, "show_progress": show_progress}
+    return compare(DENSE.make_train(steps), guide(steps), batch_size=DENSE.batch_size, **options)
 
 
 def write(comparison: Comparison, folder: Path, settings: dict[str, Any]) -> list[Path]:
