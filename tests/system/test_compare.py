@@ -155,6 +155,8 @@ def test_the_best_setting_is_chosen_and_of_losses_alone_their_mean_is_the_score(
         "2 constant, 6",
     ):
         assert note in said
+    unsigned = compare(lambda schedule, key: jnp.uint32(9.0 + losses_only(schedule, key)), PURE)
+    assert unsigned.rows[0].test < 0
     bare = compare(losses_only, {"constant": ls.Constant(1.0), "linear": sweep}, peaks=[0.05, 0.1])
     assert bare.rows[1].setting == "Linear(1.0, 1.0, 30)"
     np.testing.assert_array_equal(bare.metrics["loss"], found.metrics["loss"])
@@ -242,7 +244,8 @@ def of(**schedules):
 REFUSED = [
     ({"baseline": "fixed"}, "compare(baseline='fixed'): expected one of the schedules ['constant']"),
     ({"peaks": [0.1, -1.0]}, "compare(peaks=[0.1, -1.0]): expected peaks > 0"),
-    ({"peaks": [0.1, 0.1]}, "compare(peaks=[0.1, 0.1]): expected different rates"),
+    ({"peaks": [0.1, 0.1]}, "compare(peaks=[0.1, 0.1]): expected a list of different rates"),
+    ({"peaks": [[0.1], [0.2]]}, "compare(peaks=[[0.1], [0.2]]): expected a list of different rates"),
     ({"peaks": 0.1}, "compare(peaks=0.1): expected a list of numbers"),
     ({"seeds": 1}, "compare(seeds=1): expected seeds >= 2 and whole"),
     ({"window": 0}, "compare(window=0): expected window >= 1"),
@@ -270,9 +273,13 @@ REFUSED = [
     (returns(test=jnp.zeros(3)), "'test' of shape (), got (3,). Hint: stack curves"),
     (returns(loss=jnp.zeros(())), "'loss' of shape ('evaluations',), got ()"),
     (returns(validation=jnp.zeros(4)), "'validation' of shape (30,), got (4,)"),
-    (returns(test="good"), "a dict of numeric arrays with ['loss', 'test', 'validation'], got "),
+    (returns(test="good"), "a dict of real arrays with ['loss', 'test', 'validation'], got "),
     (returns(best=1.0), "which say which run it is, got ['best']"),
     ({"train": lambda *_: None}, "got NoneType"),
+    (
+        {"train": lambda schedule, key: jnp.complex64(losses_only(schedule, key))},
+        "with ['loss', 'test', 'validation'], got complex64[30]",
+    ),
 ]
 CALLS = [(functools.partial(compare, **{"schedules": PURE, **options}), message) for options, message in REFUSED]
 test_what_cannot_be_compared_is_refused = refused(CALLS, literal=True)

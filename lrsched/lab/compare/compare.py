@@ -153,8 +153,8 @@ def _all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: s
         hint = "add a constant rate of that name, or name another baseline"
         raise ValueError(unexpected("compare", "baseline", baseline, f"one of the schedules {list(schedules)}", hint))
     rates = None if peaks is None else np.asarray(checked("compare", "peaks", peaks, rank=1, gt=0), np.float64).tolist()
-    if rates and len(set(rates)) < len(rates):
-        raise ValueError(unexpected("compare", "peaks", peaks, "different rates"))
+    if rates and (np.ndim(rates) > 1 or len(set(rates)) < len(rates)):
+        raise ValueError(unexpected("compare", "peaks", peaks, "a list of different rates"))
     found: list[Trial] = []
     for name, candidate in schedules.items():
         for setting, schedule in _settings(name, candidate):
