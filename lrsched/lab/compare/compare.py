@@ -64,8 +64,9 @@ def compare(
         peaks: rates above 0, each of which multiplies every schedule, whose own peak must be 1; None for the schedules as they
             are.
         steps: None, or the updates of a run; then `train` and `schedules` are functions of the number of updates.
-        rungs: the rungs of successive halving; needs `steps`. 1 makes whole runs only. 3 tries all settings in runs of a ninth
-            of the steps, the best third of each schedule's in runs of a third, and the best third of those in whole runs.
+        rungs: the rungs R of successive halving; needs `steps`, at least 3^(R - 1). 1 makes whole runs only. 3 tries all
+            settings in runs of a ninth of the steps, the best third of each schedule's in runs of a third, and the best third
+            of those in whole runs.
         seed: the seed of all keys, below 2**32.
         baseline: the name of the schedule that the others are compared with, also at its best.
         window: the number of evaluations over which validation scores are smoothed.
