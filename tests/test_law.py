@@ -138,6 +138,7 @@ def test_a_fit_finds_the_parameters_of_simulated_curves(name):
         np.testing.assert_allclose(law.predict(other, STEPS), summed(TRUTH[name], other, STEPS), rtol=4e-3)
     text = str(law)
     assert f"{name} law, fitted to 3 curves, 162 points" in text
+    assert max(map(len, text.splitlines())) <= 80
     assert "warmup_cosine(0.001, 200, 3000, end=0.0001)" in text
     assert ("The curves hardly determine" in text) == (name != "momentum")
     axes = law.plot((HALF, STEPS, None), (SCHEDULES["wsd"], STEPS, summed(TRUTH[name], SCHEDULES["wsd"], STEPS)))

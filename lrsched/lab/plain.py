@@ -1,5 +1,7 @@
-"""Whole numbers as arguments, and results for JSON."""
+"""Whole numbers as arguments, and results for JSON and for notebooks."""
 
+import html
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,3 +30,12 @@ def plain(value: Any) -> Any:
         return array.tolist()
     shortest = array.astype(str).astype(np.float64)  # of a float32 few decimals
     return np.where(np.isfinite(array), shortest.astype(object), None).tolist()
+
+
+def page(title: str, rows: Sequence[Sequence[str]], notes: Iterable[str]) -> str:
+    """A table as HTML: the first row has the headings."""
+    tags = ["th", *["td"] * (len(rows) - 1)]
+    lines = ("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    below = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    return f"<table><caption>{html.escape(title)}</caption>{body}</table>{below}"

@@ -155,6 +155,8 @@ def test_the_best_setting_is_chosen_and_of_losses_alone_their_mean_is_the_score(
         "2 constant, 6",
     ):
         assert note in said
+    unsigned = compare(lambda schedule, key: jnp.uint32(9.0 + losses_only(schedule, key)), PURE)
+    assert unsigned.rows[0].test < 0
     bare = compare(losses_only, {"constant": ls.Constant(1.0), "linear": sweep}, peaks=[0.05, 0.1])
     assert bare.rows[1].setting == "Linear(1.0, 1.0, 30)"
     np.testing.assert_array_equal(bare.metrics["loss"], found.metrics["loss"])
@@ -242,17 +244,21 @@ def of(**schedules):
 REFUSED = [
     ({"baseline": "fixed"}, "compare(baseline='fixed'): expected one of the schedules ['constant']"),
     ({"peaks": [0.1, -1.0]}, "compare(peaks=[0.1, -1.0]): expected peaks > 0"),
-    ({"peaks": [0.1, 0.1]}, "compare(peaks=[0.1, 0.1]): expected different rates"),
+    ({"peaks": [0.1, 0.1]}, "compare(peaks=[0.1, 0.1]): expected a list of different rates"),
+    ({"peaks": [[0.1], [0.2]]}, "compare(peaks=[[0.1], [0.2]]): expected a list of different rates"),
     ({"peaks": 0.1}, "compare(peaks=0.1): expected a list of numbers"),
     ({"seeds": 1}, "compare(seeds=1): expected seeds >= 2 and whole"),
     ({"window": 0}, "compare(window=0): expected window >= 1"),
     ({"rungs": 2}, "compare(steps=None): expected a number of updates"),
     ({"steps": 9}, "compare(steps=9): expected a number of updates for functions of it"),
+    ({"train": descend, "schedules": lambda _: PURE, "steps": 8, "rungs": 3}, "compare(steps=8): expected steps >= 9"),
     ({"folder": 8}, "compare(folder=8): expected a path"),
     ({"mesh": 8}, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),
     (of(rate=0.2), "expected schedules with a peak of 1, got 'rate' with one of 0.2: Constant(0.2). Hint: divide"),
     (of(w=ls.warmup_cosine(1e-3, 5, 30)), "got 'w' with one of 0.001: warmup_cosine(0.001, 5, 30). Hint: divide"),
     (of(all=ls.stack([ls.stack([ls.Constant(1.0)] * 2)])), "expected a batch with one axis"),
+    (of(both=(ls.Constant(1.0), ls.Linear(1.0, 0.0, 9))), "compare(schedules['both']=(Constant(1.0), Linear("),
+    ({"schedules": {**PURE, 3: ls.Constant(1.0)}}, "expected a dict of schedules by name"),
     (of(bad="x"), "compare(schedules['bad']='x')"),
     ({"schedules": [ls.Constant(1.0)]}, "expected a dict of schedules by name"),
     ({"schedules": ls.Constant(1.0)}, "compare(schedules=Constant(1.0)): expected a dict of schedules by name"),
@@ -267,9 +273,13 @@ REFUSED = [
     (returns(test=jnp.zeros(3)), "'test' of shape (), got (3,). Hint: stack curves"),
     (returns(loss=jnp.zeros(())), "'loss' of shape ('evaluations',), got ()"),
     (returns(validation=jnp.zeros(4)), "'validation' of shape (30,), got (4,)"),
-    (returns(test="good"), "a dict of numeric arrays with ['loss', 'test', 'validation'], got "),
+    (returns(test="good"), "a dict of real arrays with ['loss', 'test', 'validation'], got "),
     (returns(best=1.0), "which say which run it is, got ['best']"),
     ({"train": lambda *_: None}, "got NoneType"),
+    (
+        {"train": lambda schedule, key: jnp.complex64(losses_only(schedule, key))},
+        "with ['loss', 'test', 'validation'], got complex64[30]",
+    ),
 ]
 CALLS = [(functools.partial(compare, **{"schedules": PURE, **options}), message) for options, message in REFUSED]
 test_what_cannot_be_compared_is_refused = refused(CALLS, literal=True)

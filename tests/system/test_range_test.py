@@ -233,7 +233,7 @@ def test_other_numbers_compile_nothing():
 def test_what_it_shows(seeded):
     result = range_test()
     assert "1 of 1 runs diverged" in str(result)
-    assert "5 of 5 runs diverged" in str(seeded)
+    assert "5 of 5 runs diverged</caption><tr><th>rule" in seeded._repr_html_()
     assert max(map(len, f"{result}\n{seeded}".splitlines())) <= 80
     frame = seeded.to_pandas()
     np.testing.assert_array_equal(frame.loss[frame.seed == 1], seeded.losses[1, : (frame.seed == 1).sum()])
@@ -268,8 +268,8 @@ CURVES = [
     (2 - FALL + 0.1 * NOISE, False, "begun to rise"),
     (2 - FALL, False, "begun to rise"),
     (2 - 1e-6 * np.arange(100), False, "begun to rise"),
-    (1.0 + 0.0 * FALL, False, "fall"),
-    (2 - 0.1 * FALL + NOISE, True, "fall"),
+    (1.0 + 0.0 * FALL, False, "does not fall beyond its noise at any rate; raise `stop`, or take larger"),
+    (2 - 0.1 * FALL + NOISE, True, "does not fall beyond its noise at any rate; take larger"),
     (2 + RISE, True, "fall"),
     (2 - np.arange(14.0), True, "too few"),
 ]

@@ -64,8 +64,9 @@ def compare(
         peaks: rates above 0, each of which multiplies every schedule, whose own peak must be 1; None for the schedules as they
             are.
         steps: None, or the updates of a run; then `train` and `schedules` are functions of the number of updates.
-        rungs: the rungs of successive halving; needs `steps`. 1 makes whole runs only. 3 tries all settings in runs of a ninth
-            of the steps, the best third of each schedule's in runs of a third, and the best third of those in whole runs.
+        rungs: the rungs R of successive halving; needs `steps`, at least 3^(R - 1). 1 makes whole runs only. 3 tries all
+            settings in runs of a ninth of the steps, the best third of each schedule's in runs of a third, and the best third
+            of those in whole runs.
         seed: the seed of all keys, below 2**32.
         baseline: the name of the schedule that the others are compared with, also at its best.
         window: the number of evaluations over which validation scores are smoothed.
@@ -103,7 +104,7 @@ def compare(
     seeds, seed = whole("compare", "seeds", seeds, 2), whole("compare", "seed", seed, 0, lt=2**32)
     window, rungs = whole("compare", "window", window, 1), whole("compare", "rungs", rungs, 1)
     size = None if batch_size is None else whole("compare", "batch_size", batch_size, 1)
-    steps = None if steps is None else whole("compare", "steps", steps, 1)
+    steps = None if steps is None else whole("compare", "steps", steps, _SHORTER ** min(rungs - 1, 20))
     if not callable(train) or isinstance(train, Schedule):
         hint = "compare(train, schedules), in this order"
         raise TypeError(unexpected("compare", "train", train, "a function of (schedule, key)", hint))
@@ -116,7 +117,7 @@ def compare(
     if is_function != (steps is not None) or (rungs > 1 and steps is None):
         hint = "with steps=, train and schedules are functions of the number of updates, and with rungs= they must be"
         raise TypeError(unexpected("compare", "steps", steps, "a number of updates for functions of it", hint))
-    lengths = [None] if steps is None else [max(steps // _SHORTER**k, 1) for k in reversed(range(rungs))]
+    lengths = [None] if steps is None else [steps // _SHORTER**k for k in reversed(range(rungs))]
     of_length: Any = schedules if is_function else lambda _: schedules
     settings = [_all_trials(of_length(length), peaks, baseline) for length in lengths]
     for length, every in zip(lengths, settings, strict=True):
@@ -146,15 +147,15 @@ def compare(
 
 def _all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: str) -> tuple[Trial, ...]:
     """Every setting of every schedule, in the order given, times every peak; without peaks as it is."""
-    if not isinstance(schedules, Mapping):
+    if not isinstance(schedules, Mapping) or not all(isinstance(name, str) for name in schedules):
         hint = "such as {'constant': Constant(1.0)}"
         raise TypeError(unexpected("compare", "schedules", schedules, "a dict of schedules by name", hint))
     if baseline not in schedules:
         hint = "add a constant rate of that name, or name another baseline"
         raise ValueError(unexpected("compare", "baseline", baseline, f"one of the schedules {list(schedules)}", hint))
     rates = None if peaks is None else np.asarray(checked("compare", "peaks", peaks, rank=1, gt=0), np.float64).tolist()
-    if rates and len(set(rates)) < len(rates):
-        raise ValueError(unexpected("compare", "peaks", peaks, "different rates"))
+    if rates and (np.ndim(rates) > 1 or len(set(rates)) < len(rates)):
+        raise ValueError(unexpected("compare", "peaks", peaks, "a list of different rates"))
     found: list[Trial] = []
     for name, candidate in schedules.items():
         for setting, schedule in _settings(name, candidate):
@@ -173,8 +174,9 @@ def _all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: s
 
 def _settings(name: str, candidate: Any) -> list[tuple[str, Schedule]]:
     """The members of a batch, each with a description."""
-    batch: Any
-    batch, points = candidate if isinstance(candidate, tuple) and len(candidate) == 2 else (candidate, None)
+    batch, points = candidate, None
+    if isinstance(candidate, tuple) and isinstance(candidate[-1], Mapping):
+        batch, points = candidate
     argument = f"schedules[{name!r}]"
     schedule = as_schedule("compare", argument, batch)
     if not schedule.batch_shape:

@@ -62,13 +62,13 @@ def _random_state() -> bytes:
 def _metrics(returned: Any) -> dict[str, jax.Array]:
     """The metrics of a run by name; a ValueError if these are none."""
     call = "train(schedule, key): expected it to return"
-    metrics = {"loss": returned} if _is_numeric(returned) else returned
-    is_numeric = isinstance(metrics, Mapping) and all(map(_is_numeric, metrics.values()))
+    metrics = {"loss": returned} if _is_real(returned) else returned
+    is_real = isinstance(metrics, Mapping) and all(map(_is_real, metrics.values()))
     splits = {"loss", "validation", "test"}
-    if not is_numeric or not ({"loss"} <= set(metrics) <= {"loss", "step", "learning_rate"} or set(metrics) >= splits):
+    if not is_real or not ({"loss"} <= set(metrics) <= {"loss", "step", "learning_rate"} or set(metrics) >= splits):
         got = {name: _type(x) for name, x in metrics.items()} if isinstance(metrics, Mapping) else _type(metrics)
         hint = 'return {"loss": losses, "validation": scores, "test": score}, or only losses'
-        raise ValueError(f"{call} losses, or a dict of numeric arrays with {sorted(splits)}, got {got}. Hint: {hint}.")
+        raise ValueError(f"{call} losses, or a dict of real arrays with {sorted(splits)}, got {got}. Hint: {hint}.")
     if taken := [name for name in metrics if name in COLUMNS]:
         raise ValueError(f"{call} other names than {', '.join(COLUMNS)}, which say which run it is, got {taken}.")
     shapes = {name: np.shape(value) for name, value in metrics.items()}
@@ -80,8 +80,8 @@ def _metrics(returned: Any) -> dict[str, jax.Array]:
     return {name: jnp.asarray(value) for name, value in metrics.items()}
 
 
-def _is_numeric(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.generic | np.ndarray | jax.Array)
+def _is_real(value: Any) -> bool:
+    return isinstance(value, bool | int | float | np.generic | np.ndarray | jax.Array) and not jnp.iscomplexobj(value)
 
 
 def _type(value: Any) -> str:

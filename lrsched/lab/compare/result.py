@@ -82,7 +82,7 @@ class Comparison:
     @functools.cached_property
     def curves(self) -> np.ndarray:
         """The smoothed validation scores, of shape (T, N, E); without a validation split, minus the smoothed losses."""
-        scores = self.metrics["validation"] if "validation" in self.metrics else -self.metrics["loss"]
+        scores = self.metrics["validation"] if "validation" in self.metrics else -1.0 * self.metrics["loss"]
         return statistics.smooth(scores, self.window)
 
     @functools.cached_property

@@ -1,11 +1,12 @@
 """The table of a comparison, as text and as HTML."""
 
-import html
 import math
 import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from lrsched.lab import plain
 
 if TYPE_CHECKING:
     from lrsched.lab.compare.result import Comparison
@@ -33,12 +34,7 @@ def text(found: "Comparison") -> str:
 
 def page(found: "Comparison") -> str:
     """The same as HTML, for a notebook."""
-    rows = _cells(found)
-    tags = ["th", *["td"] * (len(rows) - 1)]
-    lines = ("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True))
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in _notes(found))
-    return f"<table><caption>{html.escape(_title(found))}</caption>{body}</table>{notes}"
+    return plain.page(_title(found), _cells(found), _notes(found))
 
 
 def verdict(found: "Comparison") -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -113,7 +114,7 @@ class FittedLaw:
     def __str__(self) -> str:
         lines = [
             f"{self.law.name} law, fitted to {len(self.curves)} curves, {sum(len(one.steps) for one in self.curves)} points",
-            f"L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·({self.law.formula})",
+            textwrap.fill(f"L(t) = L0 + A·S(t)^-alpha - B·Σₖ (ηₖ₋₁ - ηₖ)·({self.law.formula})", 80),
             "parameter      value   95 % interval",
             *(f"{name:9} {one.value:10.4g}   {one.low:.4g} to {one.high:.4g}" for name, one in self.parameters.items()),
             "curve                                                     steps    MAE      R²",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrsched.lab.plain import page
 from lrsched.lab.range_test.rules import LAST, RULES, read
 from lrsched.views.plotting import COLOURS, pyplot
 
@@ -75,14 +76,22 @@ class RangeTest:
         return {name: _quantiles(values, *_BAND) for name, values in self.by_seed.items()}
 
     def __repr__(self) -> str:
+        table = (f"{rule:8} {rate:>10}   {spread}".rstrip() for rule, rate, spread in self._rows())
+        return "\n".join([self._title(), *table, textwrap.fill(self._advice(), 80)])
+
+    def _repr_html_(self) -> str:
+        return page(self._title(), self._rows(), [self._advice()])
+
+    def _title(self) -> str:
         swept = f"{len(self.rates)} of {self.steps} rates, from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
-        diverged = f"{len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
+        return f"range test: {swept}; {len(self.stops) - self.stops.count(None)} of {len(self.stops)} runs diverged"
+
+    def _rows(self) -> list[tuple[str, str, str]]:
         rows = [("rule", "rate", "" if self.seeds is None else f"{_SHARE} of seeds")]
         for name, rate in self.suggestions.items():
             spread = "" if self.seeds is None or np.isnan(rate) else "{:.3g} to {:.3g}".format(*self.spread[name])
             rows.append((name, "none" if np.isnan(rate) else f"{rate:.3g}", spread))
-        table = (f"{rule:8} {rate:>10}   {spread}".rstrip() for rule, rate, spread in rows)
-        return "\n".join([f"range test: {swept}; {diverged}", *table, textwrap.fill(self._advice(), 80)])
+        return rows
 
     def _advice(self) -> str:
         reasons = collections.Counter(filter(None, self.reasons))

@@ -97,7 +97,8 @@ def read(
     else:
         low = first + _WINDOW // 2 + int(np.argmin(np.convolve(losses[first:last], np.ones(_WINDOW), "valid")))
         if trend(losses[first : low + 1]) > -_CLEAR:
-            reason = "the loss does not fall beyond its noise at any rate."
+            wider = "" if diverged else "raise `stop`, or "
+            reason = f"the loss does not fall beyond its noise at any rate; {wider}take larger batches or more `steps`."
         elif not diverged and trend(losses[low:]) < _CLEAR:
             reason = "the loss has not begun to rise at the last rate; raise `stop`."
     if reason:

@@ -137,7 +137,7 @@ def _check_loss_fn(loss_fn: Any, has_state: bool) -> None:
     except TypeError:
         is_function = False
     if not is_function:
-        hint = "the order is range_test(loss_fn, params, batches); with has_state=True, loss_fn takes a state as well"
+        hint = "the order is range_test(loss_fn, params, batches); a random key is named key; has_state=True adds a state"
         raise TypeError(unexpected("range_test", "loss_fn", loss_fn, f"a function of ({', '.join(names)})", hint))
 
 
