@@ -174,9 +174,8 @@ def _all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: s
 
 def _settings(name: str, candidate: Any) -> list[tuple[str, Schedule]]:
     """The members of a batch, each with a description."""
-    batch, points = candidate, None
-    if isinstance(candidate, tuple) and isinstance(candidate[-1], Mapping):
-        batch, points = candidate
+    is_grid = isinstance(candidate, tuple) and len(candidate) == 2 and isinstance(candidate[1], Mapping)
+    batch, points = candidate if is_grid else (candidate, None)
     argument = f"schedules[{name!r}]"
     schedule = as_schedule("compare", argument, batch)
     if not schedule.batch_shape:
