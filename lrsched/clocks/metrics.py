@@ -123,12 +123,12 @@ class Plateau(OfMetric):
     """
 
     mode: Mode = choice("min", "max", default="min")
-    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    patience: Number = leaf(ge=0, integer=True, unit="observations", default=10.0)
     threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
     threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="rel")
-    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
+    cooldown: Number = leaf(ge=0, integer=True, unit="observations", default=0.0)
     monitor: str = choice(default="value")
-    window: Number = leaf(ge=1, unit="observations", default=1.0)
+    window: Number = leaf(ge=1, integer=True, unit="observations", default=1.0)
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
     immediate: bool = static(default=False)
     _unit: ClassVar[str] = "plateaus of {self.monitor}"
@@ -261,11 +261,11 @@ class Greedy(OfMetric):
     """
 
     mode: Mode = choice("min", "max", default="min")
-    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    patience: Number = leaf(ge=0, integer=True, unit="observations", default=10.0)
     threshold: Number = leaf(ge=0, default=1e-6, hint="how much better counts as better")
     threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="abs")
-    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
-    warmup: Number = leaf(ge=0, unit="observations", default=0.0)
+    cooldown: Number = leaf(ge=0, integer=True, unit="observations", default=0.0)
+    warmup: Number = leaf(ge=0, integer=True, unit="observations", default=0.0)
     lowest: Number = leaf(default=-_FAR)
     highest: Number = leaf(default=_FAR)
     reset: Number = leaf(gt=0, unit="reductions", default=_FAR)
@@ -385,8 +385,8 @@ class Smoothed(Around):
 
 
 Scale: TypeAlias = Annotated[Number, Spec(ge=0, le=1, hint="a scale that reduces")]
-Count: TypeAlias = Annotated[Number, Spec(ge=0, unit="observations")]
-Window: TypeAlias = Annotated[Number, Spec(ge=1, unit="observations")]
+Count: TypeAlias = Annotated[Number, Spec(ge=0, integer=True, unit="observations")]
+Window: TypeAlias = Annotated[Number, Spec(ge=1, integer=True, unit="observations")]
 Margin: TypeAlias = Annotated[Number, Spec(ge=0, hint="how much better counts as better")]
 
 
