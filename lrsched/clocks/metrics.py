@@ -96,13 +96,13 @@ class Plateau(OfMetric):
 
     Args:
         mode: "min" for a loss, "max" for a score.
-        patience: the number of bad observations in a row to tolerate, >= 0.
+        patience: the number of bad observations in a row to tolerate, a whole number >= 0.
         threshold: the margin, >= 0, as `threshold_mode` says.
         threshold_mode: "rel", "abs" or "rel_signed".
-        cooldown: the number of observations after a plateau that do not count, >= 0.
+        cooldown: the number of observations after a plateau that do not count, a whole number >= 0.
         monitor: the name of the metric. A tick without that metric changes nothing.
-        window: this many observations, >= 1, are averaged into one: for a loss that is observed at every update. (`Smoothed`
-            takes a moving mean.)
+        window: this many observations, a whole number >= 1, are averaged into one: for a loss that is observed at every update.
+            (`Smoothed` takes a moving mean.)
         atol: an additional margin, in units of the metric, >= 0.
         immediate: whether an observation affects the update that it comes with, as in optax, rather than the next one. This
             matters in `scale_by_learning_rate`, `scheduled` and `replay`.
