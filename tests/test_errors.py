@@ -59,6 +59,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: ls.Function(lambda _: None)(3), "expected a real number, got None (NoneType)"),
     (lambda: ls.Function(lambda _: np.ones(3))(3), "elementwise over times, for shape (), got (3,)"),
     (lambda: LINE.repeat(stretch=0.5), "repeat(stretch=0.5)", "stretch >= 1", "shrinking cycles come to an end"),
+    (lambda: LINE.repeat(2.5), "repeat(n=2.5): expected n >= 1 and whole. Hint: the number of cycles"),
     (lambda: ls.Constant(1.0, 0).repeat(), "repeat(schedule=Constant(1.0, 0))", "a length above 0"),
     (lambda: ENDLESS.repeat(2), "repeat(schedule=Exponential(1.0, 0.5))", "a schedule with an end", "Hint: give"),
     (lambda: ENDLESS >> LINE, "only the last part of a sequence may be unbounded", "write (Exponential(1.0, 0.5)).take(steps)"),
@@ -87,6 +88,17 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
         "replay(observations['value']=[1.0, 'a']): expected numbers.",
     ),
     (lambda: ls.reduce_on_plateau(factor=1.5), "reduce_on_plateau(factor=1.5)", "factor >= 0 and <= 1"),
+    (
+        lambda: ls.reduce_on_plateau(cooldown=1.5),
+        "reduce_on_plateau(cooldown=1.5): expected cooldown >= 0 and whole. Hint: a number of",
+    ),
+    *(
+        (lambda name=name: ls.Plateau(**{name: 2.5}), f"Plateau({name}=2.5): expected {name} >= ", "and whole")
+        for name in ("patience", "cooldown", "window")
+    ),
+    (lambda: ls.Greedy(warmup=2.5), "Greedy(warmup=2.5): expected warmup >= 0 and whole"),
+    (lambda: ls.node(3), "node(cls=3): expected a subclass of Clock or Schedule."),
+    (lambda: ls.node(int), "node(cls=<class 'int'>): expected a subclass"),
     (lambda: ls.warmup_cosine(1.0, 200, 100), "warmup_cosine(warmup_steps=200.0, steps=100.0)", "warmup_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 90), "wsd(warmup_steps=20.0, decay_steps=90.0, steps=100.0)", "+ decay_steps <= steps"),
     (lambda: ls.wsd(1.0, 20, 100, 10, shape="geometric"), "wsd(...): Geometric(end=0.0): expected end != 0", "scale reaches 0"),
@@ -109,6 +121,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
             lambda _: ls.Function(ls.reduce_on_plateau),
             lambda _: ls.scale_by_learning_rate(ls.reduce_on_plateau),
             lambda _: ls.scheduled(optimizers.adamw)(ls.reduce_on_plateau),
+            lambda _: ls.scheduled(optimizers.sgd)(0.1, momentum=ls.reduce_on_plateau),
         )
     ),
     *(
@@ -146,7 +159,6 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
 RATIOS = [
     (lambda: ls.warmup_cosine(1e-3, 0.1, 1000), "warmup_cosine(warmup_steps=0.1)", "warmup_steps=round(0.1 * total_steps)"),
     (lambda: ls.warmup_cosine(0.0, 1e-3, 100, 1000), "warmup_cosine(warmup_steps=0.001)", "check the order of the arguments"),
-    (lambda: ls.reduce_on_plateau(patience=0.5), "reduce_on_plateau(patience=0.5)", "a number of observations"),
     (lambda: keras.PiecewiseConstantDecay([0.3, 9], [1, 0.5, 0.1]), "PiecewiseConstantDecay(boundaries=[0.3, 9.0])", "round("),
     (lambda: ls.join([1.0, 0.5, 0.1], [0.25, 9]), "join(boundaries=[0.25, 9.0])", "round(0.25 * total_steps)"),
     (lambda: ls.warmup_cosine(1e-3, np.array([5, 0.1]), 1000), "warmup_cosine(warmup_steps=[5.0, 0.1])"),
@@ -176,7 +188,7 @@ def test_no_recipe_takes_a_count_between_0_and_1():
         hints = typing.get_type_hints(call.function, include_extras=True) if inspect.isfunction(call.function) else {}
         if (spec := spec_of(hints.get(name))) is not None and spec.unit:
             given, found = [0.5, *POINTS[1:]] if isinstance(call.numbers[name], list) else 0.5, found + 1
-            with pytest.raises(ValueError, match=rf"{call.name}\({name}=.*: expected {name} >= 1.* Hint: "):
+            with pytest.raises(ValueError, match=rf"{call.name}\({name}=.*: expected {name} >= (1|0 and whole).* Hint: "):
                 call.make(**{name: given})
     assert found > 20
 
@@ -185,6 +197,8 @@ def test_counts_that_are_no_ratios_or_not_known_or_a_peers_ratios_are_fine():
     assert ls.warmup_cosine(1e-3, 0, 1000)(0) == np.float32(1e-3)
     assert ls.wsd(1e-3, 1, 10.5, 2.5).length == 10.5
     assert jax.jit(lambda n: ls.warmup_cosine(1.0, n, 1000)(1))(0.1) < 1
+    assert jax.jit(lambda n: LINE.repeat(n).length)(2.6) == 30
+    assert len(ls.grid(ls.reduce_on_plateau, patience=[1, 2], cooldown=np.arange(2))[0]) == 4
     assert transformers.get_scheduler("linear", 1.0, 0.1, 1000)(50) == 0.5
     assert timm.create_scheduler_v2(0.1, "wsd", 10, decay_epochs=0.2)[0].length == 10
     assert ls.Linear(0.0, 1.0, 0.5)(1) == 1  # a node is any function of time

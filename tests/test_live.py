@@ -162,6 +162,7 @@ def test_live_schedules_compose():
     endless = s >> ls.Constant(1.0)
     for make in (lambda s: s.delay(5), lambda s: s.drop(5), lambda s: s.stretch(2)):
         assert np.isinf(jax.jit(lambda s, make=make: numerics.to_float(make(s).length))(packed(endless)))
+    numbers, structure = jax.tree.flatten(ls.Linear(1.0, 0.0, 10).repeat(3))
     for n in (1.5 - 1e-9, 1.5, 2.5):
-        cycles = ls.Linear(1.0, 0.0, 10).repeat(n)
+        cycles = jax.tree.unflatten(structure, [*numbers[:-1], n])
         np.testing.assert_allclose(jax.jit(lambda s: s(steps))(packed(cycles)), cycles(steps), atol=1e-6)

@@ -62,6 +62,10 @@ NAMES = [
     (lambda: ls.lab.range_test(abs, {}, [], end_lr=9), "Hint: write stop for end_lr."),
     (lambda: ls.lab.range_test(abs, {}, [], max_lr=9), "Hint: stop=max_lr."),
     (lambda: ls.lab.compare(abs, {}, lrs=[0.1]), "Hint: write peaks for lrs."),
+    (lambda: ls.plot(COSINE, axes=None), "Hint: write ax for axes."),
+    (lambda: ls.plot(COSINE, yscale="log"), "Hint: log=True."),
+    (lambda: ls.plot(COSINE, xlabel="t"), "Hint: plot(schedule).set(title=..., ylabel=...), since it returns matplotlib Axes."),
+    (lambda: ls.scheduled(optax.adamw)(0.1, beta2=COSINE), "Hint: write b2 for beta2."),
     (lambda: torch.StepLR(optax.sgd(0.1), 30), "Hint: the rate of the optimizer, in the place of the optimizer."),
     (lambda: torch.CyclicLR(optax.sgd(0.1), 0.1, 1.0), "Hint: its rates are arguments, so that there is no optimizer."),
 ]
@@ -80,7 +84,17 @@ ATTRIBUTES = [
     (lambda: ls.set_learning_rate, "Hint: replace_schedule(state, schedule), if it has live=True."),
     (lambda: ls.one_cycle(0.1, 9).momentum, "Hint: a momentum is a schedule of its own, such as one_cycle(low,"),
     (lambda: ls.lab.lr_find, "module 'lrsched.lab' has no attribute 'lr_find'. Hint: lrsched.lab.range_test."),
-    (lambda: ls.Step, "Hint: step_decay(start, every, factor); Steps() is a clock."),
+    (lambda: ls.Step, "Hint: step_decay(start, every, factor), or Piecewise(steps, values); Steps() is a clock."),
+    (lambda: ls.step(0.1, 9), "Hint: step_decay(start, every, factor), or Piecewise(steps, values); Steps() is a clock."),
+    (lambda: ls.clocks.Plateau(), "module 'lrsched.clocks' has no attribute 'Plateau'. Hint: lrsched.Plateau."),
+    (lambda: ls.clocks.observe, "Hint: lrsched.observe."),
+    (lambda: ls.clocks.replays, "Hint: lrsched.clocks.replay."),
+    (lambda: ls.from_string, "Hint: parse(text)."),
+    (lambda: torch.StepLR(0.1, 30).stretch(9).composed, "Hint: expanded(schedule)."),
+    (
+        lambda: COSINE.astype(float),
+        "Hint: scheduled(optax.adamw)(b2=schedule), which evaluates a schedule in place of a number.",
+    ),
     (lambda: COSINE.stop_, "'Cosine' object has no attribute 'stop_'"),
     (lambda: ls.cosine, "module 'lrsched' has no attribute 'cosine'. Hint: lrsched.Cosine."),
     (lambda: ls.WSD, "Hint: lrsched.wsd."),
@@ -106,7 +120,7 @@ def test_the_table_names_what_there_is():
         assert hasattr(importlib.import_module(f"lrsched.{path[0]}"), path[1]), path
     assert not [name for name in foreign.NAMES if hasattr(COSINE, name) and hasattr(ls, name)]
     functions = [f for module in (ls, ls.lab, keras, optax_dialect, timm, torch, transformers) for f in vars(module).values()]
-    functions = [f for f in functions if inspect.isfunction(f) or inspect.isclass(f)]
+    functions = [f for f in [*functions, optax.adamw] if inspect.isfunction(f) or inspect.isclass(f)]
     parameters = {name for f in functions for name in inspect.signature(f).parameters}
     written = {one.partition("=")[0] for ours in foreign.FORMULAS.values() for one in ours.split("; ")}
     assert written <= parameters

@@ -156,7 +156,9 @@ class Repeat(Schedule):
     _call = "repeat"
 
     schedule: Schedule = child()
-    n: Number | None = leaf(ge=1, unit="times", optional=True, default=None, hint="the number of cycles; None repeats for ever")
+    n: Number | None = leaf(
+        ge=1, integer=True, unit="times", optional=True, default=None, hint="the number of cycles; None repeats for ever"
+    )
     stretch_: Number | None = leaf(
         gt=0, optional=True, default=None, exact=True, hint="2 doubles every cycle's length, 1 keeps it"
     )

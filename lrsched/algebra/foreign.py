@@ -47,6 +47,10 @@ ALIKE = (
     "fn f function",
     "threshold rtol",
     "dim d_model model_size",
+    "b1 beta1 beta_1",
+    "b2 beta2 beta_2",
+    "ax axes axis",
+    "log logy log_scale semilogy",
 )
 
 
@@ -73,6 +77,7 @@ FORMULAS = _each(
         "n num": "steps={}; every={}; factor={}",
         "transition_steps decay_steps": "steps={}; every={}; factor=f, and .stretch(n) if f is the factor of n steps",
         "stable_steps num_stable_steps": "steps=warmup_steps + {} + decay_steps",
+        "yscale": "log=True",
         "optimizer": "base_lr=<its learning rate>; initial_learning_rate=<its learning rate>; factory=optax.adamw",
         "lr learning_rate schedule momentum weight_decay b1 b2": "factory=optax.adamw, then scheduled(optax.adamw)({}=...)",
     }
@@ -137,11 +142,15 @@ NAMES = _each(  # attributes of a schedule, names in the module, and other argum
         "inject_hyperparams": "scheduled(optax.adamw)(learning_rate=schedule)",
         "MultiSteps": "accumulate(optax.MultiSteps(...))",
         "unstack": "list(batch) has the members of a batch",
-        "Step StepDecay": "step_decay(start, every, factor); Steps() is a clock",
+        "Step StepDecay": "step_decay(start, every, factor), or Piecewise(steps, values); Steps() is a clock",
         "momentum cycle_momentum base_momentum max_momentum": (
             "a momentum is a schedule of its own, such as one_cycle(low, steps, div_factor=low / high, final_div_factor=1.0)"
         ),
         "EarlyStopping": "SinceBest() is a clock that counts observations since the best",
+        "title xlabel ylabel xlim ylim": "plot(schedule).set(title=..., ylabel=...), since it returns matplotlib Axes",
+        "composed": "expanded(schedule)",
+        "from_string from_text from_str": "parse(text)",
+        "astype dtype": "scheduled(optax.adamw)(b2=schedule), which evaluates a schedule in place of a number",
     }
 )
 NAMES |= {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_dict", "describe", "expanded")}

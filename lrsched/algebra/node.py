@@ -163,6 +163,9 @@ def node(cls: type[T]) -> type[T]:
         The class; its constructor validates numbers. `parse` and `from_dict` find it by name, unless lrsched uses that
         name.
 
+    Raises:
+        TypeError: if it is not such a class.
+
     >>> import jax
     >>> import lrsched as ls
     >>> @ls.node
@@ -171,6 +174,8 @@ def node(cls: type[T]) -> type[T]:
     >>> jax.tree.leaves(Ago(3))
     [3.0]
     """
+    if not (isinstance(cls, type) and issubclass(cls, Node)):
+        raise TypeError(unexpected("node", "cls", cls, "a subclass of Clock or Schedule"))
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     cls.__init__ = explained(cls.__init__, cls.__name__)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]

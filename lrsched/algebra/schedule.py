@@ -302,7 +302,7 @@ class Schedule(_Hyperparameter):
         Cycle c = 0, 1, … is `u ↦ scale^c · self(u / stretch^c)` on its own time u, for `stretch^c · length` steps.
 
         Args:
-            n: the number of cycles, >= 1, rounded; after the last one its end is held. None: for ever.
+            n: the number of cycles, a whole number >= 1 (a traced one is rounded); then the end is held. None: for ever.
             stretch: a number > 0, and >= 1 if n is None. None: all cycles have one length, which is faster than a stretch of 1.
             scale: a number. None: 1.
 

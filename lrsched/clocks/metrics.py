@@ -96,13 +96,13 @@ class Plateau(OfMetric):
 
     Args:
         mode: "min" for a loss, "max" for a score.
-        patience: the number of bad observations in a row to tolerate, >= 0.
+        patience: the number of bad observations in a row to tolerate, a whole number >= 0.
         threshold: the margin, >= 0, as `threshold_mode` says.
         threshold_mode: "rel", "abs" or "rel_signed".
-        cooldown: the number of observations after a plateau that do not count, >= 0.
+        cooldown: the number of observations after a plateau that do not count, a whole number >= 0.
         monitor: the name of the metric. A tick without that metric changes nothing.
-        window: this many observations, >= 1, are averaged into one: for a loss that is observed at every update. (`Smoothed`
-            takes a moving mean.)
+        window: this many observations, a whole number >= 1, are averaged into one: for a loss that is observed at every update.
+            (`Smoothed` takes a moving mean.)
         atol: an additional margin, in units of the metric, >= 0.
         immediate: whether an observation affects the update that it comes with, as in optax, rather than the next one. This
             matters in `scale_by_learning_rate`, `scheduled` and `replay`.
@@ -123,12 +123,12 @@ class Plateau(OfMetric):
     """
 
     mode: Mode = choice("min", "max", default="min")
-    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    patience: Number = leaf(ge=0, integer=True, unit="observations", default=10.0)
     threshold: Number = leaf(ge=0, default=1e-4, hint="how much better counts as better")
     threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="rel")
-    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
+    cooldown: Number = leaf(ge=0, integer=True, unit="observations", default=0.0)
     monitor: str = choice(default="value")
-    window: Number = leaf(ge=1, unit="observations", default=1.0)
+    window: Number = leaf(ge=1, integer=True, unit="observations", default=1.0)
     atol: Number = leaf(ge=0, default=0.0, hint="how much better counts as better")
     immediate: bool = static(default=False)
     _unit: ClassVar[str] = "plateaus of {self.monitor}"
@@ -261,11 +261,11 @@ class Greedy(OfMetric):
     """
 
     mode: Mode = choice("min", "max", default="min")
-    patience: Number = leaf(ge=0, unit="observations", default=10.0)
+    patience: Number = leaf(ge=0, integer=True, unit="observations", default=10.0)
     threshold: Number = leaf(ge=0, default=1e-6, hint="how much better counts as better")
     threshold_mode: ThresholdMode = choice("rel", "abs", "rel_signed", default="abs")
-    cooldown: Number = leaf(ge=0, unit="observations", default=0.0)
-    warmup: Number = leaf(ge=0, unit="observations", default=0.0)
+    cooldown: Number = leaf(ge=0, integer=True, unit="observations", default=0.0)
+    warmup: Number = leaf(ge=0, integer=True, unit="observations", default=0.0)
     lowest: Number = leaf(default=-_FAR)
     highest: Number = leaf(default=_FAR)
     reset: Number = leaf(gt=0, unit="reductions", default=_FAR)
@@ -385,8 +385,8 @@ class Smoothed(Around):
 
 
 Scale: TypeAlias = Annotated[Number, Spec(ge=0, le=1, hint="a scale that reduces")]
-Count: TypeAlias = Annotated[Number, Spec(ge=0, unit="observations")]
-Window: TypeAlias = Annotated[Number, Spec(ge=1, unit="observations")]
+Count: TypeAlias = Annotated[Number, Spec(ge=0, integer=True, unit="observations")]
+Window: TypeAlias = Annotated[Number, Spec(ge=1, integer=True, unit="observations")]
 Margin: TypeAlias = Annotated[Number, Spec(ge=0, hint="how much better counts as better")]
 
 

@@ -20,7 +20,7 @@ from lrsched.algebra.node import Node, checked_flag
 from lrsched.algebra.pointwise import as_schedule, is_stateful
 from lrsched.algebra.schedule import Schedule
 from lrsched.algebra.shapes import Function
-from lrsched.algebra.written import shown, unexpected
+from lrsched.algebra.written import NAMES, shown, unexpected
 from lrsched.training.parts import AppliedState, Tree
 from lrsched.training.transform import applied_as, typed_as
 
@@ -190,9 +190,11 @@ def _schedules_and_numbers(
             groups = not isinstance(value, (str, Node))
             hint = "for groups of parameters, one optimizer each in optax.partition" * groups
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
+        elif any(value is maker for maker in NAMES.values()):
+            Function(value)  # raises: a recipe that has not been called
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
-            value = Function(value).fn if wants_float else value  # refuses a recipe that has not been called
+            value = Function(value).fn if wants_float else value  # checks its signature
             made = as_schedule(call, name, value) if is_stateful(value) else Function(OfCount(value))
             schedules |= {name: made} if wants_float else {}
     return schedules, numbers

@@ -188,7 +188,7 @@ def accumulate(multi_steps: optax.MultiSteps) -> optax.GradientTransformationExt
 
     Without it, a `Counter` inside `MultiSteps(optimizer, k)` counts only 1/k of the tokens, and nothing can detect that.
 
-    Each clock sees one number per update, combined as its `combine` says: a `Plateau` sees the mean, a `Counter` the exact
+    Each clock gets one number per update, combined as its `combine` says: a `Plateau` gets the mean, a `Counter` the exact
     sum. Small batches without an observation, or rejected by `should_skip_update_fn`, do not count. Other transforms that
     take a monitored name receive the mean so far.
 

@@ -69,9 +69,12 @@ def from_dict(tree: Mapping[str, Any]) -> Schedule:
     try:
         found = _plain(tree)
         if not isinstance(found, dict) or set(found) != {"lrsched", "schedule"}:
-            hint = " Hint: from_dict(json.loads(text)) reads JSON." if isinstance(tree, (str, bytes)) else ""
+            hint = "for a name and its arguments, getattr(lrsched, name)(**arguments)"
+            hint = (
+                "from_dict(json.loads(text)) reads JSON, parse(text) an expression" if isinstance(tree, (str, bytes)) else hint
+            )
             expected = f'{{"lrsched": {VERSION}, "schedule": {{...}}}}'
-            raise ValueError(f"from_dict(tree=...): expected {expected}, got {_briefly(tree)}.{hint}")
+            raise ValueError(f"from_dict(tree=...): expected {expected}, got {_briefly(tree)}. Hint: {hint}.")
         if isinstance(found["lrsched"], bool) or found["lrsched"] != VERSION:
             raise _wrong("lrsched", f"version {VERSION} of the form", f"version {_briefly(found['lrsched'])}")
         schedule = _read(found["schedule"], "schedule")

@@ -61,6 +61,8 @@ def missing_name(module: dict[str, Any], name: str) -> str:
     owner, own, hint = module["__name__"], own_names(module), ""
     if not name.startswith("_"):
         texts = foreign.NAMES if name in foreign.NAMES else foreign_names() | METHODS
+        texts = texts | {"step": texts["Step"]}  # in a module not the counter that a schedule does not have
+        texts = {ours: f"lrsched.{ours}" for ours in importlib.import_module("lrsched").__all__ if owner != "lrsched"} | texts
         hint = foreign.meant(name, own, texts if owner == "lrsched" else {}) or foreign.meant(name, (), texts)
         hint = f". Hint: {owner}.{hint}." if hint in own else hint and f". Hint: {hint}."
     return f"module {owner!r} has no attribute {name!r}{hint}"

@@ -1,5 +1,7 @@
 """Pictures of schedules. matplotlib is imported only when it is needed."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -40,12 +42,12 @@ def plot(
     *schedules: ScheduleLike | Mapping[str, ScheduleLike] | Sequence[ScheduleLike],
     steps: int | None = None,
     labels: Sequence[str] | None = None,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     points: Mapping[str, Any] | None = None,
     log: bool | None = None,
     observations: Any = None,
     every: int = 1,
-) -> "Axes":
+) -> Axes:
     """Draws schedules over their steps, each with its own colour and line style, or on a colour scale if there are over 20.
 
     Corners and jumps are drawn exactly, and dotted lines mark the phases of a single schedule. If only clocks move a driven
@@ -170,7 +172,7 @@ def _replayed(schedules: list[Schedule], observations: Any, every: int) -> tuple
     return [(np.arange(values.size), np.asarray(values)) for values, _ in found], sorted(marks)
 
 
-def _draw_metrics(axes: "Axes", observations: Any, every: int) -> None:
+def _draw_metrics(axes: Axes, observations: Any, every: int) -> None:
     tables = observations if isinstance(observations, dict) else {"metric": observations}
     for i, (name, table) in enumerate(tables.items()):
         at = np.arange(1, len(table) + 1) * every - 1
@@ -180,7 +182,7 @@ def _draw_metrics(axes: "Axes", observations: Any, every: int) -> None:
         axes.legend(fontsize="small")
 
 
-def _scale(ax: "Axes", values: np.ndarray, log: bool | None) -> None:
+def _scale(ax: Axes, values: np.ndarray, log: bool | None) -> None:
     """Chooses the scale of the value axis, and its limits for constants and for ramps to 0 on a logarithmic scale."""
     low, high = np.quantile(values, [0.1, 0.9])
     positive = values[values > 0]

@@ -1,5 +1,7 @@
 """Compare schedules on anything that can be trained: all runs in one compiled, vmapped program."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Fits a law to recorded curves: robust least squares of log residuals, with a prior."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
 
