@@ -176,6 +176,7 @@ def _all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: s
 
 def _settings(name: str, candidate: Any) -> list[tuple[str, Schedule]]:
     """The members of a batch, each with a description."""
+    batch: Any
     is_grid = isinstance(candidate, tuple) and len(candidate) == 2 and isinstance(candidate[1], Mapping)
     batch, points = candidate if is_grid else (candidate, None)
     argument = f"schedules[{name!r}]"
