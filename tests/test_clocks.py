@@ -238,7 +238,7 @@ DRIVEN = (HALVES, COSINE * HALVES, ls.Linear(0, 1, 5) >> HALVES)
 WRONG: Any = (COSINE, None, ls.Plateau)
 BAD = (-1, -0.5, float("nan"), float("inf"), 2.0**53 + 2)
 MISTAKES: list[Any] = [
-    *((lambda s=s, bend=bend: bend(s), "bends time") for s in DRIVEN for bend in BENT),
+    *((lambda s=s, bend=bend: bend(s), "at other times") for s in DRIVEN for bend in BENT),
     *((lambda x=x: TOKENS.tick(TOKENS.init(), 1, {"tokens": x}), "'tokens'.: expected a number from 0 to") for x in BAD),
     (lambda: TOKENS.tick(TOKENS.init(), 1, {"tokens": jnp.ones(2)}), r"expected a scalar, got shape \(2,\)"),
     (lambda: EAGER.tick(EAGER.init(), 1, {"value": jnp.ones(2)}), r"expected a scalar, got shape \(2,\)"),

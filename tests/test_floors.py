@@ -1,4 +1,4 @@
-"""Packages import only from those below them, files never in a circle, and every public name is documented."""
+"""Packages import only from earlier ones, files never in a circle, and every public name is documented."""
 
 import ast
 import graphlib
@@ -48,13 +48,13 @@ def imported(path):
                 yield node, target / "__init__.py" if target.is_dir() else target.with_suffix(".py")
 
 
-def test_imports_come_from_below():
+def test_imports_come_from_earlier_packages():
     graph = {}
     for path in FILES:
         found = [*imported(path)]
         for node, target in found:
             above = FLOORS.index("training" if target == ROOT / "__init__.py" else first(target))
-            where = f"{path.relative_to(ROOT)}:{node.lineno} imports {target.relative_to(ROOT)} from above"
+            where = f"{path.relative_to(ROOT)}:{node.lineno} imports {target.relative_to(ROOT)} from a later package"
             assert first(target) == first(path) or above < FLOORS.index(first(path)), where
         at_once = {target for node, target in found if node.col_offset == 0}
         graph[path] = {target for target in at_once if target != path and target.name != "__init__.py"}

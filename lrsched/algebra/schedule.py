@@ -69,7 +69,7 @@ class Schedule(_Hyperparameter):
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
             is_clock = schedule is vars(self).get("clock")
             if isinstance(schedule, Schedule) and not is_clock and _combinators().driven_parts(schedule):
-                hint = f"{self._maker} bends time; do it before .on(clock), or keep the driven factor apart"
+                hint = f"{self._maker} needs its values at other times: do it before .on(clock), or keep that factor apart"
                 raise TypeError(unexpected(self._maker, "schedule", schedule, "a schedule that is not driven", hint))
         super().__post_init__()
 
@@ -83,9 +83,10 @@ class Schedule(_Hyperparameter):
         return math.inf
 
     def spans(self, t: Real) -> Spans:
-        """The parts in which clocks may tick: each with its own time, and whether it is running now.
+        """The parts in which clocks may tick: triples of a part, its time, and whether it is running now.
 
-        By default a node has no such parts: it changes time, and so raises an error for a driven schedule.
+        A node that evaluates its parts at t yields (part, t, True) for each. By default it yields none, and raises an error
+        for a driven schedule, which has a value only now.
         """
         del t
         yield from ()

@@ -26,7 +26,8 @@ class Clock(Node):
     `monitor` (or several in `monitors`), and defines
 
         init()                            the first state, a pytree of arrays, each in its own buffer
-        tick(state, steps, observations)  the next state, of the same structure, shapes and types
+        tick(state, steps, observations)  the next state, of the same structure, shapes and types; steps is 1 for an update,
+                                          and 0 between two
         read(state)                       the time, a scalar; it may fall, even below 0
 
     It may also define `combine`: how several observations within one update become one, "mean", "sum" or "max" (see
