@@ -172,7 +172,7 @@ test_mistakes = refused(
         (lambda: ls.to_dict(torch.LambdaLR(0.1, abs)), "got abs in a LambdaLR"),
         (lambda: ls.to_dict(deep()), "a few hundred levels"),
         (lambda: jax.jit(lambda x: ls.to_dict(ls.Constant(x)) and x)(1.0), r"expected known numbers, got .*, which is traced"),
-        (lambda: ls.parse(3), r"\(text=.*\): expected a string"),  # pyright: ignore[reportArgumentType]
+        (lambda: ls.parse(3), r"\(text=.*\): expected a string. Hint: Constant"),  # pyright: ignore[reportArgumentType]
         (lambda: ls.from_dict("{}"), r"got '{}'. Hint: from_dict\(json.loads"),  # pyright: ignore[reportArgumentType]
     ]
 )

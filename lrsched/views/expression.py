@@ -63,7 +63,8 @@ def parse(text: str) -> Schedule:
     Linear(0.0, 0.001, 100) >> Cosine(0.001, 0.0, 900)
     """
     if not isinstance(text, str):
-        raise TypeError(unexpected("parse", "text", text, "a string"))
+        hint = "Constant(x) is a constant, Function(f) a schedule of your function f"
+        raise TypeError(unexpected("parse", "text", text, "a string", hint))
     text = re.sub(r"\r\n?", "\n", text).strip()  # like Python's own parser
     if not text:
         raise ValueError("parse(text=''): expected an expression. Hint: such as 'Linear(0, 1e-3, 100)'.")

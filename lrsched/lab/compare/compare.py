@@ -132,6 +132,9 @@ def compare(
 
     def compared(length: int | None, trials: tuple[Trial, ...]) -> Comparison:
         one = train if length is None else train(length)
+        if not callable(one):
+            hint = "with steps=, train(n) makes the function that trains for n updates"
+            raise TypeError(unexpected("compare", f"train({length})", one, "a function of (schedule, key)", hint))
         metrics = rounds.metrics(one, [trial.schedule for trial in trials], keys, phase)
         return Comparison(trials, seeds, baseline, metrics, window, rounds.seconds, tuple(stopped))
 
