@@ -330,6 +330,7 @@ REFUSED = [
     ({"loss_fn": flax_loss, "params": flax_network(nnx.Rngs(0))}, "got one that changes params. Hint: has_state=True"),
     ({"has_state": True, "loss_fn": lambda p, s, b: (fit(p, b), s)}, "expected a pair (params, state)"),
     ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), (s, s))}, "(loss, state)"),
+    ({"has_state": True, "params": (PARAMS, 0.0), "loss_fn": lambda p, s, b: (fit(p, b), s * p["w"])}, "shapes, [()], got [("),
 ]
 CALLS = [(functools.partial(range_test, **options), message) for options, message in REFUSED]
 test_what_cannot_be_tested_is_refused = pytest.mark.usefixtures("relaxing")(refused(CALLS, literal=True))

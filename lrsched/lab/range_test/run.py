@@ -273,11 +273,17 @@ def _checked_loss(
         raise TypeError(f"{call} a pure function, got one that changes params. Hint: {hint}.")
     if has_state and jax.tree.structure(found) != (structure := jax.tree.structure((0.0, state))):
         raise TypeError(f"{call} it to return (loss, state) as has_state=True: {structure}, got {jax.tree.structure(found)}.")
-    loss, state = found if has_state else (found, None)
+    loss, after = found if has_state else (found, None)
+    if (shapes := _shapes(state)) != (got := _shapes(after)) and has_state:
+        raise TypeError(f"{call} it to return a state with arrays of the same shapes, {shapes}, got {got}.")
     if not isinstance(loss, float) and not (_is_array(loss) and loss.shape == () and jnp.issubdtype(loss.dtype, jnp.floating)):
         got = f"{loss.dtype} of shape {loss.shape}" if _is_array(loss) else type(loss).__name__
         raise TypeError(f"{call} it to return one float, got {got}. Hint: take the mean; with a state use has_state=True.")
-    return jnp.asarray(loss), state
+    return jnp.asarray(loss), after
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [*map(np.shape, jax.tree.leaves(tree))]
 
 
 @jax.tree_util.register_static
