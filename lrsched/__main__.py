@@ -222,7 +222,8 @@ def _bakeoff(options: argparse.Namespace) -> int:
 
     folder = Path(options.out)
     peaks = _prepare(options, folder, options.peaks or bakeoff.DENSE.peaks, bakeoff.FILES)
-    comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed, bakeoff.every_device())
+    mesh = bakeoff.several_devices(bakeoff.DENSE.batch_size)
+    comparison = bakeoff.run(options.steps, options.seeds, peaks, options.seed, mesh)
     settings = {"steps": options.steps, "seeds": options.seeds, "peaks": peaks, "seed": options.seed}
     paths = bakeoff.write(comparison, folder, settings)
     _report(options, comparison, paths, f"on a larger network:\n    {_program()} compare --workload digits")
@@ -244,6 +245,7 @@ def _compare(options: argparse.Namespace) -> int:
         )
     peaks = _prepare(options, folder, options.peaks or workload.peaks)
     _check_settings(folder, f"--workload {workload.name} --steps {steps}")
+    size = options.batch_size or workload.batch_size
     try:
         comparison = compare(
             workload.make_train,
@@ -253,8 +255,8 @@ def _compare(options: argparse.Namespace) -> int:
             peaks=peaks,
             seeds=options.seeds,
             seed=options.seed,
-            batch_size=options.batch_size or workload.batch_size,
-            mesh=bakeoff.every_device(),
+            batch_size=size,
+            mesh=bakeoff.several_devices(size),
             folder=folder / "rounds",
         )
     except KeyboardInterrupt:

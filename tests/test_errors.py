@@ -113,7 +113,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
         for use in (lambda s, x: s * x, lambda s, x: x + s, lambda s, x: s >> x, lambda s, x: s.then(x), ls.maximum)
     ),
     *(
-        (lambda use=use: use(LINE), "Function(fn=reduce_on_plateau): expected", "Hint: call it: reduce_on_plateau().")
+        (lambda use=use: use(LINE), "=reduce_on_plateau): expected a", "Hint: call it: reduce_on_plateau().")
         for use in (
             lambda s: s * ls.reduce_on_plateau,
             lambda s: ls.reduce_on_plateau >> s,
@@ -133,7 +133,7 @@ CALLS = [  # and fragments of the error: the call with the value, what was expec
     (lambda: LINE.on(ls.reduce_on_plateau()), "on(clock=reduce_on_plateau()): expected a clock, such as Plateau(patience=5)."),
     (lambda: ls.Schedule(abs), "Schedule(...): expected a class of nodes, got Schedule. Hint: decorate", "Function(f) makes"),
     (lambda: ls.Choice([], 0), "Choice(branches=()): expected a list of at least one schedule"),
-    (lambda: DRIVEN.drop(1), "drop needs its values at other times: do it before"),
+    (lambda: DRIVEN.drop(1), "drop needs values at other times: call it before"),
     (lambda: LINE(np.array([0.0, NAN])), "schedule(step=...)", "got array([ 0., nan])."),
     (lambda: ls.grid(ls.Linear, start=[0], end=np.ones((2, 2)), steps=1), "grid(...): expected one schedule at {'start': 0}"),
     *(

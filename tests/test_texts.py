@@ -285,6 +285,12 @@ def test_a_change_of_a_recipe_prints_what_it_is():
         assert repr(same) == "multi_step(0.1, [30, 60], 0.1)"
 
 
+def test_counts_that_were_traced_are_whole():
+    s = jax.jit(lambda n: ls.Linear(0.0, 1.0, 10).repeat(n) * ls.Time().on(ls.Plateau(patience=n, threshold=0.5)))(2.6)
+    known = ls.Linear(0.0, 1.0, 10).repeat(3) * ls.Time().on(ls.Plateau(patience=3, threshold=0.5))
+    assert ls.parse(repr(s)) == through_json(s) == s == known
+
+
 def test_traced_and_donated_numbers_print_their_type():
     seen = []
     jax.jit(lambda s: seen.append(repr(s)) or s(0))(ls.Linear(0.0, 1.0, 10))

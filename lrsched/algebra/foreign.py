@@ -150,8 +150,10 @@ NAMES = _each(  # attributes of a schedule, names in the module, and other argum
         "title xlabel ylabel xlim ylim": "plot(schedule).set(title=..., ylabel=...), since it returns matplotlib Axes",
         "composed": "expanded(schedule)",
         "from_string from_text from_str": "parse(text)",
-        "astype dtype": "scheduled(optax.adamw)(b2=schedule), which evaluates a schedule in place of a number",
     }
+)
+_ATTRIBUTES = dict.fromkeys(
+    ("astype", "dtype"), "scheduled(optax.adamw)(b2=schedule), where optax itself expects a number and not a schedule"
 )
 NAMES |= {name: f"{name}(schedule)" for name in ("plot", "summary", "latex", "to_dict", "describe", "expanded")}
 NAMES |= {name: f"lrsched.clocks.{name}" for name in ("evaluate", "tick", "bind", "replay")}
@@ -183,7 +185,7 @@ def attribute_meant(cls: type, recipe: Callable[..., Any] | None, name: str) -> 
         return ""
     if recipe and name in inspect.signature(recipe).parameters:
         return f"{recipe.__name__}(...) made it, and its arguments are not kept: call it again with {name}=<value>"
-    hint = meant(name, public, NAMES)
+    hint = meant(name, public, NAMES | _ATTRIBUTES)
     return f"schedule.{hint}" if hint in public else hint
 
 

@@ -76,6 +76,8 @@ class Spec:
         if isinstance(kept, jax.Array) and not jnp.issubdtype(kept.dtype, jnp.floating):
             kept = numerics.to_float(kept)
         kept = kept if self.exact else numerics.as_value(kept)
+        if self.integer and kept is not None and not numerics.is_concrete(kept):
+            kept = numerics.rounded(kept)
         if self.unit and not hint:
             hint = "sort them" if self.rising else f"a number of {'updates' if self.unit == 'steps' else self.unit}"
         if kept is None or np.ndim(kept) < self.rank or np.size(kept) == 0:

@@ -38,7 +38,7 @@ from lrsched.algebra.shapes import (
 )
 from lrsched.algebra.written import shown, unexpected
 
-Cycles = Annotated[Number, Spec(ge=1, unit="times")]
+Cycles = Annotated[Number, Spec(ge=1, integer=True, unit="times")]
 Fraction = Annotated[Number, Spec(ge=0, le=1, hint="a fraction of the steps")]
 
 

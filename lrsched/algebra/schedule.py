@@ -69,7 +69,7 @@ class Schedule(_Hyperparameter):
         for schedule in self._nodes() if type(self).spans is Schedule.spans else ():
             is_clock = schedule is vars(self).get("clock")
             if isinstance(schedule, Schedule) and not is_clock and _combinators().driven_parts(schedule):
-                hint = f"{self._maker} needs its values at other times: do it before .on(clock), or keep that factor apart"
+                hint = f"{self._maker} needs values at other times: call it before .on(clock), or keep the driven factor apart"
                 raise TypeError(unexpected(self._maker, "schedule", schedule, "a schedule that is not driven", hint))
         super().__post_init__()
 

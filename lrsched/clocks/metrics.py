@@ -242,8 +242,8 @@ class Greedy(OfMetric):
 
     Args:
         mode, threshold, threshold_mode, monitor, atol: as in `Plateau`.
-        patience: the number of observations of one kind in a row to tolerate without effect, >= 0.
-        cooldown, warmup: the number of observations to ignore after a reduction, and after a raise, >= 0.
+        patience: the number of observations of one kind in a row to tolerate without effect, a whole number >= 0.
+        cooldown, warmup: the number of observations to ignore after a reduction, and after a raise, whole numbers >= 0.
         lowest, highest: the bounds of the reading, lowest <= highest, by default far away. If the initial reading, 0, is
             beyond a bound, it moves no further away.
         reset: the number of reductions at the highest reading until a restart, > 0; by default it never restarts.

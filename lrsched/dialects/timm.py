@@ -8,7 +8,7 @@ Args:
     base_lr: the optimizer's rate, >= 0, in place of the optimizer.
     t_initial: the length in steps, > 0; with cycles, that of the first one.
     lr_min, min_lr: the lowest rate, >= 0, which is held after the end.
-    cycle_limit: the number of cycles, >= 1.
+    cycle_limit: the number of cycles, a whole number >= 1.
     cycle_mul, cycle_decay: the length of each cycle over that of the one before, and the same ratio for peaks.
     lb, ub: the arguments of the tanh at the start and the end of a cycle, from -40 to 40.
     k_decay, power, decay_power, stable_power: exponents, > 0: of the fraction done of a cycle, of a polynomial, and of the
@@ -78,7 +78,7 @@ from lrsched.views.names import explain_names
 _Ramp = Callable[[Number, Number], ls.Schedule]  # from one value to another
 _Range = Plain | Sequence[Plain]  # steps with noise: the first one, or the first one and the end
 _Seed = Annotated[Plain, Spec(ge=0, integer=True)]
-_Cycles = Annotated[Plain, Spec(ge=1, hint="how many cycles there are")]
+_Cycles = Annotated[Plain, Spec(ge=1, integer=True, hint="how many cycles there are")]
 _Rising = Annotated[Sequence[Plain], Spec(rank=1, rising=True)]
 _Every = Annotated[Plain, Spec(gt=0, unit="steps", hint="of several milestones, MultiStepLRScheduler")]
 

@@ -19,7 +19,7 @@ Args:
     name, scheduler_specific_kwargs: the name of a schedule, and its further arguments.
     mode: "min" for a loss, "max" for a score.
     factor, min_lr, max_lr: `GreedyLR` multiplies or divides the rate by the factor, in (0, 1), within these bounds.
-    patience, cooldown, warmup, window_size, reset_start: numbers of observations, as in `lrsched.Greedy`.
+    patience, cooldown, warmup, window_size, reset_start: whole numbers of observations, as in `lrsched.Greedy`.
     threshold, threshold_mode: the margin of a better metric, >= 0, relative to the best ("rel") or absolute ("abs").
     eps: changes no larger than this are not made, >= 0.
     smooth: whether the clock observes the mean of the last `window_size` observations.
@@ -46,6 +46,7 @@ from lrsched.algebra.node import Spec
 from lrsched.clocks.observations import users_level
 from lrsched.dialects.shared import (
     BaseRate,
+    Count,
     Factor,
     Length,
     Number,
@@ -214,11 +215,11 @@ def GreedyLR(  # noqa: N802 - transformers' name
     base_lr: BaseRate,
     mode: Literal["min", "max"] = "min",
     factor: Annotated[Plain, Spec(gt=0, lt=1, hint="each reduction multiplies the rate with it")] = 0.95,
-    patience: Factor = 10,
+    patience: Count = 10,
     threshold: Factor = 1e-6,
     threshold_mode: Literal["rel", "abs"] = "abs",
-    cooldown: Factor = 0,
-    warmup: Factor = 0,
+    cooldown: Count = 0,
+    warmup: Count = 0,
     min_lr: Rate = 1e-3,
     max_lr: Rate = 1.0,
     eps: Factor = 1e-8,

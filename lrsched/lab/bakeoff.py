@@ -48,14 +48,16 @@ def schedules(steps: int) -> dict[str, Schedule]:
     }
 
 
-def every_device() -> Mesh | None:
-    """All devices of JAX, if there are several. Each core of a CPU becomes one, unless JAX has already begun to use it."""
-    # XLA runs the small matrix products of a batch of runs on one core.
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+def several_devices(most: int) -> Mesh | None:
+    """The devices of JAX, up to a number, if there are several. A CPU is divided into its cores, unless that is configured."""
+    # On one device XLA would run the small matrix products of a batch of runs on one core.
+    config: Any = jax.config
+    if config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", cores)
-    return jax.make_mesh((jax.device_count(),), ("runs",)) if jax.device_count() > 1 else None
+            jax.config.update("jax_num_cpu_devices", min(cores, most))  # raises if JAX has already begun
+    devices = jax.devices()[:most]
+    return jax.make_mesh((len(devices),), ("runs",), devices=devices) if len(devices) > 1 else None
 
 
 def run(

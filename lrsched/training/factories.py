@@ -190,8 +190,9 @@ def _schedules_and_numbers(
             groups = not isinstance(value, (str, Node))
             hint = "for groups of parameters, one optimizer each in optax.partition" * groups
             raise TypeError(unexpected(call, name, value, "a number or a schedule", hint))
-        elif any(value is maker for maker in NAMES.values()):
-            Function(value)  # raises: a recipe that has not been called
+        elif wants_float is not False and any(value is maker for maker in NAMES.values()):
+            ours = value.__name__
+            raise TypeError(f"{call}({name}={ours}): expected a number or a schedule. Hint: call it: {ours}().")
         elif callable(value) and not isinstance(value, type):  # jnp.bfloat16 is a class
             wants_float = _is_function_of_the_count(value) if wants_float is None else wants_float
             value = Function(value).fn if wants_float else value  # checks its signature

@@ -59,10 +59,11 @@ def own_names(module: dict[str, Any]) -> list[str]:
 def missing_name(module: dict[str, Any], name: str) -> str:
     """The error text for a name that a module does not have, with the name probably meant."""
     owner, own, hint = module["__name__"], own_names(module), ""
-    if not name.startswith("_"):
+    if owner in ("lrsched.clocks", "lrsched.lab") and name in importlib.import_module("lrsched").__all__:
+        hint = f". Hint: lrsched.{name}."
+    elif not name.startswith("_"):
         texts = foreign.NAMES if name in foreign.NAMES else foreign_names() | METHODS
         texts = texts | {"step": texts["Step"]}  # in a module not the counter that a schedule does not have
-        texts = {ours: f"lrsched.{ours}" for ours in importlib.import_module("lrsched").__all__ if owner != "lrsched"} | texts
         hint = foreign.meant(name, own, texts if owner == "lrsched" else {}) or foreign.meant(name, (), texts)
         hint = f". Hint: {owner}.{hint}." if hint in own else hint and f". Hint: {hint}."
     return f"module {owner!r} has no attribute {name!r}{hint}"

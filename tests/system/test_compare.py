@@ -251,8 +251,12 @@ REFUSED = [
     ({"window": 0}, "compare(window=0): expected window >= 1"),
     ({"rungs": 2}, "compare(steps=None): expected a number of updates"),
     ({"steps": 9}, "compare(steps=9): expected a number of updates for functions of it"),
-    ({"train": descend, "schedules": lambda _: PURE, "steps": 8, "rungs": 3}, "compare(steps=8): expected steps >= 9"),
+    (
+        {"train": descend, "schedules": lambda _: PURE, "steps": 8, "rungs": 3},
+        "compare(steps=8): expected steps >= 9 and whole. Hint: 3 rungs need 9",
+    ),
     ({"train": lambda _: 1, "schedules": lambda _: PURE, "steps": 8}, "compare(train(8)=1): expected a function of"),
+    ({"train": descend, "schedules": lambda _: PURE, "steps": 8}, "compare(train(8)=None): expected a function of"),
     ({"folder": 8}, "compare(folder=8): expected a path"),
     ({"mesh": 8}, "compare(mesh=8): expected a mesh. Hint: jax.make_mesh("),
     (of(rate=0.2), "expected schedules with a peak of 1, got 'rate' with one of 0.2: Constant(0.2). Hint: divide"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -104,9 +105,10 @@ def compare(
     ('end=0.5', 0.4)
     """
     seeds, seed = whole("compare", "seeds", seeds, 2), whole("compare", "seed", seed, 0, lt=2**32)
-    window, rungs = whole("compare", "window", window, 1), whole("compare", "rungs", rungs, 1)
+    window, rungs = whole("compare", "window", window, 1), whole("compare", "rungs", rungs, 1, le=20)
     size = None if batch_size is None else whole("compare", "batch_size", batch_size, 1)
-    steps = None if steps is None else whole("compare", "steps", steps, _SHORTER ** min(rungs - 1, 20))
+    least = _SHORTER ** (rungs - 1)
+    steps = None if steps is None else whole("compare", "steps", steps, least, hint=f"{rungs} rungs need {least} steps")
     if not callable(train) or isinstance(train, Schedule):
         hint = "compare(train, schedules), in this order"
         raise TypeError(unexpected("compare", "train", train, "a function of (schedule, key)", hint))
@@ -131,10 +133,7 @@ def compare(
     stopped: list[tuple[Trial, ...]] = []
 
     def compared(length: int | None, trials: tuple[Trial, ...]) -> Comparison:
-        one = train if length is None else train(length)
-        if not callable(one):
-            hint = "with steps=, train(n) makes the function that trains for n updates"
-            raise TypeError(unexpected("compare", f"train({length})", one, "a function of (schedule, key)", hint))
+        one = train if length is None else _of_length(train, length)
         metrics = rounds.metrics(one, [trial.schedule for trial in trials], keys, phase)
         return Comparison(trials, seeds, baseline, metrics, window, rounds.seconds, tuple(stopped))
 
@@ -148,6 +147,20 @@ def compare(
             left = [left[i] for i in best]
             found = compared(length, tuple(every[i] for i in left))
     return found
+
+
+def _of_length(train: Callable[..., Any], length: int) -> Callable[..., Any]:
+    """The function that trains for so many updates."""
+    try:
+        inspect.signature(train).bind(length)
+    except TypeError:  # a function of the schedule and the key
+        one = None
+    else:
+        one = train(length)
+    if not callable(one):
+        hint = "with steps=, train(n) makes the function that trains for n updates"
+        raise TypeError(unexpected("compare", f"train({length})", one, "a function of (schedule, key)", hint))
+    return one
 
 
 def _all_trials(schedules: Schedules, peaks: Sequence[float] | None, baseline: str) -> tuple[Trial, ...]:
