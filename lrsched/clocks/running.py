@@ -197,7 +197,7 @@ def _bind(call: str, schedule: ScheduleLike, state: ScheduleState) -> Schedule:
             return part
         reading = next(readings)
         value = value_at(part.schedule, *numerics.time_of(reading, signed=True))
-        if surely(np.logical_not, jnp.isfinite(value)):
+        if surely(lambda x: ~np.isfinite(x), value):
             hint = "a function on a clock must be finite at every reading, also below 0"
             raise ValueError(f"{call}(...): expected a finite value of {shown(part)}, got {value} at {reading}. Hint: {hint}.")
         return jax.tree.unflatten(jax.tree.structure(_CONSTANT), (value, math.inf))  # unchecked: it may be the largest float
