@@ -4,6 +4,7 @@
 # pyright: reportArgumentType=false
 
 import dataclasses
+import html
 import itertools
 
 import jax
@@ -139,6 +140,7 @@ def test_a_fit_finds_the_parameters_of_simulated_curves(name):
     text = str(law)
     assert f"{name} law, fitted to 3 curves, 162 points" in text
     assert max(map(len, text.splitlines())) <= 80
+    assert law._repr_html_() == f"<pre>{html.escape(text)}</pre>"
     assert "warmup_cosine(0.001, 200, 3000, end=0.0001)" in text
     assert ("The curves hardly determine" in text) == (name != "momentum")
     axes = law.plot((HALF, STEPS, None), (SCHEDULES["wsd"], STEPS, summed(TRUTH[name], SCHEDULES["wsd"], STEPS)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import html
 import math
 import textwrap
 from collections.abc import Sequence
@@ -127,6 +128,9 @@ class FittedLaw:
         if guessed := [name for name, (_, width) in self.law.priors.items() if wide[name] > _BY_PRIOR * 2 * 1.96 * width]:
             lines.append(f"The curves hardly determine {', '.join(guessed)}: the prior does.")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def __repr__(self) -> str:
         found = ", ".join(f"{name}={one.value:.4g}" for name, one in self.parameters.items())
