@@ -3,7 +3,9 @@
 import csv
 import importlib.util
 import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -62,6 +64,36 @@ def test_compare_writes_everything_and_called_again_only_reads(tmp_path, capsys,
     assert capsys.readouterr().out == said
     problem = f"--steps 30, got {str(tmp_path)!r} with the runs of --workload tabular --steps 20.\nHint: --out FOLDER makes"
     assert problem in exits(capsys, shell.main, *command, "--steps", "30", "--out", str(tmp_path))
+
+
+DEVICES = """
+import os, jax
+from lrsched.lab import bakeoff
+os.sched_getaffinity = lambda _: range(4)
+mesh = bakeoff.several_devices({most})
+print(jax.device_count(), mesh and mesh.size)
+"""
+
+
+@pytest.mark.parametrize(
+    ("most", "given", "counts"),
+    [
+        (16, {}, "4 4"),
+        (3, {}, "3 3"),  # no more devices than runs at a time
+        (1, {}, "1 None"),
+        (2, {"JAX_NUM_CPU_DEVICES": "3"}, "3 2"),  # the user's own settings are kept
+        (16, {"JAX_NUM_CPU_DEVICES": "1"}, "1 None"),
+        (16, {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, "2 2"),
+    ],
+)
+def test_the_commands_use_every_core(most, given, counts):
+    env = {name: x for name, x in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    env |= {"JAX_PLATFORMS": "cpu", **given}
+    code = DEVICES.format(most=most)
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip()
+        == counts
+    )
 
 
 def test_the_candidates_have_a_peak_of_1():
