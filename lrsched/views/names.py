@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from lrsched import clocks
 from lrsched.algebra import foreign
 from lrsched.algebra.combinators import Moved
 from lrsched.algebra.schedule import Schedule
@@ -76,3 +77,6 @@ def explain_names(module: dict[str, Any]) -> None:
         raise AttributeError(missing_name(module, name), name=name)  # without obj, for which Python adds a hint of its own
 
     module["__getattr__"] = missing
+
+
+explain_names(clocks.__dict__)  # here, since clocks are imported before views

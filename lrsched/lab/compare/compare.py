@@ -109,14 +109,7 @@ def compare(
     size = None if batch_size is None else whole("compare", "batch_size", batch_size, 1)
     least = _SHORTER ** (rungs - 1)
     steps = None if steps is None else whole("compare", "steps", steps, least, hint=f"{rungs} rungs need {least} steps")
-    if not callable(train) or isinstance(train, Schedule):
-        hint = "compare(train, schedules), in this order"
-        raise TypeError(unexpected("compare", "train", train, "a function of (schedule, key)", hint))
-    if not isinstance(mesh, Mesh | None):
-        hint = "jax.make_mesh((jax.device_count(),), ('runs',))"
-        raise TypeError(unexpected("compare", "mesh", mesh, "a mesh", hint))
-    if not isinstance(folder, str | Path | None):
-        raise TypeError(unexpected("compare", "folder", folder, "a path"))
+    _check_types(train, mesh, folder)
     is_function = callable(schedules) and not isinstance(schedules, Schedule)
     if is_function != (steps is not None) or (rungs > 1 and steps is None):
         hint = "with steps=, train and schedules are functions of the number of updates, and with rungs= they must be"
@@ -147,6 +140,17 @@ def compare(
             left = [left[i] for i in best]
             found = compared(length, tuple(every[i] for i in left))
     return found
+
+
+def _check_types(train: Any, mesh: Any, folder: Any) -> None:
+    if not callable(train) or isinstance(train, Schedule):
+        hint = "compare(train, schedules), in this order"
+        raise TypeError(unexpected("compare", "train", train, "a function of (schedule, key)", hint))
+    if not isinstance(mesh, Mesh | None):
+        hint = "jax.make_mesh((jax.device_count(),), ('runs',))"
+        raise TypeError(unexpected("compare", "mesh", mesh, "a mesh", hint))
+    if not isinstance(folder, str | Path | None):
+        raise TypeError(unexpected("compare", "folder", folder, "a path"))
 
 
 def _of_length(train: Callable[..., Any], length: int) -> Callable[..., Any]:
