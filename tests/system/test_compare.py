@@ -339,7 +339,12 @@ def test_it_shows_itself(result):
     found = with_losses(("<b>", "a warm-up, and then a plateau " * 2, "constant"), np.arange(30.0).reshape(6, 5))
     assert repr(found) == "<Comparison of 3 schedules, 6 trials, 5 seeds; best: <b>>"
     assert "&lt;" in found._repr_html_()
-    assert max(map(len, str(found).splitlines())) <= 80
+    for scale in (1.0, 1e-12, 1e-4, 1e9):  # without a score of which only zeros are left
+        text = str(
+            with_losses(("<b>", "a warm-up, and then a plateau " * 2, "constant"), scale * np.arange(30.0).reshape(6, 5))
+        )
+        assert max(map(len, text.splitlines())) <= 80
+        assert "0.000000" not in text
 
 
 def test_a_sentence_says_what_the_intervals_say():

@@ -109,12 +109,12 @@ def _notes(found: "Comparison") -> list[str]:
 
 
 def _forms(found: "Comparison") -> tuple[str, str]:
-    """The formats of scores and of differences: four or five digits of the largest score, and one digit fewer."""
+    """The formats of scores and of differences: four or five digits of the largest score, and fewer for a difference."""
     largest = max((abs(row.test) for row in found.rows if np.isfinite(row.test) and row.test), default=1.0)
-    if largest >= 1e7:
-        return ".3e", ".3e"
+    if not 1e-3 <= largest < 1e7:
+        return ".3e", ".1e"
     digits = 4 - math.ceil(math.log10(largest))
-    return f".{np.clip(digits, 0, 12)}f", f".{np.clip(digits - 1, 0, 12)}f"
+    return f".{max(digits, 0)}f", f".{max(digits - 1, 0)}f"
 
 
 def _with_interval(value: float, interval: tuple[float, float], form: str) -> str:
