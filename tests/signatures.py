@@ -99,7 +99,7 @@ class Call(NamedTuple):
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
-    hints = typing.get_type_hints(function)
+    hints = _hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         hint, example = hints.get(name), NUMBERS.get(name, ANY_NUMBER)
         if hint is bool:
@@ -118,6 +118,11 @@ def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
             is_known = name in THINGS
             assert is_known or parameter.default is not parameter.empty, f"expected an example of {name} in LISTS or in THINGS"
             yield Parameter(name, {}, (THINGS[name],) if is_known else ())
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    found = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    return {name: hint for name, hint in found.items() if name != "numbers"}  # of Function
 
 
 def _is_number(hint: Any) -> bool:
@@ -169,7 +174,7 @@ def _makes_a_schedule(function: Any) -> bool:
 
 
 def _takes_a_number(function: Callable[..., Any]) -> bool:
-    return any(_is_number(hint) or name in LISTS for name, hint in typing.get_type_hints(function).items())
+    return any(_is_number(hint) or name in LISTS for name, hint in _hints(function).items())
 
 
 def _methods() -> Iterator[Call]:

@@ -308,3 +308,30 @@ def test_hydra_and_omegaconf():
     made = [hydra.utils.instantiate(OmegaConf.select(OmegaConf.create(block), "schedule")) for block in blocks]
     assert [repr(s).partition("(")[0] for s in made] == ["warmup_cosine", "Linear"]
     assert all(ls.from_dict(OmegaConf.create(ls.to_dict(s))) == s for s in made)
+
+
+def halved(t, start):
+    return start * 0.5**t
+
+
+LINE, WARM = ls.Linear(0.0, 1.0, 5), ls.warmup_cosine(1.0, 2, 5)
+DRIVEN = ls.Exponential(1.0, 0.5).on(ls.Smoothed(ls.Plateau(), 3))
+IN_LISTS = [
+    ls.join([LINE, WARM, DRIVEN], [5, 9]),
+    ls.stack([LINE, WARM]) * ls.stack([LINE, 2 * LINE]),
+    ls.Piecewise([0, 5], [1.0, 2.0], "linear") >> ls.Constant(1.0),
+    ls.cosine_restarts(1.0, 0.0, 3, 2, stretch=1.5),
+    ls.Function(halved, 0.1),
+    torch.SequentialLR([torch.LinearLR(0.1), torch.StepLR(0.1, 3)], [4]),
+]
+
+
+@pytest.mark.parametrize("s", IN_LISTS, ids=str)
+def test_a_list_of_omegaconf_holds_schedules(s):
+    """As Hydra passes lists, unless `_convert_` says otherwise."""
+    held = OmegaConf.create([], flags={"allow_objects": True})
+    held.append(s)
+    held.append(s)
+    assert ls.stack(held) == ls.stack([s, s])  # pyright: ignore[reportArgumentType]
+    if not s.batch_shape:
+        assert ls.join(held, OmegaConf.create([7])) == ls.join([s, s], [7])  # pyright: ignore[reportArgumentType]

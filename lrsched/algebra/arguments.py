@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from lrsched.algebra import numerics
-from lrsched.algebra.foreign import bound
+from lrsched.algebra.foreign import bound, unwrapped
 from lrsched.algebra.node import Node, Spec, checked_choice, checked_flag, surely
 from lrsched.algebra.numerics import Number
 from lrsched.algebra.schedule import Real
@@ -45,7 +45,7 @@ def recipe(function: Callable[P, R], module: str = "", check: Callable[..., Any]
         given = bound(call, signature, args, kwargs).arguments
         for name in rest:
             given |= given.pop(name, {})
-        given = {name: check(call, name, value, hints.get(name)) for name, value in given.items()}
+        given = {name: check(call, name, unwrapped(value), hints.get(name)) for name, value in given.items()}
         try:
             made = function(**given)  # pyright: ignore[reportCallIssue]
         except (TypeError, ValueError) as error:  # from a node inside, such as a value that is too large

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -195,6 +196,8 @@ def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
 
     @functools.wraps(function)
     def with_hint(*args: P.args, **kwargs: P.kwargs) -> R:
+        if "omegaconf" in sys.modules:
+            args, kwargs = tuple(map(unwrapped, args)), {name: unwrapped(x) for name, x in kwargs.items()}  # pyright: ignore
         try:
             return function(*args, **kwargs)
         except TypeError:
@@ -202,6 +205,12 @@ def explained(function: Callable[P, R], call: str = "") -> Callable[P, R]:
             raise
 
     return with_hint
+
+
+def unwrapped(x: Any) -> Any:
+    """A list of OmegaConf, as Hydra passes it, as a list of what was put into it; anything else unchanged."""
+    omegaconf: Any = sys.modules.get("omegaconf")
+    return omegaconf.OmegaConf.to_object(x) if omegaconf and isinstance(x, omegaconf.ListConfig) else x
 
 
 def bound(call: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:

@@ -196,6 +196,8 @@ def node(cls: type[T]) -> type[T]:
         x.__dict__.update(zip((*inner, *outer), (*children, *structure), strict=True))
         return x
 
+    # OmegaConf reads annotations: with these it takes a node into a list, as Hydra does, and gives it back.
+    cls.__annotations__ = {name: x if "ClassVar" in str(x) else Any for name, x in cls.__annotations__.items()}
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     cls._numbers = tuple((f, f.metadata["spec"]) for f in fields if "spec" in f.metadata)  # pyright: ignore
     cls._children = tuple(f.name for f in fields if "child" in f.metadata)  # pyright: ignore

@@ -366,7 +366,7 @@ class Function(Schedule):
     arguments: tuple[Number, ...] = leaf(several=True)
 
     def __init__(self, fn: Callable[..., Any], *numbers: Number, arguments: tuple[Number, ...] = ()) -> None:
-        if not isinstance(arguments, tuple):
+        if not isinstance(arguments, (tuple, list)):
             raise TypeError(unexpected("Function", "arguments", arguments, "a tuple of numbers"))
         self.__dict__.update(fn=fn, arguments=(*numbers, *arguments))  # arguments come by keyword from dataclasses.replace
         self.__post_init__()
